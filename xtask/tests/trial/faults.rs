@@ -63,7 +63,7 @@ fn early_unit(command: &str) -> String {
 }
 
 /// Lets the trial of the second system end soon.
-const SOON: &str = "echo within=60 $(cat $s/kernel-params) >$s/kernel-params";
+const SOON: &str = "echo within=90 $(cat $s/kernel-params) >$s/kernel-params";
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
@@ -76,7 +76,7 @@ fn a_pid_1_that_dies() {
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_job_that_never_ends() {
     let change = format!("{SOON}; {}", early_unit("sleep 100000"));
-    let reason = "not blessed within 60 s";
+    let reason = "not blessed within 90 s";
     // The network comes before the job that hangs.
     Fault { change: &change, reason, marks: "begun network.target", ..Fault::default() }
         .sends_the_host_back();
@@ -87,7 +87,7 @@ fn a_job_that_never_ends() {
 fn a_system_without_a_network() {
     let change =
         format!("{SOON}; mkdir -p $s/etc/systemd/network; : >$s/etc/systemd/network/10-ethernet.network");
-    let reason = "not blessed within 60 s";
+    let reason = "not blessed within 90 s";
     Fault { change: &change, reason, marks: ALL_MARKS, ..Fault::default() }.sends_the_host_back();
 }
 
@@ -96,7 +96,7 @@ fn a_system_without_a_network() {
 fn an_sshd_that_does_not_start() {
     let change = format!("{SOON}; mkdir -p $s/etc/ssh; echo Nonsense yes >$s/etc/ssh/sshd_config");
     let marks = &ALL_MARKS.replace(" ssh.service", "");
-    let reason = "not blessed within 60 s";
+    let reason = "not blessed within 90 s";
     Fault { change: &change, reason, marks, ..Fault::default() }.sends_the_host_back();
 }
 
@@ -112,6 +112,6 @@ fn a_health_check_that_fails() {
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_deployer_who_never_confirms() {
-    let reason = "not blessed within 60 s";
+    let reason = "not blessed within 90 s";
     Fault { change: SOON, reason, marks: ALL_MARKS, ..Fault::default() }.sends_the_host_back();
 }

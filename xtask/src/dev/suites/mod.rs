@@ -5,6 +5,7 @@ mod report;
 mod requirements;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 
 use anyhow::Result;
 
@@ -200,14 +201,23 @@ pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> Sorted {
 }
 
 /// The arguments for cargo to run `suites`.
-pub fn cargo_args(suites: &[&Suite], extent: Extent) -> Vec<&'static str> {
+pub fn cargo_args(suites: &[&Suite], extent: Extent) -> Vec<String> {
     let targets = suites.iter().flat_map(|suite| suite.target.iter().copied());
     let mut args = vec!["test", "--workspace", "--no-fail-fast"];
     args.extend(targets);
+    let mut args = args.into_iter().map(str::to_owned).collect::<Vec<_>>();
     if extent == Extent::Whole {
-        args.extend(["--", "--include-ignored"]);
+        args.extend(["--", "--include-ignored"].map(str::to_owned));
+        args.extend(threads(suites).map(|count| format!("--test-threads={count}")));
     }
     args
+}
+
+/// How many tests run at once; `None` leaves that to cargo. Guests wait much, for deadlines and watchdogs: where all
+/// `suites` have guests, one more test runs than there are processors.
+fn threads(suites: &[&Suite]) -> Option<usize> {
+    let have_guests = suites.iter().all(|suite| suite.needs(Requirement::Qemu));
+    have_guests.then(|| std::thread::available_parallelism().map_or(1, NonZero::get) + 1)
 }
 
 /// Which tests of a suite run.
@@ -248,5 +258,9 @@ mod tests {
         assert_eq!(args, "test --workspace --no-fail-fast --lib --test cli -- --include-ignored");
         let args = cargo_args(&suites[1..], Extent::WithoutRequirements).join(" ");
         assert_eq!(args, "test --workspace --no-fail-fast --test cli");
+        let suites = select(&["boot".into()]).unwrap();
+        let args = cargo_args(&suites, Extent::Whole).join(" ");
+        let start = "test --workspace --no-fail-fast --test boot --test trial -- --include-ignored --test-threads=";
+        assert!(args.starts_with(start), "{args}");
     }
 }
