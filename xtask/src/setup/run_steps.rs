@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 use super::nix;
 use super::plan::Step;
 use super::root::{Privilege, run_streaming};
+use crate::bail;
+use crate::base::process::Launcher;
 use crate::base::{Context, Event, project, state};
 
 /// The version of deploy-rs that this tool supports; older ones fail with Nix 2.33.
@@ -32,11 +34,26 @@ fn as_root(cx: &Context, step: &Step, privilege: Privilege, user: &str) -> Resul
     })
 }
 
+/// Compiles deploy-rs into the folder of the project's tools.
+///
+/// # Errors
+/// `Refused` without cargo, which an installed tool may run without.
 fn install_deploy_rs(cx: &Context) -> Result<()> {
+    require_cargo(&cx.launcher)?;
     let root = project::tools_dir().display().to_string();
     let args = [&["install"], &DEPLOY_RS[..], &["--root", &root]].concat();
     let args = args.into_iter().map(str::to_owned).collect::<Vec<_>>();
     in_phase(cx, "cargo install deploy-rs", |on_line| run_streaming(&cx.launcher, "cargo", &args, on_line))
+}
+
+fn require_cargo(launcher: &Launcher) -> Result<()> {
+    if launcher.which("cargo").is_none() {
+        bail!(
+            Refused, "compiling deploy-rs needs cargo, and there is no cargo on PATH";
+            hint: "install Rust from https://rustup.rs, or put the program `deploy` of deploy-rs on PATH"
+        );
+    }
+    Ok(())
 }
 
 /// Runs `work` as a phase that shows the last line of its output.
@@ -50,4 +67,21 @@ fn in_phase(cx: &Context, name: &str, work: impl FnOnce(&mut dyn FnMut(&str)) ->
     let seconds = start.elapsed().as_secs_f64();
     cx.reporter.report(&Event::Done { name: "setup".into(), amount: 1, bytes: false, seconds });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure::with_hint;
+
+    #[test]
+    fn deploy_rs_is_compiled_only_where_cargo_is() {
+        let error = require_cargo(&Launcher::new("/").with_env("PATH", "/no/such/folder")).unwrap_err();
+        assert_eq!(
+            with_hint(&error),
+            "compiling deploy-rs needs cargo, and there is no cargo on PATH; install Rust from https://rustup.rs, or put the \
+             program `deploy` of deploy-rs on PATH"
+        );
+        require_cargo(&Launcher::new("/")).unwrap();
+    }
 }

@@ -260,7 +260,8 @@ mod tests {
         assert_eq!(args, "test --workspace --no-fail-fast --test cli");
         let suites = select(&["boot".into()]).unwrap();
         let args = cargo_args(&suites, Extent::Whole).join(" ");
-        let start = "test --workspace --no-fail-fast --test boot --test trial -- --include-ignored --test-threads=";
+        let start =
+            "test --workspace --no-fail-fast --test boot --test trial -- --include-ignored --test-threads=";
         assert!(args.starts_with(start), "{args}");
     }
 }
