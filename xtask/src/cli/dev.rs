@@ -69,9 +69,9 @@ pub struct BenchHosts {
 #[derive(Debug, Args)]
 pub struct Test {
     /// Run only these suites, without formatting and lints: unit, boot (with trial), boot-cuts, build, cli, database,
-    /// deploy, device, evaluation, flake, fuzz, image, nix (with database and image), trial. fuzz (the property tests
-    /// of all parsers), boot-cuts (power cuts during a deploy) and trial take minutes and run only if they are named. A
-    /// named suite that this machine cannot run whole is a failure
+    /// deploy, device, evaluation, flake, fuzz, host, image, nix (with database and image), trial. boot-cuts (power cuts
+    /// during a deploy), fuzz (the property tests of all parsers), host (a host in QEMU) and trial (faulty systems on
+    /// trial) take minutes, and run only if they are named. A named suite that this machine cannot run whole is a failure
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)
