@@ -112,14 +112,20 @@ fn check_room(cx: &Context, plan: &Plan) -> Result<()> {
     let Some(free) = plan.store.free.filter(|free| wanted > *free) else { return Ok(()) };
     let remote =
         Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection).with_mux(plan.mux.as_ref());
-    let needed = total(&absent(&remote, &plan.missing)?);
+    check_fits(plan, total(&absent(&remote, &plan.missing)?), free)
+}
+
+/// Refuses a closure that needs more than the `free` bytes in /nix, and boot files for which it leaves too little there.
+/// The closure needs `needed` bytes.
+fn check_fits(plan: &Plan, needed: u64, free: u64) -> Result<()> {
     if needed > free {
         bail!(
             Refused, "the new system needs {} on {}, where {} are free in /nix", Bytes(needed), plan.target.host, Bytes(free);
             hint: "{}", CopyFault::HostFull.hint(&plan.target.connection.destination)
         );
     }
-    boot.map_or(Ok(()), |outlook| check_boot_room(plan, outlook, Some(free - needed)))
+    let shared = plan.boot.as_ref().filter(|outlook| outlook.shares_store);
+    shared.map_or(Ok(()), |outlook| check_boot_room(plan, outlook, Some(free - needed)))
 }
 
 /// Refuses boot files that do not fit into the boot folder, where `free` bytes are left after the copy.
@@ -145,4 +151,49 @@ fn absent(remote: &Remote, paths: &[(StorePath, u64)]) -> Result<Vec<(StorePath,
         absent.extend(part.iter().filter(|(path, _)| invalid.contains(path.as_str())).cloned());
     }
     Ok(absent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure::{ExitKind, kind};
+    use crate::deploy::host::{BootAnswer, RemoteStore, State};
+    use crate::deploy::options::{Afterwards, Goal};
+    use crate::deploy::timings::Timings;
+    use crate::deploy::verdict::tests::target;
+
+    /// A plan for a host whose boot folder gets files of 60 MiB.
+    fn plan(shares_store: bool) -> Plan {
+        let boot = BootOutlook { needed: 60 << 20, shares_store, ..BootOutlook::default() };
+        Plan {
+            target: target(None),
+            goal: Goal::Switch,
+            afterwards: Afterwards::Stay,
+            before: State::default(),
+            closure: None,
+            diff: None,
+            store: RemoteStore::default(),
+            missing: Vec::new(),
+            boot_answer: BootAnswer::default(),
+            boot: Some(boot),
+            timings: Timings::default(),
+            mux: None,
+            lock: None,
+        }
+    }
+
+    #[test]
+    fn a_boot_folder_on_another_file_system_needs_no_room_in_the_store() {
+        let free = 100 << 20;
+        for (shares_store, needed, refused) in [
+            (true, 40 << 20, false),
+            (true, 90 << 20, true),
+            (false, 90 << 20, false),
+            (false, 110 << 20, true),
+        ] {
+            let found = check_fits(&plan(shares_store), needed, free).map_err(|error| kind(&error));
+            let expected = if refused { Err(ExitKind::Refused) } else { Ok(()) };
+            assert_eq!(found, expected, "{shares_store} {needed}");
+        }
+    }
 }
