@@ -103,7 +103,7 @@ fn deploy_several(
 
 /// Shows the plan; unless this is a dry run, applies it and keeps a receipt.
 fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending> {
-    deploy::look_ahead(cx, &mut plan)?;
+    deploy::add_boot_outlook(cx, &mut plan)?;
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
         cx.note(plan.to_string());

@@ -31,7 +31,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     } else {
         ui::table(&deploy::status_table(&statuses))?;
     }
-    deploy::unreadable_states(&statuses).map_or(Ok(()), Err)
+    deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
 }
 
 /// The last flash and the last deploy of `host`, in order of time; `receipts` are the newest first.

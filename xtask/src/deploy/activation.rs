@@ -8,7 +8,7 @@ use super::target::Target;
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
 use crate::base::{Event, FlakeRef, Reporter};
-use crate::nix;
+use crate::{bail, nix};
 
 /// The log line of deploy-rs (1.0.0) that marks the beginning of the activation, after building and copying.
 const ACTIVATING: &str = "Activating profile `";
@@ -33,26 +33,31 @@ pub struct DeployExit {
 
 impl DeployExit {
     /// Whether the user stopped deploy-rs.
-    pub fn interrupted(self) -> bool {
+    pub fn is_interrupted(self) -> bool {
         self.code == i32::from(ExitKind::Interrupted.code())
     }
 }
 
 /// Refuses if deploy-rs is not on `PATH`.
 pub fn require_deploy_rs(launcher: &Launcher) -> Result<()> {
-    let missing =
-        || crate::failure!(Refused, "no deploy-rs (`deploy`) on PATH"; hint: "run `cargo xtask setup`");
-    launcher.which("deploy").map(drop).ok_or_else(missing)
+    match launcher.which("deploy") {
+        Some(_) => Ok(()),
+        None => bail!(Refused, "no deploy-rs (`deploy`) on PATH"; hint: "run `cargo xtask setup`"),
+    }
 }
 
-/// The arguments for deploy-rs.
+/// The arguments with which deploy-rs deploys `target` from `flake`.
 ///
-/// `--skip-checks`, because the checks of a flake evaluate every other host, and this tool verifies the host
-/// afterwards. Arguments of the user come last, so that they win. The user's `--ssh-opts` are already part of the
-/// connection.
+/// They skip the checks of the flake, which evaluate every other host: this tool verifies the host afterwards.
+/// Arguments of the user come last, so that they win. The user's `--ssh-opts` are already part of the connection.
+///
+/// # Errors
+/// Those of [`host::deploy_rs_ssh_opts`].
 pub fn arguments(target: &Target, flake: &FlakeRef, options: &DeployOptions) -> Result<Vec<String>> {
     let mut args = vec!["--skip-checks".to_owned()];
-    args.extend((options.goal == Goal::Boot).then(|| "--boot".to_owned()));
+    if options.goal == Goal::Boot {
+        args.push("--boot".to_owned());
+    }
     let ssh_options = host::deploy_rs_ssh_opts(&target.host, &target.connection)?;
     args.extend(["--ssh-opts".to_owned(), ssh_options]);
     args.push(format!("{flake}#{}.system", nix::quote(&target.host)));
@@ -66,8 +71,11 @@ fn without_ssh_options(extra: &[String]) -> Vec<String> {
     let mut words = extra.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
+            // The words that follow are for Nix.
             "--" => return [&kept[..], &["--".to_owned()], words.as_slice()].concat(),
-            "--ssh-opts" => drop(words.next()),
+            "--ssh-opts" => {
+                let _value = words.next();
+            }
             other if other.starts_with("--ssh-opts=") => {}
             _ => kept.push(word.clone()),
         }
@@ -75,12 +83,12 @@ fn without_ssh_options(extra: &[String]) -> Vec<String> {
     kept
 }
 
-/// Runs deploy-rs until it exits, and reports each of its lines as a log event.
+/// Runs deploy-rs with `args` until it exits, and reports each of its lines as a log event.
 ///
-/// Its exit code decides little: see [`super::verdict`]. An interrupt by the user is an exit like others, because the
+/// The exit code decides little: see [`super::verdict`]. An interrupt by the user is an exit like others, because the
 /// host continues by itself.
 pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<DeployExit> {
-    let launcher = launcher.clone().with_env("NIX_CONFIG", with_flakes(launcher));
+    let launcher = launcher.clone().with_env("NIX_CONFIG", nix_config_with_flakes(launcher));
     let mut activated = false;
     let mut needs_reboot = false;
     let exit = launcher.stream_all("deploy", args, |line| {
@@ -96,7 +104,8 @@ pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Res
     Ok(DeployExit { code, activated, needs_reboot })
 }
 
-fn with_flakes(launcher: &Launcher) -> String {
+/// The user's `NIX_CONFIG`, with flakes enabled.
+fn nix_config_with_flakes(launcher: &Launcher) -> String {
     let user_config = launcher.env("NIX_CONFIG").unwrap_or_default();
     format!("{}\n{NIX_CONFIG}", user_config.to_string_lossy()).trim_start().to_owned()
 }
@@ -150,7 +159,7 @@ mod tests {
     #[test]
     fn nix_settings_of_the_user_are_kept() {
         let launcher = Launcher::new("/").with_env("NIX_CONFIG", "cores = 1");
-        assert_eq!(with_flakes(&launcher), format!("cores = 1\n{NIX_CONFIG}"));
-        assert_eq!(with_flakes(&Launcher::new("/").with_env("NIX_CONFIG", "")), NIX_CONFIG);
+        assert_eq!(nix_config_with_flakes(&launcher), format!("cores = 1\n{NIX_CONFIG}"));
+        assert_eq!(nix_config_with_flakes(&Launcher::new("/").with_env("NIX_CONFIG", "")), NIX_CONFIG);
     }
 }

@@ -32,6 +32,10 @@ pub fn apply(cx: &Context, options: &DeployOptions, plan: Plan) -> Result<Outcom
     Ok(outcome)
 }
 
+/// Copies the closure, runs deploy-rs, and judges the host once no activation runs there.
+///
+/// # Errors
+/// `Refused` if the host changed during the copy; else those of [`apply`].
 fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outcome> {
     let mut timings = std::mem::take(&mut plan.timings);
     let flake = plan.target.write_pinned_flake(&cx.state, None)?;
@@ -47,7 +51,7 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let exit = timings.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
-    if exit.interrupted() {
+    if exit.is_interrupted() {
         reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
     }
     let confirmed = exit.code == 0;
@@ -110,24 +114,28 @@ fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Pl
     if !target.builds_here {
         return Ok(());
     }
-    if let Some(open) = mux
-        && !open.is_usable(&cx.launcher, &target.connection)?
+    if let Some(shared) = mux
+        && !shared.is_usable(&cx.launcher, &target.connection)?
     {
         *mux = None;
     }
     let mut flags = Vec::new();
-    flags.extend((!target.fast_connection).then_some("--substitute-on-destination"));
-    flags.extend((!options.overrides.checks_signatures).then_some("--no-check-sigs"));
-    let ssh_options =
-        Some(host::nix_ssh_opts(&target.connection, mux.as_ref().map(SshMux::options).unwrap_or_default()));
+    if !target.fast_connection {
+        flags.push("--substitute-on-destination");
+    }
+    if !options.overrides.checks_signatures {
+        flags.push("--no-check-sigs");
+    }
+    let mux_options = mux.as_ref().map(SshMux::options).unwrap_or_default();
+    let ssh_options = Some(host::nix_ssh_opts(&target.connection, mux_options));
     let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
     let copied = nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref());
-    copied.map_err(|error| explain_silence(cx, target, error))
+    copied.map_err(|error| with_host_output(cx, target, error))
 }
 
-/// Adds the output of `nix-store` on the host to the `error` of a copy that Nix does not explain. On stdout Nix takes
-/// that output for an answer to itself, and drops it.
-fn explain_silence(cx: &Context, target: &Target, error: anyhow::Error) -> anyhow::Error {
+/// Adds the output of `nix-store` on the host to the `error` of a copy that Nix does not explain: Nix takes text on
+/// the stdout of `nix-store` for an answer to itself, and drops it. Returns any other error unchanged.
+fn with_host_output(cx: &Context, target: &Target, error: anyhow::Error) -> anyhow::Error {
     if !nix::is_silent_host(&error) {
         return error;
     }
@@ -147,10 +155,10 @@ fn explain_silence(cx: &Context, target: &Target, error: anyhow::Error) -> anyho
 fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome> {
     let verdict = if kind(error) == ExitKind::Interrupted { Verdict::Stopped } else { Verdict::NotCopied };
     let target = &plan.target;
-    let lost = || format!("probing {} after a failed copy; nothing was activated", target.host);
+    let doing = || format!("probing {} after a failed copy; nothing was activated", target.host);
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let after = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))
-        .with_context(lost)?;
+        .with_context(doing)?;
     let copy_failed =
         Some(Reason { message: format!("{error:#}"), hint: failure::hint(error).map(str::to_owned) });
     Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, reason: None, health: Vec::new(), plan })
@@ -170,6 +178,7 @@ fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Resul
     rebooted.context(doing)
 }
 
+/// Reboots a host that does not try its new system, and judges it again.
 fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     let target = &outcome.plan.target;
     let before = &outcome.after;
@@ -195,8 +204,9 @@ fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Out
 
 /// Runs the user's health checks on a host that runs the desired system.
 fn check_health(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
-    // A reboot on trial runs them before the blessing.
-    if options.health.is_empty() || !outcome.health.is_empty() || outcome.verdict.failure().is_some() {
+    // A reboot on trial runs the checks before the blessing.
+    let has_run_them = !outcome.health.is_empty();
+    if options.health.is_empty() || has_run_them || outcome.verdict.failure().is_some() {
         return Ok(());
     }
     let target = &outcome.plan.target;
@@ -208,7 +218,7 @@ fn check_health(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) ->
         Err(error) if kind(&error) == ExitKind::Interrupted => outcome.verdict = Verdict::Unchecked,
         checked => outcome.health = checked?,
     }
-    if outcome.health.iter().any(host::Check::failed) {
+    if outcome.health.iter().any(host::Check::has_failed) {
         outcome.verdict = Verdict::Unhealthy;
     }
     Ok(())

@@ -18,9 +18,9 @@ use crate::base::{Context, HostName, shell};
 use crate::nix;
 use crate::nix::{EvalCache, emulation};
 
-/// Locks `host`, except for a plan that is only shown.
+/// Locks `host`; `None` for a plan that is only shown, which needs no lock.
 pub fn lock_host(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<Option<HostLock>> {
-    (options.goal != Goal::Show).then(|| HostLock::take(cx, host)).transpose()
+    if options.goal == Goal::Show { Ok(None) } else { HostLock::take(cx, host).map(Some) }
 }
 
 /// The target of a deploy, and how long its evaluation took.
@@ -39,11 +39,11 @@ pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Re
     Ok(FoundTarget { target, timings })
 }
 
-/// Reads what the host runs, and returns the plan.
+/// Reads the state of the host, checks that a deploy can succeed, and returns the plan.
 ///
 /// # Errors
 /// `Refused` if the deploy cannot succeed: no way to build, a running activation, no rights on the host.
-/// `Unreachable` and `HostKey` as of ssh.
+/// `Unreachable`, `HostKey` and `Permission` if ssh cannot connect.
 pub fn gather(
     cx: &Context,
     options: &DeployOptions,
@@ -53,43 +53,46 @@ pub fn gather(
 ) -> Result<Plan> {
     let FoundTarget { target, mut timings } = found;
     require_build_support(cx, options, version, &target)?;
-    warn_of_what_is_left_out(cx, &target);
+    warn_of_parts_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { SshMux::of(cx, &target) };
-    let FirstLook { before, closure, store, boot_answer } =
-        timings.time("probe", || read_state(cx, options, &target))?;
-    let DeployOptions { goal, afterwards, .. } = *options;
-    let missing = Vec::new();
+    let HostFacts { before, closure, store, boot_answer } =
+        timings.time("probe", || wait_and_query(cx, options, &target))?;
     let plan = Plan {
         target,
-        goal,
-        afterwards,
+        goal: options.goal,
+        afterwards: options.afterwards,
         before,
         closure,
         diff: None,
         store,
-        missing,
+        missing: Vec::new(),
         boot_answer,
         boot: None,
         timings,
         mux,
         lock,
     };
-    check(cx, options, version, plan)
+    check_plan(cx, options, version, &plan)?;
+    Ok(plan)
 }
 
-/// Evaluates what `host` is to run, with `options` for Nix.
-pub fn evaluate(cx: &Context, overrides: &Overrides, options: &[String], host: &HostName) -> Result<Target> {
+/// Evaluates what `host` is to run. `nix_args` are the user's arguments for Nix.
+///
+/// # Errors
+/// Those of [`find_target`].
+pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: &HostName) -> Result<Target> {
     let cache = EvalCache::new(&cx.state);
     let is_addressed = overrides.hostname.is_some();
     let reporter = cx.reporter.as_ref();
-    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_addressed, options, reporter)?;
+    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_addressed, nix_args, reporter)?;
     let trust = Trust::find(&cx.flake, cx.trust_flake);
-    let missing = nodes.missing_error(&cx.flake, host);
-    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing, host))
+    let missing_error = nodes.missing_error(&cx.flake, host);
+    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing_error, host))
 }
 
-/// Adds a hint to the `error` for an unknown `host` that is a number: the parser takes the 5 of `--wait 5` for a host.
+/// Replaces the hint of the `error` for an unknown `host` whose name is a number: the parser of the command line takes
+/// the 5 of `--wait 5` for a host. Returns the error for any other host unchanged.
 fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
     match host.parse::<u64>() {
         Ok(minutes) => {
@@ -99,7 +102,7 @@ fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
     }
 }
 
-/// Refuses, before anything is built, if this machine cannot build the profile.
+/// Refuses, before anything is built, a profile that this machine must build and cannot.
 fn require_build_support(
     cx: &Context,
     options: &DeployOptions,
@@ -114,7 +117,8 @@ fn require_build_support(
     }
 }
 
-fn warn_of_what_is_left_out(cx: &Context, target: &Target) {
+/// Warns of the keys and profiles of the flake that a deploy does not bring to the host.
+fn warn_of_parts_left_out(cx: &Context, target: &Target) {
     if !target.uncopied_keys.is_empty() {
         let names = target.uncopied_keys.join(", ");
         cx.warn(format!(
@@ -132,59 +136,65 @@ fn warn_of_what_is_left_out(cx: &Context, target: &Target) {
     }
 }
 
-/// What is read of the host at first.
-struct FirstLook {
+/// What the first query reads of the host.
+struct HostFacts {
     before: State,
-    /// The closure of its system, if that is going to change.
+    /// The closure of the running system; `None` if the host already has the desired profile.
     closure: Option<Closure>,
     store: RemoteStore,
-    /// What decides whether the host boots another system, if it is going to.
+    /// What decides whether the host boots the desired system; not asked if the host neither gets it nor reboots.
     boot_answer: BootAnswer,
 }
 
-/// Reads the state of the host, its Nix, and the closure of its system if that is going to change. With `--wait`, waits
-/// for a host that does not answer yet.
-fn read_state(cx: &Context, options: &DeployOptions, target: &Target) -> Result<FirstLook> {
+/// Reads the facts of the host. With `--wait`, waits for a host that does not answer yet.
+fn wait_and_query(cx: &Context, options: &DeployOptions, target: &Target) -> Result<HostFacts> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let from = target.running_link();
-    let link = shell::quote(&target.link);
-    let skip_if =
-        format!("readlink -f {link} | grep -qxF {} || test ! -e {}", target.path, shell::quote(from));
-    let reboots = options.afterwards == Afterwards::Reboot;
-    let probe = || {
-        let mut query = Query::new("the query of the state and the closure")?;
-        Closure::add_queries(&mut query, &skip_if, from);
-        host::add_queries(&mut query, target);
-        RemoteStore::add_queries(&mut query, target);
-        BootAnswer::add_queries(&mut query, if reboots { "false" } else { &skip_if }, target);
-        let answer = remote.query(&query, CLOSURE_TIMEOUT)?;
-        Ok(FirstLook {
-            before: State::read(&answer),
-            closure: Closure::parse(&answer),
-            store: RemoteStore::read(&answer),
-            boot_answer: BootAnswer::read(&answer),
-        })
-    };
+    let query = || query_host(&remote, target, options.afterwards);
     match options.wait {
-        Some(limit) => host::wait_until_reachable(target, limit, cx.reporter.as_ref(), probe),
-        None => probe(),
+        Some(limit) => host::wait_until_reachable(target, limit, cx.reporter.as_ref(), query),
+        None => query(),
     }
 }
 
+/// Reads in one query the state of the host, its Nix, the closure of its system, and its boot files.
+fn query_host(remote: &Remote, target: &Target, afterwards: Afterwards) -> Result<HostFacts> {
+    let running = target.running_link();
+    let profile = shell::quote(&target.link);
+    // A command that succeeds if the host has the desired profile, or nothing to compare it with.
+    let is_current_or_new =
+        format!("readlink -f {profile} | grep -qxF {} || test ! -e {}", target.path, shell::quote(running));
+    let skip_boot_if = match afterwards {
+        Afterwards::Reboot => "false",
+        Afterwards::Stay => &is_current_or_new,
+    };
+    let mut query = Query::new("the query of the state and the closure")?;
+    Closure::add_queries(&mut query, &is_current_or_new, running);
+    host::add_queries(&mut query, target);
+    RemoteStore::add_queries(&mut query, target);
+    BootAnswer::add_queries(&mut query, skip_boot_if, target);
+    let answer = remote.query(&query, CLOSURE_TIMEOUT)?;
+    Ok(HostFacts {
+        before: State::read(&answer),
+        closure: Closure::parse(&answer),
+        store: RemoteStore::read(&answer),
+        boot_answer: BootAnswer::read(&answer),
+    })
+}
+
 /// Refuses a host that cannot be deployed to now. A host that is current needs no sudo.
-fn check(cx: &Context, options: &DeployOptions, version: nix::Version, plan: Plan) -> Result<Plan> {
+fn check_plan(cx: &Context, options: &DeployOptions, version: nix::Version, plan: &Plan) -> Result<()> {
     let is_current = plan.already_done().is_some();
     if is_current && options.afterwards == Afterwards::Stay {
         check_idle(&plan.target, &plan.before)?;
     } else {
         check_deployable(&plan.target, &plan.before)?;
     }
-    trial::check_can_try(cx, options, &plan)?;
+    trial::check_can_try(cx, options, plan)?;
     if !is_current {
         host::deploy_rs_ssh_opts(&plan.target.host, &plan.target.connection)?;
-        copy_checks::check_before_build(cx, version, &plan)?;
+        copy_checks::check_before_build(cx, version, plan)?;
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// Refuses a host on which another activation runs, or on which sudo asks for a password that nobody can enter.
@@ -193,6 +203,7 @@ pub fn check_deployable(target: &Target, state: &State) -> Result<()> {
     check_sudo(target, state)
 }
 
+/// Refuses a host on which a system is on trial, or on which another activation runs.
 fn check_idle(target: &Target, state: &State) -> Result<()> {
     trial::check_not_on_trial(target, state)?;
     if state.activity == Activity::Running {
@@ -204,6 +215,7 @@ fn check_idle(target: &Target, state: &State) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a host on which sudo asks for a password, unless deploy-rs asks the user for it.
 fn check_sudo(target: &Target, state: &State) -> Result<()> {
     if state.sudo == Some(false) && !target.interactive_sudo {
         let user = target.connection.destination.split('@').next().unwrap_or_default();
@@ -216,59 +228,31 @@ fn check_sudo(target: &Target, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Builds all profiles that are not in the store yet in one run of Nix, and returns an error for each plan whose
-/// profile is still missing. deploy-rs handles profiles that the host builds.
-pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
-    let due = |plan: &&mut Plan| {
-        plan.target.builds_here && plan.already_done().is_none() && !is_built(cx, &plan.target)
-    };
-    // deploy-rs reports a profile that no installable can name.
-    let installable = |plan: &&mut Plan| plan.target.installable(&cx.flake).ok();
-    let wanted = plans.iter().filter(|plan| due(plan)).filter_map(installable);
-    let wanted = wanted.collect::<Vec<_>>();
-    if wanted.is_empty() {
-        return plans.iter().map(|_| None).collect();
-    }
-    let mut timings = Timings::default();
-    let built = timings
-        .time("build", || nix::build_all(&cx.launcher, &wanted, options.nix_args(), cx.reporter.as_ref()));
-    for plan in plans.iter_mut() {
-        plan.timings.0.extend(timings.0.iter().cloned());
-    }
-    let Err(error) = built else { return plans.iter().map(|_| None).collect() };
-    let is_missing = |plan: &&mut Plan| {
-        installable(plan).is_some_and(|it| wanted.contains(&it)) && !plan.target.path.exists()
-    };
-    plans.iter().map(|plan| is_missing(plan).then(|| failure::copy(&error))).collect()
-}
-
-/// Whether the local store has the complete closure of the profile.
-fn is_built(cx: &Context, target: &Target) -> bool {
-    target.path.exists() && nix::closure(&cx.launcher, &target.path).is_ok()
-}
-
-/// Adds the diff of the closures to the plan. A failure is only a warning: the deploy does not depend on it.
+/// Adds to the plan the diff of the running and the desired closure, and the paths that the host lacks. A failure is
+/// only a warning: the deploy does not depend on them.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
 pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
     let remote = remote.with_mux(plan.mux.as_ref());
-    let Some(from) = plan.before.running_path(&plan.target) else { return Ok(()) };
-    let to = plan.target.desired_path();
-    if !to.exists() {
+    let Some(running) = plan.before.running_path(&plan.target) else { return Ok(()) };
+    let desired = plan.target.desired_path();
+    if !desired.exists() {
         return Ok(());
     }
     let mut timings = Timings::default();
-    let read = timings.time("compare", || {
-        let already_read = plan.closure.take().filter(|closure| closure.contains(from));
-        let old = already_read.map_or_else(|| Closure::remote(&remote, from.as_str()), Ok)?;
-        Ok((old, Closure::local(&cx.launcher, to)?))
+    let closures = timings.time("compare", || {
+        let old = match plan.closure.take() {
+            Some(closure) if closure.contains(running) => closure,
+            _ => Closure::query(&remote, running.as_str())?,
+        };
+        Ok((old, Closure::read_local(&cx.launcher, desired)?))
     });
-    match read {
+    match closures {
         Ok((old, new)) => {
             plan.diff = Some(Diff::new(&old, &new));
-            plan.missing = new.without(&old);
+            plan.missing = new.missing_in(&old);
         }
         Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => {

@@ -25,7 +25,9 @@ pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
         return Err(names_not_in_flake_error(&unknown));
     }
     let targets = found.iter().flatten().map(|found| &found.target).collect::<Vec<_>>();
-    targets.iter().enumerate().try_for_each(|(at, target)| check_distinct(target, &targets[..at]))?;
+    for (position, target) in targets.iter().enumerate() {
+        check_distinct(target, &targets[..position])?;
+    }
     // A plan that is only shown needs no password.
     if goal == Goal::Show { Ok(()) } else { refuse_password_prompts(&targets) }
 }
@@ -43,8 +45,8 @@ fn names_not_in_flake_error(errors: &[&anyhow::Error]) -> anyhow::Error {
     ExitKind::Usage.error_with_reasons(message, errors.iter().map(reason).collect())
 }
 
-/// Refuses hosts with `interactiveSudo`, of the flake or of the command line: several would ask on one terminal at
-/// once.
+/// Refuses hosts with `interactiveSudo`, whether the flake or the command line sets it: several hosts would ask on one
+/// terminal at once.
 fn refuse_password_prompts(targets: &[&Target]) -> Result<()> {
     let interactive = targets.iter().filter(|target| target.interactive_sudo);
     let names = interactive.map(|target| target.host.as_str()).collect::<Vec<_>>();
@@ -70,26 +72,35 @@ fn check_distinct(target: &Target, others: &[&Target]) -> Result<()> {
     );
 }
 
-/// Refuses hosts that are the same machine by their state, whatever their names and ssh options.
+/// Replaces the plans for hosts that are the same machine by refusals. The states of the hosts decide, whatever their
+/// names and ssh options.
 pub fn refuse_same_machine(plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
-    let identity = |plan: &Result<Plan>| plan.as_ref().ok().and_then(|plan| machine_identity(&plan.before));
-    let all = plans.iter().map(identity).collect::<Vec<_>>();
-    let names = plans.iter().map(|plan| plan.as_ref().map_or("", |plan| &plan.target.host).to_owned());
-    let names = names.collect::<Vec<_>>();
-    let same =
-        |at: usize| (0..all.len()).find(|other| *other != at && all[at].is_some() && all[at] == all[*other]);
-    let check = |(at, plan): (usize, Result<Plan>)| match same(at) {
-        Some(other) => Err(failure!(
-            Refused, "{} and {} are the same machine, which cannot run both; nothing was deployed to it",
-            names[at], names[other]; hint: "deploy one of them"
-        )),
-        None => plan,
-    };
-    plans.into_iter().enumerate().map(check).collect()
+    // The name and the machine of each host that reports one, in the order of the plans.
+    let machines = plans.iter().map(|plan| {
+        let Plan { target, before, .. } = plan.as_ref().ok()?;
+        Some((target.host.clone(), machine_identity(before)?))
+    });
+    let machines = machines.collect::<Vec<_>>();
+    let mut checked = Vec::new();
+    for (plan, own) in plans.into_iter().zip(&machines) {
+        let Some((host, machine)) = own else {
+            checked.push(plan);
+            continue;
+        };
+        let mut others = machines.iter().flatten().filter(|(other, _)| other != host);
+        checked.push(match others.find(|(_, other_machine)| other_machine == machine) {
+            Some((other, _)) => Err(failure!(
+                Refused, "{host} and {other} are the same machine, which cannot run both; nothing was deployed to it";
+                hint: "deploy one of them"
+            )),
+            None => plan,
+        });
+    }
+    checked
 }
 
-/// The boot ID and the profile folder, which together differ between any two machines or containers; `None` if the
-/// host does not report them.
+/// What identifies a machine or a container: the boot ID and the profile folder, which together differ between any two.
+/// `None` if the host does not report them.
 fn machine_identity(state: &State) -> Option<(String, String)> {
     let folder = state.folder.clone()?;
     (!state.boot_id.is_empty()).then(|| (state.boot_id.clone(), folder))

@@ -8,6 +8,7 @@
 mod activation;
 mod apply;
 mod boot_check;
+mod build;
 mod closure;
 mod copy_checks;
 mod desired;
@@ -31,16 +32,17 @@ mod verdict_tests;
 
 pub use activation::require_deploy_rs;
 pub use apply::apply;
-pub use boot_check::{check_boot, look_ahead};
+pub use boot_check::{add_boot_outlook, check_boot};
+pub use build::build;
 pub use copy_checks::check_before_copy;
 pub use desired::Overrides;
-pub use gather::{build, compare, find_target, gather, lock_host};
+pub use gather::{compare, find_target, gather, lock_host};
 pub use multi_host::{
     Ending, Member, deduplicate, deploy_all, deployable_hosts, verdict_table, worst_failure,
 };
 pub use options::{Afterwards, DeployOptions, Goal};
 pub use outcome::Outcome;
 pub use plan::Plan;
-pub use status::{History, Status, status_table, statuses, unreadable_states};
+pub use status::{History, Status, status_table, statuses, unreadable_states_error};
 pub use timings::Timings;
 pub use trial::{Decision, DecisionOutcome, decide, plan_decision};

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::gather::{FoundTarget, build, find_target, gather, lock_host};
+use super::build::build;
+use super::gather::{FoundTarget, find_target, gather, lock_host};
 use super::host;
 use super::host_conflicts;
 use super::host_lock::HostLock;
@@ -35,6 +36,9 @@ pub struct Member {
 }
 
 /// The names of all hosts of the flake that have a deploy node.
+///
+/// # Errors
+/// `Usage` if the flake has no deploy nodes; that of the evaluation if its output `deploy` does not evaluate.
 pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostName>> {
     let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, nix_args))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
@@ -43,7 +47,9 @@ pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostNam
     match broken_nodes {
         Some(broken) => Err(broken.error),
         None if names.is_empty() => Err(crate::failure!(
-            Usage, "{} has no deploy nodes", cx.flake; hint: "name a host and its address, as in `deploy HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` to the flake"
+            Usage, "{} has no deploy nodes", cx.flake;
+            hint: "name a host and its address, as in `deploy HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` \
+                   to the flake"
         )),
         None => Ok(names),
     }
@@ -73,9 +79,10 @@ pub fn deploy_all(
     });
     host_conflicts::check(options.goal, &found)?;
     let locked = lock_hosts(cx, options, found);
-    let plans = parallel::map(MAX_DEPLOYS, hosts.iter().zip(locked), |(host, lock)| {
+    let plans = parallel::map(MAX_DEPLOYS, hosts.iter().zip(locked), |(host, locked)| {
         let host_cx = cx.for_host(host);
-        end_phase(&host_cx, lock.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock)))
+        let plan = locked.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock));
+        end_phase(&host_cx, plan)
     });
     let plans = build_plans(cx, options, host_conflicts::refuse_same_machine(plans));
     let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
@@ -96,13 +103,18 @@ fn lock_hosts(
     options: &DeployOptions,
     found: Vec<Result<FoundTarget>>,
 ) -> Vec<Result<(FoundTarget, Option<HostLock>)>> {
-    let mut due = found.into_iter().enumerate().collect::<Vec<_>>();
-    let name = |found: &Result<FoundTarget>| found.as_ref().ok().map(|found| found.target.host.clone());
-    due.sort_by_key(|(_, found)| name(found));
-    let take = |found: FoundTarget| lock_host(cx, options, &found.target.host).map(|lock| (found, lock));
-    let mut taken = due.into_iter().map(|(at, found)| (at, found.and_then(take))).collect::<Vec<_>>();
-    taken.sort_unstable_by_key(|(at, _)| *at);
-    taken.into_iter().map(|(_, taken)| taken).collect()
+    let mut by_name = found.into_iter().enumerate().collect::<Vec<_>>();
+    by_name.sort_by_key(|(_, found)| found.as_ref().ok().map(|found| found.target.host.clone()));
+    let mut locked = Vec::new();
+    for (position, found) in by_name {
+        let result = found.and_then(|found| {
+            let lock = lock_host(cx, options, &found.target.host)?;
+            Ok((found, lock))
+        });
+        locked.push((position, result));
+    }
+    locked.sort_unstable_by_key(|(position, _)| *position);
+    locked.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Ends the progress line of the host, whose work has ended with `result`, and returns `result`.
@@ -116,11 +128,14 @@ fn build_plans(cx: &Context, options: &DeployOptions, mut plans: Vec<Result<Plan
     let mut good = plans.iter_mut().filter_map(|plan| plan.as_mut().ok()).collect::<Vec<_>>();
     // One item for each good plan, in their order; `None` is a success.
     let mut errors = build(cx, options, &mut good).into_iter();
-    let result = |plan: Result<Plan>| match plan {
-        Ok(plan) => errors.next().flatten().map_or(Ok(plan), Err),
-        failed => failed,
+    let with_build_error = |plan: Result<Plan>| {
+        let plan = plan?;
+        match errors.next().flatten() {
+            Some(error) => Err(error),
+            None => Ok(plan),
+        }
     };
-    plans.into_iter().map(result).collect()
+    plans.into_iter().map(with_build_error).collect()
 }
 
 impl Member {
@@ -153,11 +168,12 @@ impl Member {
     }
 
     fn cells(&self) -> [String; 4] {
-        let seconds = |seconds: f64| format!("{seconds:.1} s");
+        let seconds = |total: f64| format!("{total:.1} s");
         let (verdict, runs, time) = match &self.result {
             Ok(Ending::Planned(plan)) => ("planned".into(), plan.summary(), seconds(plan.timings.total())),
             Ok(Ending::Ended(outcome)) => {
-                (outcome.words(), outcome.runs().to_owned(), seconds(outcome.plan.timings.total()))
+                let runs = outcome.running_text().to_owned();
+                (outcome.verdict_words(), runs, seconds(outcome.plan.timings.total()))
             }
             Err(error) => (host::failure_label(error).unwrap_or("failed").into(), "-".into(), "-".into()),
         };

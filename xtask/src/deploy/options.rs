@@ -18,6 +18,7 @@ pub enum Goal {
 /// What follows a successful deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
+    /// Leave the host as it is.
     Stay,
     /// Reboot the host and verify it again.
     Reboot,
@@ -48,9 +49,11 @@ impl DeployOptions {
         self.wait.unwrap_or(BOOT_TIMEOUT)
     }
 
-    /// The arguments for Nix.
+    /// The arguments for Nix: those of `extra` after a `--`.
     pub fn nix_args(&self) -> &[String] {
-        let separator = self.extra.iter().position(|word| word == "--");
-        &self.extra[separator.map_or(self.extra.len(), |at| at + 1)..]
+        match self.extra.iter().position(|word| word == "--") {
+            Some(separator) => &self.extra[separator + 1..],
+            None => &[],
+        }
     }
 }

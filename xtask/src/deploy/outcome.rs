@@ -19,7 +19,7 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// How deploy-rs exited; `None` if it did not run.
     pub deploy_rs: Option<DeployExit>,
-    /// The error of the copy, if the closure did not arrive completely.
+    /// The error of the copy, if the closure was not copied completely.
     pub copy_failed: Option<Reason>,
     /// Why a trial, or the reboot, failed, as far as the host has not noted it.
     pub reason: Option<String>,
@@ -28,7 +28,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a plan for a host that is already current.
+    /// The outcome for a host that was already current, with the `verdict` on it.
     pub fn unchanged(plan: Plan, verdict: Verdict) -> Self {
         let after = plan.before.clone();
         Self { after, verdict, deploy_rs: None, copy_failed: None, reason: None, health: Vec::new(), plan }
@@ -42,7 +42,7 @@ impl Outcome {
     /// The summary of the verdicts that hosts without trials have too.
     fn plain_summary(&self) -> String {
         let host = &self.plan.target.host;
-        let runs = path_text(self.running());
+        let runs = path_text(self.running_path());
         let units = self.after.failed_units_text();
         let changes = boot_changes_text(&self.after.boot_changes);
         match self.verdict {
@@ -57,56 +57,56 @@ impl Outcome {
                 format!("{host} runs {runs}, but is degraded: units that failed before still are: {units}")
             }
             Verdict::Unhealthy => {
-                format!("{host} runs {runs}, but failed a health check: {}", self.failed_checks())
+                format!("{host} runs {runs}, but failed a health check: {}", self.failed_checks_text())
             }
             Verdict::Unchecked => {
                 format!("{host} runs {runs}, but its health is unknown: the health check was stopped")
             }
-            Verdict::RolledBack => self.rolled_back(),
+            Verdict::RolledBack => self.rollback_summary(),
             Verdict::NotActivated => format!(
                 "deploy-rs exited with {} before the activation: {host} runs {runs} as before",
-                self.code()
+                self.deploy_rs_code()
             ),
-            Verdict::NotCopied => self.not_copied(),
+            Verdict::NotCopied => self.failed_copy_summary(),
             Verdict::Stopped => format!("stopped before the activation: {host} runs {runs} as before"),
-            Verdict::Mismatch => self.mismatch(),
+            Verdict::Mismatch => self.mismatch_summary(),
             Verdict::OnTrial
             | Verdict::RolledBackAcrossReboot
             | Verdict::NotBlessed
             | Verdict::NotTried
-            | Verdict::NeverCameBack => self.words(),
+            | Verdict::NeverCameBack => self.verdict_words(),
             Verdict::Undecided => format!(
                 "the profile of {host} is {runs}, but deploy-rs exited with {}, and without /run/current-system it \
                  is unknown what the host runs",
-                self.code()
+                self.deploy_rs_code()
             ),
         }
     }
 
     /// The summary of [`Verdict::RolledBack`].
-    fn rolled_back(&self) -> String {
+    fn rollback_summary(&self) -> String {
         format!(
             "{} rolled back to {}: {} was not kept{}",
             self.plan.target.host,
-            path_text(self.running()),
+            path_text(self.running_path()),
             self.desired(),
-            self.contradiction()
+            self.contradiction_clause()
         )
     }
 
     /// The summary of [`Verdict::NotCopied`].
-    fn not_copied(&self) -> String {
+    fn failed_copy_summary(&self) -> String {
         format!(
             "the closure was not copied completely to {}; nothing was activated, and it runs {} as before: {}",
             self.plan.target.host,
-            path_text(self.running()),
+            path_text(self.running_path()),
             self.copy_failed.as_ref().map_or("", |reason| &reason.message)
         )
     }
 
     /// Further facts for the user, reported on stderr.
     pub fn remarks(&self) -> Vec<String> {
-        let mut remarks = vec![self.basis()];
+        let mut remarks = vec![self.basis_remark()];
         let host = &self.plan.target.host;
         if self.after.reboot_needed && self.verdict != Verdict::RebootNeeded {
             let changes = boot_changes_text(&self.after.boot_changes);
@@ -115,10 +115,11 @@ impl Outcome {
         if self.after.failed_units.is_none() {
             remarks.push(format!("the failed units of {host} are unknown: no systemd answers there"));
         }
-        if self.verdict.failure().is_none() && self.code() != 0 {
+        let code = self.deploy_rs_code();
+        if self.verdict.failure().is_none() && code != 0 {
             let verb =
                 if matches!(self.verdict, Verdict::Ready | Verdict::OnTrial) { "boots" } else { "runs" };
-            remarks.push(format!("deploy-rs exited with {}, but {host} {verb} the new system", self.code()));
+            remarks.push(format!("deploy-rs exited with {code}, but {host} {verb} the new system"));
         }
         remarks.extend(trial::next_boot_remark(self));
         if self.needs_boot_goal() {
@@ -135,9 +136,9 @@ impl Outcome {
     /// The error of a verdict that is a failure; `None` for a success.
     pub fn error(&self) -> Option<anyhow::Error> {
         let kind = self.verdict.failure()?;
-        let of_copy = self.copy_failed.as_ref().and_then(|reason| reason.hint.clone());
-        let boot = || self.needs_boot_goal().then(|| "deploy again with `--boot --reboot`".to_owned());
-        let hint = of_copy.or_else(boot).or_else(|| trial::hint(self));
+        let copy_hint = self.copy_failed.as_ref().and_then(|reason| reason.hint.clone());
+        let boot_hint = || self.needs_boot_goal().then(|| "deploy again with `--boot --reboot`".to_owned());
+        let hint = copy_hint.or_else(boot_hint).or_else(|| trial::hint(self));
         Some(kind.error_with(self.summary(), hint, Vec::new()))
     }
 
@@ -159,8 +160,8 @@ impl Outcome {
         })
     }
 
-    /// Which links were read on the host, and what each was compared with.
-    fn basis(&self) -> String {
+    /// The remark about the links that were read on the host, and what each was compared with.
+    fn basis_remark(&self) -> String {
         let target @ Target { host, link, .. } = &self.plan.target;
         let profile = target.profile_name();
         match verdict::basis(target, self.plan.goal, &self.after) {
@@ -183,47 +184,52 @@ impl Outcome {
     }
 
     /// The summary of [`Verdict::Mismatch`]; names the node if its profile wraps another system than the flake's.
-    fn mismatch(&self) -> String {
-        let Target { host, path, system, link, .. } = &self.plan.target;
+    fn mismatch_summary(&self) -> String {
+        let Target { host, path, link, .. } = &self.plan.target;
         let runs = path_text(self.after.current.as_ref());
         let profile = path_text(self.after.profile.as_ref());
-        let wrapped = self.after.profile_system.as_ref().filter(|wrapped| {
-            system.as_ref().is_some_and(|system| system != *wrapped)
-                && self.after.profile.as_ref() == Some(path)
-        });
-        let why = wrapped.map(|wrapped| {
+        let other_next_boot = verdict::other_next_boot(&self.plan.target, &self.after);
+        let next_boot = other_next_boot.map(|next| format!("; its next boot starts {next}"));
+        let node = self.other_wrapped_system().map(|wrapped| {
             format!("\n  deploy.nodes.{host} deploys {wrapped}, which is not nixosConfigurations.{host}")
         });
-        let next = verdict::other_next_boot(&self.plan.target, &self.after);
-        let next = next.map(|next| format!("; its next boot starts {next}"));
         format!(
             "{host} does not run what was deployed: it runs {runs}, expected {}; {link} is {profile}, expected \
              {path}{}{}",
             self.desired(),
-            next.unwrap_or_default(),
-            why.unwrap_or_default()
+            next_boot.unwrap_or_default(),
+            node.unwrap_or_default()
         )
     }
 
+    /// The system that the deployed profile activates, if it is another than the NixOS system of the flake. `None` also
+    /// if the host has another profile.
+    fn other_wrapped_system(&self) -> Option<&StorePath> {
+        let Target { path, system, .. } = &self.plan.target;
+        let wrapped = self.after.profile_system.as_ref()?;
+        let has_profile = self.after.profile.as_ref() == Some(path);
+        (has_profile && wrapped != system.as_ref()?).then_some(wrapped)
+    }
+
     /// A clause for a rollback after which deploy-rs exited with 0.
-    fn contradiction(&self) -> &'static str {
-        if self.code() == 0 { ", although deploy-rs reported success" } else { "" }
+    fn contradiction_clause(&self) -> &'static str {
+        if self.deploy_rs_code() == 0 { ", although deploy-rs reported success" } else { "" }
     }
 
-    fn failed_checks(&self) -> String {
-        self.health
-            .iter()
-            .filter(|check| check.failed())
-            .map(Check::describe)
-            .collect::<Vec<_>>()
-            .join("\n  ")
+    fn failed_checks_text(&self) -> String {
+        let failed = self.health.iter().filter(|check| check.has_failed());
+        failed.map(Check::describe).collect::<Vec<_>>().join("\n  ")
     }
 
-    /// Why a trial, or the reboot, failed.
+    /// Why a trial, or the reboot, failed; `None` for other verdicts.
     pub fn trial_reason(&self) -> Option<String> {
-        let rolled_back = || trial::rollback_reason(&self.after, self.desired());
-        let is_rollback = self.verdict == Verdict::RolledBackAcrossReboot;
-        self.reason.clone().or_else(|| is_rollback.then(rolled_back))
+        match (&self.reason, self.verdict) {
+            (Some(reason), _) => Some(reason.clone()),
+            (None, Verdict::RolledBackAcrossReboot) => {
+                Some(trial::rollback_reason(&self.after, self.desired()))
+            }
+            (None, _) => None,
+        }
     }
 
     /// The verdict for programs, such as `rolled_back`.
@@ -232,13 +238,13 @@ impl Outcome {
     }
 
     /// The verdict for people, such as `rolled back`.
-    pub fn words(&self) -> String {
+    pub fn verdict_words(&self) -> String {
         self.verdict_name().replace('_', " ")
     }
 
-    /// The store path that the host runs.
-    pub fn runs(&self) -> &str {
-        path_text(self.running())
+    /// The store path that the host runs, as text.
+    pub fn running_text(&self) -> &str {
+        path_text(self.running_path())
     }
 
     /// The exit code that the verdict stands for.
@@ -246,15 +252,18 @@ impl Outcome {
         self.verdict.failure().map_or(0, ExitKind::code)
     }
 
-    fn running(&self) -> Option<&StorePath> {
+    /// The store path that the host runs: its system, or its profile if it has no `/run/current-system`.
+    fn running_path(&self) -> Option<&StorePath> {
         self.after.current.as_ref().or(self.after.profile.as_ref())
     }
 
+    /// The store path that the host is to run: the system, or the profile if the system is unknown.
     pub fn desired(&self) -> &StorePath {
         verdict::desired_system(&self.plan.target, &self.after).unwrap_or(&self.plan.target.path)
     }
 
-    fn code(&self) -> i32 {
+    /// The exit code of deploy-rs; 0 if it did not run.
+    fn deploy_rs_code(&self) -> i32 {
         self.deploy_rs.map_or(0, |exit| exit.code)
     }
 }

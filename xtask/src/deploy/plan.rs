@@ -43,7 +43,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The verdict of a host that is already current, so that nothing needs to be done.
+    /// The verdict on a host that is already current; `None` if something needs to be done.
     pub fn already_done(&self) -> Option<Verdict> {
         verdict::judge_current(&self.target, self.goal, &self.before)
     }
@@ -88,22 +88,26 @@ impl Plan {
         }
     }
 
-    /// Whether the host is rebooted after the deploy: not if it is current, and has booted what it runs.
-    pub fn reboots(&self) -> bool {
+    /// Whether the deploy will reboot the host. A host that is current and has booted what it runs is not rebooted.
+    pub fn will_reboot(&self) -> bool {
         let is_current = self.already_done() == Some(Verdict::AlreadyCurrent);
         self.afterwards == Afterwards::Reboot && (!is_current || self.before.awaits_reboot())
     }
 
-    /// Faults of the next boot, where this deploy is not about it.
+    /// The faults of the next boot as notes. None if this deploy is about the next boot, because they refuse it then.
     fn boot_notes(&self) -> Vec<String> {
-        let outlook = self.boot.as_ref().filter(|_| !self.is_about_boot());
-        outlook.map(|it| it.faults.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        match &self.boot {
+            Some(outlook) if !self.is_about_boot() => {
+                outlook.faults.iter().map(ToString::to_string).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
-    /// What the user should know about the next boot, if this deploy is about it.
+    /// What the user should know about the trial of the new system, if this deploy is to boot that system.
     fn trial_note(&self) -> Option<String> {
-        let boots = self.goal == Goal::Boot || self.afterwards == Afterwards::Reboot;
-        boots.then(|| trial::next_boot_note(&self.target, &self.before)).flatten()
+        let boots_new_system = self.goal == Goal::Boot || self.afterwards == Afterwards::Reboot;
+        if boots_new_system { trial::next_boot_note(&self.target, &self.before) } else { None }
     }
 
     /// Whether deploy-rs cannot roll back to the current system, and the tool can add a generation that makes it
@@ -134,7 +138,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// `path` for people.
+/// The store path as text; `no store path` for `None`.
 pub fn path_text(path: Option<&StorePath>) -> &str {
     path.map_or("no store path", StorePath::as_str)
 }

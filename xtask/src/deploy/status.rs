@@ -14,6 +14,7 @@ use super::verdict;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
 use crate::base::{Bytes, Context, HostName, Table, interrupt};
+use crate::nix::StorePath;
 
 /// How many hosts are queried in parallel.
 const MAX_HOSTS: usize = 16;
@@ -46,7 +47,7 @@ pub struct Observation {
 /// How what a host runs differs from the flake.
 enum Drift {
     Current,
-    /// The host runs something else; with the diff, if the desired system is in the local store.
+    /// The host runs something else; with the diff, if both closures could be read.
     Differs(Option<Diff>),
 }
 
@@ -63,41 +64,58 @@ pub fn statuses(
     history: impl Fn(&HostName) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
-    let found = parallel::map(parallel::max_evaluations(), &hosts, |host| {
-        let evaluate = || evaluate(&cx.for_host(host), overrides, nix_args, host);
-        signals.check().and_then(|()| evaluate())
+    let targets = parallel::map(parallel::max_evaluations(), &hosts, |host| {
+        signals.check()?;
+        evaluate(&cx.for_host(host), overrides, nix_args, host)
     });
-    let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(found), |(host, target)| {
-        let observe = |target| observe(&cx.for_host(&host), target);
-        let observation = target.and_then(|target| signals.check().and_then(|()| observe(target)));
+    let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(targets), |(host, target)| {
+        let observation = target.and_then(|target| {
+            signals.check()?;
+            observe(&cx.for_host(&host), target)
+        });
         Status { observation, history: history(&host), host }
     });
-    signals.check().map(|()| statuses)
+    signals.check()?;
+    Ok(statuses)
 }
 
+/// Reads the state and the disks of the host, and compares the host with the flake.
 fn observe(cx: &Context, target: Target) -> Result<Observation> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let state = probe(&remote, &target)?;
     let disks = Disks::read(&remote)?;
-    let drift = drift(cx, &remote, &target, &state);
+    let drift = find_drift(cx, &remote, &target, &state);
     Ok(Observation { target, state, disks, drift })
 }
 
-fn drift(cx: &Context, remote: &Remote, target: &Target, state: &State) -> Drift {
+/// Compares what the host runs with the flake. Closures that cannot be read are a warning.
+fn find_drift(cx: &Context, remote: &Remote, target: &Target, state: &State) -> Drift {
     if verdict::judge_current(target, Goal::Switch, state).is_some() {
         return Drift::Current;
     }
-    let from = state.running_path(target).filter(|_| target.desired_path().exists());
-    let diff = from.map(|from| {
-        let from = Closure::remote(remote, from.as_str())?;
-        Ok(Diff::new(&from, &Closure::local(&cx.launcher, target.desired_path())?))
-    });
-    let or_warn = |diff: Result<Diff>| diff.inspect_err(|error| cx.warn(failure::with_hint(error))).ok();
-    Drift::Differs(diff.and_then(or_warn))
+    let desired = target.desired_path();
+    let Some(running) = state.running_path(target).filter(|_| desired.exists()) else {
+        return Drift::Differs(None);
+    };
+    match diff_closures(cx, remote, running, desired) {
+        Ok(diff) => Drift::Differs(Some(diff)),
+        Err(error) => {
+            cx.warn(failure::with_hint(&error));
+            Drift::Differs(None)
+        }
+    }
+}
+
+/// The diff of the closure of `running` on the host and of `desired` in the local store.
+fn diff_closures(cx: &Context, remote: &Remote, running: &StorePath, desired: &StorePath) -> Result<Diff> {
+    let old = Closure::query(remote, running.as_str())?;
+    let new = Closure::read_local(&cx.launcher, desired)?;
+    Ok(Diff::new(&old, &new))
 }
 
 impl Observation {
-    fn runs(&self) -> String {
+    /// The cell of the column `RUNS`.
+    fn runs_cell(&self) -> String {
         match &self.drift {
             Drift::Current => "current".into(),
             Drift::Differs(Some(diff)) => format!("behind: {}", diff.summary()),
@@ -105,7 +123,8 @@ impl Observation {
         }
     }
 
-    fn booted(&self) -> &'static str {
+    /// The cell of the column `BOOTED`.
+    fn booted_cell(&self) -> &'static str {
         match &self.state {
             State { reboot_needed: true, .. } => "reboot pending",
             State { booted, current, .. } if booted == current => "current",
@@ -114,7 +133,8 @@ impl Observation {
         }
     }
 
-    fn units(&self) -> String {
+    /// The cell of the column `FAILED UNITS`.
+    fn units_cell(&self) -> String {
         match self.state.failed_units.as_deref() {
             None => "unknown".into(),
             Some([]) => "-".into(),
@@ -150,13 +170,13 @@ impl Status {
             value["hint"] = hint.into();
         }
         value["host"] = self.host.as_str().into();
-        value["reachable"] = json!(self.reachable());
+        value["reachable"] = json!(self.is_reachable());
         value["history"] = json!(self.history.words);
         value
     }
 
-    /// Whether the host answers, or its sshd that refuses the login; `None` if it was not asked.
-    fn reachable(&self) -> Option<bool> {
+    /// Whether the host answered, be it only by an sshd that refused the login; `None` if the host was not asked.
+    fn is_reachable(&self) -> Option<bool> {
         match self.observation.as_ref().map_err(kind) {
             Ok(_) | Err(ExitKind::HostKey | ExitKind::Permission | ExitKind::Undecided) => Some(true),
             Err(ExitKind::Unreachable) => Some(false),
@@ -164,37 +184,39 @@ impl Status {
         }
     }
 
-    /// Warnings that get a line of their own.
+    /// Warnings about the host, which get lines of their own below the table.
     pub fn remarks(&self) -> Vec<String> {
         let host = &self.host;
-        match &self.observation {
-            Err(error) => vec![failure::with_hint(error)],
-            Ok(observation) => {
-                let devices = observation.disks.read_only.iter();
-                let read_only = devices
-                    .map(|device| format!("{device} of {host} is read-only: the kernel found errors on it"));
-                read_only.chain(trial::remarks(host, &observation.state.trial)).collect()
-            }
-        }
+        let observation = match &self.observation {
+            Err(error) => return vec![failure::with_hint(error)],
+            Ok(observation) => observation,
+        };
+        let read_only = observation.disks.read_only.iter();
+        let read_only =
+            read_only.map(|device| format!("{device} of {host} is read-only: the kernel found errors on it"));
+        read_only.chain(trial::remarks(host, &observation.state.trial)).collect()
     }
 
     /// The cell of the column `TRIAL`; `None` for a host without trials.
-    fn trial(&self) -> Option<&'static str> {
-        self.observation.as_ref().ok().and_then(|observation| trial::table_cell(&observation.state.trial))
+    fn trial_cell(&self) -> Option<&'static str> {
+        let observation = self.observation.as_ref().ok()?;
+        trial::table_cell(&observation.state.trial)
     }
 
+    /// The cells of the row of the host; with a cell for trials if the table has that column (`with_trials`).
     fn cells(&self, with_trials: bool) -> Vec<String> {
         let dash = || "-".to_owned();
-        let trial = with_trials.then(|| self.trial().unwrap_or("-").to_owned());
+        let trial = with_trials.then(|| self.trial_cell().unwrap_or("-").to_owned());
         let last = self.history.last.clone().unwrap_or_else(dash);
         let (runs, booted, units, free) = match &self.observation {
-            Ok(it) => {
-                let free = it.disks.free.map_or_else(dash, |bytes| Bytes(bytes).to_string());
-                (it.runs(), it.booted().to_owned(), it.units(), free)
+            Ok(observation) => {
+                let free = observation.disks.free.map_or_else(dash, |bytes| Bytes(bytes).to_string());
+                let booted = observation.booted_cell().to_owned();
+                (observation.runs_cell(), booted, observation.units_cell(), free)
             }
             Err(error) => {
-                let why = host::failure_label(error).unwrap_or("unknown");
-                (why.to_owned(), dash(), dash(), dash())
+                let label = host::failure_label(error).unwrap_or("unknown");
+                (label.to_owned(), dash(), dash(), dash())
             }
         };
         let begin = [self.host.to_string(), runs, booted];
@@ -204,9 +226,10 @@ impl Status {
 
 /// A table with a row for each host. It has a column for trials if one of the hosts has them.
 pub fn status_table(statuses: &[Status]) -> Table {
-    let with_trials = statuses.iter().any(|status| status.trial().is_some());
-    let trial = with_trials.then_some("TRIAL");
-    let headers = ["HOST", "RUNS", "BOOTED"].into_iter().chain(trial).chain(["FAILED UNITS", "FREE", "LAST"]);
+    let with_trials = statuses.iter().any(|status| status.trial_cell().is_some());
+    let trial_header = with_trials.then_some("TRIAL");
+    let begin = ["HOST", "RUNS", "BOOTED"].into_iter();
+    let headers = begin.chain(trial_header).chain(["FAILED UNITS", "FREE", "LAST"]);
     let mut table = Table::new(&headers.collect::<Vec<_>>());
     for status in statuses {
         table.row(status.cells(with_trials));
@@ -215,15 +238,14 @@ pub fn status_table(statuses: &[Status]) -> Table {
 }
 
 /// The error for hosts whose state could not be read, with the most severe kind; `None` if all could.
-pub fn unreadable_states(statuses: &[Status]) -> Option<anyhow::Error> {
-    let errors =
-        statuses.iter().filter_map(|status| Some((&status.host, status.observation.as_ref().err()?)));
-    let errors = errors.collect::<Vec<_>>();
-    let worst = errors.iter().map(|(_, error)| kind(error)).max_by_key(|kind| kind.severity())?;
-    let names = errors.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>().join(", ");
+pub fn unreadable_states_error(statuses: &[Status]) -> Option<anyhow::Error> {
+    let unread = statuses.iter().filter(|status| status.observation.is_err()).collect::<Vec<_>>();
+    let kinds = unread.iter().filter_map(|status| status.observation.as_ref().err().map(kind));
+    let worst = kinds.max_by_key(|kind| kind.severity())?;
+    let names = unread.iter().map(|status| status.host.as_str()).collect::<Vec<_>>().join(", ");
     Some(worst.error(format!(
         "the state of {} of {} hosts is unknown: {names}",
-        errors.len(),
+        unread.len(),
         statuses.len()
     )))
 }

@@ -78,7 +78,7 @@ impl Target {
         }
     }
 
-    /// What the profile is called: by its node, or by the configuration of which it is made.
+    /// The name of the profile in messages: that of its node, or of the configuration of which it is made.
     pub fn profile_name(&self) -> String {
         match &self.configuration {
             Some(configuration) => format!("the profile made of {configuration}"),
@@ -86,7 +86,7 @@ impl Target {
         }
     }
 
-    /// What the system is called.
+    /// The name of the system in messages: that of its NixOS configuration.
     pub fn system_name(&self) -> String {
         self.configuration.clone().unwrap_or_else(|| format!("nixosConfigurations.{}", self.host))
     }

@@ -11,7 +11,7 @@ pub struct Timing {
     pub seconds: f64,
 }
 
-/// The phases, in the order in which they ended.
+/// The durations of the phases of a deploy, in the order in which the phases ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timings(pub Vec<Timing>);

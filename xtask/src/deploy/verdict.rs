@@ -87,47 +87,57 @@ impl Verdict {
     }
 }
 
-/// Judges the state `after` deploy-rs exited.
+/// Judges the host by its states `before` the deploy and `after` deploy-rs exited.
 pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, exit: DeployExit) -> Verdict {
-    let good = goal_is_reached(target, goal, after);
-    match (good, basis(target, goal, after)) {
-        (true, Basis::Link) if exit.code != 0 => Verdict::Undecided,
-        (true, Basis::NextBoot) if !runs_desired_system(target, after) => ready(target, after),
-        (true, _) => partial_verdict(before, after).unwrap_or(Verdict::Done),
-        (false, _) if !is_unchanged(before, after) => Verdict::Mismatch,
-        (false, _) if exit.activated => Verdict::RolledBack,
-        (false, _) if exit.interrupted() => Verdict::Stopped,
-        (false, _) => Verdict::NotActivated,
+    if !is_goal_reached(target, goal, after) {
+        return judge_missed_goal(before, after, exit);
+    }
+    match basis(target, goal, after) {
+        Basis::Link if exit.code != 0 => Verdict::Undecided,
+        Basis::NextBoot if !runs_desired_system(target, after) => next_boot_verdict(target, after),
+        _ => partial_verdict(before, after).unwrap_or(Verdict::Done),
     }
 }
 
-/// Judges the state before a deploy: a verdict if nothing needs to be done.
+/// Judges a host that does not run, or boot, the desired system.
+fn judge_missed_goal(before: &State, after: &State, exit: DeployExit) -> Verdict {
+    if !is_unchanged(before, after) {
+        Verdict::Mismatch
+    } else if exit.activated {
+        Verdict::RolledBack
+    } else if exit.is_interrupted() {
+        Verdict::Stopped
+    } else {
+        Verdict::NotActivated
+    }
+}
+
+/// The verdict on a host that reaches the goal already `before` the deploy; `None` if a deploy is needed.
 pub fn judge_current(target: &Target, goal: Goal, before: &State) -> Option<Verdict> {
-    if !goal_is_reached(target, goal, before) {
-        return None;
-    }
-    let runs = runs_desired_system(target, before);
-    Some(if runs {
-        partial_verdict(before, before).unwrap_or(Verdict::AlreadyCurrent)
+    if !is_goal_reached(target, goal, before) {
+        None
+    } else if runs_desired_system(target, before) {
+        Some(partial_verdict(before, before).unwrap_or(Verdict::AlreadyCurrent))
     } else {
-        ready(target, before)
-    })
+        Some(next_boot_verdict(target, before))
+    }
 }
 
-/// The verdict for a host that starts the desired system at its next boot.
-fn ready(target: &Target, state: &State) -> Verdict {
+/// The verdict on a host that starts the desired system at its next boot.
+fn next_boot_verdict(target: &Target, state: &State) -> Verdict {
+    if is_desired_pending(target, state) { Verdict::OnTrial } else { Verdict::Ready }
+}
+
+/// Whether the next boot of the host tries the desired system.
+pub fn is_desired_pending(target: &Target, state: &State) -> bool {
     let pending = state.trial.status().and_then(|status| status.pending.as_ref());
-    if pending.is_some() && pending == desired_system(target, state) {
-        Verdict::OnTrial
-    } else {
-        Verdict::Ready
-    }
+    pending.is_some() && pending == desired_system(target, state)
 }
 
 /// Judges a host after a reboot: the booted system must be the current one too.
 pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Verdict {
-    let booted = after.booted.is_none() || after.booted == after.current;
-    if runs_desired_system(target, after) && booted {
+    let has_booted_current = after.booted.is_none() || after.booted == after.current;
+    if runs_desired_system(target, after) && has_booted_current {
         partial_verdict(before, after).unwrap_or(Verdict::Done)
     } else {
         Verdict::Mismatch
@@ -136,58 +146,67 @@ pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Ver
 
 /// The verdict for what is wrong on a host that runs the desired system; `None` if nothing is.
 pub fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
-    let failed_before = before.failed().iter().collect::<BTreeSet<_>>();
-    if after.failed().iter().any(|unit| !failed_before.contains(unit)) {
+    let failed_before = before.known_failed_units().iter().collect::<BTreeSet<_>>();
+    let failed_after = after.known_failed_units();
+    if failed_after.iter().any(|unit| !failed_before.contains(unit)) {
         Some(Verdict::UnitsFailed)
-    } else if !after.failed().is_empty() {
+    } else if !failed_after.is_empty() {
         Some(Verdict::Degraded)
+    } else if after.reboot_needed {
+        Some(Verdict::RebootNeeded)
     } else {
-        after.reboot_needed.then_some(Verdict::RebootNeeded)
+        None
     }
 }
 
-/// Whether `state` reaches the goal.
-fn goal_is_reached(target: &Target, goal: Goal, state: &State) -> bool {
-    let reached = match goal {
+/// Whether a host in `state` needs no deploy to reach the goal.
+fn is_goal_reached(target: &Target, goal: Goal, state: &State) -> bool {
+    let has_desired = match goal {
         Goal::Boot => state.profile.as_ref() == Some(&target.path),
         Goal::Show | Goal::Switch => runs_desired_system(target, state),
     };
-    reached && other_next_boot(target, state).is_none()
+    has_desired && other_next_boot(target, state).is_none()
 }
 
-/// The system that the next boot starts, if that is known and another than the desired one: on a host with trials the
-/// profile does not decide it.
+/// The system that the next boot starts, if that is known and another than the desired one. On a host with trials the
+/// profile does not decide which system that is. `None` also while the desired system is on trial.
 pub fn other_next_boot<'a>(target: &Target, state: &'a State) -> Option<&'a StorePath> {
     let status = state.trial.status()?;
     let desired = desired_system(target, state)?;
-    let tried = status.on_trial.as_ref() == Some(desired);
-    status.next_boot().filter(|next| !tried && *next != desired)
+    if status.on_trial.as_ref() == Some(desired) {
+        return None;
+    }
+    status.next_boot().filter(|next| *next != desired)
 }
 
 /// Whether the profile is the desired one, and the running system the one that belongs to it.
 fn runs_desired_system(target: &Target, state: &State) -> bool {
-    let profile = state.profile.as_ref() == Some(&target.path);
-    profile
-        && (basis(target, Goal::Switch, state) == Basis::Link
-            || state.current.as_ref() == desired_system(target, state))
+    if state.profile.as_ref() != Some(&target.path) {
+        return false;
+    }
+    let is_judged_by_link = basis(target, Goal::Switch, state) == Basis::Link;
+    is_judged_by_link || state.current.as_ref() == desired_system(target, state)
 }
 
-/// The system that the host is to run: that of the flake, or else the one that the profile activates.
+/// The system that the host is to run: that of the flake, or else the one that the profile activates. `None` if the
+/// flake has none, and the host does not have the profile yet.
 pub fn desired_system<'a>(target: &'a Target, state: &'a State) -> Option<&'a StorePath> {
     target.system.as_ref().or(state.profile_system.as_ref())
 }
 
 /// What a verdict on `state` is based on.
 pub fn basis(target: &Target, goal: Goal, state: &State) -> Basis {
+    if goal == Goal::Boot {
+        return Basis::NextBoot;
+    }
     match (&target.system, &state.current) {
-        _ if goal == Goal::Boot => Basis::NextBoot,
         (Some(_), _) => Basis::System,
         (None, Some(_)) => Basis::Profile,
         (None, None) => Basis::Link,
     }
 }
 
-/// Whether running system and profile are the same in both states.
+/// Whether the host has the same running system and the same profile in both states.
 pub fn is_unchanged(before: &State, after: &State) -> bool {
     (&before.current, &before.profile) == (&after.current, &after.profile)
 }
@@ -197,10 +216,12 @@ pub mod tests {
     use super::*;
     use crate::deploy::target::Connection;
 
+    /// A store path with this name.
     pub fn store(name: &str) -> StorePath {
         StorePath::containing(&format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}")).unwrap()
     }
 
+    /// The target `stinky`, which is to get the profile `profile`. The flake has the NixOS system `system`, if any.
     pub fn target(system: Option<&str>) -> Target {
         Target {
             host: "stinky".into(),
@@ -224,6 +245,7 @@ pub mod tests {
         }
     }
 
+    /// The state of a host with the profile `profile`, which runs the system `current`.
     pub fn state(profile: &str, current: Option<&str>) -> State {
         let profile_system = Some(store("new"));
         State {

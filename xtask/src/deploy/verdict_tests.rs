@@ -7,19 +7,19 @@ use super::verdict::tests::{state, store, target};
 use super::verdict::{Verdict, judge, judge_after_reboot, judge_current, partial_verdict};
 
 #[test]
-fn deploy_rs_is_not_believed() {
+fn the_state_of_the_host_decides_and_not_the_exit_code() {
     let nixos = target(Some("new"));
     let plain = target(None);
     let old = state("before", Some("old"));
     let new = state("profile", Some("new"));
-    let ill = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
+    let failing = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
     let link_old = state("before", None);
     let link_new = state("profile", None);
     for (target, before, after, code, activated, expected) in [
         (&nixos, &old, &new, 0, true, Verdict::Done),
         (&nixos, &old, &new, 1, true, Verdict::Done),
         (&plain, &old, &new, 0, true, Verdict::Done),
-        (&nixos, &old, &ill, 0, true, Verdict::UnitsFailed),
+        (&nixos, &old, &failing, 0, true, Verdict::UnitsFailed),
         (&nixos, &old, &old, 0, true, Verdict::RolledBack),
         (&nixos, &old, &old, 1, true, Verdict::RolledBack),
         (&nixos, &old, &old, 1, false, Verdict::NotActivated),
@@ -87,10 +87,10 @@ fn failed_units_and_pending_reboots() {
 #[test]
 fn a_current_host_needs_nothing() {
     let nixos = target(Some("new"));
-    let ill = State { failed_units: Some(vec!["a.service".into()]), ..state("profile", Some("new")) };
+    let failing = State { failed_units: Some(vec!["a.service".into()]), ..state("profile", Some("new")) };
     for (state, expected) in [
         (state("profile", Some("new")), Some(Verdict::AlreadyCurrent)),
-        (ill, Some(Verdict::Degraded)),
+        (failing, Some(Verdict::Degraded)),
         (state("profile", Some("old")), None),
         (state("profile", None), None),
     ] {

@@ -14,12 +14,12 @@ use crate::nix::StorePath;
 /// The store of this machine, whose paths name the files in a boot folder.
 const STORE: &str = "/nix/store";
 
-/// How many files a folder of a system may have.
+/// How many files of one folder of a system are read.
 const MAX_FILES: usize = 20_000;
 /// The size of the largest file on FIRMWARE, and of the largest script, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// What a file takes on the disk is a multiple of this, in bytes.
+/// The block size of a file system, in bytes: a file takes a whole number of blocks.
 const BLOCK: u64 = 4096;
 
 /// The boot files of a system in the store of this machine.
@@ -48,17 +48,18 @@ impl BuiltSystem {
         let mut copies = Vec::new();
         for file in [Some(kernel.clone()), part("initrd")].into_iter().flatten() {
             let size = file.metadata().with_context(|| format!("reading {}", file.display()))?.len();
-            copies.push((name_in_boot_folder(&file), on_disk(size)));
+            copies.push((name_in_boot_folder(&file), size_on_disk(size)));
         }
         if let (Some(folder), Some(files)) = (&trees, &files) {
-            copies.push((name_in_boot_folder(folder), files.values().copied().map(on_disk).sum()));
+            let size = files.values().copied().map(size_on_disk).sum();
+            copies.push((name_in_boot_folder(folder), size));
         }
         let device_trees = files.map(|files| files.into_keys().collect());
         let firmware = BuiltFirmware::of_updater(&system.join("sw/bin/update-firmware"))?;
         Ok(Some(Self { kernel, copies, device_trees, firmware }))
     }
 
-    /// The header of the kernel.
+    /// Reads the header of the kernel.
     pub fn kernel(&self) -> Result<Kernel> {
         let doing = || format!("reading {}", self.kernel.display());
         let file = bounded::open(&self.kernel, Links::Follow).with_context(doing)?;
@@ -67,7 +68,7 @@ impl BuiltSystem {
 }
 
 impl BuiltFirmware {
-    /// The FIRMWARE that the script `updater` writes, if there is such a script.
+    /// The FIRMWARE that the script `updater` writes; `None` without such a script, or if the script names none.
     fn of_updater(updater: &Path) -> Result<Option<Self>> {
         if !updater.exists() {
             return Ok(None);
@@ -79,16 +80,22 @@ impl BuiltFirmware {
         Ok(tree.map(|tree| Self(PathBuf::from(tree.trim()))))
     }
 
+    /// The store path of the folder; `None` if the folder is not in a store.
     pub fn store_path(&self) -> Option<StorePath> {
         StorePath::containing(self.0.to_str()?)
     }
 
     /// The SHA-256 of each file, in hexadecimal, by its path.
     pub fn sums(&self) -> Result<BTreeMap<String, String>> {
-        let files = files_below(&self.0)?.into_keys();
-        files.map(|file| self.read(&file).map(|bytes| (file, hex(&Sha256::digest(bytes))))).collect()
+        let mut sums = BTreeMap::new();
+        for file in files_below(&self.0)?.into_keys() {
+            let sum = hex(&Sha256::digest(self.read(&file)?));
+            sums.insert(file, sum);
+        }
+        Ok(sums)
     }
 
+    /// The content of the file `name`.
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.0.join(name);
         bounded::read(&path, MAX_FILE, Links::Follow).with_context(|| format!("reading {}", path.display()))
@@ -117,6 +124,7 @@ impl Firmware for BuiltFirmware {
     }
 }
 
+/// `bytes` in hexadecimal.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -126,7 +134,8 @@ fn name_in_boot_folder(path: &Path) -> String {
     path.strip_prefix(STORE).unwrap_or(path).display().to_string().replace('/', "-")
 }
 
-fn on_disk(size: u64) -> u64 {
+/// The space that a file of `size` bytes takes on a disk, in bytes.
+fn size_on_disk(size: u64) -> u64 {
     size.next_multiple_of(BLOCK)
 }
 

@@ -1,4 +1,4 @@
-//! Looking ahead to the next boot of a host, and refusing what would not boot.
+//! The outlook on the next boot of a host, and the refusal of a system that would not boot.
 
 use std::path::Path;
 
@@ -18,24 +18,26 @@ pub struct BootOutlook {
     pub faults: Vec<BootFault>,
     /// Whether the boot folder gets another kernel, initrd or device trees.
     pub changes_files: bool,
-    /// The boot folder, what it is to get, and what it has free; sizes in bytes.
+    /// The boot folder on the host.
     pub folder: String,
+    /// The size of the files that the boot folder is to get, in bytes.
     pub needed: u64,
+    /// Free space in the boot folder, in bytes; `None` if unknown.
     pub free: Option<u64>,
     /// Whether the boot folder shares its file system with the Nix store.
     pub shares_store: bool,
 }
 
-/// Adds to `plan` what is known of the next boot. What cannot be read is only a warning: other hosts boot otherwise.
+/// Adds to `plan` what is known of the next boot. A failure is only a warning, because many hosts boot without U-Boot.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
-pub fn look_ahead(cx: &Context, plan: &mut Plan) -> Result<()> {
-    if plan.already_done().is_some() && !plan.reboots() {
+pub fn add_boot_outlook(cx: &Context, plan: &mut Plan) -> Result<()> {
+    if plan.already_done().is_some() && !plan.will_reboot() {
         return Ok(());
     }
     let mut timings = std::mem::take(&mut plan.timings);
-    let found = timings.time("check", || outlook(cx, plan));
+    let found = timings.time("check", || read_outlook(cx, plan));
     plan.timings = timings;
     match found {
         Ok(found) => plan.boot = found,
@@ -51,7 +53,9 @@ pub fn look_ahead(cx: &Context, plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
-fn outlook(cx: &Context, plan: &Plan) -> Result<Option<BootOutlook>> {
+/// Reads the boot files of the built system, and compares them with the host. `None` for a system without a kernel, and
+/// for a host that U-Boot does not start or that did not answer all questions.
+fn read_outlook(cx: &Context, plan: &Plan) -> Result<Option<BootOutlook>> {
     let target = &plan.target;
     let system = target.desired_path();
     let Some(built) = BuiltSystem::read(Path::new(system.as_str()))? else { return Ok(None) };
@@ -62,32 +66,34 @@ fn outlook(cx: &Context, plan: &Plan) -> Result<Option<BootOutlook>> {
     };
     let Some(facts) = answer.facts() else { return Ok(None) };
     let candidate = Candidate { host: &target.host, facts, built: &built, trial: &plan.before.trial };
-    let absent = built.copies.iter().filter(|(name, _)| !facts.kept.contains(name)).collect::<Vec<_>>();
+    let new_files = built.copies.iter().filter(|(name, _)| !facts.kept.contains(name)).collect::<Vec<_>>();
     Ok(Some(BootOutlook {
         faults: candidate.faults()?,
-        changes_files: !absent.is_empty(),
+        changes_files: !new_files.is_empty(),
         folder: facts.folder.clone(),
-        needed: absent.iter().map(|(_, size)| size).sum(),
+        needed: new_files.iter().map(|(_, size)| size).sum(),
         free: facts.free,
         shares_store: facts.shares_store,
     }))
 }
 
-/// Refuses a deploy that is about the next boot, if that would go wrong. Warns of the faults that the user lifts.
+/// Refuses a deploy that decides the next boot, if that boot has faults. Faults that the user lifts by
+/// `--keep-firmware` are warnings.
 ///
 /// # Errors
 /// `Refused` with all faults.
 pub fn check_boot(cx: &Context, options: &DeployOptions, plan: &Plan) -> Result<()> {
     let Some(outlook) = plan.boot.as_ref().filter(|_| plan.is_about_boot()) else { return Ok(()) };
     let (lifted, kept) =
-        outlook.faults.iter().partition::<Vec<_>, _>(|fault| options.keep_firmware && fault.is_lifted);
+        outlook.faults.iter().partition::<Vec<_>, _>(|fault| options.keep_firmware && fault.can_be_lifted);
     for fault in lifted {
         cx.warn(&fault.reason.message);
     }
-    refuse(&kept)
+    refuse_faults(&kept)
 }
 
-fn refuse(faults: &[&BootFault]) -> Result<()> {
+/// Refuses if there are `faults`, with all of them.
+fn refuse_faults(faults: &[&BootFault]) -> Result<()> {
     match faults {
         [] => Ok(()),
         [BootFault { reason, .. }] => {
@@ -104,7 +110,7 @@ fn refuse(faults: &[&BootFault]) -> Result<()> {
 impl Plan {
     /// Whether this deploy decides what the host boots next.
     pub fn is_about_boot(&self) -> bool {
-        let changes = self.boot.as_ref().is_some_and(|outlook| outlook.changes_files);
-        self.goal == Goal::Boot || self.reboots() || changes
+        let changes_files = self.boot.as_ref().is_some_and(|outlook| outlook.changes_files);
+        self.goal == Goal::Boot || self.will_reboot() || changes_files
     }
 }

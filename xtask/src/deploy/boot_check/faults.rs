@@ -1,4 +1,4 @@
-//! What keeps a host from booting a new system, or from a trial of it.
+//! The faults that keep a host from booting a new system, or from trying it.
 
 use std::fmt;
 
@@ -19,9 +19,9 @@ const MAX_NAMED: usize = 5;
 pub struct BootFault {
     #[serde(flatten)]
     pub reason: Reason,
-    /// Whether `--keep-firmware` lifts it.
+    /// Whether `--keep-firmware` makes the fault a warning.
     #[serde(skip)]
-    pub is_lifted: bool,
+    pub can_be_lifted: bool,
 }
 
 impl fmt::Display for BootFault {
@@ -39,87 +39,104 @@ pub struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// All faults but a lack of room.
+    /// All faults but a lack of free space on the host.
     ///
     /// # Errors
     /// Files of the system that cannot be read.
     pub fn faults(&self) -> Result<Vec<BootFault>> {
-        let uboot = match boot::programs(self.facts) {
-            // Something else than U-Boot starts the host.
+        let mut faults = self.uboot_faults();
+        let trial_fault = self.trial_fault();
+        let changed = self.changed_firmware_files()?;
+        // The fault of the trial names an outdated boot.scr itself.
+        let is_named_by_trial = trial_fault.is_some() && changed.iter().all(|file| file == "boot.scr");
+        if !changed.is_empty() && !is_named_by_trial {
+            faults.push(self.other_firmware_fault(&changed));
+        }
+        faults.extend(trial_fault);
+        Ok(faults)
+    }
+
+    /// The faults that keep U-Boot from starting the system; none where something else than U-Boot starts the host.
+    fn uboot_faults(&self) -> Vec<BootFault> {
+        match boot::programs(self.facts) {
             Ok(programs) if programs.is_empty() => Vec::new(),
             Ok(programs) => {
-                let room = self.kernel_fault(programs);
-                room.into_iter().chain(self.device_tree_fault()).chain(self.scan_fault()).collect()
+                let faults = [self.kernel_fault(programs), self.device_tree_fault(), self.scan_fault()];
+                faults.into_iter().flatten().collect()
             }
             Err(error) => {
                 let host = self.host;
                 vec![self.firmware_fault(format!("FIRMWARE of {host} does not start a system: {error:#}"))]
             }
-        };
-        let trial = self.trial_fault();
-        let other_files = self.other_files()?;
-        let others =
-            other_files.filter(|files| trial.is_none() || files.iter().any(|file| file != "boot.scr"));
-        Ok(uboot.into_iter().chain(others.map(|files| self.other_firmware(&files))).chain(trial).collect())
+        }
     }
 
-    /// A kernel that U-Boot does not start, or that has no room.
+    /// The fault of a kernel that U-Boot does not start, or that has no room in memory.
     fn kernel_fault(&self, programs: Vec<boot::Program>) -> Option<BootFault> {
         let error = match self.built.kernel() {
             Ok(kernel) => boot::with_room(programs, kernel).err()?,
             Err(error) => error,
         };
         let message = format!("{} would not boot the new system: {error:#}", self.host);
-        // The U-Boot of the new configuration may have room.
-        let has_room = || {
-            let firmware = self.built.firmware.as_ref()?;
-            boot::with_room(boot::programs(firmware).ok()?, self.built.kernel().ok()?).ok()
-        };
-        if has_room().is_some_and(|uboots| !uboots.is_empty()) {
+        if self.new_firmware_has_room() {
             return Some(self.firmware_fault(message));
         }
-        let hint = hint(&error).map_or_else(|| "check `boot.kernelPackages`".to_owned(), str::to_owned);
-        Some(fault(message, hint))
+        let hint = hint(&error).unwrap_or("check `boot.kernelPackages`").to_owned();
+        Some(firm_fault(message, hint))
     }
 
+    /// Whether a U-Boot on the FIRMWARE of the new configuration has room for the new kernel.
+    fn new_firmware_has_room(&self) -> bool {
+        let Some(firmware) = &self.built.firmware else { return false };
+        let (Ok(programs), Ok(kernel)) = (boot::programs(firmware), self.built.kernel()) else {
+            return false;
+        };
+        boot::with_room(programs, kernel).is_ok_and(|programs| !programs.is_empty())
+    }
+
+    /// The fault of a system without the device tree of the board.
     fn device_tree_fault(&self) -> Option<BootFault> {
         let files = self.built.device_trees.as_ref()?;
         let error = boot::check_device_tree(&self.facts.board, files).err()?;
         let message = format!("{} would not boot the new system as it should: {error:#}", self.host);
-        Some(fault(message, hint(&error).unwrap_or_default().to_owned()))
+        Some(firm_fault(message, hint(&error).unwrap_or_default().to_owned()))
     }
 
-    /// A boot menu that U-Boot does not come to.
+    /// The fault of a boot menu on a partition that U-Boot does not scan.
     fn scan_fault(&self) -> Option<BootFault> {
         let (disk, scan) = self.facts.scan.as_ref()?;
         let error = scan.check().err()?;
         let message = format!("{} would not boot at all: {error:#}", self.host);
         let Scan { marked, menu } = scan;
         let numbers = marked.iter().chain([menu]).map(|number| format!(" {number}")).collect::<String>();
-        Some(fault(message, format!("run `sudo sfdisk --activate /dev/{disk}{numbers}` on {}", self.host)))
+        let hint = format!("run `sudo sfdisk --activate /dev/{disk}{numbers}` on {}", self.host);
+        Some(firm_fault(message, hint))
     }
 
+    /// The fault of a host that has trials, but cannot try a system.
     fn trial_fault(&self) -> Option<BootFault> {
         let reason = self.trial.status()?.missing.as_ref()?;
         let host = self.host;
         let reason = Reason { message: cannot_try_message(host, reason), hint: Some(cannot_try_hint(host)) };
-        Some(BootFault { reason, is_lifted: true })
+        Some(BootFault { reason, can_be_lifted: true })
     }
 
-    /// The files that `update-firmware` of the new system would change; `None` if there are none.
-    fn other_files(&self) -> Result<Option<Vec<String>>> {
-        let Some(firmware) = &self.built.firmware else { return Ok(None) };
-        // The flag of a trial is no part of an update.
-        let files = firmware.sums()?.into_iter().filter(|(file, _)| file != "trial.env");
-        let others = files.filter(|(file, sum)| self.facts.sum(file) != Some(sum)).map(|(file, _)| file);
-        let others = others.collect::<Vec<_>>();
-        Ok((!others.is_empty()).then_some(others))
+    /// The files on FIRMWARE that `update-firmware` of the new system would change.
+    fn changed_firmware_files(&self) -> Result<Vec<String>> {
+        let Some(firmware) = &self.built.firmware else { return Ok(Vec::new()) };
+        // `update-firmware` leaves the flag of a trial alone.
+        let updated = firmware.sums()?.into_iter().filter(|(file, _)| file != "trial.env");
+        let changed = updated.filter(|(file, sum)| self.facts.sum(file) != Some(sum));
+        Ok(changed.map(|(file, _)| file).collect())
     }
 
-    fn other_firmware(&self, files: &[String]) -> BootFault {
+    /// The fault of a FIRMWARE on which `update-firmware` would change `files`.
+    fn other_firmware_fault(&self, files: &[String]) -> BootFault {
         let named = files[..files.len().min(MAX_NAMED)].join(", ");
-        let more = files.len().checked_sub(MAX_NAMED).filter(|more| *more > 0);
-        let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+        let more = match files.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
         self.firmware_fault(format!(
             "FIRMWARE of {} is not that of the new system: `update-firmware` would change {named}{more}",
             self.host
@@ -137,13 +154,13 @@ impl Candidate<'_> {
                 "run `cargo xtask deploy {host} --keep-firmware`, and then `sudo update-firmware` on {host} before its next boot"
             )
         };
-        BootFault { is_lifted: true, ..fault(message, hint) }
+        BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: true }
     }
 }
 
 /// A fault that no option lifts.
-pub fn fault(message: String, hint: String) -> BootFault {
-    BootFault { reason: Reason { message, hint: Some(hint) }, is_lifted: false }
+fn firm_fault(message: String, hint: String) -> BootFault {
+    BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: false }
 }
 
 /// The message about a host with trials that cannot try a new system now.
@@ -183,12 +200,14 @@ mod tests {
         candidate.faults().unwrap().iter().map(ToString::to_string).collect()
     }
 
-    fn one(size: u64, edits: &[Edit]) -> String {
+    /// The only one of the [`faults`] without trials.
+    fn only_fault(size: u64, edits: &[Edit]) -> String {
         let found = faults(size, edits, &Trial::Absent);
         assert_eq!(found.len(), 1, "{found:?}");
         found.into_iter().next().unwrap()
     }
 
+    /// The trials of a host that cannot try a system for this reason.
     fn missing(reason: &str) -> Trial {
         let missing = Some(reason.to_owned());
         Trial::Known(Box::new(TrialStatus { missing, ..TrialStatus::default() }))
@@ -197,8 +216,7 @@ mod tests {
     #[test]
     fn a_good_pi_has_no_fault() {
         assert_eq!(faults(33, &[], &Trial::Absent), [""; 0]);
-        let ready = Trial::Known(Box::default());
-        assert_eq!(faults(36, &[], &ready), [""; 0]);
+        assert_eq!(faults(36, &[], &Trial::Known(Box::default())), [""; 0]);
     }
 
     #[test]
@@ -207,14 +225,14 @@ mod tests {
         let words = "stinky would not boot the new system: the kernel takes the memory up to 0x2810000, and u-boot-pi3.bin \
                      loads the device tree at 0x2600000, which the kernel would overwrite; use a smaller kernel or another \
                      U-Boot";
-        assert_eq!(one(0x261, &[]).split(" would not ").next(), Some("stinky"));
-        assert_eq!(one(0x26, &[("x", "x")]), words.replace("0x2810000", "0x2800000"));
+        assert_eq!(only_fault(0x261, &[]).split(" would not ").next(), Some("stinky"));
+        assert_eq!(only_fault(0x26, &[("x", "x")]), words.replace("0x2810000", "0x2800000"));
         // The U-Boot of the new configuration has room.
         let old = [
             ("0x00080000 0x02600000 ./u-boot", "0x00080000 0x02000000 ./u-boot"),
             ("file=bb  ./U-Boot-pi3.bin", ""),
         ];
-        let found = one(33, &old);
+        let found = only_fault(33, &old);
         assert!(found.contains("loads the device tree at 0x2000000") && !found.contains(next), "{found}");
         assert!(found.ends_with("run `sudo update-firmware` on stinky, or pass --keep-firmware"), "{found}");
     }
@@ -222,7 +240,10 @@ mod tests {
     #[test]
     fn a_board_without_its_device_tree_is_a_fault() {
         assert_eq!(
-            one(33, &[("tree=./broadcom/bcm2837-rpi-3-b.dtb", "tree=./broadcom/bcm2837-rpi-3-b-plus.dtb")]),
+            only_fault(
+                33,
+                &[("tree=./broadcom/bcm2837-rpi-3-b.dtb", "tree=./broadcom/bcm2837-rpi-3-b-plus.dtb")]
+            ),
             "stinky would not boot the new system as it should: the new system has no device tree for Raspberry Pi 3 Model B \
              Rev 1.2: broadcom/bcm2837-rpi-3-b-plus.dtb is missing; let `hardware.deviceTree.filter` match that file"
         );
@@ -233,11 +254,11 @@ mod tests {
     #[test]
     fn a_boot_menu_out_of_sight_is_a_fault() {
         assert_eq!(
-            one(33, &[("marked=2\n", "")]),
+            only_fault(33, &[("marked=2\n", "")]),
             "stinky would not boot at all: partition 2, which has the boot menu, is not marked bootable; run `sudo sfdisk \
              --activate /dev/mmcblk0 1 2` on stinky"
         );
-        let none = one(33, &[("marked=1\nmarked=2\n", "")]);
+        let none = only_fault(33, &[("marked=1\nmarked=2\n", "")]);
         assert!(none.contains("on partition 2: no partition is marked bootable; run `sudo sfdisk"), "{none}");
         // A GPT is not read.
         assert_eq!(faults(33, &[("marked=2\n", ""), ("disk=mmcblk0\n", "")], &Trial::Absent), [""; 0]);
@@ -245,7 +266,7 @@ mod tests {
 
     #[test]
     fn another_firmware_is_a_fault() {
-        let found = one(33, &[("./overlays/a b.dtbo\n", "./overlays/other.dtbo\n")]);
+        let found = only_fault(33, &[("./overlays/a b.dtbo\n", "./overlays/other.dtbo\n")]);
         assert_eq!(
             found,
             "FIRMWARE of stinky is not that of the new system: `update-firmware` would change overlays/a b.dtbo; run `sudo \

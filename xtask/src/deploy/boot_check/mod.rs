@@ -5,5 +5,5 @@ mod built;
 mod check;
 mod faults;
 
-pub use check::{BootOutlook, check_boot, look_ahead};
+pub use check::{BootOutlook, add_boot_outlook, check_boot};
 pub use faults::{cannot_try_hint, cannot_try_message};

@@ -20,19 +20,21 @@ pub struct Diff {
     pub packages: Vec<Package>,
     /// How many packages have the same versions but other paths.
     pub rebuilt: usize,
-    /// The sizes of both closures, in bytes.
+    /// The size of the old closure, in bytes.
     pub from_bytes: u64,
+    /// The size of the new closure, in bytes.
     pub to_bytes: u64,
 }
 
-/// A package whose versions differ. It was added if `from` is empty, and removed if `to` is.
+/// A package whose versions differ. The package was added if `from` is empty, and removed if `to` is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Package {
     pub name: String,
     /// The versions in the old closure; an empty string for a path without a version.
     pub from: BTreeSet<String>,
+    /// The versions in the new closure, in the same form.
     pub to: BTreeSet<String>,
-    /// The growth in bytes.
+    /// By how many bytes the package has grown.
     pub grown: i64,
 }
 
@@ -46,8 +48,8 @@ struct PackagePaths<'a> {
 
 impl Diff {
     pub fn new(from: &Closure, to: &Closure) -> Self {
-        let mut before = by_package(from);
-        let mut after = by_package(to);
+        let mut before = group_by_package(from);
+        let mut after = group_by_package(to);
         let names = before.keys().chain(after.keys()).copied().collect::<BTreeSet<_>>();
         let mut diff = Self { from_bytes: from.size(), to_bytes: to.size(), ..Self::default() };
         for name in names {
@@ -56,6 +58,7 @@ impl Diff {
         diff
     }
 
+    /// Adds the package `name`, if its paths in the old and the new closure differ.
     fn add(&mut self, name: &str, from: PackagePaths, to: PackagePaths) {
         if from.versions != to.versions {
             let grown = difference(to.size, from.size);
@@ -75,14 +78,10 @@ impl Diff {
         difference(self.to_bytes, self.from_bytes)
     }
 
-    fn count(&self, of: impl Fn(&Package) -> bool) -> usize {
-        self.packages.iter().filter(|package| of(package)).count()
-    }
-
     /// The diff in one line.
     pub fn summary(&self) -> String {
-        let added = self.count(|it| it.from.is_empty());
-        let removed = self.count(|it| it.to.is_empty());
+        let added = self.packages.iter().filter(|package| package.from.is_empty()).count();
+        let removed = self.packages.iter().filter(|package| package.to.is_empty()).count();
         let other = self.packages.len() - added - removed;
         format!(
             "{added} added, {removed} removed, {other} in other versions, {} rebuilt; {} ({:+.1} MiB)",
@@ -93,16 +92,17 @@ impl Diff {
     }
 }
 
-/// `to - from`. A host may report any size: sizes above `i64::MAX` count as that.
+/// `to - from`. A host may report any size: sizes above `i64::MAX` count as `i64::MAX`.
 fn difference(to: u64, from: u64) -> i64 {
     let bounded = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     bounded(to) - bounded(from)
 }
 
-fn by_package(closure: &Closure) -> BTreeMap<&str, PackagePaths<'_>> {
+/// The paths of `closure` by their packages.
+fn group_by_package(closure: &Closure) -> BTreeMap<&str, PackagePaths<'_>> {
     let mut groups = BTreeMap::<&str, PackagePaths>::new();
     for (path, size) in &closure.0 {
-        let (name, version) = name::parse(path.name());
+        let (name, version) = name::split_version(path.name());
         let group = groups.entry(name).or_default();
         group.versions.insert(version.to_owned());
         group.paths.insert(path.as_str());
@@ -132,20 +132,9 @@ impl fmt::Display for Diff {
 impl fmt::Display for Package {
     /// `+ curl 8.1`, `- curl 8.1` or `curl 8.1 -> 8.2`, with the growth.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let versions = |set: &BTreeSet<String>| {
-            let word = |it: &String| if it.is_empty() { "(none)".to_owned() } else { it.clone() };
-            let mut words = set.iter().take(MAX_VERSIONS).map(word).collect::<Vec<_>>();
-            words.extend(
-                set.len()
-                    .checked_sub(MAX_VERSIONS)
-                    .filter(|more| *more > 0)
-                    .map(|more| format!("{more} more")),
-            );
-            if words == ["(none)"] { String::new() } else { format!(" {}", words.join(", ")) }
-        };
         let name = &self.name;
-        let from = versions(&self.from);
-        let to = versions(&self.to);
+        let from = version_list(&self.from);
+        let to = version_list(&self.to);
         match (self.from.is_empty(), self.to.is_empty()) {
             (true, _) => write!(f, "+ {name}{to}"),
             (_, true) => write!(f, "- {name}{from}"),
@@ -154,6 +143,19 @@ impl fmt::Display for Package {
         let grown = mib(self.grown);
         if grown.abs() < 0.05 { Ok(()) } else { write!(f, " ({grown:+.1} MiB)") }
     }
+}
+
+/// The versions as they follow the name of a package, with a space in front; empty for a path without a version.
+fn version_list(versions: &BTreeSet<String>) -> String {
+    let word = |version: &String| if version.is_empty() { "(none)".to_owned() } else { version.clone() };
+    let mut words = versions.iter().take(MAX_VERSIONS).map(word).collect::<Vec<_>>();
+    if words == ["(none)"] {
+        return String::new();
+    }
+    if versions.len() > MAX_VERSIONS {
+        words.push(format!("{} more", versions.len() - MAX_VERSIONS));
+    }
+    format!(" {}", words.join(", "))
 }
 
 #[cfg(test)]
@@ -191,11 +193,11 @@ mod tests {
           zlib 1.3 -> 1.3, 1.4",
             ),
         ] {
-            let whole = |own: &[(char, &'static str, u64)]| {
-                let both = if own.is_empty() { Vec::new() } else { [&same[..], own].concat() };
-                closure(&both)
+            let with_same = |own: &[(char, &'static str, u64)]| {
+                let paths = if own.is_empty() { Vec::new() } else { [&same[..], own].concat() };
+                closure(&paths)
             };
-            let text = Diff::new(&whole(&from), &whole(&to)).to_string();
+            let text = Diff::new(&with_same(&from), &with_same(&to)).to_string();
             assert_eq!(text, format!("  diff  {expected}"));
         }
     }

@@ -1,4 +1,4 @@
-//! Package name and version of a store path.
+//! The package and its version in the name of a store path.
 
 /// Outputs of a package that are store paths of their own: `openssl-3.0.15-bin` is openssl 3.0.15.
 const OUTPUTS: &[&str] = &[
@@ -6,21 +6,23 @@ const OUTPUTS: &[&str] = &[
     "terminfo", "tools",
 ];
 
-/// Splits `name` as Nix's `parseDrvName` does: the version begins after the first dash that no letter follows. The
-/// name of an output at the end of the version is removed.
-pub fn parse(name: &str) -> (&str, &str) {
+/// Splits the `name` of a store path into the package and its version, as Nix's `parseDrvName` does: the version begins
+/// after the first dash that no letter follows. The name of an output at the end of the version is removed; the version
+/// is empty if there is none.
+pub fn split_version(name: &str) -> (&str, &str) {
     let dashes = name.match_indices('-').map(|(at, _)| at);
     let starts_version =
-        |at: &usize| name.as_bytes().get(at + 1).is_some_and(|byte| !byte.is_ascii_alphabetic());
+        |dash: &usize| name.as_bytes().get(dash + 1).is_some_and(|byte| !byte.is_ascii_alphabetic());
     match dashes.into_iter().find(starts_version) {
-        Some(at) => (&name[..at], without_output(&name[at + 1..])),
+        Some(dash) => (&name[..dash], strip_output(&name[dash + 1..])),
         None => (name, ""),
     }
 }
 
-fn without_output(version: &str) -> &str {
+/// Removes the name of an output from the end of `version`.
+fn strip_output(version: &str) -> &str {
     match version.rsplit_once('-') {
-        Some((version, output)) if OUTPUTS.contains(&output) => version,
+        Some((stripped, output)) if OUTPUTS.contains(&output) => stripped,
         _ => version,
     }
 }
@@ -46,7 +48,7 @@ mod tests {
             ("X-Restart-Triggers-x", ("X-Restart-Triggers-x", "")),
             ("perl5.40.0-File-Slurp-9999.32", ("perl5.40.0-File-Slurp", "9999.32")),
         ] {
-            assert_eq!(parse(name), expected, "{name}");
+            assert_eq!(split_version(name), expected, "{name}");
         }
     }
 }

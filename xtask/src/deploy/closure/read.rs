@@ -1,5 +1,7 @@
 //! Closures of local store paths, and of what the host runs.
 
+use std::collections::HashSet;
+
 use anyhow::{Context as _, Result};
 
 use crate::base::process::Launcher;
@@ -13,15 +15,15 @@ pub struct Closure(pub Vec<(StorePath, u64)>);
 
 impl Closure {
     /// The closure of `path`, which is in the local store.
-    pub fn local(launcher: &Launcher, path: &StorePath) -> Result<Self> {
+    pub fn read_local(launcher: &Launcher, path: &StorePath) -> Result<Self> {
         nix::closure(launcher, path).map(Self)
     }
 
-    /// The closure of `path` on the host.
-    pub fn remote(host: &Remote, path: &str) -> Result<Self> {
+    /// Asks the host for the closure of `path` there.
+    pub fn query(remote: &Remote, path: &str) -> Result<Self> {
         let mut query = Query::new("the query of the closure")?;
         Self::add_queries(&mut query, "false", path);
-        let answer = host.query(&query, CLOSURE_TIMEOUT)?;
+        let answer = remote.query(&query, CLOSURE_TIMEOUT)?;
         Self::parse(&answer).with_context(|| format!("reading the closure of {path} on the host"))
     }
 
@@ -37,19 +39,19 @@ impl Closure {
     pub fn parse(answer: &Answer) -> Option<Self> {
         let paths = answer.lines("requisites").map(StorePath::containing).collect::<Option<Vec<_>>>()?;
         let sizes = answer.lines("sizes").map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
-        let complete = !paths.is_empty() && paths.len() == sizes.len();
-        complete.then(|| Self(paths.into_iter().zip(sizes).collect()))
+        let is_complete = !paths.is_empty() && paths.len() == sizes.len();
+        is_complete.then(|| Self(paths.into_iter().zip(sizes).collect()))
     }
 
     /// Whether `path` is in the closure.
     pub fn contains(&self, path: &StorePath) -> bool {
-        self.0.iter().any(|(known, _)| known == path)
+        self.0.iter().any(|(member, _)| member == path)
     }
 
-    /// The paths that `other` lacks.
-    pub fn without(&self, other: &Self) -> Vec<(StorePath, u64)> {
-        let known = other.0.iter().map(|(path, _)| path.as_str()).collect::<std::collections::HashSet<_>>();
-        self.0.iter().filter(|(path, _)| !known.contains(path.as_str())).cloned().collect()
+    /// The paths that `other` lacks, with their sizes in bytes.
+    pub fn missing_in(&self, other: &Self) -> Vec<(StorePath, u64)> {
+        let present = other.0.iter().map(|(path, _)| path.as_str()).collect::<HashSet<_>>();
+        self.0.iter().filter(|(path, _)| !present.contains(path.as_str())).cloned().collect()
     }
 
     /// The size of the closure in bytes.

@@ -1,4 +1,4 @@
-//! What the flake says about a host: its deploy-rs node.
+//! The deploy-rs node of a host, as the flake has it.
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -57,14 +57,14 @@ impl Node {
         cx: &Context,
         host: &HostName,
         system: Option<StorePath>,
-        over: &Overrides,
+        overrides: &Overrides,
         trust: &Trust,
     ) -> Result<Target> {
         self.check_sizes(host)?;
-        let (hostname, ssh_user) = self.login(cx, host, over)?;
+        let (hostname, ssh_user) = self.hostname_and_user(cx, host, overrides)?;
         let link = self.profile_link().map_err(|why| unverifiable_refusal(host, &why))?;
         let path = self.profile_path().map_err(|why| unverifiable_refusal(host, why))?;
-        if over.ssh_opts.is_none() {
+        if overrides.ssh_opts.is_none() {
             trust.check(host, &self.ssh_opts)?;
         }
         let sudo = self.sudo_prefix(host, &ssh_user)?;
@@ -73,16 +73,16 @@ impl Node {
             sudo,
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
-                options: over.ssh_opts.clone().unwrap_or(self.ssh_opts),
+                options: overrides.ssh_opts.clone().unwrap_or(self.ssh_opts),
                 pin: identity::known_hosts_with(&cx.state, host)?
                     .map(|file| Pin { file, alias: host.to_string() }),
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
-            confirm_timeout: over.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
-            activation_timeout: over.activation_timeout.or(self.activation_timeout).unwrap_or(240),
-            fast_connection: over.fast_connection.or(self.fast_connection).unwrap_or(false),
-            interactive_sudo: over.interactive_sudo.or(self.interactive_sudo).unwrap_or(false),
-            builds_here: !(self.remote_build == Some(true) || over.remote_build),
+            confirm_timeout: overrides.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
+            activation_timeout: overrides.activation_timeout.or(self.activation_timeout).unwrap_or(240),
+            fast_connection: overrides.fast_connection.or(self.fast_connection).unwrap_or(false),
+            interactive_sudo: overrides.interactive_sudo.or(self.interactive_sudo).unwrap_or(false),
+            builds_here: self.remote_build != Some(true) && !overrides.remote_build,
             platform: self.platform,
             other_profiles: self.profiles.into_iter().filter(|name| name != "system").collect(),
             pinned: pin_hostname(self.pinned, host, &hostname),
@@ -98,25 +98,31 @@ impl Node {
     /// The hostname, and the user who logs in.
     ///
     /// # Errors
-    /// `Refused` without a hostname, which deploy-rs requires, and for what is no name.
-    fn login(&self, cx: &Context, host: &HostName, over: &Overrides) -> Result<(String, String)> {
-        let hostname = over.hostname.clone().unwrap_or_else(|| self.hostname.clone());
+    /// `Refused` without a hostname, which deploy-rs requires, and for a hostname or a user in unsafe characters.
+    fn hostname_and_user(
+        &self,
+        cx: &Context,
+        host: &HostName,
+        overrides: &Overrides,
+    ) -> Result<(String, String)> {
+        let hostname = overrides.hostname.clone().unwrap_or_else(|| self.hostname.clone());
         if hostname.is_empty() {
             bail!(
                 Refused, "{} has no `{}`", self.name(host), self.option("hostname");
                 hint: "set it to the address of the host, or pass --to [USER@]ADDRESS"
             );
         }
-        let user = over.ssh_user.clone().or_else(|| self.ssh_user.clone());
-        let user = user.map_or_else(|| own_user(&cx.launcher), Ok)?;
-        let source = |name: &str, is_overridden: bool| {
-            if is_overridden {
-                return format!("the command line has the {name}");
-            }
-            format!("{} has the {}", self.name(host), self.option(name))
+        let user = match overrides.ssh_user.as_ref().or(self.ssh_user.as_ref()) {
+            Some(user) => user.clone(),
+            None => own_user(&cx.launcher)?,
         };
-        trust::check_hostname(&source("hostname", over.hostname.is_some()), &hostname)?;
-        trust::check_user(&source("sshUser", over.ssh_user.is_some()), &user)?;
+        // The subject and the verb of a refusal.
+        let source = |option: &str, overriding: Option<&String>| match overriding {
+            Some(_) => format!("the command line has the {option}"),
+            None => format!("{} has the {}", self.name(host), self.option(option)),
+        };
+        trust::check_hostname(&source("hostname", overrides.hostname.as_ref()), &hostname)?;
+        trust::check_user(&source("sshUser", overrides.ssh_user.as_ref()), &user)?;
         Ok((hostname, user))
     }
 
@@ -164,7 +170,10 @@ impl Node {
         Ok(())
     }
 
-    /// The store path of the profile, or why the profile cannot be verified.
+    /// The store path of the profile.
+    ///
+    /// # Errors
+    /// Why the profile cannot be verified.
     fn profile_path(&self) -> Result<StorePath, &'static str> {
         if self.drv_path.as_deref().is_some_and(|path| !is_derivation(path)) {
             return Err("its drvPath is not a derivation in the store");
@@ -181,14 +190,15 @@ impl Node {
         Ok(Some(format!("{sudo} {user}")))
     }
 
-    /// The link on the host to the current generation of the profile, or why the profile cannot be verified.
+    /// The link on the host to the current generation of the profile.
+    ///
+    /// # Errors
+    /// Why the profile cannot be verified.
     fn profile_link(&self) -> Result<String, String> {
         if !self.profiles.iter().any(|name| name == "system") {
-            let others = self.profiles.join(", ");
-            return Err(if others.is_empty() {
-                "it has none".into()
-            } else {
-                format!("there is only: {others}")
+            return Err(match self.profiles.join(", ").as_str() {
+                "" => "it has none".into(),
+                others => format!("there is only: {others}"),
             });
         }
         let user = self.user.as_ref().or(self.ssh_user.as_ref());
@@ -200,7 +210,7 @@ impl Node {
     }
 }
 
-/// `pinned` with the address of the host, which deploy-rs requires even if the command line names another.
+/// Sets the address of the host in `pinned`: deploy-rs requires one in the flake even if the command line names another.
 fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
     let node = pinned.get_mut("nodes").and_then(|nodes| nodes.get_mut(host.as_str()));
     if let Some(node) = node.and_then(Value::as_object_mut) {
@@ -209,12 +219,13 @@ fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
     pinned
 }
 
+/// Whether `path` is the store path of a derivation.
 fn is_derivation(path: &str) -> bool {
-    trust::is_store_path(path)
-        && StorePath::containing(path)
-            .is_some_and(|it| it.as_str() == path && path.strip_suffix(".drv").is_some())
+    let is_whole = StorePath::containing(path).is_some_and(|store_path| store_path.as_str() == path);
+    is_whole && trust::is_store_path(path) && path.strip_suffix(".drv").is_some()
 }
 
+/// The refusal of a node whose profile cannot be verified on the host, for the reason `why`.
 fn unverifiable_refusal(host: &HostName, why: &str) -> anyhow::Error {
     failure!(Refused, "deploy.nodes.{host} needs a profile 'system' that can be verified on the host: {why}")
 }

@@ -20,8 +20,10 @@ const READ_NODE: &str = include_str!("node.nix");
 /// The Nix function that makes the profile of a node; see the file.
 const MAKE_PROFILE: &str = include_str!("profile.nix");
 
-/// What the function answers of a node that it makes.
-const MADE: [&str; 5] = ["system", "node", "wrong", "configured", "configurations"];
+/// The attributes of the answer that depend on the NixOS configurations, where the flake has no node for the host.
+const MADE_NODE_ANSWERS: &[&str] = &["system", "node", "wrong", "configured", "configurations"];
+/// The attributes of the answer that depend on the NixOS configurations, where the flake has a node for the host.
+const OWN_NODE_ANSWERS: &[&str] = &["system"];
 
 /// The deploy nodes of a flake, and one of them in full.
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +57,7 @@ struct WrongType {
 }
 
 impl WrongType {
+    /// The refusal of the option, in the words of people.
     fn refusal(&self) -> anyhow::Error {
         let Self { option, found, expected } = self;
         let expected = match expected.as_str() {
@@ -117,14 +120,14 @@ impl Nodes {
         };
         let evaluate = |reporter: &dyn Reporter| evaluation.run(reporter);
         let answer = if nix::keep_results(options) {
-            cache.get_or_evaluate(launcher, flake, &evaluation.apply(), is_valid, reporter, evaluate)
+            cache.get_or_evaluate(launcher, flake, &evaluation.function(), is_valid, reporter, evaluate)
         } else {
             evaluate(reporter)
         };
         serde_json::from_value(answer?).with_context(|| format!("reading deploy.nodes of {flake}"))
     }
 
-    /// The target for `host`, with the command line applied; `None` if the flake has no such node.
+    /// The target for `host`, with the `overrides` of the command line; `None` if the flake has no such node.
     ///
     /// # Errors
     /// Those of [`Node::target`], and `Refused` for an option of a wrong type.
@@ -132,17 +135,20 @@ impl Nodes {
         self,
         cx: &CommandContext,
         host: &HostName,
-        over: &Overrides,
+        overrides: &Overrides,
         trust: &Trust,
     ) -> Result<Option<Target>> {
         if let Some(wrong) = self.wrong.first() {
             return Err(wrong.refusal());
         }
         let Some(node) = self.node else { return Ok(None) };
-        let invalid =
-            |path: &str| format!("the toplevel of nixosConfigurations.{host} is not a store path: {path}");
-        let parse = |path: String| StorePath::containing(&path).with_context(|| invalid(&path));
-        node.target(cx, host, self.system.map(parse).transpose()?, over, trust).map(Some)
+        let system = match self.system {
+            Some(path) => Some(StorePath::containing(&path).with_context(|| {
+                format!("the toplevel of nixosConfigurations.{host} is not a store path: {path}")
+            })?),
+            None => None,
+        };
+        node.target(cx, host, system, overrides, trust).map(Some)
     }
 
     /// The error for a host that has no node, and of which none can be made.
@@ -162,13 +168,14 @@ impl Nodes {
 }
 
 impl Evaluation<'_> {
-    fn apply(&self) -> String {
+    /// The Nix function that is applied to the outputs of the flake.
+    fn function(&self) -> String {
         let Self { is_addressed, host, .. } = self;
         format!("({READ_NODE}) {{ isAddressed = {is_addressed}; makeProfile = {MAKE_PROFILE}; }} {host}")
     }
 
     fn run(&self, reporter: &dyn Reporter) -> Result<Value> {
-        match self.eval(nix::ALL_OUTPUTS, &self.apply(), reporter) {
+        match self.eval(nix::ALL_OUTPUTS, &self.function(), reporter) {
             // Nix 2.18 does not know this attribute path.
             Err(error) if nix::is_missing_attribute(&error) => self.run_twice(reporter),
             answer => answer,
@@ -177,30 +184,41 @@ impl Evaluation<'_> {
 
     /// Evaluates the node first and then the configuration, which evaluates most of the flake twice.
     fn run_twice(&self, reporter: &dyn Reporter) -> Result<Value> {
-        let of = |output: &str, outputs: &str| {
-            let apply = format!("it: {} {{ {outputs} }}", self.apply());
-            match self.eval(output, &apply, reporter) {
-                Err(error) if nix::is_missing_attribute(&error) => Ok(None),
-                answer => answer.map(Some),
-            }
+        let nodes = self.eval_output("deploy", "deploy = it;", reporter)?;
+        let mut nodes = nodes.unwrap_or_else(|| json!({ "names": [], "node": null }));
+        let has_wrong_option = nodes["wrong"].get(0).is_some();
+        if has_wrong_option {
+            return Ok(nodes);
+        }
+        let (node, answers) = if nodes["node"].is_null() {
+            (String::new(), MADE_NODE_ANSWERS)
+        } else {
+            // An empty node keeps the function from making one.
+            (format!("deploy.nodes.{} = {{ }}; ", self.host), OWN_NODE_ANSWERS)
         };
-        let mut nodes = of("deploy", "deploy = it;")?.unwrap_or_else(|| json!({ "names": [], "node": null }));
-        let (node, answers) = match (&nodes["node"], nodes["wrong"].get(0)) {
-            (_, Some(_)) => return Ok(nodes),
-            (Value::Null, None) => (String::new(), &MADE[..]),
-            _ => (format!("deploy.nodes.{} = {{ }}; ", self.host), &["system"][..]),
+        let outputs = format!("{node}nixosConfigurations = it;");
+        let Some(mut found) = self.eval_output("nixosConfigurations", &outputs, reporter)? else {
+            return Ok(nodes);
         };
-        if let Some(mut found) = of("nixosConfigurations", &format!("{node}nixosConfigurations = it;"))? {
-            for name in answers {
-                if let Some(answer) = found.get_mut(*name) {
-                    nodes[*name] = answer.take();
-                }
+        for name in answers {
+            if let Some(answer) = found.get_mut(*name) {
+                nodes[*name] = answer.take();
             }
         }
         Ok(nodes)
     }
 
-    fn eval(&self, attribute: &str, apply: &str, reporter: &dyn Reporter) -> Result<Value> {
-        nix::eval(self.launcher, self.flake, attribute, apply, self.options, reporter)
+    /// Applies the function to `outputs`, an attribute set without braces in which `it` is the `output` of the flake.
+    /// `None` if the flake has no such output.
+    fn eval_output(&self, output: &str, outputs: &str, reporter: &dyn Reporter) -> Result<Option<Value>> {
+        let function = format!("it: {} {{ {outputs} }}", self.function());
+        match self.eval(output, &function, reporter) {
+            Err(error) if nix::is_missing_attribute(&error) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    fn eval(&self, attribute: &str, function: &str, reporter: &dyn Reporter) -> Result<Value> {
+        nix::eval(self.launcher, self.flake, attribute, function, self.options, reporter)
     }
 }

@@ -1,12 +1,14 @@
 //! Arguments for deploy-rs: those that change the target, and those that are refused.
 
+use std::str::FromStr;
+
 use anyhow::Result;
 
 use crate::bail;
 use crate::base::Address;
 
-/// Refused options of deploy-rs (1.0.0), each with the reason and the remedy: what it does could not be verified, or
-/// deploy-rs ignores it.
+/// Refused options of deploy-rs (1.0.0), each with the reason and the remedy. The effect of such an option could not be
+/// verified, or deploy-rs ignores the option.
 const REFUSED: &[(&str, &str, Option<&str>)] = &[
     (
         "--dry-activate",
@@ -28,7 +30,7 @@ const REFUSED: &[(&str, &str, Option<&str>)] = &[
 
 const NO_QUESTIONS: &str = "the question of deploy-rs could not be answered; the plan is shown instead";
 
-/// What the arguments change about the target.
+/// The changes of the target by arguments of the command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub hostname: Option<String>,
@@ -51,7 +53,7 @@ impl Overrides {
         Self { hostname, ssh_user, ..Self::default() }
     }
 
-    /// Reads `args` up to a `--`; what follows it is for Nix. `to` is the address of `--to`.
+    /// Reads `args` up to a `--`, after which the arguments are for Nix. `to` is the address of `--to`.
     ///
     /// # Errors
     /// Those of [`Self::parse`]; `Usage` for a second address or user.
@@ -67,7 +69,7 @@ impl Overrides {
         Ok(Self { hostname: hostname.or(parsed.hostname), ssh_user: ssh_user.or(parsed.ssh_user), ..parsed })
     }
 
-    /// Reads `args` up to a `--`; what follows it is for Nix.
+    /// Reads `args` up to a `--`, after which the arguments are for Nix.
     ///
     /// # Errors
     /// `Usage` for a refused option.
@@ -75,22 +77,20 @@ impl Overrides {
         let mut overrides = Self::default();
         let mut words = args.iter().map(String::as_str).take_while(|word| *word != "--");
         while let Some(word) = words.next() {
-            let (name, inline) =
-                word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+            let (name, inline_value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (word, None),
+            };
             check_passable(name)?;
-            let mut value = || inline.or_else(|| words.next());
+            let mut value = || inline_value.or_else(|| words.next());
             match name {
                 "--hostname" => overrides.hostname = value().map(str::to_owned),
                 "--ssh-user" => overrides.ssh_user = value().map(str::to_owned),
-                "--ssh-opts" => overrides.ssh_opts = value().map(split),
-                "--confirm-timeout" => overrides.confirm_timeout = value().and_then(|text| text.parse().ok()),
-                "--activation-timeout" => {
-                    overrides.activation_timeout = value().and_then(|text| text.parse().ok());
-                }
-                "--fast-connection" => overrides.fast_connection = value().and_then(|text| text.parse().ok()),
-                "--interactive-sudo" => {
-                    overrides.interactive_sudo = value().and_then(|text| text.parse().ok());
-                }
+                "--ssh-opts" => overrides.ssh_opts = value().map(split_at_spaces),
+                "--confirm-timeout" => overrides.confirm_timeout = parse_value(value()),
+                "--activation-timeout" => overrides.activation_timeout = parse_value(value()),
+                "--fast-connection" => overrides.fast_connection = parse_value(value()),
+                "--interactive-sudo" => overrides.interactive_sudo = parse_value(value()),
                 "--checksigs" | "-c" => overrides.checks_signatures = true,
                 "--remote-build" => overrides.remote_build = true,
                 _ => {}
@@ -100,6 +100,12 @@ impl Overrides {
     }
 }
 
+/// The value of an option. `None` for an invalid value too, which deploy-rs itself reports.
+fn parse_value<T: FromStr>(text: Option<&str>) -> Option<T> {
+    text?.parse().ok()
+}
+
+/// Refuses the option `name` if it is one of [`REFUSED`].
 fn check_passable(name: &str) -> Result<()> {
     match REFUSED.iter().find(|(refused, ..)| *refused == name) {
         None => Ok(()),
@@ -111,7 +117,7 @@ fn check_passable(name: &str) -> Result<()> {
 }
 
 /// Splits `options` at spaces, as deploy-rs does.
-fn split(options: &str) -> Vec<String> {
+fn split_at_spaces(options: &str) -> Vec<String> {
     options.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 

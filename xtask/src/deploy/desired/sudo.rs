@@ -4,19 +4,18 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::HostName;
+
 /// Refuses a prefix that would run another program than the command. The `sudo` and `user` of a node are used on the
 /// host even if its state is only read.
 ///
 /// # Errors
 /// `Refused` for such a prefix, and for a user that is no plain name.
 pub fn check(host: &HostName, sudo: &str, user: &str) -> Result<()> {
-    let plain = |word: &str, special: &str| {
-        word.chars().all(|c| c.is_ascii_alphanumeric() || special.contains(c)) && !word.is_empty()
-    };
     let (program, flags) = sudo.split_once(' ').unwrap_or((sudo, ""));
     let has_safe_flags = !["sudo", "doas"].contains(&program) || ends_with_user_option(flags);
-    let has_plain_words = sudo.split(' ').all(|word| plain(word, "._-+=/"));
-    if has_safe_flags && has_plain_words && !user.starts_with('-') && plain(user, "._-+@") {
+    let has_plain_words = sudo.split(' ').all(|word| is_plain(word, "._-+=/"));
+    let is_plain_user = !user.starts_with('-') && is_plain(user, "._-+@");
+    if has_safe_flags && has_plain_words && is_plain_user {
         return Ok(());
     }
     bail!(
@@ -25,15 +24,29 @@ pub fn check(host: &HostName, sudo: &str, user: &str) -> Result<()> {
     );
 }
 
+/// Whether `word` has only letters, digits and `special` characters, and at least one of them.
+fn is_plain(word: &str, special: &str) -> bool {
+    word.chars().all(|c| c.is_ascii_alphanumeric() || special.contains(c)) && !word.is_empty()
+}
+
+/// Options of sudo without a value.
+const SWITCHES: &[&str] = &["--login", "--non-interactive", "--set-home", "--stdin", "--preserve-env"];
+/// Letters of the options of sudo and doas without a value.
+const SWITCH_LETTERS: &str = "AEHPSikn";
+
 /// Whether the sudo options `flags` end with the one that takes a user name, and no other takes a value.
 fn ends_with_user_option(flags: &str) -> bool {
-    const LONG: [&str; 5] = ["--login", "--non-interactive", "--set-home", "--stdin", "--preserve-env"];
-    let switches = |word: &str| word.chars().all(|c| "AEHPSikn".contains(c));
-    let (before, last) = flags.rsplit_once(' ').map_or((None, flags), |(before, last)| (Some(before), last));
-    let names =
-        last == "--user" || last.strip_prefix('-').and_then(|it| it.strip_suffix('u')).is_some_and(switches);
-    let is_safe = |word: &str| LONG.contains(&word) || word.strip_prefix('-').is_some_and(switches);
-    names && before.is_none_or(|before| before.split(' ').all(is_safe))
+    let are_switches = |letters: &str| letters.chars().all(|c| SWITCH_LETTERS.contains(c));
+    let is_switch = |word: &str| SWITCHES.contains(&word) || word.strip_prefix('-').is_some_and(are_switches);
+    let is_user_option = |word: &str| {
+        // Other letters may precede the `u`, as in `-Hu`.
+        let letters = word.strip_prefix('-').and_then(|letters| letters.strip_suffix('u'));
+        word == "--user" || letters.is_some_and(are_switches)
+    };
+    match flags.rsplit_once(' ') {
+        Some((before, last)) => is_user_option(last) && before.split(' ').all(is_switch),
+        None => is_user_option(flags),
+    }
 }
 
 #[cfg(test)]

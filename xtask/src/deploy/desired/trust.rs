@@ -2,12 +2,13 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use anyhow::Result;
 
 use super::ssh_options;
 use crate::base::{FlakeRef, HOSTNAME_CHARS, HostName, USER_CHARS, is_hostname, is_user, state};
+use crate::nix::StorePath;
 use crate::{bail, failure};
 
 /// Which ssh options of a flake are accepted.
@@ -20,9 +21,15 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Determines the trust in `flake`; `given` is the user's `--trust-flake`.
-    pub fn find(flake: &FlakeRef, given: bool) -> Self {
-        if given { Self::Full } else { untrusted_reason(flake).map_or(Self::Full, Self::Limited) }
+    /// Determines the trust in `flake`. `is_trusted_by_user` is whether the user passes `--trust-flake`.
+    pub fn find(flake: &FlakeRef, is_trusted_by_user: bool) -> Self {
+        if is_trusted_by_user {
+            return Self::Full;
+        }
+        match untrusted_reason(flake) {
+            Some(reason) => Self::Limited(reason),
+            None => Self::Full,
+        }
     }
 
     /// Refuses ssh options for `host` that might run a program here, unless the flake is trusted.
@@ -44,31 +51,38 @@ impl Trust {
 fn untrusted_reason(flake: &FlakeRef) -> Option<String> {
     let folder = flake.folder().and_then(|path| path.canonicalize().ok()).filter(|path| path.is_dir());
     let Some(folder) = folder else { return Some(format!("{flake} is not a folder of this machine")) };
+    // How many folders upwards the nearest one with `name` is.
+    let steps_to = |name: &str| folder.ancestors().position(|above| above.join(name).exists());
     // Nix takes the nearest flake upwards, and of a folder in a repository what git has of it.
-    let nearest = |name: &str| folder.ancestors().position(|above| above.join(name).exists());
-    let last = nearest("flake.nix").max(nearest(".git")).unwrap_or(usize::MAX);
-    let folders = folder.ancestors().take(last.saturating_add(1));
-    let paths = folders.flat_map(|folder| {
-        [folder.to_owned(), folder.join("flake.nix"), folder.join("flake.lock"), folder.join(".git")]
-    });
-    paths.filter_map(|path| Some((path.metadata().ok()?, path))).find_map(|(found, path)| {
-        (!is_own(&path, &found))
-            .then(|| format!("{} belongs to another user, or others can write to it", path.display()))
-    })
+    let last = [steps_to("flake.nix"), steps_to(".git")].into_iter().flatten().max().unwrap_or(usize::MAX);
+    for above in folder.ancestors().take(last.saturating_add(1)) {
+        let files = ["flake.nix", "flake.lock", ".git"].map(|name| above.join(name));
+        for path in [above.to_owned()].into_iter().chain(files) {
+            let Ok(metadata) = path.metadata() else { continue };
+            if !is_own(&path, &metadata) {
+                return Some(format!(
+                    "{} belongs to another user, or others can write to it",
+                    path.display()
+                ));
+            }
+        }
+    }
+    None
 }
 
-/// Whether only this user and root can have written the file: by its owner, and by who may write to it.
-fn is_own(path: &Path, found: &Metadata) -> bool {
+/// Whether only this user and root can have written the file at `path`: by its owner, and by who may write to it.
+fn is_own(path: &Path, metadata: &Metadata) -> bool {
     let own_id = rustix::process::geteuid();
     // Under sudo the checkout belongs to the user who called sudo.
     let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own_id.is_root());
-    let owner = found.uid();
-    let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
-    (owner == 0 || owner == own_id.as_raw() || Some(owner) == caller)
-        && (sticky || !state::others_can_write(path, found))
+    let owner = metadata.uid();
+    let is_trusted_owner = owner == 0 || owner == own_id.as_raw() || Some(owner) == caller;
+    let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
+    is_trusted_owner && (is_sticky || !state::others_can_write(path, metadata))
 }
 
-/// Refuses a hostname that [`is_hostname`] does not know; `source` has it.
+/// Refuses a hostname that [`is_hostname`] does not accept. `source` begins the message, as in `the command line has the
+/// hostname`.
 ///
 /// # Errors
 /// `Refused` for such a hostname.
@@ -76,7 +90,8 @@ pub fn check_hostname(source: &str, name: &str) -> Result<()> {
     if is_hostname(name) { Ok(()) } else { Err(name_refusal(source, name, HOSTNAME_CHARS)) }
 }
 
-/// Refuses a user that [`is_user`] does not know; `source` has it.
+/// Refuses a user that [`is_user`] does not accept. `source` begins the message, as in `the command line has the
+/// sshUser`.
 ///
 /// # Errors
 /// `Refused` for such a user.
@@ -84,6 +99,7 @@ pub fn check_user(source: &str, name: &str) -> Result<()> {
     if is_user(name) { Ok(()) } else { Err(name_refusal(source, name, USER_CHARS)) }
 }
 
+/// The refusal of a name that may have only letters, digits and `special` characters.
 fn name_refusal(source: &str, name: &str, special: &str) -> anyhow::Error {
     failure!(
         Refused, "{source} {name:?}, which may have only letters, digits and `{special}`, and may not begin with `-`";
@@ -91,11 +107,11 @@ fn name_refusal(source: &str, name: &str, special: &str) -> anyhow::Error {
     )
 }
 
-/// Whether `path` is a store path, or a path below one, in characters that no program takes for anything else.
+/// Whether `path` is a store path, or a path below one, in characters that mean nothing else to a program.
 pub fn is_store_path(path: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "+-._?=/".contains(c);
-    let up = Path::new(path).components().any(|part| part == std::path::Component::ParentDir);
-    !up && path.chars().all(plain) && crate::nix::StorePath::containing(path).is_some()
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-._?=/".contains(c);
+    let leads_up = Path::new(path).components().any(|part| part == Component::ParentDir);
+    !leads_up && path.chars().all(is_plain) && StorePath::containing(path).is_some()
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What only a reboot brings into use: the parts of a system that the kernel keeps until the next boot.
+//! The parts of a system that only a reboot brings into use.
 
 use super::query::{Answer, Query};
 use crate::nix::StorePath;
 
-/// Links of a NixOS system to what is kept, and what people call it.
-const LINKS: [(&str, &str); 4] =
-    [("kernel", "kernel"), ("kernel-modules", "kernel"), ("initrd", "initrd"), ("dtbs", "device trees")];
+/// The links of a NixOS system to such parts, and the words for the parts in messages.
+const LINKS: &[(&str, &str)] =
+    &[("kernel", "kernel"), ("kernel-modules", "kernel"), ("initrd", "initrd"), ("dtbs", "device trees")];
 
-/// The files with the kernel parameters: the parts of the query, and the systems.
+/// The parts of the query with the kernel parameters, and the systems that have these.
 const PARAMETERS: [(&str, &str); 2] = [("booted-params", "booted"), ("current-params", "current")];
 
 /// Adds the commands from whose output the changes are read.
@@ -23,21 +23,24 @@ pub fn add_queries(query: &mut Query) {
 
 /// The parts of the current system that differ from the booted ones.
 pub fn read(answer: &Answer) -> Vec<&'static str> {
-    let links = LINKS.iter().filter(|(name, _)| differ(answer.lines(name))).map(|(_, word)| *word);
-    let [booted, current] = PARAMETERS.map(|(name, _)| answer.first(name));
-    let parameters = booted.is_some() && current.is_some() && booted != current;
-    let mut changes = links.chain(parameters.then_some("kernel parameters")).collect::<Vec<_>>();
+    let changed_links = LINKS.iter().filter(|(name, _)| are_different_paths(answer.lines(name)));
+    let mut changes = changed_links.map(|(_, word)| *word).collect::<Vec<_>>();
+    let [booted, current] = PARAMETERS.map(|(name, _)| answer.first_line(name));
+    if booted.is_some() && current.is_some() && booted != current {
+        changes.push("kernel parameters");
+    }
     changes.dedup();
     changes
 }
 
-/// Whether `lines` are two different store paths.
-fn differ<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
+/// Whether `lines` are two store paths, and these differ.
+fn are_different_paths<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
     let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
     matches!(paths[..], [booted, current] if booted != current)
 }
 
-/// Changes for people, such as `its kernel, device trees are not yet those`.
+/// The changes as the beginning of a clause that `of this system` ends, such as `its kernel, device trees are not yet
+/// those`.
 pub fn text(changes: &[&str]) -> String {
     match changes {
         [] => "its kernel is not yet that".into(),

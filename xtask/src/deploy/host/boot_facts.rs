@@ -1,11 +1,11 @@
-//! What decides whether the host boots a new system: its FIRMWARE, its partitions, its board and its boot folder. The
-//! script `boot_facts.sh` reads that on the host, as root; here its lines are parsed.
+//! The facts that decide whether the host boots a new system: its FIRMWARE, its partitions, its board and its boot
+//! folder. The script `boot_facts.sh` prints them on the host, as root; this module parses its lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::excerpt::truncated;
+use super::excerpt::truncate;
 use super::probe::root_prefix;
 use super::query::{Answer, CLOSURE_TIMEOUT, Query};
 use super::ssh::Remote;
@@ -14,16 +14,16 @@ use crate::boot::{Addresses, Board, Firmware, FirmwareFile, Scan};
 use crate::deploy::target::Target;
 use crate::nix::StorePath;
 
-/// The script of the tool; see the file.
+/// The script that prints the facts; see the file.
 const SCRIPT: &str = include_str!("boot_facts.sh");
 
-/// The name of the part of an answer.
+/// The part of an answer that the script prints.
 const PART: &str = "boot-facts";
 
 /// How many lines of the answer are read: a FIRMWARE has some hundred files.
 const MAX_LINES: usize = 20_000;
 
-/// What a host answered about its boot.
+/// The answer of a host about its boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BootAnswer {
     #[default]
@@ -33,7 +33,7 @@ pub enum BootAnswer {
     Known(Box<BootFacts>),
 }
 
-/// What is read of a host that U-Boot starts from an `extlinux.conf`, by a FIRMWARE.
+/// The facts of a host that U-Boot starts from an `extlinux.conf`, by a FIRMWARE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BootFacts {
     /// The folder with `extlinux/` and `nixos/`, such as `/nix/boot`.
@@ -42,8 +42,9 @@ pub struct BootFacts {
     config: Option<String>,
     /// The SHA-256 of the files on FIRMWARE, in hexadecimal, by their paths in lower case.
     sums: BTreeMap<String, String>,
-    /// The files without content.
+    /// The files on FIRMWARE without content, by their paths in lower case.
     empty: BTreeSet<String>,
+    /// The files on FIRMWARE that are a U-Boot, with the addresses to which it loads kernel and device tree.
     uboots: BTreeMap<String, Addresses>,
     /// The FIRMWARE that the host's own `update-firmware` would write.
     pub updater: Option<StorePath>,
@@ -59,28 +60,32 @@ pub struct BootFacts {
 }
 
 impl BootAnswer {
-    /// Adds the script, which is skipped if the command `skip_if` succeeds.
+    /// Adds the script to `query`. The host skips the script if the command `skip_if` succeeds.
     pub fn add_queries(query: &mut Query, skip_if: &str, target: &Target) {
         let script = format!("{}sh -c {}", root_prefix(target), shell::quote(SCRIPT));
         query.add(PART, &format!("{skip_if} || {script} || echo asked=no"));
     }
 
-    /// Asks the host.
+    /// Runs the script on the host.
     pub fn ask(remote: &Remote, target: &Target) -> Result<Self> {
         let mut query = Query::new("the query of the boot files")?;
         Self::add_queries(&mut query, "false", target);
         Ok(Self::read(&remote.query(&query, CLOSURE_TIMEOUT)?))
     }
 
-    /// Reads the answer of the script.
+    /// Reads the part of an answer that the script printed.
     pub fn read(answer: &Answer) -> Self {
         let mut lines = answer.lines(PART).take(MAX_LINES).filter_map(|line| line.split_once('=')).peekable();
         if lines.peek().is_none() {
             return Self::NotAsked;
         }
-        BootFacts::of(lines).map_or(Self::Unknown, |facts| Self::Known(Box::new(facts)))
+        match BootFacts::parse(lines) {
+            Some(facts) => Self::Known(Box::new(facts)),
+            None => Self::Unknown,
+        }
     }
 
+    /// The facts, if the host answered with them.
     pub fn facts(&self) -> Option<&BootFacts> {
         match self {
             Self::Known(facts) => Some(facts),
@@ -90,15 +95,16 @@ impl BootAnswer {
 }
 
 impl BootFacts {
-    /// The facts in these keys and values; `None` without a boot folder or files on FIRMWARE, and without the last key.
-    fn of<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+    /// Reads the facts from lines of a key and a value. `None` if the last line is missing, or if the host has no boot
+    /// folder or no files on FIRMWARE.
+    fn parse<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let mut facts = Self::default();
         let mut scan = Scan::default();
         let mut disk = None;
         let mut is_whole = false;
         for (key, value) in lines {
             match key {
-                "disk" => disk = Some(truncated(value)),
+                "disk" => disk = Some(truncate(value)),
                 "menu" => scan.menu = value.parse().unwrap_or_default(),
                 "end" => is_whole = true,
                 "marked" => scan.marked.extend(value.parse::<u32>()),
@@ -106,49 +112,51 @@ impl BootFacts {
             }
         }
         facts.scan = disk.filter(|_| scan.menu > 0).map(|disk| (disk, scan));
-        (is_whole && !facts.folder.is_empty() && !facts.sums.is_empty()).then_some(facts)
+        let has_boot_files = !facts.folder.is_empty() && !facts.sums.is_empty();
+        (is_whole && has_boot_files).then_some(facts)
     }
 
+    /// Adds the fact of one line. Unknown keys are ignored.
     fn add(&mut self, key: &str, value: &str) {
         match key {
-            "boot" => self.folder = truncated(value),
+            "boot" => self.folder = truncate(value),
             "config" => {
                 let text = self.config.get_or_insert_default();
                 text.push_str(value);
                 text.push('\n');
             }
-            "empty" => drop(self.empty.insert(file_key(value))),
-            "file" => self.sums.extend(sum(value)),
-            "uboot" => self.uboots.extend(uboot(value)),
+            "empty" => self.empty.extend([file_key(value)]),
+            "file" => self.sums.extend(parse_sum(value)),
+            "uboot" => self.uboots.extend(parse_uboot(value)),
             "updater" => self.updater = StorePath::containing(value),
-            "kept" => drop(self.kept.insert(value.to_owned())),
+            "kept" => self.kept.extend([value.to_owned()]),
             "free" => self.free = value.parse::<u64>().ok().map(|blocks| blocks.saturating_mul(1024)),
             "shared" => self.shares_store = true,
-            "model" => self.board.model = truncated(value),
-            "tree" => drop(self.board.files.insert(truncated(value.trim_start_matches("./")))),
+            "model" => self.board.model = truncate(value),
+            "tree" => self.board.files.extend([truncate(value.trim_start_matches("./"))]),
             _ => {}
         }
     }
 
-    /// The SHA-256 of the file `path` on FIRMWARE.
+    /// The SHA-256 of the file `path` on FIRMWARE, in hexadecimal; `None` if there is no such file.
     pub fn sum(&self, path: &str) -> Option<&str> {
         self.sums.get(&file_key(path)).map(String::as_str)
     }
 }
 
-/// A path on FIRMWARE as a key: FAT ignores the case of names.
+/// The key for a path on FIRMWARE, in lower case because FAT ignores the case of names.
 fn file_key(path: &str) -> String {
     path.trim_start_matches("./").to_ascii_lowercase()
 }
 
-/// The path and the SHA-256 of a file, in a line of `sha256sum`.
-fn sum(value: &str) -> Option<(String, String)> {
+/// The path and the SHA-256 of a file, from a line of `sha256sum`.
+fn parse_sum(value: &str) -> Option<(String, String)> {
     let (sum, file) = value.split_once("  ")?;
     Some((file_key(file), sum.to_owned()))
 }
 
-/// The name and the addresses of a U-Boot, in a line such as `0x00080000 0x02600000 ./u-boot-pi3.bin`.
-fn uboot(value: &str) -> Option<(String, Addresses)> {
+/// The path and the addresses of a U-Boot, from a line such as `0x00080000 0x02600000 ./u-boot-pi3.bin`.
+fn parse_uboot(value: &str) -> Option<(String, Addresses)> {
     let (kernel, rest) = value.split_once(' ')?;
     let (device_tree, file) = rest.split_once(' ')?;
     Some((file_key(file), Addresses::parse(kernel, device_tree)?))
@@ -200,7 +208,7 @@ tree=./broadcom/bcm2837-rpi-3-b.dtb
 end=yes
 ";
 
-    /// The facts of a Pi 3, changed by `change` of the answer.
+    /// The facts of a Pi 3 whose answer was edited by `change`.
     pub fn facts(change: impl FnOnce(&str) -> String) -> BootFacts {
         let answer = BootAnswer::read(&Answer::of(&[(PART, &change(PI))]));
         answer.facts().unwrap().clone()
@@ -225,7 +233,7 @@ end=yes
     }
 
     #[test]
-    fn another_host_has_no_facts() {
+    fn answers_without_facts() {
         for (answer, expected) in [
             ("", BootAnswer::NotAsked),
             ("sh: not found\n", BootAnswer::NotAsked),

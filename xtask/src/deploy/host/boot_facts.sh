@@ -1,6 +1,6 @@
-# Prints what decides whether this host boots a new system, as lines KEY=VALUE: but one where U-Boot has no boot menu to
-# read, or where FIRMWARE is not there. The last line says that the answer is whole. Only root reads all of it. Nothing
-# is changed; `ls` mounts what is mounted on demand.
+# Prints the facts that decide whether this host boots a new system, as lines KEY=VALUE. Prints the first line alone if
+# U-Boot has no boot menu to read, if there is no FIRMWARE, or if the user is not root. The last line says that the
+# answer is whole. Nothing is changed; `ls` mounts what is mounted on demand.
 LC_ALL=C
 export LC_ALL
 exec 2>/dev/null

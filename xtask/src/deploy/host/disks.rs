@@ -15,7 +15,7 @@ const MAX_DEVICES: usize = 64;
 /// Mount options of a read-only file system. ext4 of Linux 6.15 and newer has `emergency_ro` after an error.
 const READ_ONLY_OPTIONS: &[&str] = &["ro", "emergency_ro"];
 
-/// What is read of the host's file systems.
+/// The free space and the faults of the host's file systems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Disks {
     /// Free space for the Nix store, in bytes.
@@ -25,6 +25,7 @@ pub struct Disks {
 }
 
 impl Disks {
+    /// Asks the host for its file systems.
     pub fn read(remote: &Remote) -> Result<Self> {
         let mut query = Query::new("the query of the disks")?;
         query.add("free", "df -Pk /nix");
@@ -33,7 +34,7 @@ impl Disks {
     }
 
     fn parse(answer: &Answer) -> Self {
-        let mut read_only = answer.lines("mounts").filter_map(read_only).collect::<Vec<_>>();
+        let mut read_only = answer.lines("mounts").filter_map(read_only_device).collect::<Vec<_>>();
         read_only.sort_unstable();
         read_only.dedup();
         read_only.truncate(MAX_DEVICES);
@@ -41,20 +42,20 @@ impl Disks {
     }
 }
 
-/// The free bytes in the part `free`, the output of `df -Pk`.
+/// The free bytes in the part `free`, the output of `df -Pk`; `None` if that is no such output.
 pub fn free_bytes(answer: &Answer) -> Option<u64> {
     let blocks = answer.lines("free").nth(1)?.split_whitespace().nth(3)?;
     Some(blocks.parse::<u64>().ok()?.saturating_mul(1024))
 }
 
-/// The device of a line of mountinfo whose file system itself is read-only, and not only this mount of it: NixOS
-/// always mounts /nix/store read-only.
-fn read_only(line: &str) -> Option<String> {
-    let (_, source) = line.split_once(" - ")?;
-    let [kind, device, options] = source.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+/// The device in a line of mountinfo, if its file system is read-only and should not be. A read-only mount of a writable
+/// file system does not count: NixOS always mounts /nix/store read-only.
+fn read_only_device(line: &str) -> Option<String> {
+    let (_, file_system) = line.split_once(" - ")?;
+    let [kind, device, options] = file_system.split_whitespace().collect::<Vec<_>>()[..] else { return None };
     let is_writable_kind = device.starts_with("/dev/") && !IMAGE_FILE_SYSTEMS.contains(&kind);
-    (is_writable_kind && options.split(',').any(|option| READ_ONLY_OPTIONS.contains(&option)))
-        .then(|| device.to_owned())
+    let is_read_only = options.split(',').any(|option| READ_ONLY_OPTIONS.contains(&option));
+    (is_writable_kind && is_read_only).then(|| device.to_owned())
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! Excerpts of output from hosts and ssh, short enough for people.
 
-/// How many lines are kept; the last ones.
+/// How many lines of a text are kept; the last ones.
 const MAX_LINES: usize = 20;
-/// How many characters of a line are kept.
+/// How many characters of a line are kept; the first ones.
 const MAX_CHARS: usize = 500;
 
 /// The last lines of `text`, each truncated.
 pub fn tail(text: &str) -> String {
     let lines = text.trim().lines().collect::<Vec<_>>();
     let last = lines[lines.len().saturating_sub(MAX_LINES)..].iter();
-    last.map(|line| truncated(line)).collect::<Vec<_>>().join("\n")
+    last.map(|line| truncate(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// The beginning of `line`, with a mark if it was cut.
-pub fn truncated(line: &str) -> String {
+pub fn truncate(line: &str) -> String {
     match line.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{} [cut]", &line[..end]),
         None => line.to_owned(),

@@ -11,26 +11,26 @@ use super::ssh::Remote;
 pub struct Check {
     pub command: String,
     pub exit_code: i32,
-    /// The last lines of its output.
+    /// The last lines of its stdout and stderr.
     pub output: String,
 }
 
-/// Runs all `commands`, one after the other.
+/// Runs all `commands` on the host, one after the other, also after one that fails.
 ///
 /// # Errors
-/// `Interrupted` if the user stops it.
+/// `Interrupted` if the user stops a command; those of ssh if the link is lost.
 pub fn run_checks(remote: &Remote, commands: &[String]) -> Result<Vec<Check>> {
-    commands.iter().map(|command| run(remote, command)).collect()
+    commands.iter().map(|command| run_check(remote, command)).collect()
 }
 
-fn run(remote: &Remote, command: &str) -> Result<Check> {
+fn run_check(remote: &Remote, command: &str) -> Result<Check> {
     let output = remote.run_with_any_exit_code(command)?;
     let text = [output.stdout.trim_end(), output.stderr.trim_end()].join("\n");
     Ok(Check { command: command.to_owned(), exit_code: output.code, output: tail(text.trim()) })
 }
 
 impl Check {
-    pub fn failed(&self) -> bool {
+    pub fn has_failed(&self) -> bool {
         self.exit_code != 0
     }
 

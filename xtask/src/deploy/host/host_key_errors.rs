@@ -1,6 +1,6 @@
 //! The errors for the key of a host: nobody has accepted it yet, it is not the known one, or it is revoked.
 
-use super::excerpt::truncated;
+use super::excerpt::truncate;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{HostName, shell};
 use crate::deploy::target::Connection;
@@ -15,47 +15,49 @@ const ASK: [&str; 2] = ["-o", "StrictHostKeyChecking=ask"];
 /// The error for the host key, by the trusted lines of the log of ssh; `None` where the connection failed for another
 /// reason.
 pub fn host_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> Option<anyhow::Error> {
-    let begins = |text: &str| log.iter().any(|line| line.starts_with(text));
-    // With strict checking ssh says this, and does not ask.
-    let not_known = log.iter().find(|line| line.contains(" host key is known for "));
+    let has_line = |begin: &str| log.iter().any(|line| line.starts_with(begin));
     let is_revoked = |line: &&str| {
         line.starts_with("@       WARNING: REVOKED HOST KEY DETECTED!")
             || line.starts_with("Host key ") && line.contains(" revoked by file ")
     };
-    if begins("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!") {
-        Some(changed(host, connection, log))
+    // With strict checking ssh prints this line, and does not ask.
+    let is_strict = log.iter().any(|line| line.contains(" host key is known for "));
+    if has_line("@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!") {
+        Some(changed_key_error(host, connection, log))
     } else if log.iter().any(is_revoked) {
-        Some(revoked(host, connection))
-    } else if not_known.is_some() || begins("Host key verification failed") {
+        Some(revoked_key_error(host, connection))
+    } else if is_strict || has_line("Host key verification failed") {
         // The pinned key is known: this one is of another type.
         Some(match connection.pin {
-            Some(_) => changed(host, connection, log),
-            None => unknown(host, connection, not_known.is_some()),
+            Some(_) => changed_key_error(host, connection, log),
+            None => unknown_key_error(host, connection, is_strict),
         })
     } else {
         None
     }
 }
 
-/// The label of `error` in a table of hosts: nobody has accepted the host key yet, or it is another one than the known
-/// key.
+/// The label of `error` in a table of hosts. Unlike the exit kind, the label distinguishes a host key that nobody has
+/// accepted yet from one that is not the known one. `None` where the label `failed` suffices.
 pub fn failure_label(error: &anyhow::Error) -> Option<&'static str> {
-    if is_unknown(error) { Some("key not known") } else { kind(error).host_label() }
+    if is_unknown_key(error) { Some("key not known") } else { kind(error).host_label() }
 }
 
-fn is_unknown(error: &anyhow::Error) -> bool {
+/// Whether `error` is that of a host key that nobody has accepted yet.
+fn is_unknown_key(error: &anyhow::Error) -> bool {
     kind(error) == ExitKind::HostKey && error.chain().any(|cause| cause.to_string().ends_with(UNKNOWN_KEY))
 }
 
-fn unknown(host: &HostName, connection: &Connection, is_strict: bool) -> anyhow::Error {
+/// The error for a host key that nobody has accepted yet. `is_strict` is whether ssh is set not to ask.
+fn unknown_key_error(host: &HostName, connection: &Connection, is_strict: bool) -> anyhow::Error {
     let first: &[&str] = if is_strict { &ASK } else { &[] };
     failure!(
         HostKey, "the host key of {host} {UNKNOWN_KEY}";
-        hint: "compare it with the key on the host, then accept it once with `{}`", login(connection, first)
+        hint: "compare it with the key on the host, then accept it once with `{}`", login_command(connection, first)
     )
 }
 
-fn revoked(host: &HostName, connection: &Connection) -> anyhow::Error {
+fn revoked_key_error(host: &HostName, connection: &Connection) -> anyhow::Error {
     failure!(
         HostKey, "{host} answers with a host key that is marked as revoked";
         hint: "give {host} another key; until then, do not trust what answers at {}", known_name(connection)
@@ -63,11 +65,11 @@ fn revoked(host: &HostName, connection: &Connection) -> anyhow::Error {
 }
 
 /// The error for a host key that differs from the known one.
-fn changed(host: &HostName, connection: &Connection, log: &[&str]) -> anyhow::Error {
-    let words = || log.iter().flat_map(|line| line.split_whitespace());
-    let fingerprint = words().find(|word| word.starts_with("SHA256:"));
+fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> anyhow::Error {
+    let mut words = log.iter().flat_map(|line| line.split_whitespace());
+    let fingerprint = words.find(|word| word.starts_with("SHA256:"));
     let fingerprint =
-        truncated(fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.')));
+        truncate(fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.')));
     let offending = log.iter().find(|line| line.starts_with("Offending"));
     let offending = match (offending, &connection.pin) {
         (Some(line), _) => line.trim().to_owned(),
@@ -76,7 +78,7 @@ fn changed(host: &HostName, connection: &Connection, log: &[&str]) -> anyhow::Er
     };
     failure!(
         HostKey, "{host} answers with a host key that is not the one known for it ({fingerprint})\n  the known key: {}",
-        truncated(&offending); hint: "{}", remedies(host, connection, log)
+        truncate(&offending); hint: "{}", remedies(host, connection, log)
     )
 }
 
@@ -84,8 +86,8 @@ fn changed(host: &HostName, connection: &Connection, log: &[&str]) -> anyhow::Er
 /// host, or another machine.
 fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
     let name = known_name(connection);
-    let forget = forget(connection, log);
-    let accept = login(connection, &ASK);
+    let forget = forget_command(connection, log);
+    let accept = login_command(connection, &ASK);
     match connection.pin {
         Some(_) => format!(
             "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host}`, \
@@ -102,30 +104,37 @@ fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
 }
 
 /// The command that removes the known key from the file where ssh found it, under the name that ssh gives it.
-fn forget(connection: &Connection, log: &[&str]) -> String {
-    let file = |line: &str| {
-        let (_, place) = line.strip_prefix("Offending ")?.split_once(" in ")?;
-        Some(place.rsplit_once(':')?.0.to_owned())
-    };
-    let name = |line: &str| {
-        let (name, _) = line.strip_prefix("Host key for ")?.split_once(" has changed and ")?;
-        Some(name.to_owned())
-    };
+fn forget_command(connection: &Connection, log: &[&str]) -> String {
     let (file, name) = if let Some(pin) = &connection.pin {
         (Some(pin.file.display().to_string()), pin.alias.clone())
     } else {
-        let name = log.iter().find_map(|line| name(line));
-        (log.iter().find_map(|line| file(line)), name.unwrap_or_else(|| known_name(connection)))
+        let name = log.iter().find_map(|line| name_of_changed_key(line)).map(str::to_owned);
+        let file = log.iter().find_map(|line| file_of_offending_key(line)).map(str::to_owned);
+        (file, name.unwrap_or_else(|| known_name(connection)))
     };
-    let file = file.map(|file| format!(" -f {}", shell::quote(&truncated(&file))));
-    format!("ssh-keygen{} -R {}", file.unwrap_or_default(), shell::quote(&truncated(&name)))
+    let file = file.map(|file| format!(" -f {}", shell::quote(&truncate(&file))));
+    format!("ssh-keygen{} -R {}", file.unwrap_or_default(), shell::quote(&truncate(&name)))
 }
 
-/// The command with which a user logs in to the host, with the port and the other options of the node. `first` are
-/// options that override those.
-fn login(connection: &Connection, first: &[&str]) -> String {
-    let never_asks = connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
-    let batch_mode: &[&str] = if never_asks { &["-o", "BatchMode=no"] } else { &[] };
+/// The file in a line of ssh such as `Offending ED25519 key in /home/pi/.ssh/known_hosts:3`.
+fn file_of_offending_key(line: &str) -> Option<&str> {
+    let (_, file_and_number) = line.strip_prefix("Offending ")?.split_once(" in ")?;
+    let (file, _) = file_and_number.rsplit_once(':')?;
+    Some(file)
+}
+
+/// The name of the host in a line of ssh such as `Host key for [10.0.0.2]:2222 has changed and you have requested …`.
+fn name_of_changed_key(line: &str) -> Option<&str> {
+    let (name, _) = line.strip_prefix("Host key for ")?.split_once(" has changed and ")?;
+    Some(name)
+}
+
+/// The command with which a user logs in to the host, with the port and the other options of the node. The options
+/// `first` override those of the node.
+fn login_command(connection: &Connection, first: &[&str]) -> String {
+    let sets_batch_mode =
+        connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
+    let batch_mode: &[&str] = if sets_batch_mode { &["-o", "BatchMode=no"] } else { &[] };
     let first = batch_mode.iter().chain(first).map(ToString::to_string);
     let words = first.chain(connection.options.iter().cloned()).chain([connection.destination.clone()]);
     let words = words.map(|word| shell::quote(&word)).collect::<Vec<_>>();
@@ -136,11 +145,12 @@ fn login(connection: &Connection, first: &[&str]) -> String {
 fn known_name(connection: &Connection) -> String {
     let name = connection.destination.rsplit('@').next().unwrap_or(&connection.destination);
     let options = &connection.options;
-    let after = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
-    let joined = options.iter().filter_map(|word| word.strip_prefix("-p")).filter(|port| !port.is_empty());
-    let named =
+    let in_two_words = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
+    let in_one_word = options.iter().filter_map(|word| word.strip_prefix("-p"));
+    let in_one_word = in_one_word.filter(|port| !port.is_empty());
+    let as_setting =
         options.iter().filter_map(|word| word.strip_prefix("-o").unwrap_or(word).strip_prefix("Port="));
-    match after.chain(joined).chain(named).next() {
+    match in_two_words.chain(in_one_word).chain(as_setting).next() {
         Some(port) if port != "22" => format!("[{name}]:{port}"),
         _ => name.to_owned(),
     }
@@ -170,12 +180,12 @@ mod tests {
             let connection = connection(options);
             let changed = error(&connection, &[CHANGED]);
             let remedy = hint(&changed).unwrap();
-            assert!(remedy.contains(remove) && !is_unknown(&changed), "{remedy}");
+            assert!(remedy.contains(remove) && !is_unknown_key(&changed), "{remedy}");
             assert!(remedy.contains(&format!("`ssh -o StrictHostKeyChecking=ask {accept}")), "{remedy}");
             let unknown = error(&connection, &["Host key verification failed."]);
             let remedy = hint(&unknown).unwrap();
             assert!(remedy.ends_with(&format!("accept it once with `ssh {accept}")), "{remedy}");
-            assert!(is_unknown(&unknown) && is_unknown(&unknown.context("deploying")));
+            assert!(is_unknown_key(&unknown) && is_unknown_key(&unknown.context("deploying")));
         }
     }
 
@@ -217,7 +227,7 @@ mod tests {
             "Host key verification failed.",
         ];
         let error = error(&pinned(&[]), &log);
-        assert!(!is_unknown(&error), "{error}");
+        assert!(!is_unknown_key(&error), "{error}");
         assert!(error.to_string().ends_with("the known key: that of stinky in /s/known_hosts"), "{error}");
     }
 
@@ -228,7 +238,7 @@ mod tests {
             "Host key ED25519 SHA256:abc revoked by file /etc/ssh/revoked",
         ] {
             let error = error(&connection(&["-p", "24"]), &[line, "Host key verification failed."]);
-            assert!(!is_unknown(&error) && error.to_string().ends_with("marked as revoked"), "{error}");
+            assert!(!is_unknown_key(&error) && error.to_string().ends_with("marked as revoked"), "{error}");
             assert!(hint(&error).unwrap().ends_with("do not trust what answers at [pi]:24"));
         }
     }

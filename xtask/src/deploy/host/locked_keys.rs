@@ -8,7 +8,7 @@ use crate::deploy::target::Connection;
 
 /// How `ssh-keygen` begins its complaint about the passphrase (OpenSSH 7.0 to 10.0).
 const WRONG_PASSPHRASE: &str = "incorrect passphrase";
-/// The most keys that are examined.
+/// How many keys are examined at most.
 const MAX_KEYS: usize = 16;
 /// The limits of a program that examines a key.
 const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(10) };
@@ -16,16 +16,14 @@ const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(10) }
 /// The first key that ssh would use for `connection` and cannot: it has a passphrase, and no agent has it.
 pub fn first_locked_key(launcher: &Launcher, connection: &Connection) -> Option<PathBuf> {
     let args = connection.arguments(vec!["-G".to_owned()], "true");
-    let settings = output(launcher, "ssh", &args)?;
+    let settings = run(launcher, "ssh", &args)?;
     let home = launcher.env("HOME").map(PathBuf::from).unwrap_or_default();
-    let agent = output(launcher, "ssh-add", &["-l".to_owned()]).unwrap_or_default();
-    let files = identity_files(&settings, &home);
-    files
-        .into_iter()
-        .find(|file| file.is_file() && is_locked(launcher, file) && !is_in_agent(launcher, file, &agent))
+    let agent = run(launcher, "ssh-add", &["-l".to_owned()]).unwrap_or_default();
+    let mut files = identity_files(&settings, &home).into_iter();
+    files.find(|file| file.is_file() && is_locked(launcher, file) && !is_in_agent(launcher, file, &agent))
 }
 
-/// The files in the output of `ssh -G`.
+/// The files of keys in `settings`, the output of `ssh -G`. `home` is the home folder of the user.
 fn identity_files(settings: &str, home: &Path) -> Vec<PathBuf> {
     let values = settings.lines().filter_map(|line| line.strip_prefix("identityfile "));
     let path = |value: &str| match value.strip_prefix("~/") {
@@ -46,13 +44,13 @@ fn is_locked(launcher: &Launcher, file: &Path) -> bool {
 /// Whether the fingerprint of the key in `file` is in `agent`, the output of `ssh-add -l`.
 fn is_in_agent(launcher: &Launcher, file: &Path, agent: &str) -> bool {
     let args = ["-l".to_owned(), "-f".to_owned(), file.display().to_string()];
-    let line = output(launcher, "ssh-keygen", &args).unwrap_or_default();
+    let line = run(launcher, "ssh-keygen", &args).unwrap_or_default();
     let fingerprint = line.split_whitespace().nth(1);
     fingerprint.is_some_and(|known| agent.split_whitespace().any(|word| word == known))
 }
 
-/// The stdout of a program that succeeds.
-fn output(launcher: &Launcher, program: &str, args: &[String]) -> Option<String> {
+/// Runs `program` and returns its stdout; `None` if it fails.
+fn run(launcher: &Launcher, program: &str, args: &[String]) -> Option<String> {
     let output = launcher.run_bounded(program, args, BOUNDS, &|| Ok(())).ok()?;
     output.success().then_some(output.stdout)
 }

@@ -20,6 +20,7 @@ const TIMEOUTS: [&str; 6] =
 pub const LOG: [&str; 3] = ["-n", "-E", "/dev/stdin"];
 
 impl Pin {
+    /// The options with which ssh accepts only the pinned key.
     fn options(&self) -> Vec<String> {
         let values = [
             format!("UserKnownHostsFile={}", self.file.display()),
@@ -61,7 +62,7 @@ pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<St
     let mut words = Vec::<String>::new();
     for option in connection.all_options() {
         let is_setting = words.last().is_some_and(|last| last == "-o");
-        words.extend(words_of(&option, is_setting));
+        words.extend(split_option(&option, is_setting));
     }
     words.push(NO_TERMINAL.to_owned());
     if let Some(word) = words.iter().find(|word| word.is_empty() || word.contains(char::is_whitespace)) {
@@ -75,23 +76,31 @@ pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<St
 
 /// Splits `option`, which ssh accepts as one word, into words without spaces that mean the same: `-p 22`, `-o Port 22`.
 /// An option that cannot be split stays one word. `is_setting` is whether the word before is `-o`.
-fn words_of(option: &str, is_setting: bool) -> Vec<String> {
+fn split_option(option: &str, is_setting: bool) -> Vec<String> {
     let unsplit = || vec![option.to_owned()];
-    let letter = option.get(..2).filter(|start| start.starts_with('-') && !is_setting);
-    let value = option[letter.map_or(0, str::len)..].trim();
+    if !option.contains(char::is_whitespace) {
+        return unsplit();
+    }
+    // The letter of the option with its dash; none before the value of an `-o` that is a word of its own.
+    let letter = if is_setting { None } else { option.get(..2).filter(|start| start.starts_with('-')) };
     let value = match letter {
-        None if !is_setting => return unsplit(),
-        Some("-o") | None => match value.split_once(char::is_whitespace) {
-            Some((name, value)) if !name.contains('=') => format!("{name}={}", value.trim_start()),
-            _ => value.to_owned(),
-        },
-        Some(_) => value.to_owned(),
+        Some("-o") => join_setting(option[2..].trim()),
+        Some(_) => option[2..].trim().to_owned(),
+        None if is_setting => join_setting(option.trim()),
+        None => return unsplit(),
     };
-    let is_split = option.contains(char::is_whitespace) && !value.is_empty();
-    if !is_split || value.contains(char::is_whitespace) {
+    if value.is_empty() || value.contains(char::is_whitespace) {
         return unsplit();
     }
     letter.map(str::to_owned).into_iter().chain([value]).collect()
+}
+
+/// Makes one word of a setting such as `Port 22`: `Port=22`.
+fn join_setting(setting: &str) -> String {
+    match setting.split_once(char::is_whitespace) {
+        Some((name, value)) if !name.contains('=') => format!("{name}={}", value.trim_start()),
+        _ => setting.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -99,11 +108,13 @@ pub mod tests {
     use super::*;
     use crate::base::failure::{ExitKind, hint, kind};
 
+    /// A connection to `root@pi` with these options of the node.
     pub fn connection(options: &[&str]) -> Connection {
         let options = options.iter().map(ToString::to_string).collect();
         Connection { destination: "root@pi".into(), options, pin: None }
     }
 
+    /// The same connection with a pinned key.
     pub fn pinned(options: &[&str]) -> Connection {
         let pin = Pin { file: "/s/known_hosts".into(), alias: "stinky".into() };
         Connection { pin: Some(pin), ..connection(options) }
@@ -126,6 +137,7 @@ pub mod tests {
             "put that option into ~/.ssh/config, or set XTASK_STATE to a state folder without spaces";
         assert_eq!(hint(&error), Some(remedy));
     }
+
     #[test]
     fn options_with_a_space_between_name_and_value_are_split() {
         for (options, expected) in [
@@ -151,9 +163,10 @@ pub mod tests {
     fn fuzz() {
         crate::base::fuzz::check_text(&["-o Port 22", "-oProxyCommand=a b", "-p 22"], |text| {
             for is_setting in [false, true] {
-                let words = words_of(text, is_setting).concat();
-                let plain = |text: &str| text.replace(|c: char| c.is_whitespace() || c == '=', "");
-                assert_eq!(plain(&words), plain(text));
+                let words = split_option(text, is_setting).concat();
+                let without_separators =
+                    |text: &str| text.replace(|c: char| c.is_whitespace() || c == '=', "");
+                assert_eq!(without_separators(&words), without_separators(text));
             }
         });
     }

@@ -14,7 +14,7 @@ use crate::deploy::target::Target;
 
 /// How long a host may take to start all units of a boot, and to report its state.
 pub const BOOT_TIMEOUT: Duration = Duration::from_secs(900);
-/// The command that ends with the boot.
+/// The command that waits for the end of the boot.
 pub const WAIT_FOR_BOOT: &str = "systemctl is-system-running --wait";
 
 /// The `pgrep` pattern for an activation of deploy-rs. The bracket keeps it from matching the shell that runs
@@ -29,8 +29,8 @@ pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
     probe_with(remote, target, |_| {})
 }
 
-/// Reads the state of `target` after deploy-rs has exited, which worked in `workdir`. Removes that folder if
-/// deploy-rs `confirmed` the deploy, because nothing works there any more.
+/// Reads the state of `target` after deploy-rs, which worked in `workdir`, has exited. Removes that folder if deploy-rs
+/// `confirmed` the deploy, because nothing works there any more.
 pub fn probe_after_deploy(
     remote: &Remote,
     target: &Target,
@@ -38,14 +38,14 @@ pub fn probe_after_deploy(
     confirmed: bool,
 ) -> Result<State> {
     probe_with(remote, target, |query| {
-        query.add(UNCONFIRMED, &workdir.list());
+        query.add(UNCONFIRMED, &workdir.list_command());
         if confirmed {
-            query.add("removed", &workdir.remove_empty());
+            query.add("removed", &workdir.remove_empty_command());
         }
     })
 }
 
-/// Reads the state of `target` once its boot is over, with all units that it starts.
+/// Waits until the boot of `target` is over, with all units that it starts, and reads its state.
 pub fn probe_after_boot(remote: &Remote, target: &Target) -> Result<State> {
     let mut query = Query::new("waiting for the end of the boot")?;
     query.add("end-of-boot", WAIT_FOR_BOOT);
@@ -53,29 +53,29 @@ pub fn probe_after_boot(remote: &Remote, target: &Target) -> Result<State> {
     Ok(State::read(&remote.query(&query, BOOT_TIMEOUT)?))
 }
 
-/// Reads the state, with the additional commands of `more`.
-fn probe_with(remote: &Remote, target: &Target, more: impl FnOnce(&mut Query)) -> Result<State> {
+/// Reads the state of `target` by a query to which `add_more` adds further commands.
+fn probe_with(remote: &Remote, target: &Target, add_more: impl FnOnce(&mut Query)) -> Result<State> {
     let mut query = Query::new("the query of the state")?;
     add_queries(&mut query, target);
-    more(&mut query);
+    add_more(&mut query);
     Ok(State::read(&remote.query(&query, PROBE_TIMEOUT)?))
 }
 
 /// Adds all commands from whose output the state of `target` is read.
 pub fn add_queries(query: &mut Query, target: &Target) {
     let users = activation_users(target);
-    let sudo = target.sudo.as_deref().and_then(without_prompt);
+    let sudo = target.sudo.as_deref().and_then(sudo_without_prompt);
     for (name, command) in [
         // The oldest process of root. A `pgrep` without this option prints nothing.
         ("pgrep", "pgrep -U root -o .".to_owned()),
-        // Asked for first: what is read after the end of an activation is what it left.
+        // Asked for before the links: what is read after the end of an activation is its result.
         ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
         ("current", "readlink -f /run/current-system".to_owned()),
         ("booted", "readlink -f /run/booted-system".to_owned()),
         ("profile", format!("readlink -f {}", shell::quote(&target.link))),
         ("offered", format!("readlink -f {}/activate", target.path)),
         ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
-        ("folder", format!("stat -L -c %d:%i {}", shell::quote(folder(&target.link)))),
+        ("folder", format!("stat -L -c %d:%i {}", shell::quote(parent_folder(&target.link)))),
         ("failed", format!("systemctl --failed --no-legend --plain || echo {UNITS_UNKNOWN}")),
         ("way-back", format!("ls {}", shell::quote(&format!("{}/deploy-rs-activate", target.link)))),
         ("switch", format!("ls {}", shell::quote(&format!("{}/bin/switch-to-configuration", target.link)))),
@@ -90,27 +90,29 @@ pub fn add_queries(query: &mut Query, target: &Target) {
     boot_changes::add_queries(query);
 }
 
-/// The parent folder of `link`.
-fn folder(link: &str) -> &str {
+fn parent_folder(link: &str) -> &str {
     link.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }
 
 /// The users whose processes can be an activation, in the form of `pgrep -U`.
 fn activation_users(target: &Target) -> String {
-    let login = target.connection.destination.split_once('@').map(|(login, _)| login);
-    login
-        .filter(|login| *login != "root")
-        .map_or("root".to_owned(), |login| shell::quote(&format!("root,{login}")))
+    match target.connection.destination.split_once('@') {
+        Some((login, _)) if login != "root" => shell::quote(&format!("root,{login}")),
+        _ => "root".to_owned(),
+    }
 }
 
-/// What makes a command run as root, without a password prompt where the program is known.
+/// Like [`Target::sudo_prefix`], but with an option that prevents a password prompt, where the program is known.
 pub fn root_prefix(target: &Target) -> String {
-    let sudo = target.sudo.as_ref().map(|sudo| without_prompt(sudo).unwrap_or_else(|| sudo.clone()));
-    sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default()
+    let Some(sudo) = &target.sudo else { return String::new() };
+    match sudo_without_prompt(sudo) {
+        Some(silent) => format!("{silent} "),
+        None => format!("{sudo} "),
+    }
 }
 
-/// The sudo prefix with an option that prevents a password prompt; `None` for an unknown program.
-fn without_prompt(sudo: &str) -> Option<String> {
+/// The words of `sudo` with an option that prevents a password prompt; `None` for an unknown program.
+fn sudo_without_prompt(sudo: &str) -> Option<String> {
     let (program, rest) = sudo.split_once(' ')?;
     ["sudo", "doas"].contains(&program).then(|| format!("{program} -n {rest}"))
 }

@@ -25,13 +25,16 @@ const END: &str = "end";
 /// does not exist stays empty.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// The query in errors, such as `the query of the state`.
+    /// The name of the query in errors, such as `the query of the state`.
     label: &'static str,
+    /// Random hexadecimal digits in all markers.
     nonce: String,
+    /// The commands, each after the command that prints its marker.
     text: String,
 }
 
 impl Query {
+    /// A query without commands, with a new nonce.
     pub fn new(label: &'static str) -> Result<Self> {
         let mut bytes = [0; 16];
         getrandom(&mut bytes, GetRandomFlags::empty()).context("making a nonce")?;
@@ -58,23 +61,20 @@ impl Query {
         format!("{}{}", self.text, self.marker(END))
     }
 
+    /// The command that prints the marker of the part `name`.
     fn marker(&self, name: &str) -> String {
         format!(r"printf '\000%s\000' {}.{name}", self.nonce)
     }
 
-    /// Splits `output` into its parts; `None` if it is incomplete.
+    /// Splits `output` into its parts; `None` if the last marker is missing.
     pub fn parse(&self, output: &str) -> Option<Answer> {
-        let mut parts = BTreeMap::new();
-        let mut part = Some(GREETING.to_owned());
+        let mut parts = BTreeMap::<String, String>::new();
+        let mut part = GREETING;
         for token in output.split('\0') {
             match token.strip_prefix(&self.nonce).and_then(|rest| rest.strip_prefix('.')) {
                 Some(END) => return Some(Answer(parts)),
-                Some(name) => part = Some(name.to_owned()),
-                None => {
-                    if let Some(name) = &part {
-                        parts.entry(name.clone()).or_insert_with(String::new).push_str(token);
-                    }
-                }
+                Some(name) => part = name,
+                None => parts.entry(part.to_owned()).or_default().push_str(token),
             }
         }
         None
@@ -92,17 +92,17 @@ impl Answer {
         text.lines().map(str::trim).filter(|line| !line.is_empty())
     }
 
-    /// The first line of a part.
-    pub fn first(&self, name: &str) -> Option<&str> {
+    /// The first line of a part; `None` if there is none.
+    pub fn first_line(&self, name: &str) -> Option<&str> {
         self.lines(name).next()
     }
 
     /// Whether the host was asked for the part.
-    pub fn has(&self, name: &str) -> bool {
+    pub fn has_part(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// What the shell of the host printed before the first command.
+    /// The text that the shell of the host printed before the first command.
     pub fn greeting(&self) -> &str {
         self.0.get(GREETING).map_or("", |text| text.trim())
     }
@@ -119,6 +119,7 @@ mod tests {
     use super::*;
     use crate::base::process::Launcher;
 
+    /// A query of parts, each with its name and its command.
     fn query(commands: &[(&str, &str)]) -> Query {
         let mut query = Query::new("the query").unwrap();
         for (name, command) in commands {
@@ -127,6 +128,7 @@ mod tests {
         query
     }
 
+    /// The output of the query on this machine.
     fn output(query: &Query) -> String {
         Launcher::new("/").capture("sh", &["-c", &query.command()]).unwrap().stdout
     }
@@ -137,9 +139,9 @@ mod tests {
         let answer = query.parse(&format!("Welcome\n{}", output(&query))).unwrap();
         assert!(answer.lines("one").eq(["a", "b"]));
         assert_eq!(answer.greeting(), "Welcome");
-        assert!(answer.has("two") && !answer.has("four"));
+        assert!(answer.has_part("two") && !answer.has_part("four"));
         assert_eq!(
-            (answer.first("two"), answer.first("three"), answer.first("four")),
+            (answer.first_line("two"), answer.first_line("three"), answer.first_line("four")),
             (None, Some("c"), None)
         );
     }

@@ -9,7 +9,10 @@ use crate::deploy::target::Target;
 /// The script that adds the generation; see the file.
 const SCRIPT: &str = include_str!("rollback_generation.sh");
 
-/// Adds a generation of the current system to which deploy-rs can roll back.
+/// Adds to the profile a generation of the current system to which deploy-rs can roll back.
+///
+/// # Errors
+/// `Undecided` if the script fails on the host; those of ssh.
 pub fn add_rollback_generation(remote: &Remote, target: &Target) -> Result<()> {
     let script = shell::quote(SCRIPT);
     let link = shell::quote(&target.link);

@@ -11,7 +11,7 @@ use super::excerpt::tail;
 use super::locked_keys::first_locked_key;
 use super::options::{BATCH_MODE, LOG, NO_MUX};
 use super::query::{Answer, Query};
-use super::ssh_errors::{connection_error, is_lost};
+use super::ssh_errors::{connection_error, has_ssh_failed};
 use super::ssh_mux::SshMux;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Bounds, Launcher, Output};
@@ -19,13 +19,21 @@ use crate::base::{HostName, interrupt, shell};
 use crate::deploy::target::Connection;
 use crate::failure;
 
-/// How long a command may run that is no query.
+/// How long a command other than a query may run.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(900);
 /// The longest output of a command, in bytes: 50,000 store paths and their sizes.
 const MAX_OUTPUT: u64 = 16 << 20;
 
 /// The exit code of ssh itself, rather than of the command on the host.
 const SSH_FAILED: i32 = 255;
+
+/// What ssh leaves behind: the output of the command on the host, and the log of ssh itself.
+///
+/// The host cannot write to the log, unlike stderr, which has banners and the output of programs.
+struct Reply {
+    output: Output,
+    log: String,
+}
 
 /// A host on which commands can be run.
 #[derive(Clone)]
@@ -72,32 +80,36 @@ impl<'a> Remote<'a> {
     /// As [`Self::run`], and `Undecided` if the answer is incomplete.
     pub fn query(&self, query: &Query, time: Duration) -> Result<Answer> {
         let output = self.try_run_within(&query.command(), time)?;
-        let said = [output.stdout.as_str(), output.stderr.as_str()].map(tail).join("\n");
-        if !query.has_run(&output.stdout) && !said.trim().is_empty() {
-            return Err(self.not_run_error(output.code, said.trim()));
+        let text = [output.stdout.as_str(), output.stderr.as_str()].map(tail).join("\n");
+        if !query.has_run(&output.stdout) && !text.trim().is_empty() {
+            return Err(self.not_run_error(output.code, text.trim()));
         }
         let stdout = self.check_success(query.label(), output)?;
         let incomplete = || failure!(Undecided, "the answer of {} is incomplete", self.host);
         query.parse(&stdout).ok_or_else(incomplete)
     }
 
-    /// The error for a host that runs another command than ssh asked for: an account without a login, or a key with a
-    /// forced command. Both write to stdout what they have to say.
-    fn not_run_error(&self, code: i32, said: &str) -> anyhow::Error {
-        let said = said.lines().map(|line| format!("\n  | {line}")).collect::<String>();
+    /// The error for a host that runs another command than ssh asked for, because the account has no login, or the key
+    /// has a forced command. Both print an explanation: `text`.
+    fn not_run_error(&self, code: i32, text: &str) -> anyhow::Error {
+        let quoted = text.lines().map(|line| format!("\n  | {line}")).collect::<String>();
         failure!(
-            Undecided, "{} did not run the commands of this tool as {} (exit code {code}); it printed:{said}",
+            Undecided, "{} did not run the commands of this tool as {} (exit code {code}); it printed:{quoted}",
             self.host, self.connection.destination;
             hint: "log in as a user with a shell, by a key for which neither authorized_keys (`command=`) nor sshd \
                    (`ForceCommand`) sets a command"
         )
     }
 
+    /// Runs `command` like [`Self::run`], within `time`.
     fn run_within(&self, label: &str, command: &str, time: Duration) -> Result<String> {
         self.check_success(label, self.try_run_within(command, time)?)
     }
 
-    /// The stdout of a command that succeeded.
+    /// The stdout of a command, which errors call `label`.
+    ///
+    /// # Errors
+    /// `Undecided` if the command failed.
     fn check_success(&self, label: &str, output: Output) -> Result<String> {
         match output.code {
             0 => Ok(output.stdout),
@@ -112,39 +124,42 @@ impl<'a> Remote<'a> {
 
     /// Runs `command` like [`Self::run`], but returns its output also if it fails.
     ///
-    /// `Interrupted` if the user stops it. Commands after that interrupt read the state of the host, so they continue
-    /// unless ssh itself is stopped again.
+    /// # Errors
+    /// `HostKey`, `Permission` or `Unreachable` if there is no connection; `Interrupted` if the user stops the command.
+    /// Commands after that interrupt read the state of the host, so they continue unless ssh itself is stopped again.
     pub fn try_run(&self, command: &str) -> Result<Output> {
         self.try_run_within(command, COMMAND_TIMEOUT)
     }
 
-    /// Runs a command that may exit with the code that ssh has for its own failures, such as one of the user.
+    /// Runs `command` like [`Self::try_run`], also one that may exit with the code that ssh has for its own failures,
+    /// such as a health check of the user.
     pub fn run_with_any_exit_code(&self, command: &str) -> Result<Output> {
-        match self.run_ssh(command, COMMAND_TIMEOUT)? {
-            (output, log) if output.code == SSH_FAILED && !is_lost(&log, &output.stderr) => {
-                // The user may have made ssh quiet: a host that answers now has answered before.
-                self.run("`true`", "true").map(|_| output)
-            }
-            reply => self.check_connected(reply),
+        let reply = self.run_ssh(command, COMMAND_TIMEOUT)?;
+        let has_command_failed =
+            reply.output.code == SSH_FAILED && !has_ssh_failed(&reply.log, &reply.output.stderr);
+        if !has_command_failed {
+            return self.check_connected(reply);
         }
+        // The user may have made ssh quiet: a host that answers now has answered before.
+        self.run("`true`", "true")?;
+        Ok(reply.output)
     }
 
     fn try_run_within(&self, command: &str, time: Duration) -> Result<Output> {
         self.check_connected(self.run_ssh(command, time)?)
     }
 
-    /// The output of the host, if there was a connection.
-    fn check_connected(&self, (output, log): (Output, String)) -> Result<Output> {
-        match output.code {
-            SSH_FAILED => {
-                let error = connection_error(self.host, &self.connection, &log, &output.stderr);
-                Err(self.with_locked_key(error))
-            }
-            _ => Ok(output),
+    /// The output of the command, if there was a connection.
+    fn check_connected(&self, reply: Reply) -> Result<Output> {
+        let Reply { output, log } = reply;
+        if output.code != SSH_FAILED {
+            return Ok(output);
         }
+        let error = connection_error(self.host, &self.connection, &log, &output.stderr);
+        Err(self.with_locked_key(error))
     }
 
-    /// Adds the key that ssh could not use to the `error` of a refused login. Returns any other error unchanged.
+    /// Adds to the `error` of a refused login the key that ssh could not use. Returns any other error unchanged.
     fn with_locked_key(&self, error: anyhow::Error) -> anyhow::Error {
         if kind(&error) != ExitKind::Permission {
             return error;
@@ -159,27 +174,24 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// Runs `command` by ssh, and returns its output and the log of ssh. The host cannot write to the log, unlike
-    /// stderr, which has banners and the output of programs.
-    fn run_ssh(&self, command: &str, time: Duration) -> Result<(Output, String)> {
-        let interactive = std::io::stdin().is_terminal();
-        let args = self.connection.arguments(self.first_options(interactive), command);
+    /// Runs `command` by ssh within `time`.
+    fn run_ssh(&self, command: &str, time: Duration) -> Result<Reply> {
+        let is_interactive = std::io::stdin().is_terminal();
+        let args = self.connection.arguments(self.first_options(is_interactive), command);
         let signals = interrupt::guard()?;
-        let interrupted_before = signals.is_stop_requested();
+        let was_interrupted_before = signals.is_stop_requested();
         let check = || {
-            if interrupted_before || !signals.is_stop_requested() {
-                Ok(())
-            } else {
-                Err(self.stopped_error())
-            }
+            let is_new_interrupt = signals.is_stop_requested() && !was_interrupted_before;
+            if is_new_interrupt { Err(self.stopped_error()) } else { Ok(()) }
         };
-        let reply =
-            self.launcher.run_bounded_with_log("ssh", &args, Bounds { output: MAX_OUTPUT, time }, &check);
-        let (output, log) = reply.map_err(|error| self.limit_error(error))?;
-        if signals.is_stop_requested() && was_stopped(&output, &log) {
+        let bounds = Bounds { output: MAX_OUTPUT, time };
+        let result = self.launcher.run_bounded_with_log("ssh", &args, bounds, &check);
+        let (output, log) = result.map_err(|error| self.limit_error(error))?;
+        let reply = Reply { output, log };
+        if signals.is_stop_requested() && reply.was_stopped() {
             return Err(self.stopped_error());
         }
-        Ok((output, log))
+        Ok(reply)
     }
 
     /// The error for a host that exceeds the limits of output or time: none of its output is used.
@@ -197,19 +209,24 @@ impl<'a> Remote<'a> {
         failure!(Interrupted, "stopped while querying {}", self.host)
     }
 
-    fn first_options(&self, interactive: bool) -> Vec<String> {
-        let batch_mode: &[&str] = if interactive { &[] } else { &BATCH_MODE };
+    /// The options that override all others. `is_interactive` is whether ssh may ask the user.
+    fn first_options(&self, is_interactive: bool) -> Vec<String> {
+        let batch_mode: &[&str] = if is_interactive { &[] } else { &BATCH_MODE };
         let mux = self.mux.map_or_else(|| NO_MUX.map(str::to_owned).to_vec(), SshMux::options);
         let log_and_batch = LOG.iter().chain(batch_mode).map(ToString::to_string);
         mux.into_iter().chain(log_and_batch).collect()
     }
 }
 
-/// Whether a signal of the terminal ended ssh. A connected ssh then exits with its own exit code, without a message.
-fn was_stopped(output: &Output, log: &str) -> bool {
-    let signals = [Signal::HUP, Signal::INT, Signal::TERM];
-    let by_signal = signals.iter().any(|signal| output.code == 128 + signal.as_raw());
-    by_signal || output.code == SSH_FAILED && !is_lost(log, &output.stderr)
+impl Reply {
+    /// Whether a signal of the terminal ended ssh. A connected ssh then exits with its own exit code, without a
+    /// message.
+    fn was_stopped(&self) -> bool {
+        let code = self.output.code;
+        let signals = [Signal::HUP, Signal::INT, Signal::TERM];
+        let by_signal = signals.iter().any(|signal| code == 128 + signal.as_raw());
+        by_signal || code == SSH_FAILED && !has_ssh_failed(&self.log, &self.output.stderr)
+    }
 }
 
 #[cfg(test)]

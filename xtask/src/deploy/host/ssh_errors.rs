@@ -1,13 +1,13 @@
-//! The reason of a failed connection, from the log of ssh.
+//! The error for a failed connection, by the log of ssh.
 
-use super::excerpt::truncated;
+use super::excerpt::truncate;
 use super::host_key_errors::host_key_error;
 use crate::base::HostName;
 use crate::deploy::target::Connection;
 use crate::failure;
 
 /// How ssh begins its last line on stderr at the end of a session, after all output of the host.
-const CLOSE_MESSAGES: [&str; 2] = ["Connection to ", "Read from remote host "];
+const CLOSE_MESSAGES: &[&str] = &["Connection to ", "Read from remote host "];
 
 /// How ssh begins the log line that ends with text from the host.
 const REMOTE_DISCONNECT: &str = "Received disconnect from ";
@@ -15,7 +15,7 @@ const REMOTE_DISCONNECT: &str = "Received disconnect from ";
 /// The error for a failed connection, by what ssh wrote to its `log` (OpenSSH 8.4 to 10.0; ssh has one exit code for
 /// all failures).
 ///
-/// `stderr` also has text from the host and from the ssh of a `ProxyJump`: it is shown, but decides nothing.
+/// `stderr` also has text from the host and from the ssh of a `ProxyJump`, so it is shown, but decides nothing.
 pub fn connection_error(host: &HostName, connection: &Connection, log: &str, stderr: &str) -> anyhow::Error {
     let log = trusted_log(log);
     let destination = &connection.destination;
@@ -33,22 +33,24 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
     }
 }
 
-/// Whether ssh itself failed, rather than a command on the host with the exit code of a failed ssh.
-pub fn is_lost(log: &str, stderr: &str) -> bool {
+/// Whether ssh itself failed, rather than a command on the host with the exit code of a failed ssh. A failed ssh writes
+/// a message to its `log`, or to the end of `stderr`.
+pub fn has_ssh_failed(log: &str, stderr: &str) -> bool {
     let last = stderr.lines().next_back().unwrap_or_default();
     messages(log).next().is_some() || CLOSE_MESSAGES.iter().any(|words| last.starts_with(words))
 }
 
-/// The log up to the first line with text from the host, which words the reason of a disconnect itself.
+/// The log up to and with the first line that ends with text from the host: the reason of a disconnect. That text may
+/// continue in the lines after it.
 fn trusted_log(log: &str) -> &str {
-    let at = log
-        .match_indices(REMOTE_DISCONNECT)
-        .map(|(at, _)| at)
-        .find(|at| *at == 0 || log[..*at].ends_with('\n'));
-    at.map_or(log, |at| {
-        let line = log[at..].find('\n').map_or(log.len(), |end| at + end);
-        &log[..line]
-    })
+    let mut end = 0;
+    for line in log.split_inclusive('\n') {
+        end += line.len();
+        if line.starts_with(REMOTE_DISCONNECT) {
+            break;
+        }
+    }
+    &log[..end]
 }
 
 /// The messages of ssh in `log`, without the harmless ones.
@@ -60,10 +62,10 @@ fn messages(log: &str) -> impl DoubleEndedIterator<Item = &str> {
 
 /// The last message of ssh in `log`, and the last line of `stderr` if there is one.
 fn last_message(log: &str, stderr: &str) -> String {
-    let last = |text| messages(text).next_back().map(truncated);
+    let last = |text| messages(text).next_back().map(truncate);
     match (last(log), last(stderr)) {
         (None, None) => "ssh gives no reason".to_owned(),
-        (Some(message), None) | (None, Some(message)) => message,
+        (Some(only), None) | (None, Some(only)) => only,
         (Some(message), Some(earlier)) => format!("{message}\n  before that: {earlier}"),
     }
 }
@@ -75,7 +77,7 @@ mod tests {
     use crate::base::failure::{ExitKind, hint, kind, with_hint};
 
     #[test]
-    fn reasons() {
+    fn errors_by_the_log_of_ssh() {
         let changed = "@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@\n\
             The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\n\
             Offending ED25519 key in /root/.ssh/known_hosts:3\nHost key verification failed.\n";
@@ -160,7 +162,7 @@ mod tests {
             ("", "curl: no\nConnection to pi closed by remote host.\r\n", true),
             ("Timeout, server pi not responding.\r\n", "", true),
         ] {
-            assert_eq!(is_lost(log, stderr), expected, "{log} {stderr}");
+            assert_eq!(has_ssh_failed(log, stderr), expected, "{log} {stderr}");
         }
     }
 }

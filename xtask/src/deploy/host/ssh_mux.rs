@@ -1,5 +1,5 @@
-//! A shared ssh connection (`ControlMaster`) for all commands before a host is changed, and for those after its reboot on
-//! trial, so that each needs no handshake.
+//! A shared ssh connection (`ControlMaster`) for all commands before a host is changed, so that each needs no
+//! handshake.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -17,27 +17,26 @@ use crate::deploy::target::{Connection, Target};
 /// The longest path of a socket, in bytes: `sockaddr_un` has 108, and ssh temporarily appends to the path.
 const MAX_SOCKET_PATH: usize = 90;
 
-/// Overrides of the user's settings, with which ssh would outlive this process, or take a port that the next ssh
-/// needs.
+/// Overrides of user settings with which ssh would outlive this process, or take a port that the next ssh needs.
 const OVERRIDES: [&str; 4] = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"];
 
 /// A master connection in the background, which ends when this is dropped.
 #[derive(Debug)]
 pub struct SshMux {
     socket: PathBuf,
-    /// Its stdin, which ends with this process, feeds a program on the host that ends with it.
+    /// The program that it runs on the host ends with its stdin, and its stdin ends with this process.
     _master: Background,
 }
 
 impl SshMux {
-    /// Starts a master connection to `target` with a socket in the state folder.
+    /// Starts a master connection to `target` with a socket in the state folder; `None` if that fails.
     pub fn of(cx: &Context, target: &Target) -> Option<Self> {
         let name = percent_encoding::encode(target.host.as_bytes(), b"");
         Self::open(&cx.launcher, &target.connection, cx.state.join("ssh").join(name))
     }
 
-    /// Starts a master connection with its socket at `socket`. It asks the user nothing, and nobody waits for it: as
-    /// long as it does not exist, each ssh connects on its own.
+    /// Starts a master connection with its socket at `socket`; `None` if that fails. The master asks the user nothing,
+    /// and the tool does not wait for it: as long as the connection does not exist, each ssh connects on its own.
     pub fn open(launcher: &Launcher, connection: &Connection, socket: PathBuf) -> Option<Self> {
         if !is_plain_path(&socket) {
             return None;
@@ -67,10 +66,9 @@ impl SshMux {
         let options = [self.options(), BATCH_MODE.map(str::to_owned).to_vec()].concat();
         let args = mux_only.arguments(options, "true");
         let signals = interrupt::guard()?;
-        // A host that takes longer has no usable connection either.
-        match launcher
-            .run_bounded("ssh", &args, Bounds { output: 1 << 20, time: PROBE_TIMEOUT }, &|| signals.check())
-        {
+        let bounds = Bounds { output: 1 << 20, time: PROBE_TIMEOUT };
+        match launcher.run_bounded("ssh", &args, bounds, &|| signals.check()) {
+            // A connection that exceeds the bounds is not usable either.
             Err(error) if kind(&error) == ExitKind::Verification => Ok(false),
             output => Ok(output?.success()),
         }
@@ -85,10 +83,12 @@ impl SshMux {
 /// Whether ssh and Nix take the path as one literal word, and the kernel accepts its length.
 fn is_plain_path(socket: &Path) -> bool {
     let bytes = socket.as_os_str().as_bytes();
-    let plain = |byte: &u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(byte);
-    bytes.len() <= MAX_SOCKET_PATH && bytes.iter().all(plain)
+    let is_plain =
+        |byte: &u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(byte);
+    bytes.len() <= MAX_SOCKET_PATH && bytes.iter().all(is_plain)
 }
 
+/// The setting of ssh for the path of the socket.
 fn control_path(socket: &Path) -> String {
     // ssh expands tokens that begin with a percent sign.
     format!("ControlPath={}", socket.display().to_string().replace('%', "%%"))

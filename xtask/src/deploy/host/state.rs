@@ -44,7 +44,7 @@ pub struct State {
     pub failed_units: Option<Vec<String>>,
     /// Whether only a reboot brings all of the current system into use.
     pub reboot_needed: bool,
-    /// What of the current system that is, in the words of [`boot_changes::read`].
+    /// The parts of the current system that need the reboot, in the words of [`boot_changes::read`].
     pub boot_changes: Vec<&'static str>,
     /// Whether deploy-rs can roll back to the current generation of the profile. A flashed system lacks the program
     /// for that.
@@ -73,10 +73,14 @@ pub enum Activity {
 }
 
 impl State {
-    /// The path on the host that is compared with [`Target::desired_path`].
+    /// The path on the host that is compared with [`Target::desired_path`]: the system if the flake has one, else the
+    /// profile. Where one is missing, the other; `None` where both are.
     pub fn running_path(&self, target: &Target) -> Option<&StorePath> {
-        let running = self.current.as_ref();
-        running.filter(|_| target.system.is_some()).or(self.profile.as_ref()).or(running)
+        match (&self.current, &self.profile) {
+            (Some(current), _) if target.system.is_some() => Some(current),
+            (_, Some(profile)) => Some(profile),
+            (current, None) => current.as_ref(),
+        }
     }
 
     /// Whether the host has not booted all of what it runs.
@@ -85,13 +89,13 @@ impl State {
     }
 
     /// The units that are known to have failed.
-    pub fn failed(&self) -> &[String] {
+    pub fn known_failed_units(&self) -> &[String] {
         self.failed_units.as_deref().unwrap_or_default()
     }
 
     /// The failed units for people: the first of them, and the number of the others.
     pub fn failed_units_text(&self) -> String {
-        let units = self.failed();
+        let units = self.known_failed_units();
         let named = units[..units.len().min(MAX_SHOWN_UNITS)].join(", ");
         match units.len().checked_sub(MAX_SHOWN_UNITS) {
             Some(more @ 1..) => format!("{named} and {more} more"),
@@ -101,42 +105,47 @@ impl State {
 
     /// Reads the parts of [`super::add_queries`].
     pub fn read(answer: &Answer) -> Self {
-        let path = |name| StorePath::containing(answer.first(name)?);
-        let activity = match (answer.first("pgrep"), answer.first("activation")) {
-            (None, _) if answer.first(UNCONFIRMED).is_some() => Activity::Running,
-            (None, _) => Activity::Unknown,
-            (_, None) => Activity::Idle,
-            _ => Activity::Running,
-        };
+        let path = |name| StorePath::containing(answer.first_line(name)?);
         let boot_changes = boot_changes::read(answer);
         Self {
             current: path("current"),
             booted: path("booted"),
             profile: path("profile"),
-            can_roll_back: answer.first("way-back").is_some(),
-            is_nixos: answer.first("switch").is_some(),
+            can_roll_back: answer.first_line("way-back").is_some(),
+            is_nixos: answer.first_line("switch").is_some(),
             trial: Trial::read(answer),
-            sudo: answer.first("sudo").map(|word| word == "yes"),
+            sudo: answer.first_line("sudo").map(|word| word == "yes"),
             profile_system: path("offered"),
-            boot_id: answer.first("boot").unwrap_or_default().to_owned(),
-            folder: answer.first("folder").map(str::to_owned),
-            activity,
-            failed_units: failed_units(answer),
+            boot_id: answer.first_line("boot").unwrap_or_default().to_owned(),
+            folder: answer.first_line("folder").map(str::to_owned),
+            activity: Activity::read(answer),
+            failed_units: read_failed_units(answer),
             reboot_needed: !boot_changes.is_empty(),
             boot_changes,
         }
     }
 }
 
-fn failed_units(answer: &Answer) -> Option<Vec<String>> {
-    let (units, markers) = answer
-        .lines("failed")
-        .filter_map(first_word)
-        .take(MAX_UNITS)
-        .partition::<Vec<_>, _>(|word| word != UNITS_UNKNOWN);
-    (markers.is_empty() || !units.is_empty()).then_some(units)
+impl Activity {
+    fn read(answer: &Answer) -> Self {
+        let has_pgrep = answer.first_line("pgrep").is_some();
+        let waits_for_confirmation = answer.first_line(UNCONFIRMED).is_some();
+        if !has_pgrep {
+            return if waits_for_confirmation { Self::Running } else { Self::Unknown };
+        }
+        if answer.first_line("activation").is_some() { Self::Running } else { Self::Idle }
+    }
 }
 
+/// The failed units; `None` if no systemd answers.
+fn read_failed_units(answer: &Answer) -> Option<Vec<String>> {
+    let words = answer.lines("failed").filter_map(first_word).take(MAX_UNITS).collect::<Vec<_>>();
+    let is_unknown = words.iter().any(|word| word == UNITS_UNKNOWN);
+    let units = words.into_iter().filter(|word| word != UNITS_UNKNOWN).collect::<Vec<_>>();
+    if is_unknown && units.is_empty() { None } else { Some(units) }
+}
+
+/// The first word of `line`, in at most [`MAX_UNIT_NAME`] characters; `None` for an empty line.
 fn first_word(line: &str) -> Option<String> {
     line.split_whitespace().next().map(|word| word.chars().take(MAX_UNIT_NAME).collect())
 }
@@ -208,7 +217,7 @@ mod tests {
             ("untold\n", None),
             ("a.service loaded failed failed A\nuntold\n", some(&["a.service"])),
         ] {
-            assert_eq!(failed_units(&Answer::of(&[("failed", output)])), expected, "{output}");
+            assert_eq!(read_failed_units(&Answer::of(&[("failed", output)])), expected, "{output}");
         }
     }
 
@@ -216,7 +225,8 @@ mod tests {
     fn lists_of_units_are_cut() {
         let output = format!("{} loaded\n{}", "x".repeat(1 << 20), "a.service failed\n".repeat(100_000));
         let state = State::read(&Answer::of(&[("failed", &output)]));
-        assert_eq!((state.failed().len(), state.failed()[0].len()), (MAX_UNITS, MAX_UNIT_NAME));
+        let units = state.known_failed_units();
+        assert_eq!((units.len(), units[0].len()), (MAX_UNITS, MAX_UNIT_NAME));
         let words = state.failed_units_text();
         assert!(words.len() < 1000 && words.ends_with("a.service and 4076 more"), "{words}");
     }

@@ -1,5 +1,7 @@
 //! The Nix of the host: whether it takes what would be copied to it.
 
+use serde_json::Value;
+
 use super::disks::free_bytes;
 use super::query::{Answer, Query};
 use crate::deploy::target::Target;
@@ -10,11 +12,11 @@ const VERSION_PREFIX: &str = "nix-store (";
 /// The store of the host, as the host answers before anything is built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RemoteStore {
-    /// Why `nix-store` does not run there, in the words of the host, which may be none.
+    /// Why `nix-store` does not run on the host: what it prints there, which may be nothing. `None` if it runs.
     pub fault: Option<String>,
     /// What the shell of the host prints before each command.
     pub greeting: String,
-    /// Whether the store takes unsigned paths from the login user; `None` if it does not say.
+    /// Whether the store takes unsigned paths from the login user; `None` if the host does not report it.
     pub trusted: Option<bool>,
     /// Free space for the store, in bytes.
     pub free: Option<u64>,
@@ -34,19 +36,23 @@ impl RemoteStore {
 
     /// Reads the parts of [`Self::add_queries`].
     pub fn read(answer: &Answer) -> Self {
-        let found = answer.first("store").is_some_and(|line| line.starts_with(VERSION_PREFIX));
-        let words = || answer.lines("store").take(3).collect::<Vec<_>>().join("; ");
-        let fault = (answer.has("store") && !found).then(words);
-        let trust =
-            answer.lines("trust").find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let trusted = trust.map(|json| json["trusted"].clone());
+        let has_run = answer.first_line("store").is_some_and(|line| line.starts_with(VERSION_PREFIX));
+        let is_missing = answer.has_part("store") && !has_run;
+        let json = answer.lines("trust").find_map(|line| serde_json::from_str::<Value>(line).ok());
+        let first_lines = || answer.lines("store").take(3).collect::<Vec<_>>().join("; ");
         Self {
-            fault,
+            fault: is_missing.then(first_lines),
             greeting: answer.greeting().to_owned(),
-            trusted: trusted.and_then(|value| value.as_bool().or(value.as_u64().map(|number| number != 0))),
+            trusted: json.as_ref().and_then(is_trusted),
             free: free_bytes(answer),
         }
     }
+}
+
+/// The field `trusted` of an answer of Nix, which is a number in older versions; `None` if there is none.
+fn is_trusted(json: &Value) -> Option<bool> {
+    let trusted = &json["trusted"];
+    trusted.as_bool().or(trusted.as_u64().map(|number| number != 0))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::excerpt::truncated;
+use super::excerpt::truncate;
 use super::query::Answer;
 use crate::nix::StorePath;
 
@@ -94,7 +94,7 @@ impl Trial {
     pub fn read(answer: &Answer) -> Self {
         let lines = answer.lines("trial").take(MAX_LINES);
         let fields = Fields(lines.filter_map(|line| line.split_once('=')).collect());
-        match (fields.text("version").as_deref(), answer.first("trial-command")) {
+        match (fields.text("version").as_deref(), answer.first_line("trial-command")) {
             (Some(VERSION), _) => Self::Known(Box::new(TrialStatus::read(&fields))),
             (Some(other), _) => {
                 Self::Unreadable { error: format!("its answer has version {other}, not {VERSION}") }
@@ -192,7 +192,7 @@ impl<'a> Fields<'a> {
 
     /// The value, truncated.
     fn text(&self, key: &str) -> Option<String> {
-        self.get(key).map(truncated)
+        self.get(key).map(truncate)
     }
 
     /// The value as a number of at most [`MAX_WITHIN`] seconds; 0 if there is none.

@@ -10,11 +10,11 @@ use crate::base::shell;
 use crate::deploy::target::Target;
 use crate::failure;
 
-/// The beginning of its name; the rest is random.
+/// The beginning of the name of the folder; the rest is random.
 const PREFIX: &str = "xtask-deploy.";
-/// The number of random characters in its name.
+/// The number of random characters in the name of the folder.
 const RANDOM_LENGTH: usize = 10;
-/// The age in minutes from which a folder is a remainder of a run that was killed. No activation takes a day.
+/// The age in minutes from which a folder counts as left by a run that was killed. No activation takes a day.
 const MAX_AGE: u32 = 24 * 60;
 
 /// A folder on the host that only the user of the profile can enter.
@@ -27,16 +27,16 @@ pub struct Workdir {
 
 impl Workdir {
     /// Makes the folder, and removes those that killed runs left a day ago. The new folder belongs to the user of the
-    /// profile if sudo needs no password (`passwordless`), and otherwise to the login user.
-    pub fn make(remote: &Remote, target: &Target, passwordless: Option<bool>) -> Result<Self> {
-        let sudo = target.sudo.as_ref().filter(|_| passwordless == Some(true));
+    /// profile if sudo needs no password (`is_sudo_free`, which is `None` without sudo), and otherwise to the login user.
+    pub fn make(remote: &Remote, target: &Target, is_sudo_free: Option<bool>) -> Result<Self> {
+        let sudo = target.sudo.as_ref().filter(|_| is_sudo_free == Some(true));
         let prefix = sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default();
         let parent = target.temp_path.trim_end_matches('/');
         let template = format!("{parent}/{PREFIX}{}", "X".repeat(RANDOM_LENGTH));
-        let remove = remove_remainders(parent, owner(target, sudo));
-        let make = format!("{prefix}{remove}; {prefix}mktemp -d {}", shell::quote(&template));
+        let remove = remove_old_command(parent, owner(target, sudo));
+        let command = format!("{prefix}{remove}; {prefix}mktemp -d {}", shell::quote(&template));
         let doing = || format!("making a folder for deploy-rs in {} on {}", target.temp_path, target.host);
-        let output = remote.run("`mktemp`", &make).with_context(doing)?;
+        let output = remote.run("`mktemp`", &command).with_context(doing)?;
         let path = output.trim_end_matches('\n').to_owned();
         if matches_template(&template, &path) {
             return Ok(Self { path, sudo: prefix });
@@ -45,17 +45,18 @@ impl Workdir {
             .with_context(doing)
     }
 
-    /// The command that lists the folder: its output is empty unless a deploy waits to be confirmed.
-    pub fn list(&self) -> String {
+    /// The command that lists the folder, which is empty unless a deploy waits to be confirmed.
+    pub fn list_command(&self) -> String {
         format!("{}ls -A {}", self.sudo, shell::quote(&self.path))
     }
 
     /// The command that removes the folder if it is empty.
-    pub fn remove_empty(&self) -> String {
+    pub fn remove_empty_command(&self) -> String {
         format!("{}rmdir {}", self.sudo, shell::quote(&self.path))
     }
 
-    /// Removes the folder with its contents, when no deploy runs any more. A failure does no harm.
+    /// Removes the folder with its contents, which no deploy may need any more. A failure is ignored: the folder is
+    /// removed by a later deploy.
     pub fn remove(&self, remote: &Remote) {
         let _ = remote.try_run(&format!("{}rm -rf -- {}", self.sudo, shell::quote(&self.path)));
     }
@@ -68,8 +69,8 @@ fn owner<'a>(target: &'a Target, sudo: Option<&'a String>) -> &'a str {
 }
 
 /// The command that removes the folders in `parent` that killed runs left. It follows no link and touches only folders
-/// of `owner`, which nobody else can exchange in a shared folder. It finds nothing where `find` is missing.
-fn remove_remainders(parent: &str, owner: &str) -> String {
+/// of `owner`, which nobody else can exchange in a shared folder. On a host without `find` it removes nothing.
+fn remove_old_command(parent: &str, owner: &str) -> String {
     let name = format!("{PREFIX}{}", "?".repeat(RANDOM_LENGTH));
     // With the slash, a link to the shared folder is entered.
     let parent = shell::quote(&format!("{parent}/"));

@@ -29,13 +29,13 @@ pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
 /// # Errors
 /// `Refused` if the host cannot try the system, or if the plan reboots a host whose trials cannot be read.
 pub fn check_can_try(cx: &Context, options: &DeployOptions, plan: &Plan) -> Result<()> {
-    let boots_new_system = plan.reboots() || options.goal == Goal::Boot;
+    let boots_new_system = plan.will_reboot() || options.goal == Goal::Boot;
     if !boots_new_system {
         return Ok(());
     }
     let host = &plan.target.host;
     match &plan.before.trial {
-        Trial::Unreadable { error } if plan.reboots() => bail!(
+        Trial::Unreadable { error } if plan.will_reboot() => bail!(
             Refused, "{}", words::unreadable_trial_text(host, error);
             hint: "run `sudo boot-trial status` on {host}, or deploy without `--reboot`"
         ),

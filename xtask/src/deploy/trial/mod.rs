@@ -5,6 +5,7 @@ mod decide;
 mod decision;
 mod judge;
 mod reboot;
+mod treatment;
 mod verdict_words;
 mod words;
 

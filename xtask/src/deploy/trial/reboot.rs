@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::judge::{self, Progress, progress};
+use super::treatment::Treatment;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, Event};
 use crate::deploy::host::{self, Blesser, Check, Remote, State, probe};
@@ -24,9 +25,7 @@ const NOTE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the next boot of the host tries the system that was deployed.
 pub fn next_boot_is_trial(outcome: &Outcome) -> bool {
-    let desired = verdict::desired_system(&outcome.plan.target, &outcome.after);
-    let pending = outcome.after.trial.status().and_then(|status| status.pending.as_ref());
-    pending.is_some() && pending == desired
+    verdict::is_desired_pending(&outcome.plan.target, &outcome.after)
 }
 
 /// Reboots the host into the deployed system, which is on trial, and writes the verdict into `outcome`.
@@ -76,38 +75,6 @@ struct AttemptResult {
     state: Option<State>,
     reason: Option<String>,
     health: Vec<Check>,
-}
-
-/// What the tool did with a system on trial that has passed the checks of the host.
-enum Treatment {
-    /// The tool blessed the system; the state is that after the blessing.
-    Blessed(Box<State>),
-    /// The tool told the host to go back.
-    SentBack,
-    /// The user stopped the health checks.
-    Stopped,
-    /// The link broke before the system was blessed, for this reason.
-    LinkLost(String),
-    /// Checking or blessing the system failed, for this reason.
-    Failed(String),
-}
-
-impl Treatment {
-    /// The stages of the trial during which the tool waits after this treatment.
-    fn stages_to_wait_out(&self) -> &'static [Progress] {
-        match self {
-            Self::SentBack => &[Progress::Booting, Progress::Healthy],
-            _ => &[Progress::Booting],
-        }
-    }
-
-    /// Why the system was not blessed; `None` if it was, and for what the host or the user notes.
-    fn reason(self) -> Option<String> {
-        match self {
-            Self::LinkLost(reason) | Self::Failed(reason) => Some(reason),
-            Self::Blessed(_) | Self::SentBack | Self::Stopped => None,
-        }
-    }
 }
 
 impl Attempt<'_> {
@@ -207,7 +174,7 @@ impl Attempt<'_> {
             return self.send_back("it does not run the deployed system");
         }
         *health = host::run_checks(&self.remote(), self.health)?;
-        if let Some(failed) = health.iter().find(|check| check.failed()) {
+        if let Some(failed) = health.iter().find(|check| check.has_failed()) {
             let Check { command, exit_code, .. } = failed;
             return self.send_back(&format!("the deployer's check `{command}` exited with {exit_code}"));
         }

@@ -1,0 +1,44 @@
+//! Building the profiles of all hosts of one command.
+
+use super::options::DeployOptions;
+use super::plan::Plan;
+use super::target::Target;
+use super::timings::Timings;
+use crate::base::{Context, failure};
+use crate::nix;
+
+/// Builds all profiles that are not in the store yet in one run of Nix. Returns one item for each plan, in their order:
+/// the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that the
+/// host builds.
+pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
+    // deploy-rs reports a profile that no installable can name.
+    let installable = |plan: &Plan| plan.target.installable(&cx.flake).ok();
+    let unbuilt = plans.iter().filter(|plan| needs_build(cx, plan));
+    let wanted = unbuilt.filter_map(|plan| installable(plan)).collect::<Vec<_>>();
+    let no_errors = plans.iter().map(|_| None).collect();
+    if wanted.is_empty() {
+        return no_errors;
+    }
+    let mut timings = Timings::default();
+    let built = timings
+        .time("build", || nix::build_all(&cx.launcher, &wanted, options.nix_args(), cx.reporter.as_ref()));
+    for plan in plans.iter_mut() {
+        plan.timings.0.extend(timings.0.iter().cloned());
+    }
+    let Err(error) = built else { return no_errors };
+    let has_failed = |plan: &Plan| {
+        let was_wanted = installable(plan).is_some_and(|installable| wanted.contains(&installable));
+        was_wanted && !plan.target.path.exists()
+    };
+    plans.iter().map(|plan| has_failed(plan).then(|| failure::copy(&error))).collect()
+}
+
+/// Whether this machine must build the profile of `plan`.
+fn needs_build(cx: &Context, plan: &Plan) -> bool {
+    plan.target.builds_here && plan.already_done().is_none() && !is_built(cx, &plan.target)
+}
+
+/// Whether the local store has the complete closure of the profile.
+fn is_built(cx: &Context, target: &Target) -> bool {
+    target.path.exists() && nix::closure(&cx.launcher, &target.path).is_ok()
+}
