@@ -1,24 +1,26 @@
-//! Whether the host takes what would be copied to it: checked at the first look at the host, before hours of building,
-//! and again before the copy, when its size and its signatures are known.
+//! Checks that the host takes a copy of the closure: once when its state is first read, before hours of building, and
+//! again before the copy, when the size and the signatures of the closure are known.
+
+use std::collections::HashSet;
 
 use anyhow::Result;
 
 use super::boot_check::BootOutlook;
-use super::host::{Query, Remote};
+use super::host::{CLOSURE_TIMEOUT, Query, Remote};
 use super::plan::Plan;
 use super::target::Target;
 use crate::bail;
 use crate::base::{Bytes, Context, shell};
 use crate::nix::{self, Config, CopyFault, StorePath};
 
-/// With less free space, in bytes, a host cannot even register what it gets.
+/// With less free space, in bytes, a host cannot even register new store paths.
 const MIN_FREE: u64 = 16 << 20;
 /// With less free space, in bytes, an update of a system seldom fits.
 const LOW_FREE: u64 = 512 << 20;
 /// How many paths a host is asked for at once: a command of ssh has at most 128 KiB.
 const MAX_PATHS: usize = 500;
 
-/// Binary caches that have nothing of a user's own flake.
+/// Binary caches that have no paths of a user's own flake.
 const PUBLIC_CACHES: &[&str] = &["https://cache.nixos.org", "https://cache.nixos.org/"];
 
 /// Checks, before anything is built, that the host of `plan` takes a copy.
@@ -38,10 +40,10 @@ pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> R
             hint: "{}", CopyFault::Greeting.hint(login)
         );
     }
-    if let Some(words) = &store.fault {
-        let words = if words.is_empty() { "it prints nothing" } else { words };
+    if let Some(text) = &store.fault {
+        let text = if text.is_empty() { "it prints nothing" } else { text };
         bail!(
-            Refused, "nothing can be copied to {host}: `nix-store` does not run there: {words}";
+            Refused, "nothing can be copied to {host}: `nix-store` does not run there: {text}";
             hint: "{}", CopyFault::NoNixStore.hint(login)
         );
     }
@@ -52,6 +54,7 @@ pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> R
     Ok(())
 }
 
+/// Refuses a host without free space in /nix, and warns of one with little.
 fn check_free(cx: &Context, target: &Target, free: Option<u64>) -> Result<()> {
     let Some(free) = free.filter(|free| *free < LOW_FREE) else { return Ok(()) };
     let hint = CopyFault::HostFull.hint(&target.connection.destination);
@@ -73,7 +76,8 @@ fn untrusted_user_refusal(target: &Target) -> anyhow::Error {
     )
 }
 
-/// Whether the profile has no signature, or will have none: it is built here by a Nix that signs nothing.
+/// Whether the profile has no signature. A profile that is not built yet will have none if the local Nix signs nothing,
+/// and takes paths only from public caches.
 fn is_surely_unsigned(cx: &Context, version: nix::Version, target: &Target) -> Result<bool> {
     if target.path.exists() {
         return Ok(!nix::is_signed(&cx.launcher, &target.path)?);
@@ -98,21 +102,27 @@ pub fn check_before_copy(cx: &Context, plan: &Plan) -> Result<()> {
     check_room(cx, plan)
 }
 
-/// Refuses a closure, or boot files, that do not fit. Only then is the host asked which paths of the closure it has
-/// from an earlier copy.
+/// Refuses a closure, or boot files, that do not fit on the host.
+///
+/// The host may have paths of the closure from an earlier copy. It is asked for them only where they decide.
 fn check_room(cx: &Context, plan: &Plan) -> Result<()> {
-    let total =
-        |paths: &[(StorePath, u64)]| paths.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
-    let boot = plan.boot.as_ref();
-    let shared = boot.filter(|outlook| outlook.shares_store).map_or(0, |outlook| outlook.needed);
-    if let Some(outlook) = boot.filter(|outlook| !outlook.shares_store) {
-        check_boot_room(plan, outlook, outlook.free)?;
+    let mut at_most_needed = total_size(&plan.missing);
+    if let Some(outlook) = &plan.boot {
+        if outlook.shares_store {
+            at_most_needed = at_most_needed.saturating_add(outlook.needed);
+        } else {
+            check_boot_room(plan, outlook, outlook.free)?;
+        }
     }
-    let wanted = total(&plan.missing).saturating_add(shared);
-    let Some(free) = plan.store.free.filter(|free| wanted > *free) else { return Ok(()) };
-    let remote =
-        Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection).with_mux(plan.mux.as_ref());
-    check_fits(plan, total(&absent(&remote, &plan.missing)?), free)
+    let Some(free) = plan.store.free.filter(|free| at_most_needed > *free) else { return Ok(()) };
+    let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
+    let absent = query_absent_paths(&remote.with_mux(plan.mux.as_ref()), &plan.missing)?;
+    check_fits(plan, total_size(&absent), free)
+}
+
+/// The sum of the sizes, in bytes.
+fn total_size(paths: &[(StorePath, u64)]) -> u64 {
+    paths.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))
 }
 
 /// Refuses a closure that needs more than the `free` bytes in /nix, and boot files for which it leaves too little there.
@@ -139,16 +149,16 @@ fn check_boot_room(plan: &Plan, outlook: &BootOutlook, free: Option<u64>) -> Res
     );
 }
 
-/// Those of `paths` that are not in the store of the host.
-fn absent(remote: &Remote, paths: &[(StorePath, u64)]) -> Result<Vec<(StorePath, u64)>> {
+/// Asks the host which of `paths`, given with their sizes, are not in its store.
+fn query_absent_paths(remote: &Remote, paths: &[(StorePath, u64)]) -> Result<Vec<(StorePath, u64)>> {
     let mut absent = Vec::new();
-    for part in paths.chunks(MAX_PATHS) {
-        let words = part.iter().map(|(path, _)| shell::quote(path.as_str())).collect::<Vec<_>>().join(" ");
+    for batch in paths.chunks(MAX_PATHS) {
+        let words = batch.iter().map(|(path, _)| shell::quote(path.as_str())).collect::<Vec<_>>().join(" ");
         let mut query = Query::new("the query of missing paths")?;
         query.add("invalid", &format!("nix-store --check-validity --print-invalid {words}"));
-        let answer = remote.query(&query, super::host::CLOSURE_TIMEOUT)?;
-        let invalid = answer.lines("invalid").collect::<std::collections::HashSet<_>>();
-        absent.extend(part.iter().filter(|(path, _)| invalid.contains(path.as_str())).cloned());
+        let answer = remote.query(&query, CLOSURE_TIMEOUT)?;
+        let invalid = answer.lines("invalid").collect::<HashSet<_>>();
+        absent.extend(batch.iter().filter(|(path, _)| invalid.contains(path.as_str())).cloned());
     }
     Ok(absent)
 }
