@@ -166,19 +166,19 @@ impl Outcome {
         let profile = target.profile_name();
         match verdict::basis(target, self.plan.goal, &self.after) {
             Basis::System => format!(
-                "read on {host}: /run/current-system, against {}, and {link}, against {profile}",
+                "compared on {host}: /run/current-system with {}, and {link} with {profile}",
                 target.system_name()
             ),
             Basis::Profile => format!(
-                "read on {host}: {link}, against {profile}, and /run/current-system, against what that \
-                 profile activates (the flake has no nixosConfigurations.{host})"
+                "compared on {host}: {link} with {profile}, and /run/current-system with the system that this profile \
+                 activates (the flake has no nixosConfigurations.{host})"
             ),
             Basis::Link => format!(
-                "read on {host}: {link}, against {profile} (without /run/current-system, only deploy-rs \
-                 reports that the activation succeeded)"
+                "compared on {host}: {link} with {profile} (without /run/current-system, only deploy-rs reports that the \
+                 activation succeeded)"
             ),
             Basis::NextBoot => {
-                format!("read on {host}: {link}, which the next boot starts, against {profile}")
+                format!("compared on {host}: {link}, which the next boot starts, with {profile}")
             }
         }
     }

@@ -11,7 +11,7 @@ fn a_successful_deploy_makes_exactly_these_calls() {
     let stderr = format!(
         "     build  nothing to do\ndeploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n\
          \x20     copy  nothing to do\n  | to stdout\n  | {ACTIVATING}\n\
-         read on stinky: /run/current-system, against nixosConfigurations.stinky, and {LINK}, against \
+         compared on stinky: /run/current-system with nixosConfigurations.stinky, and {LINK} with \
          deploy.nodes.stinky\n"
     );
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n")).assert_stderr(stderr);

@@ -28,8 +28,8 @@ fn a_host_without_a_node_gets_exactly_these_calls() {
     fixture.write("after", &known.replace(OLD_PROFILE, NEW_PROFILE).replace(OLD, NEW));
     let outcome = fixture.run(&["stinky", "--to", "pi@10.0.0.5", "--", "--debug-logs", "--", "-L"]);
     outcome.assert_stderr_contains("deploy stinky as pi@10.0.0.5\n").assert_stderr_contains(format!(
-        "read on stinky: /run/current-system, against nixosConfigurations.stinky, and {LINK}, against the profile \
-         made of nixosConfigurations.stinky\n"
+        "compared on stinky: /run/current-system with nixosConfigurations.stinky, and {LINK} with the profile made \
+         of nixosConfigurations.stinky\n"
     ));
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
     let pinned = fixture.sandbox.path("state/deploy/stinky");

@@ -42,7 +42,7 @@ fn a_system_for_the_next_boot_is_not_activated() {
     fixture.set_profile("new-profile", ":");
     fixture.set_nixos("new", "new");
     let set = fixture.deploy(&["--boot"]);
-    set.assert_stderr_contains("which the next boot starts, against deploy.nodes.target");
+    set.assert_stderr_contains("which the next boot starts, with deploy.nodes.target");
     assert!(set.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", set.stdout);
     assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-old"));
     assert!(fixture.deploy(&["--boot"]).assert_code(0).stdout.ends_with("-new from its next boot on\n"));

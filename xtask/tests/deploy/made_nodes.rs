@@ -25,8 +25,8 @@ fn a_host_without_a_node_is_deployed_verified_and_shown() {
     let fixture = Fixture::new();
     fixture.set_configuration("one", ":", &json!({}));
     let outcome = deploy(&fixture, &[]);
-    let proof = "read on target: /run/current-system, against nixosConfigurations.target, and \
-                 /nix/var/nix/profiles/system, against the profile made of nixosConfigurations.target\n";
+    let proof = "compared on target: /run/current-system with nixosConfigurations.target, and \
+                 /nix/var/nix/profiles/system with the profile made of nixosConfigurations.target\n";
     outcome.assert_stderr_contains(format!("deploy target as {}\n", fixture.login()));
     outcome.assert_stderr_contains(proof).assert_code(0);
     assert!(outcome.stdout.ends_with("-one\n"), "{}", outcome.stdout);
@@ -38,9 +38,7 @@ fn a_host_without_a_node_is_deployed_verified_and_shown() {
     let json = fixture.run(&["--json", "status", "target", "--to", &fixture.login()]);
     let status: Value = serde_json::from_str(&json.assert_code(0).stdout).expect("JSON");
     assert_eq!(status[0]["current"], false);
-    deploy(&fixture, &["--boot"])
-        .assert_stderr_contains("which the next boot starts, against ")
-        .assert_code(0);
+    deploy(&fixture, &["--boot"]).assert_stderr_contains("which the next boot starts, with ").assert_code(0);
     assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-one"));
     deploy(&fixture, &["--reboot"]).assert_code(0);
     assert_runs(&fixture, "two");
@@ -92,7 +90,7 @@ fn a_configuration_may_name_its_address_and_be_sorted_by_system() {
     let name = format!("nixosConfigurations.{}-linux.target", std::env::consts::ARCH);
     outcome
         .assert_stderr_contains(format!("`deployment.keys` of {name} are not copied to target: vpn, wifi\n"))
-        .assert_stderr_contains(format!("against the profile made of {name}\n"))
+        .assert_stderr_contains(format!("with the profile made of {name}\n"))
         .assert_code(0);
     assert_runs(&fixture, "one");
     fixture.run(&["status", "target"]).assert_code(0);

@@ -171,7 +171,7 @@ fn the_verdict_compares_the_running_system_with_the_flake() {
     fixture.set_nixos("nixos-one", "nixos-one");
     let outcome = fixture.deploy(&[]);
     outcome
-        .assert_stderr_contains("against nixosConfigurations.target, and")
+        .assert_stderr_contains("with nixosConfigurations.target, and")
         .assert_stderr_contains("  to    /nix/store/");
     assert!(outcome.assert_code(0).stdout.ends_with("-nixos-one\n"), "{}", outcome.stdout);
     fixture.set_nixos("nixos-two", "nixos-one");
