@@ -23,7 +23,7 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
     let built = timings
         .time("build", || nix::build_all(&cx.launcher, &wanted, options.nix_args(), cx.reporter.as_ref()));
     for plan in plans.iter_mut() {
-        plan.timings.0.extend(timings.0.iter().cloned());
+        plan.timings.append(timings.clone());
     }
     let Err(error) = built else { return no_errors };
     let has_failed = |plan: &Plan| {

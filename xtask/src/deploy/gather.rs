@@ -263,6 +263,6 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
             ));
         }
     }
-    plan.timings.0.extend(timings.0);
+    plan.timings.append(timings);
     Ok(())
 }

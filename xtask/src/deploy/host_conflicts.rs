@@ -125,26 +125,26 @@ mod tests {
             folder: folder.map(str::to_owned),
             ..State::default()
         };
-        let of = |boot: &str, folder: Option<&str>| machine_identity(&state(boot, folder));
-        assert_eq!(of("a", Some("1:2")), of("a", Some("1:2")));
-        assert_ne!(of("a", Some("1:2")), of("a", Some("1:3")));
-        assert_eq!((of("a", None), of("", Some("1:2"))), (None, None));
+        let identity = |boot: &str, folder: Option<&str>| machine_identity(&state(boot, folder));
+        assert_eq!(identity("a", Some("1:2")), identity("a", Some("1:2")));
+        assert_ne!(identity("a", Some("1:2")), identity("a", Some("1:3")));
+        assert_eq!((identity("a", None), identity("", Some("1:2"))), (None, None));
     }
 
     #[test]
     fn two_hosts_that_are_one_machine() {
-        let at = |host: &str, destination: &str, options: &str| {
+        let reached_at = |host: &str, destination: &str, options: &str| {
             let mut target = Target { host: host.into(), ..target(None) };
             target.connection.destination = destination.into();
             target.connection.options = options.split_whitespace().map(str::to_owned).collect();
             target
         };
-        let first = at("a", "root@pi.lan", "-p 22");
+        let first = reached_at("a", "root@pi.lan", "-p 22");
         for (second, same) in [
-            (at("b", "root@pi.lan", "-p 22"), true),
-            (at("b", "pi@Pi.lan", "-p 22"), true),
-            (at("b", "root@pi.lan", "-p 2222"), false),
-            (at("b", "root@pi2.lan", "-p 22"), false),
+            (reached_at("b", "root@pi.lan", "-p 22"), true),
+            (reached_at("b", "pi@Pi.lan", "-p 22"), true),
+            (reached_at("b", "root@pi.lan", "-p 2222"), false),
+            (reached_at("b", "root@pi2.lan", "-p 22"), false),
         ] {
             let refused = check_distinct(&second, &[&first]).map_err(|error| error.to_string());
             let error = "a and b are the same machine, pi.lan, which cannot run both; nothing was deployed";

@@ -14,7 +14,7 @@ pub struct Timing {
 /// The durations of the phases of a deploy, in the order in which the phases ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Timings(pub Vec<Timing>);
+pub struct Timings(Vec<Timing>);
 
 impl Timings {
     /// Runs `work` and records its duration as `phase`.
@@ -23,6 +23,11 @@ impl Timings {
         let result = work();
         self.0.push(Timing { phase: phase.to_owned(), seconds: begin.elapsed().as_secs_f64() });
         result
+    }
+
+    /// Adds the phases of `other` at the end.
+    pub fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// The sum of all phases, in seconds.

@@ -144,7 +144,7 @@ pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Ver
     }
 }
 
-/// The verdict for what is wrong on a host that runs the desired system; `None` if nothing is.
+/// The verdict on a host that runs the desired system, but has failed units or needs a reboot; `None` for others.
 pub fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
     let failed_before = before.known_failed_units().iter().collect::<BTreeSet<_>>();
     let failed_after = after.known_failed_units();

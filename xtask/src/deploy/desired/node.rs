@@ -143,7 +143,7 @@ impl Node {
     /// Refuses options that would not fit into the arguments of a program.
     ///
     /// # Errors
-    /// `Refused` for an option that is longer than any useful one.
+    /// `Refused` for an option that exceeds its limit.
     fn check_sizes(&self, host: &HostName) -> Result<()> {
         let ssh_options = self.ssh_opts.iter().map(String::len).sum();
         let length = |option: &Option<String>| option.as_ref().map_or(0, String::len);

@@ -174,6 +174,7 @@ impl Evaluation<'_> {
         format!("({READ_NODE}) {{ isAddressed = {is_addressed}; makeProfile = {MAKE_PROFILE}; }} {host}")
     }
 
+    /// Applies the function to all outputs of the flake at once; on a Nix that cannot, to one after the other.
     fn run(&self, reporter: &dyn Reporter) -> Result<Value> {
         match self.eval(nix::ALL_OUTPUTS, &self.function(), reporter) {
             // Nix 2.18 does not know this attribute path.
@@ -218,6 +219,7 @@ impl Evaluation<'_> {
         }
     }
 
+    /// Applies `function` to the attribute of the flake.
     fn eval(&self, attribute: &str, function: &str, reporter: &dyn Reporter) -> Result<Value> {
         nix::eval(self.launcher, self.flake, attribute, function, self.options, reporter)
     }

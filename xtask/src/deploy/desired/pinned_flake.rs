@@ -26,6 +26,7 @@ impl Target {
         Ok(FlakeRef::with_all_files(&folder))
     }
 
+    /// The node as data for the pinned flake; with `workdir` as `tempPath`, once that is known.
     fn pinned_json(&self, workdir: Option<&str>) -> Value {
         let mut pinned = self.pinned.clone();
         let node = pinned

@@ -10,7 +10,7 @@ use crate::failure;
 const UNKNOWN_KEY: &str = "is not known here";
 
 /// Makes ssh ask about an unknown key, whatever the node and the user's configuration say.
-const ASK: [&str; 2] = ["-o", "StrictHostKeyChecking=ask"];
+const ASK: &[&str] = &["-o", "StrictHostKeyChecking=ask"];
 
 /// The error for the host key, by the trusted lines of the log of ssh; `None` where the connection failed for another
 /// reason.
@@ -50,7 +50,7 @@ fn is_unknown_key(error: &anyhow::Error) -> bool {
 
 /// The error for a host key that nobody has accepted yet. `is_strict` is whether ssh is set not to ask.
 fn unknown_key_error(host: &HostName, connection: &Connection, is_strict: bool) -> anyhow::Error {
-    let first: &[&str] = if is_strict { &ASK } else { &[] };
+    let first: &[&str] = if is_strict { ASK } else { &[] };
     failure!(
         HostKey, "the host key of {host} {UNKNOWN_KEY}";
         hint: "compare it with the key on the host, then accept it once with `{}`", login_command(connection, first)
@@ -87,7 +87,7 @@ fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> 
 fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
     let name = known_name(connection);
     let forget = forget_command(connection, log);
-    let accept = login_command(connection, &ASK);
+    let accept = login_command(connection, ASK);
     match connection.pin {
         Some(_) => format!(
             "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host}`, \

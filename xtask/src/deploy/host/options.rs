@@ -7,17 +7,22 @@ use crate::base::{HostName, shell};
 use crate::deploy::target::{Connection, Pin};
 
 /// Forces a fresh connection. ssh takes the first value of an option, so these precede those of the node.
-pub const NO_MUX: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
+pub const NO_MUX: &[&str] = &["-o", "ControlMaster=no", "-o", "ControlPath=none"];
 /// Without a terminal nobody can answer a question of ssh.
-pub const BATCH_MODE: [&str; 2] = ["-o", "BatchMode=yes"];
+pub const BATCH_MODE: &[&str] = &["-o", "BatchMode=yes"];
 /// Overrides `-tt` and `RequestTTY` of the node: a terminal changes the bytes of a copy, which then waits for ever.
 const NO_TERMINAL: &str = "-T";
 /// Timeouts for a dead link. They follow the options of the node, which may set others.
-const TIMEOUTS: [&str; 6] =
-    ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
+const TIMEOUTS: &[&str] =
+    &["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
 
 /// Makes ssh write its log to the file that is its stdin, apart from what the host writes to stderr.
-pub const LOG: [&str; 3] = ["-n", "-E", "/dev/stdin"];
+pub const LOG: &[&str] = &["-n", "-E", "/dev/stdin"];
+
+/// The same options, owned.
+pub fn owned_options(options: &[&str]) -> Vec<String> {
+    options.iter().map(ToString::to_string).collect()
+}
 
 impl Pin {
     /// The options with which ssh accepts only the pinned key.
@@ -36,14 +41,13 @@ impl Connection {
     /// The options for every ssh: the pinned key, then those of the node, then the timeouts.
     fn all_options(&self) -> Vec<String> {
         let pin = self.pin.as_ref().map(Pin::options).unwrap_or_default();
-        let timeouts = TIMEOUTS.map(str::to_owned);
-        pin.into_iter().chain(self.options.iter().cloned()).chain(timeouts).collect()
+        [pin, self.options.clone(), owned_options(TIMEOUTS)].concat()
     }
 
     /// The arguments with which ssh runs `command` on the host. Options in `first` override all others.
     pub fn arguments(&self, first: Vec<String>, command: &str) -> Vec<String> {
-        let rest = [NO_TERMINAL, "--", &self.destination, command].map(str::to_owned);
-        first.into_iter().chain(self.all_options()).chain(rest).collect()
+        let rest = owned_options(&[NO_TERMINAL, "--", &self.destination, command]);
+        [first, self.all_options(), rest].concat()
     }
 }
 
@@ -110,8 +114,7 @@ pub mod tests {
 
     /// A connection to `root@pi` with these options of the node.
     pub fn connection(options: &[&str]) -> Connection {
-        let options = options.iter().map(ToString::to_string).collect();
-        Connection { destination: "root@pi".into(), options, pin: None }
+        Connection { destination: "root@pi".into(), options: owned_options(options), pin: None }
     }
 
     /// The same connection with a pinned key.

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use super::excerpt::tail;
 use super::locked_keys::first_locked_key;
-use super::options::{BATCH_MODE, LOG, NO_MUX};
+use super::options::{BATCH_MODE, LOG, NO_MUX, owned_options};
 use super::query::{Answer, Query};
 use super::ssh_errors::{connection_error, has_ssh_failed};
 use super::ssh_mux::SshMux;
@@ -145,6 +145,7 @@ impl<'a> Remote<'a> {
         Ok(reply.output)
     }
 
+    /// Runs `command` like [`Self::try_run`], within `time`.
     fn try_run_within(&self, command: &str, time: Duration) -> Result<Output> {
         self.check_connected(self.run_ssh(command, time)?)
     }
@@ -211,10 +212,9 @@ impl<'a> Remote<'a> {
 
     /// The options that override all others. `is_interactive` is whether ssh may ask the user.
     fn first_options(&self, is_interactive: bool) -> Vec<String> {
-        let batch_mode: &[&str] = if is_interactive { &[] } else { &BATCH_MODE };
-        let mux = self.mux.map_or_else(|| NO_MUX.map(str::to_owned).to_vec(), SshMux::options);
-        let log_and_batch = LOG.iter().chain(batch_mode).map(ToString::to_string);
-        mux.into_iter().chain(log_and_batch).collect()
+        let batch_mode: &[&str] = if is_interactive { &[] } else { BATCH_MODE };
+        let mux = self.mux.map_or_else(|| owned_options(NO_MUX), SshMux::options);
+        [mux, owned_options(LOG), owned_options(batch_mode)].concat()
     }
 }
 

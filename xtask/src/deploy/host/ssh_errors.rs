@@ -77,7 +77,7 @@ mod tests {
     use crate::base::failure::{ExitKind, hint, kind, with_hint};
 
     #[test]
-    fn errors_by_the_log_of_ssh() {
+    fn the_log_of_ssh_decides_the_error() {
         let changed = "@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@\n\
             The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\n\
             Offending ED25519 key in /root/.ssh/known_hosts:3\nHost key verification failed.\n";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::options::BATCH_MODE;
+use super::options::{BATCH_MODE, owned_options};
 use super::query::PROBE_TIMEOUT;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Background, Bounds, Launcher};
@@ -18,7 +18,7 @@ use crate::deploy::target::{Connection, Target};
 const MAX_SOCKET_PATH: usize = 90;
 
 /// Overrides of user settings with which ssh would outlive this process, or take a port that the next ssh needs.
-const OVERRIDES: [&str; 4] = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"];
+const OVERRIDES: &[&str] = &["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"];
 
 /// A master connection in the background, which ends when this is dropped.
 #[derive(Debug)]
@@ -45,9 +45,9 @@ impl SshMux {
         // A socket that a killed run left behind.
         let _ = fs::remove_file(&socket);
         let silent = OpenOptions::new().write(true).open("/dev/null").ok()?;
-        let options =
-            ["-o".to_owned(), "ControlMaster=yes".to_owned(), "-o".to_owned(), control_path(&socket)];
-        let options = [&options[..], &OVERRIDES.map(str::to_owned), &BATCH_MODE.map(str::to_owned)].concat();
+        let path = control_path(&socket);
+        let control = ["-o", "ControlMaster=yes", "-o", path.as_str()];
+        let options = owned_options(&[&control[..], OVERRIDES, BATCH_MODE].concat());
         let master = launcher.start("ssh", &connection.arguments(options, "cat"), silent).ok()?;
         Some(Self { socket, _master: master })
     }
@@ -63,7 +63,7 @@ impl SshMux {
         // Keeps ssh from connecting on its own. After a `-J` of the node, ssh ignores this option.
         let mut mux_only = connection.clone();
         mux_only.options.extend(["-o", "ProxyCommand=false"].map(str::to_owned));
-        let options = [self.options(), BATCH_MODE.map(str::to_owned).to_vec()].concat();
+        let options = [self.options(), owned_options(BATCH_MODE)].concat();
         let args = mux_only.arguments(options, "true");
         let signals = interrupt::guard()?;
         let bounds = Bounds { output: 1 << 20, time: PROBE_TIMEOUT };
