@@ -73,7 +73,8 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     })
 }
 
-/// Probes the host once more after the copy, makes sure that it can roll back, and makes the folder for deploy-rs.
+/// Probes the host once more after the copy, adds a generation to which deploy-rs can roll back if there is none, and
+/// makes the folder for deploy-rs.
 ///
 /// Ends the shared connection: all later commands use fresh ones.
 fn prepare_host(cx: &Context, plan: &mut Plan) -> Result<Workdir> {

@@ -54,7 +54,7 @@ impl Outcome {
             }
             Verdict::UnitsFailed => format!("{host} runs {runs}, but units have failed: {units}"),
             Verdict::Degraded => {
-                format!("{host} runs {runs}, but is degraded: units that failed before still are: {units}")
+                format!("{host} runs {runs}, but is degraded by units that had failed before: {units}")
             }
             Verdict::Unhealthy => {
                 format!("{host} runs {runs}, but failed a health check: {}", self.failed_checks_text())
@@ -96,9 +96,9 @@ impl Outcome {
 
     /// The summary of [`Verdict::NotCopied`].
     fn failed_copy_summary(&self) -> String {
+        let host = &self.plan.target.host;
         format!(
-            "the closure was not copied completely to {}; nothing was activated, and it runs {} as before: {}",
-            self.plan.target.host,
+            "the closure was not copied completely to {host}; nothing was activated, and {host} runs {} as before: {}",
             path_text(self.running_path()),
             self.copy_failed.as_ref().map_or("", |reason| &reason.message)
         )

@@ -82,7 +82,7 @@ impl Plan {
             }
             _ if self.needs_rollback_generation() => Some(
                 "deploy-rs rolls back only to systems that it deployed: the tool first adds a generation of the current \
-                 system to which it can roll back",
+                 system to which deploy-rs can roll back",
             ),
             _ => Some("automatic rollback is not possible: the current generation was not made by deploy-rs"),
         }

@@ -72,7 +72,7 @@ fn failed_units_fail_the_deploy() {
     fixture.assert_runs("ill");
     let again = fixture.deploy(&[]);
     again
-        .assert_stderr_contains("but is degraded: units that failed before still are: octoprint.service")
+        .assert_stderr_contains("but is degraded by units that had failed before: octoprint.service")
         .assert_code(11);
 }
 
@@ -227,7 +227,7 @@ fn the_first_deploy_after_a_flash_can_roll_back() {
     let outcome = fixture.deploy(&[]);
     outcome.assert_stderr_contains(
         "note  deploy-rs rolls back only to systems that it deployed: the tool first adds a generation of the current \
-         system to which it can roll back\n",
+         system to which deploy-rs can roll back\n",
     );
     outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));

@@ -62,8 +62,8 @@ impl Node {
     ) -> Result<Target> {
         self.check_sizes(host)?;
         let (hostname, ssh_user) = self.hostname_and_user(cx, host, overrides)?;
-        let link = self.profile_link().map_err(|why| unverifiable_refusal(host, &why))?;
-        let path = self.profile_path().map_err(|why| unverifiable_refusal(host, why))?;
+        let link = self.profile_link().map_err(|why| self.unverifiable_refusal(host, &why))?;
+        let path = self.profile_path().map_err(|why| self.unverifiable_refusal(host, why))?;
         if overrides.ssh_opts.is_none() {
             trust.check(host, &self.ssh_opts)?;
         }
@@ -170,6 +170,12 @@ impl Node {
         Ok(())
     }
 
+    /// The refusal of a node whose profile cannot be verified on the host, for the reason `why`.
+    fn unverifiable_refusal(&self, host: &HostName, why: &str) -> anyhow::Error {
+        let name = self.name(host);
+        failure!(Refused, "{name} needs a profile 'system' that can be verified on the host: {why}")
+    }
+
     /// The store path of the profile.
     ///
     /// # Errors
@@ -225,11 +231,6 @@ fn is_derivation(path: &str) -> bool {
     is_whole && trust::is_store_path(path) && path.strip_suffix(".drv").is_some()
 }
 
-/// The refusal of a node whose profile cannot be verified on the host, for the reason `why`.
-fn unverifiable_refusal(host: &HostName, why: &str) -> anyhow::Error {
-    failure!(Refused, "deploy.nodes.{host} needs a profile 'system' that can be verified on the host: {why}")
-}
-
 /// The local user, as whom deploy-rs logs in if the node names no user.
 fn own_user(launcher: &Launcher) -> Result<String> {
     Ok(launcher.read("id", &["-un"])?.trim().to_owned())
@@ -258,6 +259,14 @@ mod tests {
         }
         let fits = Node { hostname: "x".repeat(MAX_NAME), ssh_opts: options(100), ..Node::default() };
         assert!(fits.check_sizes(&"pi".into()).is_ok());
+    }
+
+    #[test]
+    fn a_made_node_is_named_by_its_configuration() {
+        let configuration = Some("nixosConfigurations.pi".to_owned());
+        let error =
+            Node { configuration, ..Node::default() }.unverifiable_refusal(&"pi".into(), "it has none");
+        assert!(error.to_string().starts_with("nixosConfigurations.pi needs a profile"), "{error}");
     }
 
     #[test]
