@@ -191,3 +191,47 @@ fn a_trial_that_cannot_be_armed_is_no_reboot() {
     fixture.deploy(&["--reboot"]).assert_code(0);
     assert_boots(&fixture, "new", "new");
 }
+
+/// Lets the first `boot-trial COMMAND` of the host run `script` in its place; `$real` is the true command.
+fn replace_first(fixture: &Fixture, command: &str, script: &str) {
+    let bin = fixture.machine.path("bin");
+    let real = bin.join("boot-trial.real");
+    if !real.exists() {
+        fs::rename(bin.join("boot-trial"), &real).expect("renaming");
+    }
+    let text = format!(
+        "#!/bin/sh\nreal=/mnt/bin/boot-trial.real\n\
+         if [ \"$1\" = {command} ] && [ ! -e /tmp/replaced ]; then touch /tmp/replaced; {script}; fi\nexec $real \"$@\"\n"
+    );
+    fs::write(bin.join("boot-trial"), text).expect("writing");
+    fs::set_permissions(bin.join("boot-trial"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    fixture.machine.inside("rm -f /tmp/replaced");
+}
+
+/// The link breaks before or after the host has carried out what the user decided: the state of the host decides.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_decision_whose_answer_is_lost_is_read_from_the_host() {
+    let fixture = with_trials();
+    fixture.deploy(&["--boot"]).assert_code(0);
+    // Not done, and the connection lost: the error is that of the connection, and the trial is still pending.
+    replace_first(&fixture, "abort", "kill -9 $PPID; exit 1");
+    fixture.deploy(&["--abort-trial"]).assert_code(12);
+    assert!(fixture.machine.inside("/mnt/bin/boot-trial status").contains("pending=/nix/store/"));
+    // Done, and the connection lost: aborted.
+    replace_first(&fixture, "abort", "$real abort; kill -9 $PPID; exit 1");
+    fixture.deploy(&["--abort-trial"]).assert_stdout_contains("its next boot starts").assert_code(0);
+    assert!(!fixture.machine.inside("/mnt/bin/boot-trial status").contains("pending=/nix/store/"));
+    assert_boots(&fixture, "old", "old");
+    assert_nothing_left(&fixture);
+
+    fixture.deploy(&["--boot"]).assert_code(0);
+    fixture.machine.inside("cd / && PATH=/mnt/bin:$PATH; boot-trial arm deployer && systemctl reboot");
+    fixture.deploy(&["--wait=1"]).assert_code(3);
+    replace_first(&fixture, "bless", "kill -9 $PPID; exit 1");
+    fixture.deploy(&["--bless"]).assert_code(12);
+    assert_boots(&fixture, "new", "old");
+    replace_first(&fixture, "bless", "$real bless; kill -9 $PPID; exit 1");
+    fixture.deploy(&["--bless"]).assert_stdout_contains("boots it by default").assert_code(0);
+    assert_boots(&fixture, "new", "new");
+}
