@@ -1,6 +1,8 @@
 //! The folders of a project: its flake, its state folder, and the tools that `setup` installed.
 
+use std::ffi::OsStr;
 use std::iter;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -36,21 +38,55 @@ pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
 /// The state folder of `flake`, for receipts, host keys and known hosts. It is the first of these:
 /// - the folder that `XTASK_STATE` names,
 /// - `.xtask` beside `flake.nix`, where git keeps it out of the flake and this user may write,
-/// - a folder in `$XDG_STATE_HOME` with the place of the flake as its name.
+/// - a folder in `$XDG_STATE_HOME` with the place of the flake as its name, however the user names the flake.
 pub fn state_dir(flake: &FlakeRef) -> PathBuf {
     let named = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
     let beside =
         || flake.folder().filter(|folder| holds_state(flake, folder)).map(|folder| folder.join(STATE));
-    named.or_else(beside).unwrap_or_else(|| {
-        let states = user_folder("XDG_STATE_HOME", ".local/state").join(PROGRAM);
-        states.join(percent_encoding::encode(flake.without_version().as_bytes(), b""))
-    })
+    named
+        .or_else(beside)
+        .unwrap_or_else(|| user_states().join(percent_encoding::encode(flake.place().as_bytes(), b"")))
 }
 
-/// The state folders of earlier versions, which belonged to the checkout that the tool was built from.
-pub fn earlier_state_dirs() -> Vec<PathBuf> {
+/// The folder of the user with the state of flakes that cannot hold it.
+fn user_states() -> PathBuf {
+    user_folder("XDG_STATE_HOME", ".local/state").join(PROGRAM)
+}
+
+/// A state folder in which keys and receipts of a flake may still be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum EarlierState {
+    /// That of the flake alone: from before the flake could hold its state, or got another name.
+    OfFlake(PathBuf),
+    /// That of an earlier version of the tool, in the checkout that it was built from, for all flakes.
+    OfTool(PathBuf),
+}
+
+/// All state folders but `state` that may have keys and receipts of `flake`. There are none where `XTASK_STATE` names
+/// the folder.
+pub fn earlier_states(flake: &FlakeRef, state: &Path) -> Vec<EarlierState> {
+    if env_path("XTASK_STATE").is_some() {
+        return Vec::new();
+    }
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    checkout.filter(|_| env_path("XTASK_STATE").is_none()).map(state_dirs_of).unwrap_or_default()
+    let of_tool = checkout.map(state_dirs_of).unwrap_or_default().into_iter();
+    let of_tool = of_tool.filter(|folder| folder != state).map(EarlierState::OfTool);
+    let of_flake = states_of(flake, &user_states()).into_iter();
+    let of_flake = of_flake.filter(|folder| folder != state).map(EarlierState::OfFlake);
+    of_flake.chain(of_tool).collect()
+}
+
+/// The folders in `states` whose names are references to `flake`.
+fn states_of(flake: &FlakeRef, states: &Path) -> Vec<PathBuf> {
+    let entries = states.read_dir().into_iter().flatten().flatten();
+    let is_of_flake = |path: &PathBuf| {
+        let name = path.file_name().and_then(OsStr::to_str).map(percent_encoding::decode);
+        let reference = name.and_then(|bytes| String::from_utf8(bytes).ok());
+        reference.is_some_and(|reference| flake.is_same(&reference))
+    };
+    let mut folders = entries.map(|entry| entry.path()).filter(is_of_flake).collect::<Vec<_>>();
+    folders.sort();
+    folders
 }
 
 /// The state folder in `checkout`; `cargo install --git` makes a checkout of each version beside the others.

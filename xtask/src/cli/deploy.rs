@@ -95,6 +95,12 @@ pub struct Trust {
 }
 
 impl Deploy {
+    /// The arguments for Nix, which follow a second `--`.
+    pub fn nix_args(&self) -> &[String] {
+        let separator = self.deploy_args.iter().position(|word| word == "--");
+        &self.deploy_args[separator.map_or(self.deploy_args.len(), |at| at + 1)..]
+    }
+
     /// The host whose trial is decided about.
     ///
     /// # Errors

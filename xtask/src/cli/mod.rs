@@ -165,6 +165,19 @@ impl Command {
         .eval_timeout
     }
 
+    /// The user's arguments for Nix.
+    pub fn nix_args(&self) -> &[String] {
+        match self {
+            Self::Deploy(args) => args.nix_args(),
+            Self::Hosts(args) => &args.nix.nix_args,
+            Self::SdImage(args) => &args.build.nix.nix_args,
+            Self::Flash(args) => &args.build.nix.nix_args,
+            Self::Status(args) => &args.nix.nix_args,
+            Self::Card(Card { what: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
+            _ => &[],
+        }
+    }
+
     /// The folder with the keys of hosts that the user named, if any.
     pub fn identity_dir(&self) -> Option<&Path> {
         match self {

@@ -60,7 +60,7 @@ fn read(cx: &mut Context, args: &Hosts) -> Result<Listed> {
     if !needs_build || args.evaluate || cx.launcher.protects_keys() {
         return listed;
     }
-    keys::protect(cx, None)?;
+    keys::protect(cx, None, &args.nix.nix_args)?;
     list(cx)
 }
 

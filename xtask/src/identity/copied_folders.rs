@@ -21,8 +21,19 @@ pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &Flake
         Refused,
         "nix copies {} to its store with the flake {flake}, where everybody could read the private key",
         folder.path().display();
-        hint: "let git ignore the folder, or pass another folder as --identity-dir"
+        hint: "{}, or pass another folder as --identity-dir", remedy(flake)
     )
+}
+
+/// What keeps Nix from copying a folder in `flake`.
+fn remedy(flake: &FlakeRef) -> String {
+    match flake.copied_files() {
+        Some(CopiedFiles::All(tree)) if tree.ancestors().any(|folder| folder.join(".git").exists()) => {
+            format!("pass --flake {} without `path:`: nix then copies only what git lists", tree.display())
+        }
+        Some(CopiedFiles::All(_)) => "make the flake a git repository that ignores the folder".to_owned(),
+        Some(CopiedFiles::Listed(_)) | None => "let git ignore the folder".to_owned(),
+    }
 }
 
 /// Whether Nix copies the folder `dir` with the `flake`.

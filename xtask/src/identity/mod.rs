@@ -16,7 +16,7 @@ pub use access::close_all;
 pub use copied_folders::{is_copied_to_store, keep_out_of_stores};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
-pub use moved::move_key;
+pub use moved::{hosts_with_folders, move_key};
 pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
 pub use secret::Secret;
 

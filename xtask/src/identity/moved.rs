@@ -16,6 +16,13 @@ use crate::failure;
 /// The most bytes that are read of a file of a key.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// The hosts with a folder of keys in the state folder `state`.
+pub fn hosts_with_folders(state: &Path) -> Vec<HostName> {
+    let entries = fs::read_dir(folder(state)).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders.filter_map(|entry| entry.file_name().into_string().ok()).map(HostName::from).collect()
+}
+
 /// Moves the key of `host`, and its line in `known_hosts`, from the state folder `from` to `to`. Returns whether there
 /// was a key to move: one that is already in `to` stays.
 ///

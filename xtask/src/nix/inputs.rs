@@ -11,19 +11,26 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::eval::json;
-use super::{FEATURES, KEEP_LOCK};
+use super::FEATURES;
+use super::eval::{json, keeping_lock};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Silent, percent_encoding};
 
-/// Locks `flake` as root, in memory alone, and refuses inputs that name `keys`, a path in it or a folder around it.
+/// Locks `flake` as root, in memory alone, with the user's `options` for Nix, and refuses inputs that name `keys`, a path in it or a folder around it.
 /// Returns the locked reference of a flake that is not on this machine: it always names the flake that was checked.
 ///
 /// # Errors
 /// `Refused` for such an input; the error of Nix where it cannot read something.
-pub fn lock_without_keys(launcher: &Launcher, flake: &FlakeRef, keys: &Path) -> Result<Option<FlakeRef>> {
-    let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
+pub fn lock_without_keys(
+    launcher: &Launcher,
+    flake: &FlakeRef,
+    options: &[String],
+    keys: &Path,
+) -> Result<Option<FlakeRef>> {
+    let options = keeping_lock(options);
+    let options = options.iter().map(String::as_str).collect::<Vec<_>>();
+    let args = [&FEATURES[..], &["flake", "metadata", "--json"], &options, &[flake.as_str()]].concat();
     let metadata = json(launcher, &args, flake, flake.folder(), &Silent)?;
     let found = inputs(&metadata).find(|input| covers(&input.path, keys));
     if let Some(Input { name, path }) = found {

@@ -65,7 +65,7 @@ fn the_option_wins_over_the_variable_and_both_over_the_folder() {
     let outcome = run_in(&nix, &here, &["hosts"], Some("a b"));
     outcome
         .assert_code(2)
-        .assert_stderr_contains("reading XTASK_FLAKE: a b is neither a folder nor a flake reference");
+        .assert_stderr_contains("reading XTASK_FLAKE: `a b` is neither a folder nor a flake reference");
 }
 
 #[test]
@@ -114,6 +114,46 @@ fn state_is_beside_the_flake_and_git_ignores_it() {
     let name = plain.display().to_string().replace('/', "%2F").replace("/.", "%2F.");
     assert!(states.join(&name).join("identity/pi").exists(), "{name}: {outcome:?}");
     assert!(!plain.join(".xtask").exists());
+}
+
+/// A folder that becomes a git repository gets the keys that were elsewhere until then, however it was named then.
+#[test]
+fn keys_follow_a_flake_that_can_hold_them_now() {
+    let nix = Sandbox::with_fakes_only();
+    crate::identity::keygen(&nix);
+    nix.fake("git", "exit 0");
+    let folder = nix.path("home/cluster");
+    fs::create_dir_all(&folder).expect("making a folder");
+    fs::write(folder.join("flake.nix"), "").expect("writing a flake");
+    let identity = |words: &[&str]| {
+        let run = nix.xtask(&[&["identity"], words].concat()).current_dir(&folder);
+        run.env_remove("XTASK_STATE").run()
+    };
+    let key = |outcome: &Outcome| outcome.stdout.lines().next().expect("a key").to_owned();
+    identity(&["make", "pi"]).assert_code(0);
+    let public = key(&identity(&["show", "pi"]));
+    assert!(public.starts_with("key     SHA256:"), "{public}");
+    let slash = format!("{}/", folder.display());
+    for reference in [".", "path:.", &slash] {
+        assert_eq!(key(&identity(&["show", "pi", "--flake", reference])), public, "{reference}");
+    }
+    // What an earlier version made for a reference of another form.
+    let states = nix.path("home/.local/state/nixos-pi-xtask");
+    let name = |text: String| states.join(text.replace(':', "%3A").replace('/', "%2F"));
+    let current = name(folder.display().to_string());
+    fs::rename(&current, name(format!("path:{}", folder.display()))).expect("renaming");
+    let found = identity(&["show", "pi"]);
+    assert_eq!(key(found.assert_stderr_contains("moved the key of pi from ")), public);
+    fs::create_dir(folder.join(".git")).expect("making a repository");
+    let moved = identity(&["show", "pi"]);
+    moved.assert_code(0).assert_stderr_contains(format!("to {}/.xtask\n", folder.display()));
+    assert_eq!(key(&moved), public);
+    assert!(folder.join(".xtask/identity/pi").is_dir());
+    assert!(!identity(&["show", "pi"]).stderr.contains("moved"));
+    // Nix copies all files of a `path:` flake, and git cannot help.
+    identity(&["make", "other", "--flake", "path:."])
+        .assert_stderr_contains(format!("pass --flake {} without `path:`", folder.display()))
+        .assert_code(3);
 }
 
 /// State of an earlier version in the checkout of the tool, until this is dropped.

@@ -4,6 +4,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -70,8 +71,8 @@ impl FlakeRef {
         &self.reference
     }
 
-    /// The reference without branch, commit and query, so that all versions of a flake share one state folder.
-    pub fn without_version(&self) -> &str {
+    /// The reference without branch, commit and query.
+    fn without_version(&self) -> &str {
         let place = self.reference.split('?').next().unwrap_or_default();
         let is_forge = ["github:", "gitlab:", "sourcehut:"].iter().any(|scheme| place.starts_with(scheme));
         // The third part of a reference to a forge is a branch or a commit.
@@ -82,11 +83,22 @@ impl FlakeRef {
     /// Whether `other`, which Nix got for a flake in the past, is this flake, in any version.
     pub fn is_same(&self, other: &str) -> bool {
         let Ok(other) = Self::parse(other) else { return false };
-        match (self.folder(), other.folder()) {
+        match (self.real_folder(), other.real_folder()) {
             (Some(own), Some(other)) => own == other,
             (None, None) => self.without_version() == other.without_version(),
             _ => false,
         }
+    }
+
+    /// What all references to this flake share, in any version: the real path of its folder, or the URL.
+    pub fn place(&self) -> OsString {
+        self.real_folder().map_or_else(|| self.without_version().into(), OsString::from)
+    }
+
+    /// The folder of `flake.nix` without links.
+    fn real_folder(&self) -> Option<PathBuf> {
+        let folder = self.folder()?;
+        Some(folder.canonicalize().unwrap_or_else(|_| folder.components().collect()))
     }
 
     /// The folder of `flake.nix`, if it is on this machine.
@@ -136,9 +148,12 @@ impl Serialize for FlakeRef {
     }
 }
 
-/// The folder from `start` upwards that has a `flake.nix`, or `start` where none has. As Nix does, the search ends at
-/// the root of a git repository.
+/// The folder from `start` upwards that has a `flake.nix`, or `start` where none has, or where `start` does not exist. As
+/// Nix does, the search ends at the root of a git repository.
 fn flake_folder(start: &Path) -> PathBuf {
+    if !start.is_dir() {
+        return start.to_owned();
+    }
     let end = start.ancestors().position(|folder| folder.join(".git").exists()).unwrap_or(usize::MAX);
     let mut folders = start.ancestors().take(end.saturating_add(1));
     folders.find(|folder| folder.join("flake.nix").exists()).unwrap_or(start).to_owned()

@@ -46,7 +46,7 @@ impl FlakeRef {
             return Ok(Self::of_url(given));
         }
         bail!(
-            Usage, "{given} is neither a folder nor a flake reference";
+            Usage, "`{given}` is neither a folder nor a flake reference";
             hint: "pass --flake FOLDER, or a reference such as --flake github:owner/name"
         )
     }
@@ -57,7 +57,10 @@ impl FlakeRef {
 /// # Errors
 /// `Usage` for a reference with an attribute.
 fn split_query<'a>(given: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
-    if let Some((flake, attribute)) = given.split_once('#') {
+    // The folder may have `#` in its name, too.
+    let split_last = given.rsplit_once('#').filter(|(flake, _)| Path::new(flake).is_dir());
+    if let Some((flake, attribute)) = split_last.or_else(|| given.split_once('#')) {
+        let flake = if flake.is_empty() { "." } else { flake };
         bail!(
             Usage, "--flake takes a flake, and `#{attribute}` names an attribute of one";
             hint: "pass --flake '{flake}', and the attribute as the host"

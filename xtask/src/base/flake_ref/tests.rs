@@ -98,12 +98,78 @@ fn texts_that_are_no_references() {
         ("", "the flake reference is empty"),
         (".#stinky", "--flake takes a flake, and `#stinky` names an attribute of one"),
         ("github:o/f#x", "--flake takes a flake, and `#x` names an attribute of one"),
-        ("a b", "a b is neither a folder nor a flake reference"),
-        ("-x", "-x is neither a folder nor a flake reference"),
+        ("a b", "`a b` is neither a folder nor a flake reference"),
+        (" ", "` ` is neither a folder nor a flake reference"),
+        ("-x", "`-x` is neither a folder nor a flake reference"),
     ] {
         let error = FlakeRef::parse(text).unwrap_err();
         assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Usage, expected), "{text}");
         assert!(hint(&error).is_some_and(|hint| hint.contains("--flake")), "{text}");
+    }
+}
+
+#[test]
+fn the_hint_about_an_attribute_names_a_flake_that_can_be_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = flake(dir.path(), "a#b", false).display().to_string();
+    for (text, flake, attribute) in [
+        ("#pi".to_owned(), ".", "pi"),
+        (".#pi".to_owned(), ".", "pi"),
+        (format!("{folder}#pi"), &*folder, "pi"),
+        ("github:o/f#a#b".to_owned(), "github:o/f", "a#b"),
+    ] {
+        let error = FlakeRef::parse(&text).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("--flake takes a flake, and `#{attribute}` names an attribute of one")
+        );
+        let expected = format!("pass --flake '{flake}', and the attribute as the host");
+        assert_eq!(hint(&error), Some(&*expected));
+    }
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_not_the_flake_above() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = flake(dir.path(), "cluster", true).display().to_string();
+    for rest in ["nope", "nope/", "nope/deeper", "nix/nope", "nope?ref=main"] {
+        let error = parse(&format!("{plain}/{rest}")).check().unwrap_err();
+        let folder = rest.split('?').next().unwrap();
+        let expected = format!("no flake in {plain}/{folder}: there is no such folder");
+        assert_eq!((kind(&error), error.to_string()), (ExitKind::Usage, expected), "{rest}");
+    }
+    parse(&format!("{plain}/nix/deep")).check().unwrap();
+}
+
+/// However the user names a flake, its state is in one place.
+#[test]
+fn all_references_to_a_folder_have_one_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    for name in ["cluster", "a b#c"] {
+        let plain = flake(&root, name, false);
+        let link = root.join(format!("link to {name}"));
+        std::os::unix::fs::symlink(&plain, &link).unwrap();
+        let text = plain.display().to_string();
+        let link = link.display().to_string();
+        for given in [
+            text.clone(),
+            format!("{text}/"),
+            format!("{text}/."),
+            format!("{text}/nix/.."),
+            format!("{text}/nix/deep"),
+            format!("path:{text}"),
+            format!("git+file:{text}"),
+            format!("git+file://{}?ref=main", encode(&plain)),
+            link.clone(),
+            format!("{link}/"),
+            format!("path:{link}"),
+        ] {
+            let parsed = parse(&given);
+            assert_eq!(parsed.place(), plain.clone().into_os_string(), "{given}");
+            assert!(parsed.is_same(&text) && parse(&text).is_same(&given), "{given}");
+        }
+        assert!(!parse(&text).is_same(&format!("{text}?dir=nix")));
     }
 }
 
@@ -151,7 +217,7 @@ fn places_without_versions() {
         ("git+ssh://git@host/a/b/c?ref=main", "git+ssh://git@host/a/b/c"),
         ("cluster/main", "cluster/main"),
     ] {
-        assert_eq!(parse(text).without_version(), place);
+        assert_eq!(parse(text).place(), place);
     }
 }
 

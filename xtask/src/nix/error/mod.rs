@@ -20,6 +20,8 @@ struct Rule {
 }
 
 const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
+const NO_INPUT: &str =
+    "correct the input in flake.nix, or pass another one with -- --override-input NAME URL";
 const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
 const CANNOT_RUN: &str =
     "run `cargo xtask doctor` to see why this machine cannot run programs of that system";
@@ -119,6 +121,9 @@ pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Pa
     let names_no_file = folder.is_some_and(|folder| !own_words::names_a_file_of(&words, folder));
     let is_of_another = names_no_file && !words.contains("tracked by Git");
     let hint = hint_of(&words).filter(|hint| !(hint == UNTRACKED && is_of_another));
+    // The flake is there, but not the folder of its input.
+    let is_of_input = text.contains("while updating the flake input '");
+    let hint = hint.map(|hint| if hint == NO_FLAKE && is_of_input { NO_INPUT.to_owned() } else { hint });
     ExitKind::Other.error_with(message, hint, Vec::new())
 }
 
