@@ -265,3 +265,28 @@ fn an_evaluation_cannot_copy_a_key_that_the_project_does_not_know() {
         }
     }
 }
+
+/// The check of the inputs gets the user's arguments for Nix, without those that only a build takes.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn arguments_for_nix_reach_the_check_of_the_inputs() {
+    let fixture = Fixture::plain(&format!(
+        "{{ inputs.o = {{ url = \"path:/nonexistent/x\"; flake = false; }};
+           outputs = {{ self, o }}: {{ packages.{}.pi-sdImage = {}; }}; }}",
+        system(),
+        image("pi")
+    ));
+    make_key(&fixture);
+    let other = fixture.path("other");
+    fs::create_dir(&other).expect("making a folder");
+    let input = format!("path:{}", other.display());
+    let arguments = ["--", "--override-input", "o", &input];
+    for command in [&["hosts"][..], &["sd-image", "pi"], &["hosts", "--evaluate"]] {
+        fixture.run(&[command, &arguments].concat()).assert_code(0);
+        let outcome = fixture.run(command);
+        outcome.assert_code(1).assert_stderr_contains(
+            "\nhint: correct the input in flake.nix, or pass another one with -- --override-input NAME URL\n",
+        );
+    }
+    fixture.run(&[&["sd-image", "pi"], &arguments[..], &["--rebuild", "--no-link"]].concat()).assert_code(0);
+}
