@@ -13,4 +13,6 @@ pub use kernel::tests::header as kernel_header;
 pub use kernel::{Kernel, MAX_READ as MAX_KERNEL_READ};
 pub use partitions::{Scan, first_marked};
 pub use trial::{FLAG, SCRIPT, Trial};
-pub use uboot::{Addresses, Firmware, FirmwareFile, MAX_CONFIG, Program, UBoot, programs, with_room};
+pub use uboot::{
+    Addresses, Firmware, FirmwareFile, MAX_CONFIG, Program, UBoot, uboot_programs, uboots_with_room,
+};

@@ -80,7 +80,7 @@ const DEFAULT_KERNELS: [&str; 5] =
 ///
 /// # Errors
 /// A named file that does not exist or is empty, and a card on which the firmware finds nothing to start.
-pub fn programs(firmware: &impl Firmware) -> Result<Vec<Program>> {
+pub fn uboot_programs(firmware: &impl Firmware) -> Result<Vec<Program>> {
     let mut found = Vec::new();
     for file in kernels(firmware)? {
         match firmware.file(&file)? {
@@ -141,7 +141,7 @@ fn includes(config: &str) -> bool {
 ///
 /// # Errors
 /// A kernel whose memory reaches the device tree: the kernel would overwrite the device tree before reading it.
-pub fn with_room(programs: Vec<Program>, kernel: Kernel) -> Result<Vec<UBoot>> {
+pub fn uboots_with_room(programs: Vec<Program>, kernel: Kernel) -> Result<Vec<UBoot>> {
     let checked = programs.into_iter().map(|Program { file, addresses }| {
         let Addresses { kernel: loaded, device_tree } = addresses;
         let uboot = UBoot { file, kernel_end: kernel.end(loaded), device_tree };
@@ -241,7 +241,7 @@ mod tests {
         let addresses = Addresses::built_into(program).unwrap();
         let kernel = Kernel::read(&header(33 << 20)[..]).unwrap();
         let programs = vec![Program { file: "u-boot.bin".into(), addresses }];
-        let error = with_room(programs, kernel).unwrap_err();
+        let error = uboots_with_room(programs, kernel).unwrap_err();
         assert!(error.to_string().contains("takes the memory up to 0xffffffffffffffff"), "{error}");
     }
 
@@ -251,7 +251,7 @@ mod tests {
         crate::base::fuzz::check(&[PROGRAM], |bytes| {
             let addresses = FirmwareFile::of(bytes).addresses?;
             let programs = vec![Program { file: "u-boot.bin".into(), addresses }];
-            with_room(programs, kernel).ok().map(|uboots| uboots[0].to_string())
+            uboots_with_room(programs, kernel).ok().map(|uboots| uboots[0].to_string())
         });
         crate::base::fuzz::check_text(&["[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n kernel=a.bin\n"], named);
     }

@@ -131,7 +131,7 @@ fn plan(card: &VirtualCard, image: Image, payload: Option<PayloadPlan>) -> Resul
 fn inspect(card: &VirtualCard, size: u64) -> Result<BootFiles> {
     let path = card.path.display();
     let disk = File::open(&card.path).with_context(|| format!("opening {path}"))?;
-    let found = inspect::inspect(&disk, size, &Budget::unattended()).and_then(Inspection::bootable);
+    let found = inspect::inspect(&disk, size, &Budget::without_stop()).and_then(Inspection::into_boot_files);
     found.with_context(|| format!("inspecting {path}"))
 }
 

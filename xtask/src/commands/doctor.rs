@@ -103,7 +103,7 @@ fn program(cx: &Context, name: &str, remedy: &str) -> Result<String, String> {
 /// The path of debugfs, if all three programs of e2fsprogs that write the payload of a card are there. Debian keeps
 /// them off the `PATH` of users.
 fn debugfs(cx: &Context) -> Result<String, String> {
-    let path = ext4::check_programs(&cx.launcher).map_err(|error| failure::with_hint(&error))?;
+    let path = ext4::find_programs(&cx.launcher).map_err(|error| failure::with_hint(&error))?;
     Ok(path.display().to_string())
 }
 

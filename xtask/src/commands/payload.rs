@@ -62,7 +62,7 @@ impl PayloadSetup {
         let is_identity_named = args.identity.is_some() || args.identity_of.is_some();
         let setup = Self { host, files, key: None, is_identity_named };
         if setup.is_requested() {
-            ext4::check_programs(&cx.launcher)?;
+            ext4::find_programs(&cx.launcher)?;
         }
         Ok(setup)
     }
@@ -236,7 +236,7 @@ impl PayloadSetup {
 /// Finds the files of `image` that the payload replaces. Where that fails, the replaced files are listed when they are
 /// replaced.
 fn find_replaced(cx: &Context, image: &Image, plan: &mut PayloadPlan) -> Result<()> {
-    let found = cx.in_phase("files", || ext4::replaced(image, &plan.region, &plan.content));
+    let found = cx.in_phase("files", || ext4::replaced_files(image, &plan.region, &plan.content));
     plan.replaced = match found {
         Err(error) if failure::kind(&error) == ExitKind::Refused => return Err(error),
         found => found.unwrap_or_default(),

@@ -105,7 +105,7 @@ impl Flashed {
             seconds: report.seconds,
             rates: report.rates,
             retries: report.retries,
-            written: report.written(),
+            written: report.written_bytes(),
         }
     }
 

@@ -116,7 +116,7 @@ fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
 
 fn read_root(file: &File, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
     let region = metadata_copy::at_start(region);
-    Ext4::open(file, region.start, region.size, Budget::unattended())?.root_names()
+    Ext4::open(file, region.start, region.size, Budget::without_stop())?.root_names()
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::card::image::Source;
     use crate::card::inspect::PartitionTable;
-    use crate::card::inspect::ext4::tests::made;
+    use crate::card::inspect::ext4::tests::make_ext4;
     use crate::card::inspect::mbr;
 
     const UUID: &str = "0123abcd-0000-4000-8000-00000000beef";
@@ -138,7 +138,7 @@ mod tests {
             std::fs::create_dir(tree.path().join(folder)).unwrap();
         }
         let mib = |count: u32| count << 11;
-        let partition = made(&["-L", label, "-U", UUID, "-d", tree.path().to_str().unwrap()], 40);
+        let partition = make_ext4(&["-L", label, "-U", UUID, "-d", tree.path().to_str().unwrap()], 40);
         let mut table = [(0x0b, false, mib(1), mib(1)), (0x83, false, mib(2), mib(1)), (0, false, 0, 0)];
         table[number - 1] = (0x83, true, mib(3), mib(40));
         let mut head = mbr(&table).to_vec();

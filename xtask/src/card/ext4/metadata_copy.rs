@@ -15,7 +15,7 @@ use crate::base::memfd;
 use crate::card::flash::Change;
 use crate::card::image::Ext4Region;
 use crate::card::image::chunk_hash::ChunkHash;
-use crate::card::inspect::MEMORY;
+use crate::card::inspect::MAX_MEMORY;
 
 /// A file system without the content of its files, as a sparse file in memory.
 pub struct MetadataCopy {
@@ -28,7 +28,7 @@ impl MetadataCopy {
     /// Copies the metadata of `region` on the `disk`, until `cancel` is set.
     pub fn copy(programs: &E2fsprogs, disk: &str, region: &Ext4Region, cancel: &AtomicBool) -> Result<Self> {
         let file = memfd::file("metadata")?;
-        let limits = Limits { cancel, memory: Some((&file, MEMORY)) };
+        let limits = Limits { cancel, memory: Some((&file, MAX_MEMORY)) };
         programs.e2image(disk, region.start, &memfd::path(&file), &limits)?;
         let mut before = HashMap::new();
         each_block(&file, region.block_size, |number, bytes| {
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::card::ext4::ProgramSource;
-    use crate::card::inspect::ext4::tests::made;
+    use crate::card::inspect::ext4::tests::make_ext4;
 
     #[test]
     fn changed_blocks_are_found() {
@@ -141,7 +141,7 @@ mod tests {
     /// e2image prints without end, because the first group claims many more unused inodes than it has.
     #[test]
     fn a_file_system_that_keeps_e2image_busy_fails() {
-        let mut bytes = made(&["-b", "1024", "-O", "^metadata_csum,uninit_bg"], 8);
+        let mut bytes = make_ext4(&["-b", "1024", "-O", "^metadata_csum,uninit_bg"], 8);
         bytes[2048 + 0x1c..2048 + 0x1e].copy_from_slice(&0xfbf6_u16.to_le_bytes());
         let disk = memfd::file_with("card", &bytes).unwrap();
         let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();

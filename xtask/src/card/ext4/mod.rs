@@ -24,7 +24,7 @@ use crate::base::memfd;
 use crate::base::{Event, Plain, Reporter};
 use crate::card::flash::{Change, PayloadPlan, PayloadWriter};
 use crate::card::image::{self};
-use crate::card::inspect::{Budget, MEMORY};
+use crate::card::inspect::{Budget, MAX_MEMORY};
 use crate::identity::Payload;
 use metadata_copy::MetadataCopy;
 use programs::{E2fsprogs, Limits};
@@ -32,8 +32,8 @@ use reader::Ext4Reader;
 
 pub use debugfs_script::check as check_entries;
 pub use layout::{PayloadPlace, payload_place};
-pub use programs::{ProgramSource, check as check_programs};
-pub use replaced_files::replaced;
+pub use programs::{ProgramSource, find_programs};
+pub use replaced_files::replaced_files;
 
 /// Writes a payload to one card.
 pub struct Ext4Payload<'a> {
@@ -77,7 +77,7 @@ impl<'a> Ext4Payload<'a> {
 
     /// How much may be read from the file system, including the payload.
     fn budget(&self) -> Budget<'a> {
-        Budget::new(self.cancel).with(reader::read_budget(&self.payload().entries))
+        Budget::new(self.cancel).with_more_bytes(reader::read_budget(&self.payload().entries))
     }
 
     /// Fails where the file system on the card is not the one of the plan, whose numbers all later steps use.
@@ -127,7 +127,7 @@ impl<'a> Ext4Payload<'a> {
         self.report_replaced(&script.replaced);
         let copy = MetadataCopy::copy(&self.programs, &self.path(), region, self.cancel)?;
         // The copy grows by the payload.
-        let max_memory = MEMORY.saturating_add(reader::read_budget(entries));
+        let max_memory = MAX_MEMORY.saturating_add(reader::read_budget(entries));
         let limits = Limits { cancel: self.cancel, memory: Some((copy.file(), max_memory)) };
         let stderr = self.programs.debugfs(&script, &copy.path(), &limits)?;
         Ext4Reader::open(copy.file(), &metadata_copy::at_start(region), self.budget())

@@ -69,11 +69,11 @@ pub struct E2fsprogs {
     paths: [PathBuf; 3],
 }
 
-/// The path of `debugfs`, if all three programs are installed.
+/// Finds all three programs, and returns the path of `debugfs`.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a missing program.
-pub fn check(launcher: &Launcher) -> Result<PathBuf> {
+pub fn find_programs(launcher: &Launcher) -> Result<PathBuf> {
     let [debugfs, ..] = E2fsprogs::on_path(launcher)?.paths;
     Ok(debugfs)
 }

@@ -16,7 +16,7 @@ use crate::base::failure::ExitKind;
 use crate::base::memfd;
 use crate::card::image::chunk_hash::read_chunk;
 use crate::card::image::{Ext4Region, Image};
-use crate::card::inspect::{Budget, MEMORY, Superblock};
+use crate::card::inspect::{Budget, MAX_MEMORY, Superblock};
 use crate::identity::{EntryKind, Payload};
 use crate::{bail, failure};
 
@@ -32,9 +32,9 @@ const PAGE: u64 = 4096;
 /// # Errors
 /// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or
 /// its file system is too unusual: then the worker finds the replaced files on the card.
-pub fn replaced(image: &Image, region: &Ext4Region, payload: &Payload) -> Result<Vec<String>> {
+pub fn replaced_files(image: &Image, region: &Ext4Region, payload: &Payload) -> Result<Vec<String>> {
     let file = metadata(image, region).context("listing the files of the image")?;
-    let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::unattended())?;
+    let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::without_stop())?;
     for folder in payload.root.folders() {
         check_type(ExitKind::Refused, &EntryKind::Folder, folder, reader.state(folder)?)?;
     }
@@ -68,11 +68,11 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
         let is_blank = block.iter().all(|byte| *byte == 0);
         if !is_blank && (is_folder(&block) || contains(&tables, at)) {
             kept += region.block_size.max(PAGE);
-            if kept > MEMORY {
+            if kept > MAX_MEMORY {
                 bail!(
                     Verification,
                     "the metadata of the file system takes more than {} of memory",
-                    Bytes(MEMORY)
+                    Bytes(MAX_MEMORY)
                 );
             }
             file.write_all_at(&block, at)?;
@@ -121,7 +121,7 @@ fn is_folder(block: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::card::image::{self, Source};
-    use crate::card::inspect::ext4::tests::{debugfs, made};
+    use crate::card::inspect::ext4::tests::{debugfs, make_ext4};
     use crate::card::inspect::{PartitionTable, mbr};
 
     use super::*;
@@ -133,7 +133,7 @@ mod tests {
         for features in ["64bit", "^64bit", "metadata_csum", "^metadata_csum,^flex_bg"] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("fs");
-            std::fs::write(&path, made(&["-b", "1024", "-g", "1024", "-O", features], 8)).unwrap();
+            std::fs::write(&path, make_ext4(&["-b", "1024", "-g", "1024", "-O", features], 8)).unwrap();
             let stats = debugfs(&["-R", "stats", path.to_str().unwrap()]);
             let blocks =
                 stats.lines().filter_map(|line| line.split_once("inode table at ")?.1.split(' ').next());
@@ -198,7 +198,7 @@ mod tests {
         let region = image::partition(&image, &label).unwrap();
         let payload =
             Payload { root: PayloadRoot::persist(), identity: None, files: None, entries: Vec::new() };
-        let error = replaced(&image, &region, &payload).unwrap_err();
+        let error = replaced_files(&image, &region, &payload).unwrap_err();
         assert!(format!("{error:#}").ends_with("takes more than 256.0 MiB of memory"), "{error:#}");
     }
 }

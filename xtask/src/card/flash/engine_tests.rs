@@ -71,7 +71,7 @@ fn only_what_differs_is_written() {
         let report = flash(&card, &image, mode).unwrap();
         assert!(card.content().starts_with(&image), "{mode}");
         assert_eq!(
-            (card.mib_written(), report.written() / MIB),
+            (card.mib_written(), report.written_bytes() / MIB),
             (fixed + written, u64::from(written) + 1),
             "{mode}"
         );

@@ -57,7 +57,7 @@ impl Seconds {
 
 impl Report {
     /// How many bytes of the image the flash wrote.
-    pub fn written(&self) -> u64 {
+    pub fn written_bytes(&self) -> u64 {
         let writes = |run: &&ChunkRun| !matches!(run.state, ChunkState::Skipped | ChunkState::Unchanged);
         let chunks = self.map.iter().filter(writes).map(|run| run.mib).sum::<u64>();
         (chunks * CHUNK as u64).min(self.size)
@@ -67,7 +67,7 @@ impl Report {
     /// rate of its own: a card keeps the first bytes in its own memory, which is faster.
     #[must_use]
     pub fn with_rates_of(mut self, earlier: Option<Rates>) -> Self {
-        if self.written() < MIN_RATE_SAMPLE {
+        if self.written_bytes() < MIN_RATE_SAMPLE {
             self.rates.write = earlier.and_then(|rates| rates.write);
         }
         self
@@ -86,9 +86,9 @@ impl fmt::Display for Report {
     /// `51.0 MiB of 512.0 MiB written in 8.4 s, 2.8 times as fast as a full write`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.seconds.total();
-        write!(f, "{} of {} written in {seconds:.1} s", Bytes(self.written()), Bytes(self.size))?;
+        write!(f, "{} of {} written in {seconds:.1} s", Bytes(self.written_bytes()), Bytes(self.size))?;
         let gain = self.full_seconds().map_or(1.0, |full| full / seconds.max(0.001));
-        if self.written() < self.size && gain >= 1.05 {
+        if self.written_bytes() < self.size && gain >= 1.05 {
             write!(f, ", {gain:.1} times as fast as a full write")?;
         }
         match self.retries {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::Image;
 use crate::bail;
 use crate::base::failure::ExitKind;
-use crate::card::inspect::ext4::{SIZE, START, Superblock};
-use crate::card::inspect::{Budget, HEAD, Limited, label};
+use crate::card::inspect::ext4::{SUPERBLOCK_SIZE, SUPERBLOCK_START, Superblock};
+use crate::card::inspect::{Budget, Filesystem, HEAD, LimitedRegion, identify_filesystem};
 use crate::nix::flake::MountedDevice;
 
 /// The label of the partition with the store, in the images of nixpkgs and of this project.
@@ -56,14 +56,15 @@ pub fn partition(image: &Image, device: &MountedDevice) -> Result<Ext4Region> {
         let mut begin = Vec::with_capacity(BEGIN);
         stream.by_ref().take(BEGIN as u64).read_to_end(&mut begin).with_context(doing)?;
         at = partition.start + begin.len() as u64;
-        let Some(("ext4", name)) = label(&begin) else { continue };
+        let filesystem = identify_filesystem(&begin).filter(|found| found.kind == "ext4");
+        let Some(Filesystem { label, .. }) = filesystem else { continue };
         let is_wanted = match device {
-            MountedDevice::Label(label) => name == *label,
+            MountedDevice::Label(wanted) => label == *wanted,
             MountedDevice::Uuid(uuid) => begin.get(UUID).is_some_and(|bytes| uuid_text(bytes) == *uuid),
             MountedDevice::Number(number) => partition.number == *number,
         };
         if is_wanted {
-            let name = if name.is_empty() { format!("partition {}", partition.number) } else { name };
+            let name = if label.is_empty() { format!("partition {}", partition.number) } else { label };
             return parse(partition.start, partition.size, name, &begin[1024..]);
         }
     }
@@ -81,8 +82,9 @@ fn uuid_text(bytes: &[u8]) -> String {
 /// # Errors
 /// A file system that is no ext4 that files can be written to.
 pub fn root_on(disk: &File, root: &Ext4Region, budget: &Budget) -> Result<Ext4Region> {
-    let mut superblock = [0; SIZE];
-    Limited::new(disk, root.start, root.size, budget.clone()).read(START, &mut superblock)?;
+    let mut superblock = [0; SUPERBLOCK_SIZE];
+    LimitedRegion::new(disk, root.start, root.size, budget.clone())
+        .read(SUPERBLOCK_START, &mut superblock)?;
     parse(root.start, root.size, root.name.clone(), &superblock)
 }
 
@@ -118,7 +120,7 @@ mod tests {
 
     /// The beginning of a file system of 4 MiB, as mke2fs makes it.
     fn real() -> Vec<u8> {
-        crate::card::inspect::ext4::tests::made(
+        crate::card::inspect::ext4::tests::make_ext4(
             &["-L", NIXOS_SD, "-b", "1024", "-O", "^metadata_csum,64bit"],
             4,
         )

@@ -132,7 +132,7 @@ mod tests {
     use super::super::{CheckCache, Depth, Source, examine, examine_and_remember, examine_once};
     use super::*;
     use crate::base::Silent;
-    use crate::card::inspect::ext4::tests::made;
+    use crate::card::inspect::ext4::tests::make_ext4;
     use crate::card::inspect::mbr;
 
     /// A partition of `mib` MiB with these files, each with its content.
@@ -143,7 +143,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
         }
-        made(&["-L", "NIXOS_SD", "-d", dir.path().to_str().unwrap()], mib)
+        make_ext4(&["-L", "NIXOS_SD", "-d", dir.path().to_str().unwrap()], mib)
     }
 
     /// An image of partitions, each with its first sector.

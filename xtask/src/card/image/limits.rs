@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::bail;
 use crate::base::Bytes;
 use crate::base::failure::ExitKind;
-use crate::card::inspect::MEMORY;
+use crate::card::inspect::MAX_MEMORY;
 
 /// The size of the largest image in bytes: the limit of a master boot record.
 const MAX_CONTENT: u64 = 2 << 40;
@@ -24,7 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: MEMORY, content: MAX_CONTENT }
+        Self { memory: MAX_MEMORY, content: MAX_CONTENT }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::bail;
 use crate::base::Bytes;
 
 /// The memory that one reader of foreign bytes may use at once, in bytes.
-pub const MEMORY: u64 = 256 << 20;
+pub const MAX_MEMORY: u64 = 256 << 20;
 
 /// The bytes that one inspection of a card may read. Bytes that are read twice count twice.
 const MAX_BYTES: u64 = 1 << 30;
@@ -22,16 +22,18 @@ const MAX_BYTES: u64 = 1 << 30;
 /// The time that one inspection of a card may take. A slow card is read at 1 MB/s.
 const MAX_TIME: Duration = Duration::from_secs(300);
 
-/// The longest time by which [`Budget::with`] extends a budget.
+/// The longest time by which [`Budget::with_more_bytes`] extends a budget.
 const MAX_EXTENSION: Duration = Duration::from_secs(86_400);
 
+/// A flag that nobody sets, for [`Budget::without_stop`].
 static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// The rest of a budget, shared by all clones.
+/// The rest of a budget. All clones share it.
 #[derive(Clone, Debug)]
 pub struct Budget<'a> {
-    /// The bytes at the start, for messages.
-    max: u64,
+    /// All bytes of the budget, for messages.
+    total: u64,
+    /// The bytes that are not spent yet.
     left: Rc<Cell<u64>>,
     deadline: Instant,
     stop: &'a AtomicBool,
@@ -41,19 +43,19 @@ impl<'a> Budget<'a> {
     /// The budget for one inspection of a card. Once `stop` is set, every reader fails.
     pub fn new(stop: &'a AtomicBool) -> Self {
         let left = Rc::new(Cell::new(MAX_BYTES));
-        Self { max: MAX_BYTES, left, deadline: Instant::now() + MAX_TIME, stop }
+        Self { total: MAX_BYTES, left, deadline: Instant::now() + MAX_TIME, stop }
     }
 
-    /// The budget for a process that a signal ends, so that it needs no `stop`.
-    pub fn unattended() -> Self {
+    /// The budget for a process that a signal ends: it needs no `stop`.
+    pub fn without_stop() -> Self {
         Self::new(&NEVER)
     }
 
     /// The budget with `bytes` more, and with one second more for each MiB.
     #[must_use]
-    pub fn with(mut self, bytes: u64) -> Self {
+    pub fn with_more_bytes(mut self, bytes: u64) -> Self {
         self.deadline += Duration::from_secs(bytes >> 20).min(MAX_EXTENSION);
-        self.max = self.max.saturating_add(bytes);
+        self.total = self.total.saturating_add(bytes);
         self.left.set(self.left.get().saturating_add(bytes));
         self
     }
@@ -72,7 +74,7 @@ impl<'a> Budget<'a> {
             None => bail!(
                 Verification,
                 "reading takes more than the limit of {}, or too long: the file system is damaged or hostile",
-                Bytes(self.max)
+                Bytes(self.total)
             ),
         }
         Ok(())
@@ -81,7 +83,7 @@ impl<'a> Budget<'a> {
 
 /// A region of a disk that is read within a budget.
 #[derive(Debug)]
-pub struct Limited<'a> {
+pub struct LimitedRegion<'a> {
     disk: &'a File,
     /// The start, in bytes from the start of the disk.
     start: u64,
@@ -89,7 +91,7 @@ pub struct Limited<'a> {
     pub budget: Budget<'a>,
 }
 
-impl<'a> Limited<'a> {
+impl<'a> LimitedRegion<'a> {
     /// The `size` bytes of `disk` from `start` on.
     pub fn new(disk: &'a File, start: u64, size: u64, budget: Budget<'a>) -> Self {
         Self { disk, start, size, budget }
@@ -126,7 +128,7 @@ mod tests {
         let disk = tempfile::tempfile().unwrap();
         let budget = Budget::new(&stop);
         disk.set_len(1 << 20).unwrap();
-        let part = Limited::new(&disk, 512, 1024, budget.clone());
+        let part = LimitedRegion::new(&disk, 512, 1024, budget.clone());
         let mut bytes = [0; 512];
         part.read(512, &mut bytes).unwrap();
         for at in [513, u64::MAX] {
@@ -139,7 +141,7 @@ mod tests {
         assert_eq!(kind(&error), ExitKind::Verification);
         let words = "reading takes more than the limit of 1.0 GiB, or too long";
         assert!(error.to_string().starts_with(words), "{error}");
-        budget.with(512).spend(512).unwrap();
+        budget.with_more_bytes(512).spend(512).unwrap();
         stop.store(true, Ordering::Relaxed);
         assert_eq!(kind(&part.read(0, &mut bytes).unwrap_err()), ExitKind::Interrupted);
     }

@@ -22,9 +22,9 @@ impl Firmware for Fat<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::{Budget, Limited};
+    use super::super::budget::{Budget, LimitedRegion};
     use super::*;
-    use crate::boot::programs;
+    use crate::boot::uboot_programs;
 
     const PROGRAM: &[u8] = b"code\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0code";
 
@@ -34,8 +34,8 @@ mod tests {
         let image = super::super::fat::tests::real(&files);
         let disk = tempfile::tempfile().unwrap();
         std::os::unix::fs::FileExt::write_all_at(&disk, &image, 0).unwrap();
-        let part = Limited::new(&disk, 0, image.len() as u64, Budget::unattended());
-        let found = programs(&Fat::open(part).unwrap());
+        let part = LimitedRegion::new(&disk, 0, image.len() as u64, Budget::without_stop());
+        let found = uboot_programs(&Fat::open(part).unwrap());
         found.map(|found| found.len()).map_err(|error| error.to_string())
     }
 

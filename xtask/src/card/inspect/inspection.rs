@@ -6,7 +6,7 @@ use std::fs::File;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::boot_files::{BootFiles, boot_files, label, read};
+use super::boot_files::{BootFiles, Filesystem, boot_files, identify_filesystem, read};
 use super::budget::Budget;
 use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
@@ -47,7 +47,7 @@ pub enum Verdict {
     },
 }
 
-/// The number of samples, at each of two distances, that decide whether a card is blank.
+/// The number of samples of the first 64 MiB of a card, and of the whole card, that decide whether the card is blank.
 const SAMPLES: u64 = 64;
 /// The size of a sample in bytes.
 const SAMPLE_SIZE: u64 = 4096;
@@ -69,7 +69,7 @@ pub fn inspect(disk: &File, size: u64, budget: &Budget) -> Result<Inspection> {
         Err(error) if failure::kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => Verdict::no(&error),
     };
-    let partitions = layout.partitions.iter().map(|partition| found(disk, partition, budget)).collect();
+    let partitions = layout.partitions.iter().map(|partition| identify(disk, partition, budget)).collect();
     Ok(Inspection { layout: Some(layout), partitions, verdict })
 }
 
@@ -88,9 +88,9 @@ fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Partit
             hint: "run the flash again"
         );
     }
-    if let Some((filesystem, label)) = known_filesystem(head) {
-        let label = if label.is_empty() { label } else { format!(" ({label})") };
-        bail!(Verification, "no partition table, only a file system: {filesystem}{label}");
+    if let Some(Filesystem { kind, label }) = known_filesystem(head) {
+        let suffix = if label.is_empty() { label } else { format!(" ({label})") };
+        bail!(Verification, "no partition table, only a file system: {kind}{suffix}");
     }
     PartitionTable::parse(head, size)
 }
@@ -98,41 +98,47 @@ fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Partit
 /// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. A sample
 /// that cannot be read is not blank.
 fn is_blank(disk: &File, size: u64, budget: &Budget) -> bool {
-    let distances = [HEAD, size / SAMPLES];
-    let positions = distances.into_iter().flat_map(|step| (1..=SAMPLES).map(move |index| index * step));
     let last = size.saturating_sub(SAMPLE_SIZE);
-    let mut positions = positions.map(|at| at.min(last));
-    positions.all(|at| read(disk, at, SAMPLE_SIZE.min(size), budget).is_ok_and(|bytes| is_zero(&bytes)))
+    let is_blank_at = |at: u64| {
+        let sample = read(disk, at.min(last), SAMPLE_SIZE.min(size), budget);
+        sample.is_ok_and(|bytes| is_zero(&bytes))
+    };
+    let step = size / SAMPLES;
+    (1..=SAMPLES).all(|index| is_blank_at(index * HEAD) && is_blank_at(index * step))
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-fn found(disk: &File, partition: &Partition, budget: &Budget) -> FoundPartition {
-    let head = read(disk, partition.start, partition.size.min(2048), budget).ok();
-    let (filesystem, label) = head.and_then(|head| known_filesystem(&head)).unzip();
+/// `partition` with its file system. A partition that cannot be read has none.
+fn identify(disk: &File, partition: &Partition, budget: &Budget) -> FoundPartition {
+    let head = read(disk, partition.start, partition.size.min(2048), budget).unwrap_or_default();
+    let filesystem = known_filesystem(&head);
     FoundPartition {
         partition: partition.clone(),
-        filesystem,
-        label: label.filter(|label| !matches!(label.as_str(), "" | "NO NAME")),
+        filesystem: filesystem.as_ref().map(|found| found.kind.to_owned()),
+        label: filesystem.map(|found| found.label).filter(|label| !matches!(label.as_str(), "" | "NO NAME")),
     }
 }
 
-/// The kind and the label of the file system that begins with `head`. The label is empty for kinds that no card of this
-/// project has.
-fn known_filesystem(head: &[u8]) -> Option<(String, String)> {
-    let bootable = label(head).map(|(filesystem, label)| (filesystem.to_owned(), label));
-    let others: [(usize, &[u8], &str); 6] = [
-        (3, b"EXFAT   ", "exFAT"),
-        (3, b"NTFS    ", "NTFS"),
-        (54, b"FAT1", "FAT"),
-        (0, b"XFSB", "XFS"),
-        (0, b"hsqs", "squashfs"),
-        (1024, b"\x10\x20\xf5\xf2", "F2FS"),
-    ];
-    let other = || others.into_iter().find(|(at, magic, _)| head.get(*at..at + magic.len()) == Some(magic));
-    bootable.or_else(|| other().map(|(_, _, name)| (name.to_owned(), String::new())))
+/// File systems that no card of this project has: an offset in bytes, the magic bytes there, and the name.
+const OTHER_FILESYSTEMS: &[(usize, &[u8], &str)] = &[
+    (3, b"EXFAT   ", "exFAT"),
+    (3, b"NTFS    ", "NTFS"),
+    (54, b"FAT1", "FAT"),
+    (0, b"XFSB", "XFS"),
+    (0, b"hsqs", "squashfs"),
+    (1024, b"\x10\x20\xf5\xf2", "F2FS"),
+];
+
+/// The file system that begins with `head`; `None` for an unknown one. Those of [`OTHER_FILESYSTEMS`] get no label.
+fn known_filesystem(head: &[u8]) -> Option<Filesystem> {
+    let has_magic = |at: usize, magic: &[u8]| head.get(at..at + magic.len()) == Some(magic);
+    identify_filesystem(head).or_else(|| {
+        let (_, _, kind) = OTHER_FILESYSTEMS.iter().find(|(at, magic, _)| has_magic(*at, magic))?;
+        Some(Filesystem { kind, label: String::new() })
+    })
 }
 
 impl Verdict {
@@ -147,7 +153,7 @@ impl Inspection {
     ///
     /// # Errors
     /// [`ExitKind::Verification`] with the fault that prevents the card from booting.
-    pub fn bootable(self) -> Result<BootFiles> {
+    pub fn into_boot_files(self) -> Result<BootFiles> {
         match self.verdict {
             Verdict::Yes { contents } => Ok(contents),
             Verdict::No { why, hint: Some(hint) } => bail!(Verification, "{why}"; hint: "{hint}"),
@@ -155,17 +161,18 @@ impl Inspection {
         }
     }
 
-    /// Whether the card has the partitions of an image with the layout `origin`. The partitions may have grown, as the
-    /// first boot does it, and the bootable flags do not matter.
-    pub fn is_of(&self, origin: &PartitionTable) -> bool {
+    /// Whether the card has the partitions of an image with the partition table `image`. A partition of the card may be
+    /// larger, because the first boot grows it; the bootable flags do not matter.
+    pub fn has_partitions_of(&self, image: &PartitionTable) -> bool {
         let Some(layout) = &self.layout else { return false };
-        let same = |(now, then): (&Partition, &Partition)| {
-            (now.number, &now.kind, now.start) == (then.number, &then.kind, then.start)
-                && now.size >= then.size
+        let is_same_or_grown = |(on_card, in_image): (&Partition, &Partition)| {
+            (on_card.number, &on_card.kind, on_card.start)
+                == (in_image.number, &in_image.kind, in_image.start)
+                && on_card.size >= in_image.size
         };
-        layout.id == origin.id
-            && layout.partitions.len() == origin.partitions.len()
-            && layout.partitions.iter().zip(&origin.partitions).all(same)
+        layout.id == image.id
+            && layout.partitions.len() == image.partitions.len()
+            && layout.partitions.iter().zip(&image.partitions).all(is_same_or_grown)
     }
 }
 
@@ -190,24 +197,24 @@ mod tests {
 
     const BROKEN_OFF: &str = "the first MiB is blank, but not the rest: a flash of this card was broken off";
 
-    /// The inspection of a card with the pieces at their offsets.
-    fn card(pieces: &[(u64, &[u8])]) -> Inspection {
+    /// Inspects a card of [`SIZE`] bytes that has the `pieces` at their offsets, and zeros elsewhere.
+    fn inspect_card(pieces: &[(u64, &[u8])]) -> Inspection {
         let disk = tempfile::tempfile().unwrap();
         disk.set_len(SIZE).unwrap();
         for (at, piece) in pieces {
             disk.write_all_at(piece, *at).unwrap();
         }
-        inspect(&disk, SIZE, &Budget::unattended()).unwrap()
+        inspect(&disk, SIZE, &Budget::without_stop()).unwrap()
     }
 
     #[track_caller]
     fn check(pieces: &[(u64, &[u8])], why: &str, partitions: &[&str]) {
-        let found = card(pieces);
+        let found = inspect_card(pieces);
         let hint = (why == BROKEN_OFF).then(|| "run the flash again".to_owned());
         assert_eq!(found.verdict, Verdict::No { why: why.to_owned(), hint: hint.clone() });
         let shown = found.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown, partitions);
-        let error = found.bootable().unwrap_err();
+        let error = found.into_boot_files().unwrap_err();
         assert_eq!((error.to_string().as_str(), failure::kind(&error)), (why, ExitKind::Verification));
         assert_eq!(failure::hint(&error), hint.as_deref());
     }
@@ -215,19 +222,19 @@ mod tests {
     #[test]
     fn the_fault_that_prevents_a_card_from_booting_is_named() {
         let fat: [(u64, &[u8]); 2] = [(71, b"PHOTOS     "), (82, b"FAT32   ")];
-        let at = |start: u64| fat.map(|(at, bytes)| (start + at, bytes));
+        let fat_at = |start: u64| fat.map(|(at, bytes)| (start + at, bytes));
         check(&[], "the card is blank", &[]);
         check(&[(9 << 20, b"x")], BROKEN_OFF, &[]);
         check(&[(SIZE - 1, b"x")], BROKEN_OFF, &[]);
         check(&[(0, b"x")], "no partition table (no 0x55AA at the end of the first sector)", &[]);
-        check(&at(0), "no partition table, only a file system: FAT32 (PHOTOS)", &[]);
+        check(&fat_at(0), "no partition table, only a file system: FAT32 (PHOTOS)", &[]);
         check(&[(3, b"EXFAT   ")], "no partition table, only a file system: exFAT", &[]);
         check(&[(0, &mbr(&[]))], "the partition table is empty", &[]);
         let beyond = mbr(&[(0x83, true, 2048, 65536)]);
         check(&[(0, &beyond)], "partition 1 ends at byte 34603008, beyond the end at byte 16777216", &[]);
         let two = mbr(&[(0x07, false, 2048, 2048), (0x0c, false, 8192, 2048)]);
         let exfat: (u64, &[u8]) = ((1 << 20) + 3, b"EXFAT   ");
-        let [first, second] = at(4 << 20);
+        let [first, second] = fat_at(4 << 20);
         check(
             &[(0, &two), exfat, first, second],
             "no partition is marked bootable",
@@ -245,13 +252,16 @@ mod tests {
     fn an_image_is_recognized_after_its_first_boot() {
         let image = [(0x0b, false, 2048, 2048), (0x83, true, 4096, 2048)];
         let origin = PartitionTable::parse(&mbr(&image), SIZE).unwrap();
-        let is_of = |second: (u8, bool, u32, u32)| card(&[(0, &mbr(&[image[0], second]))]).is_of(&origin);
+        let is_of_image = |second: (u8, bool, u32, u32)| {
+            inspect_card(&[(0, &mbr(&[image[0], second]))]).has_partitions_of(&origin)
+        };
         for second in [image[1], (0x83, true, 4096, 20480), (0x83, false, 4096, 2048)] {
-            assert!(is_of(second), "{second:?}");
+            assert!(is_of_image(second), "{second:?}");
         }
         for second in [(0x83, true, 4096, 2000), (0x83, true, 4104, 2048), (0x82, true, 4096, 2048)] {
-            assert!(!is_of(second), "{second:?}");
+            assert!(!is_of_image(second), "{second:?}");
         }
-        assert!(!card(&[(0, &mbr(&image[..1]))]).is_of(&origin) && !card(&[]).is_of(&origin));
+        assert!(!inspect_card(&[(0, &mbr(&image[..1]))]).has_partitions_of(&origin));
+        assert!(!inspect_card(&[]).has_partitions_of(&origin));
     }
 }

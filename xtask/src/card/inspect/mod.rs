@@ -13,8 +13,8 @@ mod other_file;
 mod partition;
 mod partition_table;
 
-pub use boot_files::{BootFiles, firmware_file, label};
-pub use budget::{Budget, Limited, MEMORY};
+pub use boot_files::{BootFiles, Filesystem, firmware_file, identify_filesystem};
+pub use budget::{Budget, LimitedRegion, MAX_MEMORY};
 pub use ext4::{Ext4, Superblock};
 pub use inspection::{Inspection, Verdict, inspect};
 pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};

@@ -26,7 +26,7 @@ pub fn run<W: WorkerJob>(cx: &Context, job: &W) -> Result<W::Answer> {
     let image = job.needs().image.map(|image| image.source.file_for_worker()).transpose()?;
     let (launcher, program, args) = command(cx, job)?;
     let file_roles = image.iter().map(|_| FileRole::Image).collect();
-    let debugfs = ext4::check_programs(&cx.launcher).ok();
+    let debugfs = ext4::find_programs(&cx.launcher).ok();
     let programs = debugfs.and_then(|path| Some(path.parent()?.to_owned()));
     let request = JobRequest { file_roles, job: job.clone().into(), programs };
     let input = serde_json::to_string(&request).context("writing the job as JSON")?;

@@ -57,7 +57,7 @@ enum Origin {
 impl Origin {
     fn find(last: Option<Flashed>, inspection: &Inspection) -> Self {
         match last.map(Box::new) {
-            Some(receipt) if inspection.is_of(&receipt.image.layout) => Self::Flashed { receipt },
+            Some(receipt) if inspection.has_partitions_of(&receipt.image.layout) => Self::Flashed { receipt },
             Some(receipt) => Self::Overwritten { receipt },
             None => Self::Nothing,
         }

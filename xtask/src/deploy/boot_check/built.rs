@@ -204,7 +204,7 @@ pub mod tests {
         let sums = found.firmware.as_ref().unwrap().sums().unwrap();
         assert_eq!(sums.keys().next_back().unwrap(), "u-boot-pi3.bin");
         assert_eq!(sums["overlays/a b.dtbo"].len(), 64);
-        assert_eq!(crate::boot::programs(&found.firmware.unwrap()).unwrap().len(), 1);
+        assert_eq!(crate::boot::uboot_programs(&found.firmware.unwrap()).unwrap().len(), 1);
         assert_eq!(BuiltSystem::read(dir.path()).unwrap(), None);
     }
 

@@ -58,7 +58,7 @@ impl Candidate<'_> {
 
     /// The faults that keep U-Boot from starting the system; none where something else than U-Boot starts the host.
     fn uboot_faults(&self) -> Vec<BootFault> {
-        match boot::programs(self.facts) {
+        match boot::uboot_programs(self.facts) {
             Ok(programs) if programs.is_empty() => Vec::new(),
             Ok(programs) => {
                 let faults = [self.kernel_fault(programs), self.device_tree_fault(), self.scan_fault()];
@@ -74,7 +74,7 @@ impl Candidate<'_> {
     /// The fault of a kernel that U-Boot does not start, or that has no room in memory.
     fn kernel_fault(&self, programs: Vec<boot::Program>) -> Option<BootFault> {
         let error = match self.built.kernel() {
-            Ok(kernel) => boot::with_room(programs, kernel).err()?,
+            Ok(kernel) => boot::uboots_with_room(programs, kernel).err()?,
             Err(error) => error,
         };
         let message = format!("{} would not boot the new system: {error:#}", self.host);
@@ -88,10 +88,10 @@ impl Candidate<'_> {
     /// Whether a U-Boot on the FIRMWARE of the new configuration has room for the new kernel.
     fn new_firmware_has_room(&self) -> bool {
         let Some(firmware) = &self.built.firmware else { return false };
-        let (Ok(programs), Ok(kernel)) = (boot::programs(firmware), self.built.kernel()) else {
+        let (Ok(programs), Ok(kernel)) = (boot::uboot_programs(firmware), self.built.kernel()) else {
             return false;
         };
-        boot::with_room(programs, kernel).is_ok_and(|programs| !programs.is_empty())
+        boot::uboots_with_room(programs, kernel).is_ok_and(|programs| !programs.is_empty())
     }
 
     /// The fault of a system without the device tree of the board.

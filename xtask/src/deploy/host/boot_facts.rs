@@ -182,7 +182,7 @@ impl Firmware for BootFacts {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::boot::programs;
+    use crate::boot::uboot_programs;
 
     /// The answer of a Pi 3, as the script prints it.
     const PI: &str = "asked=yes
@@ -228,7 +228,7 @@ end=yes
         assert_eq!(found.scan, Some(("mmcblk0".into(), Scan { marked: vec![1, 2], menu: 2 })));
         assert_eq!(found.board.files, ["broadcom/bcm2837-rpi-3-b.dtb".to_owned()].into());
         assert_eq!(found.updater.as_ref().map(StorePath::name), Some("raspberry-pi-firmware"));
-        assert_eq!(programs(&found).unwrap().len(), 1);
+        assert_eq!(uboot_programs(&found).unwrap().len(), 1);
         assert!(found.file("trial.txt").unwrap().unwrap().is_empty && found.file("x").unwrap().is_none());
     }
 
@@ -254,7 +254,7 @@ end=yes
             let answer = BootAnswer::read(&Answer::of(&[(PART, text)]));
             let facts = answer.facts()?;
             let _ = facts.scan.as_ref().map(|(_, scan)| scan.check());
-            programs(facts).ok()
+            uboot_programs(facts).ok()
         });
     }
 }

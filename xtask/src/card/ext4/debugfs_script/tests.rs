@@ -45,7 +45,7 @@ fn entries_of_the_root_folder_are_there_after_a_file_elsewhere() {
     std::fs::create_dir_all(tree.join("nix/store")).unwrap();
     std::fs::write(tree.join("old"), "of the image").unwrap();
     let path = dir.path().join("fs");
-    std::fs::write(&path, crate::card::inspect::ext4::tests::made(&["-d", tree.to_str().unwrap()], 40))
+    std::fs::write(&path, crate::card::inspect::ext4::tests::make_ext4(&["-d", tree.to_str().unwrap()], 40))
         .unwrap();
     let link = entry("zlink", EntryKind::Link("nix".into()));
     let [etc, home] = ["etc", "home"].map(|name| entry(name, EntryKind::Folder));
@@ -59,7 +59,7 @@ fn entries_of_the_root_folder_are_there_after_a_file_elsewhere() {
     let stderr = programs.debugfs(&script, path.to_str().unwrap(), &limits).unwrap();
     let disk = File::open(&path).unwrap();
     let size = disk.metadata().unwrap().len();
-    let budget = crate::card::inspect::Budget::unattended();
+    let budget = crate::card::inspect::Budget::without_stop();
     let names = crate::card::inspect::Ext4::open(&disk, 0, size, budget).unwrap().root_names().unwrap();
     let mut names = names.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>();
     names.retain(|name| !name.starts_with('.') && name != "lost+found");
@@ -124,7 +124,7 @@ fn commands_are_quoted_and_set_mode_and_owner() {
 fn thousands_of_files_with_long_paths() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fs");
-    std::fs::write(&path, crate::card::inspect::ext4::tests::made(&["-N", "12000"], 40)).unwrap();
+    std::fs::write(&path, crate::card::inspect::ext4::tests::make_ext4(&["-N", "12000"], 40)).unwrap();
     let folder = "x".repeat(90);
     let mut entries = vec![entry(&folder, EntryKind::Folder)];
     entries

@@ -8,7 +8,7 @@ use std::fs::File;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::budget::{Budget, Limited};
+use super::budget::{Budget, LimitedRegion};
 use super::ext4::{Ext4, Inode};
 use super::extlinux;
 use super::fat::Fat;
@@ -19,7 +19,7 @@ use crate::boot::{self, Kernel, Trial, UBoot};
 use crate::{bail, failure};
 use volume::{EXT4, volumes};
 
-pub use volume::{Volume, label};
+pub use volume::{Filesystem, Volume, identify_filesystem};
 
 /// A card that can start a system from its bootable partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ fn refuse_overlap(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
 /// A card that cannot be read.
 pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
     let size = disk.metadata().context("reading the size of the card")?.len();
-    let budget = Budget::unattended();
+    let budget = Budget::without_stop();
     let layout = PartitionTable::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
     let volumes = volumes(disk, &layout, &budget)?;
     let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(None) };
@@ -122,7 +122,7 @@ pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
 }
 
 fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
-    Fat::open(Limited::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
+    Fat::open(LimitedRegion::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
 }
 
 fn has_ext4(volumes: &[Volume], number: u32) -> bool {
@@ -172,17 +172,17 @@ fn uboots<'a>(
     };
     let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
     let firmware = fat(disk, volume, budget).with_context(doing)?;
-    let programs = boot::programs(&firmware).with_context(doing)?;
+    let programs = boot::uboot_programs(&firmware).with_context(doing)?;
     let head = kernel.root.beginning(kernel.inode, boot::MAX_KERNEL_READ);
     let header =
         head.and_then(|head| Kernel::read(&head[..])).with_context(|| format!("reading {}", kernel.path))?;
-    boot::with_room(programs, header)
+    boot::uboots_with_room(programs, header)
 }
 
 /// Reads `count` bytes of the card from byte `start` on.
 pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(count)?];
-    Limited::new(disk, start, count, budget.clone()).read(0, &mut bytes)?;
+    LimitedRegion::new(disk, start, count, budget.clone()).read(0, &mut bytes)?;
     Ok(bytes)
 }
 

@@ -5,17 +5,18 @@ use super::*;
 
 #[test]
 fn the_label_is_read_from_ext4_fat32_and_fat16() {
+    let filesystem = |kind, label: &str| Some(volume::Filesystem { kind, label: label.to_owned() });
     let mut head = vec![0; 2048];
-    assert_eq!(label(&head), None);
+    assert_eq!(identify_filesystem(&head), None);
     head[71..90].copy_from_slice(b"FIRMWARE   FAT32   ");
-    assert_eq!(label(&head), Some(("FAT32", "FIRMWARE".into())));
+    assert_eq!(identify_filesystem(&head), filesystem("FAT32", "FIRMWARE"));
     head[1080..1082].copy_from_slice(&[0x53, 0xef]);
     head[1144..1152].copy_from_slice(b"NIXOS_SD");
-    assert_eq!(label(&head), Some(("ext4", "NIXOS_SD".into())));
-    assert_eq!(label(b"short"), None);
+    assert_eq!(identify_filesystem(&head), filesystem("ext4", "NIXOS_SD"));
+    assert_eq!(identify_filesystem(b"short"), None);
     let mut fat16 = vec![0; 2048];
     fat16[43..62].copy_from_slice(b"FIRMWARE   FAT16   ");
-    assert_eq!(label(&fat16), Some(("FAT16", "FIRMWARE".into())));
+    assert_eq!(identify_filesystem(&fat16), filesystem("FAT16", "FIRMWARE"));
 }
 
 /// What U-Boot would start on a file system with a menu of these `lines` and with `change` in its files.
@@ -35,10 +36,10 @@ fn started(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, Str
         std::fs::write(path, content).unwrap();
     }
     change(dir.path());
-    let bytes = super::super::ext4::tests::made(&["-d", dir.path().to_str().unwrap()], 8);
+    let bytes = super::super::ext4::tests::make_ext4(&["-d", dir.path().to_str().unwrap()], 8);
     let disk = tempfile::tempfile().unwrap();
     std::os::unix::fs::FileExt::write_all_at(&disk, &bytes, 0).unwrap();
-    let root = Ext4::open(&disk, 0, bytes.len() as u64, Budget::unattended()).unwrap();
+    let root = Ext4::open(&disk, 0, bytes.len() as u64, Budget::without_stop()).unwrap();
     boot(&root).map(|(boot, _)| boot.kernel).map_err(|error| format!("{error:#}"))
 }
 
@@ -93,7 +94,7 @@ fn files_of_card(options: &[&str]) -> Result<BootFiles> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
-    let root = super::super::ext4::tests::made(&["-d", dir.path().to_str().unwrap()], 8);
+    let root = super::super::ext4::tests::make_ext4(&["-d", dir.path().to_str().unwrap()], 8);
     let firmware = super::super::fat::tests::formatted(options, &[("kernel8.img", vec![7; 100])]);
     let disk = tempfile::tempfile().unwrap();
     let table = mbr(&[(0x0e, false, 2048, 34 << 11), (0x83, true, 35 << 11, 8 << 11)]);
@@ -101,7 +102,7 @@ fn files_of_card(options: &[&str]) -> Result<BootFiles> {
         std::os::unix::fs::FileExt::write_all_at(&disk, bytes, at).unwrap();
     }
     let layout = PartitionTable::parse(&table, 43 << 20).unwrap();
-    boot_files(&disk, &layout, &Budget::unattended())
+    boot_files(&disk, &layout, &Budget::without_stop())
 }
 
 #[test]

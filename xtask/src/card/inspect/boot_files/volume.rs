@@ -45,19 +45,23 @@ pub fn volumes(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<
     found.filter_map(Result::transpose).collect()
 }
 
-/// The file system on a partition, if it is ext4, FAT32 or FAT16.
+/// The file system on `partition`; `None` where it is neither ext4 nor FAT32 nor FAT16.
 fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
-    let found = label(&read(disk, partition.start, partition.size.min(2048), budget)?);
-    let volume = |(filesystem, label): (&str, _)| Volume {
-        partition: partition.clone(),
-        filesystem: filesystem.to_owned(),
-        label,
-    };
-    Ok(found.map(volume))
+    let head = read(disk, partition.start, partition.size.min(2048), budget)?;
+    let Some(Filesystem { kind, label }) = identify_filesystem(&head) else { return Ok(None) };
+    Ok(Some(Volume { partition: partition.clone(), filesystem: kind.to_owned(), label }))
 }
 
-/// The kind and the label of the file system that begins with `head`, at least 2 KiB.
-pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
+/// The kind and the label of a file system.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Filesystem {
+    pub kind: &'static str,
+    pub label: String,
+}
+
+/// The file system that begins with `head`, which has 2 KiB or more; `None` where it is neither ext4 nor FAT32 nor
+/// FAT16.
+pub fn identify_filesystem(head: &[u8]) -> Option<Filesystem> {
     let text = |at: usize, len: usize| {
         let bytes = head.get(at..at + len).unwrap_or_default();
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -65,10 +69,10 @@ pub fn label(head: &[u8]) -> Option<(&'static str, String)> {
     };
     // The magic number and the label in the superblock, which begins at 1024.
     if head.get(1024 + 56..1024 + 58) == Some(&[0x53, 0xef]) {
-        return Some((EXT4, text(1024 + 120, 16)));
+        return Some(Filesystem { kind: EXT4, label: text(1024 + 120, 16) });
     }
     if text(82, 8) == FAT32 {
-        return Some((FAT32, text(71, 11)));
+        return Some(Filesystem { kind: FAT32, label: text(71, 11) });
     }
-    (text(54, 8) == FAT16).then(|| (FAT16, text(43, 11)))
+    (text(54, 8) == FAT16).then(|| Filesystem { kind: FAT16, label: text(43, 11) })
 }

@@ -17,7 +17,7 @@ use std::fs::File;
 
 use anyhow::Result;
 
-use super::budget::{Budget, Limited};
+use super::budget::{Budget, LimitedRegion};
 use crate::bail;
 use checksum::{crc32c, crc32c_without};
 use folder::Folders;
@@ -25,12 +25,12 @@ use journal::Journal;
 
 pub use inode::Inode;
 pub use streamed::StreamedExt4;
-pub use superblock::{SIZE, START, Superblock};
+pub use superblock::{SUPERBLOCK_SIZE, SUPERBLOCK_START, Superblock};
 
 /// An open file system.
 #[derive(Debug)]
 pub struct Ext4<'a> {
-    disk: Limited<'a>,
+    disk: LimitedRegion<'a>,
     superblock: Superblock,
     journal: Journal,
     folders: RefCell<Folders>,
@@ -42,9 +42,9 @@ impl<'a> Ext4<'a> {
     /// # Errors
     /// Bytes that are no ext4, or a damaged one.
     pub fn open(disk: &'a File, start: u64, size: u64, budget: Budget<'a>) -> Result<Self> {
-        let disk = Limited::new(disk, start, size, budget);
-        let mut bytes = [0; SIZE];
-        disk.read(START, &mut bytes)?;
+        let disk = LimitedRegion::new(disk, start, size, budget);
+        let mut bytes = [0; SUPERBLOCK_SIZE];
+        disk.read(SUPERBLOCK_START, &mut bytes)?;
         let superblock = Superblock::parse(&bytes, disk.size())?;
         let mut opened = Self { disk, superblock, journal: Journal::default(), folders: RefCell::default() };
         if let Some(inode) = opened.superblock.journal {

@@ -7,9 +7,9 @@ use crate::card::inspect::partition::le32;
 use crate::{bail, failure};
 
 /// The start of the superblock, in bytes from the start of the file system.
-pub const START: u64 = 1024;
+pub const SUPERBLOCK_START: u64 = 1024;
 /// The size of the superblock in bytes.
-pub const SIZE: usize = 1024;
+pub const SUPERBLOCK_SIZE: usize = 1024;
 
 /// The fields of a superblock that readers and writers need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Superblock {
     /// # Errors
     /// `Verification` with the first field that is wrong.
     pub fn parse(bytes: &[u8], partition_size: u64) -> Result<Self> {
-        let bytes = bytes.first_chunk::<SIZE>().ok_or_else(|| damaged_error("truncated"))?;
+        let bytes = bytes.first_chunk::<SUPERBLOCK_SIZE>().ok_or_else(|| damaged_error("truncated"))?;
         let word = |at: usize| le32(&bytes[at..]);
         let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
         let compatible = word(0x5c);
@@ -130,7 +130,7 @@ impl Superblock {
 
     /// The first block of the group descriptors: the one behind the superblock.
     pub fn descriptor_table(&self) -> u64 {
-        START / self.block_size + 1
+        SUPERBLOCK_START / self.block_size + 1
     }
 
     pub fn groups(&self) -> u64 {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context, Result};
 
-use super::budget::Limited;
+use super::budget::LimitedRegion;
 use super::partition::le32;
 use crate::{bail, failure};
 
@@ -28,7 +28,7 @@ const MAX_NAME: usize = 20 * 13;
 /// One FAT32 or FAT16 file system on a disk.
 #[derive(Debug)]
 pub struct Fat<'a> {
-    part: Limited<'a>,
+    part: LimitedRegion<'a>,
     layout: Layout,
     /// The files of the root folder, read at the first use.
     files: OnceCell<Vec<DirEntry>>,
@@ -47,7 +47,7 @@ impl<'a> Fat<'a> {
     ///
     /// # Errors
     /// A first sector that is not of FAT32 or FAT16, or is damaged.
-    pub fn open(part: Limited<'a>) -> Result<Self> {
+    pub fn open(part: LimitedRegion<'a>) -> Result<Self> {
         let mut head = [0; 512];
         part.read(0, &mut head).context("reading the first sector")?;
         let Some(sector) = BootSector::parse(&head) else {

@@ -8,7 +8,7 @@ use super::*;
 
 fn opened(disk: &File, start: u64) -> Result<Fat<'_>> {
     let size = disk.metadata().unwrap().len() - start;
-    Fat::open(Limited::new(disk, start, size, Budget::unattended()))
+    Fat::open(LimitedRegion::new(disk, start, size, Budget::without_stop()))
 }
 
 /// An entry of a folder: a short name of 11 bytes, its kind, the first cluster and the size.
@@ -219,8 +219,8 @@ fn a_folder_is_read_once_for_many_lookups() {
     let disk = disk();
     let many = entry(b"CONFIG  TXT", 0x20, 3, 1).repeat(16);
     disk.write_all_at(&many, 4096 + 512 * 2).unwrap();
-    let budget = Budget::unattended();
-    let fat = Fat::open(Limited::new(&disk, 4096, 512 * 9, budget.clone())).unwrap();
+    let budget = Budget::without_stop();
+    let fat = Fat::open(LimitedRegion::new(&disk, 4096, 512 * 9, budget.clone())).unwrap();
     assert!(fat.read("absent").unwrap().is_none());
     (0..1_000_000).for_each(|_| drop(fat.read("absent").unwrap()));
     budget.spend((1 << 30) - 4096).unwrap();

@@ -9,7 +9,7 @@ mod facts;
 mod tests;
 
 use super::folder::each_entry;
-use super::{Inode, START, Superblock, le16};
+use super::{Inode, SUPERBLOCK_START, Superblock, le16};
 use facts::Facts;
 
 pub use facts::FoundFiles;
@@ -92,7 +92,7 @@ enum Begin {
 impl Blocks {
     /// Reads the superblock and the group descriptors in `head`, and the blocks in it.
     fn begin(head: &[u8], size: u64, is_relevant: IsRelevant) -> Begin {
-        let start = usize::try_from(START).unwrap_or_default();
+        let start = usize::try_from(SUPERBLOCK_START).unwrap_or_default();
         let Some(superblock) = head.get(start..2 * start) else { return Begin::Incomplete };
         let Ok(superblock) = Superblock::parse(superblock, size) else { return Begin::Unknown };
         let first = superblock.descriptor_table() * superblock.block_size;

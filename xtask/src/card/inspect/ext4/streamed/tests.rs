@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::super::tests::{VARIANTS, debugfs, made};
+use super::super::tests::{VARIANTS, debugfs, make_ext4};
 use super::*;
 
 fn is_key(name: &[u8]) -> bool {
@@ -65,7 +65,7 @@ fn files_are_found_whatever_the_layout_is() {
     let tree = tree();
     let own = ["key-a", "key-absolute", "key-link"];
     for options in VARIANTS {
-        let bytes = made(&[options, &["-N", "4096", "-d", tree.path().to_str().unwrap()]].concat(), 16);
+        let bytes = make_ext4(&[options, &["-N", "4096", "-d", tree.path().to_str().unwrap()]].concat(), 16);
         for part in [1 << 20, 1000, 70_000, bytes.len()] {
             let found = streamed(&bytes, part);
             for (folder, expected) in [
@@ -89,7 +89,7 @@ fn a_link_to_nix_leads_to_the_root_of_nix() {
     write(dir.path(), "persist/ssh/key", b"x");
     std::fs::create_dir(dir.path().join("persist/etc")).unwrap();
     symlink("/nix/persist/ssh", dir.path().join("persist/etc/ssh")).unwrap();
-    let bytes = made(&["-d", dir.path().to_str().unwrap()], 8);
+    let bytes = make_ext4(&["-d", dir.path().to_str().unwrap()], 8);
     let found = streamed(&bytes, 1 << 20);
     assert_eq!(names(&found, "persist/etc/ssh"), ["key"]);
     assert_eq!(names(&found, "nix/persist/ssh"), [""; 0]);
@@ -102,7 +102,7 @@ fn deleted_files_are_not_found() {
     write(dir.path(), "root/etc/ssh/key-2", b"x");
     let root = dir.path().join("root");
     let file = dir.path().join("fs");
-    std::fs::write(&file, made(&["-b", "1024", "-d", root.to_str().unwrap()], 8)).unwrap();
+    std::fs::write(&file, make_ext4(&["-b", "1024", "-d", root.to_str().unwrap()], 8)).unwrap();
     debugfs(&["-w", "-R", "rm /etc/ssh/key", file.to_str().unwrap()]);
     assert_eq!(names(&streamed(&std::fs::read(&file).unwrap(), 1 << 20), "etc/ssh"), ["key-2"]);
     debugfs(&["-w", "-R", "unlink /etc/ssh", file.to_str().unwrap()]);
@@ -112,7 +112,7 @@ fn deleted_files_are_not_found() {
 /// Millions of folders, each with entries on the way.
 #[test]
 fn the_memory_is_limited() {
-    let mut bytes = made(&["-b", "1024", "-O", "^metadata_csum,^has_journal", "-N", "1000000"], 400);
+    let mut bytes = make_ext4(&["-b", "1024", "-O", "^metadata_csum,^has_journal", "-N", "1000000"], 400);
     let stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
     let State::Blocks(blocks) = fed(stream, &bytes).state else { panic!("not understood") };
     let inode = [&0o40755_u16.to_le_bytes()[..], &[0; 24], &[1, 0]].concat();
@@ -147,7 +147,7 @@ fn fuzz() {
     symlink("key", dir.path().join("etc/ssh/key-link")).unwrap();
     let samples = ["^metadata_csum", "^metadata_csum,^64bit,^extents"].map(|features| {
         let features = format!("{features},^has_journal,^resize_inode");
-        made(&["-b", "1024", "-N", "32", "-O", &features, "-d", dir.path().to_str().unwrap()], 1)
+        make_ext4(&["-b", "1024", "-N", "32", "-O", &features, "-d", dir.path().to_str().unwrap()], 1)
     });
     for sample in &samples {
         assert_eq!(names(&streamed(sample, 1 << 20), "etc/ssh"), ["key", "key-link"]);

@@ -21,7 +21,7 @@ pub(crate) fn debugfs(args: &[&str]) -> String {
 }
 
 /// The bytes of a file system of `mib` MiB that mke2fs makes with the options `args`.
-pub(crate) fn made(args: &[&str], mib: u64) -> Vec<u8> {
+pub(crate) fn make_ext4(args: &[&str], mib: u64) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(mib << 20).unwrap();
     let path = file.path().to_str().unwrap();
@@ -66,7 +66,7 @@ pub(crate) const VARIANTS: [&[&str]; 5] = [
 
 fn populated(args: &[&str]) -> Vec<u8> {
     let tree = tree();
-    made(&[args, &["-d", tree.path().to_str().unwrap()]].concat(), 8)
+    make_ext4(&[args, &["-d", tree.path().to_str().unwrap()]].concat(), 8)
 }
 
 fn disk(bytes: &[u8]) -> File {
@@ -76,7 +76,7 @@ fn disk(bytes: &[u8]) -> File {
 }
 
 fn open(disk: &File) -> Result<Ext4<'_>> {
-    Ext4::open(disk, 0, disk.metadata().unwrap().len(), Budget::unattended())
+    Ext4::open(disk, 0, disk.metadata().unwrap().len(), Budget::without_stop())
 }
 
 /// Reads all kinds of files and folders, and returns the contents without those that fail.
