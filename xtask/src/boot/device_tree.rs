@@ -1,4 +1,5 @@
-//! The device tree of a board: U-Boot takes it from the files of the generation that it starts, by a name of its own.
+//! The device tree of a board. U-Boot looks for it among the files of the generation that it starts, by the name of a
+//! file that U-Boot has for the board.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +15,12 @@ const MAX_NAMED: usize = 3;
 pub struct Board {
     /// The model for people, such as `Raspberry Pi 4 Model B Rev 1.4`.
     pub model: String,
-    /// The files with its device tree among those of the boot menu, such as `broadcom/bcm2711-rpi-4-b.dtb`. There are
-    /// none where U-Boot takes the device tree of the firmware.
+    /// The files with the device tree of the board among those of the boot menu, such as
+    /// `broadcom/bcm2711-rpi-4-b.dtb`. Empty where U-Boot takes the device tree of the firmware.
     pub files: BTreeSet<String>,
 }
 
-/// Fails where a generation with the device trees `files` has none for a `board` that has one today.
+/// Fails where a generation with the device trees `files` has none for `board`, which boots with one today.
 pub fn check_device_tree(board: &Board, files: &BTreeSet<String>) -> Result<()> {
     if board.files.is_empty() || !board.files.is_disjoint(files) {
         return Ok(());

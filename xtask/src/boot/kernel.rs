@@ -11,7 +11,7 @@ use crate::failure;
 /// The size of the header in bytes.
 const SIZE: usize = 64;
 
-/// The number of bytes that are read of a kernel's file. The first block of any compression is shorter.
+/// The largest number of bytes that are read of a kernel's file. The first block of any compression is shorter.
 pub const MAX_READ: u64 = 1 << 20;
 
 /// U-Boot moves a kernel to a multiple of this, in bytes.
@@ -25,7 +25,7 @@ pub struct Kernel {
     /// The memory that the kernel takes, in bytes: more than its file, because of its variables.
     pub size: u64,
     /// Whether the kernel may be anywhere in the memory. An old kernel must be at the start of the memory.
-    relocatable: bool,
+    is_relocatable: bool,
 }
 
 impl Kernel {
@@ -39,32 +39,34 @@ impl Kernel {
         let mut head = Vec::new();
         file.by_ref().take(8).read_to_end(&mut head).context("reading the header")?;
         let format = Format::sniff(&head);
-        let whole = head.chain(file);
+        let whole_file = head.chain(file);
         let mut header = Vec::new();
         let read = match format {
-            Format::Gzip => flate2::read::GzDecoder::new(whole).take(SIZE as u64).read_to_end(&mut header),
-            Format::Zstd => zstd::Decoder::new(whole)?.take(SIZE as u64).read_to_end(&mut header),
-            Format::Raw | Format::Xz | Format::Bzip2 => whole.take(SIZE as u64).read_to_end(&mut header),
+            Format::Gzip => {
+                flate2::read::GzDecoder::new(whole_file).take(SIZE as u64).read_to_end(&mut header)
+            }
+            Format::Zstd => zstd::Decoder::new(whole_file)?.take(SIZE as u64).read_to_end(&mut header),
+            Format::Raw | Format::Xz | Format::Bzip2 => whole_file.take(SIZE as u64).read_to_end(&mut header),
         };
         read.context("reading the header")?;
         Self::parse(&header).ok_or_else(|| failure!(Verification, "not a kernel for AArch64"))
     }
 
+    /// The fields of `header`; `None` where `header` is too short, or lacks the magic number.
     fn parse(header: &[u8]) -> Option<Self> {
         let header = header.get(..SIZE)?;
         let le64 = |at: usize| header[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        (&header[56..60] == b"ARM\x64").then(|| Self {
-            offset: le64(8),
-            size: le64(16),
-            relocatable: le64(24) & 8 != 0,
-        })
+        if &header[56..60] != b"ARM\x64" {
+            return None;
+        }
+        Some(Self { offset: le64(8), size: le64(16), is_relocatable: le64(24) & 8 != 0 })
     }
 
-    /// The first address behind the kernel, after U-Boot has loaded the file to the address `loaded` and moved the
-    /// kernel to where it runs.
-    pub fn end(self, loaded: u64) -> u64 {
-        let aligned = loaded.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
-        let base = if self.relocatable { aligned } else { 0 };
+    /// The first address behind the kernel, after U-Boot has loaded the file to `load_address` and moved the kernel to
+    /// the address where it runs.
+    pub fn end_address(self, load_address: u64) -> u64 {
+        let aligned = load_address.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
+        let base = if self.is_relocatable { aligned } else { 0 };
         base.saturating_add(self.offset).saturating_add(self.size)
     }
 }
@@ -89,7 +91,7 @@ pub mod tests {
         std::io::Write::write_all(&mut gz, &raw).unwrap();
         for file in [raw.clone(), gz.finish().unwrap(), zstd::encode_all(&raw[..], 1).unwrap()] {
             let kernel = Kernel::read(&file[..]).unwrap();
-            assert_eq!(kernel, Kernel { offset: 0, size: 33 << 20, relocatable: true });
+            assert_eq!(kernel, Kernel { offset: 0, size: 33 << 20, is_relocatable: true });
         }
         for file in [&b"no kernel"[..], b"", &raw[..63]] {
             assert_eq!(Kernel::read(file).unwrap_err().to_string(), "not a kernel for AArch64");
@@ -98,14 +100,14 @@ pub mod tests {
 
     #[test]
     fn the_end_of_a_kernel_is_computed_as_u_boot_does() {
-        let kernel = Kernel { offset: 0, size: 0x201_0000, relocatable: true };
-        assert_eq!(kernel.end(0x8_0000), 0x221_0000);
-        assert_eq!(kernel.end(0x20_0000), 0x221_0000);
-        let old = Kernel { offset: 0x8_0000, relocatable: false, ..kernel };
-        assert_eq!(old.end(0x100_0000), 0x209_0000);
-        assert_eq!(Kernel { size: u64::MAX, ..kernel }.end(0x8_0000), u64::MAX);
-        assert_eq!(kernel.end(u64::MAX), u64::MAX);
-        assert_eq!(kernel.end(u64::MAX - (3 << 20)), u64::MAX);
+        let kernel = Kernel { offset: 0, size: 0x201_0000, is_relocatable: true };
+        assert_eq!(kernel.end_address(0x8_0000), 0x221_0000);
+        assert_eq!(kernel.end_address(0x20_0000), 0x221_0000);
+        let old = Kernel { offset: 0x8_0000, is_relocatable: false, ..kernel };
+        assert_eq!(old.end_address(0x100_0000), 0x209_0000);
+        assert_eq!(Kernel { size: u64::MAX, ..kernel }.end_address(0x8_0000), u64::MAX);
+        assert_eq!(kernel.end_address(u64::MAX), u64::MAX);
+        assert_eq!(kernel.end_address(u64::MAX - (3 << 20)), u64::MAX);
     }
 
     /// The compressed data is 1 TiB of blocks without content.
@@ -127,7 +129,7 @@ pub mod tests {
         std::io::Write::write_all(&mut gz, &raw).unwrap();
         let packed = zstd::encode_all(&raw[..], 1).unwrap();
         crate::base::fuzz::check(&[&raw, &gz.finish().unwrap(), &packed], |bytes| {
-            Kernel::read(bytes).map(|kernel| kernel.end(0x8_0000).max(kernel.end(u64::MAX)))
+            Kernel::read(bytes).map(|kernel| kernel.end_address(0x8_0000).max(kernel.end_address(u64::MAX)))
         });
     }
 }

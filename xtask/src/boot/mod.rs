@@ -1,5 +1,5 @@
-//! The rules of the boot of a Pi: what the firmware and U-Boot start, and what keeps them from it. They are the same
-//! for a card in a reader and for a host that runs: whoever has read the facts asks here.
+//! The rules of the boot of a Pi: what the firmware and U-Boot start, and which faults prevent the boot. The rules are
+//! the same for a card in a reader and for a running host: other wings read the facts, and this wing judges them.
 
 mod device_tree;
 mod kernel;
@@ -14,5 +14,5 @@ pub use kernel::{Kernel, MAX_READ as MAX_KERNEL_READ};
 pub use partitions::{Scan, first_marked};
 pub use trial::{FLAG, SCRIPT, Trial};
 pub use uboot::{
-    Addresses, Firmware, FirmwareFile, MAX_CONFIG, Program, UBoot, uboot_programs, uboots_with_room,
+    Addresses, Firmware, FirmwareFile, MAX_CONFIG, UBoot, UBootProgram, uboot_programs, uboots_with_room,
 };

@@ -7,12 +7,12 @@ use crate::{bail, failure};
 /// The first of the partitions that are `marked` as bootable.
 ///
 /// # Errors
-/// No such partition.
+/// `Verification` where no partition is marked.
 pub fn first_marked<T>(marked: &[T]) -> Result<&T> {
     marked.first().ok_or_else(|| failure!(Verification, "no partition is marked bootable"))
 }
 
-/// What U-Boot scans of a disk with an MBR.
+/// The facts that decide which partitions of a disk with an MBR U-Boot scans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// The numbers of the partitions that are marked as bootable.

@@ -44,15 +44,15 @@ pub trait Firmware {
     /// Whether there is a file `name`.
     fn has(&self, name: &str) -> Result<bool>;
 
-    /// What matters of the file `name`; `None` where there is no such file.
+    /// The facts about the file `name`; `None` where there is no such file.
     fn file(&self, name: &str) -> Result<Option<FirmwareFile>>;
 }
 
-/// What matters of a file that the firmware may start.
+/// The facts about a file that the firmware may start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirmwareFile {
     pub is_empty: bool,
-    /// Those of a U-Boot. A file without them is a kernel that needs no U-Boot.
+    /// The addresses of a U-Boot; `None` for a kernel that needs no U-Boot.
     pub addresses: Option<Addresses>,
 }
 
@@ -65,31 +65,31 @@ pub struct Addresses {
     device_tree: u64,
 }
 
-/// A U-Boot on FIRMWARE.
+/// A U-Boot on FIRMWARE, before the kernel that it starts is known.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct UBootProgram {
     file: String,
     addresses: Addresses,
 }
 
 /// The files that the firmware of a Pi starts where `config.txt` names none; each board has its own.
-const DEFAULT_KERNELS: [&str; 5] =
-    ["kernel_2712.img", "kernel8.img", "kernel7l.img", "kernel7.img", "kernel.img"];
+const DEFAULT_KERNELS: &[&str] =
+    &["kernel_2712.img", "kernel8.img", "kernel7l.img", "kernel7.img", "kernel.img"];
 
 /// The U-Boot programs among the files that `config.txt` names, in the sections of all boards.
 ///
 /// # Errors
 /// A named file that does not exist or is empty, and a card on which the firmware finds nothing to start.
-pub fn uboot_programs(firmware: &impl Firmware) -> Result<Vec<Program>> {
+pub fn uboot_programs(firmware: &impl Firmware) -> Result<Vec<UBootProgram>> {
     let mut found = Vec::new();
-    for file in kernels(firmware)? {
+    for file in kernel_files(firmware)? {
         match firmware.file(&file)? {
             None => bail!(Verification, "config.txt names {file}, which does not exist"),
             Some(FirmwareFile { is_empty: true, .. }) => {
                 bail!(Verification, "{file}, which the firmware starts, is empty")
             }
             Some(FirmwareFile { addresses, .. }) => {
-                found.extend(addresses.map(|addresses| Program { file, addresses }));
+                found.extend(addresses.map(|addresses| UBootProgram { file, addresses }));
             }
         }
     }
@@ -100,10 +100,10 @@ pub fn uboot_programs(firmware: &impl Firmware) -> Result<Vec<Program>> {
 ///
 /// # Errors
 /// No such file, and a name that is too long.
-fn kernels(firmware: &impl Firmware) -> Result<Vec<String>> {
+fn kernel_files(firmware: &impl Firmware) -> Result<Vec<String>> {
     let config = firmware.config()?;
     let text = config.as_deref().unwrap_or_default();
-    let named = named(text);
+    let named = named_kernels(text);
     if let Some(long) = named.iter().find(|file| file.len() > MAX_NAME) {
         bail!(Verification, "config.txt names a file with a name of {} bytes", long.len());
     }
@@ -111,8 +111,8 @@ fn kernels(firmware: &impl Firmware) -> Result<Vec<String>> {
         return Ok(named);
     }
     let defaults = default_kernels(firmware)?;
-    // An included file may name a kernel. It is not read.
-    if defaults.is_empty() && !includes(text) {
+    // An included file, which is not read, may name a kernel.
+    if defaults.is_empty() && !has_include(text) {
         let config = if config.is_some() { "config.txt names no kernel" } else { "there is no config.txt" };
         bail!(
             Verification,
@@ -127,29 +127,31 @@ fn default_kernels(firmware: &impl Firmware) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for file in DEFAULT_KERNELS {
         if firmware.has(file)? {
-            found.push(file.to_owned());
+            found.push((*file).to_owned());
         }
     }
     Ok(found)
 }
 
-fn includes(config: &str) -> bool {
+/// Whether the `config.txt` includes another file.
+fn has_include(config: &str) -> bool {
     config.lines().any(|line| line.trim_start().starts_with("include "))
 }
 
-/// The `programs` with the memory that `kernel` takes under each of them.
+/// The U-Boots of `programs`, each with the memory that `kernel` takes when that U-Boot starts it.
 ///
 /// # Errors
 /// A kernel whose memory reaches the device tree: the kernel would overwrite the device tree before reading it.
-pub fn uboots_with_room(programs: Vec<Program>, kernel: Kernel) -> Result<Vec<UBoot>> {
-    let checked = programs.into_iter().map(|Program { file, addresses }| {
-        let Addresses { kernel: loaded, device_tree } = addresses;
-        let uboot = UBoot { file, kernel_end: kernel.end(loaded), device_tree };
+pub fn uboots_with_room(programs: Vec<UBootProgram>, kernel: Kernel) -> Result<Vec<UBoot>> {
+    let checked = programs.into_iter().map(|UBootProgram { file, addresses }| {
+        let Addresses { kernel: load_address, device_tree } = addresses;
+        let uboot = UBoot { file, kernel_end: kernel.end_address(load_address), device_tree };
         check_room(&uboot).map(|()| uboot)
     });
     checked.collect()
 }
 
+/// Fails where the kernel would overwrite the device tree.
 fn check_room(uboot: &UBoot) -> Result<()> {
     let UBoot { file, kernel_end, device_tree } = uboot;
     if kernel_end <= device_tree {
@@ -164,7 +166,7 @@ fn check_room(uboot: &UBoot) -> Result<()> {
 }
 
 /// The values of `kernel=` in a `config.txt`, each once.
-fn named(config: &str) -> Vec<String> {
+fn named_kernels(config: &str) -> Vec<String> {
     let values = config.lines().filter_map(|line| line.trim().strip_prefix("kernel="));
     let mut names = values.map(|name| name.trim().to_owned()).collect::<Vec<_>>();
     names.sort_unstable();
@@ -173,25 +175,27 @@ fn named(config: &str) -> Vec<String> {
 }
 
 impl FirmwareFile {
-    /// What matters of a file with this content.
+    /// The facts about a file with the content `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self { is_empty: bytes.is_empty(), addresses: Addresses::built_into(bytes) }
     }
 }
 
 impl Addresses {
-    /// The addresses to which the U-Boot `program` loads the kernel and the device tree, by the settings built into it.
+    /// The addresses that are built into `program`; `None` where it has none, so that it is no U-Boot.
     fn built_into(program: &[u8]) -> Option<Self> {
         Self::parse(setting(program, b"\0kernel_addr_r=")?, setting(program, b"\0fdt_addr_r=")?)
     }
 
-    /// The addresses by the values of the settings `kernel_addr_r` and `fdt_addr_r`.
+    /// The addresses by the values of the settings `kernel_addr_r` and `fdt_addr_r`; `None` where one of the values is
+    /// no hexadecimal number.
     pub fn parse(kernel: &str, device_tree: &str) -> Option<Self> {
         let number = |value: &str| u64::from_str_radix(value.trim_start_matches("0x"), 16).ok();
         Some(Self { kernel: number(kernel)?, device_tree: number(device_tree)? })
     }
 }
 
+/// The value of the setting `name` in a U-Boot `program`; `None` where the program has no such setting.
 fn setting<'a>(program: &'a [u8], name: &[u8]) -> Option<&'a str> {
     let at = program.windows(name.len()).position(|window| window == name)? + name.len();
     let value = program[at..].split(|byte| *byte == 0).next()?;
@@ -219,8 +223,8 @@ mod tests {
     #[test]
     fn each_kernel_of_config_txt_is_named_once() {
         let config = "[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n[pi02]\nkernel=b.bin\n[pi4]\n kernel=a.bin\n";
-        assert_eq!(named(config), ["a.bin", "b.bin"]);
-        assert_eq!(named("arm_64bit=1\n"), [""; 0]);
+        assert_eq!(named_kernels(config), ["a.bin", "b.bin"]);
+        assert_eq!(named_kernels("arm_64bit=1\n"), [""; 0]);
     }
 
     #[test]
@@ -240,7 +244,7 @@ mod tests {
         let program = b"\0kernel_addr_r=0xffffffffffffffff\0fdt_addr_r=0x02600000\0";
         let addresses = Addresses::built_into(program).unwrap();
         let kernel = Kernel::read(&header(33 << 20)[..]).unwrap();
-        let programs = vec![Program { file: "u-boot.bin".into(), addresses }];
+        let programs = vec![UBootProgram { file: "u-boot.bin".into(), addresses }];
         let error = uboots_with_room(programs, kernel).unwrap_err();
         assert!(error.to_string().contains("takes the memory up to 0xffffffffffffffff"), "{error}");
     }
@@ -250,9 +254,12 @@ mod tests {
         let kernel = Kernel::read(&header(33 << 20)[..]).unwrap();
         crate::base::fuzz::check(&[PROGRAM], |bytes| {
             let addresses = FirmwareFile::of(bytes).addresses?;
-            let programs = vec![Program { file: "u-boot.bin".into(), addresses }];
+            let programs = vec![UBootProgram { file: "u-boot.bin".into(), addresses }];
             uboots_with_room(programs, kernel).ok().map(|uboots| uboots[0].to_string())
         });
-        crate::base::fuzz::check_text(&["[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n kernel=a.bin\n"], named);
+        crate::base::fuzz::check_text(
+            &["[all]\n# kernel=x\n[pi3]\nkernel=b.bin\r\n kernel=a.bin\n"],
+            named_kernels,
+        );
     }
 }

@@ -72,7 +72,7 @@ impl Candidate<'_> {
     }
 
     /// The fault of a kernel that U-Boot does not start, or that has no room in memory.
-    fn kernel_fault(&self, programs: Vec<boot::Program>) -> Option<BootFault> {
+    fn kernel_fault(&self, programs: Vec<boot::UBootProgram>) -> Option<BootFault> {
         let error = match self.built.kernel() {
             Ok(kernel) => boot::uboots_with_room(programs, kernel).err()?,
             Err(error) => error,
