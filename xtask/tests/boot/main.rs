@@ -145,7 +145,7 @@ fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
     assert_eq!(code, 4);
     assert_eq!(
         inspected["verdict"]["why"],
-        "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there"
+        "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there, not on ext4"
     );
     let hint = "run `sfdisk --activate DEVICE 2` to mark partition 2 (NIXOS_SD)";
     assert_eq!(inspected["verdict"]["hint"], hint);

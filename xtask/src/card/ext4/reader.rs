@@ -55,7 +55,7 @@ impl<'a> Ext4Reader<'a> {
             EntryKind::Folder => found.is_folder(),
             EntryKind::Link(target) => {
                 let is_own_link = same_owner && found.is_link();
-                is_own_link && self.0.target(&found).with_context(doing)? == target.as_bytes()
+                is_own_link && self.0.link_target(&found).with_context(doing)? == target.as_bytes()
             }
             EntryKind::File(content) => {
                 let size = content.reveal().len() as u64;

@@ -1,4 +1,4 @@
-//! FIRMWARE of a card, as the rules of the boot read it.
+//! The FIRMWARE of a card, as the wing `boot` reads it.
 
 use anyhow::Result;
 
@@ -29,9 +29,9 @@ mod tests {
     const PROGRAM: &[u8] = b"code\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0code";
 
     /// The number of U-Boot programs on a FIRMWARE with these files, or the error.
-    fn found(files: &[(&str, &[u8])]) -> Result<usize, String> {
+    fn count_programs(files: &[(&str, &[u8])]) -> Result<usize, String> {
         let files = files.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect::<Vec<_>>();
-        let image = super::super::fat::tests::real(&files);
+        let image = super::super::fat::tests::make_fat32(&files);
         let disk = tempfile::tempfile().unwrap();
         std::os::unix::fs::FileExt::write_all_at(&disk, &image, 0).unwrap();
         let part = LimitedRegion::new(&disk, 0, image.len() as u64, Budget::without_stop());
@@ -42,17 +42,20 @@ mod tests {
     #[test]
     fn a_firmware_with_nothing_to_start_is_refused() {
         let nothing = "and there is no kernel8.img either: the firmware of a Pi starts nothing";
-        assert_eq!(found(&[]).unwrap_err(), format!("there is no config.txt, {nothing}"));
+        assert_eq!(count_programs(&[]).unwrap_err(), format!("there is no config.txt, {nothing}"));
         let silent = ("config.txt", &b"arm_64bit=1\n"[..]);
-        assert_eq!(found(&[silent]).unwrap_err(), format!("config.txt names no kernel, {nothing}"));
-        assert_eq!(found(&[silent, ("kernel8.img", PROGRAM)]), Ok(1));
-        assert_eq!(found(&[("kernel8.img", b"a kernel")]), Ok(0));
-        assert_eq!(found(&[("config.txt", b"include other.txt\n")]), Ok(0));
+        assert_eq!(count_programs(&[silent]).unwrap_err(), format!("config.txt names no kernel, {nothing}"));
+        assert_eq!(count_programs(&[silent, ("kernel8.img", PROGRAM)]), Ok(1));
+        assert_eq!(count_programs(&[("kernel8.img", b"a kernel")]), Ok(0));
+        assert_eq!(count_programs(&[("config.txt", b"include other.txt\n")]), Ok(0));
         let named = ("config.txt", &b"kernel=u-boot.bin\n"[..]);
-        assert_eq!(found(&[named, ("u-boot.bin", PROGRAM)]), Ok(1));
-        assert_eq!(found(&[named]).unwrap_err(), "config.txt names u-boot.bin, which does not exist");
+        assert_eq!(count_programs(&[named, ("u-boot.bin", PROGRAM)]), Ok(1));
+        assert_eq!(
+            count_programs(&[named]).unwrap_err(),
+            "config.txt names u-boot.bin, which does not exist"
+        );
         let empty = |file: &str| format!("{file}, which the firmware starts, is empty");
-        assert_eq!(found(&[named, ("u-boot.bin", b"")]).unwrap_err(), empty("u-boot.bin"));
-        assert_eq!(found(&[("kernel8.img", b"")]).unwrap_err(), empty("kernel8.img"));
+        assert_eq!(count_programs(&[named, ("u-boot.bin", b"")]).unwrap_err(), empty("u-boot.bin"));
+        assert_eq!(count_programs(&[("kernel8.img", b"")]).unwrap_err(), empty("kernel8.img"));
     }
 }

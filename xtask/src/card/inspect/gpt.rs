@@ -25,7 +25,8 @@ pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
         return Err(wrong_checksum_error());
     }
     let size = le32(&header[84..]) as usize;
-    entries.chunks_exact(size).zip(1..).filter_map(|(entry, number)| parse_entry(entry, number)).collect()
+    let used = entries.chunks_exact(size).zip(1..).filter(|(entry, _)| is_used(entry));
+    used.map(|(entry, number)| parse_entry(entry, number)).collect()
 }
 
 /// The checked header, in the second sector of the disk.
@@ -37,12 +38,13 @@ fn header(head: &[u8]) -> Result<&[u8]> {
     let header =
         sector.get(..len).filter(|header| header.len() >= MIN_HEADER).ok_or_else(wrong_checksum_error)?;
     // The checksum is computed with zeros in its own place.
-    let without_sum =
-        header.iter().enumerate().map(|(at, byte)| if (16..20).contains(&at) { 0 } else { *byte });
-    if crc32(without_sum) != le32(&header[16..]) {
+    let mut without_checksum = header.to_vec();
+    without_checksum[16..20].fill(0);
+    if crc32(without_checksum.into_iter()) != le32(&header[16..]) {
         return Err(wrong_checksum_error());
     }
-    if le64(&header[24..]) != 1 || le64(&header[40..]) > le64(&header[48..]) {
+    let [own_sector, first_usable, last_usable] = [24, 40, 48].map(|at| le64(&header[at..]));
+    if own_sector != 1 || first_usable > last_usable {
         bail!(Refused, "the GPT is damaged: its header is for another sector, or leaves no usable sectors");
     }
     Ok(header)
@@ -61,18 +63,24 @@ fn entries<'a>(head: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
     head.get(start..end).filter(|_| size >= MIN_ENTRY)
 }
 
-/// The partition of an `entry`; `None` for an unused entry, whose type is 0.
-fn parse_entry(entry: &[u8], number: u32) -> Option<Result<Partition>> {
+/// Whether `entry` describes a partition: whether its type is not 0.
+fn is_used(entry: &[u8]) -> bool {
+    entry[..16] != [0; 16]
+}
+
+/// The partition `number`, which `entry` describes.
+fn parse_entry(entry: &[u8], number: u32) -> Result<Partition> {
     let [first, last, attributes] = [32, 40, 48].map(|at| le64(&entry[at..]));
-    let partition = |sectors: u64| Partition {
+    let Some(sectors_behind_first) = last.checked_sub(first) else {
+        bail!(Refused, "the GPT is damaged: partition {number} ends before it begins");
+    };
+    Ok(Partition {
         number,
         kind: Type::Gpt(guid(entry)),
         bootable: attributes & BOOTABLE != 0,
         start: first.saturating_mul(SECTOR),
-        size: sectors.saturating_add(1).saturating_mul(SECTOR),
-    };
-    let backwards = || failure!(Refused, "the GPT is damaged: partition {number} ends before it begins");
-    (entry[..16] != [0; 16]).then(|| last.checked_sub(first).map(partition).ok_or_else(backwards))
+        size: sectors_behind_first.saturating_add(1).saturating_mul(SECTOR),
+    })
 }
 
 /// The text of a GUID. Its first three parts are stored little-endian.
@@ -82,14 +90,21 @@ fn guid(bytes: &[u8]) -> String {
     [&hex[..4], &hex[4..6], &hex[6..8], &hex[8..10], &hex[10..]].map(<[String]>::concat).join("-")
 }
 
+/// The little-endian number at the start of `bytes`; 0 where there are fewer than eight.
 fn le64(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// CRC-32 as in Ethernet and gzip, bit by bit: the usual table has 16 KiB.
+/// CRC-32 as in Ethernet and gzip, computed bit by bit: the entries of a usual GPT have only 16 KiB.
 fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
-    let shift = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-    !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(byte), shift))
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
 }
 
 #[cfg(test)]
@@ -124,11 +139,12 @@ mod tests {
         head[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
 
-    /// Corrects both checksums, for 128 entries.
+    /// Sets both checksums of a GPT of 128 entries.
     fn seal(head: &mut [u8]) {
         seal_entries(head, 128);
     }
 
+    /// Sets both checksums of a GPT of `count` entries.
     fn seal_entries(head: &mut [u8], count: usize) {
         let entries = crc32(head[1024..][..count * 128].iter().copied());
         put(head, 512 + 88, entries);
@@ -152,7 +168,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(spoil: impl Fn(&mut Vec<u8>), expected: &str) {
+    fn assert_refused(spoil: impl Fn(&mut Vec<u8>), expected: &str) {
         let mut head = gpt(&[(2048, 4095, 0)]);
         spoil(&mut head);
         let error = PartitionTable::parse(&head, 8 << 20).unwrap_err();
@@ -164,15 +180,15 @@ mod tests {
         let absent = "the first sector announces a GPT, but the second has none";
         let damaged = "the GPT is damaged: wrong checksum";
         let far = "the entries of the GPT are not in the first MiB";
-        check(|head| head[512] = 0, absent);
-        check(|head| head.truncate(512), absent);
-        check(|head| head[512 + 40] ^= 1, damaged);
-        check(|head| head[1024 + 40] ^= 1, damaged);
-        check(|head| put(head, 512 + 12, 91), damaged);
-        check(|head| put(head, 512 + 12, u32::MAX), damaged);
-        check(|head| head.truncate(33 * 512), far);
+        assert_refused(|head| head[512] = 0, absent);
+        assert_refused(|head| head.truncate(512), absent);
+        assert_refused(|head| head[512 + 40] ^= 1, damaged);
+        assert_refused(|head| head[1024 + 40] ^= 1, damaged);
+        assert_refused(|head| put(head, 512 + 12, 91), damaged);
+        assert_refused(|head| put(head, 512 + 12, u32::MAX), damaged);
+        assert_refused(|head| head.truncate(33 * 512), far);
         for (at, value) in [(72, u32::MAX), (76, u32::MAX), (80, u32::MAX), (84, 127), (84, u32::MAX)] {
-            check(
+            assert_refused(
                 |head| {
                     put(head, 512 + at, value);
                     seal(head);
@@ -183,7 +199,7 @@ mod tests {
         // U-Boot and Linux refuse these, too.
         let elsewhere = "the GPT is damaged: its header is for another sector, or leaves no usable sectors";
         for (at, value) in [(24, 0), (24, 2), (28, 1), (40, 1)] {
-            check(
+            assert_refused(
                 |head| {
                     put(head, 512 + at, value);
                     seal(head);
@@ -191,18 +207,18 @@ mod tests {
                 elsewhere,
             );
         }
-        let of = |partitions: &[(u64, u64, u64)]| {
+        let error_of = |partitions: &[(u64, u64, u64)]| {
             PartitionTable::parse(&gpt(partitions), 4 << 20).unwrap_err().to_string()
         };
         let backwards = "the GPT is damaged: partition 2 ends before it begins";
-        assert_eq!(of(&[(2048, 4095, 0), (4096, 4094, 0)]), backwards);
-        assert_eq!(of(&[]), "the partition table is empty");
+        assert_eq!(error_of(&[(2048, 4095, 0), (4096, 4094, 0)]), backwards);
+        assert_eq!(error_of(&[]), "the partition table is empty");
         assert_eq!(
-            of(&[(2048, 8192, 0)]),
+            error_of(&[(2048, 8192, 0)]),
             "partition 1 ends at byte 4194816, beyond the end at byte 4194304"
         );
-        assert!(of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
-        assert!(of(&[(0, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
+        assert!(error_of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
+        assert!(error_of(&[(0, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
     }
 
     /// The first MiB has room for thousands of partitions, and each would be a line of the plan.

@@ -5,109 +5,111 @@ use std::path::{Path, PathBuf};
 use crate::base::shell;
 
 /// The number of bytes from the start of a file that [`OtherFile::sniff`] takes.
-pub const OTHER_HEAD: u64 = TEXT as u64;
-/// The number of characters of a text that are searched.
-const TEXT: usize = 4096;
+pub const OTHER_HEAD: u64 = MAX_TEXT as u64;
+/// The number of bytes of a text that are searched.
+const MAX_TEXT: usize = 4096;
 
 /// A kind of file that is no disk image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherFile {
-    /// With its article.
+    /// The name of the kind, with its article.
     pub name: &'static str,
-    /// `FILE` stands for the path of the file, `NAME` for the path without its last ending.
+    /// The text of the hint. `FILE` stands for the path of the file, `NAME` for the path without its last ending.
     remedy: &'static str,
 }
 
-const fn other(name: &'static str, remedy: &'static str) -> OtherFile {
+/// A kind of file with this name and remedy.
+const fn kind(name: &'static str, remedy: &'static str) -> OtherFile {
     OtherFile { name, remedy }
 }
 
-const ZIP: OtherFile = other("a zip archive", "unpack it: `unzip FILE`");
-const TAR: OtherFile = other("a tar archive", "unpack it: `tar -xf FILE`");
-const LZMA: OtherFile = other("an lzma file", "unpack it: `xz --format=lzma -dk FILE`");
-const LZ4: OtherFile = other("an lz4 file", "unpack it: `lz4 -d FILE NAME`");
-const SIGNATURE: OtherFile = other("a signature", "name the image that it signs");
-const BMAP: OtherFile = other("a block map for bmaptool", "name the image that it describes");
-const PAGE: OtherFile = other(
+const ZIP: OtherFile = kind("a zip archive", "unpack it: `unzip FILE`");
+const TAR: OtherFile = kind("a tar archive", "unpack it: `tar -xf FILE`");
+const LZMA: OtherFile = kind("an lzma file", "unpack it: `xz --format=lzma -dk FILE`");
+const LZ4: OtherFile = kind("an lz4 file", "unpack it: `lz4 -d FILE NAME`");
+const SIGNATURE: OtherFile = kind("a signature", "name the image that it signs");
+const BMAP: OtherFile = kind("a block map for bmaptool", "name the image that it describes");
+const PAGE: OtherFile = kind(
     "an HTML page",
     "download the file itself, such as by `curl -fLO ADDRESS`: the address leads to a page",
 );
-const FILE_SYSTEM: &str = "name the image of the whole card, which has a partition table";
+/// The remedy for a file system without a partition table.
+const NAME_WHOLE_CARD: &str = "name the image of the whole card, which has a partition table";
 
 /// A zstd file that needs a dictionary.
 pub const WITH_DICTIONARY: OtherFile =
-    other("a zstd file that needs a dictionary", "unpack it: `zstd -d -D DICTIONARY FILE`");
+    kind("a zstd file that needs a dictionary", "unpack it: `zstd -d -D DICTIONARY FILE`");
 
-/// The first bytes that decide, with their offsets.
+/// Kinds of files by magic bytes: the offset in bytes, the magic bytes there, and the kind.
 const MAGIC: &[(usize, &[u8], OtherFile)] = &[
     (0, b"PK\x03\x04", ZIP),
     (0, b"PK\x05\x06", ZIP),
     (0, b"PK\x07\x08", ZIP),
-    (0, b"7z\xbc\xaf\x27\x1c", other("a 7z archive", "unpack it: `7z x FILE`")),
-    (0, b"Rar!\x1a\x07", other("a RAR archive", "unpack it: `unrar x FILE`")),
+    (0, b"7z\xbc\xaf\x27\x1c", kind("a 7z archive", "unpack it: `7z x FILE`")),
+    (0, b"Rar!\x1a\x07", kind("a RAR archive", "unpack it: `unrar x FILE`")),
     (257, b"ustar", TAR),
-    (0, b"QFI\xfb", other("a qcow2 image of a virtual machine", CONVERT)),
-    (0, b"KDMV", other("a VMDK image of a virtual machine", CONVERT)),
-    (0, b"# Disk DescriptorFile", other("a VMDK description of a virtual disk", CONVERT)),
-    (0, b"vhdxfile", other("a VHDX image of a virtual machine", CONVERT)),
-    (0, b"conectix", other("a VHD image of a virtual machine", CONVERT)),
-    (64, b"\x7f\x10\xda\xbe", other("a VDI image of a virtual machine", CONVERT)),
-    (0, b"\x3a\xff\x26\xed", other("an Android sparse image", "convert it: `simg2img FILE NAME.raw.img`")),
+    (0, b"QFI\xfb", kind("a qcow2 image of a virtual machine", CONVERT)),
+    (0, b"KDMV", kind("a VMDK image of a virtual machine", CONVERT)),
+    (0, b"# Disk DescriptorFile", kind("a VMDK description of a virtual disk", CONVERT)),
+    (0, b"vhdxfile", kind("a VHDX image of a virtual machine", CONVERT)),
+    (0, b"conectix", kind("a VHD image of a virtual machine", CONVERT)),
+    (64, b"\x7f\x10\xda\xbe", kind("a VDI image of a virtual machine", CONVERT)),
+    (0, b"\x3a\xff\x26\xed", kind("an Android sparse image", "convert it: `simg2img FILE NAME.raw.img`")),
     (0, b"\x04\x22\x4d\x18", LZ4),
     (0, b"\x02\x21\x4c\x18", LZ4),
-    (0, b"\x89LZO\0\r\n\x1a\n", other("an lzop file", "unpack it: `lzop -d FILE`")),
-    (0, b"LZIP", other("an lzip file", "unpack it: `lzip -dk FILE`")),
-    (0, b"\x37\xa4\x30\xec", other("a dictionary of zstd", "name the image that was compressed with it")),
+    (0, b"\x89LZO\0\r\n\x1a\n", kind("an lzop file", "unpack it: `lzop -d FILE`")),
+    (0, b"LZIP", kind("an lzip file", "unpack it: `lzip -dk FILE`")),
+    (0, b"\x37\xa4\x30\xec", kind("a dictionary of zstd", "name the image that was compressed with it")),
     (
         0,
         b"\x0d\0\0\0\0\0\0\0nix-archive-1",
-        other("a Nix archive", "unpack it: `nix-store --restore DIR <FILE`"),
+        kind("a Nix archive", "unpack it: `nix-store --restore DIR <FILE`"),
     ),
-    (0, b"d8:announce", other("a torrent", "download what it describes, and name that file")),
+    (0, b"d8:announce", kind("a torrent", "download what it describes, and name that file")),
 ];
+/// The remedy for the disk of a virtual machine.
 const CONVERT: &str = "convert it: `qemu-img convert -O raw FILE NAME.raw.img`";
 
-/// The beginnings of texts, in lower case, behind white space and a byte order mark.
+/// Kinds of texts by their beginnings, in lower case and behind white space and a byte order mark.
 const TEXTS: &[(&str, OtherFile)] = &[
     ("<!doctype html", PAGE),
     ("<html", PAGE),
     ("<bmap", BMAP),
-    ("<?xml", other("an XML text, such as a server sends for an error", "download the file again")),
-    (
-        "version https://git-lfs.github.com/spec/",
-        other("a git-lfs pointer", "fetch the file: `git lfs pull`"),
-    ),
-    ("/annex/objects/", other("a git-annex pointer", "fetch the file: `git annex get FILE`")),
-    ("-----begin pgp message", other("an encrypted file", "decrypt it: `gpg --output NAME --decrypt FILE`")),
+    ("<?xml", kind("an XML text, such as a server sends for an error", "download the file again")),
+    ("version https://git-lfs.github.com/spec/", kind("a git-lfs pointer", "fetch the file: `git lfs pull`")),
+    ("/annex/objects/", kind("a git-annex pointer", "fetch the file: `git annex get FILE`")),
+    ("-----begin pgp message", kind("an encrypted file", "decrypt it: `gpg --output NAME --decrypt FILE`")),
     ("-----begin pgp sign", SIGNATURE),
     ("-----begin ssh signature", SIGNATURE),
     ("untrusted comment:", SIGNATURE),
 ];
 
-/// What a disk without a partition table can hold instead.
+/// Kinds of files without a partition table, in the form of [`MAGIC`].
 const WHOLE_DISK: &[(usize, &[u8], OtherFile)] = &[
     (
         32769,
         b"CD001",
-        other("an ISO image of an optical disc, which a Pi does not boot", "name an image for SD cards"),
+        kind("an ISO image of an optical disc, which a Pi does not boot", "name an image for SD cards"),
     ),
-    (1080, b"\x53\xef", other("an ext4 file system without a partition table", FILE_SYSTEM)),
-    (82, b"FAT32   ", other("a FAT file system without a partition table", FILE_SYSTEM)),
-    (54, b"FAT16   ", other("a FAT file system without a partition table", FILE_SYSTEM)),
-    (65600, b"_BHRfS_M", other("a btrfs file system without a partition table", FILE_SYSTEM)),
-    (0, b"hsqs", other("a squashfs file system without a partition table", FILE_SYSTEM)),
+    (1080, b"\x53\xef", kind("an ext4 file system without a partition table", NAME_WHOLE_CARD)),
+    (82, b"FAT32   ", kind("a FAT file system without a partition table", NAME_WHOLE_CARD)),
+    (54, b"FAT16   ", kind("a FAT file system without a partition table", NAME_WHOLE_CARD)),
+    (65600, b"_BHRfS_M", kind("a btrfs file system without a partition table", NAME_WHOLE_CARD)),
+    (0, b"hsqs", kind("a squashfs file system without a partition table", NAME_WHOLE_CARD)),
 ];
 
 impl OtherFile {
-    /// What the file is that begins with `head`; `None` for one that may be an image.
+    /// The kind of the file that begins with `head`; `None` for a file that may be an image.
     pub fn sniff(head: &[u8]) -> Option<Self> {
-        let found = by_magic(MAGIC, head).or_else(|| text(head));
-        found.or_else(|| is_old_tar(head).then_some(TAR)).or_else(|| is_lzma(head).then_some(LZMA))
+        find_by_magic(MAGIC, head)
+            .or_else(|| find_by_text(head))
+            .or_else(|| is_old_tar(head).then_some(TAR))
+            .or_else(|| is_lzma(head).then_some(LZMA))
     }
 
-    /// The same for a file that begins with `head` and has no valid partition table.
+    /// The kind of the file that begins with `head` and has no valid partition table; `None` for an unknown kind.
     pub fn sniff_without_table(head: &[u8]) -> Option<Self> {
-        Self::sniff(head).or_else(|| by_magic(WHOLE_DISK, head))
+        Self::sniff(head).or_else(|| find_by_magic(WHOLE_DISK, head))
     }
 
     /// The remedy for the file at `path`.
@@ -129,23 +131,27 @@ pub fn content_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn by_magic(table: &[(usize, &[u8], OtherFile)], head: &[u8]) -> Option<OtherFile> {
+/// The kind in `table` whose magic bytes `head` has.
+fn find_by_magic(table: &[(usize, &[u8], OtherFile)], head: &[u8]) -> Option<OtherFile> {
     let is_at = |(at, magic, _): &&(usize, &[u8], OtherFile)| {
         head.get(*at..).is_some_and(|rest| rest.starts_with(magic))
     };
     table.iter().find(is_at).map(|(_, _, found)| *found)
 }
 
-fn text(head: &[u8]) -> Option<OtherFile> {
-    let text = String::from_utf8_lossy(&head[..head.len().min(TEXT)]).to_ascii_lowercase();
-    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    let (_, found) = TEXTS.iter().find(|(begin, _)| text.starts_with(begin))?;
-    // The declaration of XML stands before what the text is.
+/// The kind of the text that begins with `head`; `None` where [`TEXTS`] does not have its beginning.
+fn find_by_text(head: &[u8]) -> Option<OtherFile> {
+    let lower_case = String::from_utf8_lossy(&head[..head.len().min(MAX_TEXT)]).to_ascii_lowercase();
+    let text = lower_case.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    // Block maps and pages in XML begin with the declaration of XML.
     let is_xml = text.starts_with("<?xml");
     if is_xml && text.contains("bmap") {
         return Some(BMAP);
     }
-    Some(if is_xml && text.contains("<html") { PAGE } else { *found })
+    if is_xml && text.contains("<html") {
+        return Some(PAGE);
+    }
+    TEXTS.iter().find(|(begin, _)| text.starts_with(begin)).map(|(_, found)| *found)
 }
 
 /// Whether `head` begins with the header of a tar of 1979, which has a checksum and no magic number.
@@ -153,14 +159,15 @@ fn is_old_tar(head: &[u8]) -> bool {
     let Some(header) = head.first_chunk::<512>() else { return false };
     let field = header[148..156].iter().map(|byte| char::from(*byte)).collect::<String>();
     let expected = u32::from_str_radix(field.trim_matches(['\0', ' ']), 8);
-    let bytes = header.iter().enumerate();
-    let sum =
-        bytes.map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum::<u32>();
+    // The checksum is computed with blanks in its own place.
+    let mut without_checksum = *header;
+    without_checksum[148..156].fill(b' ');
+    let sum = without_checksum.iter().map(|byte| u32::from(*byte)).sum::<u32>();
     header[0] != 0 && expected == Ok(sum)
 }
 
-/// Whether `head` begins with the header of an lzma file: usual properties, a usual dictionary, and a size. It has no
-/// magic number, so a boot sector is excluded.
+/// Whether `head` begins with the header of an lzma file: usual properties, a usual dictionary, and a size. The header
+/// has no magic number, so a boot sector could be taken for one, and is excluded.
 fn is_lzma(head: &[u8]) -> bool {
     let Some(header) = head.first_chunk::<13>() else { return false };
     let dictionary = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
@@ -174,7 +181,7 @@ fn is_lzma(head: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn at(offset: usize, magic: &[u8]) -> Vec<u8> {
+    fn head_with(offset: usize, magic: &[u8]) -> Vec<u8> {
         [&vec![0; offset], magic, &[0; 600]].concat()
     }
 
@@ -227,7 +234,7 @@ mod tests {
         let mut old_tar = [&b"pi.img"[..], &[0; 94], b"0000644\0", &[0; 40], b"        ", &[0; 356]].concat();
         let sum = old_tar.iter().map(|byte| u32::from(*byte)).sum::<u32>();
         old_tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        let tars = [at(257, b"ustar\x0000"), old_tar];
+        let tars = [head_with(257, b"ustar\x0000"), old_tar];
         let tars = tars.iter().map(|tar| (&tar[..], "a tar archive", "unpack it: `tar -xf '/d/my pi.img'`"));
         for (head, name, hint) in tars.chain(OTHERS.iter().copied()) {
             let found = OtherFile::sniff(head).expect(name);
@@ -252,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn images_and_unknown_files_are_nothing_else() {
-        let mut boot = at(0, b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff");
+    fn images_and_unknown_files_are_no_known_other_files() {
+        let mut boot = head_with(0, b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff");
         boot[510..512].copy_from_slice(&[0x55, 0xaa]);
         for head in [&b""[..], b"text\n", &[0; 1024], &boot, &super::super::mbr(&[(0x83, true, 2048, 4096)])]
         {
@@ -266,7 +273,7 @@ mod tests {
         for (offset, magic, name) in
             [(1080, &b"\x53\xef"[..], "an ext4"), (32769, b"CD001", "an ISO"), (82, b"FAT32   ", "a FAT")]
         {
-            let head = at(offset, magic);
+            let head = head_with(offset, magic);
             assert_eq!(OtherFile::sniff(&head), None);
             assert!(OtherFile::sniff_without_table(&head).is_some_and(|found| found.name.starts_with(name)));
         }
@@ -274,7 +281,7 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        let samples = MAGIC.iter().chain(WHOLE_DISK).map(|(offset, magic, _)| at(*offset, magic));
+        let samples = MAGIC.iter().chain(WHOLE_DISK).map(|(offset, magic, _)| head_with(*offset, magic));
         let samples =
             samples.chain(TEXTS.iter().map(|(begin, _)| begin.as_bytes().to_vec())).collect::<Vec<_>>();
         let samples = samples.iter().map(Vec::as_slice).collect::<Vec<_>>();

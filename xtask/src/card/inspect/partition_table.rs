@@ -42,7 +42,7 @@ impl PartitionTable {
     }
 }
 
-/// Checks the number of `partitions`, and that they end within `size` bytes.
+/// Fails where there are no or too many `partitions`, and where one of them ends beyond a disk of `size` bytes.
 fn check(partitions: &[Partition], size: u64) -> Result<()> {
     match partitions.len() {
         0 => bail!(Refused, "the partition table is empty"),
@@ -63,7 +63,7 @@ fn check(partitions: &[Partition], size: u64) -> Result<()> {
     Ok(())
 }
 
-/// The partition of an `entry`; `None` for an unused entry.
+/// The partition `number`, which `entry` describes; `None` for an unused entry.
 fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
     let bootable = entry[0] == 0x80;
     let kind = Type::Mbr(entry[4]);

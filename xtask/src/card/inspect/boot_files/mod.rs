@@ -21,12 +21,12 @@ use volume::{EXT4, volumes};
 
 pub use volume::{Filesystem, Volume, identify_filesystem};
 
-/// A card that can start a system from its bootable partition.
+/// The boot files of a card that can start a system from its bootable partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootFiles {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
-    /// The U-Boot programs that the firmware of a Pi starts, as far as FIRMWARE has them.
+    /// The U-Boot programs on FIRMWARE that the firmware of a Pi starts.
     pub uboots: Vec<UBoot>,
     /// Whether the next boot may try another system.
     pub trial: Trial,
@@ -44,10 +44,10 @@ pub struct Boot {
 }
 
 /// The folders of the bootable partition that may be the Nix store.
-const STORES: [&str; 2] = ["/store", "/nix/store"];
+const STORES: &[&str] = &["/store", "/nix/store"];
 
 /// The menu that U-Boot reads on the bootable partition.
-const CONFIG: &str = "/boot/extlinux/extlinux.conf";
+const MENU: &str = "/boot/extlinux/extlinux.conf";
 
 /// The size of the largest menu, in bytes.
 const MAX_MENU: u64 = 1 << 20;
@@ -65,13 +65,13 @@ pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) 
     let first = boot::first_marked(&marked)?;
     marked.iter().try_for_each(|partition| refuse_overlap(partition, layout))?;
     let volumes = volumes(disk, layout, budget)?;
-    // U-Boot scans all that are marked, in their order: FIRMWARE may have a script, and no menu.
+    // U-Boot scans all marked partitions in order. FIRMWARE may be marked for a script, and have no menu.
     let bootable = marked.iter().find(|partition| has_ext4(&volumes, partition.number)).unwrap_or(first);
     refuse_without_menu(&volumes, bootable.number)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
     let root = Ext4::open(disk, bootable.start, bootable.size, budget.clone()).with_context(doing)?;
-    let (boot, kernel) = boot(&root).with_context(doing)?;
-    let kernel = KernelFile { path: &boot.kernel, inode: &kernel, root: &root };
+    let (boot, kernel_inode) = read_boot(&root).with_context(doing)?;
+    let kernel = KernelFile { path: &boot.kernel, inode: &kernel_inode, root: &root };
     let uboots = uboots(disk, &volumes, &kernel, budget)?;
     let trial = trial(disk, &volumes, budget)?;
     Ok(BootFiles { volumes, boot, uboots, trial })
@@ -97,7 +97,8 @@ fn trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<
 /// Fails where another partition overlaps `bootable`.
 fn refuse_overlap(bootable: &Partition, layout: &PartitionTable) -> Result<()> {
     let mut others = layout.partitions.iter().filter(|other| other.number != bootable.number);
-    let Some(other) = others.find(|it| it.start < bootable.end() && bootable.start < it.end()) else {
+    let overlaps = |other: &&Partition| other.start < bootable.end() && bootable.start < other.end();
+    let Some(other) = others.find(overlaps) else {
         return Ok(());
     };
     bail!(
@@ -118,28 +119,30 @@ pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
     let layout = PartitionTable::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
     let volumes = volumes(disk, &layout, &budget)?;
     let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(None) };
-    fat(disk, volume, &budget)?.read(name)
+    open_fat(disk, volume, &budget)?.read(name)
 }
 
-fn fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
+/// Opens the FAT file system of `volume`.
+fn open_fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
     Fat::open(LimitedRegion::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
 }
 
+/// Whether partition `number` has ext4.
 fn has_ext4(volumes: &[Volume], number: u32) -> bool {
     volumes.iter().any(|volume| volume.partition.number == number && volume.filesystem == EXT4)
 }
 
-/// Fails where the partition with the number `bootable` cannot have a menu for U-Boot.
-fn refuse_without_menu(volumes: &[Volume], bootable: u32) -> Result<()> {
-    let marked = volumes.iter().find(|volume| volume.partition.number == bootable);
-    let Some(Volume { filesystem, label, .. }) = marked else {
-        bail!(Verification, "partition {bootable} is marked bootable, but has no ext4");
+/// Fails where partition `number`, which is marked bootable, cannot have a menu for U-Boot.
+fn refuse_without_menu(volumes: &[Volume], number: u32) -> Result<()> {
+    let bootable = volumes.iter().find(|volume| volume.partition.number == number);
+    let Some(Volume { filesystem, label, .. }) = bootable else {
+        bail!(Verification, "partition {number} is marked bootable, but has no ext4");
     };
     if filesystem == EXT4 {
         return Ok(());
     }
     let error = format!(
-        "partition {bootable} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there"
+        "partition {number} ({label}, {filesystem}) is marked bootable, so U-Boot looks for its menu there, not on ext4"
     );
     match volumes.iter().find(|volume| volume.filesystem == EXT4) {
         Some(Volume { partition, label, .. }) => bail!(
@@ -171,11 +174,11 @@ fn uboots<'a>(
         bail!(Verification, "no partition has FAT32 or FAT16, from which every Pi reads its firmware");
     };
     let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
-    let firmware = fat(disk, volume, budget).with_context(doing)?;
+    let firmware = open_fat(disk, volume, budget).with_context(doing)?;
     let programs = boot::uboot_programs(&firmware).with_context(doing)?;
     let head = kernel.root.beginning(kernel.inode, boot::MAX_KERNEL_READ);
-    let header =
-        head.and_then(|head| Kernel::read(&head[..])).with_context(|| format!("reading {}", kernel.path))?;
+    let header = head.and_then(|head| Kernel::read(&head[..]));
+    let header = header.with_context(|| format!("reading {}", kernel.path))?;
     boot::uboots_with_room(programs, header)
 }
 
@@ -187,10 +190,10 @@ pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Resu
 }
 
 /// The files that U-Boot starts, and the inode of the kernel.
-fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
-    let config = menu(root).with_context(|| format!("reading {CONFIG}"))?;
-    let entry = extlinux::default_entry(&config).map_err(|error| error.in_file(CONFIG))?;
-    let (store, store_paths) = store(root)?;
+fn read_boot(root: &Ext4) -> Result<(Boot, Inode)> {
+    let menu = read_menu(root).with_context(|| format!("reading {MENU}"))?;
+    let entry = extlinux::default_entry(&menu).map_err(|error| error.into_error(MENU))?;
+    let (store, store_paths) = find_store(root)?;
     check_init(root, store, &entry.init)?;
     let (inode, kernel) = find_file(root, &entry.kernel)?;
     let (_, initrd) = find_file(root, &entry.initrd)?;
@@ -203,34 +206,35 @@ fn boot(root: &Ext4) -> Result<(Boot, Inode)> {
 /// Fails where the program `init`, a path in /nix/store, is not in the folder `store`.
 fn check_init(root: &Ext4, store: &str, init: &str) -> Result<()> {
     if init.len() > MAX_PATH {
-        bail!(Verification, "{CONFIG} names an init with a path of {} bytes", init.len());
+        bail!(Verification, "{MENU} names an init with a path of {} bytes", init.len());
     }
     let in_store = init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
-    let found = root.find_itself(in_store.as_deref().unwrap_or(init));
-    // The init may be a link into the store of the running system.
-    let filled = found.and_then(|found| match found {
-        Some(found) if found.is_link() => Ok(()),
-        Some(found) => check_filled(&found),
-        None => Err(absent_error()),
-    });
-    filled.with_context(|| format!("finding {init}"))
+    let path = in_store.as_deref().unwrap_or(init);
+    check_program(root, path).with_context(|| format!("finding {init}"))
+}
+
+/// Fails where the program at `path` does not exist or cannot be started. A link is not followed: it may lead into the
+/// store of the running system.
+fn check_program(root: &Ext4, path: &str) -> Result<()> {
+    let inode = root.find_itself(path)?.ok_or_else(absent_error)?;
+    if inode.is_link() { Ok(()) } else { check_filled(&inode) }
 }
 
 /// The folder of the store, and the number of its paths. `NIXOS_SD` is mounted at /nix on the host, so that its /store
 /// is /nix/store there. In other images the partition is the root, with the store in /nix/store.
-fn store(root: &Ext4) -> Result<(&'static str, usize)> {
+fn find_store(root: &Ext4) -> Result<(&'static str, usize)> {
     for store in STORES {
         let doing = || format!("reading {store}");
         if let Some(found) = root.find(store).with_context(doing)? {
-            return Ok((store, root.count(&found).with_context(doing)?));
+            return Ok((store, root.count_entries(&found).with_context(doing)?));
         }
     }
     Err(absent_error()).with_context(|| format!("reading {}", STORES[0]))
 }
 
-/// The content of [`CONFIG`].
-fn menu(root: &Ext4) -> Result<String> {
-    let found = root.find(CONFIG)?.ok_or_else(absent_error)?;
+/// The content of [`MENU`].
+fn read_menu(root: &Ext4) -> Result<String> {
+    let found = root.find(MENU)?.ok_or_else(absent_error)?;
     check_filled(&found)?;
     if found.size > MAX_MENU {
         bail!(Verification, "the menu has {} bytes, more than the limit of {MAX_MENU} bytes", found.size);
@@ -239,18 +243,24 @@ fn menu(root: &Ext4) -> Result<String> {
         .map_err(|_| failure!(Verification, "the menu is not UTF-8"))
 }
 
-/// Finds the file that [`CONFIG`] names: its inode and its full path.
-fn find_file(root: &Ext4, named: &str) -> Result<(Inode, String)> {
-    if named.len() > MAX_PATH {
-        bail!(Verification, "{CONFIG} names a file with a path of {} bytes", named.len());
+/// Finds the file that [`MENU`] names by `menu_path`: its inode and its full path.
+fn find_file(root: &Ext4, menu_path: &str) -> Result<(Inode, String)> {
+    if menu_path.len() > MAX_PATH {
+        bail!(Verification, "{MENU} names a file with a path of {} bytes", menu_path.len());
     }
-    let path = if named.starts_with('/') { named.to_owned() } else { format!("/boot/extlinux/{named}") };
-    let found = root.resolve(&path).and_then(|found| found.ok_or_else(absent_error));
-    let checked = found.and_then(|found| check_filled(&found.0).map(|()| found));
-    checked.with_context(|| format!("finding {path}"))
+    let is_absolute = menu_path.starts_with('/');
+    let path = if is_absolute { menu_path.to_owned() } else { format!("/boot/extlinux/{menu_path}") };
+    find_filled(root, &path).with_context(|| format!("finding {path}"))
 }
 
-/// Fails where `inode` is not a file, or an empty one, which cannot be started.
+/// The inode of the file at `path`, and its path without links. Fails where the file does not exist or is empty.
+fn find_filled(root: &Ext4, path: &str) -> Result<(Inode, String)> {
+    let (inode, path_without_links) = root.resolve(path)?.ok_or_else(absent_error)?;
+    check_filled(&inode)?;
+    Ok((inode, path_without_links))
+}
+
+/// Fails where `inode` is not a regular file, or is empty: U-Boot and the kernel start neither.
 fn check_filled(inode: &Inode) -> Result<()> {
     match (inode.is_file(), inode.size) {
         (true, 1..) => Ok(()),

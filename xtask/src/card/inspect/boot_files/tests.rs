@@ -5,7 +5,7 @@ use super::*;
 
 #[test]
 fn the_label_is_read_from_ext4_fat32_and_fat16() {
-    let filesystem = |kind, label: &str| Some(volume::Filesystem { kind, label: label.to_owned() });
+    let filesystem = |kind, label: &str| Some(Filesystem { kind, label: label.to_owned() });
     let mut head = vec![0; 2048];
     assert_eq!(identify_filesystem(&head), None);
     head[71..90].copy_from_slice(b"FIRMWARE   FAT32   ");
@@ -19,8 +19,8 @@ fn the_label_is_read_from_ext4_fat32_and_fat16() {
     assert_eq!(identify_filesystem(&fat16), filesystem("FAT16", "FIRMWARE"));
 }
 
-/// What U-Boot would start on a file system with a menu of these `lines` and with `change` in its files.
-fn started(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, String> {
+/// The kernel that U-Boot starts from a file system with a menu of these `lines` and with `change` in its files.
+fn started_kernel(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, String> {
     let dir = tempfile::tempdir().unwrap();
     for (path, content) in [
         (
@@ -40,12 +40,12 @@ fn started(lines: &str, change: impl Fn(&std::path::Path)) -> Result<String, Str
     let disk = tempfile::tempfile().unwrap();
     std::os::unix::fs::FileExt::write_all_at(&disk, &bytes, 0).unwrap();
     let root = Ext4::open(&disk, 0, bytes.len() as u64, Budget::without_stop()).unwrap();
-    boot(&root).map(|(boot, _)| boot.kernel).map_err(|error| format!("{error:#}"))
+    read_boot(&root).map(|(boot, _)| boot.kernel).map_err(|error| format!("{error:#}"))
 }
 
 #[test]
 fn nothing_starts_from_a_folder_or_an_empty_file() {
-    assert_eq!(started("", |_| ()), Ok("/boot/k".to_owned()));
+    assert_eq!(started_kernel("", |_| ()), Ok("/boot/k".to_owned()));
     for (lines, expected) in [
         ("LINUX ../../store", "finding /boot/extlinux/../../store: not a regular file"),
         ("FDT ../../store", "finding /boot/extlinux/../../store: not a regular file"),
@@ -58,24 +58,24 @@ fn nothing_starts_from_a_folder_or_an_empty_file() {
             "extlinux.conf names an init with a path of 6000 bytes",
         ),
     ] {
-        let error = started(lines, |_| ()).unwrap_err();
+        let error = started_kernel(lines, |_| ()).unwrap_err();
         assert!(error.contains(expected) && error.len() < 200, "{error}");
     }
     for file in ["boot/k", "boot/i", "store/s/init", "boot/extlinux/extlinux.conf"] {
-        let error = started("", |dir| std::fs::write(dir.join(file), "").unwrap()).unwrap_err();
+        let error = started_kernel("", |dir| std::fs::write(dir.join(file), "").unwrap()).unwrap_err();
         assert!(error.ends_with(": the file is empty"), "{error}");
         let pipe = |dir: &std::path::Path| {
             std::fs::remove_file(dir.join(file)).unwrap();
             rustix::fs::mkfifoat(rustix::fs::CWD, dir.join(file), 0o600.into()).unwrap();
         };
-        let error = started("", pipe).unwrap_err();
+        let error = started_kernel("", pipe).unwrap_err();
         assert!(error.ends_with(": not a regular file"), "{error}");
     }
     let link = |dir: &std::path::Path| {
         std::fs::remove_file(dir.join("store/s/init")).unwrap();
         std::os::unix::fs::symlink("/nix/store/x/init", dir.join("store/s/init")).unwrap();
     };
-    assert_eq!(started("", link), Ok("/boot/k".to_owned()));
+    assert_eq!(started_kernel("", link), Ok("/boot/k".to_owned()));
 }
 
 /// The boot files of a card with a FIRMWARE that mkfs.vfat makes with `options`, and with a bootable ext4.
@@ -95,7 +95,7 @@ fn files_of_card(options: &[&str]) -> Result<BootFiles> {
         std::fs::write(path, content).unwrap();
     }
     let root = super::super::ext4::tests::make_ext4(&["-d", dir.path().to_str().unwrap()], 8);
-    let firmware = super::super::fat::tests::formatted(options, &[("kernel8.img", vec![7; 100])]);
+    let firmware = super::super::fat::tests::make_fat(options, &[("kernel8.img", vec![7; 100])]);
     let disk = tempfile::tempfile().unwrap();
     let table = mbr(&[(0x0e, false, 2048, 34 << 11), (0x83, true, 35 << 11, 8 << 11)]);
     for (at, bytes) in [(0, &table[..]), (1 << 20, &firmware), (35 << 20, &root)] {
@@ -109,7 +109,7 @@ fn files_of_card(options: &[&str]) -> Result<BootFiles> {
 fn a_pi_boots_from_fat16_as_from_fat32() {
     use super::super::fat::tests::{FAT16, FAT32};
     for (options, expected) in [(FAT32, "FAT32"), (FAT16, "FAT16")] {
-        let found = files_of_card(&options).unwrap();
+        let found = files_of_card(options).unwrap();
         assert_eq!(found.volumes[0].to_string(), format!("1: FIRMWARE, {expected}, 34.0 MiB"));
         assert_eq!(found.boot.kernel, "/boot/k");
     }

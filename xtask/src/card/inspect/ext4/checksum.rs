@@ -1,8 +1,9 @@
 //! CRC-32C without the inversion at the end, the checksum of ext4 metadata.
 
-const TABLE: [u32; 256] = table();
+const TABLE: [u32; 256] = make_table();
 
-const fn table() -> [u32; 256] {
+/// The remainders of all bytes, for [`crc32c`].
+const fn make_table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut index = 0_u32;
     while index < 256 {

@@ -1,4 +1,4 @@
-//! The entries of folders. A folder with a hash tree is read as a list, which it is, too.
+//! The entries of folders. A folder with a hash tree is also a list of entries, and is read as a list.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,15 +13,17 @@ use crate::card::inspect::partition::le32;
 
 /// The size of the largest folder, in bytes. Its names take about five times as much memory.
 const MAX_FOLDER: u64 = 16 << 20;
-/// The size of the folders whose names are cached, in bytes.
+/// The largest size of all folders together whose names are cached, in bytes.
 const MAX_CACHE: u64 = 24 << 20;
 
+/// The inodes of the entries of a folder, by name.
 type Names = HashMap<Box<[u8]>, u32>;
 
 /// The cache of the names of folders, so that a folder is read once for thousands of lookups.
 #[derive(Debug, Default)]
-pub struct Folders {
+pub struct FolderCache {
     by_inode: HashMap<u32, Rc<Names>>,
+    /// The size of the cached folders, in bytes.
     bytes: u64,
 }
 
@@ -33,13 +35,13 @@ impl Ext4<'_> {
             return Ok(Rc::clone(known));
         }
         let mut names = Names::new();
-        self.each_name(inode, |name, number| {
+        self.for_each_name(inode, |name, number| {
             names.insert(name.into(), number);
         })?;
         let shared = Rc::new(names);
         let mut folders = self.folders.borrow_mut();
         if folders.bytes + inode.size > MAX_CACHE {
-            *folders = Folders::default();
+            *folders = FolderCache::default();
         }
         folders.bytes += inode.size;
         folders.by_inode.insert(inode.number, Rc::clone(&shared));
@@ -54,13 +56,14 @@ impl Ext4<'_> {
     }
 
     /// The number of entries of the folder `inode`, without `.` and `..`.
-    pub fn count(&self, inode: &Inode) -> Result<usize> {
+    pub fn count_entries(&self, inode: &Inode) -> Result<usize> {
         let mut count = 0;
-        self.each_name(inode, |name, _| count += usize::from(!matches!(name, b"." | b"..")))?;
+        self.for_each_name(inode, |name, _| count += usize::from(!matches!(name, b"." | b"..")))?;
         Ok(count)
     }
 
-    fn each_name(&self, inode: &Inode, mut each: impl FnMut(&[u8], u32)) -> Result<()> {
+    /// Calls `each` with the name and the inode of each entry of the folder `inode`.
+    fn for_each_name(&self, inode: &Inode, mut each: impl FnMut(&[u8], u32)) -> Result<()> {
         if !inode.is_folder() {
             bail!(Verification, "inode {} is not a folder", inode.number);
         }
@@ -77,17 +80,18 @@ impl Ext4<'_> {
         for index in 0..inode.size.div_ceil(self.superblock.block_size) {
             let block = self.folder_block(inode, index)?;
             check_block(&block, inode)?;
-            each_entry(&block, &mut each)?;
+            for_each_entry(&block, &mut each)?;
         }
         Ok(())
     }
 }
 
-/// Checks the checksum at the end of a block. The inner blocks of a hash tree have theirs elsewhere, and are not
-/// checked.
+/// Fails where the checksum at the end of a `block` of the folder `inode` is wrong. The inner blocks of a hash tree
+/// have their checksums elsewhere, and are not checked.
 fn check_block(block: &[u8], inode: &Inode) -> Result<()> {
     let Some(seed) = inode.seed else { return Ok(()) };
     let Some((entries, tail)) = block.split_last_chunk::<12>() else { return Ok(()) };
+    // An entry of 12 bytes without a name has the checksum.
     let has_checksum = tail[..8] == [0, 0, 0, 0, 12, 0, 0, 0xde];
     if has_checksum && crc32c(seed, entries) != le32(&tail[8..]) {
         bail!(Verification, "a checksum of folder {} is wrong", inode.number);
@@ -96,7 +100,7 @@ fn check_block(block: &[u8], inode: &Inode) -> Result<()> {
 }
 
 /// Calls `each` with the name and the inode of each entry of a `block`.
-pub(super) fn each_entry(block: &[u8], each: &mut impl FnMut(&[u8], u32)) -> Result<()> {
+pub(super) fn for_each_entry(block: &[u8], each: &mut impl FnMut(&[u8], u32)) -> Result<()> {
     let mut rest = block;
     while rest.len() >= 8 {
         // The length of an entry that fills a block of 64 KiB does not fit into 16 bits.
@@ -105,9 +109,12 @@ pub(super) fn each_entry(block: &[u8], each: &mut impl FnMut(&[u8], u32)) -> Res
             len => len,
         };
         let number = le32(rest);
-        let name = rest.get(8..8 + usize::from(rest[6]));
-        let fits = |name: &&[u8]| len >= 8 + name.len() && len <= rest.len() && len.is_multiple_of(4);
-        let Some(name) = name.filter(fits) else { bail!(Verification, "a folder is damaged") };
+        let name_end = 8 + usize::from(rest[6]);
+        let is_valid = name_end <= len && len <= rest.len() && len.is_multiple_of(4);
+        if !is_valid {
+            bail!(Verification, "a folder is damaged");
+        }
+        let name = &rest[8..name_end];
         if number != 0 {
             if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
                 bail!(Verification, "a folder has an entry with an invalid name");

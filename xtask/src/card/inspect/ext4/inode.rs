@@ -20,7 +20,7 @@ pub struct Inode {
     pub(super) flags: u32,
     /// The root of the extent tree, the block map, or the target of a short link.
     pub(super) block: [u8; 60],
-    /// The seed of the checksums of its blocks; `None` for a file system without checksums.
+    /// The seed of the checksums of the inode's blocks; `None` for a file system without checksums.
     pub(super) seed: Option<u32>,
 }
 
@@ -28,7 +28,7 @@ const ENCRYPTED: u32 = 0x800;
 const EXTENTS: u32 = 0x8_0000;
 
 impl Inode {
-    /// Parses inode `number` in `bytes`, which are at least 128.
+    /// Parses inode `number`, which has `bytes`: 128 or more. `seed` is that of the file system.
     pub(super) fn parse(number: u32, bytes: &[u8], seed: Option<u32>) -> Result<Self> {
         let word = |at: usize| le32(&bytes[at..]);
         let half = |at: usize| half_at(bytes, at);
@@ -64,10 +64,11 @@ impl Inode {
         self.mode & 0o170_000 == 0o120_000
     }
 
-    /// The target of a link that is short enough to stand in the inode.
+    /// The target of a link whose target stands in the inode; `None` for any other inode.
     pub(super) fn short_target(&self) -> Option<&[u8]> {
-        let len = usize::try_from(self.size).ok().filter(|_| self.is_link())?;
-        self.block.get(..len).filter(|_| (1..60).contains(&len))
+        let len = usize::try_from(self.size).ok()?;
+        let is_short_link = self.is_link() && (1..60).contains(&len);
+        is_short_link.then(|| &self.block[..len])
     }
 
     pub(super) fn has_extents(&self) -> bool {
@@ -84,7 +85,8 @@ fn half_at(bytes: &[u8], at: usize) -> u32 {
     u32::from(bytes.get(at..).map_or(0, le16))
 }
 
-/// Whether the checksum of an inode is right. An inode without room for the upper half has the lower half alone.
+/// Whether the checksum of an inode is right. An inode without room for the upper half of the checksum has only the
+/// lower half.
 fn is_intact(bytes: &[u8], seed: u32) -> bool {
     let has_upper = bytes.len() > 128 && half_at(bytes, 0x80) >= 4;
     let holes = [(0x7c, 2), (0x82, if has_upper { 2 } else { 0 })];

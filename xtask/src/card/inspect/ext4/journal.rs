@@ -21,23 +21,33 @@ const COMMIT: u32 = 2;
 const REVOKE: u32 = 5;
 
 // Incompatible features.
+const REVOKE_BLOCKS: u32 = 1;
 const SIXTY_FOUR_BIT: u32 = 2;
 const CHECKSUMS_V2: u32 = 8;
 const CHECKSUMS_V3: u32 = 16;
 const CHECKSUMS: u32 = CHECKSUMS_V2 | CHECKSUMS_V3;
-/// Those above, and revoke blocks.
-const SUPPORTED: u32 = 1 | SIXTY_FOUR_BIT | CHECKSUMS;
+/// The incompatible features that this reader knows.
+const SUPPORTED: u32 = REVOKE_BLOCKS | SIXTY_FOUR_BIT | CHECKSUMS;
 
 // Flags of a tag in a descriptor block.
 const ESCAPED: u32 = 1;
 const SAME_UUID: u32 = 2;
 const LAST_TAG: u32 = 8;
 
-/// The locations in the journal of blocks of the file system, and whether their first four bytes, the magic number,
-/// were replaced there by zeros.
+/// The blocks of the file system of which the journal has newer bytes.
 #[derive(Debug, Default)]
 pub struct Journal {
-    blocks: HashMap<u64, (u64, bool)>,
+    /// Where the newer bytes are, by the number of the block.
+    locations: HashMap<u64, Location>,
+}
+
+/// Where the bytes of a block are.
+#[derive(Clone, Copy, Debug)]
+pub struct Location {
+    /// The number of the block that has the bytes.
+    pub block: u64,
+    /// Whether the first four bytes, the magic number, were replaced by zeros.
+    pub is_escaped: bool,
 }
 
 /// The log of a journal, for its replay.
@@ -54,12 +64,19 @@ struct Log<'a, 'b> {
 
 /// A block in a transaction of the log.
 struct LoggedBlock {
-    /// Its number in the file system.
+    /// The number of the block in the file system.
     number: u64,
-    /// Its location in the journal.
-    location: u64,
-    escaped: bool,
+    /// Where the journal has the bytes.
+    location: Location,
+    /// The number of the transaction.
     transaction: u32,
+}
+
+/// An entry of a descriptor block, for one of the blocks that follow it.
+struct Tag {
+    /// The number of the block in the file system.
+    number: u64,
+    is_escaped: bool,
 }
 
 /// The state of a replay.
@@ -76,13 +93,15 @@ struct Replay {
 }
 
 impl Journal {
+    /// Whether the journal has newer bytes of no block.
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.locations.is_empty()
     }
 
-    /// The location of block `number`, and whether its magic number must be restored.
-    pub fn locate(&self, number: u64) -> (u64, bool) {
-        self.blocks.get(&number).copied().unwrap_or((number, false))
+    /// Where the newest bytes of block `number` are: in the journal, or in the block itself.
+    pub fn locate(&self, number: u64) -> Location {
+        let in_place = Location { block: number, is_escaped: false };
+        self.locations.get(&number).copied().unwrap_or(in_place)
     }
 
     /// Reads the journal in the inode `number` of `fs`.
@@ -97,12 +116,13 @@ impl Journal {
         }
         let head = fs.block(fs.journal_block(&inode, 0)?)?;
         let word = |at: usize| be32(&head[at..]);
-        let features = if word(4) == 4 { word(0x28) } else { 0 };
+        let version = word(4);
+        let features = if version == 4 { word(0x28) } else { 0 };
         let first = u64::from(word(0x14));
         let end = u64::from(word(0x10));
         let begin = u64::from(word(0x1c));
         let fits = head[..4] == MAGIC
-            && matches!(word(4), 3 | 4)
+            && matches!(version, 3 | 4)
             && u64::from(word(0x0c)) == fs.superblock.block_size
             && (1..end).contains(&first)
             && end <= inode.size / fs.superblock.block_size
@@ -115,33 +135,37 @@ impl Journal {
             return Ok(Self::default());
         }
         let log = Log { fs, inode, features, seed: crc32c(!0, &head[0x30..0x40]), first, end };
-        Ok(Self { blocks: log.replay(begin, word(0x18))? })
+        Ok(Self { locations: log.replay(begin, word(0x18))? })
     }
 }
 
 impl Log<'_, '_> {
-    /// The blocks of the committed transactions, from the one with the number `transaction` in block `at` on. The first
-    /// block that does not belong to the expected transaction ends the log.
-    fn replay(&self, mut at: u64, mut transaction: u32) -> Result<HashMap<u64, (u64, bool)>> {
+    /// Where the bytes of the blocks of all committed transactions are, by the number of the block. Reads the log from
+    /// block `at` on, where the transaction with the number `transaction` begins. The first block that does not belong
+    /// to the expected transaction ends the log.
+    fn replay(&self, mut at: u64, mut transaction: u32) -> Result<HashMap<u64, Location>> {
         let mut replay = Replay::default();
-        let mut left = self.end;
-        while let Some(rest) = left.checked_sub(1) {
-            left = rest;
+        // The log ends where every block of the journal was read once.
+        let mut blocks_left = self.end;
+        while blocks_left > 0 {
+            blocks_left -= 1;
             let block = self.fs.block(self.fs.journal_block(&self.inode, at)?)?;
             if block[..4] != MAGIC || be32(&block[8..]) != transaction || !self.is_intact(&block) {
                 break;
             }
-            at = self.after(at);
+            at = self.next_block(at);
             match be32(&block[4..]) {
                 DESCRIPTOR => {
-                    for (number, escaped) in self.tags(&block).into_iter().take(usize::try_from(left)?) {
-                        let location = self.fs.journal_block(&self.inode, at)?;
-                        replay.pending.push(LoggedBlock { number, location, escaped, transaction });
-                        at = self.after(at);
-                        left -= 1;
+                    let tags = self.tags(&block).into_iter().take(usize::try_from(blocks_left)?);
+                    for Tag { number, is_escaped } in tags {
+                        let block = self.fs.journal_block(&self.inode, at)?;
+                        let location = Location { block, is_escaped };
+                        replay.pending.push(LoggedBlock { number, location, transaction });
+                        at = self.next_block(at);
+                        blocks_left -= 1;
                     }
                 }
-                REVOKE => replay.pending_revokes.extend(self.revoked(&block)),
+                REVOKE => replay.pending_revokes.extend(self.revoked_blocks(&block)),
                 COMMIT => {
                     replay.commit(transaction);
                     transaction = transaction.wrapping_add(1);
@@ -149,11 +173,11 @@ impl Log<'_, '_> {
                 _ => break,
             }
         }
-        Ok(replay.blocks())
+        Ok(replay.locations())
     }
 
     /// The block of the log behind `at`. The last one is followed by the first.
-    fn after(&self, at: u64) -> u64 {
+    fn next_block(&self, at: u64) -> u64 {
         if at + 1 < self.end { at + 1 } else { self.first }
     }
 
@@ -167,8 +191,8 @@ impl Log<'_, '_> {
         crc32c_without(self.seed, block, &[(at, 4)]) == be32(&block[at..])
     }
 
-    /// The tags of the descriptor `block`: the numbers of the blocks that follow, and whether they are escaped.
-    fn tags(&self, block: &[u8]) -> Vec<(u64, bool)> {
+    /// The tags of the descriptor `block`, in the order of the blocks that follow it.
+    fn tags(&self, block: &[u8]) -> Vec<Tag> {
         let is_64bit = self.features & SIXTY_FOUR_BIT != 0;
         let is_v3 = self.features & CHECKSUMS_V3 != 0;
         let size = if is_v3 { 16 } else { 8 + if is_64bit { 4 } else { 0 } };
@@ -178,7 +202,8 @@ impl Log<'_, '_> {
         while let Some(tag) = rest.get(..size) {
             let flags = be32(&tag[4..]) & if is_v3 { u32::MAX } else { 0xffff };
             let high = if is_64bit { u64::from(be32(&tag[8..])) << 32 } else { 0 };
-            tags.push((high | u64::from(be32(tag)), flags & ESCAPED != 0));
+            let number = high | u64::from(be32(tag));
+            tags.push(Tag { number, is_escaped: flags & ESCAPED != 0 });
             // A tag without this flag is followed by a UUID of 16 bytes.
             let next = size + if flags & SAME_UUID == 0 { 16 } else { 0 };
             rest = if flags & LAST_TAG == 0 { rest.get(next..).unwrap_or_default() } else { &[] };
@@ -187,7 +212,7 @@ impl Log<'_, '_> {
     }
 
     /// The numbers of the blocks that a revoke `block` lists.
-    fn revoked(&self, block: &[u8]) -> Vec<u64> {
+    fn revoked_blocks(&self, block: &[u8]) -> Vec<u64> {
         let size = if self.features & SIXTY_FOUR_BIT == 0 { 4 } else { 8 };
         let end = usize::try_from(be32(&block[12..])).unwrap_or_default().min(block.len() - 4);
         let numbers = block.get(16..end).unwrap_or_default().chunks_exact(size);
@@ -202,18 +227,24 @@ impl Replay {
         self.revoked.extend(self.pending_revokes.drain(..).map(|number| (number, transaction)));
     }
 
-    /// The last committed location of each block. A revoke cancels the block in its own and earlier transactions: the
-    /// block was freed, and may have other content by now.
-    fn blocks(self) -> HashMap<u64, (u64, bool)> {
-        let is_current = |it: &LoggedBlock| {
-            let revoked = self.revoked.get(&it.number);
-            revoked.is_none_or(|at| it.transaction.wrapping_sub(*at).cast_signed() > 0)
+    /// The last committed location of each block, by the number of the block. A revoke cancels the block in its own and
+    /// earlier transactions: the block was freed, and may have other content by now.
+    fn locations(self) -> HashMap<u64, Location> {
+        let is_current = |logged: &LoggedBlock| {
+            let revoked_by = self.revoked.get(&logged.number);
+            revoked_by.is_none_or(|revoke| is_later(logged.transaction, *revoke))
         };
         let current = self.committed.into_iter().filter(is_current);
-        current.map(|it| (it.number, (it.location, it.escaped))).collect()
+        current.map(|logged| (logged.number, logged.location)).collect()
     }
 }
 
+/// Whether `transaction` comes after `other`. The numbers of transactions begin again at 0 after the highest one.
+fn is_later(transaction: u32, other: u32) -> bool {
+    transaction.wrapping_sub(other).cast_signed() > 0
+}
+
+/// The big-endian number at the start of `bytes`; 0 where there are fewer than four.
 fn be32(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
 }

@@ -44,65 +44,77 @@ impl Ext4<'_> {
         let block_size = self.superblock.block_size;
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < size {
-            let ExtentRun { start, blocks } = self.run(inode, bytes.len() as u64 / block_size)?;
-            let at = bytes.len();
-            let count = (size - at as u64).min(blocks * block_size).min(MAX_READ);
-            bytes.resize(at + usize::try_from(count)?, 0);
-            match start {
-                Some(start) if self.journal.is_empty() => self.raw(start, &mut bytes[at..])?,
-                // The journal may have newer bytes of a single block, such as that of a link.
-                Some(start) => {
-                    bytes.truncate(at + usize::try_from(count.min(block_size))?);
-                    let len = bytes.len() - at;
-                    bytes[at..].copy_from_slice(&self.block(start)?[..len]);
-                }
-                None => self.disk.budget.spend(count)?,
-            }
+            let run = self.find_run(inode, bytes.len() as u64 / block_size)?;
+            let missing = size - bytes.len() as u64;
+            let count = missing.min(run.blocks * block_size).min(MAX_READ);
+            self.append(&mut bytes, run.start, count)?;
         }
         Ok(bytes)
     }
 
+    /// Appends to `bytes` up to `count` bytes of the disk from block `start` on, or `count` zeros for a hole.
+    fn append(&self, bytes: &mut Vec<u8>, start: Option<u64>, count: u64) -> Result<()> {
+        let len = bytes.len();
+        let end = len + usize::try_from(count)?;
+        match start {
+            None => {
+                self.region.budget.spend(count)?;
+                bytes.resize(end, 0);
+            }
+            Some(start) if self.journal.is_empty() => {
+                bytes.resize(end, 0);
+                self.read_blocks(start, &mut bytes[len..])?;
+            }
+            // The journal may have newer bytes of some blocks, so that each block is read on its own.
+            Some(start) => {
+                let block = self.block(start)?;
+                bytes.extend_from_slice(&block[..block.len().min(end - len)]);
+            }
+        }
+        Ok(())
+    }
+
     /// Block `index` of the folder `inode`.
     pub(super) fn folder_block(&self, inode: &Inode, index: u64) -> Result<Vec<u8>> {
-        let start = self.run(inode, index)?.start;
+        let start = self.find_run(inode, index)?.start;
         self.block(start.ok_or_else(|| failure!(Verification, "a folder has a hole"))?)
     }
 
-    /// The position of block `index` of `inode` and of the blocks behind it. Each call spends a step of the budget,
-    /// even if it reads nothing.
-    fn run(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
+    /// The run of `inode` from its block `index` on. Each call spends a step of the budget, even if it reads nothing.
+    fn find_run(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         self.spend_step()?;
         if inode.has_extents() { self.find_extent(inode, index) } else { self.find_in_map(inode, index) }
     }
 
     /// The position of block `index` of the journal in `inode`.
     pub(super) fn journal_block(&self, inode: &Inode, index: u64) -> Result<u64> {
-        self.run(inode, index)?.start.ok_or_else(|| failure!(Verification, "the journal has a hole"))
+        self.find_run(inode, index)?.start.ok_or_else(|| failure!(Verification, "the journal has a hole"))
     }
 
-    /// The run of block `index` by the extent tree of `inode`.
+    /// The run from block `index` on, by the extent tree of `inode`.
     fn find_extent(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         let mut node = inode.block.to_vec();
-        let mut depth = header(&node)?.1.min(MAX_DEPTH + 1);
+        let mut depth = NodeHeader::parse(&node)?.depth;
         loop {
-            let (entries, own) = header(&node)?;
+            let header = NodeHeader::parse(&node)?;
             // The depth decreases by one at each level, so the loop ends.
-            if own != depth || depth > MAX_DEPTH {
+            if header.depth != depth || depth > MAX_DEPTH {
                 bail!(Verification, "the extent tree of inode {} is damaged", inode.number);
             }
-            let entries = node[ENTRY..].chunks_exact(ENTRY).take(entries.into());
+            let entries = header.entries_of(&node);
             let found = entries.take_while(|entry| u64::from(le32(entry)) <= index).last();
             let Some(entry) = found else { return Ok(HOLE) };
             if depth == 0 {
-                return Ok(leaf(entry, index));
+                return Ok(leaf_run(entry, index));
             }
-            node = self.block(child(entry))?;
+            node = self.block(child_block(entry))?;
             check_node(&node, inode)?;
             depth -= 1;
         }
     }
 
-    /// Block `index` by the block map of `inode`: 12 direct blocks, then one tree each of one, two and three levels.
+    /// The run of block `index`, by the block map of `inode`: 12 direct blocks, then one tree each of one, two and
+    /// three levels.
     fn find_in_map(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         if index < 12 {
             return Ok(mapped_block(slot(&inode.block, index)));
@@ -129,10 +141,17 @@ impl Ext4<'_> {
     }
 }
 
-/// Where the blocks of a file are, as far as its inode says.
+/// Consecutive blocks on the disk.
+pub(super) struct DiskRun {
+    /// The first block.
+    pub start: u64,
+    pub blocks: u32,
+}
+
+/// Where the blocks of a file are, as far as the inode alone tells.
 pub(super) enum ShortMap {
-    /// The start and the length of each run, in blocks: all runs of a file with few fragments.
-    Runs(Vec<(u64, u32)>),
+    /// All runs of a file with few fragments.
+    Runs(Vec<DiskRun>),
     /// The blocks of the extent tree that have the runs.
     Nodes(Vec<u64>),
     /// A deeper tree.
@@ -143,32 +162,31 @@ pub(super) enum ShortMap {
 pub(super) fn short_map(inode: &Inode) -> ShortMap {
     if !inode.has_extents() {
         let numbers = (0..12).map(|index| slot(&inode.block, index)).filter(|number| *number != 0);
-        return ShortMap::Runs(numbers.map(|number| (number.into(), 1)).collect());
+        return ShortMap::Runs(numbers.map(|number| DiskRun { start: number.into(), blocks: 1 }).collect());
     }
-    match header(&inode.block) {
-        Ok((_, 0)) => ShortMap::Runs(node_runs(&inode.block)),
-        Ok((entries, 1)) => {
-            let entries = inode.block[ENTRY..].chunks_exact(ENTRY).take(entries.into());
-            ShortMap::Nodes(entries.map(child).collect())
+    match NodeHeader::parse(&inode.block) {
+        Ok(NodeHeader { depth: 0, .. }) => ShortMap::Runs(node_runs(&inode.block)),
+        Ok(header @ NodeHeader { depth: 1, .. }) => {
+            ShortMap::Nodes(header.entries_of(&inode.block).map(child_block).collect())
         }
         _ => ShortMap::Unknown,
     }
 }
 
-/// The written runs in `node`, a leaf of an extent tree.
-pub(super) fn node_runs(node: &[u8]) -> Vec<(u64, u32)> {
-    let Ok((entries, 0)) = header(node) else { return Vec::new() };
-    let entries = node[ENTRY..].chunks_exact(ENTRY).take(entries.into());
-    let runs = entries.map(|entry| leaf(entry, le32(entry).into()));
-    runs.filter_map(|run| Some((run.start?, u32::try_from(run.blocks).ok()?))).collect()
+/// The written runs in `node`; none where `node` is not a leaf of an extent tree.
+pub(super) fn node_runs(node: &[u8]) -> Vec<DiskRun> {
+    let Ok(header @ NodeHeader { depth: 0, .. }) = NodeHeader::parse(node) else { return Vec::new() };
+    let runs = header.entries_of(node).map(|entry| leaf_run(entry, le32(entry).into()));
+    runs.filter_map(|run| Some(DiskRun { start: run.start?, blocks: u32::try_from(run.blocks).ok()? }))
+        .collect()
 }
 
-/// The block of the child of an inner `entry` of an extent tree.
-fn child(entry: &[u8]) -> u64 {
+/// The block with the child of an inner `entry` of an extent tree.
+fn child_block(entry: &[u8]) -> u64 {
     u64::from(le16(&entry[8..])) << 32 | u64::from(le32(&entry[4..]))
 }
 
-/// The number in the slot `index` of a block map; 0 behind its end.
+/// The number in the slot `index` of a block `map`; 0 behind the end of the map.
 fn slot(map: &[u8], index: u64) -> u32 {
     usize::try_from(index * 4).map_or(0, |at| map.get(at..).map_or(0, le32))
 }
@@ -178,18 +196,32 @@ fn mapped_block(number: u32) -> ExtentRun {
     ExtentRun { start: (number != 0).then_some(number.into()), blocks: 1 }
 }
 
-/// The number of entries and the depth of `node`, which has room for all of its entries.
-fn header(node: &[u8]) -> Result<(u16, u16)> {
-    let [magic, entries, depth] = [0, 2, 6].map(|at| le16(&node[at..]));
-    let fits = (usize::from(entries) + 1) * ENTRY <= node.len();
-    if magic != 0xf30a || !fits {
-        bail!(Verification, "an extent tree is damaged");
+/// The header of a node of an extent tree.
+struct NodeHeader {
+    /// The number of entries, for all of which the node has room.
+    entries: u16,
+    /// The number of levels below the node; 0 for a leaf.
+    depth: u16,
+}
+
+impl NodeHeader {
+    fn parse(node: &[u8]) -> Result<Self> {
+        let [magic, entries, depth] = [0, 2, 6].map(|at| le16(&node[at..]));
+        let fits = (usize::from(entries) + 1) * ENTRY <= node.len();
+        if magic != 0xf30a || !fits {
+            bail!(Verification, "an extent tree is damaged");
+        }
+        Ok(Self { entries, depth })
     }
-    Ok((entries, depth))
+
+    /// The bytes of each entry of `node`, which has this header.
+    fn entries_of<'a>(&self, node: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        node[ENTRY..].chunks_exact(ENTRY).take(self.entries.into())
+    }
 }
 
 /// The run from block `index` of the file on, by the `entry` of a leaf, which begins at or before that block.
-fn leaf(entry: &[u8], index: u64) -> ExtentRun {
+fn leaf_run(entry: &[u8], index: u64) -> ExtentRun {
     let first = u64::from(le32(entry));
     let len = le16(&entry[4..]);
     let start = u64::from(le16(&entry[6..])) << 32 | u64::from(le32(&entry[8..]));
@@ -200,7 +232,7 @@ fn leaf(entry: &[u8], index: u64) -> ExtentRun {
     }
 }
 
-/// Checks the checksum behind the entries of a node that is a block of its own.
+/// Fails where the checksum behind the entries of `node`, a block of the extent tree of `inode`, is wrong.
 fn check_node(node: &[u8], inode: &Inode) -> Result<()> {
     let Some(seed) = inode.seed else { return Ok(()) };
     let end = (usize::from(le16(&node[4..])) + 1) * ENTRY;

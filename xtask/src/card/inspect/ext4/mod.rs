@@ -1,5 +1,5 @@
-//! A reader of ext4 that finds files by their paths. It trusts no number of the file system: each is checked, each step
-//! is spent from a [`Budget`], and the memory is limited to that of one folder.
+//! A reader of ext4 that finds files by their paths. The reader trusts no number of the file system: each number is
+//! checked, each step spends from a [`Budget`], and the memory is limited to that of the cached folders.
 
 mod checksum;
 mod folder;
@@ -20,8 +20,8 @@ use anyhow::Result;
 use super::budget::{Budget, LimitedRegion};
 use crate::bail;
 use checksum::{crc32c, crc32c_without};
-use folder::Folders;
-use journal::Journal;
+use folder::FolderCache;
+use journal::{Journal, Location};
 
 pub use inode::Inode;
 pub use streamed::StreamedExt4;
@@ -30,10 +30,10 @@ pub use superblock::{SUPERBLOCK_SIZE, SUPERBLOCK_START, Superblock};
 /// An open file system.
 #[derive(Debug)]
 pub struct Ext4<'a> {
-    disk: LimitedRegion<'a>,
+    region: LimitedRegion<'a>,
     superblock: Superblock,
     journal: Journal,
-    folders: RefCell<Folders>,
+    folders: RefCell<FolderCache>,
 }
 
 impl<'a> Ext4<'a> {
@@ -42,48 +42,52 @@ impl<'a> Ext4<'a> {
     /// # Errors
     /// Bytes that are no ext4, or a damaged one.
     pub fn open(disk: &'a File, start: u64, size: u64, budget: Budget<'a>) -> Result<Self> {
-        let disk = LimitedRegion::new(disk, start, size, budget);
+        let region = LimitedRegion::new(disk, start, size, budget);
         let mut bytes = [0; SUPERBLOCK_SIZE];
-        disk.read(SUPERBLOCK_START, &mut bytes)?;
-        let superblock = Superblock::parse(&bytes, disk.size())?;
-        let mut opened = Self { disk, superblock, journal: Journal::default(), folders: RefCell::default() };
+        region.read(SUPERBLOCK_START, &mut bytes)?;
+        let superblock = Superblock::parse(&bytes, region.size())?;
+        let mut opened =
+            Self { region, superblock, journal: Journal::default(), folders: RefCell::default() };
         if let Some(inode) = opened.superblock.journal {
             opened.journal = Journal::read(&opened, inode)?;
         }
         Ok(opened)
     }
 
-    /// Block `number`, as it is after the replay of the journal.
+    /// The bytes of block `number`, as they are after the replay of the journal.
     fn block(&self, number: u64) -> Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(self.superblock.block_size)?];
-        let (location, escaped) = self.journal.locate(number);
-        self.raw(location, &mut bytes)?;
-        if escaped {
+        let Location { block, is_escaped } = self.journal.locate(number);
+        self.read_blocks(block, &mut bytes)?;
+        if is_escaped {
             bytes[..4].copy_from_slice(&journal::MAGIC);
         }
         Ok(bytes)
     }
 
-    /// Fills `bytes` from block `number` on. Block 0 belongs to no file.
-    fn raw(&self, number: u64, bytes: &mut [u8]) -> Result<()> {
+    /// Fills `bytes` from block `number` on, whatever the journal has. Block 0 is refused, because it belongs to no
+    /// file.
+    fn read_blocks(&self, number: u64, bytes: &mut [u8]) -> Result<()> {
         let count = (bytes.len() as u64).div_ceil(self.superblock.block_size);
         let inside = number > 0 && number.checked_add(count).is_some_and(|end| end <= self.superblock.blocks);
         if !inside {
             bail!(Verification, "block {number} lies beyond the end of the file system");
         }
-        self.disk.read(number * self.superblock.block_size, bytes)
+        self.region.read(number * self.superblock.block_size, bytes)
     }
 
-    /// Spends a step that reads nothing from the budget.
+    /// Spends from the budget the price of a step that reads no bytes.
     fn spend_step(&self) -> Result<()> {
-        self.disk.budget.spend(64)
+        self.region.budget.spend(64)
     }
 
+    /// Inode `number`.
     fn inode(&self, number: u32) -> Result<Inode> {
         let superblock = &self.superblock;
-        let Some(index) = number.checked_sub(1).filter(|_| number <= superblock.inodes) else {
+        if !(1..=superblock.inodes).contains(&number) {
             bail!(Verification, "there is no inode {number}");
-        };
+        }
+        let index = number - 1;
         let group = index / superblock.inodes_in_group;
         let table = superblock.inode_table(&self.descriptor(group)?)?;
         let offset = u64::from(index % superblock.inodes_in_group) * superblock.inode_size;
@@ -109,6 +113,7 @@ impl<'a> Ext4<'a> {
     }
 }
 
+/// The little-endian number at the start of `bytes`; 0 where there are fewer than two.
 fn le16(bytes: &[u8]) -> u16 {
     bytes.first_chunk().map_or(0, |word| u16::from_le_bytes(*word))
 }

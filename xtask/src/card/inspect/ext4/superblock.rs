@@ -20,6 +20,7 @@ pub struct Superblock {
     pub blocks: u64,
     /// The first block of the first group.
     pub first: u64,
+    /// The number of inodes.
     pub inodes: u32,
     pub free_blocks: u64,
     pub free_inodes: u64,
@@ -66,7 +67,7 @@ impl Superblock {
         let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
         let compatible = word(0x5c);
         let incompatible = word(0x60);
-        let read_only = word(0x64);
+        let read_compatible = word(0x64);
         check(half(0x38) == 0xef53, "no magic number")?;
         check_features(incompatible)?;
         let is_64bit = incompatible & SIXTY_FOUR_BIT != 0;
@@ -87,14 +88,11 @@ impl Superblock {
             inode_size: if word(0x4c) == 0 { 128 } else { half(0x58).into() },
             descriptor_size: if is_64bit { half(0xfe).into() } else { 32 },
             is_64bit,
-            seed: (read_only & CHECKSUMS != 0).then(|| match incompatible & CHECKSUM_SEED {
-                0 => crc32c(!0, &bytes[0x68..0x78]),
-                _ => word(0x270),
-            }),
+            seed: (read_compatible & CHECKSUMS != 0).then(|| checksum_seed(bytes, incompatible)),
             dirty: incompatible & RECOVERY != 0,
             journal: (compatible & JOURNAL != 0 && incompatible & RECOVERY != 0).then(|| word(0xe0)),
         };
-        superblock.check_counts(partition_size, read_only & BIGALLOC != 0)?;
+        superblock.check_counts(partition_size, read_compatible & BIGALLOC != 0)?;
         superblock.check_sizes()?;
         let is_intact = superblock.seed.is_none() || crc32c(!0, &bytes[..0x3fc]) == word(0x3fc);
         check(is_intact, "wrong checksum")?;
@@ -133,6 +131,7 @@ impl Superblock {
         SUPERBLOCK_START / self.block_size + 1
     }
 
+    /// The number of groups.
     pub fn groups(&self) -> u64 {
         (self.blocks - self.first).div_ceil(u64::from(self.blocks_in_group).max(1))
     }
@@ -158,6 +157,16 @@ impl Superblock {
     }
 }
 
+/// The seed of the checksums: stored where the file system has that feature, or else computed from the UUID.
+fn checksum_seed(superblock: &[u8; SUPERBLOCK_SIZE], incompatible: u32) -> u32 {
+    if incompatible & CHECKSUM_SEED == 0 {
+        crc32c(!0, &superblock[0x68..0x78])
+    } else {
+        le32(&superblock[0x270..])
+    }
+}
+
+/// Fails where the reader does not know all of the `incompatible` features.
 fn check_features(incompatible: u32) -> Result<()> {
     if incompatible & FILE_TYPE == 0 || incompatible & !SUPPORTED != 0 {
         bail!(Verification, "the file system has features that are not supported ({incompatible:#x})");
@@ -165,6 +174,7 @@ fn check_features(incompatible: u32) -> Result<()> {
     Ok(())
 }
 
+/// Fails with `fault` unless the superblock `is_right`.
 fn check(is_right: bool, fault: &str) -> Result<()> {
     if is_right { Ok(()) } else { Err(damaged_error(fault)) }
 }

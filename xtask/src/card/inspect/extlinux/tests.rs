@@ -27,9 +27,9 @@ fn the_default_entry_is_the_named_or_marked_or_first_one() {
     assert_eq!(default_entry(&marked), entry("../o", "../oi", "/o"));
 }
 
-/// U-Boot takes the last one of some words that come twice, and the first one of others.
+/// Of some words U-Boot takes the last one, of others the first one.
 #[test]
-fn what_counts_is_what_u_boot_takes() {
+fn of_a_word_that_comes_twice_the_one_counts_that_u_boot_takes() {
     let with = |end: &str| default_entry(&format!("{TWO}{end}")).unwrap();
     assert_eq!(with("  KERNEL ../later\n").kernel, "../later");
     assert_eq!(with("  INITRD ../later\n").initrd, "../nixos/i-initrd");
@@ -82,7 +82,7 @@ fn a_menu_is_read_only_as_far_as_u_boot_reads_it() {
 
 #[test]
 fn fuzz() {
-    let many = (0..10_000).map(|it| format!("LABEL {it}\n APPEND init=/i\n")).collect::<String>();
+    let many = (0..10_000).map(|number| format!("LABEL {number}\n APPEND init=/i\n")).collect::<String>();
     let line = format!("DEFAULT {}", "x ".repeat(1 << 19));
     crate::base::fuzz::check_text(&[TWO], default_entry);
     assert_eq!(default_entry(&many), Err(MenuError::NoEntry));

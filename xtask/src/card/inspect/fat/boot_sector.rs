@@ -9,10 +9,10 @@ const MAX_CLUSTER: u64 = 256 << 10;
 /// The numbers of clusters of a FAT16: with fewer it is FAT12, with more FAT32, whatever its name is.
 const FAT16_CLUSTERS: std::ops::Range<u64> = 4085..65525;
 
-/// The fields of a first sector. Sizes are in sectors, except that of a sector.
+/// The fields of a first sector. All sizes but that of a sector are in sectors.
 #[derive(Debug)]
 pub struct BootSector {
-    /// In bytes.
+    /// The size of a sector, in bytes.
     sector: u64,
     cluster: u64,
     reserved: u64,
@@ -51,7 +51,7 @@ pub enum Root {
 }
 
 impl BootSector {
-    /// The fields of `head`; `None` where it is neither FAT32 nor FAT16.
+    /// The fields of `head`; `None` where `head` is neither of FAT32 nor of FAT16.
     pub fn parse(head: &[u8; 512]) -> Option<Self> {
         let half = |at: usize| u64::from(le16(&head[at..]));
         let sector = half(11);
@@ -63,6 +63,7 @@ impl BootSector {
             return None;
         }
         let total = if half(19) > 0 { half(19) } else { le32(&head[32..]).into() };
+        // FAT32 has the size of a table elsewhere, and 0 in the field of FAT16.
         let (table, format) = match half(22) {
             0 if &head[82..87] == b"FAT32" => {
                 (le32(&head[36..]).into(), Format::Fat32 { root_cluster: le32(&head[44..]) })
@@ -74,10 +75,11 @@ impl BootSector {
         };
         let found =
             Self { sector, cluster, reserved: half(14), tables: head[16].into(), table, total, format };
-        found.has_clusters_of_format().then_some(found)
+        found.has_valid_cluster_count().then_some(found)
     }
 
-    fn has_clusters_of_format(&self) -> bool {
+    /// Whether the number of clusters is one of the format.
+    fn has_valid_cluster_count(&self) -> bool {
         let clusters = self.total.saturating_sub(self.data()) / self.cluster;
         matches!(self.format, Format::Fat32 { .. }) || FAT16_CLUSTERS.contains(&clusters)
     }
@@ -114,7 +116,8 @@ impl BootSector {
 }
 
 impl Root {
-    /// The first number that is no cluster, but a bad one or the end of a chain.
+    /// The lowest number in a table that is no cluster: this and higher numbers mark a bad cluster or the end of a
+    /// chain.
     pub fn end_of_chain(self) -> u32 {
         match self {
             Self::Chain { .. } => 0x0fff_fff7,
@@ -122,7 +125,7 @@ impl Root {
         }
     }
 
-    /// The first cluster of the file with this `entry` in a folder. FAT16 has no upper half of the number.
+    /// The first cluster of the file with this `entry` in a folder. FAT16 has only the lower half of the number.
     pub fn first_cluster(self, entry: &[u8]) -> u32 {
         let low = u32::from(le16(&entry[26..]));
         match self {

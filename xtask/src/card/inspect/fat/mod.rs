@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::budget::LimitedRegion;
 use super::partition::le32;
-use crate::{bail, failure};
+use crate::bail;
 
 mod boot_sector;
 
@@ -28,7 +28,7 @@ const MAX_NAME: usize = 20 * 13;
 /// One FAT32 or FAT16 file system on a disk.
 #[derive(Debug)]
 pub struct Fat<'a> {
-    part: LimitedRegion<'a>,
+    partition: LimitedRegion<'a>,
     layout: Layout,
     /// The files of the root folder, read at the first use.
     files: OnceCell<Vec<DirEntry>>,
@@ -38,25 +38,26 @@ pub struct Fat<'a> {
 #[derive(Debug, PartialEq, Eq)]
 struct DirEntry {
     name: String,
-    first: u32,
+    first_cluster: u32,
+    /// The size in bytes.
     size: u32,
 }
 
 impl<'a> Fat<'a> {
-    /// Opens the file system on the partition `part`.
+    /// Opens the file system on `partition`.
     ///
     /// # Errors
     /// A first sector that is not of FAT32 or FAT16, or is damaged.
-    pub fn open(part: LimitedRegion<'a>) -> Result<Self> {
+    pub fn open(partition: LimitedRegion<'a>) -> Result<Self> {
         let mut head = [0; 512];
-        part.read(0, &mut head).context("reading the first sector")?;
+        partition.read(0, &mut head).context("reading the first sector")?;
         let Some(sector) = BootSector::parse(&head) else {
             bail!(Verification, "the file system is neither FAT32 nor FAT16");
         };
-        let Some(layout) = sector.layout(part.size()) else {
+        let Some(layout) = sector.layout(partition.size()) else {
             bail!(Verification, "the first sector is damaged");
         };
-        Ok(Self { part, layout, files: OnceCell::new() })
+        Ok(Self { partition, layout, files: OnceCell::new() })
     }
 
     /// The content of the file `name` in the root folder, whose case does not matter; `None` where there is no such
@@ -68,20 +69,21 @@ impl<'a> Fat<'a> {
         self.read_within(name, MAX_FILE)
     }
 
-    /// Whether there is a file `name` in the root folder.
+    /// Whether there is a file `name` in the root folder. The case of the name does not matter.
     pub fn has(&self, name: &str) -> Result<bool> {
-        Ok(self.entries()?.iter().any(|it| it.name.eq_ignore_ascii_case(name)))
+        Ok(self.entries()?.iter().any(|entry| entry.name.eq_ignore_ascii_case(name)))
     }
 
     /// Like [`Self::read`], for a file of at most `max` bytes.
     pub fn read_within(&self, name: &str, max: u32) -> Result<Option<Vec<u8>>> {
-        let Some(entry) = self.entries()?.iter().find(|it| it.name.eq_ignore_ascii_case(name)) else {
+        let Some(entry) = self.entries()?.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)) else {
             return Ok(None);
         };
         if entry.size > max {
             bail!(Verification, "{name} has {} bytes, more than the limit of {max} bytes", entry.size);
         }
-        let mut bytes = self.chain(entry.first, entry.size).with_context(|| format!("reading {name}"))?;
+        let doing = || format!("reading {name}");
+        let mut bytes = self.read_chain(entry.first_cluster, entry.size).with_context(doing)?;
         let size = entry.size as usize;
         if bytes.len() < size {
             bail!(Verification, "the clusters of {name} end before its {size} bytes");
@@ -94,91 +96,101 @@ impl<'a> Fat<'a> {
     fn entries(&self) -> Result<&[DirEntry]> {
         if self.files.get().is_none() {
             let folder = self.root_folder().context("reading the root folder")?;
-            let _ = self.files.set(entries(&folder, self.layout.root));
+            let _ = self.files.set(parse_entries(&folder, self.layout.root));
         }
         Ok(self.files.get().map_or(&[], Vec::as_slice))
     }
 
+    /// The bytes of the root folder.
     fn root_folder(&self) -> Result<Vec<u8>> {
         match self.layout.root {
-            Root::Chain { cluster } => self.chain(cluster, MAX_FOLDER),
+            Root::Chain { cluster } => self.read_chain(cluster, MAX_FOLDER),
             Root::Region { start, size } => {
                 let mut bytes = vec![0; size as usize];
-                self.part.read(start, &mut bytes)?;
+                self.partition.read(start, &mut bytes)?;
                 Ok(bytes)
             }
         }
     }
 
     /// The content of the clusters from `first` on, until the chain ends or `enough` bytes are read.
-    fn chain(&self, first: u32, enough: u32) -> Result<Vec<u8>> {
+    fn read_chain(&self, first: u32, enough: u32) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut next = first;
         let mut visited = HashSet::new();
         // The numbers 0 and 1 are no clusters; the highest numbers end a chain.
         while (2..self.layout.root.end_of_chain()).contains(&next) && bytes.len() < enough as usize {
             if !visited.insert(next) {
-                return Err(failure!(Verification, "the chain of clusters is a circle"));
+                bail!(Verification, "the chain of clusters is a circle");
             }
             let at = bytes.len();
             bytes.resize(at + usize::try_from(self.layout.cluster)?, 0);
             let start = self.layout.data + u64::from(next - 2) * self.layout.cluster;
-            self.part.read(start, &mut bytes[at..])?;
-            next = self.link(next)?;
+            self.partition.read(start, &mut bytes[at..])?;
+            next = self.next_cluster(next)?;
         }
         Ok(bytes)
     }
 
-    /// The cluster that follows `cluster` in its chain.
-    fn link(&self, cluster: u32) -> Result<u32> {
+    /// The cluster that follows `cluster` in its chain, or a number that ends the chain.
+    fn next_cluster(&self, cluster: u32) -> Result<u32> {
         let mut link = [0; 4];
         match self.layout.root {
-            Root::Chain { .. } => self.part.read(self.layout.table + u64::from(cluster) * 4, &mut link)?,
+            Root::Chain { .. } => {
+                self.partition.read(self.layout.table + u64::from(cluster) * 4, &mut link)?
+            }
             Root::Region { .. } => {
-                self.part.read(self.layout.table + u64::from(cluster) * 2, &mut link[..2])?;
+                self.partition.read(self.layout.table + u64::from(cluster) * 2, &mut link[..2])?;
             }
         }
+        // The highest four bits of FAT32 are reserved.
         Ok(u32::from_le_bytes(link) & 0x0fff_ffff)
     }
 }
 
 /// Parses the entries of a folder. The parts of a long name precede the entry of the file, the last part first.
-fn entries(folder: &[u8], root: Root) -> Vec<DirEntry> {
+fn parse_entries(folder: &[u8], root: Root) -> Vec<DirEntry> {
     let mut found = Vec::new();
-    let mut long = Vec::<u16>::new();
+    let mut long_name = Vec::<u16>::new();
     for entry in folder.chunks_exact(32).take_while(|entry| entry[0] != 0) {
         match (entry[0], entry[11]) {
-            (0xe5, _) => long.clear(),
+            // A deleted entry.
+            (0xe5, _) => long_name.clear(),
+            // A part of a long name.
             (_, 0x0f) => {
                 let part = [&entry[1..11], &entry[14..26], &entry[28..32]].concat();
-                long.splice(0..0, part.chunks_exact(2).map(le16));
+                long_name.splice(0..0, part.chunks_exact(2).map(le16));
                 // A damaged folder may have any number of parts.
-                long.truncate(MAX_NAME);
+                long_name.truncate(MAX_NAME);
             }
             // A folder or the label.
-            (_, kind) if kind & 0x18 != 0 => long.clear(),
+            (_, kind) if kind & 0x18 != 0 => long_name.clear(),
             _ => {
-                let units = std::mem::take(&mut long);
-                let name = if units.is_empty() { short_name(entry) } else { long_name(&units) };
-                found.push(DirEntry { name, first: root.first_cluster(entry), size: le32(&entry[28..]) });
+                let units = std::mem::take(&mut long_name);
+                let name = if units.is_empty() { parse_short_name(entry) } else { parse_long_name(&units) };
+                let first_cluster = root.first_cluster(entry);
+                found.push(DirEntry { name, first_cluster, size: le32(&entry[28..]) });
             }
         }
     }
     found
 }
 
-fn short_name(entry: &[u8]) -> String {
+/// The short name in `entry`, such as `CONFIG.TXT`.
+fn parse_short_name(entry: &[u8]) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     let name = text(&entry[..8]);
     let extension = text(&entry[8..11]);
     if extension.is_empty() { name } else { format!("{name}.{extension}") }
 }
 
-fn long_name(units: &[u16]) -> String {
+/// The name in the UTF-16 `units`, up to the first 0.
+fn parse_long_name(units: &[u16]) -> String {
     let end = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
     String::from_utf16_lossy(&units[..end])
 }
 
+/// The little-endian number at the start of `bytes`; 0 where there are fewer than two.
 fn le16(bytes: &[u8]) -> u16 {
     bytes.first_chunk().map_or(0, |word| u16::from_le_bytes(*word))
 }

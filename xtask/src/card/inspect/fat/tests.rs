@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use super::super::budget::Budget;
 use super::*;
 
-fn opened(disk: &File, start: u64) -> Result<Fat<'_>> {
+fn open_fat(disk: &File, start: u64) -> Result<Fat<'_>> {
     let size = disk.metadata().unwrap().len() - start;
     Fat::open(LimitedRegion::new(disk, start, size, Budget::without_stop()))
 }
@@ -21,7 +21,8 @@ fn entry(name: &[u8; 11], kind: u8, first: u16, size: u32) -> Vec<u8> {
     entry
 }
 
-fn part(number: u8, text: &str) -> Vec<u8> {
+/// An entry of a folder with part `number` of a long name.
+fn name_part(number: u8, text: &str) -> Vec<u8> {
     let units = text.encode_utf16().chain([0]).chain(std::iter::repeat(0xffff));
     let bytes = units.take(13).flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     let mut entry = entry(b"           ", 0x0f, 0, 0);
@@ -32,15 +33,16 @@ fn part(number: u8, text: &str) -> Vec<u8> {
     entry
 }
 
-fn folder() -> Vec<u8> {
+/// The root folder of [`disk`].
+fn root_folder() -> Vec<u8> {
     let deleted = entry(b"\xe5LD     TXT", 0x20, 9, 9);
     let parts = [
         entry(b"FIRMWARE   ", 0x08, 0, 0),
         entry(b"CONFIG  TXT", 0x20, 3, 700),
         entry(b"OVERLAYS   ", 0x10, 4, 0),
         deleted,
-        part(0x42, "n"),
-        part(1, "u-boot-pi3.bi"),
+        name_part(0x42, "n"),
+        name_part(1, "u-boot-pi3.bi"),
         entry(b"U-BOOT~1BIN", 0x20, 5, 3),
         entry(b"LOOP       ", 0x20, 7, 4_000),
         entry(b"HUGE       ", 0x20, 3, u32::MAX),
@@ -50,7 +52,7 @@ fn folder() -> Vec<u8> {
     parts.concat()
 }
 
-/// Sectors of 512 bytes: the first, a table in the second, clusters from the third on.
+/// A FAT32 at byte 4096 of a file. Sectors of 512 bytes: the first, a table in the second, clusters from the third on.
 fn disk() -> File {
     let file = tempfile::tempfile().unwrap();
     let mut head = [0; 512];
@@ -61,9 +63,15 @@ fn disk() -> File {
     // The root folder is one cluster, CONFIG.TXT the clusters 3 and 6, and LOOP ends too soon.
     let table = [0, 0, 0x0fff_ffff, 6, 0, 0x0fff_fff8, 0x0fff_ffff, 0x0fff_ffff];
     let table = table.iter().flat_map(|link: &u32| link.to_le_bytes()).collect::<Vec<_>>();
-    for (sector, bytes) in
-        [(0, &head[..]), (1, &table), (2, &folder()), (3, &[1; 512]), (5, b"abc"), (6, &[2; 512]), (7, &[0])]
-    {
+    for (sector, bytes) in [
+        (0, &head[..]),
+        (1, &table),
+        (2, &root_folder()),
+        (3, &[1; 512]),
+        (5, b"abc"),
+        (6, &[2; 512]),
+        (7, &[0]),
+    ] {
         file.write_all_at(bytes, 4096 + 512 * sector).unwrap();
     }
     file.set_len(4096 + 512 * 9).unwrap();
@@ -73,7 +81,7 @@ fn disk() -> File {
 #[test]
 fn files_of_the_root_folder() {
     let disk = disk();
-    let fat = opened(&disk, 4096).unwrap();
+    let fat = open_fat(&disk, 4096).unwrap();
     let config = fat.read("config.txt").unwrap().unwrap();
     assert_eq!(config, [vec![1; 512], vec![2; 188]].concat());
     assert_eq!(fat.read("u-boot-pi3.bin").unwrap().unwrap(), b"abc");
@@ -85,7 +93,7 @@ fn files_of_the_root_folder() {
 #[test]
 fn errors_name_the_damage() {
     let disk = disk();
-    let fat = opened(&disk, 4096).unwrap();
+    let fat = open_fat(&disk, 4096).unwrap();
     for (name, expected) in [
         ("loop", "the clusters of loop end before its 4000 bytes"),
         ("huge", "huge has 4294967295 bytes, more than the limit of 67108864 bytes"),
@@ -93,38 +101,38 @@ fn errors_name_the_damage() {
         assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
     }
     let other = "the file system is neither FAT32 nor FAT16";
-    assert_eq!(opened(&disk, 0).unwrap_err().to_string(), other);
+    assert_eq!(open_fat(&disk, 0).unwrap_err().to_string(), other);
     for (at, byte) in [(11, 1), (12, 3), (13, 0), (13, 3)] {
         let disk = self::disk();
         disk.write_all_at(&[byte], 4096 + at).unwrap();
-        assert_eq!(opened(&disk, 4096).unwrap_err().to_string(), other, "{at}");
+        assert_eq!(open_fat(&disk, 4096).unwrap_err().to_string(), other, "{at}");
     }
 }
 
 #[test]
 fn a_folder_whose_clusters_form_a_circle_is_refused() {
     let disk = disk();
-    disk.write_all_at(&part(1, "a").repeat(16), 4096 + 512 * 2).unwrap();
+    disk.write_all_at(&name_part(1, "a").repeat(16), 4096 + 512 * 2).unwrap();
     disk.write_all_at(&2_u32.to_le_bytes(), 4096 + 512 + 8).unwrap();
-    let error = opened(&disk, 4096).unwrap().read("config.txt").unwrap_err();
+    let error = open_fat(&disk, 4096).unwrap().read("config.txt").unwrap_err();
     assert_eq!(format!("{error:#}"), "reading the root folder: the chain of clusters is a circle");
-    let full = part(1, "abcdefghijklm").repeat(1000);
+    let full = name_part(1, "abcdefghijklm").repeat(1000);
     let folder = [full, entry(b"SHORT      ", 0x20, 3, 1)].concat();
-    let found = entries(&folder, Root::Chain { cluster: 2 });
+    let found = parse_entries(&folder, Root::Chain { cluster: 2 });
     assert_eq!(found[0].name, "abcdefghijklm".repeat(20));
 }
 
 /// The options of `mkfs.vfat` for FAT32 and FAT16 of 34 MiB.
-pub const FAT32: [&str; 4] = ["-F", "32", "-s", "1"];
-pub const FAT16: [&str; 4] = ["-F", "16", "-s", "4"];
+pub const FAT32: &[&str] = &["-F", "32", "-s", "1"];
+pub const FAT16: &[&str] = &["-F", "16", "-s", "4"];
 
 /// A FAT32 that mkfs.vfat and mcopy make, with these files.
-pub fn real(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    formatted(&FAT32, files)
+pub fn make_fat32(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    make_fat(FAT32, files)
 }
 
 /// A file system of 34 MiB that `mkfs.vfat` makes with `options` and mcopy fills with `files`.
-pub fn formatted(options: &[&str], files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub fn make_fat(options: &[&str], files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("fat");
     File::create(&image).unwrap().set_len(34 << 20).unwrap();
@@ -139,18 +147,19 @@ pub fn formatted(options: &[&str], files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     std::fs::read(image).unwrap()
 }
 
+/// A `config.txt` of many clusters.
 fn config() -> Vec<u8> {
-    (0..3000).map(|it| format!("kernel=k{it}\n")).collect::<String>().into_bytes()
+    (0..3000).map(|number| format!("kernel=k{number}\n")).collect::<String>().into_bytes()
 }
 
 #[test]
 fn fat16_is_read_as_fat32_is() {
     let files = [("config.txt", config()), ("a long name.bin", vec![7; 5000])];
     for options in [FAT32, FAT16] {
-        let image = formatted(&options, &files);
+        let image = make_fat(options, &files);
         let disk = tempfile::tempfile().unwrap();
         disk.write_all_at(&image, 0).unwrap();
-        let fat = opened(&disk, 0).unwrap();
+        let fat = open_fat(&disk, 0).unwrap();
         for (name, content) in &files {
             assert_eq!(fat.read(name).unwrap().as_ref(), Some(content), "{name} {options:?}");
         }
@@ -163,26 +172,26 @@ fn fat16_is_read_as_fat32_is() {
 fn fat12_is_refused() {
     let disk = tempfile::tempfile().unwrap();
     for name in [b"FAT12", b"FAT16"] {
-        disk.write_all_at(&formatted(&["-F", "12", "-s", "64"], &[]), 0).unwrap();
+        disk.write_all_at(&make_fat(&["-F", "12", "-s", "64"], &[]), 0).unwrap();
         disk.write_all_at(name, 54).unwrap();
-        let error = opened(&disk, 0).unwrap_err().to_string();
+        let error = open_fat(&disk, 0).unwrap_err().to_string();
         assert_eq!(error, "the file system is neither FAT32 nor FAT16");
     }
 }
 
 #[test]
 fn fuzz() {
-    fuzz_metadata(&FAT32, |image| le32(&image[36..]));
+    fuzz_metadata(FAT32, |image| le32(&image[36..]));
 }
 
 #[test]
 fn fuzz_fat16() {
-    fuzz_metadata(&FAT16, |image| le16(&image[22..]).into());
+    fuzz_metadata(FAT16, |image| le16(&image[22..]).into());
 }
 
 /// Mutates all of the metadata of a file system made with `options`, whose tables have `table` sectors each.
 fn fuzz_metadata(options: &[&str], table: impl Fn(&[u8]) -> u32) {
-    let image = formatted(options, &[("config.txt", config()), ("a long name.bin", vec![7; 5000])]);
+    let image = make_fat(options, &[("config.txt", config()), ("a long name.bin", vec![7; 5000])]);
     let reserved = u64::from(le16(&image[14..])) * 512;
     let folder = reserved + 2 * u64::from(table(&image)) * 512;
     // The first sector, the beginning of the first table, and the root folder.
@@ -198,7 +207,7 @@ fn fuzz_metadata(options: &[&str], table: impl Fn(&[u8]) -> u32) {
         for (at, len) in parts {
             disk.write_all_at(rest.split_off(..len).unwrap(), at).unwrap();
         }
-        let fat = opened(&disk, 0)?;
+        let fat = open_fat(&disk, 0)?;
         ["config.txt", "a long name.bin"].into_iter().map(|name| fat.read(name)).collect::<Result<Vec<_>>>()
     };
     assert_eq!(parse(&sample).unwrap(), [Some(config()), Some(vec![7; 5000])]);
@@ -208,7 +217,7 @@ fn fuzz_metadata(options: &[&str], table: impl Fn(&[u8]) -> u32) {
 #[test]
 fn a_file_beyond_its_limit_is_not_read() {
     let disk = disk();
-    let fat = opened(&disk, 4096).unwrap();
+    let fat = open_fat(&disk, 4096).unwrap();
     assert!(fat.read_within("config.txt", 700).unwrap().is_some());
     let error = fat.read_within("config.txt", 699).unwrap_err();
     assert_eq!(format!("{error:#}"), "config.txt has 700 bytes, more than the limit of 699 bytes");
@@ -229,10 +238,10 @@ fn a_folder_is_read_once_for_many_lookups() {
 /// Thousands of large files may share the same clusters.
 #[test]
 fn the_budget_limits_all_files_together() {
-    let image = real(&[("config.txt", config()), ("k", vec![7; 20 << 20])]);
+    let image = make_fat32(&[("config.txt", config()), ("k", vec![7; 20 << 20])]);
     let disk = tempfile::tempfile().unwrap();
     disk.write_all_at(&image, 0).unwrap();
-    let fat = opened(&disk, 0).unwrap();
+    let fat = open_fat(&disk, 0).unwrap();
     let error = (0..3000).find_map(|_| fat.read("k").err()).unwrap();
     assert!(format!("{error:#}").contains("more than the limit of 1.0 GiB"), "{error:#}");
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::Inode;
-use super::super::mapping::{self, ShortMap};
-use super::super::path::{MAX_LINKS, ROOT, split};
+use super::super::mapping::{self, DiskRun, ShortMap};
+use super::super::path::{MAX_LINKS, ROOT, reversed_names};
 use super::IsRelevant;
 
 /// The memory that all facts may take, in bytes. A NixOS system with 100,000 folders takes 2 MiB.
@@ -16,20 +16,26 @@ const OVERHEAD: usize = 64;
 /// Consecutive blocks of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FolderRun {
+    /// The first block.
     start: u64,
     blocks: u32,
+    /// The inode of the folder.
     folder: u32,
 }
 
-/// The facts so far.
+/// The error where the facts take more than [`MAX_MEMORY`].
+#[derive(Debug)]
+pub struct TooManyFacts;
+
+/// The facts about the part of a file system that was read.
 pub struct Facts {
     pub is_relevant: IsRelevant,
     folders: Vec<FolderRun>,
-    /// The nodes of extent trees that are still ahead, with their folders.
+    /// The inodes of folders, by the blocks that have nodes of their extent trees and are not read yet.
     nodes: HashMap<u64, u32>,
     /// A bit for each inode, set if the inode is a file that is not empty.
     filled: Vec<u8>,
-    /// The targets of the links all of whose parts are relevant.
+    /// The targets of the links whose every part is relevant, by inode.
     links: HashMap<u32, Vec<u8>>,
     /// The relevant entries: the block of each, its name and its inode.
     entries: Vec<(u64, Box<[u8]>, u32)>,
@@ -50,8 +56,8 @@ impl Facts {
         }
     }
 
-    /// Keeps the facts of `inode`; `None` where the facts take too much memory.
-    pub fn keep_inode(&mut self, inode: &Inode) -> Option<()> {
+    /// Keeps the facts of `inode`.
+    pub fn keep_inode(&mut self, inode: &Inode) -> Result<(), TooManyFacts> {
         if inode.is_folder() {
             match mapping::short_map(inode) {
                 ShortMap::Runs(runs) => self.keep_runs(inode.number, runs),
@@ -62,15 +68,15 @@ impl Facts {
                 ShortMap::Unknown => {}
             }
         } else if inode.is_file() && inode.size > 0 {
-            let at = usize::try_from(inode.number / 8).ok()?;
+            let at = usize::try_from(inode.number / 8).map_err(|_| TooManyFacts)?;
             if at >= self.filled.len() {
                 self.check_memory(at - self.filled.len())?;
                 self.filled.resize(at + 1, 0);
             }
             self.filled[at] |= 1 << (inode.number % 8);
         } else if let Some(target) = inode.short_target() {
-            let is_kept = split(target).iter().all(|name| name == b".." || (self.is_relevant)(name));
-            if is_kept {
+            let names = reversed_names(target);
+            if names.iter().all(|name| name == b".." || (self.is_relevant)(name)) {
                 self.counted += OVERHEAD + target.len();
                 self.links.insert(inode.number, target.to_vec());
             }
@@ -78,19 +84,20 @@ impl Facts {
         self.check_memory(0)
     }
 
-    fn keep_runs(&mut self, folder: u32, runs: Vec<(u64, u32)>) {
-        self.folders.extend(runs.into_iter().map(|(start, blocks)| FolderRun { start, blocks, folder }));
+    fn keep_runs(&mut self, folder: u32, runs: Vec<DiskRun>) {
+        let runs = runs.into_iter().map(|DiskRun { start, blocks }| FolderRun { start, blocks, folder });
+        self.folders.extend(runs);
     }
 
-    /// Keeps the runs in block `number` if it is a node of the extent tree of a folder; otherwise `None`.
-    pub fn keep_node(&mut self, number: u64, bytes: &[u8]) -> Option<()> {
-        let folder = self.nodes.remove(&number)?;
+    /// Keeps the runs in block `number` if the block is a node of the extent tree of a folder. Returns whether it is.
+    pub fn keep_node(&mut self, number: u64, bytes: &[u8]) -> bool {
+        let Some(folder) = self.nodes.remove(&number) else { return false };
         self.keep_runs(folder, mapping::node_runs(bytes));
-        Some(())
+        true
     }
 
     /// Keeps the relevant `entries` of block `number`.
-    pub fn keep_entries(&mut self, number: u64, entries: Vec<(Box<[u8]>, u32)>) -> Option<()> {
+    pub fn keep_entries(&mut self, number: u64, entries: Vec<(Box<[u8]>, u32)>) -> Result<(), TooManyFacts> {
         for (name, inode) in entries {
             self.counted += OVERHEAD + name.len();
             self.entries.push((number, name, inode));
@@ -98,10 +105,11 @@ impl Facts {
         self.check_memory(0)
     }
 
-    /// `None` where the facts and `more` bytes take too much memory.
-    fn check_memory(&self, more: usize) -> Option<()> {
+    /// Fails where the facts and `more` bytes take too much memory.
+    fn check_memory(&self, more: usize) -> Result<(), TooManyFacts> {
         let folders = self.folders.len() * size_of::<FolderRun>();
-        (folders + self.filled.len() + self.counted + more <= MAX_MEMORY).then_some(())
+        let taken = folders + self.filled.len() + self.counted + more;
+        if taken <= MAX_MEMORY { Ok(()) } else { Err(TooManyFacts) }
     }
 
     /// The files that the facts lead to.
@@ -119,12 +127,14 @@ impl Facts {
     }
 }
 
-/// The folders, files and links of a file system, as far as they are relevant.
+/// The relevant folders, files and links of a file system.
 #[derive(Default)]
 pub struct FoundFiles {
     /// The entries of folders by the inode of the folder.
     folders: HashMap<u32, BTreeMap<Box<[u8]>, u32>>,
+    /// A bit for each inode, set if the inode is a file that is not empty.
     filled: Vec<u8>,
+    /// The targets of links, by inode.
     links: HashMap<u32, Vec<u8>>,
 }
 
@@ -142,16 +152,18 @@ impl FoundFiles {
         names.filter_map(file).collect()
     }
 
+    /// Whether `inode` is a file that is not empty.
     fn is_filled(&self, inode: u32) -> bool {
         let byte = usize::try_from(inode / 8).ok().and_then(|at| self.filled.get(at));
         byte.is_some_and(|byte| byte & 1 << (inode % 8) != 0)
     }
 
-    /// The inodes from the root to `path`, which is relative to the last of the inodes `from`. A link to /nix leads to
-    /// the root if the file system has no /nix: it is mounted at /nix then.
+    /// The inodes from the root to `path`, which is relative to the last of the inodes `from`; `None` where `path`
+    /// leads to nothing known. A link to /nix leads to the root where the file system has no /nix: then the host mounts
+    /// the file system at /nix.
     fn walk(&self, from: &[u32], path: &[u8]) -> Option<Vec<u32>> {
         let mut walked = from.to_vec();
-        let mut ahead = split(path);
+        let mut ahead = reversed_names(path);
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == b".." {
@@ -176,7 +188,7 @@ impl FoundFiles {
             if target.starts_with(b"/") {
                 walked.truncate(1);
             }
-            ahead.extend(split(target));
+            ahead.extend(reversed_names(target));
         }
         Some(walked)
     }

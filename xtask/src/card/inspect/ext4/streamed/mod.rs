@@ -1,5 +1,5 @@
 //! Finding a few files in an ext4 file system that is read once, from its start to its end, such as that of a
-//! compressed image. Inodes and folders are read long before it is known which of them matter. So only a few facts are
+//! compressed image. Which inodes and folders matter is known only after all of them are read. So only a few facts are
 //! kept: the blocks of all folders, which files are not empty, and the entries and links with relevant names.
 //!
 //! Checksums are not verified and the journal is not replayed: the result is for a warning.
@@ -8,9 +8,9 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-use super::folder::each_entry;
+use super::folder::for_each_entry;
 use super::{Inode, SUPERBLOCK_START, Superblock, le16};
-use facts::Facts;
+use facts::{Facts, TooManyFacts};
 
 pub use facts::FoundFiles;
 
@@ -27,16 +27,17 @@ pub struct StreamedExt4 {
     state: State,
 }
 
+/// How far the file system is read.
 enum State {
     /// The bytes so far, while the group descriptors are not complete.
     Head(Vec<u8>),
-    Blocks(Box<Blocks>),
+    Blocks(Box<BlockScan>),
     /// The file system is not supported, damaged, or takes too much memory.
     Unknown,
 }
 
-/// The blocks behind the head.
-struct Blocks {
+/// The scan of all blocks, in order. It begins when the group descriptors are complete.
+struct BlockScan {
     superblock: Superblock,
     /// The first block and the group of each inode table, in ascending order.
     tables: Vec<(u64, u32)>,
@@ -58,14 +59,14 @@ impl StreamedExt4 {
         match &mut self.state {
             State::Unknown => {}
             State::Blocks(blocks) => {
-                if blocks.feed(bytes).is_none() {
+                if blocks.feed(bytes).is_err() {
                     self.state = State::Unknown;
                 }
             }
             State::Head(head) => {
-                // The head stays within `MAX_HEAD`: `Blocks::begin` gives up where the descriptors end later.
+                // The head stays within `MAX_HEAD`: `BlockScan::begin` gives up where the descriptors end later.
                 head.extend_from_slice(bytes);
-                match Blocks::begin(head, self.size, self.is_relevant) {
+                match BlockScan::begin(head, self.size, self.is_relevant) {
                     Begin::Incomplete => {}
                     Begin::Unknown => self.state = State::Unknown,
                     Begin::Complete(blocks) => self.state = State::Blocks(blocks),
@@ -83,25 +84,31 @@ impl StreamedExt4 {
     }
 }
 
+/// The result of [`BlockScan::begin`].
 enum Begin {
+    /// The head does not have all group descriptors yet.
     Incomplete,
+    /// The file system is not supported, damaged, or takes too much memory.
     Unknown,
-    Complete(Box<Blocks>),
+    Complete(Box<BlockScan>),
 }
 
-impl Blocks {
-    /// Reads the superblock and the group descriptors in `head`, and the blocks in it.
+impl BlockScan {
+    /// Reads the superblock and the group descriptors in `head`, the beginning of a file system of `size` bytes, and
+    /// scans the blocks of the head.
     fn begin(head: &[u8], size: u64, is_relevant: IsRelevant) -> Begin {
         let start = usize::try_from(SUPERBLOCK_START).unwrap_or_default();
-        let Some(superblock) = head.get(start..2 * start) else { return Begin::Incomplete };
-        let Ok(superblock) = Superblock::parse(superblock, size) else { return Begin::Unknown };
-        let first = superblock.descriptor_table() * superblock.block_size;
-        let last = first.saturating_add(superblock.groups() * superblock.descriptor_size);
-        let [Ok(first), Ok(last)] = [first, last].map(usize::try_from) else { return Begin::Unknown };
-        if last > MAX_HEAD {
+        let Some(bytes) = head.get(start..2 * start) else { return Begin::Incomplete };
+        let Ok(superblock) = Superblock::parse(bytes, size) else { return Begin::Unknown };
+        let table_start = superblock.descriptor_table() * superblock.block_size;
+        let table_end = table_start.saturating_add(superblock.groups() * superblock.descriptor_size);
+        let [Ok(table_start), Ok(table_end)] = [table_start, table_end].map(usize::try_from) else {
+            return Begin::Unknown;
+        };
+        if table_end > MAX_HEAD {
             return Begin::Unknown;
         }
-        let Some(table) = head.get(first..last) else { return Begin::Incomplete };
+        let Some(table) = head.get(table_start..table_end) else { return Begin::Incomplete };
         let descriptors = table.chunks_exact(usize::try_from(superblock.descriptor_size).unwrap_or(64));
         let starts = descriptors.map(|descriptor| superblock.inode_table(descriptor));
         let Ok(starts) = starts.collect::<Result<Vec<_>, _>>() else { return Begin::Unknown };
@@ -110,43 +117,45 @@ impl Blocks {
         let facts = Facts::new(is_relevant);
         let mut blocks = Self { superblock, tables, next: 0, partial: Vec::new(), facts };
         match blocks.feed(head) {
-            Some(()) => Begin::Complete(Box::new(blocks)),
-            None => Begin::Unknown,
+            Ok(()) => Begin::Complete(Box::new(blocks)),
+            Err(TooManyFacts) => Begin::Unknown,
         }
     }
 
-    /// Takes the next `bytes`; `None` where the facts take too much memory.
-    fn feed(&mut self, mut bytes: &[u8]) -> Option<()> {
-        let size = usize::try_from(self.superblock.block_size).ok()?;
+    /// Scans the blocks that the next `bytes` complete.
+    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), TooManyFacts> {
+        let size = usize::try_from(self.superblock.block_size).map_err(|_| TooManyFacts)?;
         if !self.partial.is_empty() {
             let missing = size - self.partial.len();
             let (first, rest) = bytes.split_at(missing.min(bytes.len()));
             self.partial.extend_from_slice(first);
             bytes = rest;
             if self.partial.len() < size {
-                return Some(());
+                return Ok(());
             }
             let block = std::mem::take(&mut self.partial);
-            self.take_block(&block)?;
+            self.scan_block(&block)?;
         }
         let blocks = bytes.chunks_exact(size);
         self.partial.extend_from_slice(blocks.remainder());
-        blocks.into_iter().try_for_each(|block| self.take_block(block))
+        blocks.into_iter().try_for_each(|block| self.scan_block(block))
     }
 
-    /// Keeps the facts in the next block; `None` where they take too much memory.
-    fn take_block(&mut self, bytes: &[u8]) -> Option<()> {
+    /// Keeps the facts in the next block, which has `bytes`.
+    fn scan_block(&mut self, bytes: &[u8]) -> Result<(), TooManyFacts> {
         let number = self.next;
         self.next += 1;
-        match self.first_inode_in(number) {
-            Some(first) => self.keep_inodes(first, bytes),
-            None if self.facts.keep_node(number, bytes).is_some() => Some(()),
-            None if may_be_folder(bytes) => self.keep_folder_block(number, bytes),
-            None => Some(()),
+        if let Some(first) = self.first_inode_in(number) {
+            return self.keep_inodes(first, bytes);
         }
+        let is_node = self.facts.keep_node(number, bytes);
+        if is_node || !may_be_folder(bytes) {
+            return Ok(());
+        }
+        self.keep_folder_block(number, bytes)
     }
 
-    /// The number of the first inode in block `number`, if this is part of an inode table.
+    /// The number of the first inode in block `number`; `None` for a block outside the inode tables.
     fn first_inode_in(&self, number: u64) -> Option<u32> {
         let table = self.tables.partition_point(|(start, _)| *start <= number).checked_sub(1)?;
         let (start, group) = self.tables[table];
@@ -160,8 +169,8 @@ impl Blocks {
     }
 
     /// Keeps the facts of the inodes in `bytes`, the first of which has the number `first`.
-    fn keep_inodes(&mut self, first: u32, bytes: &[u8]) -> Option<()> {
-        let size = usize::try_from(self.superblock.inode_size).ok()?;
+    fn keep_inodes(&mut self, first: u32, bytes: &[u8]) -> Result<(), TooManyFacts> {
+        let size = usize::try_from(self.superblock.inode_size).map_err(|_| TooManyFacts)?;
         for (slot, number) in bytes.chunks_exact(size).zip(first..) {
             let links = le16(&slot[0x1a..]);
             // An inode without a name is deleted.
@@ -172,11 +181,11 @@ impl Blocks {
                 self.facts.keep_inode(&inode)?;
             }
         }
-        Some(())
+        Ok(())
     }
 
-    /// Keeps the relevant entries of block `number`, if it is one of a folder.
-    fn keep_folder_block(&mut self, number: u64, bytes: &[u8]) -> Option<()> {
+    /// Keeps the relevant entries of block `number`, if all of the block is entries of a folder.
+    fn keep_folder_block(&mut self, number: u64, bytes: &[u8]) -> Result<(), TooManyFacts> {
         let mut entries = Vec::new();
         let is_relevant = self.facts.is_relevant;
         let mut each = |name: &[u8], inode| {
@@ -184,9 +193,9 @@ impl Blocks {
                 entries.push((name.into(), inode));
             }
         };
-        match each_entry(bytes, &mut each) {
+        match for_each_entry(bytes, &mut each) {
             Ok(()) => self.facts.keep_entries(number, entries),
-            Err(_) => Some(()),
+            Err(_) => Ok(()),
         }
     }
 }
@@ -194,6 +203,10 @@ impl Blocks {
 /// Whether a block may begin with an entry of a folder: most blocks are the content of files.
 fn may_be_folder(block: &[u8]) -> bool {
     let len = usize::from(le16(&block[4..]));
-    let fits = usize::from(block[6]) + 8 <= len && len <= block.len();
-    (fits || block.len() == 65_536) && len.is_multiple_of(4) && block[7] <= 7 && (len > 0 || block[6] > 0)
+    let name_len = usize::from(block[6]);
+    let file_type = block[7];
+    // The length of an entry that fills a block of 64 KiB does not fit into 16 bits.
+    let fits = (name_len + 8 <= len && len <= block.len()) || block.len() == 65_536;
+    let is_blank = len == 0 && name_len == 0;
+    fits && len.is_multiple_of(4) && file_type <= 7 && !is_blank
 }

@@ -14,15 +14,15 @@ fn is_relevant(name: &[u8]) -> bool {
     is_key(name) || matches!(name, b"etc" | b"ssh" | b"persist" | b"nix")
 }
 
-/// What is found of `bytes`, which come in parts of `part` bytes.
-fn streamed(bytes: &[u8], part: usize) -> FoundFiles {
+/// The files found in the file system `bytes`, which is read in parts of `part` bytes.
+fn read_streamed(bytes: &[u8], part: usize) -> FoundFiles {
     let mut stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
     bytes.chunks(part).for_each(|part| stream.feed(part));
     stream.finish()
 }
 
 /// The names of the keys in `folder`.
-fn names(found: &FoundFiles, folder: &str) -> Vec<String> {
+fn key_names(found: &FoundFiles, folder: &str) -> Vec<String> {
     let files = found.filled_files(folder, is_key);
     files.into_iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
 }
@@ -64,10 +64,10 @@ fn tree() -> tempfile::TempDir {
 fn files_are_found_whatever_the_layout_is() {
     let tree = tree();
     let own = ["key-a", "key-absolute", "key-link"];
-    for options in VARIANTS {
+    for &options in VARIANTS {
         let bytes = make_ext4(&[options, &["-N", "4096", "-d", tree.path().to_str().unwrap()]].concat(), 16);
         for part in [1 << 20, 1000, 70_000, bytes.len()] {
-            let found = streamed(&bytes, part);
+            let found = read_streamed(&bytes, part);
             for (folder, expected) in [
                 ("etc/ssh", &own[..]),
                 ("/persist/etc/ssh/", &own),
@@ -76,7 +76,7 @@ fn files_are_found_whatever_the_layout_is() {
                 ("ssh", &[]),
                 ("etc/ssh/key-a", &[]),
             ] {
-                assert_eq!(names(&found, folder), expected, "{folder} {options:?} {part}");
+                assert_eq!(key_names(&found, folder), expected, "{folder} {options:?} {part}");
             }
         }
     }
@@ -90,9 +90,9 @@ fn a_link_to_nix_leads_to_the_root_of_nix() {
     std::fs::create_dir(dir.path().join("persist/etc")).unwrap();
     symlink("/nix/persist/ssh", dir.path().join("persist/etc/ssh")).unwrap();
     let bytes = make_ext4(&["-d", dir.path().to_str().unwrap()], 8);
-    let found = streamed(&bytes, 1 << 20);
-    assert_eq!(names(&found, "persist/etc/ssh"), ["key"]);
-    assert_eq!(names(&found, "nix/persist/ssh"), [""; 0]);
+    let found = read_streamed(&bytes, 1 << 20);
+    assert_eq!(key_names(&found, "persist/etc/ssh"), ["key"]);
+    assert_eq!(key_names(&found, "nix/persist/ssh"), [""; 0]);
 }
 
 #[test]
@@ -104,9 +104,9 @@ fn deleted_files_are_not_found() {
     let file = dir.path().join("fs");
     std::fs::write(&file, make_ext4(&["-b", "1024", "-d", root.to_str().unwrap()], 8)).unwrap();
     debugfs(&["-w", "-R", "rm /etc/ssh/key", file.to_str().unwrap()]);
-    assert_eq!(names(&streamed(&std::fs::read(&file).unwrap(), 1 << 20), "etc/ssh"), ["key-2"]);
+    assert_eq!(key_names(&read_streamed(&std::fs::read(&file).unwrap(), 1 << 20), "etc/ssh"), ["key-2"]);
     debugfs(&["-w", "-R", "unlink /etc/ssh", file.to_str().unwrap()]);
-    assert_eq!(names(&streamed(&std::fs::read(&file).unwrap(), 1 << 20), "etc/ssh"), [""; 0]);
+    assert_eq!(key_names(&read_streamed(&std::fs::read(&file).unwrap(), 1 << 20), "etc/ssh"), [""; 0]);
 }
 
 /// Millions of folders, each with entries on the way.
@@ -114,7 +114,7 @@ fn deleted_files_are_not_found() {
 fn the_memory_is_limited() {
     let mut bytes = make_ext4(&["-b", "1024", "-O", "^metadata_csum,^has_journal", "-N", "1000000"], 400);
     let stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
-    let State::Blocks(blocks) = fed(stream, &bytes).state else { panic!("not understood") };
+    let State::Blocks(blocks) = feed_all(stream, &bytes).state else { panic!("not understood") };
     let inode = [&0o40755_u16.to_le_bytes()[..], &[0; 24], &[1, 0]].concat();
     for (start, _) in blocks.tables {
         let start = usize::try_from(start * 1024).unwrap();
@@ -129,13 +129,14 @@ fn the_memory_is_limited() {
     let mut state = None;
     let memory = allocation_counter::measure(|| {
         let stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
-        state = Some(fed(stream, &bytes).state);
+        state = Some(feed_all(stream, &bytes).state);
     });
     assert!(matches!(state, Some(State::Unknown)));
     assert!(memory.bytes_max < 16 << 20, "{memory:?}");
 }
 
-fn fed(mut stream: StreamedExt4, bytes: &[u8]) -> StreamedExt4 {
+/// `stream` after all of `bytes`.
+fn feed_all(mut stream: StreamedExt4, bytes: &[u8]) -> StreamedExt4 {
     bytes.chunks(1 << 20).for_each(|part| stream.feed(part));
     stream
 }
@@ -150,13 +151,13 @@ fn fuzz() {
         make_ext4(&["-b", "1024", "-N", "32", "-O", &features, "-d", dir.path().to_str().unwrap()], 1)
     });
     for sample in &samples {
-        assert_eq!(names(&streamed(sample, 1 << 20), "etc/ssh"), ["key", "key-link"]);
+        assert_eq!(key_names(&read_streamed(sample, 1 << 20), "etc/ssh"), ["key", "key-link"]);
     }
     // The content ends early, so that changes meet what matters.
     let samples = samples.map(|bytes| bytes[..160 << 10].to_vec());
     crate::base::fuzz::check(&samples.each_ref().map(Vec::as_slice), |bytes| {
         let mut stream = StreamedExt4::new(1 << 20, is_relevant);
         bytes.chunks(10_000).for_each(|part| stream.feed(part));
-        names(&stream.finish(), "etc/ssh")
+        key_names(&stream.finish(), "etc/ssh")
     });
 }

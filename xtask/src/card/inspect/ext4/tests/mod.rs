@@ -56,7 +56,8 @@ fn tree() -> tempfile::TempDir {
     dir
 }
 
-pub(crate) const VARIANTS: [&[&str]; 5] = [
+/// Options of mke2fs for file systems of different structure.
+pub(crate) const VARIANTS: &[&[&str]] = &[
     &["-b", "1024", "-O", "metadata_csum,64bit"],
     &["-b", "1024", "-O", "^metadata_csum,^64bit", "-g", "2048"],
     &["-b", "1024", "-O", "^extents,^64bit,^has_journal"],
@@ -64,11 +65,13 @@ pub(crate) const VARIANTS: [&[&str]; 5] = [
     &["-b", "4096", "-O", "^metadata_csum", "-I", "128"],
 ];
 
-fn populated(args: &[&str]) -> Vec<u8> {
+/// The bytes of a file system that mke2fs makes with the options `args`, with the files of [`tree`].
+fn make_populated(args: &[&str]) -> Vec<u8> {
     let tree = tree();
     make_ext4(&[args, &["-d", tree.path().to_str().unwrap()]].concat(), 8)
 }
 
+/// A file with `bytes`.
 fn disk(bytes: &[u8]) -> File {
     let disk = tempfile::tempfile().unwrap();
     disk.write_all_at(bytes, 0).unwrap();
@@ -95,22 +98,22 @@ fn read_everything(disk: &File) -> Result<Vec<Vec<u8>>> {
     ] {
         let content = || -> Result<Vec<u8>> {
             if let Some(itself) = fs.find_itself(path)?.filter(Inode::is_link) {
-                fs.target(&itself)?;
+                fs.link_target(&itself)?;
             }
             fs.resolve(path)?.map_or(Ok(Vec::new()), |(inode, _)| fs.content(&inode, 4 << 20))
         };
         found.extend(content());
     }
     if let Ok(Some(store)) = fs.find("/store") {
-        let _ = fs.count(&store);
+        let _ = fs.count_entries(&store);
     }
     Ok(found)
 }
 
 #[test]
 fn another_implementation_reads_the_same() {
-    for args in VARIANTS {
-        let bytes = populated(args);
+    for &args in VARIANTS {
+        let bytes = make_populated(args);
         let disk = disk(&bytes);
         let other = Ext4View::load(Box::new(bytes.clone())).unwrap();
         let fs = open(&disk).unwrap();
@@ -118,7 +121,7 @@ fn another_implementation_reads_the_same() {
             let inode = fs.find(folder).unwrap().unwrap();
             let names = other.read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
             let paths = names.map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>();
-            assert_eq!(fs.count(&inode).unwrap() + 2, paths.len(), "{folder} {args:?}");
+            assert_eq!(fs.count_entries(&inode).unwrap() + 2, paths.len(), "{folder} {args:?}");
             for path in &paths {
                 assert_same(&fs, &other, path);
             }
@@ -149,14 +152,14 @@ fn assert_same(fs: &Ext4, other: &Ext4View, path: &str) {
         assert_eq!(fs.content(&own, 4 << 20).unwrap(), other.read(path).unwrap(), "{path}");
     }
     if own.is_link() {
-        assert_eq!(fs.target(&own).unwrap(), other.read_link(path).unwrap().as_ref(), "{path}");
+        assert_eq!(fs.link_target(&own).unwrap(), other.read_link(path).unwrap().as_ref(), "{path}");
     }
 }
 
 #[test]
 fn holes_are_zeros_and_wrong_paths_are_named() {
-    for args in VARIANTS {
-        let disk = disk(&populated(args));
+    for &args in VARIANTS {
+        let disk = disk(&make_populated(args));
         let fs = open(&disk).unwrap();
         let holes = fs.content(&fs.find("/persist/holes").unwrap().unwrap(), 300_000).unwrap();
         assert!(holes.len() == 300_000 && holes[100_000..].starts_with(b"in the middle\0"));
@@ -170,7 +173,7 @@ fn holes_are_zeros_and_wrong_paths_are_named() {
 
 #[test]
 fn a_file_system_with_clusters_is_read() {
-    let bytes = populated(&["-b", "1024", "-O", "bigalloc"]);
+    let bytes = make_populated(&["-b", "1024", "-O", "bigalloc"]);
     assert_eq!(read_everything(&disk(&bytes)).unwrap().len(), 7);
 }
 
@@ -180,11 +183,11 @@ fn a_journal_that_is_not_empty_is_replayed() {
     for features in ["metadata_csum,64bit", "^metadata_csum,^64bit"] {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        std::fs::write(path("fs"), populated(&["-b", "1024", "-O", features])).unwrap();
+        std::fs::write(path("fs"), make_populated(&["-b", "1024", "-O", features])).unwrap();
         let content = || {
             let disk = File::open(path("fs")).unwrap();
             let fs = open(&disk).unwrap();
-            let names = fs.count(&fs.find("/boot").unwrap().unwrap()).unwrap();
+            let names = fs.count_entries(&fs.find("/boot").unwrap().unwrap()).unwrap();
             (fs.find("/boot/extlinux").unwrap().is_some(), names)
         };
         assert_eq!(content(), (true, 2));
