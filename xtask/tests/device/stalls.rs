@@ -33,7 +33,7 @@ fn a_stall_is_reported_while_it_lasts() {
     stall_a_write_and_a_read(|fault, operation| {
         let mut run = StalledFlash::start(fault);
         let start = Instant::now();
-        let warning = format!("warning: the card has not answered to {operation} at byte 5242880 for ");
+        let warning = format!("warning: the card has not answered {operation} at byte 5242880 for ");
         run.wait_for(&warning);
         assert!(start.elapsed() < WARNING_DEADLINE, "{fault:?}: warned after {:?}", start.elapsed());
         // The warning is repeated while the stall lasts.
@@ -51,7 +51,7 @@ fn a_stall_is_reported_while_it_lasts() {
 fn ctrl_c_during_a_stall_stops_the_flash() {
     stall_a_write_and_a_read(|fault, operation| {
         let mut run = StalledFlash::start(fault);
-        run.wait_for(&format!("warning: the card has not answered to {operation} "));
+        run.wait_for(&format!("warning: the card has not answered {operation} "));
         run.signal(SignalTo::Group, Signal::INT);
         std::thread::sleep(Duration::from_millis(300));
         let outcome = run.finish();

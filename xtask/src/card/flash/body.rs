@@ -10,9 +10,8 @@ use anyhow::Result;
 use super::buffer::{Buffer, CHUNK};
 use super::card_io::{self, BROKEN_CARD, MAX_RETRIES};
 use super::delta::DeltaPolicy;
-use super::pipeline::{self, Chunk};
-
 use super::flash_job::FlashJob;
+use super::pipeline::{self, Chunk};
 use crate::base::{ChunkMap, ChunkState, Event, Phase};
 use crate::card::image::chunk_hash::{self, ChunkHash};
 use crate::card::image::{Changed, OutOfMemory};
@@ -57,12 +56,12 @@ impl Body {
             chunk_map.push(state);
             Ok(Some(chunk.bytes))
         })?;
-        let head = head.ok_or_else(|| failure!(Verification, "the image is empty"; hint: "{OTHER_IMAGE}"))?;
+        let head = head.ok_or_else(|| failure!(Verification, "the image is empty"; hint: "{NEW_IMAGE}"))?;
         job.card_io.sync()?;
         Ok(Self { head, chunk_map, hashes, unverified, write_seconds: phase.end(), verify_seconds: 0.0 })
     }
 
-    /// Verifies the chunks that were written, and writes bad ones again. Returns the number of retries.
+    /// Verifies the chunks that were written, and writes bad ones again. Returns how many chunks were written again.
     pub fn verify_and_retry(&mut self, job: &FlashJob) -> Result<u32> {
         let begin = Instant::now();
         let mut retries = 0;
@@ -70,7 +69,7 @@ impl Body {
         let mut bad = self.verify(job)?;
         while !bad.positions.is_empty() {
             if round == MAX_RETRIES {
-                return Err(self.give_up(job, &bad));
+                return Err(self.report_bad_chunks_error(job, &bad));
             }
             round += 1;
             retries += u32::try_from(bad.positions.len()).unwrap_or(u32::MAX);
@@ -95,20 +94,20 @@ impl Body {
         Ok(found)
     }
 
-    /// Reads the written chunks back, and returns those that differ from the image.
+    /// Reads the unverified chunks back, and returns those that differ from the image or cannot be read.
     fn verify(&self, job: &FlashJob) -> Result<BadChunks> {
         let mut bad = BadChunks::default();
         if self.unverified.is_empty() {
             return Ok(bad);
         }
-        let total = self.unverified.iter().map(|at| job.len_at(*at) as u64).sum();
+        let total = self.unverified.iter().map(|at| job.chunk_len_at(*at) as u64).sum();
         let mut phase = Phase::begin(job.reporter, "verify", Some(total));
         let mut positions = self.unverified.iter();
         let read_errors = Mutex::new(BTreeMap::new());
         let lock_errors = || read_errors.lock().unwrap_or_else(PoisonError::into_inner);
         let fetch = |buffer: &mut Buffer| {
             let Some(at) = positions.next() else { return Ok(None) };
-            buffer.resize(job.len_at(*at));
+            buffer.resize(job.chunk_len_at(*at));
             if let card_io::Read::Unreadable(error) = job.card_io.read_or_unreadable(buffer, *at)? {
                 lock_errors().insert(*at, error);
             }
@@ -119,7 +118,7 @@ impl Body {
             if self.hash_at(chunk.at) != Some(&chunk.hash) || lock_errors().contains_key(&chunk.at) {
                 bad.positions.insert(chunk.at);
             }
-            phase.advance(job.len_at(chunk.at));
+            phase.advance(job.chunk_len_at(chunk.at));
             Ok(Some(chunk.bytes))
         })?;
         phase.end();
@@ -149,12 +148,13 @@ impl Body {
         job.card_io.sync()
     }
 
+    /// The hash of the image's chunk at byte `at`.
     fn hash_at(&self, at: u64) -> Option<&ChunkHash> {
         self.hashes.get(usize::try_from(at / CHUNK as u64).ok()?)
     }
 
     /// Reports the chunk map, and returns the error for chunks that stay bad after all retries.
-    fn give_up(&mut self, job: &FlashJob, bad: &BadChunks) -> anyhow::Error {
+    fn report_bad_chunks_error(&mut self, job: &FlashJob, bad: &BadChunks) -> anyhow::Error {
         bad.positions.iter().for_each(|at| self.chunk_map.set(*at, ChunkState::Bad));
         job.reporter.report(&Event::Map { runs: self.chunk_map.runs() });
         if let Some(error) = &bad.read_error {
@@ -175,7 +175,7 @@ impl Body {
 /// Chunks that failed verification.
 #[derive(Default)]
 struct BadChunks {
-    /// In bytes.
+    /// The positions of the chunks, in bytes.
     positions: BTreeSet<u64>,
     /// The first read error of the card, if it could not read one of them.
     read_error: Option<anyhow::Error>,
@@ -189,24 +189,25 @@ fn write_if_changed(
     policy: &mut DeltaPolicy,
     on_card: &mut Buffer,
 ) -> Result<ChunkState> {
-    if policy.should_read_first(chunk.zeros) {
+    if policy.should_read_first(chunk.is_zero) {
         on_card.resize(chunk.bytes.len());
         let read = job.card_io.read_or_unreadable(on_card, chunk.at)?;
-        let same = matches!(read, card_io::Read::Complete) && **on_card == *chunk.bytes;
-        if same {
-            policy.record_hit(chunk.zeros);
-            return Ok(if chunk.zeros { ChunkState::Skipped } else { ChunkState::Unchanged });
+        let is_unchanged = matches!(read, card_io::Read::Complete) && **on_card == *chunk.bytes;
+        if is_unchanged {
+            policy.record_hit(chunk.is_zero);
+            return Ok(if chunk.is_zero { ChunkState::Skipped } else { ChunkState::Unchanged });
         }
-        policy.record_miss(chunk.zeros);
+        policy.record_miss(chunk.is_zero);
     }
     job.card_io.write_all(&chunk.bytes, chunk.at)?;
     Ok(ChunkState::Written)
 }
 
 /// The remedy for an image that is not what its file claims.
-const OTHER_IMAGE: &str = "build or download the image again";
+const NEW_IMAGE: &str = "build or download the image again";
 
-/// Reads the image chunk by chunk, for [`pipeline::run`], and fails where its size is not the known one.
+/// A reader of the image, chunk by chunk, for [`pipeline::run`]. It fails where the image has not the size that it
+/// claims.
 pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send> {
     let mut stream = (job.content.open)()?;
     let size = job.content.size;
@@ -218,10 +219,10 @@ pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> 
         buffer.resize(len);
         next = at + len as u64;
         if next > size {
-            bail!(Verification, "the image is longer than the {size} bytes it claims"; hint: "{OTHER_IMAGE}");
+            bail!(Verification, "the image is longer than the {size} bytes it claims"; hint: "{NEW_IMAGE}");
         }
         if len == 0 && at < size {
-            bail!(Verification, "the image ends at byte {at}, but claims {size} bytes"; hint: "{OTHER_IMAGE}");
+            bail!(Verification, "the image ends at byte {at}, but claims {size} bytes"; hint: "{NEW_IMAGE}");
         }
         Ok((len > 0).then_some(at))
     })
@@ -238,6 +239,6 @@ fn image_error(at: u64, error: &std::io::Error) -> anyhow::Error {
         None if Changed::is(error) => {
             failure!(Verification, "reading the image: {error}"; hint: "{}", Changed::HINT)
         }
-        None => failure!(Verification, "the image is damaged at byte {at}: {error}"; hint: "{OTHER_IMAGE}"),
+        None => failure!(Verification, "the image is damaged at byte {at}: {error}"; hint: "{NEW_IMAGE}"),
     }
 }

@@ -50,11 +50,12 @@ impl Buffer {
 
     /// Sets how many bytes are in use, up to the capacity.
     pub fn resize(&mut self, len: usize) {
-        assert!(len <= self.all().len(), "a buffer does not grow");
+        assert!(len <= self.storage_bytes().len(), "a buffer does not grow");
         self.len = len;
     }
 
-    fn all(&self) -> &[u8] {
+    /// All bytes of the storage, also those that are not in use.
+    fn storage_bytes(&self) -> &[u8] {
         match &self.storage {
             Storage::Pooled(part) => part,
             Storage::Mapped(mapped) => mapped,
@@ -88,7 +89,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.all()[..self.len]
+        &self.storage_bytes()[..self.len]
     }
 }
 

@@ -21,13 +21,16 @@ use crate::{bail, failure};
 const PROBE_SIZE: usize = 4096;
 /// The finest step between probes is at least the size of the card divided by this.
 const MAX_STEPS: u64 = 1024;
-/// The length of two rows of probes: the first with one finest step between probes, the second with this many. Their
-/// differences cover all multiples of the finest step, so a card that wraps at one of them puts two probes on one
-/// place.
+/// The number of probes in each of two rows. Neighbours in the first row are one finest step apart, those in the second
+/// row this many. Every multiple of the finest step on the card is the difference of two probes, so a card that wraps at
+/// such a multiple writes two probes to one position.
 const STEPS: u64 = 32;
 
-/// The note of an error that left the card as it was.
+/// The note on an error after which the card was restored.
 const RESTORED: &str = "; the card holds again what it held before";
+
+/// The note on an error of a flash, which writes the card anyhow.
+const NO_NOTE: &str = "";
 
 /// Writes capacity probes all over the card, checks them, and restores what the card held. Returns the number of
 /// probes.
@@ -35,13 +38,13 @@ const RESTORED: &str = "; the card holds again what it held before";
 /// # Errors
 /// Of `ExitKind::Verification` where the card does not keep probes; otherwise any failure, and the request to stop.
 pub fn check(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
-    run(card_io, reporter, cancel, "")
+    run(card_io, reporter, cancel, NO_NOTE)
 }
 
 /// As [`check`], for a command that writes nothing else: errors say whether the card was restored.
 pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
     let card_io = CardIo::new(card);
-    if positions(card_io.size()).is_empty() {
+    if probe_positions(card_io.size()).is_empty() {
         bail!(Refused, "a card of {} bytes is too small for the capacity check", card_io.size());
     }
     io_monitor::with_stall_watchdog(&card_io.monitor, reporter, STALL_TIMEOUT, || {
@@ -49,45 +52,52 @@ pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool
     })
 }
 
-/// The check. `restored_note` is added to errors after which the card holds again what it held.
+/// Does the check and returns the number of probes. Errors after which the card was restored end in `restored_note`.
 fn run(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool, restored_note: &str) -> Result<usize> {
-    let positions = positions(card_io.size());
+    let positions = probe_positions(card_io.size());
     let count = positions.len();
     let begin = std::time::Instant::now();
     reporter.report(&Event::Phase { name: "capacity".into(), total: Some(count as u64), bytes: false });
     let before = positions.iter().map(|at| read_or_zeros(card_io, *at)).collect::<Result<Vec<_>>>()?;
-    let probed = write_and_check_probes(card_io, &positions, cancel);
-    // Restores first, whatever became of the probes.
+    let failed = write_and_check_probes(card_io, &positions, cancel);
+    let checked = failed.and_then(|failed| check_failed_probes(card_io.size(), failed, count));
+    // The card is restored whatever became of the probes.
     let restored = restore(card_io, &positions, &before);
-    match (probed.and_then(|failed| judge(card_io.size(), failed, count)), restored) {
-        (Ok(()), restored) => restored?,
-        (Err(error), restored) => {
-            let note = restored.map_or_else(not_restored, |()| restored_note.to_owned());
-            return Err(card_io.kind_of(&error).error_with_hint_of(format_args!("{error:#}{note}"), &error));
-        }
+    if let Err(error) = checked {
+        let note = match restored {
+            Ok(()) => restored_note.to_owned(),
+            Err(error) => format!("; restoring what the card held failed: {error:#}"),
+        };
+        return Err(card_io.kind_of(&error).error_with_hint_of(format_args!("{error:#}{note}"), &error));
     }
+    restored?;
     let text = format!("ok: {count} probes read back ({:.1} s)", begin.elapsed().as_secs_f64());
     reporter.report(&Event::Found { name: "capacity".into(), text });
     Ok(count)
 }
 
-/// The error for a card that did not keep `all` probes, if any `failed`.
-fn judge(size: u64, failed: FailedProbes, all: usize) -> Result<()> {
+/// Fails where some of `all` probes on a card of `size` bytes `failed`.
+fn check_failed_probes(size: u64, failed: FailedProbes, all: usize) -> Result<()> {
     if let Some(error) = failed.read_error {
         bail!(
             Io, "{error:#}, though the card was written there twice";
             hint: "the card is broken, or holds less than it claims: use another one"
         );
     }
-    let count = failed.positions.len();
-    failed.positions.first().map_or(Ok(()), |first| Err(counterfeit_error(size, *first, count, all)))
+    match failed.positions.first() {
+        Some(first) => Err(counterfeit_error(size, *first, failed.positions.len(), all)),
+        None => Ok(()),
+    }
 }
 
 /// Writes back what the card held `before` at all positions, even where one of them fails, and verifies it.
 fn restore(card_io: &CardIo, positions: &[u64], before: &[Buffer]) -> Result<()> {
     // In reverse order: where positions share a place on the card, the lowest one is written last.
-    let writes = positions.iter().zip(before).rev().map(|(at, old)| card_io.write_all(old, *at));
-    let written = writes.fold(Ok(()), Result::and);
+    let mut written = Ok(());
+    for (at, old) in positions.iter().zip(before).rev() {
+        // All positions are written; the first error counts.
+        written = written.and(card_io.write_all(old, *at));
+    }
     written.and(card_io.sync())?;
     let mut block = Buffer::small(PROBE_SIZE)?;
     for (at, old) in positions.iter().zip(before) {
@@ -98,26 +108,23 @@ fn restore(card_io: &CardIo, positions: &[u64], before: &[Buffer]) -> Result<()>
     Ok(())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_or_else`")]
-fn not_restored(error: anyhow::Error) -> String {
-    format!("; restoring what the card held failed: {error:#}")
-}
-
 /// Probes that the card did not keep.
 #[derive(Default)]
 struct FailedProbes {
-    /// In bytes.
+    /// The positions of the probes, in bytes.
     positions: Vec<u64>,
     /// The first read error of the card, if it could not read one of them.
     read_error: Option<anyhow::Error>,
 }
 
-/// Writes probes and returns those that failed, after a second attempt: a genuine card may lose a single write.
+/// Writes probes and returns those that failed. Where some failed, tries all of them once more, and returns those of
+/// the second attempt: a genuine card may lose a single write.
 fn write_and_check_probes(card_io: &CardIo, positions: &[u64], cancel: &AtomicBool) -> Result<FailedProbes> {
     let failed = probe_once(card_io, positions, cancel)?;
     if failed.positions.is_empty() { Ok(failed) } else { probe_once(card_io, positions, cancel) }
 }
 
+/// Writes a new probe to each position, syncs, and returns the probes that the card did not keep.
 fn probe_once(card_io: &CardIo, positions: &[u64], cancel: &AtomicBool) -> Result<FailedProbes> {
     let mut salt = [0; 32];
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
@@ -158,6 +165,7 @@ fn probe_for(salt: &[u8; 32], at: u64) -> Result<Buffer> {
     Ok(probe)
 }
 
+/// The error for a card of `size` bytes that did not keep `failed` of `all` probes, the first at byte `first`.
 fn counterfeit_error(size: u64, first: u64, failed: usize, all: usize) -> anyhow::Error {
     failure!(
         Verification,
@@ -171,7 +179,7 @@ fn counterfeit_error(size: u64, first: u64, failed: usize, all: usize) -> anyhow
 /// The positions of the probes on a card of `size` bytes, in ascending order: the powers of two and three times those,
 /// the steps whose differences cover all multiples of the finest one, and the end of the card. All positions are moved
 /// up by 1 MiB, because the head of a card stays blank during a flash.
-fn positions(size: u64) -> Vec<u64> {
+fn probe_positions(size: u64) -> Vec<u64> {
     let chunk = CHUNK as u64;
     let chunks = (size / chunk).saturating_sub(1);
     let finest = chunks.div_ceil(MAX_STEPS).max(1).next_power_of_two();
@@ -194,8 +202,9 @@ mod tests {
 
     const MIB: u64 = CHUNK as u64;
 
-    /// The card of 12 MiB with this fault after a check, and the kind and the text of the error.
-    fn checked_alone(fault: Fault, stopped: bool) -> (FakeCard, Option<(ExitKind, String)>) {
+    /// A card of 12 MiB with this fault after a check, and the kind and the text of the error. A check that is
+    /// `stopped` was asked to stop before it began.
+    fn check_alone_on(fault: Fault, stopped: bool) -> (FakeCard, Option<(ExitKind, String)>) {
         let bytes = (0..12 * MIB).map(|at| u8::try_from(at % 251).unwrap()).collect();
         let card = FakeCard::holding(bytes, fault);
         let done = check_alone(&card, &Silent, &AtomicBool::new(stopped));
@@ -204,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_card_is_restored_whatever_fails() {
-        let before = checked_alone(Fault::None, false).0.content();
+        let before = check_alone_on(Fault::None, false).0.content();
         let suspect = "probes failed); the card holds again what it held before";
         for (fault, stopped, kind, end) in [
             (Fault::Wraps(4 * MIB), false, ExitKind::Verification, suspect),
@@ -216,19 +225,19 @@ mod tests {
                 "stopped during the capacity check; the card holds again what it held before",
             ),
         ] {
-            let (card, error) = checked_alone(fault, stopped);
+            let (card, error) = check_alone_on(fault, stopped);
             let (found, text) = error.unwrap();
             assert!(found == kind && text.ends_with(end), "{fault:?}: {text}");
             assert!(card.content() == before, "{fault:?}");
         }
-        assert_eq!(checked_alone(Fault::None, false).1, None);
-        assert_eq!(checked_alone(Fault::Short, false).1, None);
+        assert_eq!(check_alone_on(Fault::None, false).1, None);
+        assert_eq!(check_alone_on(Fault::Short, false).1, None);
     }
 
     #[test]
     fn a_position_that_fails_does_not_keep_the_others_from_being_restored() {
-        let before = checked_alone(Fault::None, false).0.content();
-        let (card, error) = checked_alone(Fault::WriteFails(7 * MIB, rustix::io::Errno::IO), false);
+        let before = check_alone_on(Fault::None, false).0.content();
+        let (card, error) = check_alone_on(Fault::WriteFails(7 * MIB, rustix::io::Errno::IO), false);
         let failed = "writing the card at byte 7340032: Input/output error (os error 5)";
         let text = format!("{failed}; restoring what the card held failed: {failed}");
         assert_eq!(error, Some((ExitKind::Io, text)));
@@ -240,9 +249,9 @@ mod tests {
         );
     }
 
-    /// Whether two probes share a position on a card of `size` that wraps at `at`.
+    /// Whether two probes share a position on a card that claims `size` bytes and wraps at byte `at`.
     fn is_wrap_found(size: u64, at: u64) -> bool {
-        let positions = positions(size);
+        let positions = probe_positions(size);
         let real = positions.iter().map(|position| position % at).collect::<BTreeSet<_>>();
         real.len() < positions.len()
     }
@@ -250,10 +259,10 @@ mod tests {
     #[test]
     fn a_card_of_any_size_is_probed_to_its_end() {
         for size in [512, MIB, 2 * MIB - 512] {
-            assert_eq!(positions(size), [0; 0], "{size}");
+            assert_eq!(probe_positions(size), [0; 0], "{size}");
         }
         for size in [2 * MIB, 3 * MIB + 512, 64 * MIB, 640 * MIB, 31_914_983_424, 512_110_190_592, 2 << 40] {
-            let positions = positions(size);
+            let positions = probe_positions(size);
             assert!(positions.len() <= 110 && positions.is_sorted(), "{size}: {}", positions.len());
             assert!(positions[0] == MIB && *positions.last().unwrap() + 4608 > size, "{size}");
         }

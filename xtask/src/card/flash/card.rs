@@ -23,7 +23,7 @@ pub trait Card: Sync {
     fn drop_cache(&self) -> io::Result<()>;
     /// Fails where this is no longer the card that was confirmed, or where somebody has begun to use it.
     fn check_identity(&self) -> anyhow::Result<()>;
-    /// As [`Self::check_identity`], but nearly free while the kernel has counted no device event.
+    /// As [`Self::check_identity`], but checks only where the kernel has counted a device event since the latest check.
     fn check_events(&self) -> anyhow::Result<()>;
 }
 
@@ -46,12 +46,12 @@ pub struct FileCard {
 impl FileCard {
     /// Takes over `file` of `size` bytes, which is open for reading and writing.
     pub fn new(file: File, size: u64) -> Self {
-        let direct = AtomicBool::new(set_direct(&file, true).is_ok());
+        let direct = AtomicBool::new(enable_direct_io(&file).is_ok());
         Self { file, size, direct, unsynced: AtomicU64::new(0), locked: None }
     }
 
     /// Takes over a claimed disk of `size` bytes; dropping the card releases the claim.
-    pub fn locked(locked: Locked, size: u64) -> anyhow::Result<Self> {
+    pub fn from_locked(locked: Locked, size: u64) -> anyhow::Result<Self> {
         let file = locked.file().try_clone().context("opening the card a second time")?;
         Ok(Self { locked: Some(locked), ..Self::new(file, size) })
     }
@@ -74,7 +74,7 @@ impl FileCard {
             Err(error)
                 if error.kind() == io::ErrorKind::InvalidInput && self.direct.load(Ordering::Relaxed) =>
             {
-                set_direct(&self.file, false)?;
+                disable_direct_io(&self.file)?;
                 self.direct.store(false, Ordering::Relaxed);
                 transfer()
             }
@@ -83,10 +83,14 @@ impl FileCard {
     }
 }
 
-fn set_direct(file: &File, on: bool) -> io::Result<()> {
+fn enable_direct_io(file: &File) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(file)?;
-    let wanted = if on { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
-    Ok(rustix::fs::fcntl_setfl(file, wanted)?)
+    Ok(rustix::fs::fcntl_setfl(file, flags | OFlags::DIRECT)?)
+}
+
+fn disable_direct_io(file: &File) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    Ok(rustix::fs::fcntl_setfl(file, flags - OFlags::DIRECT)?)
 }
 
 impl Card for FileCard {
@@ -103,6 +107,7 @@ impl Card for FileCard {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        // The transfer may run twice, each time with the whole buffer.
         let buffer = std::cell::RefCell::new(buffer);
         self.with_buffered_fallback(|| FileExt::read_at(&self.file, &mut buffer.borrow_mut(), offset))
     }

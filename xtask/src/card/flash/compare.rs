@@ -15,7 +15,7 @@ use super::engine::RUN_AGAIN;
 use super::flash_job::{FlashJob, ImageContent};
 use super::io_monitor::{self, STALL_TIMEOUT};
 use super::payload::WrittenPayload;
-use super::pipeline::{self, Chunk, all_zero};
+use super::pipeline::{self, Chunk, is_all_zero};
 use crate::base::failure::ExitKind;
 use crate::base::{ChunkMap, ChunkState, Event, Phase, Reporter};
 use crate::card::image::chunk_hash::{self, ChunkHash};
@@ -34,7 +34,7 @@ pub fn compare(
     reporter: &dyn Reporter,
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
-    let card_io = without_cache(card)?;
+    let card_io = open_uncached(card)?;
     let job = FlashJob {
         card_io: &card_io,
         content,
@@ -60,19 +60,19 @@ pub fn compare_hash(
     reporter: &dyn Reporter,
     cancel: &AtomicBool,
 ) -> Result<Comparison> {
-    let card_io = without_cache(card)?;
+    let card_io = open_uncached(card)?;
     io_monitor::with_stall_watchdog(&card_io.monitor, reporter, STALL_TIMEOUT, || {
         compare_with_hash(&card_io, size, hash, reporter, cancel)
     })
 }
 
-/// The card after its cached pages were dropped, so that reads come from the card itself.
-fn without_cache(card: &dyn Card) -> Result<CardIo<'_>> {
+/// Drops the cached pages of the card, so that reads come from the card itself.
+fn open_uncached(card: &dyn Card) -> Result<CardIo<'_>> {
     card.drop_cache().map_err(|error| failure!(Io, "dropping the cache of the card: {error}"))?;
     Ok(CardIo::new(card))
 }
 
-/// The SHA-256 of what is read from the card.
+/// The SHA-256 of all bytes that are read from the card; `None` once a part of the card could not be read.
 struct CardHash(Option<Hasher>);
 
 impl Default for CardHash {
@@ -83,7 +83,9 @@ impl Default for CardHash {
 
 impl CardHash {
     fn update(&mut self, bytes: &[u8]) {
-        self.0.iter_mut().for_each(|hasher| hasher.update(bytes));
+        if let Some(hasher) = &mut self.0 {
+            hasher.update(bytes);
+        }
     }
 
     /// Discards the hash: a part of the card cannot be read.
@@ -91,7 +93,7 @@ impl CardHash {
         self.0 = None;
     }
 
-    /// The hash in hexadecimal digits.
+    /// The hash in hexadecimal digits; `None` where it was discarded.
     fn finish(self) -> Option<String> {
         self.0.and_then(|hasher| hasher.finish().pop()).map(|sum| sum.hex)
     }
@@ -124,9 +126,9 @@ impl Comparator<'_> {
         let mut on_card = Buffer::zeroed()?;
         let mut chunks = image_chunks(job)?;
         // A damaged image is no verdict about the card.
-        let fetch = move |buffer: &mut Buffer| chunks(buffer).map_err(damage_as_refusal);
+        let fetch = move |buffer: &mut Buffer| chunks(buffer).map_err(damaged_image_refusal);
         pipeline::run(fetch, |chunk| {
-            job.check_cancel_at(chunk.at).map_err(nothing_written)?;
+            job.check_cancel_at(chunk.at).map_err(nothing_written_error)?;
             self.compare_chunk(job.card_io, &chunk, &mut on_card)?;
             phase.advance(chunk.bytes.len());
             Ok(Some(chunk.bytes))
@@ -176,7 +178,7 @@ impl Comparator<'_> {
         if let Some(expected) = self.payload.and_then(|payload| payload.hash_at(chunk.at)) {
             self.payload_chunks.push((chunk.at, ChunkHash::of(on_card) == expected));
         }
-        self.blank |= chunk.at == 0 && all_zero(on_card);
+        self.blank |= chunk.at == 0 && is_all_zero(on_card);
         self.differences.extend(difference.map(|first| chunk.at + first as u64));
         self.chunk_map.push(if difference.is_some() { ChunkState::Bad } else { ChunkState::Unchanged });
         Ok(())
@@ -222,7 +224,7 @@ fn compare_with_hash(
             bail!(Interrupted, "stopped at byte {}; nothing was written", chunk.at);
         }
         hashes.push(chunk.hash);
-        blank |= chunk.at == 0 && chunk.zeros;
+        blank |= chunk.at == 0 && chunk.is_zero;
         card_hash.update(&chunk.bytes);
         phase.advance(chunk.bytes.len());
         Ok(Some(chunk.bytes))
@@ -242,7 +244,7 @@ fn compare_with_hash(
     })
 }
 
-/// Reads the chunk at byte `at` of the first `size` bytes of the card into `buffer`; nothing behind the last chunk.
+/// Reads into `buffer` the chunk at byte `at` of the card, as far as the chunk lies in the first `size` bytes.
 fn read_chunk_at(card_io: &CardIo, buffer: &mut Buffer, at: u64, size: u64) -> Result<()> {
     buffer.resize(usize::try_from((size - at).min(CHUNK as u64))?);
     match card_io.read_or_unreadable(buffer, at)? {
@@ -251,16 +253,16 @@ fn read_chunk_at(card_io: &CardIo, buffer: &mut Buffer, at: u64, size: u64) -> R
     }
 }
 
-/// `error`, as a refusal where it is damage of the image.
-fn damage_as_refusal(error: anyhow::Error) -> anyhow::Error {
+/// `error`, with the exit kind `Refused` where the image is damaged.
+fn damaged_image_refusal(error: anyhow::Error) -> anyhow::Error {
     match failure::kind(&error) {
         ExitKind::Verification => ExitKind::Refused.error_with_hint_of(format_args!("{error:#}"), &error),
         _ => error,
     }
 }
 
-/// `error`, with the fact that the card is unchanged.
+/// `error`, with a note that nothing was written.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn nothing_written(error: anyhow::Error) -> anyhow::Error {
+fn nothing_written_error(error: anyhow::Error) -> anyhow::Error {
     failure::kind(&error).error_with_hint_of(format_args!("{error:#}; nothing was written"), &error)
 }

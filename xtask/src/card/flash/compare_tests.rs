@@ -15,7 +15,8 @@ use super::flash_job::ImageContent;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{ChunkState, Silent};
 
-fn compared(card: &FakeCard, image: &[u8], hash: Option<blake3::Hash>) -> Result<Comparison> {
+/// Compares `card` with `image`, whose content has `hash` if that is known.
+fn compare_image(card: &FakeCard, image: &[u8], hash: Option<blake3::Hash>) -> Result<Comparison> {
     let open = || Ok(Box::new(Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
     let content = ImageContent { size: image.len() as u64, hash, open: &open };
     let before = card.content();
@@ -35,7 +36,7 @@ fn card(image: &[u8], differences: &[usize], fault: Fault) -> FakeCard {
 
 #[track_caller]
 fn check(card: &FakeCard, image: &[u8], fault: Option<(ExitKind, &str)>, map: &[(ChunkState, u64)]) {
-    let found = compared(card, image, None).unwrap();
+    let found = compare_image(card, image, None).unwrap();
     let found_fault = found.fault();
     assert_eq!(found_fault.as_ref().map(|(kind, text)| (*kind, text.as_str())), fault);
     assert_eq!(found.map.iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>(), map);
@@ -78,10 +79,10 @@ fn every_difference_is_found_and_nothing_is_written() {
 #[test]
 fn a_blank_head_is_found() {
     let image = image(2 * MIB);
-    let hash = compared(&card(&image, &[], Fault::None), &image, None).unwrap().hash;
+    let hash = compare_image(&card(&image, &[], Fault::None), &image, None).unwrap().hash;
     for (zeros, blank) in [(CHUNK, true), (CHUNK - 1, false), (0, false)] {
         let card = card(&[&vec![0; zeros], &image[zeros..]].concat(), &[CHUNK + 5], Fault::None);
-        assert_eq!(compared(&card, &image, None).unwrap().blank, blank, "{zeros}");
+        assert_eq!(compare_image(&card, &image, None).unwrap().blank, blank, "{zeros}");
         let known = compare_hash(&card, image.len() as u64, hash, &Silent, &AtomicBool::new(false)).unwrap();
         assert_eq!((known.equal, known.blank), (false, blank), "{zeros}");
     }
@@ -90,7 +91,7 @@ fn a_blank_head_is_found() {
 #[test]
 fn a_changed_image_is_no_verdict_about_the_card() {
     let image = image(2 * MIB);
-    let error = compared(&card(&image, &[], Fault::None), &image, Some(blake3::hash(b"x"))).unwrap_err();
+    let error = compare_image(&card(&image, &[], Fault::None), &image, Some(blake3::hash(b"x"))).unwrap_err();
     assert_eq!(
         (error.to_string().as_str(), failure::kind(&error)),
         ("the image file has changed since it was checked", ExitKind::Refused)
@@ -108,10 +109,13 @@ fn the_sum_is_that_of_the_beginning_of_the_card() {
     for differences in [&[][..], &[7, CHUNK]] {
         let card = card(&image, differences, Fault::None);
         let expected = sha256(&card.content()[..image.len()]);
-        let found = compared(&card, &image, None).unwrap();
+        let found = compare_image(&card, &image, None).unwrap();
         assert_eq!(found.card_sha256, expected);
         let known = compare_hash(&card, found.size, found.hash, &Silent, &AtomicBool::new(false)).unwrap();
         assert_eq!(known.card_sha256, expected);
     }
-    assert_eq!(compared(&card(&image, &[], Fault::ReadFails(MIB)), &image, None).unwrap().card_sha256, None);
+    assert_eq!(
+        compare_image(&card(&image, &[], Fault::ReadFails(MIB)), &image, None).unwrap().card_sha256,
+        None
+    );
 }

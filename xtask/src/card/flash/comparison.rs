@@ -23,7 +23,8 @@ pub struct Comparison {
     /// The SHA-256 of the first [`Self::size`] bytes of the card in hexadecimal digits, if all of them could be read.
     #[serde(default)]
     pub card_sha256: Option<String>,
-    /// The first differing byte of each MiB that differs. Empty where only the hash of the image was known.
+    /// The position of the first differing byte of each MiB that differs. Empty where only the hash of the image was
+    /// known.
     pub differences: Vec<u64>,
     /// Whether the first MiB of the card is blank, as a flash leaves it until all else is written.
     #[serde(default)]
@@ -37,8 +38,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// What is wrong with the card, and the exit kind. The text continues the path of the card:
-    /// `does not hold the image`.
+    /// The exit kind and the text of what is wrong with the card; `None` for a card that holds the image. The text
+    /// continues the path of the card: `does not hold the image: the hashes differ`.
     pub fn fault(&self) -> Option<(ExitKind, String)> {
         if let Some(error) = &self.unreadable {
             return Some((ExitKind::Io, format!("could not be read everywhere: {error}")));
@@ -48,13 +49,13 @@ impl Comparison {
         }
         let count = self.differences.len();
         let all = self.size.div_ceil(CHUNK as u64);
-        let what = if count == 0 {
+        let reason = if count == 0 {
             "the hashes differ".to_owned()
         } else {
             let shown = self.differences.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
             let more = if count > 3 { " and more" } else { "" };
             format!("{count} of {all} MiB differ, at byte {shown}{more}")
         };
-        Some((ExitKind::Verification, format!("does not hold the image: {what}")))
+        Some((ExitKind::Verification, format!("does not hold the image: {reason}")))
     }
 }

@@ -16,7 +16,7 @@ use super::delta::Mode;
 use super::flash_job::{FlashJob, ImageContent};
 use super::io_monitor::{self, STALL_TIMEOUT};
 use super::payload::{self, PayloadWriter};
-use super::pipeline::all_zero;
+use super::pipeline::is_all_zero;
 use super::report::{Report, Seconds};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
@@ -87,15 +87,15 @@ impl FlashJob<'_> {
         })
     }
 
-    /// Removes the old partition table. Returns the number of retries.
+    /// Blanks the first MiB, which has the old partition table. Returns the number of retries.
     fn blank_head(&self) -> Result<u32> {
         let retries = self.card_io.write_and_verify(&self.zeros()?, 0)?;
         self.head_is_blank.store(true, Ordering::Relaxed);
         Ok(retries)
     }
 
-    /// Removes the backup that a GPT keeps in the last sectors. Where the image fills the card to its end, the end
-    /// belongs to the image and is not blanked.
+    /// Blanks the last MiB, where a GPT keeps a backup, as far as the image does not reach into it. Returns the number
+    /// of retries.
     fn blank_tail(&self) -> Result<u32> {
         let mut zeros = self.zeros()?;
         let size = self.card_io.size();
@@ -105,7 +105,7 @@ impl FlashJob<'_> {
         self.card_io.write_and_verify(&zeros, tail)
     }
 
-    /// As many zeros as the first MiB of the card has bytes; a card may be smaller than 1 MiB.
+    /// Zeros for the first MiB of the card, or for all of a smaller card.
     fn zeros(&self) -> Result<Buffer> {
         let mut zeros = Buffer::zeroed()?;
         zeros.resize(usize::try_from(self.card_io.size().min(CHUNK as u64))?);
@@ -121,7 +121,7 @@ impl FlashJob<'_> {
         let (table, rest) = head.split_at(head.len().min(PAGE));
         let at = table.len() as u64;
         // The card is blank there already, and most images have only zeros there.
-        let retries = if all_zero(rest) { 0 } else { self.card_io.write_and_verify(rest, at)? };
+        let retries = if is_all_zero(rest) { 0 } else { self.card_io.write_and_verify(rest, at)? };
         Ok(retries + self.card_io.write_and_verify(table, 0)?)
     }
 

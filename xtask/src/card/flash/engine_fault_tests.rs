@@ -18,8 +18,9 @@ use crate::base::{ChunkState, Event, Reporter, Silent};
 use crate::card::image::chunk_hash::tests::hash;
 
 pub const MIB: u64 = CHUNK as u64;
-pub const MODES: [Mode; 3] = [Mode::Auto, Mode::Full, Mode::Delta];
+pub const MODES: &[Mode] = &[Mode::Auto, Mode::Full, Mode::Delta];
 
+/// The bytes of an image. Neighbouring sectors differ.
 pub fn image(size: u64) -> Vec<u8> {
     (0..size).map(|at| u8::try_from((at / 512 + at) % 251).unwrap()).collect()
 }
@@ -71,7 +72,7 @@ fn every_fault_is_reported_and_leaves_a_blank_head() {
         (Fault::Drops(6 * MIB), ExitKind::Verification, "does not keep what is written at byte 6291456"),
         (Fault::Drops(9 * MIB + 500_000), ExitKind::Verification, "(1 of 10 probes failed)"),
     ] {
-        for mode in MODES {
+        for &mode in MODES {
             let card = FakeCard::new(10 * MIB, fault);
             let error = flash(&card, &image, mode).unwrap_err();
             let message = with_hint(&error);
@@ -139,16 +140,16 @@ fn a_head_that_was_blanked_before_the_card_was_unplugged_is_blank() {
 fn nothing_is_refused_once_a_byte_was_written() {
     let image = image(2 * MIB);
     let mut stopped = 0;
-    for events in 0..30 {
-        let card = FakeCard::new(3 * MIB, Fault::TakenAfter(events));
+    for checks in 0..30 {
+        let card = FakeCard::new(3 * MIB, Fault::TakenAfter(checks));
         let Err(error) = flash(&card, &image, Mode::Auto) else { continue };
         let message = error.to_string();
         let unchanged = card.content().iter().all(|byte| *byte == 0xee);
         assert!(message.starts_with("the card is in use: loop9"), "{message}");
-        assert_eq!(kind(&error) == ExitKind::Refused, unchanged, "{events}: {message}");
-        assert_eq!(kind(&error) == ExitKind::Io, !unchanged, "{events}: {message}");
-        assert_eq!(card.written_in_use(), 0, "{events}");
-        assert!(unchanged || card.content()[..4096].iter().all(|byte| *byte == 0), "{events}: {message}");
+        assert_eq!(kind(&error) == ExitKind::Refused, unchanged, "{checks}: {message}");
+        assert_eq!(kind(&error) == ExitKind::Io, !unchanged, "{checks}: {message}");
+        assert_eq!(card.written_in_use(), 0, "{checks}");
+        assert!(unchanged || card.content()[..4096].iter().all(|byte| *byte == 0), "{checks}: {message}");
         stopped += 1;
     }
     assert!((10..30).contains(&stopped), "{stopped}");
@@ -180,7 +181,7 @@ fn an_image_that_does_not_fit_changes_nothing() {
     assert!(card.content().iter().all(|byte| *byte == 0xee));
 }
 
-/// Sets the flag when the phase of this name begins.
+/// Asks to stop, by setting the flag, when the phase of this name begins.
 struct CancelAt<'a>(&'a str, &'a AtomicBool);
 
 impl Reporter for CancelAt<'_> {

@@ -17,7 +17,7 @@ use super::engine_fault_tests::{MIB, MODES, flash, image};
 use super::fake_card::{FakeCard, Fault};
 use super::flash_job::ImageContent;
 use super::payload::PayloadWriter;
-use super::payload::tests::{FixedPayload, changed, changes};
+use super::payload::tests::{FixedPayload, changes, with_changes};
 use crate::base::{ChunkState, Silent};
 use crate::card::image::chunk_hash::tests::hash;
 
@@ -31,7 +31,7 @@ fn genuine_cards_hold_the_image_and_zeros_at_their_end() {
         (Fault::None, 512, 512),
         (Fault::Short, 2 * MIB + 1024, 4 * MIB),
     ] {
-        for mode in MODES {
+        for &mode in MODES {
             let card = FakeCard::new(card_size, fault);
             let image = image(size);
             let report = flash(&card, &image, mode).unwrap();
@@ -91,6 +91,7 @@ struct DyingCard {
 }
 
 impl DyingCard {
+    /// Fails once the card has lost power.
     fn check_power(&self) -> io::Result<()> {
         if *self.writes_left.lock().unwrap() == 0 { Err(Errno::NODEV.into()) } else { Ok(()) }
     }
@@ -207,7 +208,7 @@ proptest! {
         });
         // A card with a partition table holds everything; otherwise at most zeros were written, into the head.
         let table = &after[..PAGE];
-        let whole = after.starts_with(&changed(&image, &fixed.changes));
+        let whole = after.starts_with(&with_changes(&image, &fixed.changes));
         let untouched = table == &old[..PAGE] && after[CHUNK..] == old[CHUNK..];
         prop_assert!(whole || table.iter().all(|byte| *byte == 0) || untouched);
         prop_assert!(whole || !done);

@@ -42,6 +42,7 @@ pub enum Fault {
     TakenAfter(u32),
 }
 
+/// A card in memory. The counters count from 0.
 pub struct FakeCard {
     pub bytes: Mutex<Vec<u8>>,
     fault: Fault,
@@ -61,9 +62,16 @@ impl FakeCard {
 
     /// A card with these bytes.
     pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
-        let [calls, writes, faults, bytes_written, event_checks, written_in_use] = [0; 6].map(AtomicU32::new);
-        let bytes = Mutex::new(bytes);
-        Self { bytes, fault, calls, writes, faults, bytes_written, event_checks, written_in_use }
+        Self {
+            bytes: Mutex::new(bytes),
+            fault,
+            calls: AtomicU32::default(),
+            writes: AtomicU32::default(),
+            faults: AtomicU32::default(),
+            bytes_written: AtomicU32::default(),
+            event_checks: AtomicU32::default(),
+            written_in_use: AtomicU32::default(),
+        }
     }
 
     pub fn content(&self) -> Vec<u8> {

@@ -13,7 +13,7 @@ use crate::base::Reporter;
 
 /// An image that can be read more than once: chunks that fail verification are written again.
 pub struct ImageContent<'a> {
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
     /// The hash of the content, where a check has read the image to its end before.
     pub hash: Option<blake3::Hash>,
@@ -29,7 +29,7 @@ pub struct FlashJob<'a> {
     pub reporter: &'a dyn Reporter,
     /// Set when the user asks to stop.
     pub cancel: &'a AtomicBool,
-    /// The first MiB of the card was blanked and verified, and not written since.
+    /// Whether the first MiB of the card was blanked and verified, and not written since.
     pub head_is_blank: AtomicBool,
 }
 
@@ -42,7 +42,7 @@ impl FlashJob<'_> {
         Ok(())
     }
 
-    /// Fails where the user asked to stop; `step` names, as a sentence in the past, what was not done.
+    /// Fails where the user asked to stop. `step` completes "stopped before", such as "the first MiB was written".
     pub fn check_cancel_before(&self, step: &str) -> Result<()> {
         if self.cancel.load(Ordering::Relaxed) {
             bail!(Interrupted, "stopped before {step}");
@@ -51,7 +51,7 @@ impl FlashJob<'_> {
     }
 
     /// The size of the chunk at byte `at` of the image, in bytes.
-    pub fn len_at(&self, at: u64) -> usize {
+    pub fn chunk_len_at(&self, at: u64) -> usize {
         usize::try_from(self.content.size.saturating_sub(at)).unwrap_or(CHUNK).min(CHUNK)
     }
 }

@@ -34,23 +34,34 @@ pub struct Rates {
 #[derive(Clone, Copy)]
 struct Pending {
     operation: Operation,
+    /// The position on the card, in bytes.
     at: u64,
+    /// The start of the operation.
     since: Instant,
 }
 
-/// What all reads, or all writes, moved and took.
+/// The latest warning of a stall.
+#[derive(Clone, Copy)]
+struct StallWarning {
+    /// The start of the operation that stalls.
+    since: Instant,
+    /// How long the operation had taken at the warning.
+    elapsed: Duration,
+}
+
+/// The bytes and the time of all reads, or of all writes with the syncs.
 #[derive(Default)]
-struct Sum {
+struct Total {
     bytes: AtomicU64,
     nanos: AtomicU64,
 }
 
-/// The sums of all operations, and the pending one.
+/// The totals of all operations, and the pending one.
 #[derive(Default)]
 pub struct IoMonitor {
     pending: Mutex<Option<Pending>>,
-    reads: Sum,
-    writes: Sum,
+    reads: Total,
+    writes: Total,
 }
 
 impl IoMonitor {
@@ -62,13 +73,13 @@ impl IoMonitor {
         work: impl FnOnce() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let since = Instant::now();
-        self.set(Some(Pending { operation, at, since }));
+        self.set_pending(Some(Pending { operation, at, since }));
         let moved = work();
-        self.set(None);
-        let sum = if operation == Operation::Read { &self.reads } else { &self.writes };
+        self.set_pending(None);
+        let total = if operation == Operation::Read { &self.reads } else { &self.writes };
         let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        sum.nanos.fetch_add(nanos, Ordering::Relaxed);
-        sum.bytes.fetch_add(moved.as_ref().map_or(0, |bytes| *bytes as u64), Ordering::Relaxed);
+        total.nanos.fetch_add(nanos, Ordering::Relaxed);
+        total.bytes.fetch_add(moved.as_ref().map_or(0, |bytes| *bytes as u64), Ordering::Relaxed);
         moved
     }
 
@@ -76,7 +87,7 @@ impl IoMonitor {
         Rates { read: self.reads.rate(), write: self.writes.rate() }
     }
 
-    fn set(&self, pending: Option<Pending>) {
+    fn set_pending(&self, pending: Option<Pending>) {
         *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
     }
 
@@ -85,7 +96,8 @@ impl IoMonitor {
     }
 }
 
-impl Sum {
+impl Total {
+    /// The bytes per second; `None` where nothing was moved.
     fn rate(&self) -> Option<u64> {
         let bytes = self.bytes.load(Ordering::Relaxed);
         let nanos = self.nanos.load(Ordering::Relaxed);
@@ -105,9 +117,9 @@ pub fn with_stall_watchdog<T>(
         let (running, ended) = channel::<()>();
         // Where no thread can be started, the work goes on without a watchdog.
         let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
-            let mut warned = None;
+            let mut latest = None;
             while ended.recv_timeout(timeout / 5) == Err(RecvTimeoutError::Timeout) {
-                warn_of_stall(monitor, reporter, timeout, &mut warned);
+                warn_of_stall(monitor, reporter, timeout, &mut latest);
             }
         });
         let done = work();
@@ -116,25 +128,26 @@ pub fn with_stall_watchdog<T>(
     })
 }
 
-/// Warns where the pending operation takes longer than `timeout`, and again each time that it has taken twice as long
-/// as at the last warning, `warned`: the beginning of the operation, and its duration then.
+/// Warns where the pending operation takes longer than `timeout`, and again each time that the operation has taken
+/// twice as long as at the `latest` warning.
 fn warn_of_stall(
     monitor: &IoMonitor,
     reporter: &dyn Reporter,
     timeout: Duration,
-    warned: &mut Option<(Instant, Duration)>,
+    latest: &mut Option<StallWarning>,
 ) {
     let Some(Pending { operation, at, since }) = monitor.pending() else { return };
     let elapsed = since.elapsed();
-    let due = warned.filter(|(begin, _)| *begin == since).map_or(timeout, |(_, last)| last * 2);
+    let warned = latest.filter(|warning| warning.since == since);
+    let due = warned.map_or(timeout, |warning| warning.elapsed * 2);
     if elapsed < due {
         return;
     }
-    *warned = Some((since, elapsed));
+    *latest = Some(StallWarning { since, elapsed });
     let request = match operation {
-        Operation::Read => format!("to a read at byte {at}"),
-        Operation::Write => format!("to a write at byte {at}"),
-        Operation::Sync => "to a sync".to_owned(),
+        Operation::Read => format!("a read at byte {at}"),
+        Operation::Write => format!("a write at byte {at}"),
+        Operation::Sync => "a sync".to_owned(),
     };
     let seconds = elapsed.as_secs_f64();
     let text = format!(
@@ -176,10 +189,7 @@ mod tests {
         })
         .unwrap();
         let texts = warnings.0.into_inner().unwrap();
-        assert!(
-            texts[0].starts_with("the card has not answered to a write at byte 512 for 0 s"),
-            "{texts:?}"
-        );
+        assert!(texts[0].starts_with("the card has not answered a write at byte 512 for 0 s"), "{texts:?}");
         assert!((2..=4).contains(&texts.len()), "{texts:?}");
     }
 

@@ -26,7 +26,7 @@ pub trait PayloadWriter: Sync {
 /// Bytes to be written at a position of the card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// In bytes from the start of the card.
+    /// The position, in bytes from the start of the card.
     pub at: u64,
     pub bytes: Vec<u8>,
 }
@@ -47,7 +47,7 @@ pub struct WrittenPayload {
 /// A chunk that differs from the image because of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadChunk {
-    /// In bytes from the start of the card.
+    /// The position, in bytes from the start of the card.
     pub at: u64,
     pub hash: ChunkHash,
 }
@@ -66,9 +66,11 @@ pub fn write(job: &FlashJob, body: &mut Body, payload: &dyn PayloadWriter) -> Re
     let mut retries = 0;
     let mut hashes = body.hashes.clone();
     // Ctrl-C also ends the programs that make the changes: then the stop is the cause, and not their failure.
-    let stop_first =
-        |error| job.check_cancel_before("the identity and the files were on the card").err().unwrap_or(error);
-    for (at, changes) in by_chunk(job, payload.changes().map_err(stop_first)?)? {
+    let cause_of = |error| {
+        let stop = job.check_cancel_before("the identity and the files were on the card").err();
+        stop.unwrap_or(error)
+    };
+    for (at, changes) in split_by_chunk(job, payload.changes().map_err(cause_of)?)? {
         job.check_cancel_at(at)?;
         let index = usize::try_from(at / CHUNK as u64)?;
         let mut chunk = read_image_chunk(job, at, &hashes[index])?;
@@ -81,13 +83,14 @@ pub fn write(job: &FlashJob, body: &mut Body, payload: &dyn PayloadWriter) -> Re
         body.chunk_map.set(at, ChunkState::Payload);
         chunks.push(PayloadChunk { at, hash: hashes[index] });
     }
-    payload.verify().map_err(stop_first)?;
-    let [image, hash] = [&body.hashes, &hashes].map(|hashes| chunk_hash::whole(hashes));
+    payload.verify().map_err(cause_of)?;
+    let image = chunk_hash::whole(&body.hashes);
+    let hash = chunk_hash::whole(&hashes);
     Ok((WrittenPayload { image, hash, chunks }, retries))
 }
 
 /// The `changes` by the position of their chunk. A change that crosses the border of a chunk is split.
-fn by_chunk(job: &FlashJob, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Change>>> {
+fn split_by_chunk(job: &FlashJob, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Change>>> {
     let mut chunks = BTreeMap::<u64, Vec<Change>>::new();
     let size = CHUNK as u64;
     for Change { mut at, bytes } in changes {
@@ -107,10 +110,10 @@ fn by_chunk(job: &FlashJob, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Ch
     Ok(chunks)
 }
 
-/// The chunk at byte `at`, read from the card, which must hold it as the image does: `hash` is that of the image.
+/// Reads the chunk at byte `at` from the card. Fails where the card does not hold the image's chunk, which has `hash`.
 fn read_image_chunk(job: &FlashJob, at: u64, hash: &ChunkHash) -> Result<Buffer> {
     let mut chunk = Buffer::zeroed()?;
-    chunk.resize(job.len_at(at));
+    chunk.resize(job.chunk_len_at(at));
     if let card_io::Read::Unreadable(error) = job.card_io.read_or_unreadable(&mut chunk, at)? {
         return Err(error);
     }
@@ -162,7 +165,7 @@ pub(super) mod tests {
     }
 
     /// `image` with `changes`.
-    pub fn changed(image: &[u8], changes: &[Change]) -> Vec<u8> {
+    pub fn with_changes(image: &[u8], changes: &[Change]) -> Vec<u8> {
         let mut bytes = image.to_vec();
         for Change { at, bytes: new } in changes {
             let at = usize::try_from(*at).unwrap();
@@ -177,7 +180,9 @@ pub(super) mod tests {
         write_image(card, &content, Some(payload), Mode::Auto, &Silent, cancel)
     }
 
-    fn compared(card: &FakeCard, image: &[u8], payload: &WrittenPayload) -> (bool, Vec<u64>) {
+    /// Compares `card` with `image` and `payload`: whether the card was expected to hold the payload, and the positions
+    /// of the differences.
+    fn compare_with_payload(card: &FakeCard, image: &[u8], payload: &WrittenPayload) -> (bool, Vec<u64>) {
         let open = || Ok(Box::new(std::io::Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
         let content = ImageContent { size: image.len() as u64, hash: None, open: &open };
         let found = compare(card, &content, Some(payload), &Silent, &AtomicBool::new(false)).unwrap();
@@ -192,19 +197,19 @@ pub(super) mod tests {
             let verify = || {
                 assert!(
                     card.head_is_blank()
-                        && card.content()[CHUNK..].starts_with(&changed(&image, &changes())[CHUNK..])
+                        && card.content()[CHUNK..].starts_with(&with_changes(&image, &changes())[CHUNK..])
                 );
                 Ok(())
             };
             let payload = FixedPayload { changes: changes(), verify: &verify };
             let report = flash(&card, &image, &payload, &AtomicBool::new(false)).unwrap();
-            let both = changed(&image, &changes());
+            let both = with_changes(&image, &changes());
             assert!(card.content().starts_with(&both), "{fault:?}");
             let written = report.payload.unwrap();
             assert_eq!((report.hash, written.image, written.hash), (hash(&image), hash(&image), hash(&both)));
             assert_eq!(written.chunks.iter().map(|chunk| chunk.at / MIB).collect::<Vec<_>>(), [1, 2, 4]);
             assert!(report.map.iter().any(|run| run.state == ChunkState::Payload));
-            assert_eq!(compared(&card, &image, &written), (true, Vec::new()), "{fault:?}");
+            assert_eq!(compare_with_payload(&card, &image, &written), (true, Vec::new()), "{fault:?}");
         }
     }
 
@@ -212,7 +217,7 @@ pub(super) mod tests {
     fn a_comparison_expects_the_payload_only_on_its_own_image() {
         let image = image(6 * MIB);
         let other = vec![3; 6 * CHUNK];
-        let both = changed(&image, &changes());
+        let both = with_changes(&image, &changes());
         let chunks = [1, 2, 4].map(|mib| {
             let at = usize::try_from(mib * MIB).unwrap();
             PayloadChunk { at: mib * MIB, hash: ChunkHash::of(&both[at..at + CHUNK]) }
@@ -229,7 +234,8 @@ pub(super) mod tests {
             // The payload belongs to the first image, and another one is asked for.
             (&other, &other, (false, vec![])),
         ] {
-            let found = compared(&FakeCard::holding(on_card.clone(), Fault::None), asked_for, &payload);
+            let found =
+                compare_with_payload(&FakeCard::holding(on_card.clone(), Fault::None), asked_for, &payload);
             // A chunk of the payload is judged by its hash, which does not tell the first differing byte.
             let in_mib = |bytes: Vec<u64>| bytes.iter().map(|at| at / MIB).collect::<Vec<_>>();
             assert_eq!((found.0, in_mib(found.1)), (expected.0, in_mib(expected.1)));
@@ -237,7 +243,7 @@ pub(super) mod tests {
     }
 
     #[track_caller]
-    fn fails(
+    fn assert_fails(
         fault: Fault,
         changes: Vec<Change>,
         verify: &(dyn Fn() -> Result<()> + Sync),
@@ -261,16 +267,16 @@ pub(super) mod tests {
     fn a_payload_that_fails_leaves_a_blank_head() {
         let succeed = || Ok(());
         let fail = || Err(ExitKind::Verification.error("it is missing"));
-        fails(Fault::None, changes(), &fail, ExitKind::Verification, "it is missing");
+        assert_fails(Fault::None, changes(), &fail, ExitKind::Verification, "it is missing");
         let outside = "which is outside the body of the image";
         for (at, len) in [(MIB - 1, 2), (6 * MIB - 1, 2), (7 * MIB, 1)] {
             let change = vec![Change { at, bytes: vec![1; len] }];
-            fails(Fault::None, change, &succeed, ExitKind::Other, outside);
+            assert_fails(Fault::None, change, &succeed, ExitKind::Other, outside);
         }
         let text = "the card does not hold the bytes written at byte 4194304, after 3 retries";
         // The first write there is that of the image, which verifies.
         let worn = Fault::FlippedAfter(4 * MIB + 5000, 1);
-        fails(worn, changes(), &succeed, ExitKind::Verification, text);
+        assert_fails(worn, changes(), &succeed, ExitKind::Verification, text);
     }
 
     #[test]

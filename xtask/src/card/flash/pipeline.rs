@@ -24,7 +24,7 @@ pub struct Chunk {
     pub bytes: Buffer,
     pub hash: ChunkHash,
     /// Whether all bytes are zero.
-    pub zeros: bool,
+    pub is_zero: bool,
 }
 
 /// Calls `fetch` in a thread of its own, and `consume` with each chunk in order. `fetch` fills the buffer that it gets
@@ -39,7 +39,7 @@ pub fn run(
 ) -> Result<()> {
     let (fetched, chunks) = sync_channel(BUFFERS);
     let (returned, empty) = channel();
-    // One more than circulate, because the caller may keep one.
+    // One buffer more than circulate, because `consume` may keep one.
     for _ in 0..=BUFFERS {
         returned.send(Buffer::zeroed()?).map_err(|_| anyhow!("preparing buffers"))?;
     }
@@ -55,6 +55,7 @@ pub fn run(
     })
 }
 
+/// Fills the `empty` buffers by `fetch` and sends them, until `fetch` ends or nobody receives any more.
 fn fetch_all(
     mut fetch: impl FnMut(&mut Buffer) -> Result<Option<u64>>,
     fetched: &SyncSender<(u64, Buffer)>,
@@ -70,6 +71,7 @@ fn fetch_all(
     Ok(())
 }
 
+/// Hashes the fetched `chunks`, passes them to `consume`, and returns their buffers.
 fn consume_all(
     chunks: &Receiver<(u64, Buffer)>,
     returned: &Sender<Buffer>,
@@ -77,9 +79,9 @@ fn consume_all(
 ) -> Result<()> {
     let hash_of_zeros = ChunkHash::of(&Buffer::zeroed()?);
     for (at, bytes) in chunks {
-        let zeros = all_zero(&bytes);
-        let hash = if zeros && bytes.len() == CHUNK { hash_of_zeros } else { ChunkHash::of(&bytes) };
-        if let Some(buffer) = consume(Chunk { at, bytes, hash, zeros })? {
+        let is_zero = is_all_zero(&bytes);
+        let hash = if is_zero && bytes.len() == CHUNK { hash_of_zeros } else { ChunkHash::of(&bytes) };
+        if let Some(buffer) = consume(Chunk { at, bytes, hash, is_zero })? {
             // The fetcher may have ended already; then nobody needs the buffer.
             let _ = returned.send(buffer);
         }
@@ -87,8 +89,9 @@ fn consume_all(
     Ok(())
 }
 
-/// Whether all `bytes` are zero. Compares the bytes with themselves, shifted by one, at the speed of `memcmp`.
-pub fn all_zero(bytes: &[u8]) -> bool {
+/// Whether all `bytes` are zero: the first byte is zero, and each byte equals the next one, which `memcmp` compares
+/// fastest.
+pub fn is_all_zero(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
 }
 
@@ -97,11 +100,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_zero_finds_every_other_byte() {
+    fn every_byte_that_is_not_zero_is_found() {
         for (bytes, expected) in [(&[][..], true), (&[0], true), (&[0, 0, 0], true), (&[0, 0, 1], false)] {
-            assert_eq!(all_zero(bytes), expected, "{bytes:?}");
+            assert_eq!(is_all_zero(bytes), expected, "{bytes:?}");
         }
-        assert!(!all_zero(&[7, 7]));
+        assert!(!is_all_zero(&[7, 7]));
     }
 
     /// Fetches `count` chunks; every byte of a chunk is its number.
@@ -118,7 +121,7 @@ mod tests {
     fn chunks_come_in_order() {
         let mut seen = Vec::new();
         let consume = |chunk: Chunk| {
-            seen.push((chunk.at / CHUNK as u64, chunk.bytes[5], chunk.zeros));
+            seen.push((chunk.at / CHUNK as u64, chunk.bytes[5], chunk.is_zero));
             Ok(Some(chunk.bytes))
         };
         run(numbered(40), consume).unwrap();

@@ -63,7 +63,7 @@ impl PayloadPlan {
 }
 
 impl Plan {
-    /// Plans to write `image` to `disk`, and to unmount whatever is mounted of `disk` first.
+    /// Plans to unmount all that is mounted of `disk`, and to write `image` to it.
     pub fn new(image: Image, disk: Disk, mode: Mode, payload: Option<PayloadPlan>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
         Self { image, disk, mode, payload, unmount }
@@ -71,22 +71,21 @@ impl Plan {
 
     /// The host keys inside the image that the payload does not replace.
     pub fn shared_host_keys(&self) -> Vec<HostKeyFile> {
-        let is_replaced = |key: &&HostKeyFile| {
-            let partition = self.image.layout.partitions.iter().find(|it| it.number == key.partition);
-            self.payload.as_ref().is_some_and(|payload| {
-                let content = &payload.content;
-                partition.is_some_and(|partition| partition.start == payload.region.start)
-                    && content
-                        .entries
-                        .iter()
-                        .any(|entry| content.root.join(&entry.path) == format!("/{}", key.path))
-            })
-        };
-        self.image.host_keys.iter().filter(|key| !is_replaced(key)).cloned().collect()
+        self.image.host_keys.iter().filter(|key| !self.replaces(key)).cloned().collect()
+    }
+
+    /// Whether the payload has an entry at the path of `key`.
+    fn replaces(&self, key: &HostKeyFile) -> bool {
+        let Some(PayloadPlan { region, content, .. }) = &self.payload else { return false };
+        let mut partitions = self.image.layout.partitions.iter();
+        let is_same_partition =
+            partitions.any(|partition| partition.number == key.partition && partition.start == region.start);
+        let key_path = format!("/{}", key.path);
+        is_same_partition && content.entries.iter().any(|entry| content.root.join(&entry.path) == key_path)
     }
 }
 
-/// What the printed hash of an image is, so that everybody can recompute it.
+/// The name of the printed hash of an image, from which everybody knows how to recompute the hash.
 pub const FILE_SHA256: &str = "SHA-256 of the image file";
 
 impl fmt::Display for PayloadPlan {
@@ -104,12 +103,16 @@ impl fmt::Display for Plan {
         let Self { image, disk, .. } = self;
         writeln!(f, "image   {}", Plain(image.source.path.display()))?;
         write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
-        image.file_sha256.as_ref().map_or(Ok(()), |sum| write!(f, ", {FILE_SHA256} {sum}"))?;
+        if let Some(sum) = &image.file_sha256 {
+            write!(f, ", {FILE_SHA256} {sum}")?;
+        }
         writeln!(f)?;
         for partition in &image.layout.partitions {
             writeln!(f, "        {}", Plain(partition))?;
         }
-        self.payload.as_ref().map_or(Ok(()), |payload| payload.fmt(f))?;
+        if let Some(payload) = &self.payload {
+            payload.fmt(f)?;
+        }
         writeln!(f, "card    {}", disk.summary())?;
         for (device, at) in disk.plain_mounts() {
             writeln!(f, "unmount {} (/dev/{device})", Plain(at.display()))?;

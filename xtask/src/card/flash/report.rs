@@ -58,13 +58,13 @@ impl Seconds {
 impl Report {
     /// How many bytes of the image the flash wrote.
     pub fn written_bytes(&self) -> u64 {
-        let writes = |run: &&ChunkRun| !matches!(run.state, ChunkState::Skipped | ChunkState::Unchanged);
-        let chunks = self.map.iter().filter(writes).map(|run| run.mib).sum::<u64>();
+        let is_written = |run: &&ChunkRun| !matches!(run.state, ChunkState::Skipped | ChunkState::Unchanged);
+        let chunks = self.map.iter().filter(is_written).map(|run| run.mib).sum::<u64>();
         (chunks * CHUNK as u64).min(self.size)
     }
 
-    /// The report with the write rate of `earlier` flashes of the same card, where this flash wrote too little for a
-    /// rate of its own: a card keeps the first bytes in its own memory, which is faster.
+    /// The report with the write rate of an `earlier` flash of the same card, where this flash wrote too little to
+    /// measure the rate: a card keeps the first bytes in its own memory, which is faster.
     #[must_use]
     pub fn with_rates_of(mut self, earlier: Option<Rates>) -> Self {
         if self.written_bytes() < MIN_RATE_SAMPLE {
@@ -73,7 +73,8 @@ impl Report {
         self
     }
 
-    /// How long writing and verifying the whole image would take, in seconds, at the measured rates of this card.
+    /// How long writing and verifying the whole image would take, in seconds, at the rates of this card; `None` where a
+    /// rate is unknown.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     fn full_seconds(&self) -> Option<f64> {
         let read = self.rates.read?;

@@ -26,7 +26,7 @@ pub trait WorkerJob: Clone + Into<Job> + Serialize {
     /// What the job has not done where the worker ends midway: the end of a sentence that begins "the worker ended
     /// with exit code 1".
     const UNFINISHED: &'static str;
-    /// The remedy for that.
+    /// The remedy where the worker ends midway.
     const UNFINISHED_HINT: &'static str = "run the same command again";
 
     fn needs(&self) -> Needs<'_>;
@@ -68,9 +68,9 @@ impl Job {
     pub fn needs(&self) -> Needs<'_> {
         match self {
             Self::Flash(plan) => plan.needs(),
-            Self::Compare(comparing) => comparing.needs(),
-            Self::Capacity(capacity) => capacity.needs(),
-            Self::Inspect(inspecting) => inspecting.needs(),
+            Self::Compare(job) => job.needs(),
+            Self::Capacity(job) => job.needs(),
+            Self::Inspect(job) => job.needs(),
         }
     }
 }
@@ -126,7 +126,7 @@ impl WorkerJob for Plan {
         let ext4_payload = |plan| Ext4Payload::new(plan, &view, cx.programs, cx.reporter, cx.cancel);
         let payload = self.payload.as_ref().map(ext4_payload).transpose()?;
         let payload_writer = payload.as_ref().map(|payload| payload as &dyn PayloadWriter);
-        let card = FileCard::locked(locked, self.disk.size)?;
+        let card = FileCard::from_locked(locked, self.disk.size)?;
         (cx.begun)();
         let content = ImageContent { size: image.size, hash: image.hash, open: &|| cx.stream(image) };
         flash::write_image(&card, &content, payload_writer, self.mode, cx.reporter, cx.cancel)
@@ -147,7 +147,7 @@ impl WorkerJob for CompareJob {
     }
 
     fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<Comparison> {
-        let card = FileCard::locked(card.locked, self.disk.size)?;
+        let card = FileCard::from_locked(card.locked, self.disk.size)?;
         (cx.begun)();
         match &self.against {
             Against::Image(image) => {
@@ -172,7 +172,7 @@ impl WorkerJob for CapacityJob {
     }
 
     fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<usize> {
-        let card = FileCard::locked(card.locked, self.disk.size)?;
+        let card = FileCard::from_locked(card.locked, self.disk.size)?;
         (cx.begun)();
         flash::check_capacity(&card, cx.reporter, cx.cancel)
     }
@@ -200,19 +200,19 @@ impl From<Plan> for Job {
 }
 
 impl From<CompareJob> for Job {
-    fn from(comparing: CompareJob) -> Self {
-        Self::Compare(comparing)
+    fn from(job: CompareJob) -> Self {
+        Self::Compare(job)
     }
 }
 
 impl From<CapacityJob> for Job {
-    fn from(capacity: CapacityJob) -> Self {
-        Self::Capacity(capacity)
+    fn from(job: CapacityJob) -> Self {
+        Self::Capacity(job)
     }
 }
 
 impl From<InspectJob> for Job {
-    fn from(inspecting: InspectJob) -> Self {
-        Self::Inspect(inspecting)
+    fn from(job: InspectJob) -> Self {
+        Self::Inspect(job)
     }
 }
