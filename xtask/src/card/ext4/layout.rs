@@ -1,4 +1,4 @@
-//! The place in an image where its host reads its key: by the evaluated configuration of the host, or else by the root
+//! The place in an image where the host reads its key: by the evaluated configuration of the host, or else by the root
 //! folder of the partition.
 
 use std::fs::File;
@@ -19,14 +19,14 @@ use crate::{bail, failure};
 
 /// How much of the partition is read to find its root folder, in bytes. mke2fs puts that folder behind the first inode
 /// tables.
-const LIMIT: u64 = 256 << 20;
+const MAX_READ: u64 = 256 << 20;
 
 /// The place of the payload in an image.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PayloadPlace {
     pub region: Ext4Region,
     pub root: PayloadRoot,
-    /// Whether the host reads other files than its key there.
+    /// Whether the host reads also the other files of a payload there.
     pub takes_files: bool,
 }
 
@@ -42,12 +42,12 @@ pub fn payload_place(image: &Image, layout: Option<&HostLayout>) -> Result<Paylo
     }
 }
 
-/// The place of the payload by `place` of the evaluated configuration.
+/// The place of the payload where the evaluated configuration has the `key_place`.
 ///
 /// # Errors
-/// `Refused` where the partition does not agree.
-fn evaluated_place(image: &Image, place: &KeyPlace) -> Result<PayloadPlace> {
-    let KeyPlace { device, mounted_at, folder, key, required_folder } = place;
+/// `Refused` where the image has no such partition, or the partition has not the folder that the configuration requires.
+fn evaluated_place(image: &Image, key_place: &KeyPlace) -> Result<PayloadPlace> {
+    let KeyPlace { device, mounted_at, folder, key, required_folder } = key_place;
     let region = image::partition(image, device).map_err(|error| match kind(&error) {
         ExitKind::Refused => {
             failure!(Refused, "{error:#}, which the configuration of the host mounts at {mounted_at}")
@@ -96,7 +96,7 @@ fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
     let doing = || format!("reading the root folder of {} in {}", region.name, image.source.path.display());
     let mut stream = image.source.stream()?;
     std::io::copy(&mut stream.by_ref().take(region.start), &mut std::io::sink()).with_context(doing)?;
-    let mut partition = stream.take(region.size.min(LIMIT));
+    let mut partition = stream.take(region.size.min(MAX_READ));
     let file = memfd::file("beginning of the partition").with_context(doing)?;
     file.set_len(region.size).with_context(doing)?;
     let mut chunk = vec![0; CHUNK];
@@ -106,7 +106,7 @@ fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
         file.write_all_at(&chunk[..size], at).with_context(doing)?;
         at += size as u64;
         let is_end = size < chunk.len();
-        // What is not decompressed yet is a hole: reading a folder there fails.
+        // The part that is not decompressed yet is a hole, so a folder there cannot be read.
         match read_root(&file, region) {
             Err(_) if !is_end => {}
             names => return names.with_context(doing),
@@ -114,6 +114,7 @@ fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
     }
 }
 
+/// The names in the root folder of the file system in `file`.
 fn read_root(file: &File, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
     let region = metadata_copy::at_start(region);
     Ext4::open(file, region.start, region.size, Budget::without_stop())?.root_names()

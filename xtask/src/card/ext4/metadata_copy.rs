@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::programs::{E2fsprogs, Limits};
+use super::programs::{E2fsprogs, Limits, MemoryLimit};
 use crate::base::memfd;
 use crate::card::flash::Change;
 use crate::card::image::Ext4Region;
@@ -28,10 +28,10 @@ impl MetadataCopy {
     /// Copies the metadata of `region` on the `disk`, until `cancel` is set.
     pub fn copy(programs: &E2fsprogs, disk: &str, region: &Ext4Region, cancel: &AtomicBool) -> Result<Self> {
         let file = memfd::file("metadata")?;
-        let limits = Limits { cancel, memory: Some((&file, MAX_MEMORY)) };
+        let limits = Limits { cancel, memory: Some(MemoryLimit { file: &file, max: MAX_MEMORY }) };
         programs.e2image(disk, region.start, &memfd::path(&file), &limits)?;
         let mut before = HashMap::new();
-        each_block(&file, region.block_size, |number, bytes| {
+        for_each_block(&file, region.block_size, |number, bytes| {
             before.insert(number, ChunkHash::of(bytes));
         })?;
         Ok(Self { file, before })
@@ -45,11 +45,11 @@ impl MetadataCopy {
         &self.file
     }
 
-    /// The blocks that have changed, at their positions on the disk. A hole that now is a block of zeros is no change:
-    /// it may only share a page of memory with a changed block.
+    /// The blocks that have changed, at their positions on the disk. A hole that became a block of zeros is no change:
+    /// the hole may only share a page of memory with a changed block.
     pub fn changes(&self, region: &Ext4Region) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
-        each_block(&self.file, region.block_size, |number, bytes| {
+        for_each_block(&self.file, region.block_size, |number, bytes| {
             let changed = match self.before.get(&number) {
                 Some(before) => *before != ChunkHash::of(bytes),
                 None => bytes.iter().any(|byte| *byte != 0),
@@ -62,26 +62,28 @@ impl MetadataCopy {
     }
 }
 
-/// The file system `region` where it begins at byte 0 of a file.
+/// The region of the file system `region` in a file that holds nothing else.
 pub fn at_start(region: &Ext4Region) -> Ext4Region {
     Ext4Region { start: 0, ..region.clone() }
 }
 
 /// Calls `each` with the number and the bytes of every block of `file` that is not a hole; `block_size` is in
 /// bytes.
-fn each_block(file: &File, block_size: u64, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
+fn for_each_block(file: &File, block_size: u64, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
     let doing = "reading a file in memory";
     let mut bytes = vec![0; usize::try_from(block_size)?];
     let mut at = 0;
     loop {
-        let data = match seek(file, SeekFrom::Data(at)) {
+        let data_start = match seek(file, SeekFrom::Data(at)) {
+            // Only a hole follows.
             Err(Errno::NXIO) => return Ok(()),
-            data => data.context(doing)? / block_size * block_size,
+            found => found.context(doing)?,
         };
-        let end = seek(file, SeekFrom::Hole(data)).context(doing)?;
+        let first = data_start / block_size * block_size;
+        let end = seek(file, SeekFrom::Hole(first)).context(doing)?;
         // A block may be larger than a page, so a hole may begin inside a block.
         at = end.next_multiple_of(block_size).max(at + 1);
-        for start in (data..end).step_by(bytes.len()) {
+        for start in (first..end).step_by(bytes.len()) {
             match file.read_exact_at(&mut bytes, start) {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
                 read => read.context(doing)?,
@@ -115,7 +117,7 @@ mod tests {
             }
             let mut before = HashMap::new();
             let keep = |number, bytes: &[u8]| before.extend([(number, ChunkHash::of(bytes))]);
-            each_block(&file, block, keep).unwrap();
+            for_each_block(&file, block, keep).unwrap();
             assert!([0, 7, 100, last].iter().all(|number| before.contains_key(number)), "{block}");
             // The same bytes, other bytes, zeros, bytes in a hole, and zeros in a hole.
             for (number, byte) in [(0, 1), (7, 9), (100, 0), (200, 5), (201, 0)] {

@@ -23,11 +23,11 @@ use crate::base::failure::ExitKind;
 use crate::base::memfd;
 use crate::base::{Event, Plain, Reporter};
 use crate::card::flash::{Change, PayloadPlan, PayloadWriter};
-use crate::card::image::{self};
+use crate::card::image;
 use crate::card::inspect::{Budget, MAX_MEMORY};
 use crate::identity::Payload;
 use metadata_copy::MetadataCopy;
-use programs::{E2fsprogs, Limits};
+use programs::{E2fsprogs, Limits, MemoryLimit};
 use reader::Ext4Reader;
 
 pub use debugfs_script::check as check_entries;
@@ -42,12 +42,13 @@ pub struct Ext4Payload<'a> {
     card: File,
     reporter: &'a dyn Reporter,
     cancel: &'a AtomicBool,
+    /// When the phase began.
     begun: OnceLock<Instant>,
 }
 
 impl<'a> Ext4Payload<'a> {
-    /// Prepares to write the payload of `plan` to the `card`, which children open anew. `cancel` ends its programs and
-    /// its reading.
+    /// Prepares to write the payload of `plan` to the `card`, which children open anew. Once `cancel` is set, the
+    /// programs are killed and the readers fail.
     ///
     /// # Errors
     /// A missing program, and an entry that debugfs cannot write, whoever has checked the plan before.
@@ -64,18 +65,18 @@ impl<'a> Ext4Payload<'a> {
         Ok(Self { plan, programs, card, reporter, cancel, begun: OnceLock::new() })
     }
 
-    /// The path by which a child opens the card. It names the open descriptor, whatever the path by which the card was
-    /// opened now names.
-    fn path(&self) -> String {
+    /// The path by which a child opens the card. The path names the open descriptor, even where another card has taken
+    /// the device path by now.
+    fn card_path(&self) -> String {
         memfd::path(&self.card)
     }
 
     /// Opens the card anew, with a file position and flags of its own.
-    fn open(&self) -> Result<File> {
-        File::open(self.path()).context("opening the card a second time")
+    fn open_card(&self) -> Result<File> {
+        File::open(self.card_path()).context("opening the card a second time")
     }
 
-    /// How much may be read from the file system, including the payload.
+    /// The budget for one reading of the file system with the payload.
     fn budget(&self) -> Budget<'a> {
         Budget::new(self.cancel).with_more_bytes(reader::read_budget(&self.payload().entries))
     }
@@ -90,14 +91,14 @@ impl<'a> Ext4Payload<'a> {
     }
 
     /// Reports the beginning of the phase.
-    fn begin(&self) {
+    fn report_begin(&self) {
         self.begun.get_or_init(Instant::now);
         let name = self.payload().name().to_owned();
         self.reporter.report(&Event::Phase { name, total: None, bytes: false });
     }
 
     /// Reports the end of the phase, and the payload.
-    fn end(&self) {
+    fn report_end(&self) {
         let payload = self.payload();
         let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs_f64();
         let text = format!("{}, read back and compared ({seconds:.1} s)", payload.summary());
@@ -116,19 +117,20 @@ impl<'a> Ext4Payload<'a> {
         }
     }
 
-    /// Changes a copy of the file system in memory, verifies it, and returns the changes.
+    /// Changes a copy of the file system in memory, verifies the copy, and returns the changes.
     fn changes_of_copy(&self) -> Result<Vec<Change>> {
         let region = &self.plan.region;
         let entries = &self.payload().entries;
-        let card = self.open()?;
+        let card = self.open_card()?;
         self.check_region(&card)?;
         let before = Ext4Reader::open(&card, region, self.budget())?;
-        let script = debugfs_script::write(&self.payload().root, entries, |path| before.state(path))?;
+        let script = debugfs_script::build_script(&self.payload().root, entries, |path| before.state(path))?;
         self.report_replaced(&script.replaced);
-        let copy = MetadataCopy::copy(&self.programs, &self.path(), region, self.cancel)?;
+        let copy = MetadataCopy::copy(&self.programs, &self.card_path(), region, self.cancel)?;
         // The copy grows by the payload.
         let max_memory = MAX_MEMORY.saturating_add(reader::read_budget(entries));
-        let limits = Limits { cancel: self.cancel, memory: Some((copy.file(), max_memory)) };
+        let limits =
+            Limits { cancel: self.cancel, memory: Some(MemoryLimit { file: copy.file(), max: max_memory }) };
         let stderr = self.programs.debugfs(&script, &copy.path(), &limits)?;
         Ext4Reader::open(copy.file(), &metadata_copy::at_start(region), self.budget())
             .and_then(|after| after.verify(self.payload()))
@@ -140,19 +142,19 @@ impl<'a> Ext4Payload<'a> {
 
 impl PayloadWriter for Ext4Payload<'_> {
     fn changes(&self) -> Result<Vec<Change>> {
-        self.begin();
+        self.report_begin();
         self.changes_of_copy().with_context(|| format!("writing {} to the card", self.payload().summary()))
     }
 
     fn verify(&self) -> Result<()> {
-        let card = self.open()?;
+        let card = self.open_card()?;
         let region = &self.plan.region;
-        let file_system = format!("{}?offset={}", self.path(), region.start);
+        let file_system = format!("{}?offset={}", self.card_path(), region.start);
         Ext4Reader::open(&card, region, self.budget())
             .and_then(|reader| reader.verify(self.payload()))
             .and_then(|()| self.programs.e2fsck(&file_system, self.cancel))
             .with_context(|| format!("verifying {}", self.payload().summary()))?;
-        self.end();
+        self.report_end();
         Ok(())
     }
 }

@@ -15,10 +15,8 @@ use crate::base::process::{Bounds, Launcher, Output};
 use crate::base::{Bytes, hardening};
 use crate::{bail, failure};
 
-/// The programs that the worker runs.
-const PROGRAMS: [&str; 3] = ["debugfs", "e2fsck", "e2image"];
 /// The folders for administrators, which Debian keeps off the `PATH` of users.
-const ADMIN_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+const ADMIN_FOLDERS: &[&str] = &["/usr/sbin", "/sbin"];
 
 /// Where to find the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,25 +37,33 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 pub struct Limits<'a> {
     /// Set when the user asks to stop.
     pub cancel: &'a AtomicBool,
-    /// The file in memory that the program writes to, and the most memory that the file may take, in bytes.
-    pub memory: Option<(&'a File, u64)>,
+    /// The limit of the file in memory that the program writes to, if there is one.
+    pub memory: Option<MemoryLimit<'a>>,
+}
+
+/// How much memory a file in memory may take.
+pub struct MemoryLimit<'a> {
+    pub file: &'a File,
+    /// In bytes.
+    pub max: u64,
 }
 
 impl Limits<'_> {
+    /// Fails where the user asked to stop, or the file takes too much memory.
     fn check(&self) -> Result<()> {
         if self.cancel.load(Ordering::Relaxed) {
             bail!(Interrupted, "stopped while a file system was changed or checked");
         }
-        let Some((file, most)) = self.memory else { return Ok(()) };
+        let Some(MemoryLimit { file, max }) = &self.memory else { return Ok(()) };
         let taken = file.metadata().context("measuring a file in memory")?.blocks() * 512;
-        if taken <= most {
+        if taken <= *max {
             return Ok(());
         }
         bail!(
             Verification,
-            "the metadata of the file system takes {} of memory, more than {}",
+            "the metadata of the file system takes {} of memory, more than the limit of {}",
             Bytes(taken),
-            Bytes(most)
+            Bytes(*max)
         )
     }
 }
@@ -65,8 +71,9 @@ impl Limits<'_> {
 /// The programs, found and ready to run.
 pub struct E2fsprogs {
     launcher: Launcher,
-    /// The paths of [`PROGRAMS`], in their order.
-    paths: [PathBuf; 3],
+    debugfs: PathBuf,
+    e2fsck: PathBuf,
+    e2image: PathBuf,
 }
 
 /// Finds all three programs, and returns the path of `debugfs`.
@@ -74,8 +81,7 @@ pub struct E2fsprogs {
 /// # Errors
 /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a missing program.
 pub fn find_programs(launcher: &Launcher) -> Result<PathBuf> {
-    let [debugfs, ..] = E2fsprogs::on_path(launcher)?.paths;
-    Ok(debugfs)
+    Ok(E2fsprogs::find_on_path(launcher)?.debugfs)
 }
 
 impl E2fsprogs {
@@ -84,27 +90,38 @@ impl E2fsprogs {
     /// # Errors
     /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a missing program.
     pub fn find(source: ProgramSource) -> Result<Self> {
-        let ProgramSource::Trusted(user_folder) = source else { return Self::on_path(&Launcher::new("/")) };
+        let ProgramSource::Trusted(user_folder) = source else {
+            return Self::find_on_path(&Launcher::new("/"));
+        };
         let launcher = Launcher::with_clean_env("/").with_env("LC_ALL", "C");
         let of_user = |name: &str| user_folder.map(|folder| folder.join(name)).filter(|path| path.is_file());
         let find = |name: &str| hardening::trusted_program(name).or_else(|| of_user(name));
-        Ok(Self { launcher, paths: find_all(find, "in the system's folders")? })
+        let require = |name: &str| find(name).ok_or_else(|| missing_error(name, "in the system's folders"));
+        Ok(Self {
+            launcher,
+            debugfs: require("debugfs")?,
+            e2fsck: require("e2fsck")?,
+            e2image: require("e2image")?,
+        })
     }
 
     /// Finds the programs on the `PATH` of `launcher`, and in the folders for administrators.
-    fn on_path(launcher: &Launcher) -> Result<Self> {
+    fn find_on_path(launcher: &Launcher) -> Result<Self> {
         let user_path = launcher.env("PATH").unwrap_or_default();
-        let dirs = std::env::split_paths(&user_path).chain(ADMIN_FOLDERS.map(Into::into));
+        let dirs = std::env::split_paths(&user_path).chain(ADMIN_FOLDERS.iter().map(Into::into));
         let path = std::env::join_paths(dirs).context("reading PATH")?;
         let launcher = launcher.in_dir("/").with_env("LC_ALL", "C").with_env("PATH", path);
-        let paths = find_all(|name| launcher.which(name), "on PATH")?;
-        Ok(Self { launcher, paths })
+        let require = |name: &str| launcher.which(name).ok_or_else(|| missing_error(name, "on PATH"));
+        let debugfs = require("debugfs")?;
+        let e2fsck = require("e2fsck")?;
+        let e2image = require("e2image")?;
+        Ok(Self { launcher, debugfs, e2fsck, e2image })
     }
 
     /// Copies the metadata of the file system that begins at byte `start` of `disk` to the same offsets in `file`.
     pub fn e2image(&self, disk: &str, start: u64, file: &str, limits: &Limits) -> Result<()> {
         let args = ["-r", "-o", &start.to_string(), disk, file];
-        let output = self.run("e2image", &args, OUTPUT_LIMIT, limits)?;
+        let output = self.run(&self.e2image, &args, OUTPUT_LIMIT, limits)?;
         if output.success() {
             return Ok(());
         }
@@ -118,7 +135,7 @@ impl E2fsprogs {
         // debugfs prints each command again, with a few words.
         let output_limit = OUTPUT_LIMIT + 3 * script.commands.len() as u64;
         let args = ["-w", "-f", &memfd::path(&commands), file];
-        let output = self.run("debugfs", &args, output_limit, limits)?;
+        let output = self.run(&self.debugfs, &args, output_limit, limits)?;
         Ok(output.stderr.trim().to_owned())
     }
 
@@ -128,7 +145,7 @@ impl E2fsprogs {
     /// Of [`ExitKind::Verification`](crate::base::failure::ExitKind::Verification) for a faulty file system.
     pub fn e2fsck(&self, path: &str, cancel: &AtomicBool) -> Result<()> {
         let limits = Limits { cancel, memory: None };
-        let output = self.run("e2fsck", &["-f", "-n", path], OUTPUT_LIMIT, &limits)?;
+        let output = self.run(&self.e2fsck, &["-f", "-n", path], OUTPUT_LIMIT, &limits)?;
         if output.success() {
             return Ok(());
         }
@@ -137,28 +154,21 @@ impl E2fsprogs {
         bail!(Verification, "e2fsck ended with exit code {}: {problems}", output.code)
     }
 
-    fn run(&self, name: &str, args: &[&str], output_limit: u64, limits: &Limits) -> Result<Output> {
-        let mut known = PROGRAMS.iter().zip(&self.paths);
-        let found = known.find_map(|(program, path)| (*program == name).then_some(path));
-        let path = found.with_context(|| format!("finding {name}"))?;
+    /// Runs the `program`, which may write `output_limit` bytes to each of stdout and stderr, within the `limits`.
+    fn run(&self, program: &Path, args: &[&str], output_limit: u64, limits: &Limits) -> Result<Output> {
         let bounds = Bounds { output: output_limit, time: TIMEOUT };
         limits.check()?;
-        let output =
-            self.launcher.run_bounded(&path.display().to_string(), args, bounds, &|| limits.check())?;
-        limits.check().map(|()| output)
+        let program = program.display().to_string();
+        let output = self.launcher.run_bounded(&program, args, bounds, &|| limits.check())?;
+        limits.check()?;
+        Ok(output)
     }
 }
 
-/// The paths of [`PROGRAMS`] by `find`, which searches `where_searched`.
-fn find_all(find: impl Fn(&str) -> Option<PathBuf>, where_searched: &str) -> Result<[PathBuf; 3]> {
-    let found = PROGRAMS.map(|name| {
-        find(name).ok_or_else(|| {
-            failure!(
-                Refused, "{name}, which writes the host key and the files to the card, is not {where_searched}";
-                hint: "install e2fsprogs with `cargo xtask setup`, or pass --identity none"
-            )
-        })
-    });
-    let [first, second, third] = found;
-    Ok([first?, second?, third?])
+/// The error for the program `name`, which is not in the place that was searched, such as "on PATH".
+fn missing_error(name: &str, place: &str) -> anyhow::Error {
+    failure!(
+        Refused, "{name}, which writes the host key and the files to the card, is not {place}";
+        hint: "install e2fsprogs with `cargo xtask setup`, or pass --identity none"
+    )
 }

@@ -26,14 +26,14 @@ const HEAD: usize = 1 << 20;
 /// The least memory that a block takes, in bytes, however small it is.
 const PAGE: u64 = 4096;
 
-/// The files and links of `payload` that `image` has, relative to the folder of its root. Reads the whole file system
-/// `region`.
+/// The paths of the files and links of `payload` that `image` has too, relative to the folder of the payload's root.
+/// Reads the whole file system `region`.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`] for an entry that conflicts with the image. Otherwise where the image cannot be read, or
 /// its file system is too unusual: then the worker finds the replaced files on the card.
 pub fn replaced_files(image: &Image, region: &Ext4Region, payload: &Payload) -> Result<Vec<String>> {
-    let file = metadata(image, region).context("listing the files of the image")?;
+    let file = copy_metadata(image, region).context("listing the files of the image")?;
     let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::without_stop())?;
     for folder in payload.root.folders() {
         check_type(ExitKind::Refused, &EntryKind::Folder, folder, reader.state(folder)?)?;
@@ -51,7 +51,7 @@ pub fn replaced_files(image: &Image, region: &Ext4Region, payload: &Payload) -> 
 }
 
 /// Copies the metadata of `region`, and the folders that have one block, to a file in memory.
-fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
+fn copy_metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     let mut image_stream = image.source.stream()?;
     std::io::copy(&mut image_stream.by_ref().take(region.start), &mut std::io::sink())?;
     let mut stream = image_stream.take(region.size);
@@ -66,7 +66,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     let mut kept = head.len() as u64;
     while read_chunk(&mut stream, &mut block).map_err(|(_, error)| error)? == block.len() {
         let is_blank = block.iter().all(|byte| *byte == 0);
-        if !is_blank && (is_folder(&block) || contains(&tables, at)) {
+        if !is_blank && (begins_folder(&block) || is_in_table(&tables, at)) {
             kept += region.block_size.max(PAGE);
             if kept > MAX_MEMORY {
                 bail!(
@@ -86,7 +86,7 @@ fn metadata(image: &Image, region: &Ext4Region) -> Result<File> {
 /// and the group descriptors in `head`.
 fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
     let superblock = Superblock::parse(head.get(1024..).unwrap_or_default(), size)?;
-    let list_start = superblock.descriptor_table() * superblock.block_size;
+    let descriptors_start = superblock.descriptor_table() * superblock.block_size;
     let too_long = || {
         failure!(
             Verification,
@@ -94,27 +94,30 @@ fn inode_tables(head: &[u8], size: u64) -> Result<Vec<Range<u64>>> {
             Bytes(HEAD as u64)
         )
     };
-    let list = head.get(usize::try_from(list_start)?..).ok_or_else(too_long)?;
-    let descriptors = list.chunks_exact(usize::try_from(superblock.descriptor_size)?);
+    let bytes = head.get(usize::try_from(descriptors_start)?..).ok_or_else(too_long)?;
+    let descriptors = bytes.chunks_exact(usize::try_from(superblock.descriptor_size)?);
     let groups = descriptors.take(usize::try_from(superblock.groups())?);
     if (groups.len() as u64) < superblock.groups() {
         return Err(too_long());
     }
     let len = superblock.inode_table_blocks() * superblock.block_size;
-    let starts = groups.map(|group| Ok(superblock.inode_table(group)? * superblock.block_size));
-    let mut tables = starts.map(|start| start.map(|start| start..start + len)).collect::<Result<Vec<_>>>()?;
+    let table = |group: &[u8]| -> Result<Range<u64>> {
+        let start = superblock.inode_table(group)? * superblock.block_size;
+        Ok(start..start + len)
+    };
+    let mut tables = groups.map(table).collect::<Result<Vec<_>>>()?;
     tables.sort_unstable_by_key(|table| table.start);
     Ok(tables)
 }
 
-/// Whether one of `tables` contains the byte `at`. The tables have the same length and are in ascending order.
-fn contains(tables: &[Range<u64>], at: u64) -> bool {
+/// Whether the byte `at` is in one of `tables`, which have the same length and are in ascending order.
+fn is_in_table(tables: &[Range<u64>], at: u64) -> bool {
     let next = tables.partition_point(|table| table.start <= at);
     next.checked_sub(1).is_some_and(|last| tables[last].contains(&at))
 }
 
-/// Whether this is the first block of a folder: whether it begins with the entry `.`.
-fn is_folder(block: &[u8]) -> bool {
+/// Whether `block` is the first block of a folder: whether it begins with the entry `.`.
+fn begins_folder(block: &[u8]) -> bool {
     block.get(4..9) == Some(&[12, 0, 1, 2, b'.']) && block[..4] != [0; 4]
 }
 
@@ -144,8 +147,8 @@ mod tests {
             assert_eq!(tables.iter().map(|table| table.start).collect::<Vec<_>>(), starts, "{features}");
             assert_eq!(starts.len(), 8, "{features}");
             let table = &tables[3];
-            assert!(contains(&tables, table.start) && contains(&tables, table.end - 1));
-            assert!(!contains(&tables, tables[0].start - 1) && !contains(&[], 0));
+            assert!(is_in_table(&tables, table.start) && is_in_table(&tables, table.end - 1));
+            assert!(!is_in_table(&tables, tables[0].start - 1) && !is_in_table(&[], 0));
         }
         assert!(inode_tables(&[], 1 << 20).is_err());
     }
@@ -153,13 +156,13 @@ mod tests {
     #[test]
     fn blocks_of_folders_begin_with_an_entry_for_the_folder() {
         let block = [2, 0, 0, 0, 12, 0, 1, 2, b'.', 0, 0, 0];
-        assert!(is_folder(&block));
+        assert!(begins_folder(&block));
         for (at, byte) in [(0, 0), (4, 16), (6, 2), (8, b'x')] {
             let mut other = block;
             other[at] = byte;
-            assert!(!is_folder(&other), "{at}");
+            assert!(!begins_folder(&other), "{at}");
         }
-        assert!(!is_folder(b"short"));
+        assert!(!begins_folder(b"short"));
     }
 
     /// Every block of 16 GiB begins as a folder does: some thousand times the size of the compressed image.

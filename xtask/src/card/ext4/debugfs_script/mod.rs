@@ -15,7 +15,7 @@ use crate::identity::{EntryKind, Owner, PayloadEntry, PayloadRoot, Secret};
 /// command as a command of its own, possibly one for a shell.
 const MAX_COMMAND: usize = 4000;
 
-/// The longest paths of all entries together, in bytes: each path is in a dozen commands.
+/// The largest length of the paths of all entries together, in bytes: each path is in a dozen commands.
 const MAX_PATHS: usize = 1 << 20;
 
 /// The longest path of a memfd with the content of a file.
@@ -30,7 +30,7 @@ pub struct DebugfsScript {
     contents: Vec<File>,
 }
 
-/// Fails where a command for one of `entries` in `root` is impossible, and where their paths are too long together.
+/// Fails where one of `entries` in `root` cannot be written by a command, and where their paths are too long together.
 ///
 /// # Errors
 /// Of [`ExitKind::Refused`], with the path.
@@ -55,11 +55,11 @@ pub fn check(root: &PayloadRoot, entries: &[PayloadEntry]) -> Result<()> {
     })
 }
 
-/// Fails with an error of `kind` where `what` cannot be written to `path` because of its `state`: files and links are
-/// replaced, folders are not.
-pub fn check_type(kind: ExitKind, what: &EntryKind, path: &str, state: PathState) -> Result<()> {
+/// Fails with an error of `exit_kind` where an entry of the kind `entry` cannot be written to `path`, where the file
+/// system has `state`: files and links are replaced, folders are not.
+pub fn check_type(exit_kind: ExitKind, entry: &EntryKind, path: &str, state: PathState) -> Result<()> {
     let path = Plain(path);
-    let message = match (what, state) {
+    let message = match (entry, state) {
         (EntryKind::Folder, PathState::Other) => {
             format!("{path} must be a folder, but is a file or a link in the image")
         }
@@ -68,12 +68,13 @@ pub fn check_type(kind: ExitKind, what: &EntryKind, path: &str, state: PathState
         }
         _ => return Ok(()),
     };
-    Err(kind.error_with_hint(message, "rename it in the folder of --files, or build an image without it"))
+    Err(exit_kind
+        .error_with_hint(message, "rename it in the folder of --files, or build an image without it"))
 }
 
-/// The script that writes `entries` into the folder `root` of a file system; `state` returns what the file system has
-/// at a path.
-pub fn write(
+/// Builds the script that writes `entries` into the folder `root` of a file system; `state` returns what the file
+/// system has at a path.
+pub fn build_script(
     root: &PayloadRoot,
     entries: &[PayloadEntry],
     state: impl Fn(&str) -> Result<PathState>,
@@ -98,14 +99,14 @@ impl DebugfsScript {
     fn write_entry(&mut self, entry: &PayloadEntry, path: &str, state: PathState) -> Result<()> {
         check_type(ExitKind::Verification, &entry.kind, path, state)?;
         if state == PathState::Other {
-            self.push(path, &["rm", &in_folder(path)])?;
+            self.push_command(path, &["rm", &path_with_folder(path)])?;
             self.replaced.push(entry.path.clone());
         }
         match &entry.kind {
             EntryKind::Folder if state == PathState::Folder => {}
             EntryKind::Folder => self.make_folder(path, entry.mode, entry.owner)?,
             EntryKind::Link(target) => {
-                self.push(path, &["symlink", &in_folder(path), target])?;
+                self.push_command(path, &["symlink", &path_with_folder(path), target])?;
                 self.set_owner(path, entry.owner)?;
             }
             EntryKind::File(content) => self.write_file(path, content, entry.mode, entry.owner)?,
@@ -113,57 +114,59 @@ impl DebugfsScript {
         Ok(())
     }
 
+    /// Adds the commands that write a file to `path`.
     fn write_file(&mut self, path: &str, content: &Secret, mode: u16, owner: Owner) -> Result<()> {
         let file = memfd::file_with("content", content.reveal())?;
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = if folder.is_empty() { "/" } else { folder };
         // debugfs creates files only in its working directory.
-        self.push(path, &["cd", folder])?;
-        self.push(path, &["write", &memfd::path(&file), name])?;
+        self.push_command(path, &["cd", folder])?;
+        self.push_command(path, &["write", &memfd::path(&file), name])?;
         self.set_mode_and_owner(path, 0o100_000 | u32::from(mode), owner)?;
         self.contents.push(file);
         Ok(())
     }
 
+    /// Adds the commands that make a folder at `path`.
     fn make_folder(&mut self, path: &str, mode: u16, owner: Owner) -> Result<()> {
-        self.push(path, &["mkdir", &in_folder(path)])?;
+        self.push_command(path, &["mkdir", &path_with_folder(path)])?;
         self.set_mode_and_owner(path, 0o040_000 | u32::from(mode), owner)
     }
 
-    /// Sets the inode's `mode`, which includes the file type, as in `stat`, and its owner.
+    /// Adds the commands that set the owner of the inode at `path`, and its `mode`, which has the file type as in
+    /// `stat`.
     fn set_mode_and_owner(&mut self, path: &str, mode: u32, owner: Owner) -> Result<()> {
-        self.push(path, &["sif", path, "mode", &format!("0{mode:o}")])?;
+        self.push_command(path, &["sif", path, "mode", &format!("0{mode:o}")])?;
         self.set_owner(path, owner)
     }
 
     fn set_owner(&mut self, path: &str, owner: Owner) -> Result<()> {
-        [("uid", owner.user), ("gid", owner.group)]
-            .into_iter()
-            .try_for_each(|(field, number)| self.push(path, &["sif", path, field, &number.to_string()]))
+        self.push_command(path, &["sif", path, "uid", &owner.user.to_string()])?;
+        self.push_command(path, &["sif", path, "gid", &owner.group.to_string()])
     }
 
-    /// Appends the command of `words` for `path`.
-    fn push(&mut self, path: &str, words: &[&str]) -> Result<()> {
+    /// Adds the command of `words` for `path`.
+    fn push_command(&mut self, path: &str, words: &[&str]) -> Result<()> {
         let line = command(path, words)?;
         let _ = writeln!(self.commands, "{line}");
         Ok(())
     }
 }
 
-/// `path` for a command that changes its folder. debugfs takes the part before the last `/` for that folder, and an
-/// empty one for its working directory: an entry of the root folder needs a `.` there.
-fn in_folder(path: &str) -> String {
+/// `path` for a command that changes the folder of `path`. debugfs takes the part before the last `/` for that folder, and
+/// an empty part for its working directory: so an entry of the root folder gets a `.` as that part.
+fn path_with_folder(path: &str) -> String {
     match path.strip_prefix('/') {
         Some(name) if !name.contains('/') => format!("/./{name}"),
         _ => path.to_owned(),
     }
 }
 
-/// The command of `words` for `path`, with the quoting of debugfs.
+/// The command of `words`, quoted for debugfs. The error for an impossible command names `path`.
 fn command(path: &str, words: &[&str]) -> Result<String> {
     let quoted = words.iter().map(|word| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) {
             (*word).to_owned()
         } else {
             format!("\"{}\"", word.replace('"', "\"\""))

@@ -18,7 +18,7 @@ fn file(path: &str) -> PayloadEntry {
 fn check(entries: &[PayloadEntry], existing: &[(&str, PathState)], expected: &[&str], replaced: &[&str]) {
     let state = |path: &str| existing.iter().find(|(known, _)| *known == path).map(|(_, state)| *state);
     let script =
-        write(&PayloadRoot::persist(), entries, |path| Ok(state(path).unwrap_or(PathState::Missing)))
+        build_script(&PayloadRoot::persist(), entries, |path| Ok(state(path).unwrap_or(PathState::Missing)))
             .unwrap();
     let contents = script.contents.iter().map(memfd::path);
     let commands = contents.fold(script.commands, |text, path| text.replace(&path, "CONTENT"));
@@ -31,7 +31,7 @@ const ROOT: (&str, PathState) = ("/persist", PathState::Folder);
 #[test]
 fn a_payload_may_belong_into_the_root_of_the_partition() {
     let state = |path: &str| Ok(if path == "/" { PathState::Folder } else { PathState::Missing });
-    let script = write(&PayloadRoot::partition(), &[file("psk")], state).unwrap();
+    let script = build_script(&PayloadRoot::partition(), &[file("psk")], state).unwrap();
     let commands = script.commands.replace(&memfd::path(&script.contents[0]), "CONTENT");
     let expected = ["cd /", "write CONTENT psk", "sif /psk mode 0100600", "sif /psk uid 0", "sif /psk gid 0"];
     assert_eq!(commands.lines().collect::<Vec<_>>(), expected);
@@ -52,7 +52,7 @@ fn entries_of_the_root_folder_are_there_after_a_file_elsewhere() {
     let old = entry("old", EntryKind::Link("etc/key".into()));
     let entries = [etc, file("etc/key"), home, file("home/key"), old, link];
     let state = |path: &str| Ok(if path == "/old" { PathState::Other } else { PathState::Missing });
-    let script = write(&PayloadRoot::partition(), &entries, state).unwrap();
+    let script = build_script(&PayloadRoot::partition(), &entries, state).unwrap();
     let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
     let cancel = AtomicBool::new(false);
     let limits = Limits { cancel: &cancel, memory: None };
@@ -72,7 +72,7 @@ fn entries_of_the_root_folder_are_there_after_a_file_elsewhere() {
 fn the_missing_folders_of_the_root_are_made() {
     let root = PayloadRoot::new("/state/my keys", "etc/ssh/k").unwrap();
     let state = |path: &str| Ok(if path == "/state" { PathState::Folder } else { PathState::Missing });
-    let script = write(&root, &[], state).unwrap();
+    let script = build_script(&root, &[], state).unwrap();
     let expected = ["mkdir", "sif"].map(|word| format!("{word} \"/state/my keys\""));
     let lines = script.commands.lines().collect::<Vec<_>>();
     assert_eq!(lines.len(), 4);
@@ -80,7 +80,7 @@ fn the_missing_folders_of_the_root_are_made() {
         lines[0] == expected[0] && lines[1..].iter().all(|line| line.starts_with(&expected[1])),
         "{lines:?}"
     );
-    let error = write(&root, &[], |_| Ok(PathState::Other)).err().unwrap();
+    let error = build_script(&root, &[], |_| Ok(PathState::Other)).err().unwrap();
     assert_eq!(error.to_string(), "/state must be a folder, but is a file or a link in the image");
     assert!(super::check(&PayloadRoot::new("/a\nb", "k").unwrap(), &[]).is_err());
 }
@@ -130,7 +130,7 @@ fn thousands_of_files_with_long_paths() {
     entries
         .extend((0..9_999).map(|number| entry(&format!("{folder}/{number}"), EntryKind::Link("a".into()))));
     check_entries(&PayloadRoot::persist(), &entries).unwrap();
-    let script = write(&PayloadRoot::persist(), &entries, |_| Ok(PathState::Missing)).unwrap();
+    let script = build_script(&PayloadRoot::persist(), &entries, |_| Ok(PathState::Missing)).unwrap();
     let programs = E2fsprogs::find(ProgramSource::OnPath).unwrap();
     let cancel = AtomicBool::new(false);
     let limits = Limits { cancel: &cancel, memory: None };
@@ -159,7 +159,7 @@ fn a_folder_is_no_file() {
         ),
     ] {
         let state = |path: &str| Ok(if path == "/persist" { PathState::Folder } else { existing });
-        let error = write(&PayloadRoot::persist(), &[entry], state).err().unwrap();
+        let error = build_script(&PayloadRoot::persist(), &[entry], state).err().unwrap();
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -172,7 +172,7 @@ fn a_command_is_never_longer_than_debugfs_reads_at_once() {
     let refused = |entry: PayloadEntry, text: &str| {
         let path = format!("/persist/{}", entry.path);
         let written =
-            write(&PayloadRoot::persist(), std::slice::from_ref(&entry), |_| Ok(PathState::Missing))
+            build_script(&PayloadRoot::persist(), std::slice::from_ref(&entry), |_| Ok(PathState::Missing))
                 .err()
                 .unwrap();
         for error in [super::check(&PayloadRoot::persist(), &[entry]).unwrap_err(), written] {
@@ -191,6 +191,6 @@ fn a_command_is_never_longer_than_debugfs_reads_at_once() {
     let fits = [entry("l", EntryKind::Link(target)), file(&"\"".repeat(1900))];
     super::check(&PayloadRoot::persist(), &fits).unwrap();
     let state = |path: &str| Ok(if path == "/persist" { PathState::Folder } else { PathState::Other });
-    let script = write(&PayloadRoot::persist(), &fits, state).unwrap();
+    let script = build_script(&PayloadRoot::persist(), &fits, state).unwrap();
     assert!(script.commands.lines().all(|line| line.len() <= MAX_COMMAND && !line.starts_with('!')));
 }
