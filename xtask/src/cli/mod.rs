@@ -122,10 +122,10 @@ pub enum Command {
     #[command(arg = unread_flake())]
     Bench(Bench),
     /// Run the worker that writes cards, elevated where needed: it gets a job on stdin and reports events on stdout
-    #[command(hide = true, name = crate::card::worker::Access::Write.command())]
+    #[command(hide = true, name = crate::card::worker::Access::Write.command_name())]
     WriteCard,
     /// Run the worker for jobs that only read cards
-    #[command(hide = true, name = crate::card::worker::Access::Read.command())]
+    #[command(hide = true, name = crate::card::worker::Access::Read.command_name())]
     ReadCard,
 }
 

@@ -15,19 +15,19 @@ use super::needs::Access;
 use crate::bail;
 use crate::base::hardening::trusted_program;
 use crate::base::process::{Launcher, User, handover};
-use crate::card::disk::{Disk, DiskKind as Card, Role, Use};
+use crate::card::disk::{Disk, DiskKind, Role, Use};
 
 /// The environment variables in which sudo and run0 (the first), and pkexec (the second) name the user id of the
 /// caller.
-const UID_VARIABLES: [&str; 2] = ["SUDO_UID", "PKEXEC_UID"];
+const UID_VARIABLES: &[&str] = &["SUDO_UID", "PKEXEC_UID"];
 /// The environment variable in which doas names the caller.
 const USER_VARIABLE: &str = "DOAS_USER";
 
-/// A launcher of children whose caller is root, whatever user became root before: for a worker that root starts for
-/// itself.
-pub fn for_root(launcher: &Launcher) -> Launcher {
+/// A launcher of children whose caller is root, whatever user became root before: for a worker that root starts for its
+/// own use.
+pub fn launcher_for_root(launcher: &Launcher) -> Launcher {
     let with_uids =
-        UID_VARIABLES.into_iter().fold(launcher.clone(), |launcher, name| launcher.with_env(name, "0"));
+        UID_VARIABLES.iter().fold(launcher.clone(), |launcher, name| launcher.with_env(*name, "0"));
     with_uids.with_env(USER_VARIABLE, "root")
 }
 
@@ -36,7 +36,7 @@ pub fn for_root(launcher: &Launcher) -> Launcher {
 pub struct Caller(pub User);
 
 impl Caller {
-    /// Finds the caller; `None` where this process is not root, or root works for itself.
+    /// Finds the caller; `None` where this process is not root, or root is the user.
     ///
     /// # Errors
     /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) where the sender of the job on the other end
@@ -59,9 +59,9 @@ impl Caller {
     pub fn authorize(self, access: Access, disk: &Disk) -> Result<()> {
         let path = disk.path.display();
         match &disk.kind {
-            Card::SdCard | Card::Usb => {}
-            Card::Loop { backing: Some(file) } if self.owns(disk, file) => {}
-            Card::Loop { .. } => bail!(
+            DiskKind::SdCard | DiskKind::Usb => {}
+            DiskKind::Loop { backing: Some(file) } if self.owns(disk, file) => {}
+            DiskKind::Loop { .. } => bail!(
                 Refused, "the file behind {path} does not belong to the user who asked for it; {CARDS_ONLY}";
                 hint: "use a loop device over a file of your own"
             ),
@@ -75,8 +75,8 @@ impl Caller {
         }
     }
 
-    /// Whether `file` is the one behind the loop device `disk` and belongs to this user. sysfs names only the path that
-    /// the file once had, where another file may be by now; `losetup` names its inode and device.
+    /// Whether the file at the path `file` belongs to this user and is the one behind the loop device `disk`. sysfs
+    /// names only the path that the file once had, where another file may be by now; `losetup` names inode and device.
     fn owns(self, disk: &Disk, file: &Path) -> bool {
         let flags = (OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed();
         let metadata =
@@ -89,7 +89,7 @@ impl Caller {
 }
 
 /// The reason of [`Caller::authorize`] for every refusal.
-const CARDS_ONLY: &str = "root opens only cards for other users";
+const CARDS_ONLY: &str = "for other users root opens only cards";
 
 /// Whether this root process works for the `sender` of the job, and not for root itself. Every user id that the
 /// environment names as elevated must be that of the sender, or root; `names_other` is whether a variable names

@@ -11,6 +11,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::caller::Caller;
 use super::needs::{Access, Needs};
+use super::request::CardFiles;
 use crate::card::disk::{Disk, Locked, Roots, adopt, open_exclusive, open_shared, unmount};
 use crate::{bail, failure};
 
@@ -18,8 +19,8 @@ use crate::{bail, failure};
 #[derive(Debug)]
 pub struct ClaimedCard {
     pub locked: Locked,
-    /// A second descriptor of the card, which reads through the page cache. A child of this process can open it anew
-    /// by its number.
+    /// A second descriptor of the card, for reading through the page cache. A child of this process can open the card
+    /// anew by the number of this descriptor.
     pub view: File,
 }
 
@@ -40,7 +41,8 @@ impl ClaimedCard {
     }
 
     /// Takes over the card that the parent process has claimed.
-    pub fn adopt(needs: &Needs, (card, view): (File, File)) -> Result<Self> {
+    pub fn adopt(needs: &Needs, files: CardFiles) -> Result<Self> {
+        let CardFiles { card, view } = files;
         let locked = adopt(&Roots::default(), needs.disk, card, needs.access == Access::Write)?;
         Ok(Self { locked, view })
     }
@@ -55,15 +57,15 @@ impl ClaimedCard {
 /// device number before the card is opened, and by the descriptor afterwards.
 pub fn claim_for_caller(caller: Caller, needs: &Needs) -> Result<Locked> {
     let roots = Roots::default();
-    let claimed_disk = needs.disk;
-    let number = claimed_disk.number.ok_or_else(|| {
+    let disk_of_job = needs.disk;
+    let number = disk_of_job.number.ok_or_else(|| {
         failure!(
-            Refused, "{} is not a block device; root opens nothing else", claimed_disk.path.display();
+            Refused, "{} is not a block device; for other users root opens nothing else", disk_of_job.path.display();
             hint: "use a file that you may write yourself, or a card"
         )
     })?;
     let disk = Disk::by_number(&roots, number)?;
-    claimed_disk.same_as(&disk)?;
+    disk_of_job.same_as(&disk)?;
     caller.authorize(needs.access, &disk)?;
     unmount(&roots, &disk, needs.unmount)?;
     let locked = claim(&roots, &disk, needs.access)?;
@@ -71,6 +73,7 @@ pub fn claim_for_caller(caller: Caller, needs: &Needs) -> Result<Locked> {
     Ok(locked)
 }
 
+/// Opens and locks `disk`: exclusively for writing, shared with other readers for reading.
 fn claim(roots: &Roots, disk: &Disk, access: Access) -> Result<Locked> {
     match access {
         Access::Write => open_exclusive(roots, disk),
@@ -79,8 +82,8 @@ fn claim(roots: &Roots, disk: &Disk, access: Access) -> Result<Locked> {
 }
 
 /// Opens the device of `card` through a device node that belongs to root, has no name, and may only be read. Programs
-/// that run as the caller reopen it by `/proc/self/fd`. They may lack the right to open the node of the system, and a
-/// node of their own they could make writable.
+/// that run as the caller reopen this node by `/proc/self/fd`. They may lack the right to open the node of the system,
+/// and could make a node of their own writable.
 fn read_only_node(card: &File) -> Result<File> {
     let doing = "making a device node for the card in /dev";
     let device = card.metadata().context(doing)?.rdev();

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Error, Result};
 use rustix::fs::Access as Mode;
 use serde_json::Value;
 
-use super::caller::for_root;
+use super::caller::launcher_for_root;
 use super::job::WorkerJob;
 use super::needs::Access;
 use super::request::{FileRole, JobRequest};
@@ -19,12 +19,12 @@ use crate::card::ext4;
 use crate::{bail, failure};
 
 /// The programs that can elevate the worker, in the order in which they are tried.
-const ELEVATORS: [&str; 3] = ["sudo", "run0", "doas"];
+const ELEVATORS: &[&str] = &["sudo", "run0", "doas"];
 
-/// Runs `job` in a worker and returns the answer. This process opens the image and passes it to the worker.
+/// Runs `job` in a worker and returns the answer. This process opens the image and passes the open file to the worker.
 pub fn run<W: WorkerJob>(cx: &Context, job: &W) -> Result<W::Answer> {
     let image = job.needs().image.map(|image| image.source.file_for_worker()).transpose()?;
-    let (launcher, program, args) = command(cx, job)?;
+    let WorkerCommand { launcher, program, args } = worker_command(cx, job)?;
     let file_roles = image.iter().map(|_| FileRole::Image).collect();
     let debugfs = ext4::find_programs(&cx.launcher).ok();
     let programs = debugfs.and_then(|path| Some(path.parent()?.to_owned()));
@@ -46,18 +46,20 @@ pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
     if access.is_granted(path) {
         return Ok(());
     }
-    elevator(cx, path, access).map(|_| ())
+    find_elevator(cx, path, access)?;
+    Ok(())
 }
 
 impl Access {
     /// The hidden command of this binary that is the worker. The one for reading never writes.
-    pub fn command(self) -> &'static str {
+    pub fn command_name(self) -> &'static str {
         match self {
             Self::Read => "read-card",
             Self::Write => "write-card",
         }
     }
 
+    /// Whether this user may open `path` for this access.
     fn is_granted(self, path: &Path) -> bool {
         let mode = match self {
             Self::Read => Mode::READ_OK,
@@ -93,16 +95,16 @@ impl Access {
 
 /// The program that elevates the worker for the card at `path`. An elevated worker opens no plain files: nobody needs
 /// to be root for those.
-fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
+fn find_elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
     let shown = path.display();
     let verb = access.verb();
     if path.is_file() {
         bail!(
-            Permission, "this user may not {verb} {shown}, and root opens only cards for other users";
+            Permission, "this user may not {verb} {shown}, and for other users root opens only cards";
             hint: "use a file of your own"
         );
     }
-    let found = ELEVATORS.into_iter().find(|name| cx.launcher.which(name).is_some());
+    let found = ELEVATORS.iter().copied().find(|name| cx.launcher.which(name).is_some());
     found.ok_or_else(|| {
         failure!(
             Permission, "this user may not {verb} {shown}, and none of {} is on PATH", ELEVATORS.join(", ");
@@ -111,20 +113,29 @@ fn elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static str> {
     })
 }
 
-/// The launcher and the command line of the worker for `job`.
-fn command<W: WorkerJob>(cx: &Context, job: &W) -> Result<(Launcher, String, Vec<OsString>)> {
-    let program = std::env::current_exe().context("finding this program")?;
+/// How the worker is started.
+struct WorkerCommand {
+    launcher: Launcher,
+    program: String,
+    args: Vec<OsString>,
+}
+
+/// The command that starts the worker for `job`.
+fn worker_command<W: WorkerJob>(cx: &Context, job: &W) -> Result<WorkerCommand> {
+    let this_program = std::env::current_exe().context("finding this program")?;
     let needs = job.needs();
-    let name = W::ACCESS.command();
+    let name = W::ACCESS.command_name();
     let path = &needs.disk.path;
     let is_root = rustix::process::geteuid().is_root();
     if W::ACCESS.is_granted(path) && (needs.unmount.is_empty() || is_root) {
-        let launcher = if is_root { for_root(&cx.launcher) } else { cx.launcher.clone() };
-        return Ok((launcher, program.display().to_string(), vec![name.into()]));
+        let launcher = if is_root { launcher_for_root(&cx.launcher) } else { cx.launcher.clone() };
+        let program = this_program.display().to_string();
+        return Ok(WorkerCommand { launcher, program, args: vec![name.into()] });
     }
-    let elevator = elevator(cx, path, W::ACCESS)?;
-    cx.note(format!("{} needs root: {elevator} -- {} {name}", W::ACCESS.gerund(), program.display()));
-    Ok((cx.launcher.clone(), elevator.to_owned(), vec!["--".into(), program.into(), name.into()]))
+    let elevator = find_elevator(cx, path, W::ACCESS)?;
+    cx.note(format!("{} needs root: {elevator} -- {} {name}", W::ACCESS.gerund(), this_program.display()));
+    let args = vec!["--".into(), this_program.into(), name.into()];
+    Ok(WorkerCommand { launcher: cx.launcher.clone(), program: elevator.to_owned(), args })
 }
 
 /// What the worker has written to its stdout so far.
@@ -151,7 +162,7 @@ impl WorkerOutput {
         }
     }
 
-    /// The answer of the worker, after `program` has `ended`.
+    /// The answer of the worker, after `program`, which was started for it, has `ended`.
     fn into_answer<W: WorkerJob>(self, program: &str, ended: ExchangeEnd) -> Result<Value> {
         let ExchangeEnd { code, stopped } = ended;
         match (self.error, self.answer) {

@@ -82,15 +82,12 @@ impl Worker {
         std::env::set_current_dir("/").context("leaving the working directory")?;
         let stdin = std::io::stdin();
         handover::require_socket(stdin.as_fd())?;
-        // The caller is known before anything from them is parsed.
+        // The caller is found before anything that they sent is parsed.
         let caller = Caller::find(stdin.as_fd())?;
         let (line, received) = handover::receive(stdin.as_fd(), MAX_REQUEST, JOB_TIMEOUT)?;
         let request = JobRequest::parse(&line)?;
         request.check_access(access)?;
-        let window = request.job.needs().image.map_or(0, |image| {
-            image.source.window.max(image.source.limits.memory).clamp(BASE_MEMORY, MAX_WINDOW)
-        });
-        hardening::confine(BASE_MEMORY + window)?;
+        hardening::confine(memory_limit(&request.job))?;
         let files = request.assign(received)?;
         if files.card.is_some() && rustix::process::geteuid().is_root() {
             bail!(Refused, "a worker that is root opens the card itself");
@@ -102,7 +99,7 @@ impl Worker {
     }
 
     /// Claims the card for `caller`, and runs the job in a child with their rights. Returns the exit code of the child.
-    /// This process does not touch the image: it may be on a file system of the caller's that does not answer.
+    /// This process does not touch the image, which may be on a file system of the caller's that does not answer.
     fn delegate(&self, caller: Caller, mut request: JobRequest, files: &Files) -> Result<u8> {
         let locked = claim_for_caller(caller, &request.job.needs())?;
         let cancel = watch_for_stop(self.write_line.clone())?;
@@ -112,7 +109,7 @@ impl Worker {
         let all_files = files.image.iter().chain([card.locked.file(), &card.view]);
         let descriptors = all_files.map(AsFd::as_fd).collect::<Vec<_>>();
         let needs = request.job.needs();
-        let command = needs.access.command();
+        let command = needs.access.command_name();
         let is_stopped = || cancel.load(Ordering::Relaxed);
         let launcher = Launcher::with_clean_env("/").with_env("LC_ALL", "C");
         let code =
@@ -147,49 +144,59 @@ impl Worker {
         cancel: &AtomicBool,
     ) -> Result<()> {
         let needs = job.needs();
-        let begun = || self.message(&Message::Begun { begun: needs.disk.path.clone() });
+        let begun = || self.send(&Message::Begun { begun: needs.disk.path.clone() });
         let (card, programs) = match files.card {
             Some(card) => (ClaimedCard::adopt(&needs, card)?, ProgramSource::Trusted(programs)),
             None => (ClaimedCard::open(&needs)?, ProgramSource::OnPath),
         };
         // Only the process that claimed the card makes the kernel reread the partition table.
-        let own_view = (programs == ProgramSource::OnPath).then(|| card.view.try_clone());
-        let view = own_view.transpose().context("opening the card a second time")?;
+        let own_view = match programs {
+            ProgramSource::OnPath => Some(card.view.try_clone().context("opening the card a second time")?),
+            ProgramSource::Trusted(_) => None,
+        };
         let image = files.image.as_ref();
         let result = job.run(card, &JobContext { reporter: self, begun: &begun, cancel, image, programs });
-        if let Some(view) = view {
+        if let Some(view) = own_view {
             self.rescan(&needs, &view, result.is_ok());
         }
         let answer = serde_json::to_value(result?).context("writing the answer as JSON")?;
-        self.message(&Message::Answer { answer });
+        self.send(&Message::Answer { answer });
         Ok(())
     }
 
-    /// Makes the kernel reread the partition table of a card that was flashed; `complete` is whether the card holds the
-    /// image. `view` is the card, which nobody claims any more.
-    fn rescan(&self, needs: &Needs, view: &File, complete: bool) {
+    /// Makes the kernel reread the partition table of a card that was flashed. `view` is the card, which nobody claims
+    /// any more; `is_complete` is whether the card holds the image.
+    fn rescan(&self, needs: &Needs, view: &File, is_complete: bool) {
         if let (Access::Write, Some(image)) = (needs.access, needs.image) {
-            rescan_partitions(view, complete.then_some(&image.layout), self);
+            rescan_partitions(view, is_complete.then_some(&image.layout), self);
         }
     }
 
-    fn message(&self, message: &Message) {
+    /// Writes `message` as one line.
+    fn send(&self, message: &Message) {
         if let Ok(line) = serde_json::to_string(message) {
             (self.write_line)(&line);
         }
     }
 }
 
+/// How much memory a worker with `job` may use, in bytes.
+fn memory_limit(job: &Job) -> u64 {
+    let Some(image) = job.needs().image else { return BASE_MEMORY };
+    let source = &image.source;
+    BASE_MEMORY + source.window.max(source.limits.memory).clamp(BASE_MEMORY, MAX_WINDOW)
+}
+
 impl Reporter for Worker {
     fn report(&self, event: &Event) {
-        self.message(&Message::Event(event.clone()));
+        self.send(&Message::Event(event.clone()));
     }
 }
 
 /// A flag that is set when the worker must stop: at the end of stdin, or by a signal. Before this call, signals end the
-/// worker at once. From now on, a request for the progress is passed on by `write_line` to the tool, which knows it.
+/// worker at once. From now on, `write_line` passes requests for the progress on to the tool, which knows the progress.
 fn watch_for_stop(write_line: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Arc<AtomicBool>> {
-    let hold = interrupt::guard()?;
+    let signal_guard = interrupt::guard()?;
     let cancel = Arc::new(AtomicBool::new(false));
     let stdin = std::io::stdin();
     interrupt::set_flag_on_stop(&cancel)?;
@@ -197,12 +204,12 @@ fn watch_for_stop(write_line: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Arc<Ato
     let mut source = File::from(stdin.as_fd().try_clone_to_owned().context("watching for the end of stdin")?);
     // The thread ends with the process.
     let watch = move || {
-        while !hold.is_stop_requested() && is_open(&mut source) {
+        while !signal_guard.is_stop_requested() && !wait_for_end(&mut source) {
             pass_on_request(&*write_line);
         }
         flag.store(true, Ordering::Relaxed);
         // Signals stay held until the process ends.
-        std::mem::forget(hold);
+        std::mem::forget(signal_guard);
     };
     std::thread::Builder::new().spawn(watch).context("watching for the end of stdin")?;
     Ok(cancel)
@@ -215,12 +222,13 @@ fn pass_on_request(write_line: &dyn Fn(&str)) {
     }
 }
 
-/// Waits up to 100 ms, and returns whether `source` has not ended. Discards what still comes.
-fn is_open(source: &mut File) -> bool {
+/// Waits up to 100 ms for the end of `source`, and returns whether it has ended. Discards the bytes that still come. A
+/// `source` that cannot be read counts as ended.
+fn wait_for_end(source: &mut File) -> bool {
     let timeout = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     match poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&timeout)) {
-        Ok(0) | Err(Errno::INTR) => true,
-        Ok(_) => source.read(&mut [0; 4096]).is_ok_and(|count| count > 0),
-        Err(_) => false,
+        Ok(0) | Err(Errno::INTR) => false,
+        Ok(_) => source.read(&mut [0; 4096]).map_or(true, |count| count == 0),
+        Err(_) => true,
     }
 }

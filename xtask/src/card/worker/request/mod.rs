@@ -30,7 +30,7 @@ const MAX_CONTENT: usize = (16 << 20) + (64 << 10);
 const MAX_PATH: usize = 4096;
 /// The largest number of mount points to unmount.
 const MAX_MOUNTS: usize = 256;
-/// The largest believable size of a disk or an image, in bytes.
+/// The largest possible size of a disk or an image, in bytes.
 const MAX_SIZE: u64 = 1 << 50;
 /// The size of the head of an image, in bytes: it is written last, and no payload may change it.
 const HEAD: u64 = 1 << 20;
@@ -40,13 +40,13 @@ const HEAD: u64 = 1 << 20;
 pub struct JobRequest {
     pub file_roles: Vec<FileRole>,
     pub job: Job,
-    /// The folder where the user has e2fsprogs. A worker with the rights of the user runs the programs from there where
-    /// the system has none.
+    /// The folder where the user has e2fsprogs. A worker with the rights of the user runs the programs of this folder
+    /// where the system has none.
     #[serde(default)]
     pub programs: Option<PathBuf>,
 }
 
-/// What an open file is.
+/// The role of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileRole {
@@ -62,8 +62,16 @@ pub enum FileRole {
 #[derive(Debug, Default)]
 pub struct Files {
     pub image: Option<File>,
-    /// The locked card, and the descriptor for reading.
-    pub card: Option<(File, File)>,
+    pub card: Option<CardFiles>,
+}
+
+/// The open files of a card that the parent process has claimed.
+#[derive(Debug)]
+pub struct CardFiles {
+    /// The card, opened and locked.
+    pub card: File,
+    /// A second descriptor of the card, for reading.
+    pub view: File,
 }
 
 impl JobRequest {
@@ -111,7 +119,7 @@ impl JobRequest {
             *slot = Some(file);
         }
         match (card, view) {
-            (Some(card), Some(view)) => Ok(Files { image, card: Some((card, view)) }),
+            (Some(card), Some(view)) => Ok(Files { image, card: Some(CardFiles { card, view }) }),
             (None, None) => Ok(Files { image, card: None }),
             _ => bail!(Usage, "a card comes as two files"),
         }
@@ -163,6 +171,7 @@ fn ensure(condition: bool, problem: &str) -> Result<()> {
 }
 
 impl Job {
+    /// Fails where the job is out of bounds.
     fn check(&self) -> Result<()> {
         let needs = self.needs();
         let size = needs.disk.size;
@@ -206,10 +215,11 @@ fn check_image(image: &Image, card_size: u64) -> Result<()> {
 
 fn check_region(region: &Ext4Region, image_size: u64) -> Result<()> {
     let Ext4Region { start, size, block_size, .. } = *region;
-    let is_valid = block_size.is_power_of_two() && (1024..=65536).contains(&block_size);
-    ensure(is_valid, "its file system has an impossible block size")?;
-    let end = start.checked_add(size).filter(|end| *end <= image_size && size >= block_size);
-    ensure(start >= HEAD && start.is_multiple_of(512) && end.is_some(), "its file system is not in the image")
+    let is_possible = block_size.is_power_of_two() && (1024..=65536).contains(&block_size);
+    ensure(is_possible, "its file system has an impossible block size")?;
+    let is_behind_head = start >= HEAD && start.is_multiple_of(512);
+    let is_inside = size >= block_size && start.checked_add(size).is_some_and(|end| end <= image_size);
+    ensure(is_behind_head && is_inside, "its file system is not in the image")
 }
 
 fn check_entry(entry: &PayloadEntry) -> Result<()> {

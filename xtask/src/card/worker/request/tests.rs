@@ -5,6 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::base::failure;
 
+// The places of the kinds in the list of [`requests`].
+const FLASH: usize = 0;
+const COMPARE: usize = 1;
+const COMPARE_HASH: usize = 2;
+const CAPACITY: usize = 3;
+const INSPECT: usize = 4;
+
 /// A request of each kind, as the tool writes it.
 fn requests() -> Vec<Value> {
     let disk = json!({
@@ -50,7 +57,7 @@ fn parsed(request: &Value) -> Result<JobRequest> {
 fn a_valid_request_survives_json() {
     for (index, request) in requests().into_iter().enumerate() {
         let read = parsed(&request).unwrap();
-        assert_eq!(read.check_access(Access::Read).is_ok(), !matches!(index, 0 | 3));
+        assert_eq!(read.check_access(Access::Read).is_ok(), !matches!(index, FLASH | CAPACITY));
         read.check_access(Access::Write).unwrap();
         let again = serde_json::to_string(&read).unwrap();
         assert_eq!(serde_json::to_string(&JobRequest::parse(again.as_bytes()).unwrap()).unwrap(), again);
@@ -59,7 +66,7 @@ fn a_valid_request_survives_json() {
 
 /// Asserts that request number `index` is refused because of `problem`, with `value` at `pointer`.
 #[track_caller]
-fn refuses(index: usize, pointer: &str, value: Value, problem: &str) {
+fn assert_refused(index: usize, pointer: &str, value: Value, problem: &str) {
     let mut request = requests().remove(index);
     *request.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
     let error = parsed(&request).unwrap_err();
@@ -73,53 +80,68 @@ fn payloads_out_of_bounds_are_refused() {
     let file_system = "its file system is not in the image";
     let blocks = "its file system has an impossible block size";
     for block in [0, 1, 512, 1000, 131_072, u64::MAX] {
-        refuses(0, &format!("{region}/block_size"), json!(block), blocks);
+        assert_refused(FLASH, &format!("{region}/block_size"), json!(block), blocks);
     }
     for start in [0, 512, 1_048_575, 1_048_577, 8_388_608, u64::MAX, u64::MAX - 511] {
-        refuses(0, &format!("{region}/start"), json!(start), file_system);
+        assert_refused(FLASH, &format!("{region}/start"), json!(start), file_system);
     }
     for size in [0, 1023, 4_194_305, u64::MAX] {
-        refuses(0, &format!("{region}/size"), json!(size), file_system);
+        assert_refused(FLASH, &format!("{region}/size"), json!(size), file_system);
     }
     let path = "the path of a file is not a plain relative path";
     for bad in ["../x", "etc/../../x", "/etc/x", "", ".", "..", "etc//x", "./x", "etc/", "a/./b"] {
-        refuses(0, "/job/flash/payload/content/entries/1/path", json!(bad), path);
+        assert_refused(FLASH, "/job/flash/payload/content/entries/1/path", json!(bad), path);
     }
     let mode = "/job/flash/payload/content/entries/0/mode";
-    refuses(0, mode, json!(0o10000), "a file has an impossible mode");
-    let many = requests()[0]["job"]["flash"]["payload"]["content"]["entries"][0].clone();
-    refuses(0, "/job/flash/payload/content/entries", json!(vec![many; 20_001]), "it has too many files");
+    assert_refused(FLASH, mode, json!(0o10000), "a file has an impossible mode");
+    let many = requests()[FLASH]["job"]["flash"]["payload"]["content"]["entries"][0].clone();
+    assert_refused(
+        FLASH,
+        "/job/flash/payload/content/entries",
+        json!(vec![many; 20_001]),
+        "it has too many files",
+    );
     let large = json!({ "file": "A".repeat(24 << 20) });
-    refuses(0, "/job/flash/payload/content/entries/1/kind", large, "its files are too large");
+    assert_refused(FLASH, "/job/flash/payload/content/entries/1/kind", large, "its files are too large");
     let line = "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters";
-    refuses(0, "/job/flash/payload/content/entries/1/path", json!("a\n!b"), line);
+    assert_refused(FLASH, "/job/flash/payload/content/entries/1/path", json!("a\n!b"), line);
 }
 
 #[test]
 fn disks_and_images_out_of_bounds_are_refused() {
     let image = "its image does not fit on the card";
     for size in [0, 67_108_865, u64::MAX] {
-        refuses(0, "/job/flash/image/size", json!(size), image);
-        refuses(1, "/job/compare/against/image/size", json!(size), image);
-        refuses(
-            2,
+        assert_refused(FLASH, "/job/flash/image/size", json!(size), image);
+        assert_refused(COMPARE, "/job/compare/against/image/size", json!(size), image);
+        assert_refused(
+            COMPARE_HASH,
             "/job/compare/against/hash/size",
             json!(size),
             "the image to compare with does not fit on the card",
         );
     }
     for size in [0, u64::MAX] {
-        refuses(3, "/job/capacity/disk/size", json!(size), "its card has an impossible size");
-        refuses(
-            1,
+        assert_refused(CAPACITY, "/job/capacity/disk/size", json!(size), "its card has an impossible size");
+        assert_refused(
+            COMPARE,
             "/job/compare/against/image/source/stored/size",
             json!(size),
             "its image file has an impossible size",
         );
     }
-    refuses(0, "/job/flash/unmount", json!(vec!["/x"; 300]), "it has too many mount points to unmount");
-    refuses(0, "/job/flash/unmount", json!(["x"]), "a mount point to unmount is not an absolute path");
-    refuses(0, "/programs", json!("bin"), "the path of its programs is not absolute");
+    assert_refused(
+        FLASH,
+        "/job/flash/unmount",
+        json!(vec!["/x"; 300]),
+        "it has too many mount points to unmount",
+    );
+    assert_refused(
+        FLASH,
+        "/job/flash/unmount",
+        json!(["x"]),
+        "a mount point to unmount is not an absolute path",
+    );
+    assert_refused(FLASH, "/programs", json!("bin"), "the path of its programs is not absolute");
 }
 
 #[test]
@@ -140,18 +162,18 @@ fn lines_that_are_no_job() {
 #[test]
 fn files_are_assigned_to_their_roles() {
     let file = || tempfile::tempfile().unwrap();
-    let assigned = |handed: Value, files: Vec<File>| {
-        let mut request = requests().remove(4);
-        request["file_roles"] = handed;
+    let assign = |roles: Value, files: Vec<File>| {
+        let mut request = requests().remove(INSPECT);
+        request["file_roles"] = roles;
         parsed(&request).unwrap().assign(files).map_err(|error| error.to_string())
     };
     let mut image = file();
     image.write_all(b"image").unwrap();
-    check_readable(&assigned(json!(["image"]), vec![image]).unwrap().image.unwrap()).unwrap();
-    assert!(assigned(json!(["card", "view"]), vec![file(), file()]).unwrap().card.is_some());
-    assert_eq!(assigned(json!(["card"]), vec![file()]).unwrap_err(), "a card comes as two files");
-    assert_eq!(assigned(json!(["image"]), vec![]).unwrap_err(), "0 files came with the job instead of 1");
-    assert_eq!(assigned(json!([]), vec![file()]).unwrap_err(), "1 files came with the job instead of 0");
+    check_readable(&assign(json!(["image"]), vec![image]).unwrap().image.unwrap()).unwrap();
+    assert!(assign(json!(["card", "view"]), vec![file(), file()]).unwrap().card.is_some());
+    assert_eq!(assign(json!(["card"]), vec![file()]).unwrap_err(), "a card comes as two files");
+    assert_eq!(assign(json!(["image"]), vec![]).unwrap_err(), "0 files came with the job instead of 1");
+    assert_eq!(assign(json!([]), vec![file()]).unwrap_err(), "1 files came with the job instead of 0");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");
     std::fs::write(&path, "x").unwrap();
@@ -166,7 +188,7 @@ fn files_are_assigned_to_their_roles() {
         [path_only, write_only, pipe, File::open(dir.path()).unwrap(), File::open("/dev/null").unwrap()]
     {
         let text = "the image that came with the job is not a regular file open for reading";
-        let image = assigned(json!(["image"]), vec![file]).unwrap().image.unwrap();
+        let image = assign(json!(["image"]), vec![file]).unwrap().image.unwrap();
         assert_eq!(check_readable(&image).unwrap_err().to_string(), text);
     }
 }
