@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::bail;
 
-/// The names of the files.
+/// The name of the script.
 pub const SCRIPT: &str = "boot.scr";
+/// The name of the flag.
 pub const FLAG: &str = "trial.env";
 
 /// The size of the header of a U-Boot script, in bytes (U-Boot, `include/image.h`).
 const HEADER: usize = 64;
-/// The first bytes of that header.
+/// The first bytes of the header of a U-Boot script.
 const MAGIC: [u8; 4] = [0x27, 0x05, 0x19, 0x56];
 /// The type of an image that is a script.
 const SCRIPT_TYPE: u8 = 6;
@@ -43,7 +44,7 @@ impl Trial {
     pub fn of(script: Option<&[u8]>, flag: Option<&[u8]>, is_marked: bool) -> Self {
         let Some(script) = script else { return Self::Absent };
         let checked = check_mark(is_marked).and_then(|()| check_script(script));
-        match checked.and_then(|()| entry(flag)) {
+        match checked.and_then(|()| armed_entry(flag)) {
             Ok(Some(entry)) => Self::Armed { entry },
             Ok(None) => Self::Ready,
             Err(error) => Self::Impossible { why: format!("{error:#}") },
@@ -62,6 +63,7 @@ impl fmt::Display for Trial {
     }
 }
 
+/// Fails where FIRMWARE is not marked as bootable.
 fn check_mark(is_marked: bool) -> Result<()> {
     if !is_marked {
         bail!(Verification, "FIRMWARE is not marked bootable, so U-Boot does not run {SCRIPT}");
@@ -71,30 +73,33 @@ fn check_mark(is_marked: bool) -> Result<()> {
 
 /// Fails where U-Boot does not run `script`, or where the script starts no trials.
 fn check_script(script: &[u8]) -> Result<()> {
-    let Some((header, data)) = script.split_at_checked(HEADER) else {
+    let Some((header, rest)) = script.split_at_checked(HEADER) else {
         bail!(Verification, "{SCRIPT} has {} bytes, fewer than its header of {HEADER}", script.len());
     };
     if !header.starts_with(&MAGIC) || header[30] != SCRIPT_TYPE {
         bail!(Verification, "{SCRIPT} is no script of U-Boot");
     }
-    // The header's own sum is of the header with zeros in its place.
-    let zeroed = [&header[..4], &[0; 4], &header[8..]].concat();
-    if be32(&header[4..]) != crc32(&zeroed) {
+    // The checksum of the header is computed with zeros in its own place.
+    let without_checksum = [&header[..4], &[0; 4], &header[8..]].concat();
+    if be32(&header[4..]) != crc32(&without_checksum) {
         bail!(Verification, "{SCRIPT} is damaged: the checksum of its header is wrong");
     }
-    let data = usize::try_from(be32(&header[12..])).ok().and_then(|size| data.get(..size));
-    let Some(data) = data else { bail!(Verification, "{SCRIPT} is truncated") };
-    if be32(&header[24..]) != crc32(data) {
+    let size = usize::try_from(be32(&header[12..]))?;
+    let Some(text) = rest.get(..size) else { bail!(Verification, "{SCRIPT} is truncated") };
+    if be32(&header[24..]) != crc32(text) {
         bail!(Verification, "{SCRIPT} is damaged: the checksum of its text is wrong");
     }
-    if !data.windows(FLAG.len()).any(|bytes| bytes == FLAG.as_bytes()) {
+    if !text.windows(FLAG.len()).any(|bytes| bytes == FLAG.as_bytes()) {
         bail!(Verification, "{SCRIPT} is another script, which does not read {FLAG}");
     }
     Ok(())
 }
 
-/// The entry of the boot menu that `flag` names; `None` where it names none.
-fn entry(flag: Option<&[u8]>) -> Result<Option<String>> {
+/// The entry of the boot menu that `flag` names; `None` where the flag names none.
+///
+/// # Errors
+/// A flag that is missing or damaged.
+fn armed_entry(flag: Option<&[u8]>) -> Result<Option<String>> {
     let Some(flag) = flag else { bail!(Verification, "{FLAG} is missing") };
     if flag.len() != FLAG_SIZE {
         bail!(Verification, "{FLAG} has {} bytes, not {FLAG_SIZE}", flag.len());
@@ -111,6 +116,7 @@ fn entry(flag: Option<&[u8]>) -> Result<Option<String>> {
     Ok(entries.next().filter(|entry| !entry.is_empty()))
 }
 
+/// The big-endian number at the start of `bytes`; 0 where there are fewer than four.
 fn be32(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
 }
@@ -128,25 +134,26 @@ mod tests {
 
     use super::*;
 
-    /// The output of a script of the host, which makes the files.
+    /// A file of a trial: the output of the host's `script` for `arg`.
     #[expect(clippy::disallowed_methods, reason = "the output is no text")]
-    fn made(script: &str, arg: &str) -> Vec<u8> {
+    fn make_file(script: &str, arg: &str) -> Vec<u8> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial");
         let output = Command::new("sh").current_dir(dir).args([script, arg]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         output.stdout
     }
 
-    fn shown(script: &[u8], flag: &[u8]) -> String {
+    /// The trial by these files on a FIRMWARE that is marked as bootable, as people see it.
+    fn shown_trial(script: &[u8], flag: &[u8]) -> String {
         Trial::of(Some(script), Some(flag), true).to_string()
     }
 
     #[test]
     fn the_files_that_the_host_makes_are_understood() {
-        let script = made("boot-script.sh", "boot.cmd");
-        let flag = made("trial-flag.sh", "nixos-trial");
-        assert_eq!(shown(&script, &[0; 512]), "possible");
-        assert_eq!(shown(&script, &flag), "the next boot tries the entry nixos-trial, once");
+        let script = make_file("boot-script.sh", "boot.cmd");
+        let flag = make_file("trial-flag.sh", "nixos-trial");
+        assert_eq!(shown_trial(&script, &[0; 512]), "possible");
+        assert_eq!(shown_trial(&script, &flag), "the next boot tries the entry nixos-trial, once");
         assert_eq!(Trial::of(None, Some(&flag), true).to_string(), "impossible: no boot.scr on FIRMWARE");
         let unmarked = Trial::of(Some(&script), Some(&flag), false).to_string();
         assert_eq!(unmarked, "impossible: FIRMWARE is not marked bootable, so U-Boot does not run boot.scr");
@@ -155,22 +162,22 @@ mod tests {
 
     #[test]
     fn every_damaged_byte_is_found() {
-        let script = made("boot-script.sh", "boot.cmd");
-        let flag = made("trial-flag.sh", "nixos-trial");
+        let script = make_file("boot-script.sh", "boot.cmd");
+        let flag = make_file("trial-flag.sh", "nixos-trial");
         for (file, other) in [(&script, &flag), (&flag, &script)] {
             for at in 0..file.len() {
                 let mut damaged = file.clone();
                 damaged[at] ^= 1;
                 let [script, flag] = if file == &script { [&damaged, other] } else { [other, &damaged] };
-                assert!(shown(script, flag).starts_with("impossible: "), "byte {at}");
+                assert!(shown_trial(script, flag).starts_with("impossible: "), "byte {at}");
             }
         }
         for len in 0..script.len() {
-            assert!(shown(&script[..len], &flag).starts_with("impossible: boot.scr "), "{len} bytes");
+            assert!(shown_trial(&script[..len], &flag).starts_with("impossible: boot.scr "), "{len} bytes");
         }
-        assert_eq!(shown(&script, &flag[..511]), "impossible: trial.env has 511 bytes, not 512");
-        let other = made("boot-script.sh", "fat.sh");
+        assert_eq!(shown_trial(&script, &flag[..511]), "impossible: trial.env has 511 bytes, not 512");
+        let other = make_file("boot-script.sh", "fat.sh");
         let text = "impossible: boot.scr is another script, which does not read trial.env";
-        assert_eq!(shown(&other, &flag), text);
+        assert_eq!(shown_trial(&other, &flag), text);
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) 
     let (boot, kernel_inode) = read_boot(&root).with_context(doing)?;
     let kernel = KernelFile { path: &boot.kernel, inode: &kernel_inode, root: &root };
     let uboots = uboots(disk, &volumes, &kernel, budget)?;
-    let trial = trial(disk, &volumes, budget)?;
+    let trial = find_trial(disk, &volumes, budget)?;
     Ok(BootFiles { volumes, boot, uboots, trial })
 }
 
@@ -81,17 +81,25 @@ pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) 
 ///
 /// # Errors
 /// `Interrupted`. U-Boot starts the default where it cannot read the files.
-fn trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Trial> {
+fn find_trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Trial> {
     let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(Trial::Absent) };
+    match read_trial(disk, volume, budget) {
+        Err(error) if kind(&error) != ExitKind::Interrupted => {
+            Ok(Trial::Impossible { why: format!("{error:#}") })
+        }
+        read => read,
+    }
+}
+
+/// The trial by its files on FIRMWARE, the `volume`.
+fn read_trial<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Trial> {
     let read = |name| {
-        let content = fat(disk, volume, budget).and_then(|firmware| firmware.read(name));
+        let content = open_fat(disk, volume, budget).and_then(|firmware| firmware.read(name));
         content.with_context(|| format!("reading {name}"))
     };
-    match read(boot::SCRIPT).and_then(|script| Ok((script, read(boot::FLAG)?))) {
-        Ok((script, flag)) => Ok(Trial::of(script.as_deref(), flag.as_deref(), volume.partition.bootable)),
-        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
-        Err(error) => Ok(Trial::Impossible { why: format!("{error:#}") }),
-    }
+    let script = read(boot::TRIAL_SCRIPT)?;
+    let flag = read(boot::TRIAL_FLAG)?;
+    Ok(Trial::of(script.as_deref(), flag.as_deref(), volume.partition.bootable))
 }
 
 /// Fails where another partition overlaps `bootable`.
