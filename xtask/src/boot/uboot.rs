@@ -177,13 +177,13 @@ fn named_kernels(config: &str) -> Vec<String> {
 impl FirmwareFile {
     /// The facts about a file with the content `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self { is_empty: bytes.is_empty(), addresses: Addresses::built_into(bytes) }
+        Self { is_empty: bytes.is_empty(), addresses: Addresses::find_in(bytes) }
     }
 }
 
 impl Addresses {
-    /// The addresses that are built into `program`; `None` where it has none, so that it is no U-Boot.
-    fn built_into(program: &[u8]) -> Option<Self> {
+    /// Finds the addresses that are built into `program`; `None` where it has none, so that it is no U-Boot.
+    fn find_in(program: &[u8]) -> Option<Self> {
         Self::parse(setting(program, b"\0kernel_addr_r=")?, setting(program, b"\0fdt_addr_r=")?)
     }
 
@@ -213,11 +213,11 @@ mod tests {
     #[test]
     fn the_addresses_are_settings_of_the_program() {
         assert_eq!(
-            Addresses::built_into(PROGRAM),
+            Addresses::find_in(PROGRAM),
             Some(Addresses { kernel: 0x8_0000, device_tree: 0x260_0000 })
         );
-        assert_eq!(Addresses::built_into(b"\0kernel_addr_r=80000\0"), None);
-        assert_eq!(Addresses::built_into(b"\0kernel_addr_r=${a}\0fdt_addr_r=1\0"), None);
+        assert_eq!(Addresses::find_in(b"\0kernel_addr_r=80000\0"), None);
+        assert_eq!(Addresses::find_in(b"\0kernel_addr_r=${a}\0fdt_addr_r=1\0"), None);
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn an_address_at_the_end_of_the_memory_does_not_overflow() {
         let program = b"\0kernel_addr_r=0xffffffffffffffff\0fdt_addr_r=0x02600000\0";
-        let addresses = Addresses::built_into(program).unwrap();
+        let addresses = Addresses::find_in(program).unwrap();
         let kernel = Kernel::read(&header(33 << 20)[..]).unwrap();
         let programs = vec![UBootProgram { file: "u-boot.bin".into(), addresses }];
         let error = uboots_with_room(programs, kernel).unwrap_err();

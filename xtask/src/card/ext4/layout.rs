@@ -116,7 +116,7 @@ fn root_names(image: &Image, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
 
 /// The names in the root folder of the file system in `file`.
 fn read_root(file: &File, region: &Ext4Region) -> Result<Vec<Vec<u8>>> {
-    let region = metadata_copy::at_start(region);
+    let region = metadata_copy::region_at_start(region);
     Ext4::open(file, region.start, region.size, Budget::without_stop())?.root_names()
 }
 

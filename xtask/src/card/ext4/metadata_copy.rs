@@ -63,7 +63,7 @@ impl MetadataCopy {
 }
 
 /// The region of the file system `region` in a file that holds nothing else.
-pub fn at_start(region: &Ext4Region) -> Ext4Region {
+pub fn region_at_start(region: &Ext4Region) -> Ext4Region {
     Ext4Region { start: 0, ..region.clone() }
 }
 

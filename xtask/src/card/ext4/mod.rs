@@ -132,7 +132,7 @@ impl<'a> Ext4Payload<'a> {
         let limits =
             Limits { cancel: self.cancel, memory: Some(MemoryLimit { file: copy.file(), max: max_memory }) };
         let stderr = self.programs.debugfs(&script, &copy.path(), &limits)?;
-        Ext4Reader::open(copy.file(), &metadata_copy::at_start(region), self.budget())
+        Ext4Reader::open(copy.file(), &metadata_copy::region_at_start(region), self.budget())
             .and_then(|after| after.verify(self.payload()))
             .and_then(|()| self.programs.e2fsck(&copy.path(), self.cancel))
             .with_context(|| format!("debugfs printed: {stderr}"))?;

@@ -34,7 +34,7 @@ const PAGE: u64 = 4096;
 /// its file system is too unusual: then the worker finds the replaced files on the card.
 pub fn replaced_files(image: &Image, region: &Ext4Region, payload: &Payload) -> Result<Vec<String>> {
     let file = copy_metadata(image, region).context("listing the files of the image")?;
-    let reader = Ext4Reader::open(&file, &metadata_copy::at_start(region), Budget::without_stop())?;
+    let reader = Ext4Reader::open(&file, &metadata_copy::region_at_start(region), Budget::without_stop())?;
     for folder in payload.root.folders() {
         check_type(ExitKind::Refused, &EntryKind::Folder, folder, reader.state(folder)?)?;
     }

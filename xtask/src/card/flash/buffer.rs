@@ -43,7 +43,7 @@ impl Buffer {
     }
 
     /// A buffer of `len` zeros, all in use.
-    pub fn small(len: usize) -> Result<Self> {
+    pub fn with_len(len: usize) -> Result<Self> {
         let mapped = MmapMut::map_anon(len.next_multiple_of(PAGE)).context(ALLOCATING)?;
         Ok(Self { storage: Storage::Mapped(mapped), len })
     }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn buffers_are_page_aligned_and_resizable() {
-        let small = Buffer::small(3).unwrap();
+        let small = Buffer::with_len(3).unwrap();
         assert_eq!((small.as_ptr() as usize % PAGE, small.len()), (0, 3));
         let mut buffer = Buffer::zeroed().unwrap();
         assert_eq!((buffer.as_ptr() as usize % CHUNK, buffer.len()), (0, CHUNK));

@@ -99,7 +99,7 @@ fn restore(card_io: &CardIo, positions: &[u64], before: &[Buffer]) -> Result<()>
         written = written.and(card_io.write_all(old, *at));
     }
     written.and(card_io.sync())?;
-    let mut block = Buffer::small(PROBE_SIZE)?;
+    let mut block = Buffer::with_len(PROBE_SIZE)?;
     for (at, old) in positions.iter().zip(before) {
         if matches!(card_io.read_or_unreadable(&mut block, *at)?, Read::Unreadable(_)) || *block != **old {
             bail!(Verification, "the card does not hold at byte {at} what it held before"; hint: "{BROKEN_CARD}");
@@ -136,7 +136,7 @@ fn probe_once(card_io: &CardIo, positions: &[u64], cancel: &AtomicBool) -> Resul
     }
     card_io.sync()?;
     let mut failed = FailedProbes::default();
-    let mut block = Buffer::small(PROBE_SIZE)?;
+    let mut block = Buffer::with_len(PROBE_SIZE)?;
     for at in positions {
         let read = card_io.read_or_unreadable(&mut block, *at)?;
         if *block != *probe_for(&salt, *at)? || matches!(read, Read::Unreadable(_)) {
@@ -151,7 +151,7 @@ fn probe_once(card_io: &CardIo, positions: &[u64], cancel: &AtomicBool) -> Resul
 
 /// What the card holds at byte `at`; zeros where it cannot be read.
 fn read_or_zeros(card_io: &CardIo, at: u64) -> Result<Buffer> {
-    let mut block = Buffer::small(PROBE_SIZE)?;
+    let mut block = Buffer::with_len(PROBE_SIZE)?;
     if let Read::Unreadable(_) = card_io.read_or_unreadable(&mut block, at)? {
         block.fill(0);
     }
@@ -160,7 +160,7 @@ fn read_or_zeros(card_io: &CardIo, at: u64) -> Result<Buffer> {
 
 /// The probe for byte `at`: unpredictable without `salt`, and different for each position.
 fn probe_for(salt: &[u8; 32], at: u64) -> Result<Buffer> {
-    let mut probe = Buffer::small(PROBE_SIZE)?;
+    let mut probe = Buffer::with_len(PROBE_SIZE)?;
     blake3::Hasher::new_keyed(salt).update(&at.to_le_bytes()).finalize_xof().fill(&mut probe);
     Ok(probe)
 }
@@ -206,7 +206,7 @@ mod tests {
     /// `stopped` was asked to stop before it began.
     fn check_alone_on(fault: Fault, stopped: bool) -> (FakeCard, Option<(ExitKind, String)>) {
         let bytes = (0..12 * MIB).map(|at| u8::try_from(at % 251).unwrap()).collect();
-        let card = FakeCard::holding(bytes, fault);
+        let card = FakeCard::with_content(bytes, fault);
         let done = check_alone(&card, &Silent, &AtomicBool::new(stopped));
         (card, done.err().map(|error| (failure::kind(&error), error.to_string())))
     }

@@ -106,7 +106,7 @@ impl<'a> CardIo<'a> {
     /// Writes `bytes` at `offset` and verifies them; where they are wrong, writes them again, up to [`MAX_RETRIES`]
     /// times. Returns the number of retries.
     pub fn write_and_verify(&self, bytes: &[u8], offset: u64) -> Result<u32> {
-        let mut back = Buffer::small(bytes.len())?;
+        let mut back = Buffer::with_len(bytes.len())?;
         let mut read = Read::Complete;
         for retries in 0..=MAX_RETRIES {
             self.write_all(bytes, offset)?;

@@ -31,7 +31,7 @@ fn card(image: &[u8], differences: &[usize], fault: Fault) -> FakeCard {
     for at in differences {
         bytes[*at] ^= 1;
     }
-    FakeCard::holding(bytes, fault)
+    FakeCard::with_content(bytes, fault)
 }
 
 #[track_caller]

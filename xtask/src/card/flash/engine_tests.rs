@@ -67,7 +67,7 @@ fn only_what_differs_is_written() {
         (on_card(&changed), Mode::Auto, 2),
         (vec![0xee; 40 * CHUNK], Mode::Auto, 29),
     ] {
-        let card = FakeCard::holding(before, Fault::None);
+        let card = FakeCard::with_content(before, Fault::None);
         let report = flash(&card, &image, mode).unwrap();
         assert!(card.content().starts_with(&image), "{mode}");
         assert_eq!(
@@ -76,7 +76,7 @@ fn only_what_differs_is_written() {
             "{mode}"
         );
     }
-    let card = FakeCard::holding(blank, Fault::None);
+    let card = FakeCard::with_content(blank, Fault::None);
     let report = flash(&card, &image, Mode::Auto).unwrap();
     let map = report.map.iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>();
     assert_eq!(map, [(ChunkState::Written, 10), (ChunkState::Skipped, 10), (ChunkState::Written, 10)]);
@@ -177,7 +177,7 @@ proptest! {
                 _ => {}
             }
         }
-        let card = FakeCard::holding(card, if short { Fault::Short } else { Fault::None });
+        let card = FakeCard::with_content(card, if short { Fault::Short } else { Fault::None });
         let report = flash(&card, &image, MODES[mode]).unwrap();
         prop_assert!(card.content().starts_with(&image));
         prop_assert_eq!(report.hash, hash(&image));
@@ -213,7 +213,7 @@ proptest! {
         prop_assert!(whole || table.iter().all(|byte| *byte == 0) || untouched);
         prop_assert!(whole || !done);
         // The same command again, on the card as it is now, completes it.
-        let card = FakeCard::holding(after, Fault::None);
+        let card = FakeCard::with_content(after, Fault::None);
         flash(&card, &image, Mode::Auto).unwrap();
         prop_assert!(card.content().starts_with(&image));
     }

@@ -57,11 +57,11 @@ pub struct FakeCard {
 impl FakeCard {
     /// A used card of `size` bytes.
     pub fn new(size: u64, fault: Fault) -> Self {
-        Self::holding(vec![0xee; usize::try_from(size).unwrap()], fault)
+        Self::with_content(vec![0xee; usize::try_from(size).unwrap()], fault)
     }
 
     /// A card with these bytes.
-    pub fn holding(bytes: Vec<u8>, fault: Fault) -> Self {
+    pub fn with_content(bytes: Vec<u8>, fault: Fault) -> Self {
         Self {
             bytes: Mutex::new(bytes),
             fault,

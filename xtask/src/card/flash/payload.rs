@@ -234,8 +234,11 @@ pub(super) mod tests {
             // The payload belongs to the first image, and another one is asked for.
             (&other, &other, (false, vec![])),
         ] {
-            let found =
-                compare_with_payload(&FakeCard::holding(on_card.clone(), Fault::None), asked_for, &payload);
+            let found = compare_with_payload(
+                &FakeCard::with_content(on_card.clone(), Fault::None),
+                asked_for,
+                &payload,
+            );
             // A chunk of the payload is judged by its hash, which does not tell the first differing byte.
             let in_mib = |bytes: Vec<u64>| bytes.iter().map(|at| at / MIB).collect::<Vec<_>>();
             assert_eq!((found.0, in_mib(found.1)), (expected.0, in_mib(expected.1)));

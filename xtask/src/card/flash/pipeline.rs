@@ -108,7 +108,7 @@ mod tests {
     }
 
     /// Fetches `count` chunks; every byte of a chunk is its number.
-    fn numbered(count: u8) -> impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send {
+    fn fetch_numbered(count: u8) -> impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send {
         let mut next = 0;
         move |buffer| {
             buffer.fill(next);
@@ -124,13 +124,13 @@ mod tests {
             seen.push((chunk.at / CHUNK as u64, chunk.bytes[5], chunk.is_zero));
             Ok(Some(chunk.bytes))
         };
-        run(numbered(40), consume).unwrap();
+        run(fetch_numbered(40), consume).unwrap();
         assert_eq!(seen, (0..40).map(|n| (u64::from(n), n, n == 0)).collect::<Vec<_>>());
     }
 
     #[test]
     fn an_error_of_either_side_ends_the_pipeline() {
-        let error = run(numbered(90), |_| Err(anyhow!("enough"))).unwrap_err();
+        let error = run(fetch_numbered(90), |_| Err(anyhow!("enough"))).unwrap_err();
         assert_eq!(error.to_string(), "enough");
         let error = run(|_| Err(anyhow!("no more")), |chunk| Ok(Some(chunk.bytes))).unwrap_err();
         assert_eq!(error.to_string(), "no more");

@@ -35,7 +35,7 @@ impl ClaimedCard {
     }
 
     /// The card that root has claimed for a caller, with a descriptor that the caller can reopen for reading.
-    pub fn for_caller(locked: Locked) -> Result<Self> {
+    pub fn with_caller_view(locked: Locked) -> Result<Self> {
         let view = read_only_node(locked.file())?;
         Ok(Self { locked, view })
     }

@@ -103,7 +103,7 @@ impl Worker {
     fn delegate(&self, caller: Caller, mut request: JobRequest, files: &Files) -> Result<u8> {
         let locked = claim_for_caller(caller, &request.job.needs())?;
         let cancel = watch_for_stop(self.write_line.clone())?;
-        let card = ClaimedCard::for_caller(locked)?;
+        let card = ClaimedCard::with_caller_view(locked)?;
         request.file_roles.extend([FileRole::Card, FileRole::View]);
         let line = serde_json::to_string(&request).context("writing the job as JSON")?;
         let all_files = files.image.iter().chain([card.locked.file(), &card.view]);

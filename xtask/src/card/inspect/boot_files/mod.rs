@@ -72,7 +72,7 @@ pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) 
     let root = Ext4::open(disk, bootable.start, bootable.size, budget.clone()).with_context(doing)?;
     let (boot, kernel_inode) = read_boot(&root).with_context(doing)?;
     let kernel = KernelFile { path: &boot.kernel, inode: &kernel_inode, root: &root };
-    let uboots = uboots(disk, &volumes, &kernel, budget)?;
+    let uboots = find_uboots(disk, &volumes, &kernel, budget)?;
     let trial = find_trial(disk, &volumes, budget)?;
     Ok(BootFiles { volumes, boot, uboots, trial })
 }
@@ -172,7 +172,7 @@ struct KernelFile<'a> {
 
 /// The U-Boot programs on the partition that the firmware of a Pi reads, the first with FAT32 or FAT16. Fails where one
 /// of them has no room for `kernel`.
-fn uboots<'a>(
+fn find_uboots<'a>(
     disk: &'a File,
     volumes: &[Volume],
     kernel: &KernelFile,

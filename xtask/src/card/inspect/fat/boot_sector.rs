@@ -80,36 +80,37 @@ impl BootSector {
 
     /// Whether the number of clusters is one of the format.
     fn has_valid_cluster_count(&self) -> bool {
-        let clusters = self.total.saturating_sub(self.data()) / self.cluster;
+        let clusters = self.total.saturating_sub(self.first_data_sector()) / self.cluster;
         matches!(self.format, Format::Fat32 { .. }) || FAT16_CLUSTERS.contains(&clusters)
     }
 
     /// The first sector of the root folder of FAT16, and of the first cluster of FAT32.
-    fn behind_tables(&self) -> u64 {
+    fn sector_behind_tables(&self) -> u64 {
         self.reserved + self.tables * self.table
     }
 
     /// The first sector of the first cluster.
-    fn data(&self) -> u64 {
+    fn first_data_sector(&self) -> u64 {
         match self.format {
-            Format::Fat32 { .. } => self.behind_tables(),
+            Format::Fat32 { .. } => self.sector_behind_tables(),
             Format::Fat16 { root_entries } => {
-                self.behind_tables() + (u64::from(root_entries) * 32).div_ceil(self.sector)
+                self.sector_behind_tables() + (u64::from(root_entries) * 32).div_ceil(self.sector)
             }
         }
     }
 
     /// The layout in a partition of `size` bytes; `None` where the fields contradict each other or the size.
     pub fn layout(&self, size: u64) -> Option<Layout> {
-        let data = self.data() * self.sector;
+        let data = self.first_data_sector() * self.sector;
         if self.reserved == 0 || self.tables == 0 || data > size {
             return None;
         }
         let root = match self.format {
             Format::Fat32 { root_cluster } => Root::Chain { cluster: root_cluster },
-            Format::Fat16 { root_entries } => {
-                Root::Region { start: self.behind_tables() * self.sector, size: u32::from(root_entries) * 32 }
-            }
+            Format::Fat16 { root_entries } => Root::Region {
+                start: self.sector_behind_tables() * self.sector,
+                size: u32::from(root_entries) * 32,
+            },
         };
         Some(Layout { table: self.reserved * self.sector, data, cluster: self.cluster * self.sector, root })
     }

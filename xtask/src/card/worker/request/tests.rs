@@ -49,14 +49,14 @@ fn requests() -> Vec<Value> {
     ]
 }
 
-fn parsed(request: &Value) -> Result<JobRequest> {
+fn parse(request: &Value) -> Result<JobRequest> {
     JobRequest::parse(request.to_string().as_bytes())
 }
 
 #[test]
 fn a_valid_request_survives_json() {
     for (index, request) in requests().into_iter().enumerate() {
-        let read = parsed(&request).unwrap();
+        let read = parse(&request).unwrap();
         assert_eq!(read.check_access(Access::Read).is_ok(), !matches!(index, FLASH | CAPACITY));
         read.check_access(Access::Write).unwrap();
         let again = serde_json::to_string(&read).unwrap();
@@ -69,7 +69,7 @@ fn a_valid_request_survives_json() {
 fn assert_refused(index: usize, pointer: &str, value: Value, problem: &str) {
     let mut request = requests().remove(index);
     *request.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
-    let error = parsed(&request).unwrap_err();
+    let error = parse(&request).unwrap_err();
     assert_eq!(error.to_string(), format!("the job is refused: {problem}"), "{pointer}");
     assert_eq!(failure::kind(&error), ExitKind::Refused);
 }
@@ -165,7 +165,7 @@ fn files_are_assigned_to_their_roles() {
     let assign = |roles: Value, files: Vec<File>| {
         let mut request = requests().remove(INSPECT);
         request["file_roles"] = roles;
-        parsed(&request).unwrap().assign(files).map_err(|error| error.to_string())
+        parse(&request).unwrap().assign(files).map_err(|error| error.to_string())
     };
     let mut image = file();
     image.write_all(b"image").unwrap();
