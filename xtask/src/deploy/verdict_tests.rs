@@ -15,7 +15,7 @@ fn the_state_of_the_host_decides_and_not_the_exit_code() {
     let failing = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
     let link_old = state("before", None);
     let link_new = state("profile", None);
-    for (target, before, after, code, activated, expected) in [
+    for (target, before, after, exit_code, activated, expected) in [
         (&nixos, &old, &new, 0, true, Verdict::Done),
         (&nixos, &old, &new, 1, true, Verdict::Done),
         (&plain, &old, &new, 0, true, Verdict::Done),
@@ -32,9 +32,9 @@ fn the_state_of_the_host_decides_and_not_the_exit_code() {
         (&plain, &link_old, &link_new, 0, true, Verdict::Done),
         (&plain, &link_old, &link_new, 1, true, Verdict::Undecided),
     ] {
-        let exit = DeployExit { code, activated, needs_reboot: false };
+        let exit = DeployExit { code: exit_code, activated, needs_reboot: false };
         let found = judge(target, Goal::Switch, before, after, exit);
-        assert_eq!(found, expected, "{after:?}, exit code {code}");
+        assert_eq!(found, expected, "{after:?}, exit code {exit_code}");
     }
 }
 
@@ -109,7 +109,8 @@ fn the_next_boot_of_a_host_with_trials_counts() {
         State { trial: Trial::Known(Box::new(status)), ..state("profile", Some(current)) }
     };
     let old = state("before", Some("old"));
-    for (goal, after, judged, current) in [
+    // The state has the systems: current, blessed, pending.
+    for (goal, after, verdict_after, verdict_before) in [
         (Goal::Switch, with("new", "new", ""), Verdict::Done, Some(Verdict::AlreadyCurrent)),
         (Goal::Switch, with("new", "old", "new"), Verdict::Done, Some(Verdict::AlreadyCurrent)),
         (Goal::Switch, with("new", "", ""), Verdict::Done, Some(Verdict::AlreadyCurrent)),
@@ -120,7 +121,7 @@ fn the_next_boot_of_a_host_with_trials_counts() {
         (Goal::Boot, with("old", "old", ""), Verdict::Mismatch, None),
     ] {
         let exit = DeployExit { code: 0, activated: true, needs_reboot: false };
-        assert_eq!(judge(&target, goal, &old, &after, exit), judged, "{after:?}");
-        assert_eq!(judge_current(&target, goal, &after), current, "{after:?}");
+        assert_eq!(judge(&target, goal, &old, &after, exit), verdict_after, "{after:?}");
+        assert_eq!(judge_current(&target, goal, &after), verdict_before, "{after:?}");
     }
 }

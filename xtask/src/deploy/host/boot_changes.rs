@@ -53,6 +53,7 @@ pub fn text(changes: &[&str]) -> String {
 mod tests {
     use super::*;
 
+    /// The links of the booted and of the current system, to files in store paths of these names.
     fn links(booted: &str, current: &str) -> String {
         let path = |name| format!("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-{name}/file\n");
         path(booted) + &path(current)

@@ -41,6 +41,7 @@ impl Query {
         Ok(Self { label, nonce: format!("{:032x}", u128::from_ne_bytes(bytes)), text: String::new() })
     }
 
+    /// The name of the query in errors.
     pub fn label(&self) -> &'static str {
         self.label
     }

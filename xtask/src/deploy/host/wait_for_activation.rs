@@ -115,7 +115,8 @@ mod tests {
     use crate::deploy::verdict::tests::{state, target};
     use std::cell::RefCell;
 
-    fn run(answers: Vec<Result<State>>) -> Result<State> {
+    /// Waits for a host whose probes return `answers`, one after the other.
+    fn wait_with(answers: Vec<Result<State>>) -> Result<State> {
         let answers = RefCell::new(answers.into_iter());
         wait_for_activation(&target(None), &Silent, || answers.borrow_mut().next().unwrap())
     }
@@ -125,14 +126,14 @@ mod tests {
         let idle = State { activity: Activity::Idle, ..state("before", Some("old")) };
         let running = State { activity: Activity::Running, ..state("profile", Some("new")) };
         let lost = || Err(ExitKind::Unreachable.error("gone"));
-        let found = run(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
+        let found = wait_with(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
         let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
         assert_eq!(wait_for_activation(&endless, &Silent, || Ok(idle.clone())).unwrap(), idle);
         let stopped = || Err(ExitKind::Interrupted.error("stopped"));
-        assert_eq!(run(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
-        assert_eq!(kind(&run(vec![stopped(), stopped()]).unwrap_err()), ExitKind::Interrupted);
-        let error = run(vec![Err(ExitKind::HostKey.error("another"))]).unwrap_err();
+        assert_eq!(wait_with(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
+        assert_eq!(kind(&wait_with(vec![stopped(), stopped()]).unwrap_err()), ExitKind::Interrupted);
+        let error = wait_with(vec![Err(ExitKind::HostKey.error("another"))]).unwrap_err();
         assert_eq!(kind(&error), ExitKind::HostKey);
     }
 }

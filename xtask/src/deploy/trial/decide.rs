@@ -179,6 +179,7 @@ mod tests {
     #[test]
     fn what_can_be_decided() {
         let target = target(None);
+        // The status has the systems: booted, blessed, on trial, pending.
         for (status, bless, abort) in [
             (status("new", "old", "new", ""), Some(("new", None)), None),
             (
@@ -209,6 +210,7 @@ mod tests {
 
     #[test]
     fn what_was_decided() {
+        // The status has the systems: booted, blessed, on trial, pending.
         for (decision, after, expected) in [
             (Decision::Bless, status("new", "new", "", ""), Some(DecisionVerdict::Blessed)),
             (Decision::Bless, status("new", "old", "new", ""), None),

@@ -76,6 +76,7 @@ mod tests {
     #[test]
     fn progress_and_verdicts_of_a_trial() {
         let unreadable = Trial::Unreadable { error: String::new() };
+        // The trial has the systems: booted, blessed, on trial, pending; and the marks.
         for (trial_after, system_after, expected, verdict) in [
             (trial("new", "old", "new", "", "begun"), "new", Progress::Booting, Verdict::NotBlessed),
             (trial("new", "old", "new", "", "begun healthy"), "new", Progress::Healthy, Verdict::NotBlessed),

@@ -13,6 +13,7 @@ pub fn table_cell(trial: &Trial) -> Option<&'static str> {
     }
 }
 
+/// The word for the most urgent fact of `status`.
 fn status_cell(status: &TrialStatus) -> &'static str {
     match status {
         TrialStatus { on_trial: Some(_), .. } => "on trial",
@@ -53,6 +54,7 @@ pub fn no_trial_warning(host: &HostName, reason: &str) -> String {
     )
 }
 
+/// The remark that `system` is on trial, and what ends the trial.
 fn on_trial_remark(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
     let blesser = match status.by {
         Some(Blesser::Host) => "its own checks bless it",
@@ -64,6 +66,7 @@ fn on_trial_remark(host: &HostName, system: &StorePath, status: &TrialStatus) ->
     )
 }
 
+/// The remark that the next boot tries `system`, and what decides whether the host keeps it.
 fn pending_remark(host: &HostName, system: &StorePath, status: &TrialStatus) -> String {
     let condition = match status.by {
         Some(Blesser::Host) => "its own checks pass",
@@ -72,6 +75,7 @@ fn pending_remark(host: &HostName, system: &StorePath, status: &TrialStatus) -> 
     format!("the next boot of {host} tries {system}, and keeps it if {condition}")
 }
 
+/// The remark that the host went back from the system of the trial `last`, and why.
 fn rollback_remark(host: &HostName, last: &LastTrial) -> String {
     let system = last.system.as_ref().map_or("a system", StorePath::as_str);
     format!("{host} rolled back across a reboot: it tried {system} and went back: {}", last.reason_text())
