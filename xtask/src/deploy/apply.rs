@@ -90,7 +90,7 @@ fn prepare_host(cx: &Context, plan: &mut Plan) -> Result<Workdir> {
         }
         plan.before = probe(&remote, target)?;
     }
-    Workdir::make(&remote, target, plan.before.sudo)
+    Workdir::make(&remote, target, plan.before.passwordless_sudo)
 }
 
 /// Returns the state of the host after the copy, which may have taken long enough for another deploy.

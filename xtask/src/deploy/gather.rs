@@ -217,7 +217,8 @@ fn check_idle(target: &Target, state: &State) -> Result<()> {
 
 /// Refuses a host on which sudo asks for a password, unless deploy-rs asks the user for it.
 fn check_sudo(target: &Target, state: &State) -> Result<()> {
-    if state.sudo == Some(false) && !target.interactive_sudo {
+    let asks_password = state.passwordless_sudo == Some(false);
+    if asks_password && !target.interactive_sudo {
         let user = target.connection.destination.split('@').next().unwrap_or_default();
         bail!(
             Refused, "{user} needs a password for sudo on {}", target.host;

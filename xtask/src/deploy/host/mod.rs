@@ -49,7 +49,7 @@ pub use trial_commands::{
 };
 pub use wait::{
     has_rebooted, poll, reboot_and_probe, request_reboot, wait_for_reconnect, wait_until_reachable,
-    while_booting,
+    with_boot_timeout,
 };
 pub use wait_for_activation::wait_for_activation;
 pub use workdir::Workdir;

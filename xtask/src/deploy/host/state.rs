@@ -55,9 +55,9 @@ pub struct State {
     pub is_nixos: bool,
     /// What the host knows of trials of new systems.
     pub trial: Trial,
-    /// Whether sudo to the profile's user needs no password; `None` if the login user is that user.
+    /// Whether sudo to the user of the profile needs no password; `None` if ssh logs in as that user.
     #[serde(skip)]
-    pub sudo: Option<bool>,
+    pub passwordless_sudo: Option<bool>,
     #[serde(skip)]
     pub activity: Activity,
 }
@@ -114,7 +114,7 @@ impl State {
             can_roll_back: answer.first_line("way-back").is_some(),
             is_nixos: answer.first_line("switch").is_some(),
             trial: Trial::read(answer),
-            sudo: answer.first_line("sudo").map(|word| word == "yes"),
+            passwordless_sudo: answer.first_line("sudo").map(|word| word == "yes"),
             profile_system: path("offered"),
             boot_id: answer.first_line("boot").unwrap_or_default().to_owned(),
             folder: answer.first_line("folder").map(str::to_owned),
@@ -183,7 +183,7 @@ mod tests {
             can_roll_back: true,
             is_nixos: false,
             trial: Trial::Absent,
-            sudo: Some(false),
+            passwordless_sudo: Some(false),
             profile_system: StorePath::containing(&new),
             boot_id: "id".into(),
             folder: None,

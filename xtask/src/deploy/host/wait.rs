@@ -74,12 +74,13 @@ pub fn reboot_and_probe(
     let begin = Instant::now();
     let not_rebooted =
         |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
-    poll(target, limit, || {}, || probe(&while_booting(remote, begin), target), not_rebooted)?;
+    poll(target, limit, || {}, || probe(&with_boot_timeout(remote, begin), target), not_rebooted)?;
     probe_after_boot(remote, target)
 }
 
-/// `remote` with the timeout for an attempt to reach a host that boots; `begin` is when the first attempt began.
-pub fn while_booting<'a>(remote: &Remote<'a>, begin: Instant) -> Remote<'a> {
+/// `remote` with the timeout for an attempt to reach a host that boots, as long as attempts are short. `begin` is when
+/// the first attempt began.
+pub fn with_boot_timeout<'a>(remote: &Remote<'a>, begin: Instant) -> Remote<'a> {
     let remote = remote.clone();
     if begin.elapsed() < SHORT_ATTEMPTS { remote.with_connect_timeout(BOOT_CONNECT_TIMEOUT) } else { remote }
 }

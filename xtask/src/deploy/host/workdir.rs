@@ -27,9 +27,9 @@ pub struct Workdir {
 
 impl Workdir {
     /// Makes the folder, and removes those that killed runs left a day ago. The new folder belongs to the user of the
-    /// profile if sudo needs no password (`is_sudo_free`, which is `None` without sudo), and otherwise to the login user.
-    pub fn make(remote: &Remote, target: &Target, is_sudo_free: Option<bool>) -> Result<Self> {
-        let sudo = target.sudo.as_ref().filter(|_| is_sudo_free == Some(true));
+    /// profile if sudo needs no password (see [`super::State::passwordless_sudo`]), and otherwise to the login user.
+    pub fn make(remote: &Remote, target: &Target, passwordless_sudo: Option<bool>) -> Result<Self> {
+        let sudo = target.sudo.as_ref().filter(|_| passwordless_sudo == Some(true));
         let prefix = sudo.map(|sudo| format!("{sudo} ")).unwrap_or_default();
         let parent = target.temp_path.trim_end_matches('/');
         let template = format!("{parent}/{PREFIX}{}", "X".repeat(RANDOM_LENGTH));

@@ -12,6 +12,7 @@ pub enum Progress {
     Booting,
     /// The system is on trial, and has passed the checks of the host.
     Healthy,
+    /// The system is blessed, and the trial is over.
     Blessed,
     /// The host runs another system, and has not noted yet how the trial ended.
     Returning,

@@ -199,7 +199,7 @@ impl Attempt<'_> {
         let returning_since = Cell::new(None);
         let begin = Instant::now();
         let probe = || {
-            let remote = host::while_booting(&self.remote(), begin);
+            let remote = host::with_boot_timeout(&self.remote(), begin);
             self.probe(&remote, stages).map_err(into_unreachable)
         };
         let not_ready = |now: &State| self.unfinished_error(stages, now, &returning_since);
