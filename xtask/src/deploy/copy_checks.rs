@@ -125,8 +125,8 @@ fn total_size(paths: &[(StorePath, u64)]) -> u64 {
     paths.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))
 }
 
-/// Refuses a closure that needs more than the `free` bytes in /nix, and boot files for which it leaves too little there.
-/// The closure needs `needed` bytes.
+/// Refuses a closure that needs more than the `free` bytes in /nix, and boot files for which it leaves too little
+/// there. The closure needs `needed` bytes.
 fn check_fits(plan: &Plan, needed: u64, free: u64) -> Result<()> {
     if needed > free {
         bail!(

@@ -216,7 +216,8 @@ impl Node {
     }
 }
 
-/// Sets the address of the host in `pinned`: deploy-rs requires one in the flake even if the command line names another.
+/// Sets the address of the host in `pinned`: deploy-rs requires one in the flake even if the command line names
+/// another.
 fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
     let node = pinned.get_mut("nodes").and_then(|nodes| nodes.get_mut(host.as_str()));
     if let Some(node) = node.and_then(Value::as_object_mut) {

@@ -81,8 +81,8 @@ fn is_own(path: &Path, metadata: &Metadata) -> bool {
     is_trusted_owner && (is_sticky || !state::others_can_write(path, metadata))
 }
 
-/// Refuses a hostname that [`is_hostname`] does not accept. `source` begins the message, as in `the command line has the
-/// hostname`.
+/// Refuses a hostname that [`is_hostname`] does not accept. `source` begins the message, as in `the command line has
+/// the hostname`.
 ///
 /// # Errors
 /// `Refused` for such a hostname.

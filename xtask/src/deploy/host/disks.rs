@@ -48,8 +48,8 @@ pub fn free_bytes(answer: &Answer) -> Option<u64> {
     Some(blocks.parse::<u64>().ok()?.saturating_mul(1024))
 }
 
-/// The device in a line of mountinfo, if its file system is read-only and should not be. A read-only mount of a writable
-/// file system does not count: NixOS always mounts /nix/store read-only.
+/// The device in a line of mountinfo, if its file system is read-only and should not be. A read-only mount of a
+/// writable file system does not count: NixOS always mounts /nix/store read-only.
 fn read_only_device(line: &str) -> Option<String> {
     let (_, file_system) = line.split_once(" - ")?;
     let [kind, device, options] = file_system.split_whitespace().collect::<Vec<_>>()[..] else { return None };

@@ -17,7 +17,8 @@ use crate::{bail, failure};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long [`wait_for_reconnect`] waits.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an attempt waits for sshd while the host boots. An attempt that began before sshd listens delays the next one.
+/// How long an attempt waits for sshd while the host boots. An attempt that began before sshd listens delays the next
+/// one.
 const BOOT_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long attempts are that short. Later ones give a slow sshd the usual time.
 const SHORT_ATTEMPTS: Duration = Duration::from_secs(180);

@@ -113,8 +113,8 @@ impl Attempt<'_> {
     }
 
     /// Checks a system that is on trial, waits for the end of the trial, and judges the host. If the link breaks
-    /// meanwhile, checks the system again, as long as the host waits for the blessing. `booted` is the first state after
-    /// the reboot.
+    /// meanwhile, checks the system again, as long as the host waits for the blessing. `booted` is the first state
+    /// after the reboot.
     fn finish(&self, booted: State) -> Result<AttemptResult> {
         let deadline = Instant::now() + self.trial_time();
         let mut state = booted;
@@ -193,7 +193,8 @@ impl Attempt<'_> {
     /// A system on trial that refuses the login, or has another host key, counts as unreachable: the host will go back.
     ///
     /// # Errors
-    /// `Unreachable` or `Undecided` after the time for the boot and the trial, `Interrupted` if the user stops the wait.
+    /// `Unreachable` or `Undecided` after the time for the boot and the trial, `Interrupted` if the user stops the
+    /// wait.
     fn wait_while(&self, stages: &[Progress]) -> Result<State> {
         let host = &self.target.host;
         let returning_since = Cell::new(None);
