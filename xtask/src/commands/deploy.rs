@@ -115,7 +115,7 @@ fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending
     }
     let receipt = Deployed::begin(&cx.flake, &plan);
     let ended = deploy::apply(cx, options, plan);
-    if let Some(receipt) = receipt.end(&ended) {
+    if let Some(receipt) = receipt.with_result(&ended) {
         receipt::save(cx, receipt);
     }
     Ok(Ending::Ended(ended?.into()))

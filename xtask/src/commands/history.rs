@@ -59,7 +59,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
     match receipt {
         Receipt::Flash(it) => [
             it.when.to_string(),
-            receipt.word().into(),
+            receipt.operation().into(),
             it.card_host().unwrap_or("-").to_owned(),
             "done".into(),
             time(it.seconds.total()),
@@ -67,7 +67,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
         ],
         Receipt::BrokenFlash(it) => [
             it.when.to_string(),
-            receipt.word().into(),
+            receipt.operation().into(),
             it.host.as_deref().unwrap_or("-").to_owned(),
             "broken off".into(),
             "-".into(),
@@ -79,7 +79,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
         ],
         Receipt::Deploy(it) => [
             it.when.to_string(),
-            receipt.word().into(),
+            receipt.operation().into(),
             it.host.to_string(),
             it.verdict.replace('_', " "),
             time(it.seconds.total()),

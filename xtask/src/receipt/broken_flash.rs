@@ -6,45 +6,49 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use super::flashed::{CardId, Source, store_path};
+use super::flashed::{CardId, Source, describe_image, store_path};
 use crate::base::{Bytes, HostName};
 use crate::card::flash::Plan;
 
-/// A flash without success: the image, the card, and how far it went.
+/// A flash that failed, or has not ended yet: the image, the card, and the progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenFlash {
-    /// When it ended, or began if its end was not recorded.
+    /// The time when the flash ended, or began if its end was not recorded.
     pub when: Timestamp,
+    /// The host of the image; `None` for an image that was given as a file.
     pub host: Option<HostName>,
+    /// The flake of the host; `None` as for `host`.
     pub flake: Option<String>,
-    pub image: PlannedFlash,
+    pub image: PlannedImage,
     pub card: CardId,
-    /// How it ended; `None` if the tool was killed, or is still running.
+    /// How the flash failed; `None` if the tool was killed, or is still running.
     pub end: Option<End>,
 }
 
 /// The image that was to be written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedFlash {
+pub struct PlannedImage {
     pub path: PathBuf,
-    /// The store path that contains the image, if it is in the Nix store.
+    /// The store path that contains the image, if the image is in the Nix store.
     pub store_path: Option<String>,
     /// The decompressed size in bytes.
     pub size: u64,
-    /// The hash of the decompressed image, if it was known before.
+    /// The hash of the decompressed image, if it was known before the flash.
     pub hash: Option<String>,
 }
 
 /// How a flash failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// The phase in which it failed: `capacity`, `write`, `verify` and so on; `None` before the first one.
+    /// The phase in which the flash failed: `capacity`, `write`, `verify` and so on; `None` before the first phase.
     pub doing: Option<String>,
     /// The progress of that phase, out of `total`; in bytes if `bytes` is set.
     pub done: u64,
     pub total: Option<u64>,
     pub bytes: bool,
+    /// The exit code of the tool.
     pub exit_code: u8,
+    /// The message of the error, with its hint.
     pub error: String,
 }
 
@@ -58,13 +62,13 @@ impl BrokenFlash {
             when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_string()),
-            image: PlannedFlash { store_path: store_path(&path), path, size, hash },
+            image: PlannedImage { store_path: store_path(&path), path, size, hash },
             card: CardId::new(&plan.disk),
             end: None,
         }
     }
 
-    /// How far the flash went: `broken off at write, 1.0 MiB of 8.0 MiB, exit code 130`.
+    /// The progress in words: `broken off at write, 1.0 MiB of 8.0 MiB, exit code 130`.
     pub fn progress(&self) -> String {
         let Some(end) = &self.end else {
             return "not finished: it is still running, or was killed".into();
@@ -83,10 +87,7 @@ impl fmt::Display for BrokenFlash {
     /// `flash of 2026-11-25 12:00 UTC with the image of stinky: broken off at write, 1.0 MiB of 8.0 MiB, exit code
     /// 130`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let image = match &self.host {
-            Some(host) => format!("of {host}"),
-            None => self.image.path.display().to_string(),
-        };
-        write!(f, "flash of {} with the image {image}: {}", self.when, self.progress())
+        let image = describe_image(self.host.as_ref(), &self.image.path);
+        write!(f, "flash of {} with {image}: {}", self.when, self.progress())
     }
 }

@@ -1,37 +1,46 @@
-//! Which card a receipt is about.
+//! Receipts recognize their card.
 
 use super::tests::flash;
 use super::*;
 use crate::card::disk::DiskKind;
 use crate::card::flash::Plan;
 
-#[test]
-fn the_same_card_is_recognized() {
+/// Whether the receipt of a flash of the disk `then` is that of the disk `now`.
+fn is_same_card(then: &Disk, now: &Disk) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
-    let file = plan.disk.clone();
-    let over = DiskKind::Loop { backing: Some(file.path.clone()) };
-    let looped = Disk { path: "/dev/loop7".into(), kind: over, ..file.clone() };
-    let reader =
-        Disk { path: "/dev/sdb".into(), kind: DiskKind::Usb, serial: Some("1".into()), ..file.clone() };
-    let was = |disk: &Disk| {
-        let plan = Plan { disk: disk.clone(), ..plan.clone() };
-        let receipt = Receipt::Flash(Flashed::new(None, &plan, &report).into());
-        move |now: &Disk| last_flash_of([receipt.clone()], now).flashed.is_some()
-    };
-    // A virtual card is identified by its file, whatever loop device it has.
+    let plan = Plan { disk: then.clone(), ..plan };
+    let receipt = Receipt::from(Flashed::new(None, &plan, &report));
+    last_flash_of([receipt], now).flashed.is_some()
+}
+
+/// A virtual card, which is a plain file.
+fn file() -> Disk {
+    let dir = tempfile::tempdir().unwrap();
+    flash(dir.path()).0.disk
+}
+
+#[test]
+fn a_virtual_card_is_identified_by_its_file_whatever_loop_device_it_has() {
+    let file = file();
+    let kind = DiskKind::Loop { backing: Some(file.path.clone()) };
+    let looped = Disk { path: "/dev/loop7".into(), kind, ..file.clone() };
     for now in [&file, &looped, &Disk { path: "/dev/loop8".into(), ..looped.clone() }] {
-        assert!(was(&file)(now) && was(&looped)(now), "{now:?}");
+        assert!(is_same_card(&file, now));
+        assert!(is_same_card(&looped, now));
     }
-    for now in
-        [&Disk { size: 5 << 20, ..file.clone() }, &Disk { path: "/other".into(), ..file.clone() }, &reader]
-    {
-        assert!(!was(&file)(now), "{now:?}");
-    }
-    // A card with a serial number is recognized in another reader; another card in the same one is not.
-    assert!(was(&reader)(&Disk { path: "/dev/sdc".into(), diskseq: Some(9), ..reader.clone() }));
-    for now in [Disk { serial: Some("2".into()), ..reader.clone() }, Disk { serial: None, ..reader.clone() }]
-    {
-        assert!(!was(&reader)(&now), "{now:?}");
-    }
+    assert!(!is_same_card(&file, &Disk { size: 5 << 20, ..file.clone() }));
+    assert!(!is_same_card(&file, &Disk { path: "/other".into(), ..file.clone() }));
+}
+
+#[test]
+fn a_card_with_a_serial_number_is_recognized_in_another_reader() {
+    let file = file();
+    let card =
+        Disk { path: "/dev/sdb".into(), kind: DiskKind::Usb, serial: Some("1".into()), ..file.clone() };
+    assert!(is_same_card(&card, &Disk { path: "/dev/sdc".into(), diskseq: Some(9), ..card.clone() }));
+    // Another card in the same reader is not recognized.
+    assert!(!is_same_card(&card, &Disk { serial: Some("2".into()), ..card.clone() }));
+    assert!(!is_same_card(&card, &Disk { serial: None, ..card.clone() }));
+    assert!(!is_same_card(&file, &card));
 }

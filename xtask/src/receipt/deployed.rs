@@ -16,7 +16,8 @@ pub struct Deployed {
     pub when: Timestamp,
     pub host: HostName,
     pub flake: String,
-    /// The system that the host ran before.
+    /// The system that the host ran before the deploy, or its system profile; `None` if unknown. For a decision about a
+    /// trial, the blessed system.
     pub from: Option<String>,
     /// The desired system, or the desired profile if the flake has no system.
     pub to: String,
@@ -24,14 +25,15 @@ pub struct Deployed {
     /// the end.
     pub verdict: String,
     pub exit_code: u8,
-    /// Why the host went back from the system, where that is known.
+    /// The reason why the host went back from the desired system, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The durations of the phases.
     pub seconds: Timings,
 }
 
 impl Deployed {
-    /// The receipt of a deploy that is about to begin.
+    /// The receipt of a deploy that is about to begin, without a verdict.
     pub fn begin(flake: &FlakeRef, plan: &Plan) -> Self {
         let target = &plan.target;
         let before = &plan.before;
@@ -64,8 +66,9 @@ impl Deployed {
         }
     }
 
-    /// The receipt with the result of the deploy; `None` if it ended without a verdict.
-    pub fn end(self, result: &anyhow::Result<Outcome>) -> Option<Self> {
+    /// The receipt with the `result` of the deploy. `None` where the deploy ended without a verdict: with an error other
+    /// than that of a host that is unreachable, or whose state is undecided.
+    pub fn with_result(self, result: &anyhow::Result<Outcome>) -> Option<Self> {
         let when = Timestamp::now();
         match result {
             Ok(outcome) => Some(Self {

@@ -10,7 +10,7 @@ use crate::base::{FlakeRef, HostName};
 use crate::card::disk::{Disk, DiskKind};
 use crate::card::flash::{FILE_SHA256, Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
-use crate::identity::{Identity, Payload};
+use crate::identity::Identity;
 use crate::nix::StorePath;
 
 /// How many characters of a hash are shown to people: enough to tell images apart.
@@ -22,11 +22,11 @@ pub struct Flashed {
     pub when: Timestamp,
     /// The host of the image; `None` for an image that was given as a file.
     pub host: Option<HostName>,
-    /// The flake of the host.
+    /// The flake of the host; `None` as for `host`.
     pub flake: Option<String>,
     pub image: ImageId,
     pub card: CardId,
-    /// The payload that was written beside the image.
+    /// The payload that was written beside the image, if any.
     // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(default, rename = "own")]
     pub payload: Option<PayloadReceipt>,
@@ -39,7 +39,7 @@ pub struct Flashed {
     pub written: u64,
 }
 
-/// The payload of a card; of secrets, only the names.
+/// The payload of a card. Of secret files the receipt has the names, but not the content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadReceipt {
     /// A description: `the identity of stinky and 3 files`.
@@ -50,19 +50,20 @@ pub struct PayloadReceipt {
     /// The paths of all files, folders and links, relative to
     /// [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder).
     pub paths: Vec<String>,
+    /// The payload on the card, as read back.
     pub added: WrittenPayload,
 }
 
-/// The host of an image and its flake; `None` for an image that was given as a file.
+/// The host of an image and the flake of the host; `None` for an image that was given as a file.
 pub type Source<'a> = Option<(&'a HostName, &'a FlakeRef)>;
 
 /// The image of a flash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageId {
     pub path: PathBuf,
-    /// Its path in the Nix store, if it lies there.
+    /// The store path that contains the image, if the image is in the Nix store.
     pub store_path: Option<String>,
-    /// In bytes, decompressed.
+    /// The decompressed size in bytes.
     pub size: u64,
     /// The hash of the decompressed image, as read back from the card.
     #[serde(with = "crate::card::image::digest")]
@@ -78,10 +79,11 @@ pub struct ImageId {
 pub struct CardId {
     pub path: PathBuf,
     pub kind: DiskKind,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
     /// The serial number, or the CID of an SD card.
     pub serial: Option<String>,
+    /// The kernel's sequence number of the disk, which changes when a medium is changed.
     pub diskseq: Option<u64>,
     pub vendor: Option<String>,
     pub model: Option<String>,
@@ -109,37 +111,39 @@ impl Flashed {
         }
     }
 
-    /// The host of the card, by its image or by its identity.
+    /// The host of the card: the host of its image, else the host of its identity; `None` where the card has neither.
     pub fn card_host(&self) -> Option<&str> {
         let identity = self.payload.as_ref().and_then(|payload| payload.identity.as_ref());
         self.host.as_deref().or(identity.map(|identity| identity.host.as_str()))
     }
 
-    /// The host, or the file name of the image.
+    /// The host of the image, or the file name of the image.
     pub fn subject(&self) -> String {
         subject(self.host.as_ref(), &self.image.path)
     }
 }
 
-/// `host`, or the file name of the image at `path`.
+/// The subject of a flash: `host`, or the file name of the image at `path`.
 pub fn subject(host: Option<&HostName>, path: &Path) -> String {
-    let file = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    host.map_or_else(file, HostName::to_string)
+    match host {
+        Some(host) => host.to_string(),
+        None => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    }
 }
 
-/// The store path that contains `path`, if it is in the Nix store.
+/// The store path that contains `path`; `None` where `path` is not in the Nix store.
 pub fn store_path(path: &Path) -> Option<String> {
     path.to_str().and_then(StorePath::containing).map(|path| path.to_string())
 }
 
 impl PayloadReceipt {
     fn new(plan: &Plan, report: &Report) -> Option<Self> {
-        let Payload { identity, files, entries, .. } = &plan.payload.as_ref()?.content;
+        let payload = &plan.payload.as_ref()?.content;
         Some(Self {
-            words: plan.payload.as_ref()?.content.summary(),
-            identity: identity.clone(),
-            files: files.clone(),
-            paths: entries.iter().map(|entry| entry.path.clone()).collect(),
+            words: payload.summary(),
+            identity: payload.identity.clone(),
+            files: payload.files.clone(),
+            paths: payload.entries.iter().map(|entry| entry.path.clone()).collect(),
             added: report.payload.clone()?,
         })
     }
@@ -149,18 +153,25 @@ impl fmt::Display for Flashed {
     /// `flashed 2026-11-25 12:00 UTC with the image of stinky, SHA-256 of the image file 5b9f…`; with `{:#}` the hash
     /// is short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "flashed {} with the image ", self.when)?;
-        match &self.host {
-            Some(host) => write!(f, "of {host}"),
-            None => write!(f, "{}", self.image.path.display()),
-        }?;
-        let (what, hash) = match &self.image.file_sha256 {
+        let image = describe_image(self.host.as_ref(), &self.image.path);
+        let (label, hash) = match &self.image.file_sha256 {
             Some(sum) => (FILE_SHA256, sum.clone()),
             None => ("hash", self.image.hash.to_hex().to_string()),
         };
         let shown = if f.alternate() { hash.get(..SHORT_HASH).unwrap_or(&hash) } else { &hash };
-        write!(f, ", {what} {shown}")?;
-        self.payload.as_ref().map_or(Ok(()), |payload| write!(f, ", and {}", payload.words))
+        write!(f, "flashed {} with {image}, {label} {shown}", self.when)?;
+        match &self.payload {
+            Some(payload) => write!(f, ", and {}", payload.words),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The image in words: `the image of HOST`, or `the image PATH` for an image that was given as a file.
+pub fn describe_image(host: Option<&HostName>, path: &Path) -> String {
+    match host {
+        Some(host) => format!("the image of {host}"),
+        None => format!("the image {}", path.display()),
     }
 }
 
@@ -173,18 +184,20 @@ impl CardId {
     /// Whether `disk` is this card: by the serial number, or by the device if neither has one. The size counts too,
     /// because a card reader reports its own serial number.
     pub fn is(&self, disk: &Disk) -> bool {
-        let same = match (&self.serial, &disk.serial) {
+        let is_same = match (&self.serial, &disk.serial) {
             (Some(then), Some(now)) => then == now,
-            (None, None) => card_path(&self.kind, &self.path) == card_path(&disk.kind, &disk.path),
+            (None, None) => {
+                identifying_path(&self.kind, &self.path) == identifying_path(&disk.kind, &disk.path)
+            }
             _ => false,
         };
-        same && self.size == disk.size
+        is_same && self.size == disk.size
     }
 }
 
-/// What identifies a card without a serial number: the file behind a virtual card, which may have another loop device
-/// today, or else the device.
-fn card_path<'a>(kind: &'a DiskKind, path: &'a Path) -> &'a Path {
+/// The path that identifies a card without a serial number: the file of a virtual card, which may have another loop
+/// device today; otherwise the device, which is `path`.
+fn identifying_path<'a>(kind: &'a DiskKind, path: &'a Path) -> &'a Path {
     match kind {
         DiskKind::Loop { backing: Some(file) } => file,
         _ => path,

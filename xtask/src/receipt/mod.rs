@@ -60,15 +60,16 @@ impl Receipt {
         }
     }
 
-    /// The operation, in one word.
-    pub fn word(&self) -> &'static str {
+    /// The command of the operation: `flash` or `deploy`.
+    pub fn operation(&self) -> &'static str {
         match self {
             Self::Flash(_) | Self::BrokenFlash(_) => "flash",
             Self::Deploy(_) => "deploy",
         }
     }
 
-    /// When the operation ended, by the clock of that time.
+    /// The time when the operation ended, by the clock of that time. For a flash whose end was not recorded, the time
+    /// when the flash began.
     pub fn when(&self) -> &Timestamp {
         match self {
             Self::Flash(flashed) => &flashed.when,
@@ -77,16 +78,16 @@ impl Receipt {
         }
     }
 
-    /// The name of the file after the sequence number: time, operation and subject.
-    fn name(&self) -> String {
+    /// The part of the file name between the sequence number and the ending: time, operation and subject.
+    fn name_in_file(&self) -> String {
         let subject = match self {
             Self::Flash(flashed) => flashed.subject(),
             Self::BrokenFlash(broken) => flashed::subject(broken.host.as_ref(), &broken.image.path),
             Self::Deploy(deployed) => deployed.host.to_string(),
         };
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-        let plain_subject = subject.chars().map(plain).take(80).collect::<String>();
-        format!("{}-{}-{plain_subject}", self.when().in_name(), self.word())
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let plain_subject = subject.replace(|c| !is_plain(c), "-").chars().take(80).collect::<String>();
+        format!("{}-{}-{plain_subject}", self.when().for_file_name(), self.operation())
     }
 }
 
@@ -112,67 +113,84 @@ impl From<Deployed> for Receipt {
 pub fn save(cx: &Context, receipt: impl Into<Receipt>) {
     let receipt = receipt.into();
     if let Err(error) = store::write(&folder(cx), &receipt) {
-        cx.warn(format!("no receipt of this {} was written: {}", receipt.word(), failure::with_hint(&error)));
+        let reason = failure::with_hint(&error);
+        cx.warn(format!("no receipt of this {} was written: {reason}", receipt.operation()));
     }
 }
 
-/// Reads all receipts, the newest first. Unreadable ones are a warning.
+/// Reads all receipts, the newest first. Warns of unreadable receipts.
+///
+/// # Errors
+/// Where the folder of receipts cannot be read.
 pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
     let mut receipts = store::newest_first(&folder(cx))?;
-    let all = receipts.by_ref().collect();
-    receipts.unreadable_warning().into_iter().for_each(|text| cx.warn(text));
-    Ok(all)
+    let readable = receipts.by_ref().collect();
+    if let Some(warning) = receipts.unreadable_warning() {
+        cx.warn(warning);
+    }
+    Ok(readable)
 }
 
-/// The hosts whose cards were flashed from `flake`, by the receipts in the state folder `state`.
+/// The hosts whose cards were flashed from `flake`, by the receipts in the state folder `state`. A host has one entry
+/// for each flash.
 ///
 /// # Errors
 /// Where the folder of receipts cannot be read.
 pub fn flashed_hosts(state: &Path, flake: &FlakeRef) -> anyhow::Result<Vec<HostName>> {
-    let host = |receipt| match receipt {
-        Receipt::Flash(flashed) if flashed.flake.as_deref().is_some_and(|it| flake.is_same(it)) => {
-            flashed.host
+    let mut hosts = Vec::new();
+    for receipt in store::newest_first(&state.join(FOLDER))? {
+        if let Receipt::Flash(flashed) = receipt
+            && flashed.flake.is_some_and(|of_receipt| flake.is_same(&of_receipt))
+        {
+            hosts.extend(flashed.host);
         }
-        _ => None,
-    };
-    Ok(store::newest_first(&state.join(FOLDER))?.by_ref().filter_map(host).collect())
+    }
+    Ok(hosts)
 }
 
-/// The receipt of the last successful flash of the card `disk`; `None` if there is none. A later failed flash is a
-/// warning, and so are unreadable receipts.
+/// The receipt of the last successful flash of the card `disk`; `None` if there is none. Warns of a later flash that
+/// failed, and of unreadable receipts.
 pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
-    let read = store::newest_first(&folder(cx)).map(|mut receipts| {
-        let last = last_flash_of(receipts.by_ref(), disk);
-        // Any receipt that is unreadable may be the one of this card, so all are read.
-        receipts.by_ref().for_each(drop);
-        (last, receipts.unreadable_warning())
-    });
-    let (last, warning) =
-        read.unwrap_or_else(|error| (LastFlash::default(), Some(failure::with_hint(&error))));
-    let broken = last.broken.map(|broken| format!("the last {broken}"));
-    warning.into_iter().chain(broken).for_each(|text| cx.warn(text));
+    let mut receipts = match store::newest_first(&folder(cx)) {
+        Ok(receipts) => receipts,
+        Err(error) => {
+            cx.warn(failure::with_hint(&error));
+            return None;
+        }
+    };
+    let last = last_flash_of(receipts.by_ref(), disk);
+    // An unreadable receipt may be that of this card, so the older receipts are read too.
+    receipts.by_ref().for_each(drop);
+    if let Some(warning) = receipts.unreadable_warning() {
+        cx.warn(warning);
+    }
+    if let Some(broken) = last.broken {
+        cx.warn(format!("the last {broken}"));
+    }
     last.flashed
 }
 
 /// The rates of the last successful flash of the card `disk`; `None` if unknown.
 pub fn rates_of(cx: &Context, disk: &Disk) -> Option<Rates> {
-    last_flash_of(store::newest_first(&folder(cx)).ok()?, disk).flashed.map(|flashed| flashed.rates)
+    let receipts = store::newest_first(&folder(cx)).ok()?;
+    last_flash_of(receipts, disk).flashed.map(|flashed| flashed.rates)
 }
 
+/// The folder of receipts.
 fn folder(cx: &Context) -> std::path::PathBuf {
     cx.state.join(FOLDER)
 }
 
-/// The last flashes of one card.
+/// The last flashes of a card.
 #[derive(Debug, Default, PartialEq)]
 struct LastFlash {
     /// The last successful flash.
     flashed: Option<Flashed>,
-    /// The last failed flash after that.
+    /// The last failed flash after the last successful flash.
     broken: Option<BrokenFlash>,
 }
 
-/// The last flashes of `disk` among `receipts`, which are sorted, the newest first.
+/// The last flashes of the card `disk` among `receipts`, the newest first.
 fn last_flash_of(receipts: impl IntoIterator<Item = Receipt>, disk: &Disk) -> LastFlash {
     let mut last = LastFlash::default();
     for receipt in receipts {

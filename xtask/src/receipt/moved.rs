@@ -1,4 +1,4 @@
-//! Moving the receipts of a flake from one state folder to another.
+//! Moves the receipts of a flake from one state folder to another.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use super::{FOLDER, Receipt, store};
 use crate::base::FlakeRef;
 
-/// Moves the receipts of `flake` from the state folder `from` to `to`, and returns how many there were. They are older
-/// than any other, so they stay where `to` has receipts already.
+/// Moves the receipts of `flake` from the state folder `from` to the state folder `to`, and returns their number. Moves
+/// none where `to` has receipts already: the moved receipts must be older than all others there.
 ///
 /// # Errors
 /// Where a receipt cannot be written or removed.
@@ -18,24 +18,28 @@ pub fn move_receipts(from: &Path, to: &Path, flake: &FlakeRef) -> Result<usize> 
     if store::newest_first(&target)?.next().is_some() {
         return Ok(0);
     }
-    let mut own = Vec::new();
+    let mut moved = Vec::new();
     let mut receipts = store::newest_first(&source)?;
     while let Some((name, receipt)) = receipts.next_named() {
-        own.extend(is_of(&receipt, flake).then_some((name, receipt)));
+        if is_of_flake(&receipt, flake) {
+            moved.push((name, receipt));
+        }
     }
-    for (name, receipt) in own.iter().rev() {
+    // The oldest receipt gets the first sequence number.
+    for (name, receipt) in moved.iter().rev() {
         store::write(&target, receipt)?;
         let old = source.join(name);
         fs::remove_file(&old).with_context(|| format!("removing {}", old.display()))?;
     }
-    Ok(own.len())
+    Ok(moved.len())
 }
 
-fn is_of(receipt: &Receipt, flake: &FlakeRef) -> bool {
-    let named = match receipt {
+/// Whether `receipt` is one of a flash or a deploy from `flake`.
+fn is_of_flake(receipt: &Receipt, flake: &FlakeRef) -> bool {
+    let of_receipt = match receipt {
         Receipt::Flash(flashed) => flashed.flake.as_deref(),
         Receipt::BrokenFlash(broken) => broken.flake.as_deref(),
         Receipt::Deploy(deployed) => Some(deployed.flake.as_str()),
     };
-    named.is_some_and(|named| flake.is_same(named))
+    of_receipt.is_some_and(|of_receipt| flake.is_same(of_receipt))
 }

@@ -1,5 +1,5 @@
-//! The receipt of a running flash. It is written before the card is touched, so that every flash leaves one, however
-//! it ends.
+//! The receipt of a running flash. The tool writes it before it changes the card, so that every flash leaves a receipt,
+//! however the flash ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,50 +16,51 @@ use crate::card::flash::Plan;
 /// The receipt of a flash that has not ended yet.
 pub struct RunningFlash {
     receipt: BrokenFlash,
-    /// `None` if the receipt could not be written, which was reported.
+    /// The file of the receipt; `None` if the receipt could not be written, of which the tool has warned.
     path: Option<PathBuf>,
 }
 
 /// Writes the receipt of a flash that is about to begin. A failure is a warning, because it does not harm the card.
 pub fn begin_flash(cx: &Context, source: Source<'_>, plan: &Plan) -> RunningFlash {
     let receipt = BrokenFlash::new(source, plan);
-    let written = store::write(&folder(cx), &receipt.clone().into());
-    let path = written
-        .inspect_err(|error| {
-            cx.warn(format!("no receipt of this flash was written: {}", failure::with_hint(error)));
-        })
-        .ok();
+    let path = match store::write(&folder(cx), &receipt.clone().into()) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            cx.warn(format!("no receipt of this flash was written: {}", failure::with_hint(&error)));
+            None
+        }
+    };
     RunningFlash { receipt, path }
 }
 
 impl RunningFlash {
-    /// Runs `write`, which writes the card, and records in the receipt how it failed, if it does.
+    /// Runs `write`, which writes the card, and returns its result. If `write` fails, the receipt records how.
     pub fn record<T>(&self, cx: &Context, write: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
         let recorder = Arc::new(ProgressRecorder { reporter: cx.reporter.clone(), end: Mutex::default() });
         write(&cx.with_reporter(recorder.clone())).inspect_err(|error| {
-            let end = recorder.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            self.record_failure(cx, end, error);
+            let progress = recorder.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            self.record_failure(cx, progress, error);
         })
     }
 
-    /// Records the failure of the flash, or removes the receipt of a flash that has not touched the card.
-    fn record_failure(&self, cx: &Context, end: End, error: &anyhow::Error) {
+    /// Records the failure of the flash at `progress`, or removes the receipt of a flash that has not changed the card.
+    fn record_failure(&self, cx: &Context, progress: End, error: &anyhow::Error) {
         let Some(path) = &self.path else { return };
         let kind = failure::kind(error);
-        // Before the first phase, a refused or stopped worker has not changed the card.
-        let untouched = matches!(
+        let is_early_end = matches!(
             kind,
             ExitKind::Refused | ExitKind::Usage | ExitKind::Permission | ExitKind::Interrupted
         );
-        let result = if end.doing.is_none() && untouched {
+        // Before the first phase, a worker that refuses or is stopped has not changed the card.
+        let result = if progress.doing.is_none() && is_early_end {
             std::fs::remove_file(path).map_err(Into::into)
         } else {
-            let end = Some(End { exit_code: kind.code(), error: failure::with_hint(error), ..end });
-            let receipt = BrokenFlash { when: Timestamp::now(), end, ..self.receipt.clone() };
+            let end = End { exit_code: kind.code(), error: failure::with_hint(error), ..progress };
+            let receipt = BrokenFlash { when: Timestamp::now(), end: Some(end), ..self.receipt.clone() };
             store::replace(path, &receipt.into())
         };
         if let Err(error) = result {
-            cx.warn(outdated(path, "failed", &error));
+            cx.warn(outdated_warning(path, "failed", &error));
         }
     }
 
@@ -67,15 +68,15 @@ impl RunningFlash {
     pub fn complete(self, cx: &Context, flashed: Flashed) {
         let Some(path) = self.path else { return };
         if let Err(error) = store::replace(&path, &Receipt::from(flashed)) {
-            cx.warn(outdated(&path, "succeeded", &error));
+            cx.warn(outdated_warning(&path, "succeeded", &error));
         }
     }
 }
 
-/// The warning that the receipt at `path` could not be replaced when the flash `ended`.
-fn outdated(path: &Path, ended: &str, error: &anyhow::Error) -> String {
+/// The warning for a receipt at `path` that could not be replaced when the flash `ended`: "failed" or "succeeded".
+fn outdated_warning(path: &Path, ended: &str, error: &anyhow::Error) -> String {
     format!(
-        "the receipt {} does not show that the flash {ended}: {}; `history` shows it as broken off",
+        "the receipt {} does not show that the flash {ended}: {}; `history` shows the flash as broken off",
         path.display(),
         failure::with_hint(error)
     )
@@ -84,6 +85,7 @@ fn outdated(path: &Path, ended: &str, error: &anyhow::Error) -> String {
 /// A reporter that forwards all events and records the progress.
 struct ProgressRecorder {
     reporter: Arc<dyn Reporter>,
+    /// The progress, as the end of a flash that fails now.
     end: Mutex<End>,
 }
 

@@ -11,18 +11,21 @@ use crate::bail;
 use crate::base::failure;
 use crate::base::{Bytes, state};
 
-/// The version of the format: the one that is written, and the latest that is read. Receipts without a version have
-/// version 1.
+/// The version of the format of the receipts that are written, and the latest version that is read. Receipts without a
+/// version have version 1.
 const VERSION: u32 = 1;
-/// The largest receipt, in bytes.
-const MAX_RECEIPT: u64 = 16 << 20;
-/// How many bytes of all receipts are read in one run.
-const MAX_TOTAL: u64 = 256 << 20;
-/// The fewest digits of a sequence number: more than a year has.
+/// The most bytes of a receipt.
+const MAX_RECEIPT_BYTES: u64 = 16 << 20;
+/// The most bytes of all receipts that are read in one run.
+const MAX_TOTAL_BYTES: u64 = 256 << 20;
+/// The most unreadable receipts that a warning names.
+const MAX_NAMED: usize = 3;
+/// The fewest digits of a sequence number: a year, with which older names begin, has fewer.
 const MIN_DIGITS: usize = 6;
 /// The most digits of a sequence number.
 const MAX_DIGITS: usize = 15;
 
+/// A receipt as its file has it.
 #[derive(Serialize)]
 struct Stored<'a> {
     version: u32,
@@ -30,25 +33,35 @@ struct Stored<'a> {
     receipt: &'a Receipt,
 }
 
+/// The version of a stored receipt.
 #[derive(Deserialize)]
 struct Version {
-    #[serde(default = "first")]
+    #[serde(default = "first_version")]
     version: u32,
 }
 
-fn first() -> u32 {
+fn first_version() -> u32 {
     1
 }
 
-/// Writes `receipt` atomically to a new file in `folder`, which only this user can read, and returns its path.
-/// Several processes may write at once.
+/// The file of a receipt. The order is that of the operations.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ReceiptFile {
+    /// The sequence number; 0 for older receipts, whose names begin with the time.
+    sequence: u64,
+    name: String,
+}
+
+/// Writes `receipt` atomically to a new file in `folder`, which only this user can read, and returns the path of the
+/// file. Several processes may write at once.
 pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     let doing = || format!("writing a receipt to {}", folder.display());
     state::create_private_folder(folder).with_context(doing)?;
-    let text = text(receipt).with_context(doing)?;
-    let name = receipt.name();
-    let last = names(folder).with_context(doing)?.into_iter().map(|(sequence, _)| sequence).max();
-    for sequence in last.unwrap_or(0) + 1.. {
+    let text = serialize(receipt).with_context(doing)?;
+    let name = receipt.name_in_file();
+    let last = list_files(folder).with_context(doing)?.into_iter().max();
+    // Where another process takes a number first, the next number is tried.
+    for sequence in last.map_or(1, |file| file.sequence + 1).. {
         let path = folder.join(format!("{sequence:0MIN_DIGITS$}-{name}.json"));
         if state::write_new(&path, text.as_bytes()).with_context(doing)? {
             return Ok(path);
@@ -60,51 +73,58 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
 /// Replaces the receipt at `path`, which [`write()`] has created.
 pub fn replace(path: &Path, receipt: &Receipt) -> Result<()> {
     let doing = || format!("writing the receipt {}", path.display());
-    state::write(path, text(receipt).with_context(doing)?.as_bytes()).with_context(doing)
+    let text = serialize(receipt).with_context(doing)?;
+    state::write(path, text.as_bytes()).with_context(doing)
 }
 
-fn text(receipt: &Receipt) -> Result<String> {
+/// The text of the file of `receipt`.
+fn serialize(receipt: &Receipt) -> Result<String> {
     let text = serde_json::to_string_pretty(&Stored { version: VERSION, receipt })? + "\n";
-    if text.len() as u64 <= MAX_RECEIPT {
-        return Ok(text);
+    if text.len() as u64 > MAX_RECEIPT_BYTES {
+        bail!(Other, "the receipt is larger than {}", Bytes(MAX_RECEIPT_BYTES));
     }
-    Err(crate::failure!(Other, "the receipt is larger than {}", Bytes(MAX_RECEIPT)))
+    Ok(text)
 }
 
 /// The receipts of a folder, the newest first, each read on demand.
 pub struct Receipts {
     folder: PathBuf,
-    /// Sequence numbers and file names, the oldest first.
-    names: Vec<(u64, String)>,
+    /// The files that are not read yet, the oldest first.
+    files: Vec<ReceiptFile>,
     /// How many bytes may still be read.
-    left: u64,
+    bytes_left: u64,
+    /// The reasons of the receipts that could not be read.
     unreadable: Vec<String>,
 }
 
-/// The receipts in `folder`, which may be missing.
+/// The receipts in `folder`, the newest first; none if `folder` is missing.
 pub fn newest_first(folder: &Path) -> Result<Receipts> {
     let doing = || format!("reading the receipts in {}", folder.display());
     state::check_folder(folder).with_context(doing)?;
-    let mut names = names(folder).with_context(doing)?;
-    names.sort_unstable();
-    Ok(Receipts { folder: folder.to_owned(), names, left: MAX_TOTAL, unreadable: Vec::new() })
+    let mut files = list_files(folder).with_context(doing)?;
+    files.sort_unstable();
+    Ok(Receipts { folder: folder.to_owned(), files, bytes_left: MAX_TOTAL_BYTES, unreadable: Vec::new() })
 }
 
 impl Receipts {
-    /// The warning about the receipts that could not be read so far; `None` if all could.
+    /// The warning of the receipts that could not be read so far; `None` if all could be read.
     pub fn unreadable_warning(&self) -> Option<String> {
-        const NAMED: usize = 3;
         let count = self.unreadable.len();
-        let folder = self.folder.display();
+        if count == 0 {
+            return None;
+        }
+        let mut reasons = self.unreadable.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>();
+        if count > MAX_NAMED {
+            reasons.push(format!("and {} more", count - MAX_NAMED));
+        }
         let noun = if count == 1 { "receipt" } else { "receipts" };
-        let mut named = self.unreadable.iter().take(NAMED).cloned().collect::<Vec<_>>();
-        named.extend((count > NAMED).then(|| format!("and {} more", count - NAMED)));
-        (count > 0).then(|| format!("{count} {noun} in {folder} could not be read: {}", named.join("; ")))
+        let folder = self.folder.display();
+        Some(format!("{count} {noun} in {folder} could not be read: {}", reasons.join("; ")))
     }
 
-    /// The next receipt, and the name of its file.
+    /// The name of the next readable file, and its receipt.
     pub fn next_named(&mut self) -> Option<(String, Receipt)> {
-        while let Some((_, name)) = self.names.pop() {
+        while let Some(ReceiptFile { name, .. }) = self.files.pop() {
             match self.read(&name) {
                 Ok(receipt) => return Some((name, receipt)),
                 Err(error) => self.unreadable.push(failure::with_hint(&error)),
@@ -113,12 +133,14 @@ impl Receipts {
         None
     }
 
+    /// The receipt in the file `name`.
     fn read(&mut self, name: &str) -> Result<Receipt> {
         let path = self.folder.join(name);
-        let missing = || crate::failure!(Other, "{} has disappeared", path.display());
-        let bytes = state::read_unchecked(&path, MAX_RECEIPT.min(self.left))?.ok_or_else(missing)?;
-        self.left -= bytes.len() as u64;
-        parse(&bytes).map_err(|why| state::unusable_error(&path, &why))
+        let Some(bytes) = state::read_unchecked(&path, MAX_RECEIPT_BYTES.min(self.bytes_left))? else {
+            bail!(Other, "{} has disappeared", path.display());
+        };
+        self.bytes_left -= bytes.len() as u64;
+        parse(&bytes).map_err(|reason| state::unusable_error(&path, &reason))
     }
 }
 
@@ -130,7 +152,7 @@ impl Iterator for Receipts {
     }
 }
 
-/// The receipt in `bytes`, or why there is none.
+/// The receipt in `bytes`, the content of a file, or the reason why the file is unusable.
 pub(super) fn parse(bytes: &[u8]) -> Result<Receipt, String> {
     match serde_json::from_slice::<Version>(bytes) {
         Ok(Version { version }) if version > VERSION => {
@@ -141,22 +163,27 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Receipt, String> {
     }
 }
 
-/// The file names of the receipts in `folder` with their sequence numbers, unsorted.
-fn names(folder: &Path) -> Result<Vec<(u64, String)>> {
+/// The files of the receipts in `folder`, unsorted; none if `folder` is missing.
+fn list_files(folder: &Path) -> Result<Vec<ReceiptFile>> {
     let entries = match folder.read_dir() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let names = names.collect::<std::io::Result<Vec<_>>>()?;
-    let is_json = |name: &str| Path::new(name).extension().is_some_and(|ending| ending == "json");
-    let receipts = names.into_iter().filter(|name| is_json(name) && !name.starts_with('.'));
-    Ok(receipts.map(|name| (sequence(&name), name)).collect())
+    let mut files = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let is_json = Path::new(&name).extension().is_some_and(|ending| ending == "json");
+        if is_json && !name.starts_with('.') {
+            files.push(ReceiptFile { sequence: sequence_number(&name), name });
+        }
+    }
+    Ok(files)
 }
 
-/// The sequence number at the beginning of `name`; 0 for older receipts, whose names begin with the year.
-fn sequence(name: &str) -> u64 {
-    let digits = name.bytes().take_while(u8::is_ascii_digit).count();
-    let fits = (MIN_DIGITS..=MAX_DIGITS).contains(&digits) && name[digits..].starts_with('-');
-    if fits { name[..digits].parse().unwrap_or(0) } else { 0 }
+/// The sequence number at the beginning of the file name `name`; 0 for older receipts, whose names begin with the year.
+fn sequence_number(name: &str) -> u64 {
+    let Some((digits, _)) = name.split_once('-') else { return 0 };
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let has_length = (MIN_DIGITS..=MAX_DIGITS).contains(&digits.len());
+    if is_number && has_length { digits.parse().unwrap_or(0) } else { 0 }
 }

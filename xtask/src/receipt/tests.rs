@@ -8,7 +8,7 @@ use crate::card::disk::Roots;
 use crate::card::flash::{Mode, Plan, Report};
 use crate::card::image::{self, Depth, Source};
 
-/// A plan and the report of a flash of an image onto a plain file, both in `dir`.
+/// The plan and the report of a flash. The image and the card, a plain file, are in `dir`.
 pub(super) fn flash(dir: &Path) -> (Plan, Report) {
     let file = dir.join("an image.img");
     let card = dir.join("card");
@@ -28,22 +28,27 @@ pub(super) fn flash(dir: &Path) -> (Plan, Report) {
     (plan, serde_json::from_value(report).unwrap())
 }
 
+/// The readable receipts in `folder`, the newest first, and the warning of the others.
 fn read(folder: &Path) -> (Vec<Receipt>, Option<String>) {
     let mut receipts = store::newest_first(folder).unwrap();
     (receipts.by_ref().collect(), receipts.unreadable_warning())
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
-    let mut names = names.collect::<Vec<_>>();
+/// The sorted names of the files in `folder`.
+fn file_names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
     names.sort();
     names
 }
 
+/// A host and its flake, the source of an image.
 fn stinky() -> (HostName, FlakeRef) {
     ("stinky".into(), FlakeRef::of_url("/src"))
 }
 
+/// The receipt of a deploy that ended at the time `when`.
 fn deploy(host: &str, when: &str) -> Receipt {
     let json = serde_json::json!({"when": when, "host": host, "flake": "/src", "from": null, "to": "/nix/store/x-new",
         "verdict": "rolled_back", "exit_code": 10, "seconds": [{"phase": "copy", "seconds": 1.5}]});
@@ -73,11 +78,11 @@ fn a_receipt_is_kept_and_found_again() {
         "000002-2026-11-25T120000Z-flash-an-image.img.json",
         "000003-2026-11-25T120000Z-flash-stinky.json",
     ];
-    assert_eq!(names(&folder), expected);
+    assert_eq!(file_names(&folder), expected);
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join(expected[0]))), (0o700, 0o600));
     let (found, warning) = read(&folder);
-    assert_eq!(found, [&flashed, &old, &old].map(|it| Receipt::Flash(it.clone().into())));
+    assert_eq!(found, [&flashed, &old, &old].map(|receipt| Receipt::from(receipt.clone())));
     assert_eq!((last_flash_of(found, &plan.disk).flashed, warning), (Some(flashed), None));
     let text = std::fs::read_to_string(folder.join(expected[0])).unwrap();
     assert!(text.starts_with("{\n  \"version\": 1,\n  \"kind\": \"flash\",\n  \"when\":"), "{text}");
@@ -126,7 +131,8 @@ fn receipts_have_the_order_of_the_operations() {
     for (count, when) in times.iter().enumerate() {
         store::write(state.path(), &deploy(&count.to_string(), when)).unwrap();
     }
-    let hosts = read(state.path()).0.iter().map(|it| it.host().unwrap().to_owned()).collect::<Vec<_>>();
+    let (receipts, _) = read(state.path());
+    let hosts = receipts.iter().filter_map(Receipt::host).collect::<Vec<_>>();
     assert_eq!(hosts, ["3", "2", "1", "0", "first"]);
     // A number with too many digits is no sequence number.
     std::fs::write(state.path().join(format!("{}-x.json", u64::MAX)), "{}").unwrap();
@@ -143,7 +149,7 @@ fn parallel_writers_lose_no_receipt() {
             scope.spawn(|| (0..8).for_each(|_| drop(store::write(state.path(), &receipt).unwrap())));
         }
     });
-    assert_eq!((read(state.path()).0.len(), names(state.path()).len()), (64, 64));
+    assert_eq!((read(state.path()).0.len(), file_names(state.path()).len()), (64, 64));
 }
 
 #[test]
@@ -212,15 +218,16 @@ fn fuzz() {
     let samples = receipts.map(|receipt: Receipt| serde_json::to_vec(&receipt).unwrap());
     crate::base::fuzz::check(&samples.each_ref().map(Vec::as_slice), |bytes| {
         let receipt = store::parse(bytes).ok()?;
-        let name = receipt.name();
-        assert!(name.len() < 200 || receipt.when().in_name().len() > 20, "{name}");
+        let name = receipt.name_in_file();
+        // Only a time that is no time of this tool makes a longer name.
+        assert!(name.len() < 200 || receipt.when().for_file_name().len() > 20, "{name}");
         let last = last_flash_of([receipt.clone()], &plan.disk);
         Some((receipt.to_string(), format!("{receipt:#}"), receipt.host().map(str::len), last))
     });
 }
 
 #[test]
-fn a_receipt_of_a_deploy() {
+fn a_deploy_has_a_receipt_unless_it_was_refused() {
     let state = tempfile::tempdir().unwrap();
     let receipt = deploy("stinky", "2026-11-25T12:00:00Z");
     store::write(state.path(), &receipt).unwrap();
@@ -234,13 +241,14 @@ fn a_receipt_of_a_deploy() {
         (failure::ExitKind::Undecided, Some(("undecided", 14))),
         (failure::ExitKind::Refused, None),
     ] {
-        let ended = deployed.clone().end(&Err(kind.error("no")));
-        assert_eq!(ended.as_ref().map(|it| (it.verdict.as_str(), it.exit_code)), expected);
+        let ended = deployed.clone().with_result(&Err(kind.error("no")));
+        let found = ended.as_ref().map(|ended| (ended.verdict.as_str(), ended.exit_code));
+        assert_eq!(found, expected);
     }
 }
 
 #[test]
-fn file_names() {
+fn the_file_name_has_the_time_the_operation_and_the_subject() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
@@ -253,13 +261,14 @@ fn file_names() {
         (deployed("stinky"), "2026-11-25T120000Z-deploy-stinky"),
         (deployed("a/b c\0"), "2026-11-25T120000Z-deploy-a-b-c-"),
     ] {
-        assert_eq!(receipt.name(), expected);
+        assert_eq!(receipt.name_in_file(), expected);
     }
-    assert!(deployed(&"x".repeat(300)).name().ends_with(&format!("-deploy-{}", "x".repeat(80))));
+    let long = deployed(&"x".repeat(300)).name_in_file();
+    assert!(long.ends_with(&format!("-deploy-{}", "x".repeat(80))), "{long}");
 }
 
 #[test]
-fn receipts_as_text() {
+fn a_flash_is_described_with_its_image() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let when = Timestamp::at(1_795_608_000);
@@ -273,7 +282,7 @@ fn receipts_as_text() {
     let words =
         format!("with the image {}, SHA-256 of the image file {sum}", plan.image.source.path.display());
     assert!(Flashed { host: None, ..flashed.clone() }.to_string().ends_with(&words));
-    // An earlier version has written the receipt.
+    // A receipt that an earlier version of the tool has written.
     let image = flashed::ImageId { file_sha256: None, ..flashed.image.clone() };
     assert_eq!(Flashed { image, ..flashed }.to_string(), format!("{of_stinky}, hash {}", report.hash));
 }

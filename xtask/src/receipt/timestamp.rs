@@ -13,27 +13,28 @@ pub struct Timestamp(String);
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
 impl Timestamp {
+    /// The time by the clock of this machine.
     pub fn now() -> Self {
         Self::at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
     /// The time `seconds` after the beginning of 1970.
     pub fn at(seconds: u64) -> Self {
-        let (year, month, day) = date(seconds / SECONDS_PER_DAY);
+        let (year, month, day) = year_month_day(seconds / SECONDS_PER_DAY);
         let hour = seconds % SECONDS_PER_DAY / 3600;
         let minute = seconds / 60 % 60;
         let second = seconds % 60;
         Self(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
     }
 
-    /// The form for file names: `2026-11-25T120000Z`.
-    pub fn in_name(&self) -> String {
+    /// The time in a form for file names: `2026-11-25T120000Z`.
+    pub fn for_file_name(&self) -> String {
         self.0.replace(':', "")
     }
 }
 
 impl fmt::Display for Timestamp {
-    /// To the minute: `2026-11-25 12:00 UTC`.
+    /// The time to the minute: `2026-11-25 12:00 UTC`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.get(..10), self.0.get(11..16)) {
             (Some(day), Some(minute)) => write!(f, "{day} {minute} UTC"),
@@ -42,18 +43,18 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of the date `days` after the first day of 1970.
-fn date(mut days: u64) -> (u64, usize, u64) {
+/// The year, the month and the day of the date `days` days after 1 January 1970.
+fn year_month_day(mut days: u64) -> (u64, usize, u64) {
     let mut year = 1970;
     while days >= days_in_year(year) {
         days -= days_in_year(year);
         year += 1;
     }
-    let february = days_in_year(year) - 337;
-    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let february = if is_leap_year(year) { 29 } else { 28 };
+    let month_lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let mut month = 0;
-    while days >= months[month] {
-        days -= months[month];
+    while days >= month_lengths[month] {
+        days -= month_lengths[month];
         month += 1;
     }
     (year, month + 1, days + 1)
@@ -61,8 +62,11 @@ fn date(mut days: u64) -> (u64, usize, u64) {
 
 /// The number of days in `year`.
 fn days_in_year(year: u64) -> u64 {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    if leap { 366 } else { 365 }
+    if is_leap_year(year) { 366 } else { 365 }
+}
+
+fn is_leap_year(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
 #[cfg(test)]
@@ -70,8 +74,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_as_of_date() {
-        // The output of `date --utc --date=@N`.
+    fn times_are_those_of_date() {
+        // The expected texts are the output of `date --utc --date=@SECONDS`.
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),
@@ -85,7 +89,7 @@ mod tests {
         }
         let noon = Timestamp::at(1_795_608_000);
         assert_eq!(
-            (noon.to_string().as_str(), noon.in_name().as_str()),
+            (noon.to_string().as_str(), noon.for_file_name().as_str()),
             ("2026-11-25 12:00 UTC", "2026-11-25T120000Z")
         );
         assert!(Timestamp::now() > noon || Timestamp::now() > Timestamp::at(1_700_000_000));
