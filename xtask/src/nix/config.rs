@@ -8,57 +8,56 @@ use serde_json::Value;
 use super::{FEATURES, System, Version};
 use crate::base::process::Launcher;
 
-/// The settings of `nix config show --json` on platforms, builders and the sandbox.
+/// The settings of `nix config show --json` that concern platforms, builders, caches and the sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub system: System,
     pub extra_platforms: Vec<System>,
-    /// The raw `builders` setting; `@FILE` names a machines file, which may be absent.
+    /// The setting `builders` as it is; `@FILE` names a machines file, which may be missing.
     pub builders: String,
-    /// How many builds run here at once; with 0, only remote builders build.
+    /// How many builds run on this machine at once; with 0, only remote builders build.
     pub max_jobs: u64,
-    /// The binary caches, apart by spaces.
+    /// The binary caches, separated by spaces.
     pub substituters: String,
-    /// Whether Nix signs what it builds here (`secret-key-files`).
+    /// Whether Nix signs the store paths that it builds on this machine (`secret-key-files`).
     pub signs: bool,
     /// Whether builds run in a sandbox (`true` or `relaxed`).
     pub sandbox: bool,
-    /// The paths that builds in the sandbox see, as they appear there.
+    /// The paths of this machine that builds in the sandbox see, by their names in the sandbox.
     pub sandbox_paths: Vec<String>,
 }
 
 impl Config {
-    /// Reads the settings from Nix, which `options` may change. The command had another name before 2.20.
+    /// Reads the settings from Nix. Those of `options` that decide where builds run change the settings.
     pub fn load(launcher: &Launcher, version: Version, options: &[String]) -> Result<Self> {
         let renamed = Version { major: 2, minor: 20 };
         let command: &[&str] = if version >= renamed { &["config", "show"] } else { &["show-config"] };
-        let args = [&FEATURES[..], command, &["--json"], &deciding(options)].concat();
+        let args = [&FEATURES[..], command, &["--json"], &location_options(options)].concat();
         Self::parse(&launcher.read("nix", &args)?)
     }
 
-    /// Parses the JSON; a missing setting counts as empty.
+    /// Parses the output `json` of `nix config show --json`; a missing setting counts as empty, except `max-jobs` (1)
+    /// and `sandbox` (true).
     pub fn parse(json: &str) -> Result<Self> {
         let settings: Value = serde_json::from_str(json).context("reading the settings of nix")?;
-        let value = |name: &str| settings[name]["value"].clone();
+        let value = |name: &str| &settings[name]["value"];
         let text = |name: &str| value(name).as_str().unwrap_or_default().to_owned();
-        let platforms = value("extra-platforms");
-        let names = platforms.as_array().into_iter().flatten().filter_map(Value::as_str);
-        let sandbox = !matches!(value("sandbox"), Value::Bool(false)) && text("sandbox") != "false";
+        let platforms = value("extra-platforms").as_array().into_iter().flatten().filter_map(Value::as_str);
         Ok(Self {
             system: text("system"),
-            extra_platforms: names.map(str::to_owned).collect(),
+            extra_platforms: platforms.map(str::to_owned).collect(),
             builders: text("builders"),
             max_jobs: value("max-jobs").as_u64().unwrap_or(1),
-            substituters: words(&value("substituters")).join(" "),
-            signs: !words(&value("secret-key-files")).is_empty(),
-            sandbox,
-            sandbox_paths: paths(&value("sandbox-paths")),
+            substituters: split_words(value("substituters")).join(" "),
+            signs: !split_words(value("secret-key-files")).is_empty(),
+            sandbox: *value("sandbox") != false && *value("sandbox") != "false",
+            sandbox_paths: paths_in_sandbox(value("sandbox-paths")),
         })
     }
 
     /// Whether the sandbox hides `path` from builds.
     pub fn hides(&self, path: &str) -> bool {
-        self.sandbox && !self.sandbox_paths.iter().any(|seen| Path::new(path).starts_with(seen))
+        self.sandbox && !self.sandbox_paths.iter().any(|visible| Path::new(path).starts_with(visible))
     }
 
     /// Whether Nix would build for `system` on this machine. Nix does not check whether the kernel runs such programs.
@@ -67,40 +66,41 @@ impl Config {
     }
 }
 
-/// The options for Nix that decide where builds run.
-const DECIDING: [&str; 5] =
-    ["-j", "--max-jobs", "--builders", "--extra-platforms", "--extra-extra-platforms"];
+/// The options for Nix that decide where builds run. Each has a value, and all but `-j` are settings too.
+const LOCATION_OPTIONS: &[&str] =
+    &["-j", "--max-jobs", "--builders", "--extra-platforms", "--extra-extra-platforms"];
 
-/// Those of `options` that change where builds run: the command that prints the settings does not accept all others.
-fn deciding(options: &[String]) -> Vec<&str> {
+/// Those of `options` that decide where builds run: the command that prints the settings does not accept all others.
+fn location_options(options: &[String]) -> Vec<&str> {
     let mut kept = Vec::new();
     let mut rest = options.iter().map(String::as_str);
-    while let Some(word) = rest.next() {
-        if word == "--option" {
-            let setting = [rest.next(), rest.next()];
-            if let [Some(name), Some(value)] = setting
-                && DECIDING.iter().any(|known| known.strip_prefix("--") == Some(name))
+    while let Some(option) = rest.next() {
+        if option == "--option" {
+            let (name, value) = (rest.next(), rest.next());
+            if let (Some(name), Some(value)) = (name, value)
+                && LOCATION_OPTIONS.iter().any(|known| known.strip_prefix("--") == Some(name))
             {
-                kept.extend([word, name, value]);
+                kept.extend([option, name, value]);
             }
-        } else if DECIDING.contains(&word) {
-            kept.extend([Some(word), rest.next()].into_iter().flatten());
-        } else if word.strip_prefix("-j").is_some_and(|jobs| !jobs.is_empty()) {
-            kept.push(word);
+        } else if LOCATION_OPTIONS.contains(&option) {
+            kept.push(option);
+            kept.extend(rest.next());
+        } else if option.len() > "-j".len() && option.starts_with("-j") {
+            kept.push(option);
         }
     }
     kept
 }
 
-/// The words of a setting that is a list, or a text of words.
-fn words(setting: &Value) -> Vec<String> {
+/// The words of a setting, which is a list or a text.
+fn split_words(setting: &Value) -> Vec<String> {
     let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str);
     list.chain(setting.as_str()).flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
-/// The paths in the sandbox. The setting is a list of `PATH` or `INSIDE=PATH`, in newer versions an object with the
-/// names `INSIDE`.
-fn paths(setting: &Value) -> Vec<String> {
+/// The paths of the setting `sandbox-paths`, by their names in the sandbox. The setting is a list of `PATH` or
+/// `INSIDE=PATH`, with a `?` behind the paths that may be missing; in newer versions an object with the names `INSIDE`.
+fn paths_in_sandbox(setting: &Value) -> Vec<String> {
     let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str);
     let names = setting.as_object().into_iter().flat_map(serde_json::Map::keys).map(String::as_str);
     let inside = list.chain(names).map(|path| path.split('=').next().unwrap_or_default());
@@ -111,28 +111,44 @@ fn paths(setting: &Value) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn parse(json: &str) -> Config {
+        Config::parse(json).unwrap()
+    }
+
     #[test]
-    fn settings() {
-        let json = r#"{"system":{"value":"x86_64-linux"},"extra-platforms":{"value":["aarch64-linux"]},
-            "builders":{"value":"@/etc/nix/machines"},"sandbox":{"value":"false"}}"#;
-        let config = Config::parse(json).unwrap();
+    fn settings_are_parsed() {
+        let config = parse(
+            r#"{"system":{"value":"x86_64-linux"},"extra-platforms":{"value":["aarch64-linux"]},
+            "builders":{"value":"@/etc/nix/machines"},"sandbox":{"value":"false"}}"#,
+        );
         assert!(config.accepts("aarch64-linux") && config.accepts("x86_64-linux"));
         assert!(!config.accepts("riscv64-linux"));
         assert_eq!((config.builders.as_str(), config.sandbox), ("@/etc/nix/machines", false));
         assert!(Config::parse("{").is_err());
-        let json = r#"{"max-jobs":{"value":0},"substituters":{"value":["https://a","https://b"]},
-            "secret-key-files":{"value":["/k"]}}"#;
-        let own = Config::parse(json).unwrap();
-        assert_eq!((own.max_jobs, own.substituters.as_str(), own.signs), (0, "https://a https://b", true));
-        assert_eq!((config.max_jobs, config.substituters.as_str(), config.signs), (1, "", false));
-        let json =
-            r#"{"sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#;
-        let config = Config::parse(json).unwrap();
-        assert!(config.hides("/usr/bin/qemu") && !config.hides("/run/binfmt/q") && !config.hides("/bin/sh"));
     }
 
     #[test]
-    fn options_that_decide_where_builds_run() {
+    fn missing_settings_are_empty() {
+        let config = parse(
+            r#"{"max-jobs":{"value":0},"substituters":{"value":["https://a","https://b"]},
+            "secret-key-files":{"value":["/k"]}}"#,
+        );
+        let values = |config: &Config| (config.max_jobs, config.substituters.clone(), config.signs);
+        assert_eq!(values(&config), (0, "https://a https://b".to_owned(), true));
+        assert_eq!(values(&parse("{}")), (1, String::new(), false));
+    }
+
+    #[test]
+    fn the_sandbox_hides_other_paths() {
+        let config = parse(
+            r#"{"sandbox":{"value":true},"sandbox-paths":{"value":["/bin/sh=/nix/store/b","/run/binfmt?"]}}"#,
+        );
+        assert!(config.hides("/usr/bin/qemu"));
+        assert!(!config.hides("/run/binfmt/q") && !config.hides("/bin/sh"));
+    }
+
+    #[test]
+    fn options_that_decide_where_builds_run_are_kept() {
         for (options, expected) in [
             ("-L --max-jobs 0 --keep-going", "--max-jobs 0"),
             ("-j4 --offline", "-j4"),
@@ -142,7 +158,7 @@ mod tests {
             ("--option max-jobs", ""),
         ] {
             let options = options.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            assert_eq!(deciding(&options).join(" "), expected);
+            assert_eq!(location_options(&options).join(" "), expected);
         }
     }
 

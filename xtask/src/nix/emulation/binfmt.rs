@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The state of the mounted table.
+/// The state of the kernel's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BinfmtTable {
     NotMounted,
@@ -29,7 +29,7 @@ pub struct BinfmtEntry {
 }
 
 impl BinfmtTable {
-    /// Reads the table mounted at `dir` (`/proc/sys/fs/binfmt_misc`).
+    /// Reads the table at its mount point `dir` (`/proc/sys/fs/binfmt_misc`).
     pub fn load(dir: &Path) -> Self {
         let status = std::fs::read_to_string(dir.join("status"));
         match status.as_deref().map(str::trim) {
@@ -38,12 +38,12 @@ impl BinfmtTable {
             Ok(_) => {}
         }
         let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        let mut entries = files.filter_map(|file| load(&file.path())).collect::<Vec<_>>();
+        let mut entries = files.filter_map(|file| load_entry(&file.path())).collect::<Vec<_>>();
         entries.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
         Self::Entries(entries.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    /// The entry that the kernel uses for a program that begins with `head`.
+    /// The entry that the kernel uses for a program that begins with `head`; `None` where no enabled entry matches.
     pub fn matching_entry(&self, head: &[u8]) -> Option<&BinfmtEntry> {
         match self {
             Self::Entries(entries) => entries.iter().find(|entry| entry.enabled && entry.matches(head)),
@@ -52,11 +52,12 @@ impl BinfmtTable {
     }
 }
 
-/// The entry in `file`, and when it was made.
-fn load(file: &Path) -> Option<(SystemTime, BinfmtEntry)> {
+/// The time when the entry in `file` was made, and the entry; `None` where `file` has no entry for magic bytes.
+fn load_entry(file: &Path) -> Option<(SystemTime, BinfmtEntry)> {
     let created = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
     let name = file.file_name()?.to_str()?;
-    Some((created, BinfmtEntry::parse(name, &std::fs::read_to_string(file).ok()?)?))
+    let text = std::fs::read_to_string(file).ok()?;
+    Some((created, BinfmtEntry::parse(name, &text)?))
 }
 
 impl BinfmtEntry {
@@ -77,14 +78,15 @@ impl BinfmtEntry {
 
     /// Whether a program that begins with `head` matches this entry.
     pub fn matches(&self, head: &[u8]) -> bool {
-        let part = head.get(self.offset..).and_then(|rest| rest.get(..self.magic.len()));
-        let Some(part) = part else { return false };
+        let compared = head.get(self.offset..).and_then(|rest| rest.get(..self.magic.len()));
+        let Some(compared) = compared else { return false };
+        // Without a mask every bit counts.
         let masks = self.mask.iter().copied().chain(std::iter::repeat(0xff));
-        part.iter().zip(&self.magic).zip(masks).all(|((byte, magic), mask)| (byte ^ magic) & mask == 0)
+        compared.iter().zip(&self.magic).zip(masks).all(|((byte, magic), mask)| byte & mask == magic & mask)
     }
 }
 
-/// Parses pairs of hexadecimal digits.
+/// Parses pairs of hexadecimal digits, one pair a byte; `None` for other text.
 fn parse_hex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
     pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_an_entry_matches() {
+    fn an_entry_matches_programs_by_magic_and_mask() {
         for (offset, magic, mask, expected) in [
             (0, MAGIC, DEBIAN, true),
             (0, MAGIC, NIXOS, true),
@@ -122,9 +124,9 @@ mod tests {
         ] {
             assert_eq!(entry(offset, magic, mask).matches(&program()), expected, "{offset} {magic} {mask}");
         }
-        let whole =
+        let without_mask =
             BinfmtEntry::parse("q", "enabled\ninterpreter /q\nflags: \noffset 0\nmagic 7f45\n").unwrap();
-        assert!(whole.matches(&program()) && !whole.fixed);
+        assert!(without_mask.matches(&program()) && !without_mask.fixed);
     }
 
     #[test]
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_comes_first() {
+    fn the_newest_entry_comes_first() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::NotMounted);
         std::fs::write(dir.path().join("status"), "enabled\n").unwrap();

@@ -1,4 +1,5 @@
-//! Whether remote builders answer, asked as Nix asks them: by their stores, with the options of their lines.
+//! Probes whether remote builders answer. A probe asks as Nix does: for the store of the builder, with the options of
+//! the builder's line.
 
 use std::time::Duration;
 
@@ -13,72 +14,81 @@ use crate::nix::{FEATURES, build_sandbox, strip_ansi};
 
 /// The longest time for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How many builders are asked at once.
+/// The most bytes that are read of the output of a probe.
+const MAX_OUTPUT: u64 = 1 << 20;
+/// The most builders that are asked at once.
 const MAX_PROBES: usize = 32;
-/// Without a terminal nobody can answer a question of ssh, as in a build.
+/// The most characters of a reason that are shown.
+const MAX_REASON: usize = 300;
+/// As in a build, nobody can answer a question of ssh.
 const SSH_OPTIONS: &str = "-oBatchMode=yes -oConnectTimeout=5";
-/// What ssh prints where the host answers, and the login fails.
-const REFUSED_LOGINS: [&str; 2] = [": Permission denied (", "Host key verification failed"];
+/// The words of ssh where the host answers, but the login fails.
+const REFUSED_LOGINS: &[&str] = &[": Permission denied (", "Host key verification failed"];
 
-/// What a builder answers.
+/// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
+    /// The builder can be used.
     Builds,
-    /// Its ssh server answers, and refuses this user. nix-daemon logs in with keys of its own.
+    /// The ssh server of the builder answers, but refuses this user. nix-daemon, which logs in with keys of its own,
+    /// may use the builder.
     ForDaemon,
-    /// It cannot be used, for this reason.
+    /// The builder cannot be used, for this reason.
     Fails(String),
 }
 
 /// Asks all `builders` side by side.
 ///
 /// # Errors
-/// `Interrupted` if the user stops it.
+/// `Interrupted` if the user stops a probe.
 pub fn probe_all(launcher: &Launcher, builders: Vec<Builder>) -> Result<Vec<(Builder, Answer)>> {
     let signals = interrupt::guard()?;
-    let ask = |builder: Builder| {
-        let answer = probe(launcher, &builder, &|| signals.check());
-        answer.map(|answer| (builder, answer))
+    let probe_one = |builder: Builder| {
+        let answer = probe(launcher, &builder, &|| signals.check())?;
+        Ok((builder, answer))
     };
-    parallel::map(MAX_PROBES, builders, ask).into_iter().collect()
+    parallel::map(MAX_PROBES, builders, probe_one).into_iter().collect()
 }
 
+/// Asks `builder`. The probe ends with the error of `check`, which is called again and again.
 fn probe(launcher: &Launcher, builder: &Builder, check: &dyn Fn() -> Result<()>) -> Result<Answer> {
     let user_options = launcher.env("NIX_SSHOPTS").unwrap_or_default();
     let options = format!("{} {SSH_OPTIONS}", user_options.to_string_lossy());
     let launcher = launcher.clone().with_env("NIX_SSHOPTS", options.trim_start());
-    // `ping` is the older name of `info`, which all versions know.
     let store = builder.store();
+    // All versions of Nix know `ping`, the older name of `info`.
     let args = [&FEATURES[..], &["store", "ping", "--store", &store]].concat();
-    match launcher.run_bounded("nix", &args, Bounds { output: 1 << 20, time: TIMEOUT }, check) {
+    match launcher.run_bounded("nix", &args, Bounds { output: MAX_OUTPUT, time: TIMEOUT }, check) {
+        Ok(output) if output.success() => Ok(Answer::Builds),
+        Ok(output) => Ok(interpret_failure(&output.stderr, build_sandbox::has_foreign_daemon(&launcher))),
         Err(error) if kind(&error) == ExitKind::Verification => {
             Ok(Answer::Fails(format!("does not answer within {} s", TIMEOUT.as_secs())))
         }
         Err(error) => Err(error),
-        Ok(output) if output.success() => Ok(Answer::Builds),
-        Ok(output) => Ok(failed(&output.stderr, build_sandbox::has_foreign_daemon(&launcher))),
     }
 }
 
-/// The answer for a probe that failed with `stderr`. `by_daemon`: the daemon of another user builds.
-fn failed(stderr: &str, by_daemon: bool) -> Answer {
+/// The answer for a probe that failed with `stderr`. `daemon_builds`: the daemon of another user builds for this user.
+fn interpret_failure(stderr: &str, daemon_builds: bool) -> Answer {
     let text = strip_ansi(stderr);
     let is_refused = REFUSED_LOGINS.iter().any(|words| text.contains(words));
-    if is_refused && by_daemon {
-        return Answer::ForDaemon;
+    let reason = find_reason(&text).chars().take(MAX_REASON).collect::<String>();
+    match (is_refused, daemon_builds) {
+        (true, true) => Answer::ForDaemon,
+        (true, false) => Answer::Fails(format!("refuses the login: {reason}")),
+        (false, _) => Answer::Fails(format!("does not answer: {reason}")),
     }
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("warning: "));
-    let (nix, others) = lines.partition::<Vec<_>, _>(|line| line.starts_with("error:"));
-    let said = others
-        .last()
-        .or(nix.first())
-        .map_or("it prints nothing", |line| line.trim_start_matches("error:").trim_start());
-    let said = said.chars().take(300).collect::<String>();
-    Answer::Fails(if is_refused {
-        format!("refuses the login: {said}")
-    } else {
-        format!("does not answer: {said}")
-    })
+}
+
+/// The line of `stderr` with the reason of a failure: the last line of ssh, or else the first error of Nix.
+fn find_reason(stderr: &str) -> &str {
+    let lines = stderr.lines().map(str::trim);
+    let relevant = lines.filter(|line| !line.is_empty() && !line.starts_with("warning: "));
+    let (of_nix, of_ssh): (Vec<_>, Vec<_>) = relevant.partition(|line| line.starts_with("error:"));
+    match of_ssh.last().or(of_nix.first()) {
+        Some(line) => line.trim_start_matches("error:").trim_start(),
+        None => "nix prints no reason",
+    }
 }
 
 #[cfg(test)]
@@ -86,10 +96,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_failed_probes() {
+    fn a_failed_probe_gives_the_reason() {
         let refused =
             "root@pi: Permission denied (publickey).\nerror: failed to start SSH connection to 'root@pi'";
-        for (stderr, by_daemon, expected) in [
+        for (stderr, daemon_builds, expected) in [
             (refused, true, Answer::ForDaemon),
             (
                 refused,
@@ -110,9 +120,9 @@ mod tests {
                 false,
                 Answer::Fails("does not answer: don't know how to open Nix store with scheme 'x'".into()),
             ),
-            ("", false, Answer::Fails("does not answer: it prints nothing".into())),
+            ("", false, Answer::Fails("does not answer: nix prints no reason".into())),
         ] {
-            assert_eq!(failed(stderr, by_daemon), expected, "{stderr}");
+            assert_eq!(interpret_failure(stderr, daemon_builds), expected, "{stderr}");
         }
     }
 
@@ -120,6 +130,6 @@ mod tests {
     fn fuzz() {
         let sample =
             "warning: w\nroot@pi: Permission denied (publickey).\nerror: failed to start SSH connection";
-        crate::base::fuzz::check_text(&[sample], |text| failed(text, false));
+        crate::base::fuzz::check_text(&[sample], |text| interpret_failure(text, false));
     }
 }

@@ -13,7 +13,7 @@ const MAX_BUILDERS: usize = 256;
 /// A machine that builds for this one: a line of a machines file (Nix manual, "Remote Builds").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Builder {
-    /// The store of the builder, with its scheme, as the line has it.
+    /// The address of the builder's store, as the line has it, but always with a scheme.
     pub address: String,
     systems: Vec<System>,
     /// The file of the private key for ssh.
@@ -24,55 +24,63 @@ pub struct Builder {
 
 impl Builder {
     /// The builder of `line`: `URI SYSTEMS KEY JOBS SPEED FEATURES FEATURES HOST-KEY`, with `-` for a default. The
-    /// default system is `this_system`.
+    /// default system is `this_system`. `None` for a line without a URI.
     fn parse(line: &str, this_system: &str) -> Option<Self> {
-        let mut words = line.split_whitespace().map(|word| (word != "-").then(|| word.to_owned()));
-        let address = with_scheme(&words.next()??);
-        let systems = words.next().flatten().unwrap_or_else(|| this_system.to_owned());
-        let key = words.next().flatten();
-        let host_key = words.nth(4).flatten();
-        Some(Self { address, systems: systems.split(',').map(str::to_owned).collect(), key, host_key })
+        let words = line.split_whitespace().collect::<Vec<_>>();
+        let word = |index: usize| words.get(index).filter(|word| **word != "-").map(ToString::to_string);
+        let systems = word(1).unwrap_or_else(|| this_system.to_owned());
+        Some(Self {
+            address: with_scheme(&word(0)?),
+            systems: systems.split(',').map(str::to_owned).collect(),
+            key: word(2),
+            host_key: word(7),
+        })
     }
 
+    /// Whether the builder builds for `system`.
     pub fn builds_for(&self, system: &str) -> bool {
-        self.systems.iter().any(|one| one == system)
+        self.systems.iter().any(|listed| listed == system)
     }
 
-    /// The address of the store with all options of the line.
+    /// The address of the store with the keys of the line as options.
     pub fn store(&self) -> String {
         if !self.address.starts_with("ssh://") && !self.address.starts_with("ssh-ng://") {
             return self.address.clone();
         }
-        let key = self.key.iter().map(|key| ("ssh-key", key));
-        let options = key.chain(self.host_key.iter().map(|key| ("base64-ssh-public-host-key", key)));
-        let options = options
-            .map(|(name, value)| format!("{name}={}", percent_encoding::encode(value.as_bytes(), b"/")));
-        let options = options.collect::<Vec<_>>().join("&");
-        let sign = if self.address.contains('?') { "&" } else { "?" };
-        if options.is_empty() { self.address.clone() } else { format!("{}{sign}{options}", self.address) }
+        let mut store = self.address.clone();
+        for (name, key) in [("ssh-key", &self.key), ("base64-ssh-public-host-key", &self.host_key)] {
+            if let Some(key) = key {
+                let separator = if store.contains('?') { '&' } else { '?' };
+                let value = percent_encoding::encode(key.as_bytes(), b"/");
+                store = format!("{store}{separator}{name}={value}");
+            }
+        }
+        store
     }
 }
 
-/// A bare host name is reached by ssh.
+/// The store `uri` with a scheme: a bare host name is reached by ssh.
 fn with_scheme(uri: &str) -> String {
     let is_store = uri.contains("://") || uri.starts_with('/') || ["auto", "daemon", "local"].contains(&uri);
     if is_store { uri.to_owned() } else { format!("ssh://{uri}") }
 }
 
-/// The builders in `setting`; those without a system build for `this_system`. `read` returns the text of an `@FILE`, or
-/// `None` where it does not exist (the default setting names a file that may be missing).
+/// The builders in `setting`; a builder without a system builds for `this_system`. `read` returns the text of a machines
+/// file, which an entry `@FILE` names, or `None` where the file does not exist (the default setting names a file that
+/// may be missing).
 ///
 /// Builders are separated by newlines or `;`, and `#` begins a comment.
-pub fn all(setting: &str, this_system: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Builder> {
+pub fn parse_all(setting: &str, this_system: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Builder> {
     let mut builders = Vec::new();
     let mut seen = BTreeSet::new();
     let mut texts = vec![setting.to_owned()];
     while let Some(text) = texts.pop() {
-        for entry in entries(&text) {
+        for entry in split_entries(&text) {
             match entry.strip_prefix('@').map(str::trim) {
                 Some(file) if seen.len() < MAX_FILES && seen.insert(file.to_owned()) => {
                     texts.extend(read(file));
                 }
+                // The file was read already, or there are too many.
                 Some(_) => {}
                 None => builders.extend(Builder::parse(entry, this_system)),
             }
@@ -82,7 +90,8 @@ pub fn all(setting: &str, this_system: &str, read: impl Fn(&str) -> Option<Strin
     builders
 }
 
-fn entries(text: &str) -> impl Iterator<Item = &str> {
+/// The entries of a setting or a machines file: builders, and machines files as `@FILE`.
+fn split_entries(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     lines.flat_map(|line| line.split(';')).map(str::trim).filter(|entry| !entry.is_empty())
 }
@@ -92,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn machines() {
+    fn builders_for_a_system_are_found_in_settings_and_files() {
         let file = |name: &str| match name {
             "/etc/nix/machines" => {
                 Some("# ssh://no aarch64-linux\nssh://pi x86_64-linux,aarch64-linux - 4".to_owned())
@@ -110,14 +119,16 @@ mod tests {
             ("ssh://pi -", false),
             ("ssh://aarch64-linux", false),
         ] {
-            let builders = all(setting, "x86_64-linux", file);
-            assert_eq!(builders.iter().any(|it| it.builds_for("aarch64-linux")), expected, "{setting}");
+            let builders = parse_all(setting, "x86_64-linux", file);
+            let has_builder = builders.iter().any(|builder| builder.builds_for("aarch64-linux"));
+            assert_eq!(has_builder, expected, "{setting}");
         }
-        assert!(all("pi - ; pi2", "aarch64-linux", file).iter().all(|it| it.builds_for("aarch64-linux")));
+        let builders = parse_all("pi - ; pi2", "aarch64-linux", file);
+        assert!(builders.iter().all(|builder| builder.builds_for("aarch64-linux")));
     }
 
     #[test]
-    fn stores_with_the_options_of_their_lines() {
+    fn a_store_has_the_keys_of_its_line() {
         for (line, expected) in [
             ("pi aarch64-linux", "ssh://pi"),
             ("root@pi aarch64-linux - 1 1 - - -", "ssh://root@pi"),
@@ -141,7 +152,7 @@ mod tests {
             reads.set(reads.get() + 1);
             Some(format!("@{file}"))
         };
-        assert_eq!(all(&setting, "aarch64-linux", read), []);
+        assert_eq!(parse_all(&setting, "aarch64-linux", read), []);
         assert_eq!(reads.get(), 1);
     }
 
@@ -149,7 +160,7 @@ mod tests {
     fn fuzz() {
         let sample = "# ssh://no aarch64-linux\nssh://a x86_64-linux ; ssh://pi x86_64-linux,aarch64-linux - 4\n@/etc/nix/machines";
         crate::base::fuzz::check_text(&[sample], |text| {
-            let builders = all(text, "aarch64-linux", |_| Some(text.to_owned()));
+            let builders = parse_all(text, "aarch64-linux", |_| Some(text.to_owned()));
             builders.iter().map(Builder::store).collect::<Vec<_>>()
         });
     }

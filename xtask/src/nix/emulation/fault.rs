@@ -7,30 +7,23 @@ use super::binfmt::{BinfmtEntry, BinfmtTable};
 /// Why `binfmt_misc` does not run the programs of a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BinfmtFault {
+    /// `binfmt_misc` is not mounted.
     NotMounted,
     /// All entries are disabled together.
     Disabled,
+    /// No entry matches the programs.
     NoEntry,
     /// The entry of this name is disabled.
     EntryDisabled(String),
     /// The interpreter of the entry does not exist.
-    InterpreterMissing {
-        entry: String,
-        interpreter: PathBuf,
-    },
+    InterpreterMissing { entry: String, interpreter: PathBuf },
     /// The entry `by`, which is newer than the working entry `good`, names an interpreter that does not exist.
-    Shadowed {
-        by: String,
-        good: String,
-    },
+    Shadowed { by: String, good: String },
     /// The entry and its interpreter exist, but the interpreter does not run the program.
-    InterpreterFails {
-        entry: String,
-        interpreter: PathBuf,
-    },
+    InterpreterFails { entry: String, interpreter: PathBuf },
 }
 
-/// Why a program that begins with `head` does not run. `exists` tells whether an interpreter exists.
+/// The reason why a program that begins with `head` does not run. `exists` returns whether an interpreter exists.
 pub fn diagnose(table: &BinfmtTable, head: &[u8], exists: impl Fn(&Path) -> bool) -> BinfmtFault {
     let entries = match table {
         BinfmtTable::NotMounted => return BinfmtFault::NotMounted,
@@ -39,23 +32,25 @@ pub fn diagnose(table: &BinfmtTable, head: &[u8], exists: impl Fn(&Path) -> bool
     };
     let (enabled, disabled): (Vec<_>, Vec<_>) =
         entries.iter().filter(|entry| entry.matches(head)).partition(|entry| entry.enabled);
+    // The kernel uses the first enabled entry.
     let Some(first) = enabled.first() else {
-        return disabled
-            .first()
-            .map_or(BinfmtFault::NoEntry, |entry| BinfmtFault::EntryDisabled(entry.name.clone()));
+        return match disabled.first() {
+            Some(entry) => BinfmtFault::EntryDisabled(entry.name.clone()),
+            None => BinfmtFault::NoEntry,
+        };
     };
-    let works = |entry: &BinfmtEntry| entry.fixed || exists(&entry.interpreter);
+    let has_interpreter = |entry: &BinfmtEntry| entry.fixed || exists(&entry.interpreter);
     let entry = first.name.clone();
     let interpreter = first.interpreter.clone();
-    match enabled.iter().find(|entry| works(entry)) {
+    match enabled.iter().find(|entry| has_interpreter(entry)) {
         Some(good) if good.name == entry => BinfmtFault::InterpreterFails { entry, interpreter },
         Some(good) => BinfmtFault::Shadowed { by: entry, good: good.name.clone() },
         None => BinfmtFault::InterpreterMissing { entry, interpreter },
     }
 }
 
-/// How to make the kernel run programs of `system`.
-fn registration(system: &str) -> String {
+/// The hint how to register an entry for `system`.
+fn registration_hint(system: &str) -> String {
     if is_native_to_cpu(system) {
         return "start the kernel with `ia32_emulation=1`".to_owned();
     }
@@ -82,7 +77,7 @@ fn write_command(word: &str, name: &str) -> String {
 }
 
 impl BinfmtFault {
-    /// What is wrong with `binfmt_misc`.
+    /// The fault in words, for a message that has named the system.
     pub fn explain(&self) -> String {
         match self {
             Self::NotMounted => "binfmt_misc is not mounted".to_owned(),
@@ -93,7 +88,9 @@ impl BinfmtFault {
                 format!("the binfmt_misc entry {entry} names {}, which does not exist", interpreter.display())
             }
             Self::Shadowed { by, good } => {
-                format!("the newer binfmt_misc entry {by}, whose emulator does not exist, shadows {good}")
+                format!(
+                    "the newer binfmt_misc entry {by}, whose emulator does not exist, shadows the entry {good}"
+                )
             }
             Self::InterpreterFails { entry, interpreter } => {
                 format!("the emulator {} of the binfmt_misc entry {entry} fails", interpreter.display())
@@ -101,15 +98,16 @@ impl BinfmtFault {
         }
     }
 
-    /// How to make the kernel run programs of `system`.
+    /// The hint how to make the kernel run programs of `system`.
     pub fn hint(&self, system: &str) -> String {
         match self {
-            Self::NotMounted | Self::NoEntry => registration(system),
+            Self::NotMounted | Self::NoEntry => registration_hint(system),
             Self::Disabled => format!("run {}", write_command("1", "status")),
             Self::EntryDisabled(entry) => format!("run {}", write_command("1", entry)),
             Self::InterpreterMissing { entry, .. } => {
                 let remove = write_command("-1", entry);
-                format!("remove the entry with {remove}, then register a new one: {}", registration(system))
+                let register = registration_hint(system);
+                format!("remove the entry with {remove}, then register a new one: {register}")
             }
             Self::Shadowed { by, .. } => format!("remove the entry {by} with {}", write_command("-1", by)),
             Self::InterpreterFails { .. } => {
@@ -123,21 +121,22 @@ impl BinfmtFault {
 mod tests {
     use super::*;
 
-    /// An entry for all ELF files with the interpreter `/NAME`. Interpreters exist whose names begin with `good`.
+    /// An entry for all ELF files with the interpreter `/NAME`. Only the interpreter `/good` exists.
     fn entry(state: &str, name: &str, flags: &str) -> BinfmtEntry {
         let text = format!("{state}\ninterpreter /{name}\nflags: {flags}\noffset 0\nmagic 7f454c46\n");
         BinfmtEntry::parse(name, &text).unwrap()
     }
 
-    fn check(table: &BinfmtTable, expected: &BinfmtFault, text: &str) {
+    /// Asserts the fault of `table`, and a `part` of its explanation and hint.
+    fn check(table: &BinfmtTable, expected: &BinfmtFault, part: &str) {
         let found = diagnose(table, b"\x7fELF\x02", |path| path.starts_with("/good"));
         assert_eq!(&found, expected, "{table:?}");
-        let words = format!("{}; {}", found.explain(), found.hint("aarch64-linux"));
-        assert!(words.contains(text), "{words}");
+        let text = format!("{}; {}", found.explain(), found.hint("aarch64-linux"));
+        assert!(text.contains(part), "{text}");
     }
 
     #[test]
-    fn faults() {
+    fn each_state_of_the_table_has_its_fault() {
         let entries = |rows: &[(&str, &str, &str)]| {
             BinfmtTable::Entries(rows.iter().map(|(state, name, flags)| entry(state, name, flags)).collect())
         };
@@ -151,17 +150,22 @@ mod tests {
         let status = "`echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status`";
         check(&BinfmtTable::Disabled, &BinfmtFault::Disabled, status);
         check(&entries(&[]), &BinfmtFault::NoEntry, "cargo xtask setup");
-        let off = entries(&[("disabled", "good", "F")]);
         check(
-            &off,
+            &entries(&[("disabled", "good", "F")]),
             &BinfmtFault::EntryDisabled("good".into()),
             "`echo 1 | sudo tee /proc/sys/fs/binfmt_misc/good`",
         );
         check(&entries(&[("enabled", "bad", "P")]), &missing(), "/bad, which does not exist");
-        let hidden = entries(&[("enabled", "bad", "P"), ("enabled", "good", "")]);
-        check(&hidden, &shadowed(), "`echo -1 | sudo tee /proc/sys/fs/binfmt_misc/bad`");
-        let off = entries(&[("disabled", "bad", "P"), ("enabled", "good", "")]);
-        check(&off, &fails("good"), "the emulator /good");
+        check(
+            &entries(&[("enabled", "bad", "P"), ("enabled", "good", "")]),
+            &shadowed(),
+            "`echo -1 | sudo tee /proc/sys/fs/binfmt_misc/bad`",
+        );
+        check(
+            &entries(&[("disabled", "bad", "P"), ("enabled", "good", "")]),
+            &fails("good"),
+            "the emulator /good",
+        );
         check(&entries(&[("enabled", "bad", "POF")]), &fails("bad"), "entry bad fails");
     }
 

@@ -1,7 +1,7 @@
-//! Whether this machine can build for another system, and if not, why.
+//! Checks whether this machine can build for another system, and if not, why.
 //!
-//! Nix never checks the kernel: it trusts `extra-platforms`. This module checks both: the kernel, by running a
-//! program of that system, and the settings of Nix.
+//! Nix never checks the kernel: it trusts the setting `extra-platforms`. This module checks both: the kernel, by running
+//! a program of the other system, and the settings of Nix.
 
 mod binfmt;
 mod builder_probe;
@@ -32,6 +32,9 @@ pub use support::BuildSupport;
 const MAX_MACHINES: u64 = 1 << 20;
 
 /// Whether and how this machine builds for `system`, with `options` for Nix.
+///
+/// # Errors
+/// That of Nix where it does not print its settings; `Other` where the probe of the kernel cannot be written.
 pub fn build_support(
     launcher: &Launcher,
     version: Version,
@@ -39,26 +42,29 @@ pub fn build_support(
     options: &[String],
 ) -> Result<BuildSupport> {
     let config = Config::load(launcher, version, options)?;
-    let remote = builders(&config).iter().any(|builder| builder.builds_for(system));
-    Ok(BuildSupport::new(system, &config, kernel_support(system)?, remote))
+    let has_remote_builder = read_builders(&config).iter().any(|builder| builder.builds_for(system));
+    Ok(BuildSupport::new(system, &config, kernel_support(system)?, has_remote_builder))
 }
 
 /// Asks all remote builders whether they answer.
 ///
 /// # Errors
-/// That of Nix where it does not print its settings; `Interrupted` if the user stops it.
+/// That of Nix where it does not print its settings; `Interrupted` if the user stops the probes.
 pub fn probe_builders(launcher: &Launcher, version: Version) -> Result<Vec<(Builder, Answer)>> {
-    builder_probe::probe_all(launcher, builders(&Config::load(launcher, version, &[])?))
+    let config = Config::load(launcher, version, &[])?;
+    builder_probe::probe_all(launcher, read_builders(&config))
 }
 
-fn builders(config: &Config) -> Vec<Builder> {
-    let read = |file: &str| bounded::read(Path::new(file), MAX_MACHINES, Links::Follow).ok();
-    builders::all(&config.builders, &config.system, |file| {
-        read(file).map(|text| String::from_utf8_lossy(&text).into_owned())
-    })
+/// The remote builders of `config`, with those in the machines files that `config` names.
+fn read_builders(config: &Config) -> Vec<Builder> {
+    let read = |file: &str| {
+        let bytes = bounded::read(Path::new(file), MAX_MACHINES, Links::Follow).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    builders::parse_all(&config.builders, &config.system, read)
 }
 
-/// Runs a program of `system`; where that fails, `binfmt_misc` shows why.
+/// What the kernel does with a program of `system`. The program is run; where it fails, `binfmt_misc` shows the reason.
 fn kernel_support(system: &str) -> Result<KernelSupport> {
     let Some(architecture) = Architecture::of(system) else { return Ok(KernelSupport::Unknown) };
     let table = BinfmtTable::load(Path::new("/proc/sys/fs/binfmt_misc"));
@@ -73,20 +79,23 @@ fn kernel_support(system: &str) -> Result<KernelSupport> {
     })
 }
 
-/// Whether programs of `system` run here: natively, or because the kernel hands them to an emulator.
+/// Whether programs of `system` run on this machine: natively, or because the kernel hands them to an emulator. False
+/// where there is no probe for `system`.
 pub fn kernel_runs(system: &str) -> bool {
-    let probed = || Architecture::of(system).map(probe::runs);
-    system == crate::nix::this_system() || matches!(probed(), Some(Ok(true)))
+    if system == crate::nix::this_system() {
+        return true;
+    }
+    Architecture::of(system).is_some_and(|architecture| probe::runs(architecture).unwrap_or(false))
 }
 
 /// The system of a derivation that Nix itself builds, such as a download by `import <nix/fetchurl.nix>`.
 const BUILTIN: &str = "builtin";
 
-/// Checks before a build that this machine can build for `system`, with `options` for Nix; warns where only a build can
-/// show it.
+/// Checks before a build that this machine can build for `system`, with `options` for Nix. Warns where only the build
+/// can show whether this machine can.
 ///
 /// # Errors
-/// `Refused` where it cannot.
+/// `Refused` where this machine cannot build for `system`; otherwise those of [`build_support`].
 pub fn require(cx: &Context, version: Version, system: &str, options: &[String]) -> Result<()> {
     if system == BUILTIN {
         return Ok(());

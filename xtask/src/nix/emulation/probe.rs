@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::base::process::Launcher;
 
-/// A processor architecture, and the code of a program for it that exits with [`EXIT_CODE`].
+/// A processor architecture, with the code of a program that exits with [`EXIT_CODE`].
 #[derive(Debug)]
 pub struct Architecture {
     /// The Nix systems of this architecture.
@@ -88,35 +88,37 @@ impl Architecture {
 
     /// A static ELF file that calls `exit(42)`: header, one loadable segment, three instructions.
     pub fn program(&self) -> Vec<u8> {
+        /// The address at which the kernel loads the file.
         const BASE: u64 = 0x40_0000;
-        let (word, header, segment) = match self.class {
-            Class::Elf32 => (4, 52u16, 32u16),
-            Class::Elf64 => (8, 64, 56),
+        // The sizes in bytes of an address, of the header and of the entry for a segment.
+        let (class, address_size, header_size, segment_size) = match self.class {
+            Class::Elf32 => (1, 4, 52u16, 32u16),
+            Class::Elf64 => (2, 8, 64, 56),
         };
-        let words = |values: &[u64]| {
-            values.iter().flat_map(|value| value.to_le_bytes()[..word].to_vec()).collect::<Vec<_>>()
+        let addresses = |values: &[u64]| {
+            values.iter().flat_map(|value| value.to_le_bytes()[..address_size].to_vec()).collect::<Vec<_>>()
         };
         let halves = |values: &[u16]| values.iter().flat_map(|half| half.to_le_bytes()).collect::<Vec<_>>();
-        let start = u64::from(header + segment);
-        let size = start + self.code.len() as u64;
+        let code_start = u64::from(header_size + segment_size);
+        let size = code_start + self.code.len() as u64;
         let loadable = 1u32.to_le_bytes();
         let read_and_execute = 5u32.to_le_bytes();
         // The 32-bit form of a segment has its flags near the end, the 64-bit form near the beginning.
-        let (early, late) = match self.class {
+        let (early_flags, late_flags) = match self.class {
             Class::Elf32 => (&[][..], &read_and_execute[..]),
             Class::Elf64 => (&read_and_execute[..], &[][..]),
         };
         [
-            &[0x7f, b'E', b'L', b'F', if word == 4 { 1 } else { 2 }, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &[0x7f, b'E', b'L', b'F', class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
             &halves(&[2, self.number, 1, 0]), // ET_EXEC, machine, version
-            &words(&[BASE + start, u64::from(header), 0]), // entry, segments, sections
+            &addresses(&[BASE + code_start, u64::from(header_size), 0]), // entry, segments, sections
             &self.flags.to_le_bytes(),
-            &halves(&[header, segment, 1, 0, 0, 0]),
+            &halves(&[header_size, segment_size, 1, 0, 0, 0]), // one segment, no sections
             &loadable,
-            early,
-            &words(&[0, BASE, BASE, size, size]), // offset, address twice, size twice
-            late,
-            &words(&[0x1000]), // alignment
+            early_flags,
+            &addresses(&[0, BASE, BASE, size, size]), // offset, address twice, size twice
+            late_flags,
+            &addresses(&[0x1000]), // alignment
             self.code,
         ]
         .concat()
@@ -124,17 +126,24 @@ impl Architecture {
 }
 
 /// Whether the kernel runs programs for `architecture`.
+///
+/// # Errors
+/// `Other` where the program cannot be written to a temporary folder.
 pub fn runs(architecture: &Architecture) -> Result<bool> {
     let program = architecture.program();
-    let runs_from_memory = memory_file(&program)
-        .is_ok_and(|file| exits_as_expected(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd()))));
     // Some machines forbid running files in memory (`vm.memfd_noexec = 2`).
-    Ok(runs_from_memory || runs_from_folder(&program).context("running the emulation probe")?)
+    Ok(runs_from_memory(&program) || runs_from_folder(&program).context("running the emulation probe")?)
 }
 
-/// The program in a memfd: nobody else can have made it before, and no mount option keeps it from running. Children
-/// inherit the descriptor, as an interpreter opens the program by the same path.
-fn memory_file(program: &[u8]) -> rustix::io::Result<OwnedFd> {
+/// Whether `program` runs from a file in memory.
+fn runs_from_memory(program: &[u8]) -> bool {
+    let Ok(file) = write_memory_file(program) else { return false };
+    exits_as_expected(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
+}
+
+/// Writes `program` to a memfd: nobody else can have made this file before, and no mount option keeps it from running.
+/// Children inherit the descriptor, as an interpreter opens the program by the same path.
+fn write_memory_file(program: &[u8]) -> rustix::io::Result<OwnedFd> {
     let create = |flags| rustix::fs::memfd_create("xtask-probe", flags);
     // Kernels before 6.3 lack this flag.
     let file = match create(MemfdFlags::EXEC) {
@@ -148,25 +157,28 @@ fn memory_file(program: &[u8]) -> rustix::io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Runs the program from a temporary folder: a copy of it that another process makes. The file itself may still be open
-/// for writing in a child that another thread has just started, and the kernel runs no file that is open for writing.
+/// Whether `program` runs from a temporary folder. Another process makes the copy that runs: a file that this process
+/// has written may still be open for writing in a child that another thread has just started, and the kernel runs no
+/// file that is open for writing.
 fn runs_from_folder(program: &[u8]) -> Result<bool> {
     let mut builder = tempfile::Builder::new();
     let folder = builder.prefix("xtask-probe-").permissions(Permissions::from_mode(0o700)).tempdir()?;
     let written = folder.path().join("written");
     let copy = folder.path().join("run");
-    write(program, &written)?;
+    write_executable(program, &written)?;
     Launcher::new("/").read("cp", &["-p".as_ref(), written.as_os_str(), copy.as_os_str()])?;
     Ok(exits_as_expected(&copy))
 }
 
-/// Runs `program`. It fails to start with the kernel's "Exec format error", or where its interpreter is missing.
+/// Runs the file `program`, and returns whether its exit code is [`EXIT_CODE`]. False where the program does not start:
+/// because of the kernel's "Exec format error", or because its interpreter is missing.
 fn exits_as_expected(program: &Path) -> bool {
     let output = Launcher::new("/").capture(&program.to_string_lossy(), &[""; 0]);
     output.is_ok_and(|output| output.code == EXIT_CODE)
 }
 
-fn write(program: &[u8], file: &Path) -> std::io::Result<()> {
+/// Writes `program` to `file`, which this user may run.
+fn write_executable(program: &[u8], file: &Path) -> std::io::Result<()> {
     std::fs::write(file, program)?;
     std::fs::set_permissions(file, Permissions::from_mode(0o700))
 }
@@ -176,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_elf_files_of_the_stated_size() {
+    fn programs_are_elf_files_of_their_class_and_machine() {
         for (system, size, class, number) in [
             ("aarch64-linux", 64 + 56 + 12, 2, 0xb7),
             ("riscv64-linux", 64 + 56 + 12, 2, 0xf3),
@@ -221,7 +233,7 @@ mod tests {
             ARCHITECTURES.iter().zip(["aarch64", "x86_64", "riscv64", "arm", "i386"])
         {
             let file = dir.path().join(emulator);
-            write(&architecture.program(), &file).unwrap();
+            write_executable(&architecture.program(), &file).unwrap();
             let output = Launcher::new("/").capture(&format!("qemu-{emulator}-static"), &[&file]).unwrap();
             assert_eq!(output.code, EXIT_CODE, "{emulator}: {output:?}");
         }

@@ -3,14 +3,17 @@
 use super::fault::{BinfmtFault, debian_command, is_native_to_cpu};
 use crate::nix::Config;
 
-/// Whether and how this machine builds for a system. Nix is configured for a system that `extra-platforms` lists.
+/// Whether and how this machine builds for a system. Nix "is configured" for a system that `extra-platforms` lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildSupport {
+    /// The system is that of this machine.
     Native,
+    /// Nix is configured, and an entry of `binfmt_misc` runs the programs.
     Emulated,
-    /// Nix is configured, and the kernel runs the programs without a known emulator: one for `x86_64`, for example,
-    /// also runs programs of i686.
+    /// Nix is configured, and the kernel runs the programs without an entry of `binfmt_misc`: a kernel for `x86_64`, for
+    /// example, also runs programs of i686.
     RunByKernel,
+    /// A remote builder builds.
     Remote,
     /// Nix is configured; there is no probe for the kernel.
     Untested,
@@ -32,41 +35,59 @@ pub enum BuildSupport {
 /// What the kernel does with a program of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelSupport {
-    /// It runs the program, without an entry of `binfmt_misc`.
+    /// The kernel runs the program without an entry of `binfmt_misc`.
     Runs,
+    /// An entry of `binfmt_misc` runs the program everywhere, also in a sandbox.
     Emulates,
-    /// As [`Self::Emulates`], but only where this interpreter exists at its path.
+    /// An entry of `binfmt_misc` runs the program where this interpreter exists at its path.
     EmulatesWith(String),
+    /// The kernel does not run the program.
     Fails(BinfmtFault),
     /// There is no probe for the system.
     Unknown,
 }
 
 impl BuildSupport {
-    /// Combines the configuration of Nix with what the `kernel` does. `remote`: a builder for `system` is configured.
-    pub fn new(system: &str, config: &Config, kernel: KernelSupport, remote: bool) -> Self {
+    /// Combines the configuration of Nix, the support of the `kernel`, and whether the configuration
+    /// `has_remote_builder` for `system`. Nix builds on this machine where it is configured for `system`, even if there
+    /// is a remote builder.
+    pub fn new(system: &str, config: &Config, kernel: KernelSupport, has_remote_builder: bool) -> Self {
         if config.max_jobs == 0 {
-            return if remote { Self::Remote } else { Self::NoJobs };
+            return if has_remote_builder { Self::Remote } else { Self::NoJobs };
         }
-        match (config.system == system, config.accepts(system), kernel) {
-            (true, ..) => Self::Native,
-            (_, false, _) if remote => Self::Remote,
-            (_, false, KernelSupport::Fails(fault)) => Self::Impossible(fault),
-            (_, true, KernelSupport::Fails(fault)) => Self::NoEmulator(fault),
-            (_, false, KernelSupport::Unknown) => Self::Unknown,
-            (_, true, KernelSupport::Unknown) => Self::Untested,
-            (_, false, _) => Self::NotConfigured,
-            (_, true, KernelSupport::EmulatesWith(path)) if config.hides(&path) => Self::NotInSandbox(path),
-            (_, true, KernelSupport::Runs) => Self::RunByKernel,
-            (_, true, _) => Self::Emulated,
+        if config.system == system {
+            return Self::Native;
+        }
+        if config.accepts(system) {
+            return Self::of_configured(config, kernel);
+        }
+        match kernel {
+            _ if has_remote_builder => Self::Remote,
+            KernelSupport::Runs | KernelSupport::Emulates | KernelSupport::EmulatesWith(_) => {
+                Self::NotConfigured
+            }
+            KernelSupport::Fails(fault) => Self::Impossible(fault),
+            KernelSupport::Unknown => Self::Unknown,
         }
     }
 
+    /// The support for another system for which Nix is configured.
+    fn of_configured(config: &Config, kernel: KernelSupport) -> Self {
+        match kernel {
+            KernelSupport::Runs => Self::RunByKernel,
+            KernelSupport::EmulatesWith(path) if config.hides(&path) => Self::NotInSandbox(path),
+            KernelSupport::Emulates | KernelSupport::EmulatesWith(_) => Self::Emulated,
+            KernelSupport::Fails(fault) => Self::NoEmulator(fault),
+            KernelSupport::Unknown => Self::Untested,
+        }
+    }
+
+    /// Whether a build for the system may begin.
     pub fn can_build(&self) -> bool {
         matches!(self, Self::Native | Self::Emulated | Self::RunByKernel | Self::Remote | Self::Untested)
     }
 
-    /// How this machine builds for the system, or why it does not.
+    /// How this machine builds for the system, or why it does not, for a message that has named the system.
     pub fn explain(&self) -> String {
         match self {
             Self::Native => "native".into(),
@@ -80,8 +101,8 @@ impl BuildSupport {
                 "the kernel runs its programs, but nix.conf does not list it in extra-platforms".into()
             }
             Self::NotInSandbox(path) => format!(
-                "the kernel runs its programs, but not in the sandbox of nix, which lacks {path} (its \
-                 binfmt_misc entry is without the flag F)"
+                "the kernel runs its programs, but not in the sandbox of nix, which lacks the emulator {path} (the \
+                 binfmt_misc entry of this emulator lacks the flag F)"
             ),
             Self::NoEmulator(fault) => format!(
                 "nix.conf lists it in extra-platforms, but the kernel does not run its programs: {}",
@@ -99,7 +120,7 @@ impl BuildSupport {
         }
     }
 
-    /// How to make this machine build for `system`; `None` where it does.
+    /// The hint how to make this machine build for `system`; `None` where [`Self::can_build`].
     pub fn hint(&self, system: &str) -> Option<String> {
         match self {
             Self::Native | Self::Emulated | Self::RunByKernel | Self::Remote | Self::Untested => None,
@@ -111,12 +132,12 @@ impl BuildSupport {
                 };
                 Some(format!(
                     "NixOS: set `{setting} = [ \"{system}\" ];`; elsewhere: \
-                     add `extra-platforms = {system}` to nix.conf (and restart nix-daemon)"
+                     add `extra-platforms = {system}` to nix.conf, and restart nix-daemon if it runs"
                 ))
             }
-            Self::NotInSandbox(_) => Some(format!(
+            Self::NotInSandbox(path) => Some(format!(
                 "NixOS: set `boot.binfmt.preferStaticEmulators = true;`; \
-                 Debian or Ubuntu: remove that entry, then run `{}`",
+                 Debian or Ubuntu: remove the binfmt_misc entry of {path}, then run `{}`",
                 debian_command(system)
             )),
             Self::NoEmulator(fault) => Some(fault.hint(system)),
@@ -153,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn every_support() {
+    fn the_support_follows_from_the_settings_and_the_kernel() {
         let configured = config(&["aarch64-linux"]);
         let bare = config(&[]);
         let no_sandbox = Config { sandbox: false, ..configured.clone() };
         let fails = || KernelSupport::Fails(BinfmtFault::NoEntry);
         let with = |path: &str| KernelSupport::EmulatesWith(path.into());
-        for (config, kernel, remote, expected) in [
+        for (config, kernel, has_remote_builder, expected) in [
             (&configured, KernelSupport::Emulates, false, BuildSupport::Emulated),
             (&configured, KernelSupport::Runs, false, BuildSupport::RunByKernel),
             (&configured, with("/run/binfmt/aarch64-linux"), false, BuildSupport::Emulated),
@@ -177,10 +198,12 @@ mod tests {
             (&bare, KernelSupport::Unknown, true, BuildSupport::Remote),
             (&bare, KernelSupport::Unknown, false, BuildSupport::Unknown),
         ] {
-            let found = BuildSupport::new("aarch64-linux", config, kernel.clone(), remote);
-            assert_eq!(found, expected, "{config:?} {kernel:?} {remote}");
+            let found = BuildSupport::new("aarch64-linux", config, kernel.clone(), has_remote_builder);
+            assert_eq!(found, expected, "{config:?} {kernel:?} {has_remote_builder}");
         }
-        assert_eq!(BuildSupport::new("x86_64-linux", &bare, fails(), false), BuildSupport::Native);
+        let has_remote_builder = false;
+        let native = BuildSupport::new("x86_64-linux", &bare, fails(), has_remote_builder);
+        assert_eq!(native, BuildSupport::Native);
     }
 
     #[test]
@@ -190,7 +213,9 @@ mod tests {
         {
             let config = Config { max_jobs: 0, ..config(extra) };
             for system in ["aarch64-linux", "x86_64-linux"] {
-                let support = |remote| BuildSupport::new(system, &config, kernel.clone(), remote);
+                let support = |has_remote_builder| {
+                    BuildSupport::new(system, &config, kernel.clone(), has_remote_builder)
+                };
                 assert_eq!([support(false), support(true)], [BuildSupport::NoJobs, BuildSupport::Remote]);
             }
         }
@@ -208,7 +233,7 @@ mod tests {
             ),
             (
                 BuildSupport::NotInSandbox("/q".into()),
-                "remove that entry, then run `apt install qemu-user-static`",
+                "remove the binfmt_misc entry of /q, then run `apt install qemu-user-static`",
             ),
             (
                 BuildSupport::NoEmulator(BinfmtFault::NoEntry),
@@ -225,7 +250,7 @@ mod tests {
             assert!(!support.can_build() && !support.explain().contains("aarch64"));
         }
         let hint = BuildSupport::NotInSandbox("/q".into()).hint("aarch64-linux").unwrap();
-        assert!(hint.ends_with("remove that entry, then run `cargo xtask setup`"), "{hint}");
+        assert!(hint.ends_with("remove the binfmt_misc entry of /q, then run `cargo xtask setup`"), "{hint}");
         if cfg!(target_arch = "x86_64") {
             let hint = BuildSupport::NotConfigured.hint("i686-linux").unwrap();
             assert!(
