@@ -13,7 +13,7 @@ use crate::{nix, ui};
 pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     nix::require_any(&cx.launcher)?;
     // A list changes nothing, also not the lock of the flake.
-    let options = &nix::keeping_lock(&args.nix.nix_args);
+    let options = &nix::with_keep_lock(&args.nix.nix_args);
     let Listed { catalogue, fingerprint } = read(cx, args)?;
     for broken in &catalogue.broken {
         cx.warn(format!("the output `{}` is left out: {}", broken.name, failure::with_hint(&broken.error)));
@@ -69,10 +69,10 @@ fn read(cx: &mut Context, args: &Hosts) -> Result<Listed> {
 fn list(cx: &Context, args: &Hosts) -> Result<Listed> {
     let options = &args.nix.nix_args;
     let cache = EvalCache::new(&cx.state);
-    let is_remembered = !args.evaluate && nix::keep_results(options) && cache.exists();
+    let is_remembered = !args.evaluate && nix::is_cacheable(options) && cache.exists();
     let fingerprint = is_remembered.then(|| Fingerprint::of(&cx.launcher, &cx.flake)).flatten();
     let catalogue = match &fingerprint {
-        Some(fingerprint) => Catalogue::recall_or_read(&cx.launcher, &cx.flake, &cache, fingerprint),
+        Some(fingerprint) => Catalogue::get_or_read(&cx.launcher, &cx.flake, &cache, fingerprint),
         None => Catalogue::read(&cx.launcher, &cx.flake, options),
     };
     Ok(Listed { catalogue: catalogue?, fingerprint })
@@ -94,7 +94,7 @@ enum Known {
 /// What the names say, and what earlier evaluations of the flake with this fingerprint found.
 fn remembered(cx: &Context, hosts: &[Host], fingerprint: Option<&Fingerprint>) -> Vec<Known> {
     let cache = EvalCache::new(&cx.state);
-    let found = |host: &Host| HostImage::remembered(&cache, fingerprint?, &host.name);
+    let found = |host: &Host| HostImage::from_cache(&cache, fingerprint?, &host.name);
     let recall = |host: &Host| match of_names(host) {
         Known::NotEvaluated => found(host).map_or(Known::NotEvaluated, |image| Known::Found(image.into())),
         known => known,

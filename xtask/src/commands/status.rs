@@ -13,7 +13,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let named = args.hosts()?;
     nix::require(&cx.launcher)?;
     // A question changes nothing, also not the lock of the flake.
-    let nix_args = &nix::keeping_lock(&args.nix.nix_args);
+    let nix_args = &nix::with_keep_lock(&args.nix.nix_args);
     let hosts = match named {
         named if named.is_empty() => deploy::deployable_hosts(cx, nix_args)?,
         named => deploy::deduplicate(&named),

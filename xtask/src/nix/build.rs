@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::build_monitor::BuildMonitor;
-use super::build_sandbox::refuse_weakening;
-use super::eval::json;
+use super::build_sandbox::refuse_weakening_settings;
+use super::eval::run_json;
 use super::installable::Installable;
 use super::{FEATURES, path_info};
 use crate::base::failure::{ExitKind, kind};
@@ -16,12 +16,12 @@ use crate::base::process::Launcher;
 use crate::base::{Event, Reporter, shell};
 use crate::failure;
 
-/// Flags that `nix build` accepts, and commands that evaluate do not.
+/// Flags that `nix build` accepts, but commands that evaluate do not.
 const BUILD_ONLY_FLAGS: &[&str] = &["--no-link", "--print-out-paths", "--rebuild", "--dry-run", "--json"];
-/// Options with a value of which the same is true.
+/// Options with a value that `nix build` accepts, but commands that evaluate do not.
 const BUILD_ONLY_OPTIONS: &[&str] = &["-o", "--out-link", "--profile"];
 
-/// The arguments for `nix build` that matter for an evaluation too.
+/// Those of `build_args`, the arguments for `nix build`, that commands that evaluate accept too.
 pub fn eval_args(build_args: &[String]) -> Vec<String> {
     let mut args = Vec::new();
     let mut rest = build_args.iter();
@@ -42,7 +42,7 @@ pub struct Built {
     pub out: PathBuf,
 }
 
-/// Builds `installable` without a result link and reports the progress. Nix gets `extra` unchanged. Where Nix only
+/// Builds `installable` without a result link and reports the progress. Nix gets `options` unchanged. Where Nix only
 /// repeats the failure of an earlier evaluation, the build is retried without the evaluation cache.
 ///
 /// # Errors
@@ -50,125 +50,130 @@ pub struct Built {
 pub fn build(
     launcher: &Launcher,
     installable: &Installable,
-    extra: &[String],
+    options: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Built> {
-    let json = run(launcher, std::slice::from_ref(installable), extra, reporter)?;
+    let json = run_build(launcher, std::slice::from_ref(installable), options, reporter)?;
     parse_built(&json).with_context(|| format!("building {installable}"))
 }
 
-/// Builds all `installables` in one run of Nix, which continues where one of them fails; the error is that of the
-/// first.
+/// Builds all `installables` in one run of Nix, which continues where a build fails.
+///
+/// # Errors
+/// As of [`build`], for the first build that failed.
 pub fn build_all(
     launcher: &Launcher,
     installables: &[Installable],
-    extra: &[String],
+    options: &[String],
     reporter: &dyn Reporter,
 ) -> Result<()> {
-    let keep_going = ["--keep-going".to_owned()];
-    let more: &[String] = if installables.len() > 1 { &keep_going } else { &[] };
-    run(launcher, installables, &[more, extra].concat(), reporter).map(drop)
+    let mut all_options = options.to_vec();
+    if installables.len() > 1 {
+        all_options.insert(0, "--keep-going".to_owned());
+    }
+    run_build(launcher, installables, &all_options, reporter).map(drop)
 }
 
-/// Runs `nix build --json`, and returns what it printed.
-fn run(
+/// Runs `nix build --json`, and returns the JSON.
+fn run_build(
     launcher: &Launcher,
     installables: &[Installable],
-    extra: &[String],
+    options: &[String],
     reporter: &dyn Reporter,
 ) -> Result<String> {
-    refuse_weakening(extra)?;
+    refuse_weakening_settings(options)?;
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
-    // A derivation in the store is evaluated already.
     let is_evaluated = installables.iter().all(Installable::is_evaluated);
-    let evaluates_apart = launcher.protects_keys() && !is_evaluated;
-    let derivations =
-        evaluates_apart.then(|| derivations(launcher, installables, extra, reporter)).transpose()?;
-    let targets = derivations.as_deref().unwrap_or(installables);
-    let mut attempt = attempt(launcher, targets, extra, reporter)?;
-    if attempt.monitor.repeats_a_failure() {
-        let uncached = [extra, &["--no-eval-cache".to_owned()]].concat();
-        attempt = self::attempt(launcher, targets, &uncached, reporter)?;
+    let targets: &[Installable] = if launcher.protects_keys() && !is_evaluated {
+        &evaluate_derivations(launcher, installables, options, reporter)?
+    } else {
+        installables
+    };
+    let mut attempt = Attempt::run(launcher, targets, options, reporter)?;
+    if attempt.monitor.repeats_failure() {
+        let uncached = [options, &["--no-eval-cache".to_owned()]].concat();
+        attempt = Attempt::run(launcher, targets, &uncached, reporter)?;
     }
     let Some(json) = attempt.json else {
-        return Err(attempt.monitor.into_error(&names(installables), &read_log_command(launcher)));
+        return Err(attempt.monitor.into_error(&join_names(installables), &log_command(launcher)));
     };
-    let amount = attempt.monitor.made();
+    let amount = attempt.monitor.made_count();
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(&Event::Done { name: "build".into(), amount, bytes: false, seconds });
     Ok(json)
 }
 
 /// The derivations of `installables`, evaluated before the build: a build has rights that an evaluation must not have.
-fn derivations(
+fn evaluate_derivations(
     launcher: &Launcher,
     installables: &[Installable],
-    extra: &[String],
+    options: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Vec<Installable>> {
-    let extra = eval_args(extra);
-    let fixed = FEATURES.into_iter().chain(["path-info", "--derivation", "--json"]);
-    let args = fixed
-        .chain(installables.iter().map(Installable::as_str))
-        .chain(extra.iter().map(String::as_str))
-        .collect::<Vec<_>>();
-    let names = names(installables);
-    let paths = path_info::parse(&json(launcher, &args, &names, None, reporter)?);
-    let paths = paths.with_context(|| format!("reading the derivations of {names}"))?;
-    Ok(paths.into_iter().map(|(path, _)| Installable::derivation(path)).collect())
+    let options = eval_args(options);
+    let mut args = [&FEATURES[..], &["path-info", "--derivation", "--json"]].concat();
+    args.extend(installables.iter().map(Installable::as_str));
+    args.extend(options.iter().map(String::as_str));
+    let names = join_names(installables);
+    let json = run_json(launcher, &args, &names, None, reporter)?;
+    let infos = path_info::parse(&json).with_context(|| format!("reading the derivations of {names}"))?;
+    Ok(infos.into_iter().map(|(path, _size)| Installable::derivation(path)).collect())
 }
 
-/// The command that prints the log of a derivation. It needs no feature of Nix, and the whole path where the Nix of
-/// `setup` is not on the user's `PATH`.
-fn read_log_command(launcher: &Launcher) -> String {
-    let beside_nix = launcher.env("NIX_BIN_DIR").map(|folder| PathBuf::from(folder).join("nix-store"));
-    let program =
-        beside_nix.map_or_else(|| "nix-store".to_owned(), |path| shell::quote(&path.display().to_string()));
+/// The command that prints the log of a derivation. `nix-store` needs no feature of Nix. The command has the whole path
+/// of `nix-store` where that of the Nix of `setup` runs, which is not on the user's `PATH`.
+fn log_command(launcher: &Launcher) -> String {
+    let program = match launcher.env("NIX_BIN_DIR") {
+        Some(folder) => shell::quote(&PathBuf::from(folder).join("nix-store").display().to_string()),
+        None => "nix-store".to_owned(),
+    };
     format!("{program} --read-log")
 }
 
-/// All `installables` in one line, for messages.
-fn names(installables: &[Installable]) -> String {
+/// The names of all `installables` in one line, for messages.
+fn join_names(installables: &[Installable]) -> String {
     installables.iter().map(Installable::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// One run of `nix build`; `json` is what it printed if it succeeded.
+/// One run of `nix build`.
 struct Attempt<'a> {
     monitor: BuildMonitor<'a>,
+    /// The JSON that Nix printed; `None` where the run failed.
     json: Option<String>,
 }
 
-fn attempt<'a>(
-    launcher: &Launcher,
-    installables: &[Installable],
-    extra: &[String],
-    reporter: &'a dyn Reporter,
-) -> Result<Attempt<'a>> {
-    let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json"];
-    let fixed = FEATURES.iter().chain(&fixed).map(ToString::to_string);
-    let args = fixed
-        .chain(installables.iter().map(|it| it.as_str().to_owned()))
-        .chain(extra.iter().cloned())
-        .collect::<Vec<_>>();
-    let mut monitor = BuildMonitor::new(reporter);
-    let output =
-        launcher.stream_killable("nix", &args, None, |line| monitor.line(line)).map_err(explain_interrupt)?;
-    Ok(Attempt { monitor, json: output.success().then_some(output.stdout) })
+impl<'a> Attempt<'a> {
+    fn run(
+        launcher: &Launcher,
+        installables: &[Installable],
+        options: &[String],
+        reporter: &'a dyn Reporter,
+    ) -> Result<Self> {
+        let fixed = ["build", "--json", "--no-link", "--log-format", "internal-json"];
+        let mut args = [&FEATURES[..], &fixed].concat();
+        args.extend(installables.iter().map(Installable::as_str));
+        args.extend(options.iter().map(String::as_str));
+        let mut monitor = BuildMonitor::new(reporter);
+        let output = launcher
+            .stream_killable("nix", &args, None, |line| monitor.process_line(line))
+            .map_err(explain_interrupt)?;
+        Ok(Self { monitor, json: output.success().then_some(output.stdout) })
+    }
 }
 
-/// Explains the `error` of a build that the user stopped: what is left of the build. Returns any other error unchanged.
+/// The error of a build that the user stopped, with a hint how to continue. Returns any other `error` unchanged.
 fn explain_interrupt(error: anyhow::Error) -> anyhow::Error {
     match kind(&error) {
         ExitKind::Interrupted => failure!(
             Interrupted, "stopped before the build was complete";
-            hint: "run the command again to continue: only finished parts are left, and the next run uses them"
+            hint: "run the command again to continue: the next run uses the parts that are finished"
         ),
         _ => error,
     }
 }
 
-/// Reads `nix build --json`: the output `out` of the first derivation.
+/// Reads the output of `nix build --json`: the output `out` of the first derivation.
 fn parse_built(json: &str) -> Result<Built> {
     let built: Value = serde_json::from_str(json).context("reading the output of nix build")?;
     let out = built[0]["outputs"]["out"].as_str().context("nix build printed no output 'out'")?;
@@ -180,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_evaluation_gets_no_options_of_builds_alone() {
+    fn an_evaluation_gets_no_options_for_builds_only() {
         for (options, expected) in [
             ("--out-link result --offline", "--offline"),
             ("-L --rebuild --max-jobs 2 --no-link", "-L --max-jobs 2"),

@@ -3,43 +3,46 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::error;
-use super::events::{Line, Reader};
+use super::events::{Line, LogReader};
 use super::warnings;
 use crate::base::{Event, Reporter};
 
-/// How many lines of a failed builder's log are shown.
-const LOG_TAIL: usize = 20;
-/// The most bytes of a log line that are kept.
-const MAX_LINE: usize = 4096;
-/// The most bytes of an error that are kept.
-const MAX_ERROR: usize = 64 << 10;
-/// How many errors are kept: the first names the cause.
+/// The most lines of a builder's log that are kept, and shown if the build fails.
+const MAX_LOG_LINES: usize = 20;
+/// The most bytes that are kept of a line.
+const MAX_LINE_BYTES: usize = 4096;
+/// The most bytes that are kept of an error.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+/// The most errors that are kept: the first errors, as these name the cause.
 const MAX_ERRORS: usize = 64;
-/// How many lines of ssh and git are kept.
-const MAX_WORDS: usize = 64;
-/// How many builds are kept with their logs.
+/// The most lines of ssh and git that are kept.
+const MAX_FOREIGN_LINES: usize = 64;
+/// The most builds that are kept with their logs.
 const MAX_BUILDS: usize = 1024;
 
-/// Monitors one run of `nix build` by its log.
+/// Monitors one run of `nix build` or `nix copy` by its log.
 pub struct BuildMonitor<'a> {
     reporter: &'a dyn Reporter,
-    reader: Reader,
+    reader: LogReader,
+    /// How many store paths Nix has finished, by its own count.
     done: u64,
+    /// How many store paths Nix will have finished at the end; `None` before Nix has counted them.
     total: Option<u64>,
-    /// How many store paths were built or fetched. The counts of Nix include those that were there already.
+    /// How many store paths were built or fetched. Nix's own counts include paths that were there already.
     made: u64,
     /// The builds by their activity id in the log of Nix.
     builds: HashMap<u64, Build>,
-    /// The build that was active last.
-    last: Option<u64>,
+    /// The activity id of the build that was active last.
+    last_build: Option<u64>,
     /// Errors of Nix itself.
     errors: Vec<String>,
     /// Messages of level 0 from others: a builder, a trace, or Nix on behalf of its daemon.
     unverified_errors: Vec<String>,
     /// The last lines that are no events of Nix: those of ssh and git, which fetch inputs.
-    words: VecDeque<String>,
+    foreign_lines: VecDeque<String>,
 }
 
+/// A build, by its derivation, and the last lines of its log.
 #[derive(Default)]
 struct Build {
     drv: String,
@@ -50,82 +53,82 @@ impl<'a> BuildMonitor<'a> {
     pub fn new(reporter: &'a dyn Reporter) -> Self {
         Self {
             reporter,
-            reader: Reader::default(),
+            reader: LogReader::default(),
             done: 0,
             total: None,
             made: 0,
             builds: HashMap::new(),
-            last: None,
+            last_build: None,
             errors: Vec::new(),
             unverified_errors: Vec::new(),
-            words: VecDeque::new(),
+            foreign_lines: VecDeque::new(),
         }
     }
 
-    /// Processes one line of the log of Nix.
-    pub fn line(&mut self, line: &str) {
+    /// Processes the next line of the log of Nix.
+    pub fn process_line(&mut self, line: &str) {
         match self.reader.read(line) {
-            Line::Building { id, drv } => self.building(id, drv),
+            Line::Building { id, drv } => self.begin_build(id, drv),
             Line::Fetching(path) => {
                 self.made += 1;
-                self.step(format!("fetching {}", short_name(&path)));
+                self.report_step(format!("fetching {}", short_name(&path)));
             }
-            Line::Downloading(uri) => self.step(format!("downloading {}", error::without_passwords(&uri))),
-            Line::Log { id, text } => self.log(id, text),
+            Line::Downloading(uri) => {
+                self.report_step(format!("downloading {}", error::without_passwords(&uri)));
+            }
+            Line::Log { id, text } => self.add_log_line(id, text),
             Line::Count { done, total } if (done, Some(total)) != (self.done, self.total) => {
                 self.done = done;
                 self.total = Some(total);
-                self.progress(None);
+                self.report_progress(None);
             }
             Line::Error(text) => push_error(&mut self.errors, text),
             Line::Message { level: 0, text } if text.starts_with("trace: ") => {
-                if let Some(text) = warnings::text_of(&text) {
-                    self.reporter.warn_once(&warnings::shown(text));
+                // Of the traces of a flake, only its warnings are shown.
+                if let Some(warning) = warnings::warning_text(&text) {
+                    self.warn(warning);
                 }
             }
             Line::Message { level: 0, text } => push_error(&mut self.unverified_errors, text),
-            Line::Message { level: 1, text } => {
-                let text = warnings::text_of(&text).unwrap_or(&text);
-                self.reporter.warn_once(&warnings::shown(text));
-            }
-            Line::Foreign(text) => self.foreign(&text),
+            Line::Message { level: 1, text } => self.warn(warnings::warning_text(&text).unwrap_or(&text)),
+            Line::Foreign(text) => push_line(&mut self.foreign_lines, MAX_FOREIGN_LINES, text),
             Line::Count { .. } | Line::Message { .. } | Line::Other => {}
         }
     }
 
     /// How many store paths were built or fetched.
-    pub fn made(&self) -> u64 {
+    pub fn made_count(&self) -> u64 {
         self.made
     }
 
     /// How many store paths Nix has finished, by its own count.
-    pub fn done(&self) -> u64 {
+    pub fn done_count(&self) -> u64 {
         self.done
     }
 
     /// Whether Nix only repeated the failure of an earlier evaluation.
-    pub fn repeats_a_failure(&self) -> bool {
+    pub fn repeats_failure(&self) -> bool {
         self.causes().first().is_some_and(|text| error::is_cached_failure(text))
     }
 
-    /// The error for a failed run, with the end of the log of the build that failed, which `read_log DERIVATION`
-    /// prints.
-    pub fn into_error(self, installable: &str, read_log: &str) -> anyhow::Error {
+    /// The error for a failed run, with the end of the log of the build that failed. `log_command DERIVATION` prints the
+    /// whole log.
+    pub fn into_error(self, installable: &str, log_command: &str) -> anyhow::Error {
         let causes = self.causes();
-        let drv = causes.first().and_then(|text| error::failed_derivation(text));
+        let drv = causes.first().and_then(|text| error::first_derivation(text));
         let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
-        let log = failed.or_else(|| self.builds.get(&self.last?)).map(|build| &build.log);
-        let log = log.into_iter().flatten().cloned().collect::<Vec<_>>();
-        error::build_failed(installable, &causes, &Vec::from(self.words), &log, read_log)
+        let last = self.last_build.and_then(|id| self.builds.get(&id));
+        let log = failed.or(last).map(|build| Vec::from(build.log.clone())).unwrap_or_default();
+        error::build_failed(installable, &causes, &Vec::from(self.foreign_lines), &log, log_command)
     }
 
-    /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: its cause is
-    /// among the unverified ones.
+    /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: the cause of
+    /// this error is among the unverified errors.
     pub fn causes(&self) -> Vec<String> {
         match self.errors.first() {
             None => self.unverified_errors.clone(),
             Some(first) if error::is_consequence(first) => {
-                let names_derivation = |text: &&String| error::failed_derivation(text).is_some();
+                let names_derivation = |text: &&String| error::first_derivation(text).is_some();
                 let causes = self.unverified_errors.iter().filter(names_derivation);
                 causes.chain(&self.errors).cloned().collect()
             }
@@ -133,61 +136,65 @@ impl<'a> BuildMonitor<'a> {
         }
     }
 
-    fn building(&mut self, id: u64, drv: String) {
+    fn begin_build(&mut self, id: u64, drv: String) {
         self.made += 1;
-        self.last = Some(id);
-        self.step(format!("building {}", short_name(&drv)));
+        self.last_build = Some(id);
+        self.report_step(format!("building {}", short_name(&drv)));
         if self.builds.len() >= MAX_BUILDS {
             self.builds.clear();
         }
         self.builds.insert(id, Build { drv, log: VecDeque::new() });
     }
 
-    fn log(&mut self, id: u64, text: String) {
-        self.progress(Some(text.clone()));
-        self.last = Some(id);
-        let log = &mut self.builds.entry(id).or_default().log;
-        if log.len() == LOG_TAIL {
-            log.pop_front();
-        }
-        log.push_back(truncate(text, MAX_LINE));
+    fn add_log_line(&mut self, id: u64, text: String) {
+        self.report_progress(Some(text.clone()));
+        self.last_build = Some(id);
+        push_line(&mut self.builds.entry(id).or_default().log, MAX_LOG_LINES, text);
     }
 
-    fn foreign(&mut self, text: &str) {
-        if self.words.len() == MAX_WORDS {
-            self.words.pop_front();
-        }
-        self.words.push_back(truncate(text.to_owned(), MAX_LINE));
-    }
-
-    fn step(&self, text: String) {
+    fn report_step(&self, text: String) {
         self.reporter.report(&Event::Step { text });
     }
 
-    fn progress(&self, detail: Option<String>) {
+    fn report_progress(&self, detail: Option<String>) {
         self.reporter.report(&Event::Progress { done: self.done, total: self.total, detail });
+    }
+
+    fn warn(&self, text: &str) {
+        self.reporter.warn_once(&warnings::display_text(text));
     }
 }
 
 /// Adds `text`, unless there are [`MAX_ERRORS`] already.
 fn push_error(errors: &mut Vec<String>, text: String) {
     if errors.len() < MAX_ERRORS {
-        errors.push(truncate(text, MAX_ERROR));
+        errors.push(truncate(text, MAX_ERROR_BYTES));
     }
 }
 
-/// The first `max` bytes of `text`, marked as cut if there are more.
-fn truncate(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or_default());
+/// Adds `line`; drops the first line where there are `max_lines` already.
+fn push_line(lines: &mut VecDeque<String>, max_lines: usize, line: String) {
+    if lines.len() == max_lines {
+        lines.pop_front();
+    }
+    lines.push_back(truncate(line, MAX_LINE_BYTES));
+}
+
+/// The first `max_bytes` bytes of `text`, marked as cut if there are more.
+fn truncate(mut text: String, max_bytes: usize) -> String {
+    if text.len() > max_bytes {
+        let mut end = max_bytes;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
         text.shrink_to_fit();
         text.push_str(" [cut]");
     }
     text
 }
 
-/// `/nix/store/HASH-name.drv` as `name`.
+/// The name of the store path `path`: `name` for `/nix/store/HASH-name.drv`.
 fn short_name(path: &str) -> &str {
     let file = path.rsplit('/').next().unwrap_or(path);
     let name = file.split_once('-').map_or(file, |(_, name)| name);
@@ -220,9 +227,9 @@ mod tests {
             r#"{"action":"msg","level":1,"msg":"warning: Git tree is dirty"}"#,
             r#"{"action":"msg","level":0,"msg":"error: Cannot build '/nix/store/a-bad.drv'.\n"}"#,
         ] {
-            monitor.line(&format!("@nix {line}"));
+            monitor.process_line(&format!("@nix {line}"));
         }
-        assert_eq!(monitor.made(), 2);
+        assert_eq!(monitor.made_count(), 2);
         let error = monitor.into_error("F", "nix log").to_string();
         assert!(error.contains("\n  | bad says\n") && !error.contains("good says"), "{error}");
         let events = recorder.0.into_inner().unwrap();
@@ -243,7 +250,7 @@ mod tests {
             r#"@nix {"action":"msg","level":1,"msg":"warning: could not update cached head"}"#,
             &format!("@nix {event}"),
         ] {
-            monitor.line(line);
+            monitor.process_line(line);
         }
         let expected = "nix failed on F: revspec 'master' not found\n  while fetching the input 'secrets', \
                         'git+ssh://git@host/secrets.git'\n  | git@host: Permission denied (publickey).\n  \
@@ -257,11 +264,13 @@ mod tests {
         let mut monitor = BuildMonitor::new(&crate::base::Silent);
         let long = "x".repeat(1 << 20);
         for id in 0..300 {
-            monitor.line(&format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#));
-            monitor.line(&format!(r#"@nix {{"action":"result","id":{id},"type":101,"fields":["{long}"]}}"#));
+            monitor.process_line(&format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#));
+            monitor.process_line(&format!(
+                r#"@nix {{"action":"result","id":{id},"type":101,"fields":["{long}"]}}"#
+            ));
         }
         for id in 0..3000 {
-            monitor.line(&format!(
+            monitor.process_line(&format!(
                 r#"@nix {{"action":"start","id":{id},"type":105,"fields":["/nix/store/a-x.drv"]}}"#
             ));
         }
@@ -280,7 +289,7 @@ mod tests {
         let cause = |lines: &[&str]| {
             let mut monitor = BuildMonitor::new(&crate::base::Silent);
             for line in lines {
-                monitor.line(&format!("@nix {line}"));
+                monitor.process_line(&format!("@nix {line}"));
             }
             monitor.into_error("F", "nix log").to_string()
         };

@@ -11,7 +11,7 @@ use super::{FEATURES, error};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter};
 
-/// The store of another machine, and how to reach it.
+/// The login to another machine whose store gets a copy, and the options of `nix copy`.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// `USER@HOST`.
@@ -26,43 +26,53 @@ pub struct Destination {
 ///
 /// # Errors
 /// `Interrupted` where the user stopped the copy. Store paths that have arrived whole stay, and are not copied again.
-pub fn copy(launcher: &Launcher, path: &StorePath, to: &Destination, reporter: &dyn Reporter) -> Result<()> {
+pub fn copy(
+    launcher: &Launcher,
+    path: &StorePath,
+    destination: &Destination,
+    reporter: &dyn Reporter,
+) -> Result<()> {
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "copy".into(), total: None, bytes: false });
-    let store = format!("ssh://{}", to.login);
+    let store = format!("ssh://{}", destination.login);
     let fixed = ["copy", "--log-format", "internal-json", "--to", &store];
-    let args = [&FEATURES[..], &fixed, &to.flags, &[path.as_str()]].concat();
-    let launcher = to.ssh_options.iter().fold(launcher.clone(), |it, text| it.with_env("NIX_SSHOPTS", text));
+    let args = [&FEATURES[..], &fixed, &destination.flags, &[path.as_str()]].concat();
+    let launcher = match &destination.ssh_options {
+        Some(options) => launcher.clone().with_env("NIX_SSHOPTS", options),
+        None => launcher.clone(),
+    };
     let mut monitor = BuildMonitor::new(reporter);
-    let mut host = VecDeque::new();
+    let mut host_lines = VecDeque::new();
     let output = launcher.stream("nix", &args, |line| {
-        monitor.line(line);
-        keep_words(&mut host, line);
+        monitor.process_line(line);
+        keep_host_line(&mut host_lines, line);
     })?;
     if !output.success() {
-        return Err(error::copy_failed(path, &to.login, &monitor.causes(), host.make_contiguous()));
+        let host_lines = Vec::from(host_lines);
+        return Err(error::copy_failed(path, &destination.login, &monitor.causes(), &host_lines));
     }
-    let amount = monitor.done();
+    let amount = monitor.done_count();
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(&Event::Done { name: "copy".into(), amount, bytes: false, seconds });
     Ok(())
 }
 
-/// How many lines are kept of what ssh and the host print during a copy.
-const MAX_WORDS: usize = 20;
-/// The most characters of such a line that are kept.
-const MAX_WORDS_LENGTH: usize = 500;
+/// The most lines of ssh and of the host that are kept during a copy.
+const MAX_HOST_LINES: usize = 20;
+/// The most characters that are kept of such a line.
+const MAX_LINE_LENGTH: usize = 500;
 
-/// Keeps `line` if it comes from ssh or from the host: Nix passes their stderr on, between its own events.
-fn keep_words(words: &mut VecDeque<String>, line: &str) {
+/// Adds `line` to `host_lines` if the line comes from ssh or from the host: Nix passes the lines of both on, between its
+/// own events. The oldest lines are dropped.
+fn keep_host_line(host_lines: &mut VecDeque<String>, line: &str) {
     let text = error::strip_ansi(line);
     if line.starts_with("@nix ") || text.trim().is_empty() {
         return;
     }
-    if words.len() == MAX_WORDS {
-        words.pop_front();
+    if host_lines.len() == MAX_HOST_LINES {
+        host_lines.pop_front();
     }
-    words.push_back(text.chars().take(MAX_WORDS_LENGTH).collect());
+    host_lines.push_back(text.chars().take(MAX_LINE_LENGTH).collect());
 }
 
 #[cfg(test)]
@@ -70,16 +80,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_words_of_a_host_are_kept() {
-        let mut words = VecDeque::new();
+    fn the_last_lines_of_a_host_are_kept() {
+        let mut lines = VecDeque::new();
         for line in ["@nix {\"action\":\"stop\",\"id\":1}", "", "\u{1b}[31;1merror:\u{1b}[0m no room"] {
-            keep_words(&mut words, line);
+            keep_host_line(&mut lines, line);
         }
-        assert_eq!(words, ["error: no room"]);
+        assert_eq!(lines, ["error: no room"]);
         for number in 0..1000 {
-            keep_words(&mut words, &format!("{number} {}", "x".repeat(10_000)));
+            keep_host_line(&mut lines, &format!("{number} {}", "x".repeat(10_000)));
         }
-        assert_eq!((words.len(), words[0].len()), (MAX_WORDS, MAX_WORDS_LENGTH));
-        assert!(words[MAX_WORDS - 1].starts_with("999 "));
+        assert_eq!((lines.len(), lines[0].len()), (MAX_HOST_LINES, MAX_LINE_LENGTH));
+        assert!(lines[MAX_HOST_LINES - 1].starts_with("999 "));
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::build_sandbox::refuse_weakening;
+use super::build_sandbox::refuse_weakening_settings;
 use super::warnings::Collector;
 use super::{FEATURES, error};
 use crate::base::failure::{ExitKind, kind};
@@ -16,45 +16,49 @@ use crate::base::{FlakeRef, Reporter, TimeLimit};
 use crate::failure;
 
 /// Forbids builds during an evaluation, and the settings of a flake, which could allow them.
-const FORBID_BUILDS: [&str; 6] =
-    ["--option", "allow-import-from-derivation", "false", "--option", "accept-flake-config", "false"];
+const FORBID_BUILDS: &[&str] =
+    &["--option", "allow-import-from-derivation", "false", "--option", "accept-flake-config", "false"];
 
 /// The attribute path of all outputs of a flake, from Nix 2.19 on. Nix does not search packages for a path that begins
 /// with a dot, and this one has nothing after the dot.
 pub const ALL_OUTPUTS: &str = ".";
 
 /// Keeps Nix from writing the lock of the flake, which a command that only shows something must not change. The result
-/// is the same.
+/// of the evaluation is the same.
 pub const KEEP_LOCK: &str = "--no-write-lock-file";
 
-/// `options` for Nix, with [`KEEP_LOCK`].
-pub fn keeping_lock(options: &[String]) -> Vec<String> {
-    let is_kept = options.iter().any(|option| option == KEEP_LOCK);
-    options.iter().cloned().chain((!is_kept).then(|| KEEP_LOCK.to_owned())).collect()
+/// The `options` for Nix, with [`KEEP_LOCK`] at the end unless they have it.
+pub fn with_keep_lock(options: &[String]) -> Vec<String> {
+    let mut all = options.to_vec();
+    if !options.iter().any(|option| option == KEEP_LOCK) {
+        all.push(KEEP_LOCK.to_owned());
+    }
+    all
 }
 
-/// Whether an evaluation with `options` has the result of one without.
-pub fn keep_results(options: &[String]) -> bool {
+/// Whether the result of an evaluation with `options` may be cached: it is the result without options.
+pub fn is_cacheable(options: &[String]) -> bool {
     options.iter().all(|option| option == KEEP_LOCK)
 }
 
-/// The Nix function `apply`, such as `builtins.attrNames`, applied to the attribute `attr`. Nix evaluates only what the
-/// function uses, so attributes beside it may throw. Nix gets `options` unchanged, and `reporter` its warnings.
+/// Evaluates the Nix function `apply`, such as `builtins.attrNames`, on the attribute `attribute` of `flake`. Nix
+/// evaluates only the values that the function uses, so other attributes may throw. Nix gets `options` unchanged, and
+/// `reporter` gets Nix's warnings.
 pub fn eval(
     launcher: &Launcher,
     flake: &FlakeRef,
-    attr: &str,
+    attribute: &str,
     apply: &str,
     options: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Value> {
-    refuse_weakening(options)?;
-    let attribute = format!("{flake}#{attr}");
-    // Without the whole trace, the position in the flake would be hidden behind those in `apply`.
-    let fixed = ["eval", "--json", "--show-trace", &attribute, "--apply", apply];
+    refuse_weakening_settings(options)?;
+    let installable = format!("{flake}#{attribute}");
+    // Without the whole trace, the position in the flake would be hidden behind the positions in `apply`.
+    let fixed = ["eval", "--json", "--show-trace", &installable, "--apply", apply];
     let mut args = [&FEATURES[..], &fixed].concat();
     args.extend(options.iter().map(String::as_str));
-    json(launcher, &args, flake, flake.folder(), reporter)
+    run_json(launcher, &args, flake, flake.folder(), reporter)
 }
 
 /// `text` as a string literal of the Nix language.
@@ -63,20 +67,21 @@ pub fn quote(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// Runs `nix` with `args` and parses its output; errors name `subject`, whose flake is in `folder`. Where Nix only
-/// repeats the failure of an earlier evaluation, the command is retried without the evaluation cache.
+/// Runs `nix` with `args`, which evaluate a flake, and parses the JSON that it prints. Errors name `subject`; `folder`
+/// is the folder of the flake, if the flake is on this machine. Where Nix only repeats the failure of an earlier
+/// evaluation, the command is retried without the evaluation cache.
 ///
 /// stdout counts only with the exit code 0: Nix prints truncated JSON before it fails.
-pub fn json(
+pub fn run_json(
     launcher: &Launcher,
     args: &[&str],
     subject: &dyn Display,
     folder: Option<&Path>,
     reporter: &dyn Reporter,
 ) -> Result<Value> {
-    let mut output = run(launcher, args, subject, reporter)?;
+    let mut output = run_with_limit(launcher, args, subject, reporter)?;
     if !output.success() && error::is_cached_failure(&output.stderr) {
-        output = run(launcher, &[args, &["--no-eval-cache"]].concat(), subject, reporter)?;
+        output = run_with_limit(launcher, &[args, &["--no-eval-cache"]].concat(), subject, reporter)?;
     }
     if !output.success() {
         return Err(error::evaluation_failed(&output.stderr, subject, folder));
@@ -84,11 +89,20 @@ pub fn json(
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }
 
-/// Runs `nix` so that the user can stop it, as an evaluation takes long, and so that it ends.
-fn run(launcher: &Launcher, args: &[&str], subject: &dyn Display, reporter: &dyn Reporter) -> Result<Output> {
+/// Runs `nix` with `args`, which evaluate `subject`. An evaluation can take long: the user can stop it, and it ends at
+/// the launcher's time limit. The output has the last lines of stderr only.
+///
+/// # Errors
+/// Those of [`explain_stop`].
+fn run_with_limit(
+    launcher: &Launcher,
+    args: &[&str],
+    subject: &dyn Display,
+    reporter: &dyn Reporter,
+) -> Result<Output> {
     let mut stderr = LastLines::default();
     let mut warnings = Collector::default();
-    let forbid_builds: &[&str] = if launcher.forbids_builds() { &FORBID_BUILDS } else { &[] };
+    let forbid_builds = if launcher.forbids_builds() { FORBID_BUILDS } else { &[] };
     let args = [args, forbid_builds].concat();
     let mut on_line = |line: &str| {
         stderr.push(line);
@@ -102,26 +116,26 @@ fn run(launcher: &Launcher, args: &[&str], subject: &dyn Display, reporter: &dyn
     Ok(Output { stderr: stderr.0.into_iter().collect::<Vec<_>>().join("\n"), ..output })
 }
 
-/// The last lines that Nix printed: a flake can make it trace without end, and the error comes last.
+/// The last lines that Nix printed. A flake can make Nix print traces without end, and the error comes last.
 #[derive(Default)]
 struct LastLines(VecDeque<String>);
 
 impl LastLines {
-    /// How many lines are kept.
+    /// The most lines that are kept.
     const MAX_LINES: usize = 1000;
-    /// How many characters of each line are kept.
-    const MAX_LENGTH: usize = 4000;
+    /// The most characters that are kept of each line.
+    const MAX_LINE_LENGTH: usize = 4000;
 
     fn push(&mut self, line: &str) {
         if self.0.len() == Self::MAX_LINES {
             self.0.pop_front();
         }
-        self.0.push_back(line.chars().take(Self::MAX_LENGTH).collect());
+        self.0.push_back(line.chars().take(Self::MAX_LINE_LENGTH).collect());
     }
 }
 
-/// `error`; where the user stopped the evaluation of `subject`, that nothing was changed; where it exceeded `limit`,
-/// how to allow it more time.
+/// The error of an evaluation of `subject` that exceeded `limit`, with a hint how to allow more time, or of one that the
+/// user stopped. Returns any other `error` unchanged.
 fn explain_stop(error: anyhow::Error, subject: &dyn Display, limit: TimeLimit) -> anyhow::Error {
     if error.is::<TimedOut>() {
         return failure!(
@@ -130,12 +144,10 @@ fn explain_stop(error: anyhow::Error, subject: &dyn Display, limit: TimeLimit) -
                    the evaluation counts too"
         );
     }
-    match kind(&error) {
-        ExitKind::Interrupted => {
-            failure!(Interrupted, "stopped while nix evaluated the flake; nothing was changed")
-        }
-        _ => error,
+    if kind(&error) == ExitKind::Interrupted {
+        return failure!(Interrupted, "stopped while nix evaluated the flake; nothing was changed");
     }
+    error
 }
 
 #[cfg(test)]
@@ -157,7 +169,7 @@ mod tests {
         for number in 0..5000 {
             lines.push(&format!("{number} {}", "x".repeat(10_000)));
         }
-        assert_eq!((lines.0.len(), lines.0[0].len()), (LastLines::MAX_LINES, LastLines::MAX_LENGTH));
+        assert_eq!((lines.0.len(), lines.0[0].len()), (LastLines::MAX_LINES, LastLines::MAX_LINE_LENGTH));
         assert!(lines.0[LastLines::MAX_LINES - 1].starts_with("4999 "));
     }
 }

@@ -1,4 +1,4 @@
-//! The cache of evaluations. Flakes are evaluated purely: as long as a flake is the same, so is the result.
+//! The cache of evaluations. Nix evaluates flakes purely: as long as a flake is the same, so is the result.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,14 +9,14 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::warnings::Recorder;
+use super::warnings::WarningRecorder;
 use super::{FEATURES, KEEP_LOCK, version};
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Reporter, git, percent_encoding, state};
 
-/// How many results are kept.
+/// The most results that are kept.
 const MAX_ENTRIES: usize = 64;
-/// The most bytes that are read of a result.
+/// The most bytes that are read of the file of a result.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The cache in the folder `evaluations` of the state folder.
@@ -25,59 +25,64 @@ pub struct EvalCache {
 }
 
 impl EvalCache {
+    /// The cache in the state folder `state`.
     pub fn new(state: &Path) -> Self {
         Self { folder: state.join("evaluations") }
     }
 
-    /// Whether anything was ever cached.
+    /// Whether any result was ever cached.
     pub fn exists(&self) -> bool {
         self.folder.is_dir()
     }
 
-    /// The result of `expression` on `flake`: the cached one of the very same flake and Nix, if it is `valid`,
-    /// otherwise the one that `evaluate` returns. `reporter` gets the warnings of the evaluation, also of a cached one.
+    /// The result of `expression` on `flake`: the cached result of the very same flake and Nix, if the result
+    /// `is_valid`, otherwise the result that `evaluate` returns. `reporter` gets the warnings of the evaluation, also of
+    /// a cached one.
     pub fn get_or_evaluate(
         &self,
         launcher: &Launcher,
         flake: &FlakeRef,
         expression: &str,
-        valid: impl Fn(&Value) -> bool,
+        is_valid: impl Fn(&Value) -> bool,
         reporter: &dyn Reporter,
         evaluate: impl FnOnce(&dyn Reporter) -> Result<Value>,
     ) -> Result<Value> {
         let before = Fingerprint::of(launcher, flake);
         let cached = before.as_ref().and_then(|fingerprint| load(&self.file(fingerprint, expression)));
-        if let Some(cached) = cached.filter(|cached| valid(&cached.result)) {
-            cached.warnings.iter().for_each(|text| reporter.warn_once(text));
+        if let Some(cached) = cached.filter(|cached| is_valid(&cached.result)) {
+            for text in &cached.warnings {
+                reporter.warn_once(text);
+            }
             return Ok(cached.result);
         }
-        let recorder = Recorder::new(reporter);
+        let recorder = WarningRecorder::new(reporter);
         let result = evaluate(&recorder)?;
-        let evaluated = Evaluated { warnings: recorder.into_warnings(), result };
-        if let Some(fingerprint) = before.filter(|_| valid(&evaluated.result)) {
-            self.keep(launcher, flake, &fingerprint, expression, &evaluated);
+        let evaluation = Evaluation { warnings: recorder.into_warnings(), result };
+        if let Some(fingerprint) = before.filter(|_| is_valid(&evaluation.result)) {
+            self.store_if_unchanged(launcher, flake, &fingerprint, expression, &evaluation);
         }
-        Ok(evaluated.result)
+        Ok(evaluation.result)
     }
 
-    /// Keeps what the evaluation of `expression` on `flake`, which had this fingerprint before it, came to.
-    fn keep(
+    /// Stores the `evaluation` of `expression` on `flake`, unless the flake has another fingerprint than `before` the
+    /// evaluation. A result that cannot be stored is evaluated again the next time.
+    fn store_if_unchanged(
         &self,
         launcher: &Launcher,
         flake: &FlakeRef,
         before: &Fingerprint,
         expression: &str,
-        evaluated: &Evaluated,
+        evaluation: &Evaluation,
     ) {
         // Somebody may have changed the flake during the evaluation.
         if Fingerprint::of(launcher, flake).as_ref() == Some(before) {
-            // A result that cannot be stored is evaluated again the next time.
-            let _ = self.store(&self.file(before, expression), evaluated);
+            let _ = self.write(&self.file(before, expression), evaluation);
         }
     }
 
-    /// Keeps the `result` of an evaluation without warnings for [`Self::get`].
-    pub fn remember(
+    /// Stores the `result` of an evaluation without warnings for [`Self::get`], unless the flake has another fingerprint
+    /// than `before` the evaluation.
+    pub fn store(
         &self,
         launcher: &Launcher,
         flake: &FlakeRef,
@@ -85,88 +90,100 @@ impl EvalCache {
         expression: &str,
         result: Value,
     ) {
-        self.keep(launcher, flake, before, expression, &Evaluated { warnings: Vec::new(), result });
+        let evaluation = Evaluation { warnings: Vec::new(), result };
+        self.store_if_unchanged(launcher, flake, before, expression, &evaluation);
     }
 
-    /// The cached result of `expression` on the flake with this fingerprint.
+    /// The cached result of `expression` on the flake with this fingerprint; `None` where none is cached.
     pub fn get(&self, fingerprint: &Fingerprint, expression: &str) -> Option<Value> {
         load(&self.file(fingerprint, expression)).map(|cached| cached.result)
     }
 
+    /// The file for the result of `expression` on the flake with this fingerprint.
     fn file(&self, fingerprint: &Fingerprint, expression: &str) -> PathBuf {
         let name = blake3::hash(format!("{}:{expression}{}", expression.len(), fingerprint.0).as_bytes());
         self.folder.join(format!("{}.json", name.to_hex()))
     }
 
-    fn store(&self, file: &Path, evaluated: &Evaluated) -> Result<()> {
+    /// Writes `evaluation` to `file`, and removes the oldest files beyond [`MAX_ENTRIES`].
+    fn write(&self, file: &Path, evaluation: &Evaluation) -> Result<()> {
         state::create_private_folder(&self.folder)?;
-        state::write(file, &serde_json::to_vec(evaluated)?)?;
+        state::write(file, &serde_json::to_vec(evaluation)?)?;
         let mut entries = fs::read_dir(&self.folder)?
             .flatten()
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect::<Vec<_>>();
         entries.sort_unstable();
         let surplus = entries.len().saturating_sub(MAX_ENTRIES);
-        entries[..surplus].iter().for_each(|(_, file)| drop(fs::remove_file(file)));
+        for (_modified, oldest) in &entries[..surplus] {
+            let _ = fs::remove_file(oldest);
+        }
         Ok(())
     }
 }
 
 /// The result of an evaluation, and its warnings, which every use of the result repeats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Evaluated {
+struct Evaluation {
     result: Value,
     warnings: Vec<String>,
 }
 
-fn load(file: &Path) -> Option<Evaluated> {
+/// The evaluation in `file`; `None` where the file is missing or unusable.
+fn load(file: &Path) -> Option<Evaluation> {
     serde_json::from_slice(&state::read(file, MAX_BYTES).ok()??).ok()
 }
 
-/// The content of a flake and of all its inputs, and which Nix it is: the same ones give the same results.
+/// A text that identifies the content of a flake and of all its inputs, and the Nix that evaluates them: with the same
+/// fingerprint, an expression has the same result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// `None` where Nix does not identify the content of the flake.
+    /// The fingerprint of `flake` as it is now; `None` where Nix does not identify its content.
     pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
         let nix = version::identity(launcher)?;
         let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
-        let metadata = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
-        let parsed = serde_json::from_str(&metadata).ok()?;
-        let is_identified =
-            is_fixed(&parsed) && work_trees(&parsed).all(|folder| shows_changes(launcher, &folder));
-        is_identified.then(|| Self(format!("{nix}\n{metadata}")))
+        let text = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
+        let metadata = serde_json::from_str(&text).ok()?;
+        let is_identified = identifies_content(&metadata)
+            && work_trees(&metadata).all(|folder| git_shows_changes(launcher, &folder));
+        is_identified.then(|| Self(format!("{nix}\n{text}")))
     }
 }
 
-/// Whether the output of `nix flake metadata --json` identifies the content of the flake and of all its inputs: by
-/// Nix's own fingerprint, which flakes in plain folders lack, or by the hash of each.
-fn is_fixed(metadata: &Value) -> bool {
+/// Whether `metadata`, the output of `nix flake metadata --json`, identifies the content of the flake and of all its
+/// inputs: by Nix's own fingerprint, which flakes in plain folders lack, or by the hash of the flake and of each input.
+fn identifies_content(metadata: &Value) -> bool {
+    if metadata["fingerprint"].is_string() {
+        return true;
+    }
     let has_hash = |node: &Value| node["locked"]["narHash"].is_string();
-    let nodes = metadata["locks"]["nodes"].as_object();
+    let Some(nodes) = metadata["locks"]["nodes"].as_object() else { return false };
     let root = metadata["locks"]["root"].as_str();
-    let mut inputs = nodes.into_iter().flatten().filter(|(name, _)| Some(name.as_str()) != root);
-    metadata["fingerprint"].is_string()
-        || has_hash(metadata) && nodes.is_some() && inputs.all(|(_, node)| has_hash(node))
+    let mut inputs = nodes.iter().filter(|(name, _)| Some(name.as_str()) != root);
+    has_hash(metadata) && inputs.all(|(_, node)| has_hash(node))
 }
 
-/// The git work trees that Nix reads: that of the flake, and those of inputs that the lock pins to no commit.
+/// The git work trees that Nix reads: the work tree of the flake, and those of inputs that the lock pins to no commit.
 fn work_trees(metadata: &Value) -> impl Iterator<Item = PathBuf> {
     let inputs = metadata["locks"]["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values());
     let unpinned = inputs.map(|node| &node["locked"]).filter(|locked| !locked["rev"].is_string());
-    let git = std::iter::once(&metadata["locked"]).chain(unpinned).filter(|locked| locked["type"] == "git");
-    let folder =
-        |locked: &Value| locked["url"].as_str()?.strip_prefix("file://").map(percent_encoding::decode);
-    git.filter_map(folder).map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
+    let sources = std::iter::once(&metadata["locked"]).chain(unpinned);
+    let git_urls =
+        sources.filter(|locked| locked["type"] == "git").filter_map(|locked| locked["url"].as_str());
+    let paths = git_urls.filter_map(|url| url.strip_prefix("file://"));
+    paths.map(|path| PathBuf::from(OsString::from_vec(percent_encoding::decode(path))))
 }
 
-/// Whether git shows all changes in a work tree. It hides those of files with `git update-index --assume-unchanged`,
-/// which is advised for secrets; Nix (2.34) reads these files too, although git shows it no change.
-fn shows_changes(launcher: &Launcher, folder: &Path) -> bool {
+/// Whether git shows all changes in the work tree `folder`. git hides the changes of files with
+/// `git update-index --assume-unchanged`, which is advised for secrets; Nix (2.34) reads these files too, although git
+/// shows it no change.
+fn git_shows_changes(launcher: &Launcher, folder: &Path) -> bool {
+    // `git ls-files -v` marks such a file with a tag in lower case.
     let is_hidden = |line: &str| line.starts_with(|tag: char| tag.is_ascii_lowercase());
     git::capture(launcher, folder, git::Command::ListFiles, &[])
-        .is_ok_and(|listed| listed.success() && !listed.stdout.lines().any(is_hidden))
+        .is_ok_and(|output| output.success() && !output.stdout.lines().any(is_hidden))
 }
 
 #[cfg(test)]
@@ -188,7 +205,7 @@ mod tests {
             (json!({ "locked": open, "locks": locks(&open), "fingerprint": "x" }), true),
             (json!({ "locked": hash }), false),
         ] {
-            assert_eq!(is_fixed(&metadata), expected, "{metadata}");
+            assert_eq!(identifies_content(&metadata), expected, "{metadata}");
         }
     }
 
@@ -209,8 +226,8 @@ mod tests {
         assert_eq!(work_trees(&json!({ "locked": { "type": "github" } })).count(), 0);
     }
 
-    fn evaluated(number: usize) -> Evaluated {
-        Evaluated { result: json!(number), warnings: vec!["w".to_owned()] }
+    fn evaluation(number: usize) -> Evaluation {
+        Evaluation { result: json!(number), warnings: vec!["w".to_owned()] }
     }
 
     #[test]
@@ -219,15 +236,15 @@ mod tests {
         let cache = EvalCache::new(dir.path());
         let file = |number: usize| cache.folder.join(format!("{number}.json"));
         for number in 0..MAX_ENTRIES {
-            cache.store(&file(number), &evaluated(number)).unwrap();
+            cache.write(&file(number), &evaluation(number)).unwrap();
             let age = std::time::Duration::from_secs((2 * MAX_ENTRIES - number) as u64);
             let stored = fs::File::open(file(number)).unwrap();
             stored.set_modified(std::time::SystemTime::now() - age).unwrap();
         }
-        assert_eq!(load(&file(0)), Some(evaluated(0)));
-        cache.store(&file(MAX_ENTRIES), &evaluated(MAX_ENTRIES)).unwrap();
-        assert_eq!((load(&file(0)), load(&file(1))), (None, Some(evaluated(1))));
-        assert_eq!(load(&file(MAX_ENTRIES)), Some(evaluated(MAX_ENTRIES)));
+        assert_eq!(load(&file(0)), Some(evaluation(0)));
+        cache.write(&file(MAX_ENTRIES), &evaluation(MAX_ENTRIES)).unwrap();
+        assert_eq!((load(&file(0)), load(&file(1))), (None, Some(evaluation(1))));
+        assert_eq!(load(&file(MAX_ENTRIES)), Some(evaluation(MAX_ENTRIES)));
     }
 
     #[test]
@@ -236,7 +253,7 @@ mod tests {
         let cache = EvalCache::new(dir.path());
         let elsewhere = dir.path().join("elsewhere");
         let file = cache.folder.join("a.json");
-        cache.store(&file, &evaluated(1)).unwrap();
+        cache.write(&file, &evaluation(1)).unwrap();
         fs::rename(&file, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
         assert_eq!(load(&file), None);
@@ -246,8 +263,8 @@ mod tests {
         fs::remove_file(&file).unwrap();
         fs::File::create(&file).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(load(&file), None);
-        cache.store(&file, &evaluated(2)).unwrap();
-        assert_eq!(load(&file), Some(evaluated(2)));
+        cache.write(&file, &evaluation(2)).unwrap();
+        assert_eq!(load(&file), Some(evaluation(2)));
     }
 
     #[test]
@@ -258,7 +275,7 @@ mod tests {
         });
         crate::base::fuzz::check(&[metadata.to_string().as_bytes()], |bytes| {
             let metadata = serde_json::from_slice(bytes).unwrap_or_default();
-            (is_fixed(&metadata), work_trees(&metadata).count())
+            (identifies_content(&metadata), work_trees(&metadata).count())
         });
     }
 }

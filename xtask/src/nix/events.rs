@@ -6,14 +6,17 @@ use serde_json::Value;
 
 use super::error::strip_ansi;
 
-/// The numbers of activities (`start`) and of results, from Nix's `logging.hh`.
-mod code {
+/// The numbers of activities, which events with the action `start` have, from Nix's `logging.hh`.
+mod activity {
     pub const FILE_TRANSFER: u64 = 101;
     pub const COPY_PATHS: u64 = 103;
     pub const BUILDS: u64 = 104;
     pub const BUILD: u64 = 105;
     pub const SUBSTITUTE: u64 = 108;
+}
 
+/// The numbers of results, which events with the action `result` have, from Nix's `logging.hh`.
+mod result {
     pub const BUILD_LOG_LINE: u64 = 101;
     pub const PROGRESS: u64 = 105;
 }
@@ -22,41 +25,33 @@ mod code {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     /// The build of the derivation `drv` begins; its log lines have the same `id`.
-    Building {
-        id: u64,
-        drv: String,
-    },
+    Building { id: u64, drv: String },
     /// Nix fetches a store path from a binary cache.
     Fetching(String),
     /// Nix downloads a file that is no part of a store path, such as the source of an input.
     Downloading(String),
     /// One line of a builder's log.
-    Log {
-        id: u64,
-        text: String,
-    },
-    /// How many store paths are built or fetched, and how many there will be.
-    Count {
-        done: u64,
-        total: u64,
-    },
+    Log { id: u64, text: String },
+    /// How many store paths Nix has built or fetched so far, and how many it will have at the end.
+    Count { done: u64, total: u64 },
     /// An error of Nix itself: only these have the field `raw_msg`, which messages of a builder or of a trace lack.
     Error(String),
-    /// A message from anybody; level 0 is an error, level 1 a warning.
-    Message {
-        level: u64,
-        text: String,
-    },
+    /// A message of Nix, of a builder or of a flake; level 0 is an error, level 1 a warning.
+    Message { level: u64, text: String },
     /// A line that is no event of Nix, such as one of ssh.
     Foreign(String),
+    /// An event that this tool does not use.
     Other,
 }
 
+/// An event of Nix as its JSON has it.
 #[derive(Deserialize)]
-struct Raw {
+struct RawEvent {
     action: String,
+    /// The id of the activity.
     #[serde(default)]
     id: u64,
+    /// The number of the [`activity`] or of the [`result`].
     #[serde(default, rename = "type")]
     kind: u64,
     #[serde(default)]
@@ -69,9 +64,9 @@ struct Raw {
     fields: Vec<Value>,
 }
 
-/// Parses lines in order, and remembers which activities count the builds and the fetches.
+/// Parses the lines of a log in order, and remembers which activities count the builds and the fetches.
 #[derive(Default)]
-pub struct Reader {
+pub struct LogReader {
     builds: Counter,
     fetches: Counter,
 }
@@ -79,68 +74,77 @@ pub struct Reader {
 /// The activity that counts builds or fetches, and its last counts.
 #[derive(Default)]
 struct Counter {
+    /// The id of the activity; `None` before it starts.
     id: Option<u64>,
     done: u64,
     total: u64,
 }
 
-impl Reader {
-    /// Parses `line`.
+impl LogReader {
+    /// Parses the next `line`.
     pub fn read(&mut self, line: &str) -> Line {
-        let raw = line.strip_prefix("@nix ").and_then(|json| serde_json::from_str::<Raw>(json).ok());
-        match raw {
-            Some(raw) => self.event(&raw),
+        let event = line.strip_prefix("@nix ").and_then(|json| serde_json::from_str(json).ok());
+        match event {
+            Some(event) => self.interpret(&event),
             None => Line::Foreign(strip_ansi(line)),
         }
     }
 
-    fn event(&mut self, raw: &Raw) -> Line {
-        let field = || raw.fields.first().and_then(Value::as_str).unwrap_or_default().to_owned();
-        match (raw.action.as_str(), raw.kind) {
-            ("start", code::BUILDS) => self.builds.begin(raw.id),
-            ("start", code::COPY_PATHS) => self.fetches.begin(raw.id),
-            ("start", code::BUILD) => Line::Building { id: raw.id, drv: field() },
-            ("start", code::SUBSTITUTE) => Line::Fetching(field()),
-            ("start", code::FILE_TRANSFER) if !belongs_to_cache(&field()) => Line::Downloading(field()),
-            ("result", code::BUILD_LOG_LINE) => Line::Log { id: raw.id, text: strip_ansi(&field()) },
-            ("result", code::PROGRESS) => self.progress(raw),
-            ("msg", _) if raw.level == 0 && raw.bare_text.is_some() => Line::Error(strip_ansi(&raw.msg)),
-            ("msg", _) => Line::Message { level: raw.level, text: strip_ansi(&raw.msg) },
+    fn interpret(&mut self, event: &RawEvent) -> Line {
+        let id = event.id;
+        let first_field = event.fields.first().and_then(Value::as_str).unwrap_or_default();
+        match (event.action.as_str(), event.kind) {
+            ("start", activity::BUILDS) => {
+                self.builds.id = Some(id);
+                Line::Other
+            }
+            ("start", activity::COPY_PATHS) => {
+                self.fetches.id = Some(id);
+                Line::Other
+            }
+            ("start", activity::BUILD) => Line::Building { id, drv: first_field.to_owned() },
+            ("start", activity::SUBSTITUTE) => Line::Fetching(first_field.to_owned()),
+            ("start", activity::FILE_TRANSFER) if !is_file_of_cache(first_field) => {
+                Line::Downloading(first_field.to_owned())
+            }
+            ("result", result::BUILD_LOG_LINE) => Line::Log { id, text: strip_ansi(first_field) },
+            ("result", result::PROGRESS) => self.count(event),
+            ("msg", _) if event.level == 0 && event.bare_text.is_some() => {
+                Line::Error(strip_ansi(&event.msg))
+            }
+            ("msg", _) => Line::Message { level: event.level, text: strip_ansi(&event.msg) },
             _ => Line::Other,
         }
     }
 
-    fn progress(&mut self, raw: &Raw) -> Line {
-        let counted = self.builds.update(raw) || self.fetches.update(raw);
+    /// Updates the counter to which the progress `event` belongs; other progress is [`Line::Other`].
+    fn count(&mut self, event: &RawEvent) -> Line {
+        let counters = [&mut self.builds, &mut self.fetches];
+        let Some(counter) = counters.into_iter().find(|counter| counter.id == Some(event.id)) else {
+            return Line::Other;
+        };
+        counter.update(&event.fields);
         let done = self.builds.done.saturating_add(self.fetches.done);
         let total = self.builds.total.saturating_add(self.fetches.total);
-        if counted { Line::Count { done, total: total.max(done) } } else { Line::Other }
+        Line::Count { done, total: total.max(done) }
     }
 }
 
 impl Counter {
-    fn begin(&mut self, id: u64) -> Line {
-        self.id = Some(id);
-        Line::Other
-    }
-
-    /// Updates the counts from the fields `[done, expected, running, failed]`; returns whether the event is of this
-    /// counter. Between two builds Nix 2.34 counts the next one twice, so `expected` counts only while something runs.
-    fn update(&mut self, raw: &Raw) -> bool {
-        let number = |at: usize| raw.fields.get(at).and_then(Value::as_u64).unwrap_or(0);
-        if self.id != Some(raw.id) {
-            return false;
+    /// Updates the counts from `fields`, which are `[done, expected, running, failed]`. Between two builds Nix 2.34
+    /// counts the next build twice, so `expected` counts only while a build or a fetch runs.
+    fn update(&mut self, fields: &[Value]) {
+        let number = |index: usize| fields.get(index).and_then(Value::as_u64).unwrap_or(0);
+        let [done, expected, running] = [number(0), number(1), number(2)];
+        self.done = done;
+        if self.total == 0 || running > 0 {
+            self.total = expected;
         }
-        self.done = number(0);
-        if self.total == 0 || number(2) > 0 {
-            self.total = number(1);
-        }
-        true
     }
 }
 
-/// Whether `uri` is a file of a binary cache, whose download [`Line::Fetching`] already reports.
-fn belongs_to_cache(uri: &str) -> bool {
+/// Whether `uri` names a file of a binary cache, whose download [`Line::Fetching`] already reports.
+fn is_file_of_cache(uri: &str) -> bool {
     uri.contains("/nar/") || uri.ends_with(".narinfo") || uri.ends_with("/nix-cache-info")
 }
 
@@ -154,8 +158,8 @@ mod tests {
         r#"@nix {"action":"start","id":2,"type":105,"fields":["/nix/store/abc-demo.drv","",1,1]}"#;
 
     #[test]
-    fn events_of_a_build() {
-        let mut reader = Reader::default();
+    fn events_of_a_build_are_parsed() {
+        let mut reader = LogReader::default();
         assert_eq!([BUILDS, COPIES].map(|line| reader.read(line)), [Line::Other, Line::Other]);
         assert_eq!(reader.read(BUILD), Line::Building { id: 2, drv: "/nix/store/abc-demo.drv".into() });
         for (line, expected) in [
@@ -183,13 +187,12 @@ mod tests {
         ] {
             assert_eq!(reader.read(&format!("@nix {line}")), expected, "{line}");
         }
-        let odd = Line::Foreign("warning: odd".into());
-        assert_eq!(reader.read("warning: odd"), odd);
+        assert_eq!(reader.read("warning: odd"), Line::Foreign("warning: odd".into()));
     }
 
     #[test]
-    fn builds_and_copies_are_counted_together() {
-        let mut reader = Reader::default();
+    fn builds_and_fetches_are_counted_together() {
+        let mut reader = LogReader::default();
         for line in [BUILDS, COPIES, BUILD] {
             reader.read(line);
         }
@@ -214,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_do_not_add_up() {
-        let mut reader = Reader::default();
+    fn counts_that_overflow_are_limited() {
+        let mut reader = LogReader::default();
         let most = u64::MAX;
         for line in [
             r#"@nix {"action":"start","id":1,"type":104}"#.to_owned(),
@@ -241,11 +244,11 @@ mod tests {
             "warning: odd",
         ];
         crate::base::fuzz::check_text(&[&build.join("\n")], |text| {
-            let mut reader = Reader::default();
+            let mut reader = LogReader::default();
             let mut monitor = super::super::build_monitor::BuildMonitor::new(&crate::base::Silent);
             for line in text.lines() {
                 reader.read(line);
-                monitor.line(line);
+                monitor.process_line(line);
             }
             monitor.into_error("F#x", "nix log").to_string()
         });

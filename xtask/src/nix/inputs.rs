@@ -1,8 +1,7 @@
-//! Refuses flakes with inputs that name the private keys of hosts. Nix copies a folder that an input names to its store
-//! when it locks or uses the flake. The modes of the keys keep it from reading them, even as root
-//! ([`Launcher::protecting_keys`]); this module finds the input that names them.
+//! Refuses flakes with inputs that name the private keys of hosts. When Nix locks or uses a flake, it copies each folder
+//! that an input names to its store. The modes of the keys keep Nix from reading the keys, even as root
+//! ([`Launcher::protecting_keys`]); this module finds the input that names the keys.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -12,28 +11,29 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::FEATURES;
-use super::eval::{json, keeping_lock};
+use super::eval::{run_json, with_keep_lock};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Silent, percent_encoding};
 
-/// Locks `flake` as root, in memory alone, with the user's `options` for Nix, and refuses inputs that name `keys`, a path in it or a folder around it.
-/// Returns the locked reference of a flake that is not on this machine: it always names the flake that was checked.
+/// Locks `flake` in memory alone, which the tool does as root, with the user's `options` for Nix. Refuses inputs that
+/// name the folder `keys`, a path in it or a folder around it. Returns the locked reference of a flake that is not on
+/// this machine, as this reference always names the flake that was checked; `None` for a flake on this machine.
 ///
 /// # Errors
-/// `Refused` for such an input; the error of Nix where it cannot read something.
+/// `Refused` for an input that names the keys; the error of Nix where Nix cannot read the flake or an input.
 pub fn lock_without_keys(
     launcher: &Launcher,
     flake: &FlakeRef,
     options: &[String],
     keys: &Path,
 ) -> Result<Option<FlakeRef>> {
-    let options = keeping_lock(options);
+    let options = with_keep_lock(options);
     let options = options.iter().map(String::as_str).collect::<Vec<_>>();
     let args = [&FEATURES[..], &["flake", "metadata", "--json"], &options, &[flake.as_str()]].concat();
-    let metadata = json(launcher, &args, flake, flake.folder(), &Silent)?;
-    let found = inputs(&metadata).find(|input| covers(&input.path, keys));
-    if let Some(Input { name, path }) = found {
+    let metadata = run_json(launcher, &args, flake, flake.folder(), &Silent)?;
+    let culprit = local_inputs(&metadata).find(|input| overlaps(&input.path, keys));
+    if let Some(LocalInput { name, path }) = culprit {
         bail!(
             Refused,
             "the input `{name}` of the flake names {}: nix would copy the private keys of hosts in {} to its store, where \
@@ -43,27 +43,29 @@ pub fn lock_without_keys(
             hint: "remove the input from flake.nix and flake.lock"
         );
     }
-    let is_remote = metadata["locked"]["rev"].is_string() && !is_local(&metadata["locked"]);
-    Ok(metadata["url"].as_str().filter(|_| is_remote).map(FlakeRef::of_url))
+    let locked = &metadata["locked"];
+    let is_remote = locked["rev"].is_string() && local_path(locked).is_none();
+    let url = metadata["url"].as_str().filter(|_| is_remote);
+    Ok(url.map(FlakeRef::of_url))
 }
 
 /// An input that names a path on this machine.
 #[derive(Debug, PartialEq, Eq)]
-struct Input {
+struct LocalInput {
     name: String,
     path: PathBuf,
 }
 
 /// The inputs with absolute paths in the lock of `metadata`, the output of `nix flake metadata --json`. A relative path
 /// stays within its flake.
-fn inputs(metadata: &Value) -> impl Iterator<Item = Input> + '_ {
+fn local_inputs(metadata: &Value) -> impl Iterator<Item = LocalInput> + '_ {
     let nodes = metadata["locks"]["nodes"].as_object().into_iter().flatten();
-    let references = nodes.flat_map(|(name, node)| ["locked", "original"].map(|part| (name, &node[part])));
+    let references = nodes.flat_map(|(name, node)| [(name, &node["locked"]), (name, &node["original"])]);
     references
-        .filter_map(|(name, reference)| Some(Input { name: name.clone(), path: local_path(reference)? }))
+        .filter_map(|(name, reference)| Some(LocalInput { name: name.clone(), path: local_path(reference)? }))
 }
 
-/// The absolute path that the reference to an input names.
+/// The absolute path that the flake reference `reference` of a lock names; `None` where it names no absolute path.
 fn local_path(reference: &Value) -> Option<PathBuf> {
     let path = match reference["path"].as_str() {
         Some(path) => PathBuf::from(path),
@@ -72,7 +74,8 @@ fn local_path(reference: &Value) -> Option<PathBuf> {
     path.is_absolute().then_some(path)
 }
 
-/// The path in a URL of a file, with or without a host, such as `file:///a`, `tarball+file:/a`.
+/// The path in the URL of a file, with or without a host, such as `file:///a` and `tarball+file:/a`; `None` for other
+/// URLs.
 fn file_url_path(url: &str) -> Option<PathBuf> {
     let (scheme, rest) = url.split_once(':')?;
     let is_file = scheme.rsplit('+').next().is_some_and(|last| last.eq_ignore_ascii_case("file"));
@@ -84,22 +87,20 @@ fn file_url_path(url: &str) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(&percent_encoding::decode(path))))
 }
 
-fn is_local(reference: &Value) -> bool {
-    local_path(reference).is_some()
-}
-
-/// Whether `path` is `keys`, something in it, or a folder around it, through any link and mount.
-fn covers(path: &Path, keys: &Path) -> bool {
+/// Whether `path` is the folder `keys`, a path in `keys` or a folder around `keys`, through any link and mount.
+fn overlaps(path: &Path, keys: &Path) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
-    let around = keys.ancestors().filter_map(inode).collect::<HashSet<_>>();
-    let keys_inode = inode(keys);
-    let target = inode(&path);
-    target.is_some_and(|target| around.contains(&target))
-        || keys_inode.is_some() && path.ancestors().any(|folder| inode(folder) == keys_inode)
+    is_or_contains(&path, keys) || is_or_contains(keys, &path)
 }
 
-/// The device and inode that identify the file.
-fn inode(path: &Path) -> Option<(u64, u64)> {
+/// Whether `folder` is `path` or a folder around `path`, by their inodes. False where `folder` does not exist.
+fn is_or_contains(folder: &Path, path: &Path) -> bool {
+    let Some(folder_id) = file_id(folder) else { return false };
+    path.ancestors().any(|ancestor| file_id(ancestor) == Some(folder_id))
+}
+
+/// The device and the inode that identify the file at `path`; `None` where it does not exist.
+fn file_id(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|stat| (stat.dev(), stat.ino()))
 }
 
@@ -111,7 +112,7 @@ mod tests {
     use crate::base::fuzz;
 
     #[test]
-    fn paths_of_references() {
+    fn references_with_and_without_a_local_path() {
         for (reference, expected) in [
             (json!({ "type": "path", "path": "/a/b" }), Some("/a/b")),
             (json!({ "type": "path", "path": "./b" }), None),
@@ -130,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn inputs_of_a_lock() {
+    fn a_lock_has_local_inputs() {
         let metadata = json!({ "locks": { "nodes": {
             "root": { "inputs": { "a": "a" } },
             "a": { "locked": { "type": "path", "path": "/a" }, "original": { "type": "indirect", "id": "a" } },
             "b": { "locked": { "type": "github" }, "original": { "type": "file", "url": "file:///b" } }
         } } });
-        let input = |name: &str, path: &str| Input { name: name.into(), path: path.into() };
-        assert_eq!(inputs(&metadata).collect::<Vec<_>>(), [input("a", "/a"), input("b", "/b")]);
-        assert_eq!(inputs(&json!({})).count(), 0);
+        let input = |name: &str, path: &str| LocalInput { name: name.into(), path: path.into() };
+        assert_eq!(local_inputs(&metadata).collect::<Vec<_>>(), [input("a", "/a"), input("b", "/b")]);
+        assert_eq!(local_inputs(&json!({})).count(), 0);
     }
 
     #[test]
-    fn paths_that_cover_the_keys() {
+    fn paths_that_overlap_the_keys() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::create_dir_all(at("state/identity/pi")).unwrap();
@@ -161,9 +162,10 @@ mod tests {
             ("link/other", false),
             ("nowhere", false),
         ] {
-            assert_eq!(covers(&at(path), &keys), expected, "{path}");
+            assert_eq!(overlaps(&at(path), &keys), expected, "{path}");
         }
-        assert!(covers(Path::new("/"), &keys) && covers(&Path::new("/proc/self/root").join(&keys), &keys));
+        assert!(overlaps(Path::new("/"), &keys));
+        assert!(overlaps(&Path::new("/proc/self/root").join(&keys), &keys));
     }
 
     #[test]

@@ -10,24 +10,24 @@ use crate::base::{FlakeRef, percent_encoding};
 /// A derivation for `nix build`, by its attribute in a flake or by its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installable {
-    /// What Nix gets.
+    /// The argument for Nix.
     text: String,
-    /// What messages call it.
+    /// The name in messages.
     name: String,
 }
 
 impl Installable {
-    /// The attribute of `flake` at `path`, from its top. On a machine of another system Nix does not find
-    /// `packages.aarch64-linux.X` by the short name `X`.
+    /// The attribute of `flake` at the whole `path`, such as `packages`, `aarch64-linux`, `X`: on a machine of another
+    /// system Nix does not find this attribute by the short name `X`.
     ///
     /// # Errors
     /// `Usage` for a name that no installable can have.
     pub fn attribute(flake: &FlakeRef, path: &[&str]) -> Result<Self> {
-        let names = path.iter().map(|name| attribute_name(name)).collect::<Result<Vec<_>>>()?;
+        let names = path.iter().map(|name| quote_attribute_name(name)).collect::<Result<Vec<_>>>()?;
         Ok(Self::new(format!("{flake}#{}", names.join("."))))
     }
 
-    /// All outputs of the derivation at `path` in the store.
+    /// All outputs of the derivation with the store path `path`.
     pub fn derivation(path: impl Display) -> Self {
         Self::new(format!("{path}^*"))
     }
@@ -36,17 +36,18 @@ impl Installable {
         Self { name: text.clone(), text }
     }
 
-    /// The same installable, which messages call `name`.
+    /// The same installable, with `name` for messages.
     #[must_use]
-    pub fn called(self, name: String) -> Self {
+    pub fn with_name(self, name: String) -> Self {
         Self { name, ..self }
     }
 
+    /// The argument for Nix.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the derivation is in the store: Nix builds it without an evaluation.
+    /// Whether the installable is a derivation in the store, which Nix builds without an evaluation.
     pub fn is_evaluated(&self) -> bool {
         self.text.starts_with("/nix/store/")
     }
@@ -63,12 +64,12 @@ pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-'".contains(c))
 }
 
-/// `name` as one part of the attribute path in an installable: quoted where it is more than a word, with the characters
-/// that would end the path or the installable percent-encoded.
+/// `name` as one part of the attribute path in an installable. A name that Nix does not read as a plain name is quoted,
+/// and its characters that would end the path or the installable are percent-encoded.
 ///
 /// # Errors
-/// `Usage` for a name with a quotation mark, which Nix accepts in no encoding there.
-fn attribute_name(name: &str) -> Result<String> {
+/// `Usage` for a name with a quotation mark, which Nix accepts in no encoding in an installable.
+fn quote_attribute_name(name: &str) -> Result<String> {
     if name.contains('"') {
         bail!(
             Usage, "nix cannot build `{name}`: no installable can name an attribute with a quotation mark";
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn derivations_are_evaluated() {
+    fn a_derivation_is_evaluated_already() {
         let derivation = Installable::derivation("/nix/store/a-x.drv");
         assert_eq!(derivation.as_str(), "/nix/store/a-x.drv^*");
         assert!(derivation.is_evaluated());

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 const STORE: &str = "/nix/store/";
-/// The length of the hash in front of a name.
+/// The number of characters of the hash in front of a name.
 const HASH_LENGTH: usize = 32;
 
 /// A store path without anything below it: `/nix/store/HASH-NAME`.
@@ -14,16 +14,18 @@ const HASH_LENGTH: usize = 32;
 pub struct StorePath(String);
 
 impl StorePath {
-    /// The store path that `text` is or lies in; `None` if there is none.
+    /// The store path that the path `text` is or lies in; `None` where `text` is no path in the store.
     pub fn containing(text: &str) -> Option<Self> {
-        let name = text.strip_prefix(STORE)?.split('/').next()?;
-        let (hash, rest) = name.split_at_checked(HASH_LENGTH)?;
-        let in_hash = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
-        let valid = hash.bytes().all(in_hash) && rest.len() > 1 && rest.starts_with('-');
-        (valid && rest.bytes().all(in_name)).then(|| Self(format!("{STORE}{name}")))
+        let hash_and_name = text.strip_prefix(STORE)?.split('/').next()?;
+        let (hash, rest) = hash_and_name.split_at_checked(HASH_LENGTH)?;
+        let name = rest.strip_prefix('-')?;
+        let is_hash_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
+        let is_valid = hash.bytes().all(is_hash_byte) && !name.is_empty() && name.bytes().all(is_name_byte);
+        is_valid.then(|| Self(format!("{STORE}{hash_and_name}")))
     }
 
+    /// The whole path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -50,13 +52,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn the_name_follows_the_hash() {
         let path = StorePath::containing("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-curl-8.1/bin").unwrap();
         assert_eq!(path.name(), "curl-8.1");
     }
 
     #[test]
-    fn paths() {
+    fn texts_with_and_without_a_store_path() {
         let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05";
         for (text, expected) in [
             (path, Some(path)),

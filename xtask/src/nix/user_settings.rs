@@ -1,7 +1,8 @@
-//! The user's own settings of Nix that the Nix of `setup` gets too: how it reaches the network and other machines. It
-//! gets no others: none of the sandbox, of build users, of plugins, of hooks and of the store.
+//! The user's own settings of Nix that the Nix of `setup` gets too: those for access to the network and to other
+//! machines. The Nix of `setup` gets no other settings: none for the sandbox, build users, plugins, hooks or the store.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -9,8 +10,8 @@ use rustix::fs::{Access, access};
 use crate::base::bounded::{self, Links};
 use crate::base::process::Launcher;
 
-/// The settings that are kept; the same names with the prefix `extra-` are kept too.
-const KEPT: &[&str] = &[
+/// The names of the settings that are kept; the same names with the prefix `extra-` are kept too.
+const KEPT_SETTINGS: &[&str] = &[
     "access-tokens",
     "binary-cache-public-keys",
     "binary-caches",
@@ -32,57 +33,73 @@ const KEPT: &[&str] = &[
     "trusted-public-keys",
 ];
 
-/// The folder of the settings of the whole machine.
-const SYSTEM: &str = "/etc/nix";
-/// The files beside nix.conf that are the defaults of a setting, each with the line that sets it.
-const DEFAULT_FILES: [(&str, &str); 2] = [("netrc", "netrc-file = "), ("machines", "builders = @")];
+/// The folder of the settings for the whole machine.
+const SYSTEM_FOLDER: &str = "/etc/nix";
+/// The files that Nix uses beside nix.conf without a setting, each with the beginning of the line that sets it.
+const DEFAULT_FILES: &[(&str, &str)] = &[("netrc", "netrc-file = "), ("machines", "builders = @")];
 
 /// The most files that are read: a file can include others.
 const MAX_FILES: usize = 32;
 /// The most bytes that are read of a file.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The most bytes of all kept settings. One variable passes them, and Linux limits a variable to 128 KiB.
-const MAX_LENGTH: usize = 64 << 10;
+const MAX_TOTAL_BYTES: usize = 64 << 10;
 
 /// The kept settings as lines of `nix.conf`. Of two lines for one setting the later one counts.
 pub fn lines(launcher: &Launcher) -> String {
-    let folder = |name: &str| launcher.env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let system = folder("NIX_CONF_DIR").unwrap_or_else(|| PathBuf::from(SYSTEM));
-    let defaults = DEFAULT_FILES.iter().filter(|(file, _)| system.join(file).is_file());
-    let defaults = defaults.map(|(file, setting)| format!("{setting}{}\n", system.join(file).display()));
-    let mut reader = Reader { text: defaults.collect(), seen: HashSet::new() };
-    reader.read(&system.join("nix.conf"));
-    // The first file of the user wins.
-    user_files(launcher).iter().rev().for_each(|file| reader.read(file));
+    let folder = variable(launcher, "NIX_CONF_DIR").unwrap_or_else(|| SYSTEM_FOLDER.into());
+    let folder = PathBuf::from(folder);
+    let mut reader = SettingsReader { text: default_lines(&folder), seen: HashSet::new() };
+    reader.read(&folder.join("nix.conf"));
+    // Nix prefers the user's first file, and of two lines the later one.
+    for file in user_files(launcher).iter().rev() {
+        reader.read(file);
+    }
     reader.text
 }
 
-/// The files with the user's settings, as Nix finds them.
+/// The lines that set the [`DEFAULT_FILES`] that exist in `folder`.
+fn default_lines(folder: &Path) -> String {
+    let files = DEFAULT_FILES.iter().map(|(name, setting)| (folder.join(name), setting));
+    let existing = files.filter(|(file, _)| file.is_file());
+    existing.map(|(file, setting)| format!("{setting}{}\n", file.display())).collect()
+}
+
+/// The files with the user's settings, as Nix finds them, the preferred one first.
 fn user_files(launcher: &Launcher) -> Vec<PathBuf> {
     if let Some(files) = launcher.env("NIX_USER_CONF_FILES") {
         return std::env::split_paths(&files).filter(|file| !file.as_os_str().is_empty()).collect();
     }
-    let variable = |name: &str| launcher.env(name).filter(|value| !value.is_empty());
-    let home = variable("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config")));
-    let others = variable("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
-    home.into_iter().chain(std::env::split_paths(&others)).map(|folder| folder.join("nix/nix.conf")).collect()
+    let own_folder = match variable(launcher, "XDG_CONFIG_HOME") {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => variable(launcher, "HOME").map(|home| PathBuf::from(home).join(".config")),
+    };
+    let other_folders = variable(launcher, "XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
+    let folders = own_folder.into_iter().chain(std::env::split_paths(&other_folders));
+    folders.map(|folder| folder.join("nix/nix.conf")).collect()
+}
+
+/// The environment variable `name`; `None` where the variable is unset or empty.
+pub(super) fn variable(launcher: &Launcher, name: &str) -> Option<OsString> {
+    launcher.env(name).filter(|value| !value.is_empty())
 }
 
 /// Reads files of settings in order.
-struct Reader {
+struct SettingsReader {
+    /// The kept settings so far, as lines of `nix.conf`.
     text: String,
+    /// The files that were read.
     seen: HashSet<PathBuf>,
 }
 
-impl Reader {
-    /// Adds the kept settings of `file`, and of the files that it includes. Nix itself refuses what it cannot read.
+impl SettingsReader {
+    /// Adds the kept settings of `file`, and of the files that `file` includes. Skips files that cannot be read: Nix
+    /// itself refuses them.
     fn read(&mut self, file: &Path) {
         if self.seen.len() >= MAX_FILES || !self.seen.insert(file.to_owned()) {
             return;
         }
-        let Ok(bytes) = bounded::read(file, MAX_FILE, Links::Follow) else { return };
+        let Ok(bytes) = bounded::read(file, MAX_FILE_BYTES, Links::Follow) else { return };
         for line in String::from_utf8_lossy(&bytes).lines() {
             let words = line.split('#').next().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
             match words[..] {
@@ -95,21 +112,23 @@ impl Reader {
         }
     }
 
+    /// Adds the setting `name`, unless the kept settings would exceed [`MAX_TOTAL_BYTES`].
     fn add(&mut self, name: &str, value: &str) {
-        let line = format!("{name} = {value}\n");
-        // With a signing key that it cannot read, such as one of root, Nix builds nothing.
+        // Nix builds nothing if it cannot read one of its signing keys, such as a key of root.
         let is_readable = |file: &str| access(file, Access::READ_OK).is_ok();
         if name.ends_with("secret-key-files") && !value.split(' ').all(is_readable) {
             return;
         }
-        if self.text.len() + line.len() <= MAX_LENGTH {
+        let line = format!("{name} = {value}\n");
+        if self.text.len() + line.len() <= MAX_TOTAL_BYTES {
             self.text.push_str(&line);
         }
     }
 }
 
+/// Whether the setting `name` is kept.
 fn is_kept(name: &str) -> bool {
-    KEPT.contains(&name.strip_prefix("extra-").unwrap_or(name))
+    KEPT_SETTINGS.contains(&name.strip_prefix("extra-").unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -118,8 +137,9 @@ mod tests {
 
     use super::*;
 
-    /// A launcher whose Nix has the folder `etc` for the machine and `home/.config/nix` for the user, in a new folder.
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Launcher) {
+    /// A new folder with `files`, each a path and a text, and a launcher whose Nix reads the folder `etc` there for the
+    /// machine, `home/.config` for the user and `xdg` for all users.
+    fn launcher_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Launcher) {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let file = dir.path().join(name);
@@ -134,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn how_the_network_is_reached_is_kept_and_nothing_else() {
-        let (_dir, launcher) = machine(&[
+    fn only_settings_for_the_network_and_other_machines_are_kept() {
+        let (_dir, launcher) = launcher_with(&[
             ("etc/nix.conf", "sandbox = false # no\nhttp-connections   =  4\naccess-tokens = github.com=a\n"),
             (
                 "home/.config/nix/nix.conf",
@@ -155,9 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn files_that_nix_takes_without_a_setting() {
-        let (dir, launcher) =
-            machine(&[("etc/netrc", ""), ("etc/machines", ""), ("own", "cores = 1"), ("b", "cores = 2")]);
+    fn files_that_nix_uses_without_a_setting_are_set() {
+        let (dir, launcher) = launcher_with(&[
+            ("etc/netrc", ""),
+            ("etc/machines", ""),
+            ("own", "cores = 1"),
+            ("b", "cores = 2"),
+        ]);
         let etc = dir.path().join("etc").display().to_string();
         let defaults = format!("netrc-file = {etc}/netrc\nbuilders = @{etc}/machines\n");
         assert_eq!(lines(&launcher), defaults);
@@ -167,10 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn endless_settings_are_not_kept() {
+    fn settings_beyond_the_limit_are_not_kept() {
         let many = "access-tokens = github.com=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(10_000);
-        let (_dir, launcher) = machine(&[("etc/nix.conf", &many)]);
-        assert!(lines(&launcher).len() <= MAX_LENGTH);
+        let (_dir, launcher) = launcher_with(&[("etc/nix.conf", &many)]);
+        assert!(lines(&launcher).len() <= MAX_TOTAL_BYTES);
     }
 
     #[test]
@@ -180,7 +204,7 @@ mod tests {
         let sample = "sandbox = false # no\nhttp-connections   =  4\n!include nix.conf\naccess-tokens = github.com=a\n";
         crate::base::fuzz::check(&[sample.as_bytes()], |bytes| {
             fs::write(&file, bytes).unwrap();
-            let mut reader = Reader { text: String::new(), seen: HashSet::new() };
+            let mut reader = SettingsReader { text: String::new(), seen: HashSet::new() };
             reader.read(&file);
             reader.text.lines().for_each(|line| assert!(is_kept(line.split(' ').next().unwrap()), "{line}"));
         });

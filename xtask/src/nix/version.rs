@@ -23,12 +23,14 @@ pub struct Version {
 
 impl Version {
     /// Parses the output of `nix --version`: `nix (Nix) 2.26.3`, `nix (Lix, like Nix) 2.93.0`,
-    /// `nix (Determinate Nix 3.17.0) 2.33.3`. The version of Nix is the last word.
+    /// `nix (Determinate Nix 3.17.0) 2.33.3`. The version of Nix is the last word; `None` where this word is no version.
     pub fn parse(line: &str) -> Option<Self> {
+        // A number may be followed by `-` or by `pre`.
         let mut numbers = line.split_whitespace().last()?.split(['.', '-', 'p']);
         Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
     }
 
+    /// Whether this version is [`MINIMUM`] or newer.
     pub fn is_supported(self) -> bool {
         self >= MINIMUM
     }
@@ -40,7 +42,10 @@ impl fmt::Display for Version {
     }
 }
 
-/// Checks that there is a `nix` on the launcher's `PATH`.
+/// Checks that there is a `nix` of any version on the launcher's `PATH`.
+///
+/// # Errors
+/// `Other` where there is none.
 pub fn require_any(launcher: &Launcher) -> Result<()> {
     if launcher.which("nix").is_none() {
         bail!(Other, "no nix on PATH"; hint: "run `cargo xtask setup`");
@@ -48,40 +53,48 @@ pub fn require_any(launcher: &Launcher) -> Result<()> {
     Ok(())
 }
 
-/// The version of the `nix` on the launcher's `PATH`.
+/// The version of the `nix` on the launcher's `PATH`, also of one that is too old.
+///
+/// # Errors
+/// `Other` where there is no Nix, or where it prints no version.
 pub fn current(launcher: &Launcher) -> Result<Version> {
     require_any(launcher)?;
-    let line = launcher.read("nix", &["--version"])?;
-    let unreadable = || {
+    let output = launcher.read("nix", &["--version"])?;
+    let line = output.trim();
+    let no_version_error = || {
         failure!(
-            Other, "`nix --version` prints no version: {}", line.trim();
+            Other, "`nix --version` prints no version: {line}";
             hint: "check which program `nix` is: `command -v nix`"
         )
     };
-    Version::parse(line.trim()).ok_or_else(unreadable)
+    Version::parse(line).ok_or_else(no_version_error)
 }
 
-/// What tells this `nix` from any other, without a start of Nix where it is a program and not a script, which could
-/// start another one tomorrow: its file, else its version.
+/// A text that tells the `nix` on the launcher's `PATH` from any other. A program is identified by its file, without
+/// starting it; a script by its output for `--version`, as it could start another Nix tomorrow. `None` where there is
+/// no Nix, or where the script fails.
 pub fn identity(launcher: &Launcher) -> Option<String> {
     let file = launcher.which("nix")?.canonicalize().ok()?;
-    of_program(&file).or_else(|| launcher.read("nix", &["--version"]).ok())
+    program_identity(&file).or_else(|| launcher.read("nix", &["--version"]).ok())
 }
 
-/// The identity of the ELF file `file`: an update replaces it.
-fn of_program(file: &Path) -> Option<String> {
+/// The path and the metadata of the ELF file `file`, which an update changes; `None` where `file` is no ELF file.
+fn program_identity(file: &Path) -> Option<String> {
     let mut opened = File::open(file).ok()?;
     let mut magic = [0; 4];
     opened.read_exact(&mut magic).ok()?;
-    let stat = opened.metadata().ok().filter(|_| magic == *b"\x7fELF")?;
-    let time = (stat.mtime(), stat.mtime_nsec(), stat.ctime());
-    Some(format!("{} {} {} {} {time:?}", file.display(), stat.dev(), stat.ino(), stat.size()))
+    if magic != *b"\x7fELF" {
+        return None;
+    }
+    let stat = opened.metadata().ok()?;
+    let times = (stat.mtime(), stat.mtime_nsec(), stat.ctime());
+    Some(format!("{} {} {} {} {times:?}", file.display(), stat.dev(), stat.ino(), stat.size()))
 }
 
-/// The version of the `nix` on the launcher's `PATH`.
+/// Checks that the `nix` on the launcher's `PATH` is [`MINIMUM`] or newer, and returns its version.
 ///
 /// # Errors
-/// Where there is no Nix, or one that is older than [`MINIMUM`].
+/// Those of [`current`]; `Other` for an older Nix.
 pub fn require(launcher: &Launcher) -> Result<Version> {
     let found = current(launcher)?;
     if !found.is_supported() {
@@ -105,24 +118,25 @@ mod tests {
             ("nix", None),
             ("", None),
         ] {
-            assert_eq!(Version::parse(line).map(|v| (v.major, v.minor)), expected, "{line}");
+            let expected = expected.map(|(major, minor)| Version { major, minor });
+            assert_eq!(Version::parse(line), expected, "{line}");
         }
         assert!(!Version { major: 2, minor: 8 }.is_supported());
         assert!(Version { major: 2, minor: 18 }.is_supported());
     }
 
     #[test]
-    fn a_program_is_known_by_its_file_and_a_script_is_not() {
+    fn a_program_is_identified_by_its_file_and_a_script_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("nix");
         std::fs::write(&file, "#!/bin/sh\n").unwrap();
-        assert_eq!(of_program(&file), None);
+        assert_eq!(program_identity(&file), None);
         std::fs::write(&file, b"\x7fELF and so on").unwrap();
-        let first = of_program(&file).unwrap();
-        assert_eq!(of_program(&file).as_ref(), Some(&first));
+        let first = program_identity(&file).unwrap();
+        assert_eq!(program_identity(&file).as_ref(), Some(&first));
         std::fs::write(&file, b"\x7fELF of an update").unwrap();
-        assert_ne!(of_program(&file), Some(first));
-        assert_eq!(of_program(&dir.path().join("none")), None);
+        assert_ne!(program_identity(&file), Some(first));
+        assert_eq!(program_identity(&dir.path().join("none")), None);
     }
 
     #[test]

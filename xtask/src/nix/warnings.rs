@@ -6,11 +6,12 @@ use super::error::without_passwords;
 use super::strip_ansi;
 use crate::base::{Event, Reporter};
 
-/// How warnings begin: those of Nix, of `builtins.warn`, and of `lib.warn` in older versions of nixpkgs.
-const PREFIXES: [&str; 4] =
-    ["warning: ", "evaluation warning: ", "trace: warning: ", "trace: evaluation warning: "];
-/// How the other lines of Nix, ssh and git begin that can follow a warning.
-const OTHERS: [&str; 15] = [
+/// The beginning of a warning of Nix itself.
+const NIX_PREFIX: &str = "warning: ";
+/// The beginnings of warnings of flakes: by `builtins.warn`, and by `lib.warn` in older versions of nixpkgs.
+const FLAKE_PREFIXES: &[&str] = &["evaluation warning: ", "trace: warning: ", "trace: evaluation warning: "];
+/// The beginnings of other lines of Nix, ssh and git, which can follow a warning.
+const OTHER_PREFIXES: &[&str] = &[
     "trace: ",
     "error:",
     "copying ",
@@ -27,82 +28,112 @@ const OTHERS: [&str; 15] = [
     "fatal: ",
     "Warning: ",
 ];
-/// Warnings that nobody can act on: this tool keeps Nix from writing the lock of a flake, and Nix adds two of its own
-/// cache to an input that it cannot fetch.
-const HIDDEN: [&str; 3] = [
+/// The beginnings of warnings that nobody can act on: of the lock file, which this tool keeps Nix from writing, and two
+/// of Nix's own cache, which Nix prints for an input that it cannot fetch.
+const HIDDEN_PREFIXES: &[&str] = &[
     "not writing modified lock file of flake",
     "could not update mtime for file",
     "could not update cached head",
 ];
-/// How many warnings are kept.
+/// The most warnings that are kept.
 const MAX_WARNINGS: usize = 100;
-/// How many lines of a warning are kept, and how many characters of a line.
+/// The most lines that are kept after the first line of a warning.
 const MAX_LINES: usize = 20;
-const MAX_LENGTH: usize = 1000;
+/// The most characters that are kept of a line.
+const MAX_LINE_LENGTH: usize = 1000;
 
-/// `line` without the mark of a warning; `None` where it begins none.
-pub fn text_of(line: &str) -> Option<&str> {
-    PREFIXES.iter().find_map(|prefix| line.strip_prefix(prefix))
+/// The text of the warning that begins in `line`; `None` where no warning begins there.
+pub fn warning_text(line: &str) -> Option<&str> {
+    let flake_text = || FLAKE_PREFIXES.iter().find_map(|prefix| line.strip_prefix(prefix));
+    line.strip_prefix(NIX_PREFIX).or_else(flake_text)
 }
 
-/// A warning as it is shown: without passwords. Nix warns of each attempt to reach a server anew, with the time until
-/// the next one: all of them are one warning.
-pub fn shown(text: &str) -> String {
+/// The warning `text` as the tool shows it: without passwords. Nix warns of each attempt to reach a server, with the
+/// time until the next attempt: all these warnings become the same text.
+pub fn display_text(text: &str) -> String {
     let text = without_passwords(text.trim_end());
-    retry(&text).unwrap_or(text)
+    summarize_attempt(&text).unwrap_or(text)
 }
 
-/// `text` without what differs between two attempts and between two files of a server; `None` where it is no warning of
-/// a failed attempt.
-fn retry(text: &str) -> Option<String> {
-    let (error, _) = text.rsplit_once("; retrying ")?;
+/// The warning `text` of a failed attempt to reach a server, without the parts that differ between two attempts and
+/// between two files of the server. `None` where `text` is another warning.
+fn summarize_attempt(text: &str) -> Option<String> {
+    let (error, _pause) = text.rsplit_once("; retrying ")?;
     let failed = error.strip_prefix("error: ").unwrap_or(error).strip_prefix("unable to ")?;
     let (verb, rest) = failed.split_once(" '")?;
     let (url, reason) = rest.split_once("': ")?;
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let origin = url[host..].find('/').map_or(url.to_owned(), |at| format!("{}…", &url[..=host + at]));
-    // Then come the number that curl has for the error, and its details.
-    let reason = reason.lines().next().unwrap_or_default();
-    let is_number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-    let end = reason.match_indices(" (").find(|(at, _)| is_number(&reason[at + 2..])).map(|(at, _)| at);
-    Some(format!("unable to {verb} '{origin}': {}; Nix retries", &reason[..end.unwrap_or(reason.len())]))
+    let reason = without_details(reason.lines().next().unwrap_or_default());
+    Some(format!("unable to {verb} '{}': {reason}; Nix retries", without_path(url)))
+}
+
+/// `url` with `…` in place of the path.
+fn without_path(url: &str) -> String {
+    let host_start = url.find("://").map_or(0, |position| position + "://".len());
+    match url[host_start..].find('/') {
+        Some(length) => format!("{}/…", &url[..host_start + length]),
+        None => url.to_owned(),
+    }
+}
+
+/// `reason` without curl's number for the error, such as ` (6)`, and without the details that follow the number.
+fn without_details(reason: &str) -> &str {
+    let begins_number =
+        |position: &usize| reason[position + " (".len()..].starts_with(|c: char| c.is_ascii_digit());
+    let mut positions = reason.match_indices(" (").map(|(position, _)| position);
+    positions.find(begins_number).map_or(reason, |position| &reason[..position])
 }
 
 /// Collects the warnings among the lines that Nix prints.
 #[derive(Default)]
 pub struct Collector {
     warnings: Vec<String>,
-    /// How many more lines the last warning may have.
-    left: usize,
+    /// How many more lines the last warning may have; 0 after its end.
+    lines_left: usize,
     /// Whether the last warning is of the flake, whose further lines are not indented.
     is_of_flake: bool,
 }
 
 impl Collector {
+    /// Processes the next line of Nix.
     pub fn push(&mut self, line: &str) {
         let line = strip_ansi(line);
-        let kept = |text: &str| text.chars().take(MAX_LENGTH).collect::<String>();
-        if let Some(text) = text_of(&line) {
-            let is_hidden = HIDDEN.iter().any(|begin| text.starts_with(begin));
-            let is_kept = self.warnings.len() < MAX_WARNINGS && !is_hidden;
-            self.left = if is_kept { MAX_LINES } else { 0 };
-            self.is_of_flake = !line.starts_with(PREFIXES[0]);
-            self.warnings.extend(is_kept.then(|| kept(text)));
-        } else if OTHERS.iter().any(|begin| line.starts_with(begin)) || !self.continues(&line) {
-            self.left = 0;
-        } else if let (Some(last), Some(left)) = (self.warnings.last_mut(), self.left.checked_sub(1)) {
-            self.left = left;
-            last.push('\n');
-            last.push_str(&kept(&line));
+        if let Some(text) = warning_text(&line) {
+            self.is_of_flake = !line.starts_with(NIX_PREFIX);
+            self.begin_warning(text);
+        } else if self.lines_left > 0 && self.is_continuation(&line) {
+            self.continue_warning(&line);
+        } else {
+            self.lines_left = 0;
         }
     }
 
-    fn continues(&self, line: &str) -> bool {
-        self.is_of_flake || line.starts_with([' ', '•'])
+    fn begin_warning(&mut self, text: &str) {
+        let is_hidden = HIDDEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+        if is_hidden || self.warnings.len() >= MAX_WARNINGS {
+            self.lines_left = 0;
+            return;
+        }
+        self.lines_left = MAX_LINES;
+        self.warnings.push(truncate(text));
     }
 
+    /// Whether `line` belongs to the last warning.
+    fn is_continuation(&self, line: &str) -> bool {
+        let is_other = OTHER_PREFIXES.iter().any(|prefix| line.starts_with(prefix));
+        !is_other && (self.is_of_flake || line.starts_with([' ', '•']))
+    }
+
+    fn continue_warning(&mut self, line: &str) {
+        self.lines_left -= 1;
+        if let Some(warning) = self.warnings.last_mut() {
+            warning.push('\n');
+            warning.push_str(&truncate(line));
+        }
+    }
+
+    /// Reports the collected warnings.
     pub fn report(&self, reporter: &dyn Reporter) {
-        let mut texts = self.warnings.iter().map(|text| shown(text)).collect::<Vec<_>>();
+        let mut texts = self.warnings.iter().map(|text| display_text(text)).collect::<Vec<_>>();
         texts.dedup();
         for text in &texts {
             reporter.warn_once(text);
@@ -110,23 +141,29 @@ impl Collector {
     }
 }
 
-/// Passes events on, and keeps the warnings of an evaluation for its cached result.
-pub struct Recorder<'a> {
-    pub reporter: &'a dyn Reporter,
+/// The first [`MAX_LINE_LENGTH`] characters of `line`.
+fn truncate(line: &str) -> String {
+    line.chars().take(MAX_LINE_LENGTH).collect()
+}
+
+/// A reporter that passes events on, and records the warnings of an evaluation for its cached result.
+pub struct WarningRecorder<'a> {
+    reporter: &'a dyn Reporter,
     warnings: Mutex<Vec<String>>,
 }
 
-impl<'a> Recorder<'a> {
+impl<'a> WarningRecorder<'a> {
     pub fn new(reporter: &'a dyn Reporter) -> Self {
         Self { reporter, warnings: Mutex::default() }
     }
 
+    /// The recorded warnings, in order.
     pub fn into_warnings(self) -> Vec<String> {
         self.warnings.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Reporter for Recorder<'_> {
+impl Reporter for WarningRecorder<'_> {
     fn report(&self, event: &Event) {
         self.reporter.report(event);
     }
@@ -145,13 +182,13 @@ mod tests {
     fn collect(text: &str) -> Vec<String> {
         let mut collector = Collector::default();
         text.lines().for_each(|line| collector.push(line));
-        let recorder = Recorder::new(&Silent);
+        let recorder = WarningRecorder::new(&Silent);
         collector.report(&recorder);
         recorder.into_warnings()
     }
 
     #[test]
-    fn warnings_of_nix_and_of_flakes() {
+    fn warnings_of_nix_and_of_flakes_are_collected() {
         for (stderr, expected) in [
             ("warning: Git tree '/f' is dirty\n", &["Git tree '/f' is dirty"][..]),
             (
@@ -184,45 +221,40 @@ mod tests {
         assert_eq!(collect(&many).len(), MAX_WARNINGS);
     }
 
-    /// What Nix 2.26 and 2.34 print without a network, and for a server that is down.
+    /// Lines that Nix 2.26 and 2.34 print without a network, and for a server that is down.
     #[test]
     fn attempts_to_reach_a_server_are_one_warning() {
-        let resolve = "Could not resolve hostname (6)";
         let refused = "Could not connect to server (7) Failed to connect to h port 80 after";
-        let attempt = |text: &str, pause: u32| format!("warning: {text}; retrying in {pause} ms\n");
-        let unresolved = |(at, pause)| {
-            attempt(
-                &format!("error: unable to download 'https://me:pw@h:8/a/{at}.narinfo': {resolve}"),
-                pause,
-            )
-        };
-        let stderr = [(0, 265), (1, 538), (2, 1157), (3, 2262)].map(unresolved);
-        let others = [312, 604].map(|pause| {
-            attempt(&format!("unable to download 'http://h': {refused} {pause} ms: x"), pause)
-                + &attempt(
-                    "error: unable to upload 'http://h/x': HTTP error 502 ('')\n         response body: b",
-                    pause,
-                )
-        });
-        let stderr = stderr.concat() + &others.concat();
-        let expected = [
-            "unable to download 'https://…@h:8/…': Could not resolve hostname; Nix retries",
-            "unable to download 'http://h': Could not connect to server; Nix retries",
-            "unable to upload 'http://h/…': HTTP error 502 (''); Nix retries",
-        ];
-        let mut found = collect(&stderr);
+        let mut lines = Vec::new();
+        for pause in [265, 538, 1157] {
+            for error in [
+                format!(
+                    "error: unable to download 'https://me:pw@h:8/a/{pause}.narinfo': Could not resolve hostname (6)"
+                ),
+                format!("unable to download 'http://h': {refused} {pause} ms: x"),
+                "error: unable to upload 'http://h/x': HTTP error 502 ('')\n         response body: b"
+                    .to_owned(),
+            ] {
+                lines.push(format!("warning: {error}; retrying in {pause} ms\n"));
+            }
+        }
+        let mut found = collect(&lines.concat());
         found.sort_unstable();
         found.dedup();
-        assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found.iter().all(|text| expected.contains(&text.as_str())), "{found:?}");
-        assert_eq!(shown("Git tree '/f' is dirty\n"), "Git tree '/f' is dirty");
+        let expected = [
+            "unable to download 'http://h': Could not connect to server; Nix retries",
+            "unable to download 'https://…@h:8/…': Could not resolve hostname; Nix retries",
+            "unable to upload 'http://h/…': HTTP error 502 (''); Nix retries",
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(display_text("Git tree '/f' is dirty\n"), "Git tree '/f' is dirty");
     }
 
     #[test]
     fn fuzz() {
         let attempt =
             "error: unable to download 'https://h/x': Could not resolve hostname (6); retrying in 9 ms";
-        crate::base::fuzz::check_text(&[attempt], shown);
+        crate::base::fuzz::check_text(&[attempt], display_text);
         let sample =
             "trace: warning: a\nb\nwarning: Git tree '/f' is dirty\ncopying path 'x'\nevaluation warning: c";
         crate::base::fuzz::check_text(&[sample], collect);

@@ -101,7 +101,7 @@ fn replace(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(prefix);
     let context = || format!("renaming {} to {}", fresh.display(), prefix.display());
     fs::rename(fresh, prefix).with_context(context)?;
-    let version = crate::nix::require(&private_nix::enter(cx.launcher.clone(), prefix))?;
+    let version = crate::nix::require(&private_nix::with_private_nix(cx.launcher.clone(), prefix))?;
     cx.note(format!("setup: nix {version} in {}", prefix.display()));
     Ok(())
 }

@@ -204,7 +204,7 @@ fn sigterm_interrupts_nix_and_waits_for_it() {
     );
     assert_stops(
         |build| Answers { build, ..Answers::default() },
-        "error: stopped before the build was complete\nhint: run the command again to continue: only finished parts \
-         are left, and the next run uses them\n",
+        "error: stopped before the build was complete\nhint: run the command again to continue: the next run uses \
+         the parts that are finished\n",
     );
 }

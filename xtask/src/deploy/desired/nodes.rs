@@ -119,7 +119,7 @@ impl Nodes {
             derivation.is_some_and(|path| Path::new(path).exists())
         };
         let evaluate = |reporter: &dyn Reporter| evaluation.run(reporter);
-        let answer = if nix::keep_results(options) {
+        let answer = if nix::is_cacheable(options) {
             cache.get_or_evaluate(launcher, flake, &evaluation.function(), is_valid, reporter, evaluate)
         } else {
             evaluate(reporter)

@@ -1,5 +1,5 @@
-//! Errors of `nix copy`. The text of the host decides the hint, as Nix on this machine only knows that the connection
-//! ended.
+//! Errors of `nix copy`. The lines that the host prints decide the hint, as Nix on this machine only knows that the
+//! connection ended.
 
 use std::fmt::Display;
 
@@ -9,12 +9,15 @@ use crate::base::failure::ExitKind;
 /// Why a copy to a host failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyFault {
-    /// The store of the host takes nothing unsigned from this user.
+    /// The store of the host accepts only signed paths from this user.
     Untrusted,
+    /// A disk of the host is full.
     HostFull,
+    /// The host has no program `nix-store` on the `PATH` of ssh commands.
     NoNixStore,
     /// The shell of the host prints text before the command runs.
     Greeting,
+    /// The ssh server of the host refuses the login.
     LoginRefused,
 }
 
@@ -25,8 +28,8 @@ impl CopyFault {
         match self {
             Self::Untrusted => format!(
                 "add `nix.settings.trusted-users = [ \"{user}\" ];` to the host's configuration and deploy it once as \
-                 root (`-- --ssh-user root`), or sign what is built here: `secret-key-files` in nix.conf here, \
-                 `nix.settings.trusted-public-keys` on the host"
+                 root (`-- --ssh-user root`), or sign the builds of this machine: set `secret-key-files` in its \
+                 nix.conf, and `nix.settings.trusted-public-keys` in the host's configuration"
             ),
             Self::HostFull => {
                 format!("free space on the host: `ssh {login} sudo nix-collect-garbage --delete-old`")
@@ -36,8 +39,8 @@ impl CopyFault {
                  --version` must print a version"
             ),
             Self::Greeting => {
-                "make the shell of the host print nothing without a terminal: begin its ~/.bashrc with \
-                               `[[ $- == *i* ]] || return`"
+                "make the shell of the host print nothing without a terminal: begin its ~/.bashrc \
+                               with `[[ $- == *i* ]] || return`"
                     .to_owned()
             }
             Self::LoginRefused => format!("run `ssh {login} true`, which must succeed without a question"),
@@ -45,8 +48,8 @@ impl CopyFault {
     }
 }
 
-/// The faults by what ssh and the host print: all patterns of a rule must occur, and the first such rule counts. Seen
-/// with Nix 2.26.3, OpenSSH 9.2 and the shells bash, dash and fish.
+/// The fault for each set of patterns in the lines of ssh and the host. All patterns of a set must occur, and the first
+/// such set counts. Seen with Nix 2.26.3, OpenSSH 9.2 and the shells bash, dash and fish.
 const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&["lacks a signature by a trusted key"], CopyFault::Untrusted),
     (&["No space left on device"], CopyFault::HostFull),
@@ -57,21 +60,26 @@ const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&[": Permission denied ("], CopyFault::LoginRefused),
 ];
 
-/// The error for a copy of `path` to `login` (`USER@HOST`) that failed. `messages` are the errors of Nix here, the
-/// cause first; `words` are the last lines that ssh and the host printed.
-pub fn copy_failed(path: &dyn Display, login: &str, messages: &[String], words: &[String]) -> anyhow::Error {
+/// The error for a copy of `path` to `login` (`USER@HOST`) that failed. `messages` are the errors of Nix on this
+/// machine, the cause first; `host_lines` are the last lines that ssh and the host printed.
+pub fn copy_failed(
+    path: &dyn Display,
+    login: &str,
+    messages: &[String],
+    host_lines: &[String],
+) -> anyhow::Error {
     let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
-    let fault = find_fault(&cause, &words.join("\n"));
+    let fault = find_fault(&cause, &host_lines.join("\n"));
     let hint = fault.map(|fault| fault.hint(login)).or_else(|| super::hint_of(&cause));
     let mut message = format!("nix failed on {path}: {cause}");
-    if !words.is_empty() {
+    if !host_lines.is_empty() {
         message.push_str("\n  ssh and the host printed:");
-        message.extend(words.iter().map(|line| format!("\n  | {line}")));
+        message.extend(host_lines.iter().map(|line| format!("\n  | {line}")));
     }
     ExitKind::Other.error_with(message, hint, Vec::new())
 }
 
-/// Whether `error` is that of a copy whose connection ended without a line on stderr from the host.
+/// Whether `error` comes from [`copy_failed`], for a connection that ended before ssh or the host printed a line.
 pub fn is_silent_host(error: &anyhow::Error) -> bool {
     let text = error.to_string();
     let failures =
@@ -79,10 +87,13 @@ pub fn is_silent_host(error: &anyhow::Error) -> bool {
     failures.iter().any(|failure| text.contains(failure)) && !text.contains("\n  | ")
 }
 
-fn find_fault(cause: &str, words: &str) -> Option<CopyFault> {
-    let fits = |(patterns, _): &&(&[&str], _)| patterns.iter().all(|pattern| words.contains(pattern));
-    let greeting = cause.contains("protocol mismatch").then_some(CopyFault::Greeting);
-    greeting.or_else(|| HOST_RULES.iter().find(fits).map(|(_, fault)| *fault))
+/// The fault by the error `cause` of Nix on this machine, and by the `host_lines` that ssh and the host printed.
+fn find_fault(cause: &str, host_lines: &str) -> Option<CopyFault> {
+    if cause.contains("protocol mismatch") {
+        return Some(CopyFault::Greeting);
+    }
+    let occur = |patterns: &[&str]| patterns.iter().all(|pattern| host_lines.contains(pattern));
+    HOST_RULES.iter().find(|(patterns, _)| occur(patterns)).map(|(_, fault)| *fault)
 }
 
 #[cfg(test)]
@@ -93,8 +104,8 @@ mod tests {
     const PATH: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x";
 
     #[test]
-    fn the_words_of_the_host_decide_the_hint() {
-        for (cause, words, expected) in [
+    fn the_lines_of_the_host_decide_the_hint() {
+        for (cause, host_lines, expected) in [
             (
                 "unexpected end-of-file",
                 "error: cannot add path '/nix/store/a-curl' because it lacks a signature by a trusted key",
@@ -130,19 +141,24 @@ mod tests {
             // The disk of this machine.
             ("writing to file: No space left on device", "", Some("free space")),
         ] {
-            let words = words.lines().map(str::to_owned).collect::<Vec<_>>();
-            let error = copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &words);
-            let found = hint(&error).map(|hint| hint.starts_with(expected.unwrap_or("none")));
-            assert_eq!(found, expected.map(|_| true), "{cause} {words:?}: {:?}", hint(&error));
-            assert!(words.iter().all(|line| error.to_string().contains(&format!("\n  | {line}"))), "{error}");
+            let host_lines = host_lines.lines().map(str::to_owned).collect::<Vec<_>>();
+            let error = copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines);
+            let is_expected = match expected {
+                Some(beginning) => hint(&error).is_some_and(|hint| hint.starts_with(beginning)),
+                None => hint(&error).is_none(),
+            };
+            assert!(is_expected, "{cause} {host_lines:?}: {:?}", hint(&error));
+            for line in host_lines {
+                assert!(error.to_string().contains(&format!("\n  | {line}")), "{error}");
+            }
         }
     }
 
     #[test]
-    fn hosts_that_say_nothing() {
-        let failed = |cause: &str, words: &[&str]| {
-            let words = words.iter().map(ToString::to_string).collect::<Vec<_>>();
-            copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &words)
+    fn a_host_that_printed_a_line_is_not_silent() {
+        let failed = |cause: &str, host_lines: &[&str]| {
+            let host_lines = host_lines.iter().map(ToString::to_string).collect::<Vec<_>>();
+            copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines)
         };
         assert!(is_silent_host(&failed("cannot connect to 'pi@stinky'", &[])));
         assert!(!is_silent_host(&failed("cannot connect to 'pi@stinky'", &["killed"])));
@@ -151,8 +167,8 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        let words = "error: cannot add path '/nix/store/a-x' because it lacks a signature by a trusted key";
-        crate::base::fuzz::check_text(&[words, "error: unexpected end-of-file"], |text| {
+        let line = "error: cannot add path '/nix/store/a-x' because it lacks a signature by a trusted key";
+        crate::base::fuzz::check_text(&[line, "error: unexpected end-of-file"], |text| {
             let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
             copy_failed(&PATH, text, &lines, &lines).to_string()
         });

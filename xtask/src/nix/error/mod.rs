@@ -1,4 +1,5 @@
-//! Errors of Nix, with their hints. Nix exits with 1 for every error, so its text is classified: in one table, here.
+//! Errors of Nix, with their hints. Nix exits with 1 for every error, so the text of the error is classified: in one
+//! table, here.
 
 mod copy;
 mod own_words;
@@ -33,21 +34,21 @@ const NO_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces
     builds outside a sandbox could read the private keys of hosts";
 const NO_CHROOT: &str = "remove `__noChroot` from the derivation: a build outside the sandbox could read the private \
     keys of hosts";
-const NO_IMPORT: &str = "run the tool as another user: the flake builds something during evaluation, and such a build of \
-    root could read the private keys of hosts";
+const NO_IMPORT: &str = "run the tool as another user than root: the flake builds something during its evaluation, and \
+    as root such a build could read the private keys of hosts";
 const NOT_READABLE: &str = "run the tool as the user who owns that path: nix reads only what the modes of files allow, \
     also as root, so that no flake reads the private keys of hosts";
 const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
 const NO_ACCESS: &str = "check the address; for a private repository, or where a server limits requests, set \
     `access-tokens` or `netrc-file` in nix.conf";
 const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
-
+/// The hint where no full disk is found; see [`disk_full_hint`].
 const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix store gc`";
 
 /// The folder of the store.
 const NIX_STORE: &str = "/nix/store";
 
-/// The first rule that fits counts, so the more specific ones come first.
+/// All rules, the more specific ones first: the first rule that fits counts.
 const RULES: &[Rule] = &[
     rule(&["executing '", "': Exec format error"], CANNOT_RUN),
     rule(
@@ -114,87 +115,92 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
 /// folder of the flake, if the flake is on this machine.
 pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Path>) -> anyhow::Error {
     let text = without_passwords(&strip_ansi(stderr));
-    let mut message = format!("nix failed on {subject}: {}", summarize(&text));
-    message.extend(own_words::failed_input(&text, &text));
+    let reasons = own_words::failed_input(&text, &text).unwrap_or_default();
+    let message = format!("nix failed on {subject}: {}{reasons}", summarize(&text));
     let words = own_words::of_error(&text);
-    // A missing file may be one of another flake, for which `git add` would not help.
-    let names_no_file = folder.is_some_and(|folder| !own_words::names_a_file_of(&words, folder));
-    let is_of_another = names_no_file && !words.contains("tracked by Git");
-    let hint = hint_of(&words).filter(|hint| !(hint == UNTRACKED && is_of_another));
+    // A missing file may belong to another flake, for which `git add` would not help.
+    let may_be_untracked = words.contains("tracked by Git")
+        || folder.is_none_or(|folder| own_words::names_file_of(&words, folder));
+    let hint = hint_of(&words).filter(|hint| hint != UNTRACKED || may_be_untracked);
     // The flake is there, but not the folder of its input.
     let is_of_input = text.contains("while updating the flake input '");
     let hint = hint.map(|hint| if hint == NO_FLAKE && is_of_input { NO_INPUT.to_owned() } else { hint });
     ExitKind::Other.error_with(message, hint, Vec::new())
 }
 
-/// The error for a failed build. `messages` are the errors that Nix printed, without escape sequences: the first is the
-/// cause, the others only list what could not be built because of it. `log` is the end of the failed builder's log,
-/// which `read_log DERIVATION` prints whole; `fetch_lines` are what ssh and git printed while they fetched inputs.
+/// The error for a failed build of `installable`. `messages` are the errors that Nix printed, without escape sequences:
+/// the first is the cause, the others only list what could not be built because of the cause. `fetch_lines` are the
+/// lines that ssh and git printed while they fetched inputs. `log` is the end of the failed builder's log;
+/// `log_command DERIVATION` prints the whole log.
 pub fn build_failed(
     installable: &str,
     messages: &[String],
     fetch_lines: &[String],
     log: &[String],
-    read_log: &str,
+    log_command: &str,
 ) -> anyhow::Error {
-    let first = messages.first().map(|text| without_passwords(text));
-    let cause = first.as_ref().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
-    let mut message = format!("nix failed on {installable}: {cause}");
+    let first = messages.first().map(|text| without_passwords(text)).unwrap_or_default();
+    let cause = if messages.is_empty() { "nix printed no error".to_owned() } else { summarize(&first) };
     let fetch_lines = without_passwords(&fetch_lines.join("\n"));
-    message.extend(first.and_then(|text| own_words::failed_input(&text, &fetch_lines)));
+    let reasons = own_words::failed_input(&first, &fetch_lines).unwrap_or_default();
+    let mut message = format!("nix failed on {installable}: {cause}{reasons}");
     if !log.is_empty() {
         message.push_str("\n  last lines of the builder's log:");
         message.extend(log.iter().map(|line| format!("\n  | {line}")));
-        message.extend(failed_derivation(&cause).map(|drv| format!("\n  full log: {read_log} {drv}")));
+        if let Some(derivation) = first_derivation(&cause) {
+            message = format!("{message}\n  full log: {log_command} {derivation}");
+        }
     }
     let of_errors = messages.iter().map(|text| own_words::of_error(text));
-    let of_log = log.iter().filter_map(|line| own_words::of_log(line)).map(str::to_owned);
+    let of_log = log.iter().filter_map(|line| own_words::of_log_line(line)).map(str::to_owned);
     let words = of_errors.chain(of_log).collect::<Vec<_>>().join("\n");
     ExitKind::Other.error_with(message, hint_of(&words), Vec::new())
 }
 
-/// Whether `text` only lists what could not be built because something else failed. The words changed with 2.30.
+/// Whether the error `text` only lists what could not be built because something else failed. The words changed with
+/// Nix 2.30.
 pub fn is_consequence(text: &str) -> bool {
     text.contains("dependencies of derivation") || text.contains("dependency failed")
 }
 
-/// Whether Nix only repeats the failure of an earlier evaluation.
+/// Whether the error `text` only repeats the failure of an earlier evaluation.
 pub fn is_cached_failure(text: &str) -> bool {
     text.contains("cached failure of attribute")
 }
 
-/// Whether the flake lacks the attribute that was asked for.
+/// Whether `error` reports that the flake lacks the requested attribute.
 pub fn is_missing_attribute(error: &anyhow::Error) -> bool {
     error.to_string().contains("does not provide attribute")
 }
 
-/// Whether the flake builds something during the evaluation, and Nix was told not to.
+/// Whether `error` reports that the flake builds something during the evaluation, which the tool forbade.
 pub fn is_forbidden_build(error: &anyhow::Error) -> bool {
     error.to_string().contains("'allow-import-from-derivation' is disabled")
 }
 
-/// Whether an expression of a flake failed, rather than the fetching of the flake.
+/// Whether `error` is one of an expression of a flake, rather than of the fetching of the flake.
 pub fn is_evaluation_error(error: &anyhow::Error) -> bool {
     error.to_string().contains("\n  at ")
 }
 
-/// The first derivation that `message` names.
-pub fn failed_derivation(message: &str) -> Option<&str> {
-    let from = message.find("'/nix/store/")? + 1;
-    let path = message[from..].split('\'').next()?;
-    path.strip_suffix(".drv").and(Some(path))
+/// The derivation that `message` names first; `None` where the first store path in `message` is no derivation.
+pub fn first_derivation(message: &str) -> Option<&str> {
+    let start = message.find("'/nix/store/")? + 1;
+    let path = message[start..].split('\'').next()?;
+    let is_derivation = path.strip_suffix(".drv").is_some();
+    is_derivation.then_some(path)
 }
 
-/// The hint of the first rule that fits `text`.
+/// The hint of the first rule that fits `text`; `None` where no rule fits.
 fn hint_of(text: &str) -> Option<String> {
     let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
     let hint = RULES.iter().find(fits)?.hint;
     Some(if hint == DISK_FULL { disk_full_hint() } else { hint.to_owned() })
 }
 
-/// The hint for a full disk, with the folder on that disk where one is found full now.
+/// The hint for a full disk. The hint names the folder on that disk, if a disk is found full now.
 fn disk_full_hint() -> String {
-    match own_words::full_disk(&own_words::disks()) {
+    match own_words::full_folder(&own_words::free_space()) {
         Some(NIX_STORE) => format!("free space on the disk of {NIX_STORE}: `nix store gc`"),
         Some(folder) => format!("free space on the disk of {folder}, which is full"),
         None => DISK_FULL.to_owned(),
@@ -203,33 +209,34 @@ fn disk_full_hint() -> String {
 
 /// The error in `text`, with the position in its trace that is nearest to the error.
 fn summarize(text: &str) -> String {
-    let (trace, error) = own_words::split(text.trim());
-    let error = error.strip_prefix("error: ").unwrap_or(error);
+    let (trace, error) = own_words::split_trace(text.trim());
+    let error = error.strip_prefix("error: ").unwrap_or(error).trim();
     let mut positions = trace.lines().rev().filter_map(|line| line.trim().strip_prefix("at "));
-    // A position in `--apply` says nothing to the user.
-    let position = positions.find(|position| !position.starts_with('«'));
-    match position {
-        Some(position) => format!("{}\n  at {}", error.trim(), position.trim_end_matches(':')),
-        None => error.trim().to_owned(),
+    // A position in the expression of `--apply`, which is this tool's, does not help the user.
+    match positions.find(|position| !position.starts_with('«')) {
+        Some(position) => format!("{error}\n  at {}", position.trim_end_matches(':')),
+        None => error.to_owned(),
     }
 }
 
-/// `text` without the passwords and tokens in its addresses. A web address loses all that stands before `@`, as it may
-/// be a token; any other address keeps the user, and loses what follows `:`.
+/// `text` without the passwords and tokens in its addresses. A web address loses all text before `@`, which may be a
+/// token; any other address keeps the user, and loses the text after the `:`.
 pub fn without_passwords(text: &str) -> String {
+    let ends_authority = |c: char| c.is_whitespace() || "/?#'\"`<>".contains(c);
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (scheme, address) = rest.split_at(at + "://".len());
+    while let Some(scheme_end) = rest.find("://") {
+        let (scheme, address) = rest.split_at(scheme_end + "://".len());
         plain.push_str(scheme);
-        let ends = |c: char| c.is_whitespace() || "/?#'\"`<>".contains(c);
-        let authority = &address[..address.find(ends).unwrap_or(address.len())];
-        let user = authority.rfind('@').map_or("", |at| &authority[..at]);
+        let authority = address.split(ends_authority).next().unwrap_or_default();
+        let login = authority.rsplit_once('@').map_or("", |(login, _)| login);
         let is_web = scheme.ends_with("http://") || scheme.ends_with("https://");
-        let shown = if is_web { "" } else { user.split(':').next().unwrap_or_default() };
+        let shown = if is_web { "" } else { login.split(':').next().unwrap_or_default() };
         plain.push_str(shown);
-        plain.push_str(if shown.len() < user.len() { "…" } else { "" });
-        rest = &address[user.len()..];
+        if shown.len() < login.len() {
+            plain.push('…');
+        }
+        rest = &address[login.len()..];
     }
     plain.push_str(rest);
     plain
@@ -237,12 +244,17 @@ pub fn without_passwords(text: &str) -> String {
 
 /// `text` without the ANSI escape sequences that colour it.
 pub fn strip_ansi(text: &str) -> String {
+    const ESCAPE: char = '\u{1b}';
     let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        match char {
-            '\u{1b}' => drop(chars.by_ref().find(char::is_ascii_alphabetic)),
-            _ => plain.push(char),
+    let mut is_in_sequence = false;
+    for char in text.chars() {
+        if is_in_sequence {
+            // The first letter ends the sequence.
+            is_in_sequence = !char.is_ascii_alphabetic();
+        } else if char == ESCAPE {
+            is_in_sequence = true;
+        } else {
+            plain.push(char);
         }
     }
     plain

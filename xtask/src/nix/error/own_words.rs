@@ -1,9 +1,10 @@
-//! What Nix itself says, apart from what builders and the code of flakes make it print. Only the former has remedies.
+//! Nix's own words in its errors, apart from the text that builders and the code of flakes make Nix print. Only Nix's
+//! own words have hints.
 
 use std::path::Path;
 
 /// The free space in bytes below which a disk counts as full. For Nix itself the limit is 8 MiB.
-const MIN_FREE: u64 = 16 << 20;
+const MIN_FREE_BYTES: u64 = 16 << 20;
 /// The most lines of ssh and git that an error quotes.
 const MAX_FETCH_LINES: usize = 8;
 /// The beginnings of the lines that ssh and git print about a connection or a repository.
@@ -26,48 +27,51 @@ const FETCH_PREFIXES: &[&str] = &[
     "ssh: ",
 ];
 
-/// Nix's own words in the error `text`: the error without its trace and without the lines of a builder's log that it
-/// quotes. Empty for an error that an expression throws.
+/// Nix's own words in the error `text`: the error without its trace and without the quoted lines of a builder's log.
+/// Empty for an error that an expression throws.
 pub fn of_error(text: &str) -> String {
-    let (trace, error) = split(text);
+    let (trace, error) = split_trace(text);
     if is_thrown(trace) || error.contains("evaluation aborted with the following error message") {
         return String::new();
     }
-    let own_lines = error
-        .lines()
-        .filter(|line| !is_quoted(line) || of_log(line.trim_start_matches([' ', '>'])).is_some());
-    own_lines.collect::<Vec<_>>().join("\n")
+    let is_own = |line: &&str| !is_quoted(line) || of_log_line(line.trim_start_matches([' ', '>'])).is_some();
+    error.lines().filter(is_own).collect::<Vec<_>>().join("\n")
 }
 
-/// `line` of a builder's log, if Nix itself wrote it: there it says why it cannot start the builder.
-pub fn of_log(line: &str) -> Option<&str> {
-    let begins = line.starts_with("error: executing '") || line.starts_with("executing '");
-    (begins && line.ends_with("': Exec format error")).then_some(line)
+/// `line` of a builder's log, if Nix itself wrote the line to explain why it cannot start the builder; otherwise `None`.
+pub fn of_log_line(line: &str) -> Option<&str> {
+    let names_program = line.starts_with("error: executing '") || line.starts_with("executing '");
+    (names_program && line.ends_with("': Exec format error")).then_some(line)
 }
 
+/// Whether `line` of an error quotes a builder's log.
 fn is_quoted(line: &str) -> bool {
     line.trim_start().starts_with("> ")
 }
 
-/// Splits `text` into the trace and the error itself, which begins at the last line that starts with `error: `.
-pub fn split(text: &str) -> (&str, &str) {
-    let before = |at: usize| text[..at].trim_end_matches(' ');
-    let begins_line = |at: &usize| before(*at).is_empty() || before(*at).ends_with('\n');
-    text.split_at(text.rmatch_indices("error: ").map(|(at, _)| at).find(begins_line).unwrap_or(0))
+/// Splits `text` into the trace and the error itself, which begins at the last line that starts with `error: `, indented
+/// or not. The trace is empty where there is no such line.
+pub fn split_trace(text: &str) -> (&str, &str) {
+    let begins_line = |position: &usize| {
+        let before = text[..*position].trim_end_matches(' ');
+        before.is_empty() || before.ends_with('\n')
+    };
+    let mut positions = text.rmatch_indices("error: ").map(|(position, _)| position);
+    text.split_at(positions.find(begins_line).unwrap_or(0))
 }
 
-/// Whether the innermost step of `trace` throws: the error is the text of a flake then.
+/// Whether the innermost step of `trace` is a `throw` or an `abort`: then the error is text of a flake.
 fn is_thrown(trace: &str) -> bool {
-    let last = trace.lines().rev().map(str::trim).find(|line| line.starts_with('…'));
-    last.is_some_and(|step| {
+    let innermost = trace.lines().rev().map(str::trim).find(|line| line.starts_with('…'));
+    innermost.is_some_and(|step| {
         step.ends_with("while calling the 'throw' builtin") || step.ends_with("'abort' builtin")
     })
 }
 
-/// The lines that name the input that Nix could not fetch, by the error `text`; the lines in `printed` in which ssh and
-/// git say why follow. `None` where `text` is about something else.
+/// More lines for the message of the error `text`: a line that names the input that Nix could not fetch, and the lines
+/// of `printed` in which ssh and git give the reason. `None` where `text` is no error of fetching an input.
 pub fn failed_input(text: &str, printed: &str) -> Option<String> {
-    let (trace, _) = split(text);
+    let (trace, _) = split_trace(text);
     let step = |words: &str| trace.lines().rev().find_map(|line| line.trim().strip_prefix(words));
     let url = step("… while fetching the input ")?;
     let name = step("… while updating the flake input ").map_or(String::new(), |name| format!("{name}, "));
@@ -82,30 +86,37 @@ pub fn failed_input(text: &str, printed: &str) -> Option<String> {
     Some(format!("\n  while fetching the input {name}{url}{quoted}"))
 }
 
-/// Whether `words` name a file of the flake in `folder`. In `words` the file is below a source in the store; here it is
-/// below `folder`, or below a folder above, which may be the repository.
-pub fn names_a_file_of(words: &str, folder: &Path) -> bool {
+/// Whether `words` name a file of the flake in `folder`. `words` name the file by its path below the copy of the flake
+/// in the store, `/nix/store/…-source/`. The file has the same path below `folder`, or below a folder above `folder`,
+/// which may be the repository.
+pub fn names_file_of(words: &str, folder: &Path) -> bool {
     let Some((_, rest)) = words.split_once("-source/") else { return false };
-    let name = rest.split(['\'', '"', '\n']).next().unwrap_or_default();
-    let name = name.split_once(": ").map_or(name, |(name, _)| name);
-    !name.is_empty()
-        && folder.ancestors().any(|above| above.join(name).exists() || above.join(name).is_symlink())
+    let quoted = rest.split(['\'', '"', '\n']).next().unwrap_or_default();
+    let file = quoted.split_once(": ").map_or(quoted, |(file, _)| file);
+    let has_file = |above: &Path| above.join(file).exists() || above.join(file).is_symlink();
+    !file.is_empty() && folder.ancestors().any(has_file)
 }
 
-/// The folders to which Nix writes, and the free space of their disks in bytes.
-pub fn disks() -> Vec<(String, u64)> {
+/// The free space on the disk of a folder.
+pub struct FreeSpace {
+    pub folder: String,
+    pub bytes: u64,
+}
+
+/// The free space for each folder to which Nix writes.
+pub fn free_space() -> Vec<FreeSpace> {
     let temporary = std::env::temp_dir().display().to_string();
-    let home = std::env::var("HOME").map(|home| format!("{home}/.cache/nix"));
-    let folders = [Some(super::NIX_STORE.to_owned()), Some(temporary), home.ok()];
-    let free = |folder: String| {
-        let found = rustix::fs::statvfs(&folder).ok()?;
-        Some((folder, found.f_bavail.saturating_mul(found.f_frsize)))
+    let cache = std::env::var("HOME").ok().map(|home| format!("{home}/.cache/nix"));
+    let folders = [super::NIX_STORE.to_owned(), temporary].into_iter().chain(cache);
+    let measure = |folder: String| {
+        let disk = rustix::fs::statvfs(&folder).ok()?;
+        Some(FreeSpace { folder, bytes: disk.f_bavail.saturating_mul(disk.f_frsize) })
     };
-    folders.into_iter().flatten().filter_map(free).collect()
+    folders.filter_map(measure).collect()
 }
 
-/// The folder whose disk is full, the fullest first.
-pub fn full_disk(disks: &[(String, u64)]) -> Option<&str> {
-    let full = disks.iter().filter(|(_, free)| *free < MIN_FREE);
-    full.min_by_key(|(_, free)| *free).map(|(folder, _)| folder.as_str())
+/// The folder on the fullest disk; `None` where no disk is full.
+pub fn full_folder(spaces: &[FreeSpace]) -> Option<&str> {
+    let fullest = spaces.iter().min_by_key(|space| space.bytes)?;
+    (fullest.bytes < MIN_FREE_BYTES).then_some(fullest.folder.as_str())
 }

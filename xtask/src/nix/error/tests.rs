@@ -1,10 +1,10 @@
-//! Nix's words, and the hints that follow them.
+//! Errors of Nix with their messages and hints.
 
 use super::*;
 use crate::base::failure::hint;
 
 #[test]
-fn the_hint_follows_the_words() {
+fn an_evaluation_error_has_a_summary_and_a_hint() {
     for (stderr, message, expected) in [
         (
             "\u{1b}[31;1merror:\u{1b}[0m path '/x' is not part of a flake (neither it nor its parents)",
@@ -51,7 +51,7 @@ fn a_failed_build_names_the_cause_and_shows_the_log() {
     assert_eq!(error.to_string(), expected);
     let error = build_failed("F", &["error: x".into()], &[], &["p: Exec format error".into()], "nix log");
     assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
-    assert_eq!(hint(&error), None, "a builder says so, not Nix");
+    assert_eq!(hint(&error), None, "a line of a builder, not of Nix");
     let executing = "error: executing '/nix/store/a-bash/bin/bash': Exec format error";
     let error = build_failed("F", &["error: x".into()], &[], &[executing.into()], "nix log");
     assert_eq!(hint(&error), Some(CANNOT_RUN));
@@ -80,7 +80,7 @@ fn fuzz() {
 }
 
 #[test]
-fn builders_and_throws_have_no_remedies() {
+fn errors_of_builders_and_throws_have_no_hint() {
     let log = ["mkfs: No space left on device", "curl: Could not resolve host", "Exec format error"];
     let log = log.map(str::to_owned);
     let quoted = "error: builder for '/nix/store/a-image.drv' failed with exit code 1;\n       last 2 log lines:\n       \
@@ -137,13 +137,12 @@ fn an_input_that_cannot_be_fetched_is_named() {
 
 #[test]
 fn the_full_disk_is_named() {
-    let disk = |folder: &str, free| (folder.to_owned(), free);
-    let disks = [disk("/nix/store", 1 << 40), disk("/tmp", 4096), disk("/home", 8 << 20)];
-    assert_eq!(own_words::full_disk(&disks), Some("/tmp"));
-    assert_eq!(own_words::full_disk(&disks[..1]), None);
-    assert!(
-        own_words::disks().iter().any(|(folder, _)| folder == &std::env::temp_dir().display().to_string())
-    );
+    let space = |folder: &str, bytes| own_words::FreeSpace { folder: folder.to_owned(), bytes };
+    let spaces = [space("/nix/store", 1 << 40), space("/tmp", 4096), space("/home", 8 << 20)];
+    assert_eq!(own_words::full_folder(&spaces), Some("/tmp"));
+    assert_eq!(own_words::full_folder(&spaces[..1]), None);
+    let temporary = std::env::temp_dir().display().to_string();
+    assert!(own_words::free_space().iter().any(|space| space.folder == temporary));
 }
 
 #[test]
@@ -163,7 +162,7 @@ fn passwords_in_addresses_are_hidden() {
 }
 
 #[test]
-fn a_refused_download_is_no_lack_of_network() {
+fn a_refused_download_has_another_hint_than_a_missing_network() {
     for (error, expected) in [
         ("unable to download 'https://api.github.com/repos/a/b': HTTP error 404", NO_ACCESS),
         ("unable to download 'https://api.github.com/repos/a/b': HTTP error 403", NO_ACCESS),

@@ -15,7 +15,8 @@ use crate::nix::{EvalCache, Fingerprint};
 /// The suffix of the package that is a host's SD image, by the convention of this tool.
 const IMAGE_SUFFIX: &str = "-sdImage";
 
-/// A host of a flake, as far as names tell: whether its configuration makes an image is known only after an evaluation.
+/// A host of a flake, as far as the names in the flake show: only an evaluation shows whether the configuration of the
+/// host makes an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Host {
     pub name: HostName,
@@ -34,7 +35,7 @@ pub struct Host {
 pub struct Catalogue {
     flake: FlakeRef,
     hosts: BTreeMap<String, Host>,
-    /// The outputs that could not be read: their hosts are missing.
+    /// The outputs that could not be read: the catalogue lacks their hosts.
     pub broken: Vec<BrokenOutput>,
 }
 
@@ -48,45 +49,46 @@ impl Catalogue {
         Ok(Self { broken, ..Self::new(flake, &names) })
     }
 
-    /// Reads the hosts of `flake`, whose `fingerprint` was just taken, out of `cache`, or by Nix if it does not have
-    /// them.
+    /// Reads the hosts of `flake` from `cache`, or by Nix where the cache does not have them. The flake has this
+    /// `fingerprint` now.
     ///
     /// # Errors
     /// Those of [`Names::read`].
-    pub fn recall_or_read(
+    pub fn get_or_read(
         launcher: &Launcher,
         flake: &FlakeRef,
         cache: &EvalCache,
         fingerprint: &Fingerprint,
     ) -> Result<Self> {
-        if let Some(names) = Names::remembered(cache, fingerprint) {
+        if let Some(names) = Names::from_cache(cache, fingerprint) {
             return Ok(Self::new(flake, &names));
         }
         let (names, broken) = Names::read(launcher, flake, &[])?;
         if broken.is_empty() {
-            names.remember(launcher, flake, cache, fingerprint);
+            names.store(launcher, flake, cache, fingerprint);
         }
         Ok(Self { broken, ..Self::new(flake, &names) })
     }
 
+    /// Joins the hosts of all outputs by name.
     fn new(flake: &FlakeRef, names: &Names) -> Self {
-        let mut hosts = BTreeMap::<String, Host>::new();
-        let mut host = |name: &str, add: &dyn Fn(&mut Host)| {
-            if !name.is_empty() {
-                add(hosts
-                    .entry(name.to_owned())
-                    .or_insert_with(|| Host { name: name.into(), ..Host::default() }));
-            }
-        };
+        let mut hosts = BTreeMap::new();
         for (system, packages) in &names.packages {
-            for name in packages.iter().filter_map(|name| name.strip_suffix(IMAGE_SUFFIX)) {
-                host(name, &|it| it.image_systems.push(system.clone()));
+            for name in packages.iter().filter_map(|package| package.strip_suffix(IMAGE_SUFFIX)) {
+                entry(&mut hosts, name).image_systems.push(system.clone());
             }
         }
-        names.images.iter().for_each(|name| host(name, &|it| it.in_images = true));
-        let configured = names.configurations.iter().filter_map(|path| path.last());
-        configured.for_each(|name| host(name, &|it| it.configured = true));
-        names.nodes.iter().for_each(|name| host(name, &|it| it.deploy_node = true));
+        for name in &names.images {
+            entry(&mut hosts, name).in_images = true;
+        }
+        for name in names.configurations.iter().filter_map(|path| path.last()) {
+            entry(&mut hosts, name).configured = true;
+        }
+        for name in &names.nodes {
+            entry(&mut hosts, name).deploy_node = true;
+        }
+        // A package `-sdImage` names no host.
+        hosts.remove("");
         Self { flake: flake.clone(), hosts, broken: Vec::new() }
     }
 
@@ -114,28 +116,40 @@ impl Catalogue {
         }
         let names = self.hosts.keys().map(String::as_str);
         let message = format!("{flake} has no host '{name}' (hosts: {})", join_names(names.clone()));
-        unknown_name_error(&message, suggest::nearest(name, names))
+        unknown_name_error(&message, suggest::nearest_name(name, names))
     }
 }
 
-/// The error for a host with neither a deploy node nor a NixOS configuration. `nodes` and `configured` are the names of
-/// all nodes and of all configurations.
-pub fn no_node_error(flake: &FlakeRef, name: &str, nodes: &[String], configured: &[String]) -> anyhow::Error {
-    if configured.iter().any(|name| !nodes.contains(name)) {
-        let hosts = nodes.iter().chain(configured).map(String::as_str).collect::<BTreeSet<_>>();
+/// The host `name` in `hosts`, which is added if it is missing.
+fn entry<'a>(hosts: &'a mut BTreeMap<String, Host>, name: &str) -> &'a mut Host {
+    let new = || Host { name: name.into(), ..Host::default() };
+    hosts.entry(name.to_owned()).or_insert_with(new)
+}
+
+/// The error for a host `name` with neither a deploy node nor a NixOS configuration. `nodes` are the names of all deploy
+/// nodes of the flake, `configurations` those of all NixOS configurations.
+pub fn no_node_error(
+    flake: &FlakeRef,
+    name: &str,
+    nodes: &[String],
+    configurations: &[String],
+) -> anyhow::Error {
+    let has_made_nodes = configurations.iter().any(|configuration| !nodes.contains(configuration));
+    if has_made_nodes {
+        let hosts = nodes.iter().chain(configurations).map(String::as_str).collect::<BTreeSet<_>>();
         let listed = join_names(hosts.iter().copied());
         let message = format!("{flake} has no host '{name}' to deploy (hosts: {listed})");
-        return unknown_name_error(&message, suggest::nearest(name, hosts.into_iter()));
+        return unknown_name_error(&message, suggest::nearest_name(name, hosts.into_iter()));
     }
     if nodes.is_empty() {
         return failure!(Usage, "{flake} has no deploy nodes"; hint: "add deploy.nodes.{name} to the flake");
     }
     let names = nodes.iter().map(String::as_str);
     let message = format!("{flake} has no deploy node '{name}' (nodes: {})", join_names(names.clone()));
-    unknown_name_error(&message, suggest::nearest(name, names))
+    unknown_name_error(&message, suggest::nearest_name(name, names))
 }
 
-/// The error `message` for an unknown name, with the name that is `nearest` to it as the hint.
+/// The error `message` for an unknown name; the hint is the `nearest` known name, if any.
 fn unknown_name_error(message: &str, nearest: Option<&str>) -> anyhow::Error {
     match nearest {
         Some(nearest) => failure!(Usage, "{message}"; hint: "did you mean '{nearest}'?"),
@@ -143,7 +157,7 @@ fn unknown_name_error(message: &str, nearest: Option<&str>) -> anyhow::Error {
     }
 }
 
-/// The first `MAX_NAMES` of `names`, and how many more there are.
+/// The first `MAX_NAMES` of `names` in one line, and the number of the others.
 fn join_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const MAX_NAMES: usize = 40;
     let names = names.collect::<Vec<_>>();
@@ -167,7 +181,7 @@ mod tests {
         Catalogue::new(&flake(), &serde_json::from_value(names).unwrap())
     }
 
-    fn two_hosts() -> Catalogue {
+    fn four_hosts() -> Catalogue {
         catalogue(json!({
             "packages": { "aarch64-linux": ["stinky-sdImage", "hello", "-sdImage"], "x86_64-linux": ["stinky-sdImage"] },
             "images": ["kiosk"],
@@ -179,17 +193,16 @@ mod tests {
 
     #[test]
     fn hosts_are_joined_from_all_outputs() {
-        let catalogue = two_hosts();
-        let hosts = catalogue.hosts().map(|it| {
-            (it.name.as_str(), it.image_systems.len(), it.in_images, it.configured, it.deploy_node)
-        });
+        let catalogue = four_hosts();
+        let host = |name: &str| Host { name: name.into(), ..Host::default() };
+        let systems = ["aarch64-linux", "x86_64-linux"].map(str::to_owned);
         let expected = [
-            ("inner", 0, false, true, false),
-            ("kiosk", 0, true, false, false),
-            ("server", 0, false, false, true),
-            ("stinky", 2, false, true, true),
+            Host { configured: true, ..host("inner") },
+            Host { in_images: true, ..host("kiosk") },
+            Host { deploy_node: true, ..host("server") },
+            Host { image_systems: systems.into(), configured: true, deploy_node: true, ..host("stinky") },
         ];
-        assert_eq!(hosts.collect::<Vec<_>>(), expected);
+        assert!(catalogue.hosts().eq(&expected), "{catalogue:?}");
     }
 
     #[test]
@@ -200,7 +213,7 @@ mod tests {
             ("stinky-sdImage", Some("did you mean 'stinky'?")),
             ("zebra", None),
         ] {
-            let error = two_hosts().host(&name.into()).unwrap_err();
+            let error = four_hosts().host(&name.into()).unwrap_err();
             let expected = format!("F has no host '{name}' (hosts: inner, kiosk, server, stinky)");
             assert_eq!((error.to_string(), hint(&error)), (expected, nearest));
         }
@@ -210,15 +223,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_no_deploy_can_mean_gets_the_nearest_host() {
-        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        for (nodes, configured, expected) in [
+    fn an_unknown_host_to_deploy_gets_the_nearest_name_as_a_hint() {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (nodes, configurations, expected) in [
             (&["pi"][..], &["pi"][..], "F has no deploy node 'pii' (nodes: pi); did you mean 'pi'?"),
             (&["a"], &["a", "pi"], "F has no host 'pii' to deploy (hosts: a, pi); did you mean 'pi'?"),
             (&[], &["pi"], "F has no host 'pii' to deploy (hosts: pi); did you mean 'pi'?"),
             (&[], &[], "F has no deploy nodes; add deploy.nodes.pii to the flake"),
         ] {
-            assert_eq!(with_hint(&no_node_error(&flake(), "pii", &own(nodes), &own(configured))), expected);
+            let error = no_node_error(&flake(), "pii", &owned(nodes), &owned(configurations));
+            assert_eq!(with_hint(&error), expected);
         }
     }
 
@@ -234,8 +248,8 @@ mod tests {
         let names = r#"{"packages":{"aarch64-linux":["stinky-sdImage"]},"images":["a"],"configurations":[["n","b"]],"nodes":["c"],"broken":[]}"#;
         crate::base::fuzz::check_text(&[names], |text| {
             let names = serde_json::from_str::<Names>(text).unwrap_or_default();
-            let found = Catalogue::new(&flake(), &names);
-            (found.hosts().count(), found.host(&"stinki".into()).is_ok())
+            let catalogue = Catalogue::new(&flake(), &names);
+            (catalogue.hosts().count(), catalogue.host(&"stinki".into()).is_ok())
         });
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::HOSTS;
 use super::catalogue::Catalogue;
@@ -13,10 +13,10 @@ use crate::base::{Context, HostName, ImageSource, Reporter};
 use crate::nix::{self, EvalCache, Fingerprint, Installable};
 use crate::{bail, failure};
 
-/// The outputs that can have images, in the order in which a Nix that cannot evaluate all at once is asked.
-const OUTPUTS: [&str; 4] = ["packages", "images", "image", "nixosConfigurations"];
+/// The outputs that can have images. A Nix that cannot evaluate all outputs at once evaluates them in this order.
+const OUTPUTS: &[&str] = &["packages", "images", "image", "nixosConfigurations"];
 
-/// Where an image was found. `hosts.nix` has the order of the places.
+/// The place in a flake where an image was found. `hosts.nix` has the order of the places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
@@ -32,7 +32,7 @@ pub enum Place {
     Only,
     /// `system.build` of another configuration, such as `HOST-image`.
     Companion,
-    /// The variant that nixpkgs makes of every configuration.
+    /// The SD card image that nixpkgs makes of every configuration.
     Stock,
     /// The attribute that the user named.
     Attribute,
@@ -48,6 +48,7 @@ pub struct HostImage {
     name: String,
     /// The system that builds the derivation, if known.
     pub system: Option<String>,
+    /// The store path of the derivation.
     derivation: String,
     /// The path of the image's file in the output, if the flake names it.
     pub file: Option<String>,
@@ -56,12 +57,13 @@ pub struct HostImage {
     pub layout: Option<HostLayout>,
 }
 
-/// What `hosts.nix` found.
+/// The images of a host that `hosts.nix` found.
 #[derive(Debug, Default, Deserialize)]
-struct Answer {
+struct FoundImages {
     images: Vec<HostImage>,
-    /// The attribute paths of images that are no images of disks.
+    /// The attribute paths of ISO images, which are no images of disks.
     isos: Vec<Vec<String>>,
+    /// Whether the flake has a NixOS configuration of the host.
     is_configured: bool,
 }
 
@@ -73,41 +75,43 @@ impl HostImage {
     pub fn find(cx: &Context, source: &ImageSource, options: &[String]) -> Result<Self> {
         match source {
             ImageSource::Host(host) => Self::of_host(cx, host, options),
-            ImageSource::Attribute(attribute) => Self::at(cx, attribute, options),
+            ImageSource::Attribute(attribute) => Self::at_attribute(cx, attribute, options),
         }
     }
 
-    /// The image of `host`, at the first place that has one. Takes the answer of an earlier evaluation of the same
-    /// flake if the derivation still exists.
+    /// The image of `host`, at the first place that has one. An earlier evaluation of the same flake counts if the
+    /// derivation that it found still exists.
     fn of_host(cx: &Context, host: &HostName, options: &[String]) -> Result<Self> {
-        let function = function(host);
+        let function = image_function(host);
         let evaluate = |reporter: &dyn Reporter| evaluate(cx, &function, options, reporter);
-        let is_valid = |answer: &Value| {
-            let derivation = answer["images"][0]["derivation"].as_str();
+        let has_derivation = |json: &Value| {
+            let derivation = json["images"][0]["derivation"].as_str();
             derivation.is_some_and(|path| std::path::Path::new(path).exists())
         };
         let reporter = cx.reporter.as_ref();
-        let answer = if nix::keep_results(options) {
+        let json = if nix::is_cacheable(options) {
             let cache = EvalCache::new(&cx.state);
-            cache.get_or_evaluate(&cx.launcher, &cx.flake, &function, is_valid, reporter, evaluate)
+            cache.get_or_evaluate(&cx.launcher, &cx.flake, &function, has_derivation, reporter, evaluate)?
         } else {
-            evaluate(reporter)
+            evaluate(reporter)?
         };
-        let answer = parse(answer?, host)?;
-        match answer.images.len() {
-            0 => Err(no_image_error(cx, host, &answer, options)?),
-            1 => answer.images.into_iter().next().context("reading the image"),
-            _ => Err(several_images_error(cx, host, &answer.images)),
+        let mut found = parse(json, host)?;
+        match found.images.len() {
+            0 => Err(no_image_error(cx, host, &found, options)),
+            1 => Ok(found.images.remove(0)),
+            _ => Err(several_images_error(cx, host, &found.images)),
         }
     }
 
-    /// The image of `host` as an earlier evaluation found it.
-    pub fn remembered(cache: &EvalCache, fingerprint: &Fingerprint, host: &HostName) -> Option<Self> {
-        parse(cache.get(fingerprint, &function(host))?, host).ok()?.images.into_iter().next()
+    /// The image of `host` that an earlier evaluation of the flake with this fingerprint found; `None` where none is
+    /// cached.
+    pub fn from_cache(cache: &EvalCache, fingerprint: &Fingerprint, host: &HostName) -> Option<Self> {
+        let json = cache.get(fingerprint, &image_function(host))?;
+        parse(json, host).ok()?.images.into_iter().next()
     }
 
-    /// The image at the attribute path `attribute`.
-    fn at(cx: &Context, attribute: &str, options: &[String]) -> Result<Self> {
+    /// The image at the attribute path `attribute`, as the user wrote it.
+    fn at_attribute(cx: &Context, attribute: &str, options: &[String]) -> Result<Self> {
         let apply = "image: if image.type or null == \"derivation\" then { place = \"attribute\"; path = [ ]; \
                      name = image.name or \"\"; system = image.system or null; derivation = image.drvPath; \
                      file = image.passthru.filePath or image.filePath or null; } else null";
@@ -125,11 +129,12 @@ impl HostImage {
         Ok(Self { path: vec![attribute.to_owned()], ..image })
     }
 
+    /// The derivation of the image for `nix build`, with the attribute as its name in messages.
     pub fn installable(&self, cx: &Context) -> Installable {
-        Installable::derivation(&self.derivation).called(format!("{}#{self}", cx.flake))
+        Installable::derivation(&self.derivation).with_name(format!("{}#{self}", cx.flake))
     }
 
-    /// What the user should know about the place of the image; `None` where it is the host's own.
+    /// A note on the place of the image of `source`; `None` where the place is the convention, or named by the user.
     pub fn remark(&self, source: &ImageSource) -> Option<String> {
         match self.place {
             Place::Convention | Place::Attribute => None,
@@ -147,71 +152,67 @@ impl HostImage {
 impl Display for HostImage {
     /// The attribute path, as Nix and `FLAKE#ATTRIBUTE` read it.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        // The path that the user named has one part, which is written for Nix already.
-        let is_written = self.place == Place::Attribute;
-        let part = |name: &String| {
-            if is_written || nix::is_plain_name(name) { name.clone() } else { nix::quote(name) }
+        // The user writes the whole path for Nix, as one part.
+        let is_quoted = self.place == Place::Attribute;
+        let quote = |name: &String| {
+            if is_quoted || nix::is_plain_name(name) { name.clone() } else { nix::quote(name) }
         };
-        f.write_str(&self.path.iter().map(part).collect::<Vec<_>>().join("."))
+        f.write_str(&self.path.iter().map(quote).collect::<Vec<_>>().join("."))
     }
 }
 
-/// The Nix function from the outputs of a flake to the image of `host`.
-fn function(host: &HostName) -> String {
+/// The Nix function from the outputs of a flake to the images of `host`, as [`FoundImages`].
+fn image_function(host: &HostName) -> String {
     let here = nix::quote(&nix::this_system());
     format!("outputs: (({HOSTS}) outputs).imageOf {{ host = {}; here = {here}; }}", nix::quote(host))
 }
 
-/// Calls `function` on all outputs; with a Nix that cannot (2.18), on one output after the other until one has an
-/// image.
+/// Calls the Nix function `function` on all outputs at once. With Nix 2.18, which cannot, calls it on one output after
+/// the other until one has an image.
 fn evaluate(cx: &Context, function: &str, options: &[String], reporter: &dyn Reporter) -> Result<Value> {
     let eval =
         |output: &str, apply: &str| nix::eval(&cx.launcher, &cx.flake, output, apply, options, reporter);
-    match eval(nix::ALL_OUTPUTS, function) {
-        // Nix 2.18 cannot evaluate all outputs at once.
-        Err(error) if nix::is_missing_attribute(&error) => {}
-        answer => return answer,
+    let all = eval(nix::ALL_OUTPUTS, function);
+    if !all.as_ref().is_err_and(nix::is_missing_attribute) {
+        return all;
     }
-    let mut last = serde_json::json!({ "images": [], "isos": [], "is_configured": false });
+    let is_empty = |json: &Value| [&json["images"], &json["isos"]].iter().all(|list| **list == json!([]));
+    let mut last = json!({ "images": [], "isos": [], "is_configured": false });
     for output in OUTPUTS {
-        let apply = format!("it: ({function}) {{ {output} = it; }}");
-        match eval(output, &apply) {
+        match eval(output, &format!("value: ({function}) {{ {output} = value; }}")) {
             Err(error) if nix::is_missing_attribute(&error) => {}
-            Ok(answer) if answer["images"] == last["images"] && answer["isos"] == last["isos"] => {
-                last = answer;
-            }
-            answer => return answer,
+            Ok(json) if is_empty(&json) => last = json,
+            result => return result,
         }
     }
     Ok(last)
 }
 
-fn parse(answer: Value, host: &str) -> Result<Answer> {
-    Answer::deserialize(answer).with_context(|| format!("reading the image of {host}"))
+/// The images of `host` in `json`, which `hosts.nix` found.
+fn parse(json: Value, host: &str) -> Result<FoundImages> {
+    FoundImages::deserialize(json).with_context(|| format!("reading the image of {host}"))
 }
 
-/// The error for a host without an image.
-fn no_image_error(
-    cx: &Context,
-    host: &HostName,
-    answer: &Answer,
-    options: &[String],
-) -> Result<anyhow::Error> {
-    if let Some(path) = answer.isos.first() {
-        return Ok(iso_error(&format!("{}#{}", cx.flake, path.join("."))));
+/// The error for a host without an image, or for an unknown host. `found` has no images, but may have ISO images.
+fn no_image_error(cx: &Context, host: &HostName, found: &FoundImages, options: &[String]) -> anyhow::Error {
+    if let Some(path) = found.isos.first() {
+        return iso_error(&format!("{}#{}", cx.flake, path.join(".")));
     }
-    if !answer.is_configured {
-        Catalogue::read(&cx.launcher, &cx.flake, options)?.host(host)?;
-        return Ok(failure!(
+    if found.is_configured {
+        return failure!(
+            Usage, "nixosConfigurations.{host} makes no image for a card: it has neither `system.build.sdImage` nor \
+                    another image, and is no ARM board with `boot.loader.generic-extlinux-compatible`";
+            hint: "add an image to the flake, or name one as FLAKE#ATTRIBUTE"
+        );
+    }
+    let known = Catalogue::read(&cx.launcher, &cx.flake, options);
+    match known.and_then(|catalogue| catalogue.host(host).map(drop)) {
+        Err(error) => error,
+        Ok(()) => failure!(
             Usage, "host '{host}' has no SD image, only a deploy node";
             hint: "add packages.<system>.{host}-sdImage to the flake, or run `cargo xtask deploy {host}`"
-        ));
+        ),
     }
-    Ok(failure!(
-        Usage, "nixosConfigurations.{host} makes no image for a card: it has neither `system.build.sdImage` nor another \
-                image, and is no ARM board with `boot.loader.generic-extlinux-compatible`";
-        hint: "add an image to the flake, or name one as FLAKE#ATTRIBUTE"
-    ))
 }
 
 fn iso_error(attribute: &str) -> anyhow::Error {
@@ -222,9 +223,10 @@ fn iso_error(attribute: &str) -> anyhow::Error {
 }
 
 fn several_images_error(cx: &Context, host: &HostName, images: &[HostImage]) -> anyhow::Error {
-    let names = images.iter().map(|image| format!("{}#{image}", cx.flake)).collect::<Vec<_>>();
+    let paths = images.iter().map(HostImage::to_string).collect::<Vec<_>>();
+    let attributes = images.iter().map(|image| format!("{}#{image}", cx.flake)).collect::<Vec<_>>();
     failure!(
-        Usage, "{host} has {} images: {}", images.len(), images.iter().map(HostImage::to_string).collect::<Vec<_>>().join(", ");
-        hint: "choose one of them in place of {host}: {}", names.join(" or ")
+        Usage, "{host} has {} images: {}", images.len(), paths.join(", ");
+        hint: "choose one of them in place of {host}: {}", attributes.join(" or ")
     )
 }

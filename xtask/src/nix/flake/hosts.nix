@@ -1,7 +1,7 @@
 # The hosts of a flake: their names, and the image of one of them.
 #
-# Real flakes throw, lack outputs, and sort outputs by system. An output that cannot be evaluated hides no other, and
-# only the requested values are evaluated. `layoutOf` is the function of layout.nix.
+# Real flakes throw, lack outputs, and sort outputs by system. An output that cannot be evaluated hides no other output,
+# and only the requested values are evaluated. `layoutOf` is the function of layout.nix.
 layoutOf: outputs:
 let
   inherit (builtins)
@@ -18,8 +18,9 @@ let
     tryEval
     ;
 
+  # The result of `tryEval` for `value` if it is a set, for an empty set if it is another value.
   attempt = value: tryEval (if isAttrs value then value else { });
-  # `value` if it is a set, or an empty set if it is none or throws.
+  # `value` if it is a set, or an empty set if it is another value or throws.
   setOf =
     value:
     let
@@ -30,8 +31,8 @@ let
   packages = setOf (outputs.packages or null);
   nodes = (setOf (outputs.deploy or null)).nodes or null;
 
-  # All configurations, also of flakes that sort them by system.
   isSystem = name: match "(aarch64|armv[5-7]a?l|i686|riscv64|x86_64)-(linux|darwin)" name != null;
+  # The configurations in `set`, whose attribute path is `path`.
   configurationsIn =
     path: set:
     map (name: {
@@ -39,11 +40,12 @@ let
       path = path ++ [ name ];
       value = set.${name};
     }) (attrNames set);
+  # All configurations, also of flakes that sort them by system.
   configurations = concatMap (
-    it: if isSystem it.name then configurationsIn it.path (setOf it.value) else [ it ]
+    entry: if isSystem entry.name then configurationsIn entry.path (setOf entry.value) else [ entry ]
   ) (configurationsIn [ "nixosConfigurations" ] (setOf (outputs.nixosConfigurations or null)));
 
-  # The first of the lists that is not empty; later ones are not evaluated.
+  # The first of `lists` that is not empty; later lists are not evaluated.
   firstOf =
     lists:
     if lists == [ ] then
@@ -58,7 +60,8 @@ let
   # A package with the name of a host may also be its system, or a program.
   isNamedImage = image: match ".*(image|[.]img|[.]raw).*" (image.name or "") != null;
 
-  # The image `set.name` at `path`, if it is there.
+  # A list of the image `set.name`, found at `place`, where `path` is the attribute path of `set`. The list is empty if
+  # there is no image.
   imageAt =
     place: path: set: name:
     let
@@ -90,7 +93,9 @@ let
         "aarch64-linux"
       ];
       systems = preferred ++ filter (system: !elem system preferred) (attrNames packages);
-      package =
+      acceptAll = _: true;
+      # A list of the image of the first package that has one of `names` and that `accepts` accepts.
+      packageImage =
         place: accepts: names:
         firstOf (
           concatMap (
@@ -111,8 +116,8 @@ let
             ) names
           ) systems
         );
-      ownPackage = package "package" (_: true);
-      endings = map (ending: "${host}${ending}") [
+      # The names of packages and configurations that are made for the image of the host.
+      imageNames = map (ending: "${host}${ending}") [
         "-image"
         "-sd-image"
         "-sd"
@@ -121,60 +126,74 @@ let
         "SD"
       ];
 
-      called = names: filter (it: elem it.name names) configurations;
-      buildOf = it: it.value.config.system.build or { };
-      inBuild = place: it: imageAt place (it.path ++ [ "config" "system" "build" ]) (buildOf it);
-      variants = it: setOf ((buildOf it).images or null);
-      inVariants =
-        place: it:
+      configurationsNamed = names: filter (configuration: elem configuration.name names) configurations;
+      ownConfigurations = configurationsNamed [ host ];
+      buildOf = configuration: configuration.value.config.system.build or { };
+      imageInBuild =
+        place: configuration:
+        imageAt place (configuration.path ++ [ "config" "system" "build" ]) (buildOf configuration);
+      variantsOf = configuration: setOf ((buildOf configuration).images or null);
+      imageInVariants =
+        place: configuration:
         imageAt place (
-          it.path
+          configuration.path
           ++ [
             "config"
             "system"
             "build"
             "images"
           ]
-        ) (variants it);
+        ) (variantsOf configuration);
       # An option names the file of `build.image`.
       withFile =
-        it: image:
+        configuration: image:
         image
         // {
-          file = if image.file == null then it.value.config.image.filePath or null else image.file;
+          file =
+            if image.file == null then configuration.value.config.image.filePath or null else image.file;
         };
-      # An image without a configuration of its own is that of the host.
+      # An image that was not made of another configuration is made of this one.
       withConfig =
-        it: image:
+        configuration: image:
         image
         // {
-          config = if image.config == null then it.value.config or null else image.config;
+          config = if image.config == null then configuration.value.config or null else image.config;
         };
-      ofConfiguration =
-        place: it:
-        map (withConfig it) (firstOf [
-          (inBuild place it "sdImage")
-          (map (withFile it) (inBuild place it "image"))
-          (concatMap (inVariants place it) (filter (name: !elem name stockVariants) (attrNames (variants it))))
-          (inBuild place it "diskoImages")
+      ownVariants =
+        configuration: filter (name: !elem name stockVariants) (attrNames (variantsOf configuration));
+      imagesOfConfiguration =
+        place: configuration:
+        map (withConfig configuration) (firstOf [
+          (imageInBuild place configuration "sdImage")
+          (map (withFile configuration) (imageInBuild place configuration "image"))
+          (concatMap (imageInVariants place configuration) (ownVariants configuration))
+          (imageInBuild place configuration "diskoImages")
         ]);
       isBoard =
-        it:
-        match "(aarch64|armv[5-7]a?l)-linux" (it.value.pkgs.stdenv.hostPlatform.system or "") != null
-        && it.value.config.boot.loader.generic-extlinux-compatible.enable or false;
-      stock = it: if isBoard it then map (withConfig it) (inVariants "stock" it "sd-card") else [ ];
+        configuration:
+        match "(aarch64|armv[5-7]a?l)-linux" (
+          configuration.value.pkgs.stdenv.hostPlatform.system or ""
+        ) != null
+        && configuration.value.config.boot.loader.generic-extlinux-compatible.enable or false;
+      stockImages =
+        configuration:
+        if isBoard configuration then
+          map (withConfig configuration) (imageInVariants "stock" configuration "sd-card")
+        else
+          [ ];
 
-      isOnly = length configurations == 1 && called [ host ] != [ ];
+      isOnly = length configurations == 1 && ownConfigurations != [ ];
+      # The places of images, in order.
       found = firstOf [
-        (package "convention" (_: true) [ "${host}-sdImage" ])
+        (packageImage "convention" acceptAll [ "${host}-sdImage" ])
         (imageAt "images" [ "images" ] (setOf (outputs.images or null)) host)
         (imageAt "images" [ "image" ] (setOf (outputs.image or null)) host)
-        (package "package" isNamedImage [ host ])
-        (ownPackage endings)
-        (concatMap (ofConfiguration "configuration") (called [ host ]))
+        (packageImage "package" isNamedImage [ host ])
+        (packageImage "package" acceptAll imageNames)
+        (concatMap (imagesOfConfiguration "configuration") ownConfigurations)
         (
           if isOnly then
-            package "only" isNamedImage [
+            packageImage "only" isNamedImage [
               "sdImage"
               "sd-image"
               "image"
@@ -183,13 +202,15 @@ let
           else
             [ ]
         )
-        (concatMap (ofConfiguration "companion") (called endings))
-        (concatMap stock (called [ host ]))
+        (concatMap (imagesOfConfiguration "companion") (configurationsNamed imageNames))
+        (concatMap stockImages ownConfigurations)
       ];
+      # The image with the layout of its configuration, or else of the host's, in place of the configuration.
       withLayout =
         image:
         let
-          configs = [ image.config ] ++ map (it: it.value.config or null) (called [ host ]);
+          ownConfigs = map (configuration: configuration.value.config or null) ownConfigurations;
+          configs = [ image.config ] ++ ownConfigs;
           known = filter (config: setOf config != { }) configs;
         in
         removeAttrs image [ "config" ] // { layout = if known == [ ] then null else layoutOf setOf (head known); };
@@ -197,7 +218,7 @@ let
     {
       images = map withLayout (filter (image: !isIso image) found);
       isos = map (image: image.path) (filter isIso found);
-      is_configured = called [ host ] != [ ];
+      is_configured = ownConfigurations != [ ];
     };
 
   # The variants that nixpkgs gives to every configuration, also to one that cannot boot from a card.
@@ -234,9 +255,9 @@ in
   names = {
     packages = mapAttrs (_: set: attrNames (setOf set)) packages;
     images = attrNames (setOf (outputs.images or null) // setOf (outputs.image or null));
-    configurations = map (it: it.path) configurations;
+    configurations = map (configuration: configuration.path) configurations;
     nodes = attrNames (setOf nodes);
-    broken = concatMap (it: if (attempt it.value).success then [ ] else [ it.name ]) [
+    broken = concatMap (output: if (attempt output.value).success then [ ] else [ output.name ]) [
       {
         name = "packages";
         value = outputs.packages or null;

@@ -1,5 +1,6 @@
-# Where a host of the configuration `config` reads its host key, and what it mounts. An option that is absent or throws
-# counts as unknown. `setOf value` is `value` if it is a set, or an empty set if it is none or throws.
+# Where a host with the configuration `config` reads its host key, and which file systems it mounts. An option that is
+# absent or throws counts as unknown. `setOf value` is `value` if it is a set, or an empty set if it is another value or
+# throws.
 setOf: config:
 let
   inherit (builtins)
@@ -20,28 +21,30 @@ let
       tried = tryEval (deepSeq value value);
     in
     if tried.success then tried.value else default;
-  # The lists that `function` makes of each name and value of `set`, as one list. Values that throw are left out.
-  each = function: set: concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
+  # The lists that `function` returns for each name and value of `set`, as one list. Values that throw are left out.
+  concatEach = function: set: concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
 
-  mounts = setOf (config.fileSystems or null);
+  fileSystems = setOf (config.fileSystems or null);
   isBind = fs: elem "bind" (fs.options or [ ]) || elem "rbind" (fs.options or [ ]);
   mount = at: fs: {
     inherit at;
     device = fs.device or null;
     type = fs.fsType or null;
   };
-  moved = path: source: [ { inherit path source; } ];
-  # The files and folders that impermanence or preservation keep in another folder.
-  kept =
-    name: store:
+  movedPath = path: source: { inherit path source; };
+  # The files and folders that impermanence or preservation keep in the folder `name`.
+  movesTo =
+    name: storage:
     let
-      root = store.persistentStoragePath or name;
-      place = it: if isString it then it else it.filePath or it.dirPath or it.file or it.directory;
-      paths = map place ((store.files or [ ]) ++ (store.directories or [ ]));
+      root = storage.persistentStoragePath or name;
+      pathOf =
+        entry:
+        if isString entry then entry else entry.filePath or entry.dirPath or entry.file or entry.directory;
+      paths = map pathOf ((storage.files or [ ]) ++ (storage.directories or [ ]));
     in
-    if store.enable or true then concatMap (path: moved path (root + path)) paths else [ ];
-  # A file of /etc/ssh that is a link to a file elsewhere. A link to the store is no key.
-  link =
+    if storage.enable or true then map (path: movedPath path (root + path)) paths else [ ];
+  # The file `name` of /etc if it is in /etc/ssh, and a link to a file elsewhere. A link to the store is no key.
+  moveByLink =
     name: file:
     if
       match "ssh(/.*)?" name != null
@@ -49,7 +52,7 @@ let
       && isString (file.source or null)
       && match "${storeDir}/.*" file.source == null
     then
-      moved "/etc/${name}" file.source
+      [ (movedPath "/etc/${name}" file.source) ]
     else
       [ ];
   keys = orElse null (config.services.openssh.hostKeys or null);
@@ -57,10 +60,10 @@ in
 {
   hostKeys =
     if keys == null then null else map (key: key.path) (filter (key: key.type or null == "ed25519") keys);
-  mounts = each (at: fs: if isBind fs then [ ] else [ (mount at fs) ]) mounts;
+  mounts = concatEach (at: fs: if isBind fs then [ ] else [ (mount at fs) ]) fileSystems;
   moved =
-    each (at: fs: if isBind fs then moved at fs.device else [ ]) mounts
-    ++ each kept (setOf (config.environment.persistence or null))
-    ++ each kept (setOf (config.preservation.preserveAt or null))
-    ++ each link (setOf (config.environment.etc or null));
+    concatEach (at: fs: if isBind fs then [ (movedPath at fs.device) ] else [ ]) fileSystems
+    ++ concatEach movesTo (setOf (config.environment.persistence or null))
+    ++ concatEach movesTo (setOf (config.preservation.preserveAt or null))
+    ++ concatEach moveByLink (setOf (config.environment.etc or null));
 }

@@ -10,5 +10,5 @@ pub use catalogue::{Catalogue, Host, no_node_error};
 pub use host_image::HostImage;
 pub use host_layout::{HostLayout, KeyPlace, MountedDevice};
 
-/// The Nix function that reads names and images out of the outputs of a flake; see the file.
+/// The Nix function from the outputs of a flake to the names and images in them; see `hosts.nix`.
 const HOSTS: &str = concat!("(", include_str!("hosts.nix"), ") (", include_str!("layout.nix"), ")");

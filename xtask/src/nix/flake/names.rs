@@ -11,8 +11,8 @@ use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Silent};
 use crate::nix::{self, EvalCache, Fingerprint};
 
-/// The outputs with names of hosts.
-const OUTPUTS: [&str; 5] = ["nixosConfigurations", "packages", "deploy", "images", "image"];
+/// The outputs that contain names of hosts.
+const OUTPUTS: &[&str] = &["nixosConfigurations", "packages", "deploy", "images", "image"];
 
 /// The names in the outputs of a flake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,30 +38,25 @@ pub struct BrokenOutput {
 }
 
 impl Names {
-    /// Reads the names of `flake`, with `options` for Nix, which keeps the lock as it is. Returns them with the outputs
-    /// that cannot be read.
+    /// Reads the names of `flake`, with `options` for Nix, which keeps the lock as it is. Returns the names, and the
+    /// outputs that cannot be read.
     ///
-    /// A Nix that reads all outputs at once is recent enough; any other is asked for its version.
+    /// A Nix that reads all outputs at once is recent enough; any other Nix is asked for its version.
     ///
     /// # Errors
-    /// That of Nix where it can read no output, or of a Nix that is too old.
+    /// That of Nix where Nix can read no output; that of [`nix::require`] where Nix is too old.
     pub fn read(
         launcher: &Launcher,
         flake: &FlakeRef,
         options: &[String],
     ) -> Result<(Self, Vec<BrokenOutput>)> {
-        let options = nix::keeping_lock(options);
+        let options = nix::with_keep_lock(options);
         let eval =
             |attribute: &str, apply: &str| nix::eval(launcher, flake, attribute, apply, &options, &Silent);
-        let error = match eval(nix::ALL_OUTPUTS, &function()) {
-            Ok(names) => {
-                let names = parse(&names, flake)?;
-                let reason = |name: &String| eval(name, "builtins.attrNames").err();
-                let broken = names
-                    .broken
-                    .iter()
-                    .filter_map(|name| Some(BrokenOutput { name: name.clone(), error: reason(name)? }));
-                let broken = broken.collect();
+        let error = match eval(nix::ALL_OUTPUTS, &names_function()) {
+            Ok(found) => {
+                let names = parse(&found, flake)?;
+                let broken = names.find_reasons(&eval);
                 return Ok((names, broken));
             }
             Err(error) => error,
@@ -74,43 +69,47 @@ impl Names {
         Self::read_each(&eval, flake, error)
     }
 
-    /// The names that an earlier evaluation of the flake with this fingerprint found.
-    pub fn remembered(cache: &EvalCache, fingerprint: &Fingerprint) -> Option<Self> {
-        Self::deserialize(cache.get(fingerprint, &function())?).ok()
+    /// The names that an earlier evaluation of the flake with this fingerprint found; `None` where none are cached.
+    pub fn from_cache(cache: &EvalCache, fingerprint: &Fingerprint) -> Option<Self> {
+        Self::deserialize(cache.get(fingerprint, &names_function())?).ok()
     }
 
-    /// Keeps the names for [`Self::remembered`].
-    pub fn remember(
-        &self,
-        launcher: &Launcher,
-        flake: &FlakeRef,
-        cache: &EvalCache,
-        fingerprint: &Fingerprint,
-    ) {
+    /// Stores the names of `flake` for [`Self::from_cache`].
+    pub fn store(&self, launcher: &Launcher, flake: &FlakeRef, cache: &EvalCache, fingerprint: &Fingerprint) {
         if let Ok(names) = serde_json::to_value(self) {
-            cache.remember(launcher, flake, fingerprint, &function(), names);
+            cache.store(launcher, flake, fingerprint, &names_function(), names);
         }
     }
 
-    /// Reads one output after the other; `error` is the one of reading all at once.
+    /// Reads one output after the other by `eval`, a function of an attribute and of the Nix function for it. Where no
+    /// output can be read, returns `all_error`, the error of reading all outputs at once.
     fn read_each(
         eval: &dyn Fn(&str, &str) -> Result<Value>,
         flake: &FlakeRef,
-        error: anyhow::Error,
+        all_error: anyhow::Error,
     ) -> Result<(Self, Vec<BrokenOutput>)> {
         let mut names = Self::default();
         let mut broken = Vec::new();
         for output in OUTPUTS {
-            match eval(output, &format!("it: (({HOSTS}) {{ {output} = it; }}).names")) {
+            match eval(output, &format!("value: (({HOSTS}) {{ {output} = value; }}).names")) {
                 Ok(found) => names.extend(parse(&found, flake)?),
-                Err(missing) if nix::is_missing_attribute(&missing) => {}
-                Err(error) => broken.push(BrokenOutput { name: output.to_owned(), error }),
+                Err(error) if nix::is_missing_attribute(&error) => {}
+                Err(error) => broken.push(BrokenOutput { name: (*output).to_owned(), error }),
             }
         }
         if !broken.is_empty() && names == Self::default() {
-            return Err(error);
+            return Err(all_error);
         }
         Ok((names, broken))
+    }
+
+    /// The outputs that throw, each with its error, which `eval` finds.
+    fn find_reasons(&self, eval: &dyn Fn(&str, &str) -> Result<Value>) -> Vec<BrokenOutput> {
+        let reason = |name: &String| {
+            let error = eval(name, "builtins.attrNames").err()?;
+            Some(BrokenOutput { name: name.clone(), error })
+        };
+        self.broken.iter().filter_map(reason).collect()
     }
 
     fn extend(&mut self, other: Self) {
@@ -122,10 +121,11 @@ impl Names {
 }
 
 /// The Nix function from the outputs of a flake to its names.
-fn function() -> String {
+fn names_function() -> String {
     format!("outputs: (({HOSTS}) outputs).names")
 }
 
-fn parse(names: &Value, flake: &FlakeRef) -> Result<Names> {
-    Names::deserialize(names).with_context(|| format!("reading the names in {flake}"))
+/// The names in `json`, which `hosts.nix` found in `flake`.
+fn parse(json: &Value, flake: &FlakeRef) -> Result<Names> {
+    Names::deserialize(json).with_context(|| format!("reading the names in {flake}"))
 }

@@ -1,21 +1,21 @@
 //! "Did you mean": the nearest of several names.
 
-/// Endings of image packages: whoever names the package means its host.
-const ENDINGS: [&str; 4] = ["-sdimage", "-sd-image", "-image", "-sd"];
+/// Endings of image packages, in lower case: a user who names the package means its host.
+const IMAGE_ENDINGS: &[&str] = &["-sdimage", "-sd-image", "-image", "-sd"];
 
-/// The name nearest to `given`, if it is near enough to be a typing error: a third of the letters may differ, in any
-/// case. The name of a host's image counts as that of the host.
-pub fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The one of `names` that is nearest to `given`; `None` where none is near enough for a typing error: at most a third
+/// of the letters may differ. Case does not count. The name of a host's image package counts as that of the host.
+pub fn nearest_name<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_lowercase();
-    let host = ENDINGS.iter().find_map(|ending| given.strip_suffix(ending)).unwrap_or(&given);
-    let scored = names.map(|name| {
-        let lower = name.to_lowercase();
-        (strsim::levenshtein(&given, &lower).min(strsim::levenshtein(host, &lower)), name)
-    });
-    scored
-        .filter(|(distance, name)| *distance <= name.len().max(given.len()).div_ceil(3))
-        .min()
-        .map(|(_, name)| name)
+    let host = IMAGE_ENDINGS.iter().find_map(|ending| given.strip_suffix(ending)).unwrap_or(&given);
+    let distance = |name: &str| {
+        let name = name.to_lowercase();
+        strsim::levenshtein(&given, &name).min(strsim::levenshtein(host, &name))
+    };
+    let max_distance = |name: &str| name.len().max(given.len()).div_ceil(3);
+    let near =
+        names.map(|name| (distance(name), name)).filter(|(distance, name)| *distance <= max_distance(name));
+    near.min().map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typing_errors_are_recognised() {
+    fn a_typing_error_has_a_nearest_name() {
         let names = ["stinky", "zippy"];
         for (given, expected) in [
             ("stinkey", Some("stinky")),
@@ -34,7 +34,7 @@ mod tests {
             ("zippy-image", Some("zippy")),
             ("octopus", None),
         ] {
-            assert_eq!(nearest(given, names.into_iter()), expected, "{given}");
+            assert_eq!(nearest_name(given, names.into_iter()), expected, "{given}");
         }
     }
 }

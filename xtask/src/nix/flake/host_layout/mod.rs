@@ -1,4 +1,4 @@
-//! Where a host reads its host key, by its evaluated configuration.
+//! Finds where a host reads its host key, by the evaluated configuration of the host.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::bail;
 use crate::base::Plain;
 
-/// How often a path may be moved; more moves are a circle.
+/// The most moves of a path; more moves are a circle.
 const MAX_MOVES: usize = 16;
 
 /// The parts of a host's configuration that decide where it reads its host key. `layout.nix` evaluates them.
@@ -18,23 +18,27 @@ pub struct HostLayout {
     /// The paths of the ed25519 keys of sshd; `None` if unknown.
     #[serde(default)]
     host_keys: Option<Vec<String>>,
+    /// The file systems that the host mounts, except bind mounts; empty if unknown.
     #[serde(default)]
     mounts: Vec<Mount>,
-    /// The paths that are kept elsewhere: by bind mounts, by impermanence, or as links.
+    /// The paths that the host keeps elsewhere: by bind mounts, by impermanence, or as links.
     #[serde(default)]
-    moved: Vec<Moved>,
+    moved: Vec<MovedPath>,
 }
 
+/// A file system that the host mounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Mount {
+    /// The mount point.
     at: String,
     device: Option<String>,
     #[serde(rename = "type")]
     file_system: Option<String>,
 }
 
+/// A file or a folder that the host reads at `path` and keeps at `source`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Moved {
+struct MovedPath {
     path: String,
     source: String,
 }
@@ -60,6 +64,7 @@ pub enum MountedDevice {
     Label(String),
     /// In lower case.
     Uuid(String),
+    /// The number of a partition of an SD card.
     Number(u32),
 }
 
@@ -74,23 +79,28 @@ impl fmt::Display for MountedDevice {
 }
 
 impl HostLayout {
-    /// The place of the host key; `None` where the configuration does not say.
+    /// The place of the host key; `None` where the configuration shows no keys or no file systems.
     ///
     /// # Errors
     /// `Refused` with the reason where no partition of a card can have the key.
     pub fn key_place(&self) -> Result<Option<KeyPlace>> {
-        let Some(keys) = self.host_keys.as_ref().filter(|_| !self.mounts.is_empty()) else { return Ok(None) };
-        let Some(read) = keys.first() else {
+        let Some(keys) = &self.host_keys else { return Ok(None) };
+        if self.mounts.is_empty() {
+            return Ok(None);
+        }
+        let Some(read_path) = keys.first() else {
             bail!(Refused, "services.openssh.hostKeys of the host has no ed25519 key");
         };
-        let kept = self.kept_at(read)?;
-        let Some(mount) = innermost(&self.mounts, |mount| &mount.at, &kept) else {
-            bail!(Refused, "the configuration of the host mounts no file system for the host key {read}");
+        let kept_path = self.follow_moves(read_path)?;
+        let Some(mount) = find_innermost(&self.mounts, |mount| &mount.at, &kept_path) else {
+            bail!(
+                Refused,
+                "the configuration of the host mounts no file system for the host key {read_path}"
+            );
         };
-        let device = mount.device(&kept)?;
-        let path = below(&mount.at, &kept).filter(|path| *path != "/");
-        let Some(path) = path else {
-            bail!(Refused, "the host key {read} is where a file system is mounted")
+        let device = mount.partition(&kept_path)?;
+        let Some(path) = rest_below(&mount.at, &kept_path).filter(|path| *path != "/") else {
+            bail!(Refused, "the host key {read_path} is the mount point of a file system")
         };
         let (folder, key) = match path.rsplit_once("/etc/ssh/") {
             Some((folder, name)) if !name.contains('/') => {
@@ -109,37 +119,45 @@ impl HostLayout {
     }
 
     /// The path where the host keeps the file that it reads at `path`.
-    fn kept_at(&self, path: &str) -> Result<String> {
-        let mut current = normal(path)?;
+    ///
+    /// # Errors
+    /// `Refused` where the path is not plain, or is moved in a circle.
+    fn follow_moves(&self, path: &str) -> Result<String> {
+        let mut current = normalize(path)?;
         for _ in 0..MAX_MOVES {
-            let Some(moved) = innermost(&self.moved, |moved| &moved.path, &current) else {
+            let Some(moved) = find_innermost(&self.moved, |moved| &moved.path, &current) else {
                 return Ok(current);
             };
             // A file system that is mounted inside the moved folder stays where it is.
-            let inner = innermost(&self.mounts, |mount| &mount.at, &current);
-            if inner.is_some_and(|mount| below(&moved.path, &mount.at).is_some_and(|rest| rest != "/")) {
+            let mount = find_innermost(&self.mounts, |mount| &mount.at, &current);
+            if mount.is_some_and(|mount| is_inside(&moved.path, &mount.at)) {
                 return Ok(current);
             }
-            let rest = below(&moved.path, &current).unwrap_or_default();
-            current = normal(&format!("{}{rest}", moved.source))?;
+            let rest = rest_below(&moved.path, &current).unwrap_or_default();
+            current = normalize(&format!("{}{rest}", moved.source))?;
         }
         bail!(Refused, "the configuration of the host moves {path} in a circle")
     }
 
-    /// The folder that the root of the file system of `mount` must have: that which leads to the store.
+    /// The folder that the root of the file system of `mount` must have, as it leads to the store; `None` where the file
+    /// system does not contain the store, or has another mount point than `/` and `/nix`.
     fn required_folder(&self, mount: &Mount) -> Option<&'static str> {
-        let store = innermost(&self.mounts, |mount| &mount.at, "/nix/store")?;
+        let store_mount = find_innermost(&self.mounts, |mount| &mount.at, "/nix/store")?;
         match mount.at.as_str() {
-            "/" if store == mount => Some("nix"),
-            "/nix" if store == mount => Some("store"),
+            _ if mount != store_mount => None,
+            "/" => Some("nix"),
+            "/nix" => Some("store"),
             _ => None,
         }
     }
 }
 
 impl Mount {
-    /// The partition, by its device. Errors name `path`, the file on it.
-    fn device(&self, path: &str) -> Result<MountedDevice> {
+    /// The partition of the file system, by its device. Errors name `path`, a file on the file system.
+    ///
+    /// # Errors
+    /// `Refused` for a file system that the tool does not write, and for a device that names no partition.
+    fn partition(&self, path: &str) -> Result<MountedDevice> {
         let at = &self.at;
         match self.file_system.as_deref() {
             None | Some("auto" | "ext4") => {}
@@ -151,30 +169,36 @@ impl Mount {
             }
         }
         let device = self.device.as_deref().unwrap_or_default();
-        let number = |device: &str| device.strip_prefix("/dev/mmcblk")?.split_once('p')?.1.parse().ok();
         if let Some(label) = device.strip_prefix("/dev/disk/by-label/") {
-            return Ok(MountedDevice::Label(unescape(label)));
+            return Ok(MountedDevice::Label(unescape_label(label)));
         }
         if let Some(uuid) = device.strip_prefix("/dev/disk/by-uuid/") {
             return Ok(MountedDevice::Uuid(uuid.to_lowercase()));
         }
-        match number(device) {
-            Some(number) => Ok(MountedDevice::Number(number)),
-            None => bail!(
-                Refused,
-                "the host key {path} is on {device:?} (at {at}), which names no partition by its label, UUID or number"
-            ),
+        if let Some(number) = partition_number(device) {
+            return Ok(MountedDevice::Number(number));
         }
+        bail!(
+            Refused,
+            "the host key {path} is on {device:?} (at {at}), which names no partition by its label, UUID or number"
+        )
     }
 }
 
-/// The item whose path is the longest one that contains `path`.
-fn innermost<'a, T>(items: &'a [T], path_of: impl Fn(&T) -> &String, path: &str) -> Option<&'a T> {
-    items.iter().filter(|item| below(path_of(item), path).is_some()).max_by_key(|item| path_of(item).len())
+/// The number of the partition of an SD card, such as 2 for `/dev/mmcblk0p2`; `None` for another device.
+fn partition_number(device: &str) -> Option<u32> {
+    let (_disk, number) = device.strip_prefix("/dev/mmcblk")?.split_once('p')?;
+    number.parse().ok()
 }
 
-/// The rest of `path` below `folder`, with its `/`; `None` for a path elsewhere.
-fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
+/// The item whose path is the longest one that contains `path`; `None` where no item contains `path`.
+fn find_innermost<'a, T>(items: &'a [T], path_of: impl Fn(&T) -> &String, path: &str) -> Option<&'a T> {
+    let containing = items.iter().filter(|item| rest_below(path_of(item), path).is_some());
+    containing.max_by_key(|item| path_of(item).len())
+}
+
+/// The rest of `path` below `folder`, with a `/` in front; `/` for `folder` itself, `None` for a path elsewhere.
+fn rest_below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     let rest = path.strip_prefix(folder.trim_end_matches('/'))?;
     match rest {
         "" => Some("/"),
@@ -182,27 +206,37 @@ fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
+/// Whether `path` is below `folder`, and not `folder` itself.
+fn is_inside(folder: &str, path: &str) -> bool {
+    rest_below(folder, path).is_some_and(|rest| rest != "/")
+}
+
 /// `path` without empty parts and without `.`.
-fn normal(path: &str) -> Result<String> {
+///
+/// # Errors
+/// `Refused` for a relative path, and for one with `..` or control characters.
+fn normalize(path: &str) -> Result<String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>();
-    if !path.starts_with('/')
-        || parts.is_empty()
-        || parts.contains(&"..")
-        || path.chars().any(char::is_control)
-    {
+    let is_absolute = path.starts_with('/') && !parts.is_empty();
+    if !is_absolute || parts.contains(&"..") || path.chars().any(char::is_control) {
         bail!(Refused, "the configuration of the host has its key at {path:?}, which is no plain path");
     }
     Ok(parts.iter().map(|part| format!("/{part}")).collect())
 }
 
-/// The label that `name` of `/dev/disk/by-label` stands for: udev writes special characters as `\x20`.
-fn unescape(name: &str) -> String {
+/// The label for `name` in `/dev/disk/by-label`, where udev writes special characters as `\x20`.
+fn unescape_label(name: &str) -> String {
     let mut parts = name.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.extend(byte.map_or_else(|| b"\\x".to_vec(), |byte| vec![byte]));
-        bytes.extend_from_slice(&part.as_bytes()[byte.map_or(0, |_| 2)..]);
+        let digits = part.get(..2).unwrap_or_default();
+        if let Ok(byte) = u8::from_str_radix(digits, 16) {
+            bytes.push(byte);
+            bytes.extend_from_slice(&part.as_bytes()[digits.len()..]);
+        } else {
+            bytes.extend_from_slice(b"\\x");
+            bytes.extend_from_slice(part.as_bytes());
+        }
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

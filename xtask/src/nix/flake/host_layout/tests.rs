@@ -1,4 +1,4 @@
-//! Layouts as `layout.nix` evaluates them.
+//! The place of the host key in layouts such as `layout.nix` evaluates.
 
 use serde_json::{Value, json};
 
@@ -12,28 +12,29 @@ fn mount(at: &str, device: &str, file_system: &str) -> Value {
     json!({ "at": at, "device": device, "type": file_system })
 }
 
-fn found(keys: &[&str], mounts: &[Value], moved: &[[&str; 2]]) -> Result<Option<KeyPlace>> {
+/// The place of the host key in a layout of `keys` and `mounts`; `moved` are pairs of the path and the source.
+fn find_place(keys: &[&str], mounts: &[Value], moved: &[[&str; 2]]) -> Result<Option<KeyPlace>> {
     let moved = moved.iter().map(|[path, source]| json!({ "path": path, "source": source }));
     let layout = json!({ "hostKeys": keys, "mounts": mounts, "moved": moved.collect::<Vec<_>>() });
     serde_json::from_value::<HostLayout>(layout).unwrap().key_place()
 }
 
-/// The place in a few words: device, mount point, folder and key.
-fn words(place: &KeyPlace) -> String {
+/// The place in one line: device, mount point, folder, key, and required folder.
+fn describe(place: &KeyPlace) -> String {
     let KeyPlace { device, mounted_at, folder, key, required_folder } = place;
     format!("{device:?} at {mounted_at}: {folder:?} {key} {}", required_folder.unwrap_or("-"))
 }
 
 const KEY_FILE: &str = "etc/ssh/ssh_host_ed25519_key";
 
-/// A host whose / is in memory.
-fn memory() -> [Value; 2] {
+/// The mounts of a host whose `/` is in memory.
+fn memory_mounts() -> [Value; 2] {
     [mount("/", "none", "tmpfs"), mount("/nix", SD, "ext4")]
 }
 
 #[track_caller]
 fn assert_place(key: &str, mounts: &[Value], moved: &[[&str; 2]], expected: &str) {
-    assert_eq!(words(&found(&[key], mounts, moved).unwrap().unwrap()), expected, "{key} {moved:?}");
+    assert_eq!(describe(&find_place(&[key], mounts, moved).unwrap().unwrap()), expected, "{key} {moved:?}");
 }
 
 #[test]
@@ -49,13 +50,13 @@ fn a_key_is_where_the_configuration_reads_it() {
     for (key, expected) in
         [("/nix/persist/etc/ssh/k", "Some(\"/persist\") etc/ssh/k"), ("/nix/keys/host", "None keys/host")]
     {
-        assert_place(key, &memory(), &[], &format!("Label(\"NIXOS_SD\") at /nix: {expected} store"));
+        assert_place(key, &memory_mounts(), &[], &format!("Label(\"NIXOS_SD\") at /nix: {expected} store"));
     }
 }
 
-/// By impermanence: a file, a folder, a folder of which a part is kept elsewhere, and one after the other.
+/// Moves by impermanence: of a file, of a folder, of a folder in a moved folder, and one after the other.
 #[test]
-fn a_key_that_is_kept_elsewhere_is_found_there() {
+fn a_key_that_is_moved_is_found_at_the_source() {
     let kept = format!("/nix/p/{KEY_FILE}");
     for (key, moved, expected) in [
         (KEY, &[[KEY, &*kept]][..], &*format!("Some(\"/p\") {KEY_FILE}")),
@@ -63,7 +64,7 @@ fn a_key_that_is_kept_elsewhere_is_found_there() {
         ("/etc/ssh/k", &[["/etc", "/nix/a/etc"], ["/etc/ssh", "/nix/b"]], "None b/k"),
         ("/etc/ssh/k", &[["/etc", "/state/etc"], ["/state", "/nix/s"]], "Some(\"/s\") etc/ssh/k"),
     ] {
-        assert_place(key, &memory(), moved, &format!("Label(\"NIXOS_SD\") at /nix: {expected} store"));
+        assert_place(key, &memory_mounts(), moved, &format!("Label(\"NIXOS_SD\") at /nix: {expected} store"));
     }
 }
 
@@ -72,11 +73,11 @@ fn the_device_of_a_file_system_names_its_partition() {
     let third = [mount("/", "/dev/mmcblk0p3", "ext4")];
     let named = [mount("/", "/dev/disk/by-label/my\\x20root\\x2fx", "ext4")];
     let persist = mount("/persist", "/dev/disk/by-uuid/AB-1", "auto");
-    let two = [&memory()[..], &[persist]].concat();
-    let of_uuid = "Uuid(\"ab-1\") at /persist: Some(\"\") etc/ssh/k -";
+    let with_persist = [&memory_mounts()[..], &[persist]].concat();
+    let in_persist = "Uuid(\"ab-1\") at /persist: Some(\"\") etc/ssh/k -";
     for (key, mounts, moved, expected) in [
-        ("/persist/etc/ssh/k", &two[..], &[][..], of_uuid),
-        ("/persist/etc/ssh/k", &two, &[["/", "/nix/x"]], of_uuid),
+        ("/persist/etc/ssh/k", &with_persist[..], &[][..], in_persist),
+        ("/persist/etc/ssh/k", &with_persist, &[["/", "/nix/x"]], in_persist),
         (KEY, &third, &[["/etc/sshd", "/x"]], &format!("Number(3) at /: Some(\"\") {KEY_FILE} nix")),
         (KEY, &named, &[], &format!("Label(\"my root/x\") at /: Some(\"\") {KEY_FILE} nix")),
     ] {
@@ -118,15 +119,15 @@ fn a_key_on_no_partition_of_a_card_is_refused_with_the_reason() {
         (&["/a\nb"], &root(SD, "ext4"), &[], "at \"/a\\nb\", which is no plain path"),
         (&["/a/k"], &root(SD, "ext4"), &[["/a", "/b"], ["/b", "/a"]], "moves /a/k in a circle"),
     ] {
-        let error = found(keys, mounts, moved).unwrap_err();
+        let error = find_place(keys, mounts, moved).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(kind(&error), ExitKind::Refused);
     }
 }
 
 #[test]
-fn without_keys_or_file_systems_the_configuration_says_nothing() {
-    assert_eq!(found(&[KEY], &[], &[]).unwrap(), None);
+fn without_keys_or_file_systems_the_place_is_unknown() {
+    assert_eq!(find_place(&[KEY], &[], &[]).unwrap(), None);
     for layout in [json!({}), json!({ "hostKeys": null, "mounts": [mount("/", SD, "ext4")] })] {
         assert_eq!(serde_json::from_value::<HostLayout>(layout).unwrap().key_place().unwrap(), None);
     }
@@ -142,6 +143,6 @@ fn fuzz() {
         let layout = serde_json::from_slice::<HostLayout>(bytes).ok()?;
         let place = layout.key_place().ok()??;
         assert!(!place.key.starts_with('/') && !place.key.split('/').any(|part| part == ".."));
-        Some(words(&place))
+        Some(describe(&place))
     });
 }
