@@ -62,8 +62,8 @@ const MAX_HOST_LINES: usize = 20;
 /// The most characters that are kept of such a line.
 const MAX_LINE_LENGTH: usize = 500;
 
-/// Adds `line` to `host_lines` if the line comes from ssh or from the host: Nix passes the lines of both on, between its
-/// own events. The oldest lines are dropped.
+/// Adds `line` to `host_lines` if the line comes from ssh or from the host: Nix passes the lines of both on, between
+/// its own events. The oldest lines are dropped.
 fn keep_host_line(host_lines: &mut VecDeque<String>, line: &str) {
     let text = error::strip_ansi(line);
     if line.starts_with("@nix ") || text.trim().is_empty() {

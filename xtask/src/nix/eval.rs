@@ -134,8 +134,8 @@ impl LastLines {
     }
 }
 
-/// The error of an evaluation of `subject` that exceeded `limit`, with a hint how to allow more time, or of one that the
-/// user stopped. Returns any other `error` unchanged.
+/// The error of an evaluation of `subject` that exceeded `limit`, with a hint how to allow more time, or of one that
+/// the user stopped. Returns any other `error` unchanged.
 fn explain_stop(error: anyhow::Error, subject: &dyn Display, limit: TimeLimit) -> anyhow::Error {
     if error.is::<TimedOut>() {
         return failure!(

@@ -36,8 +36,8 @@ impl EvalCache {
     }
 
     /// The result of `expression` on `flake`: the cached result of the very same flake and Nix, if the result
-    /// `is_valid`, otherwise the result that `evaluate` returns. `reporter` gets the warnings of the evaluation, also of
-    /// a cached one.
+    /// `is_valid`, otherwise the result that `evaluate` returns. `reporter` gets the warnings of the evaluation, also
+    /// of a cached one.
     pub fn get_or_evaluate(
         &self,
         launcher: &Launcher,
@@ -80,8 +80,8 @@ impl EvalCache {
         }
     }
 
-    /// Stores the `result` of an evaluation without warnings for [`Self::get`], unless the flake has another fingerprint
-    /// than `before` the evaluation.
+    /// Stores the `result` of an evaluation without warnings for [`Self::get`], unless the flake has another
+    /// fingerprint than `before` the evaluation.
     pub fn store(
         &self,
         launcher: &Launcher,

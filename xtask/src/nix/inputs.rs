@@ -1,5 +1,5 @@
-//! Refuses flakes with inputs that name the private keys of hosts. When Nix locks or uses a flake, it copies each folder
-//! that an input names to its store. The modes of the keys keep Nix from reading the keys, even as root
+//! Refuses flakes with inputs that name the private keys of hosts. When Nix locks or uses a flake, it copies each
+//! folder that an input names to its store. The modes of the keys keep Nix from reading the keys, even as root
 //! ([`Launcher::protecting_keys`]); this module finds the input that names the keys.
 
 use std::ffi::OsStr;

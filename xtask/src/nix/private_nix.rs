@@ -32,9 +32,9 @@ pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
 /// running another Nix; `NIX_CONF_DIR` and `NIX_USER_CONF_FILES` keep foreign settings out, except those of
 /// [`user_settings`].
 ///
-/// `NIX_CONFIG` contains first the settings of [`user_settings`], which may be secret, then those of `NIX_CONFIG` in the
-/// environment, and last the feature that the configuration of this Nix needs: a list of features in the environment
-/// would otherwise remove the feature.
+/// `NIX_CONFIG` contains first the settings of [`user_settings`], which may be secret, then those of `NIX_CONFIG` in
+/// the environment, and last the feature that the configuration of this Nix needs: a list of features in the
+/// environment would otherwise remove the feature.
 pub fn with_private_nix(launcher: Launcher, prefix: &Path) -> Launcher {
     let environment = launcher.env("NIX_CONFIG").unwrap_or_default();
     let user_settings = user_settings::lines(&launcher);

@@ -23,7 +23,8 @@ pub struct Version {
 
 impl Version {
     /// Parses the output of `nix --version`: `nix (Nix) 2.26.3`, `nix (Lix, like Nix) 2.93.0`,
-    /// `nix (Determinate Nix 3.17.0) 2.33.3`. The version of Nix is the last word; `None` where this word is no version.
+    /// `nix (Determinate Nix 3.17.0) 2.33.3`. The version of Nix is the last word; `None` where this word is no
+    /// version.
     pub fn parse(line: &str) -> Option<Self> {
         // A number may be followed by `-` or by `pre`.
         let mut numbers = line.split_whitespace().last()?.split(['.', '-', 'p']);

@@ -66,8 +66,8 @@ impl Deployed {
         }
     }
 
-    /// The receipt with the `result` of the deploy. `None` where the deploy ended without a verdict: with an error other
-    /// than that of a host that is unreachable, or whose state is undecided.
+    /// The receipt with the `result` of the deploy. `None` where the deploy ended without a verdict: with an error
+    /// other than that of a host that is unreachable, or whose state is undecided.
     pub fn with_result(self, result: &anyhow::Result<Outcome>) -> Option<Self> {
         let when = Timestamp::now();
         match result {

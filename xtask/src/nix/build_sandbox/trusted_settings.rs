@@ -51,8 +51,8 @@ fn file(launcher: &Launcher) -> Option<PathBuf> {
     Some(folder.join(FILE)).filter(|file| file.exists())
 }
 
-/// The harm in the settings `trusted`: a setting that is not harmless, or settings that cannot be read. `None` where all
-/// settings are harmless.
+/// The harm in the settings `trusted`: a setting that is not harmless, or settings that cannot be read. `None` where
+/// all settings are harmless.
 fn find_harm(trusted: &Value) -> Option<String> {
     let Some(settings) = trusted.as_object() else {
         return Some("the file cannot be read".to_owned());

@@ -65,9 +65,9 @@ fn with_scheme(uri: &str) -> String {
     if is_store { uri.to_owned() } else { format!("ssh://{uri}") }
 }
 
-/// The builders in `setting`; a builder without a system builds for `this_system`. `read` returns the text of a machines
-/// file, which an entry `@FILE` names, or `None` where the file does not exist (the default setting names a file that
-/// may be missing).
+/// The builders in `setting`; a builder without a system builds for `this_system`. `read` returns the text of a
+/// machines file, which an entry `@FILE` names, or `None` where the file does not exist (the default setting names a
+/// file that may be missing).
 ///
 /// Builders are separated by newlines or `;`, and `#` begins a comment.
 pub fn parse_all(setting: &str, this_system: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Builder> {

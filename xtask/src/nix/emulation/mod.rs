@@ -1,7 +1,7 @@
 //! Checks whether this machine can build for another system, and if not, why.
 //!
-//! Nix never checks the kernel: it trusts the setting `extra-platforms`. This module checks both: the kernel, by running
-//! a program of the other system, and the settings of Nix.
+//! Nix never checks the kernel: it trusts the setting `extra-platforms`. This module checks both: the kernel, by
+//! running a program of the other system, and the settings of Nix.
 
 mod binfmt;
 mod builder_probe;

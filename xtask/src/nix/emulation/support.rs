@@ -10,8 +10,8 @@ pub enum BuildSupport {
     Native,
     /// Nix is configured, and an entry of `binfmt_misc` runs the programs.
     Emulated,
-    /// Nix is configured, and the kernel runs the programs without an entry of `binfmt_misc`: a kernel for `x86_64`, for
-    /// example, also runs programs of i686.
+    /// Nix is configured, and the kernel runs the programs without an entry of `binfmt_misc`: a kernel for `x86_64`,
+    /// for example, also runs programs of i686.
     RunByKernel,
     /// A remote builder builds.
     Remote,

@@ -38,7 +38,8 @@ pub fn of_error(text: &str) -> String {
     error.lines().filter(is_own).collect::<Vec<_>>().join("\n")
 }
 
-/// `line` of a builder's log, if Nix itself wrote the line to explain why it cannot start the builder; otherwise `None`.
+/// `line` of a builder's log, if Nix itself wrote the line to explain why it cannot start the builder; otherwise
+/// `None`.
 pub fn of_log_line(line: &str) -> Option<&str> {
     let names_program = line.starts_with("error: executing '") || line.starts_with("executing '");
     (names_program && line.ends_with("': Exec format error")).then_some(line)
@@ -49,8 +50,8 @@ fn is_quoted(line: &str) -> bool {
     line.trim_start().starts_with("> ")
 }
 
-/// Splits `text` into the trace and the error itself, which begins at the last line that starts with `error: `, indented
-/// or not. The trace is empty where there is no such line.
+/// Splits `text` into the trace and the error itself, which begins at the last line that starts with `error: `,
+/// indented or not. The trace is empty where there is no such line.
 pub fn split_trace(text: &str) -> (&str, &str) {
     let begins_line = |position: &usize| {
         let before = text[..*position].trim_end_matches(' ');

@@ -126,8 +126,8 @@ fn entry<'a>(hosts: &'a mut BTreeMap<String, Host>, name: &str) -> &'a mut Host 
     hosts.entry(name.to_owned()).or_insert_with(new)
 }
 
-/// The error for a host `name` with neither a deploy node nor a NixOS configuration. `nodes` are the names of all deploy
-/// nodes of the flake, `configurations` those of all NixOS configurations.
+/// The error for a host `name` with neither a deploy node nor a NixOS configuration. `nodes` are the names of all
+/// deploy nodes of the flake, `configurations` those of all NixOS configurations.
 pub fn no_node_error(
     flake: &FlakeRef,
     name: &str,

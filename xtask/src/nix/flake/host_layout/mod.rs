@@ -139,8 +139,8 @@ impl HostLayout {
         bail!(Refused, "the configuration of the host moves {path} in a circle")
     }
 
-    /// The folder that the root of the file system of `mount` must have, as it leads to the store; `None` where the file
-    /// system does not contain the store, or has another mount point than `/` and `/nix`.
+    /// The folder that the root of the file system of `mount` must have, as it leads to the store; `None` where the
+    /// file system does not contain the store, or has another mount point than `/` and `/nix`.
     fn required_folder(&self, mount: &Mount) -> Option<&'static str> {
         let store_mount = find_innermost(&self.mounts, |mount| &mount.at, "/nix/store")?;
         match mount.at.as_str() {
