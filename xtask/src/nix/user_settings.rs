@@ -70,13 +70,23 @@ fn user_files(launcher: &Launcher) -> Vec<PathBuf> {
     if let Some(files) = launcher.env("NIX_USER_CONF_FILES") {
         return std::env::split_paths(&files).filter(|file| !file.as_os_str().is_empty()).collect();
     }
-    let own_folder = match variable(launcher, "XDG_CONFIG_HOME") {
-        Some(folder) => Some(PathBuf::from(folder)),
-        None => variable(launcher, "HOME").map(|home| PathBuf::from(home).join(".config")),
-    };
     let other_folders = variable(launcher, "XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
-    let folders = own_folder.into_iter().chain(std::env::split_paths(&other_folders));
-    folders.map(|folder| folder.join("nix/nix.conf")).collect()
+    let other_folders = std::env::split_paths(&other_folders).map(|folder| folder.join("nix"));
+    let folders = own_folder(launcher).into_iter().chain(other_folders);
+    folders.map(|folder| folder.join("nix.conf")).collect()
+}
+
+/// The folder of the user's own nix.conf; `None` where the user has no home.
+fn own_folder(launcher: &Launcher) -> Option<PathBuf> {
+    // Newer versions of Nix have a variable of their own.
+    if let Some(folder) = variable(launcher, "NIX_CONFIG_HOME") {
+        return Some(PathBuf::from(folder));
+    }
+    let config = match variable(launcher, "XDG_CONFIG_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(variable(launcher, "HOME")?).join(".config"),
+    };
+    Some(config.join("nix"))
 }
 
 /// The environment variable `name`; `None` where the variable is unset or empty.
@@ -188,6 +198,15 @@ mod tests {
         let files = format!("{0}/own:{0}/b", dir.path().display());
         let named = launcher.with_env("NIX_USER_CONF_FILES", files);
         assert_eq!(lines(&named), format!("{defaults}cores = 2\ncores = 1\n"));
+    }
+
+    #[test]
+    fn the_own_folder_of_nix_replaces_that_of_the_user() {
+        let (dir, launcher) =
+            launcher_with(&[("own/nix.conf", "cores = 1"), ("home/.config/nix/nix.conf", "cores = 2")]);
+        assert_eq!(lines(&launcher), "cores = 2\n");
+        let named = launcher.with_env("NIX_CONFIG_HOME", dir.path().join("own"));
+        assert_eq!(lines(&named), "cores = 1\n");
     }
 
     #[test]
