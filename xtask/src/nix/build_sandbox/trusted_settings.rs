@@ -8,8 +8,8 @@ use crate::base::bounded::{self, Links};
 use crate::base::process::Launcher;
 use crate::nix::user_settings::variable;
 
-/// The file of the settings in the user's folder for data.
-const FILE: &str = "nix/trusted-settings.json";
+/// The name of the file of the settings.
+const FILE: &str = "trusted-settings.json";
 
 /// The most bytes that are read of the file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -33,22 +33,28 @@ const HARMLESS_SETTINGS: &[&str] = &[
 /// The launcher that hides the user's trusted settings from Nix if they allow a flake other settings than the
 /// [`HARMLESS_SETTINGS`]; then there is a warning, too. Otherwise the same launcher.
 pub fn hide_harmful(launcher: Launcher, warnings: &mut Vec<String>) -> Launcher {
-    let Some(file) = file(&launcher) else { return launcher };
-    let text = bounded::read(&file, MAX_BYTES, Links::Follow).ok();
-    let trusted = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()).unwrap_or_default();
-    let Some(reason) = find_harm(&trusted) else { return launcher };
-    warnings.push(format!("the flake settings that {} allows are ignored: {reason}", file.display()));
-    // Newer versions of Nix have a variable of their own.
-    launcher.with_env("XDG_DATA_HOME", "/dev/null").with_env("NIX_DATA_HOME", "/dev/null")
+    for file in files(&launcher) {
+        let text = bounded::read(&file, MAX_BYTES, Links::Follow).ok();
+        let trusted = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()).unwrap_or_default();
+        if let Some(reason) = find_harm(&trusted) {
+            warnings.push(format!("the flake settings that {} allows are ignored: {reason}", file.display()));
+            return launcher.with_env("XDG_DATA_HOME", "/dev/null").with_env("NIX_DATA_HOME", "/dev/null");
+        }
+    }
+    launcher
 }
 
-/// The file of the user's trusted settings; `None` where the file does not exist.
-fn file(launcher: &Launcher) -> Option<PathBuf> {
-    let folder = match variable(launcher, "XDG_DATA_HOME") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(variable(launcher, "HOME")?).join(".local/share"),
+/// The files of the user's trusted settings, as newer and as older versions of Nix find them.
+fn files(launcher: &Launcher) -> Vec<PathBuf> {
+    // Newer versions of Nix have a variable of their own.
+    let newer_folder = variable(launcher, "NIX_DATA_HOME").map(PathBuf::from);
+    let data_folder = match variable(launcher, "XDG_DATA_HOME") {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => variable(launcher, "HOME").map(|home| PathBuf::from(home).join(".local/share")),
     };
-    Some(folder.join(FILE)).filter(|file| file.exists())
+    let older_folder = data_folder.map(|folder| folder.join("nix"));
+    let files = newer_folder.into_iter().chain(older_folder).map(|folder| folder.join(FILE));
+    files.filter(|file| file.exists()).collect()
 }
 
 /// The harm in the settings `trusted`: a setting that is not harmless, or settings that cannot be read. `None` where
@@ -80,6 +86,28 @@ mod tests {
             (json!([]), Some("the file cannot be read")),
         ] {
             assert_eq!(find_harm(&trusted).as_deref(), expected, "{trusted}");
+        }
+    }
+
+    #[test]
+    fn harmful_settings_are_hidden_wherever_nix_finds_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        let harmful = r#"{"sandbox":{"false":true}}"#;
+        for (file, name, folder) in [
+            ("home/.local/share/nix", "HOME", "home"),
+            ("xdg/nix", "XDG_DATA_HOME", "xdg"),
+            ("nix-data", "NIX_DATA_HOME", "nix-data"),
+        ] {
+            let folder_of_file = dir.path().join(file);
+            std::fs::create_dir_all(&folder_of_file).unwrap();
+            std::fs::write(folder_of_file.join(FILE), harmful).unwrap();
+            let launcher = Launcher::with_clean_env("/").with_env("HOME", &home);
+            let mut warnings = Vec::new();
+            let hidden = hide_harmful(launcher.with_env(name, dir.path().join(folder)), &mut warnings);
+            assert_eq!(hidden.env("NIX_DATA_HOME").unwrap(), "/dev/null", "{name}");
+            assert_eq!(warnings.len(), 1, "{name}");
+            std::fs::remove_dir_all(folder_of_file).unwrap();
         }
     }
 
