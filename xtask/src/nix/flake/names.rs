@@ -92,7 +92,11 @@ impl Names {
         let mut broken = Vec::new();
         for output in OUTPUTS {
             match eval(output, &format!("value: (({HOSTS}) {{ {output} = value; }}).names")) {
-                Ok(found) => names.extend(parse(&found, flake)?),
+                Ok(found) => {
+                    let found = parse(&found, flake)?;
+                    broken.extend(found.find_reasons(eval));
+                    names.extend(found);
+                }
                 Err(error) if nix::is_missing_attribute(&error) => {}
                 Err(error) => broken.push(BrokenOutput { name: (*output).to_owned(), error }),
             }
@@ -128,4 +132,33 @@ fn names_function() -> String {
 /// The names in `json`, which `hosts.nix` found in `flake`.
 fn parse(json: &Value, flake: &FlakeRef) -> Result<Names> {
     Names::deserialize(json).with_context(|| format!("reading the names in {flake}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A Nix that evaluates one output at once, on a flake whose deploy nodes throw.
+    fn eval_one(attribute: &str, _apply: &str) -> Result<Value> {
+        let empty = Names::default();
+        let names = match attribute {
+            "packages" => Names { packages: [("s".to_owned(), vec!["p".to_owned()])].into(), ..empty },
+            "deploy" => Names { broken: vec!["deploy.nodes".to_owned()], ..empty },
+            "deploy.nodes" => bail!("thrown"),
+            _ => bail!("flake 'F' does not provide attribute '{attribute}'"),
+        };
+        Ok(json!(names))
+    }
+
+    #[test]
+    fn a_part_of_an_output_that_throws_is_reported() {
+        let all_error = anyhow::anyhow!("flake 'F' does not provide attribute '.'");
+        let (names, broken) = Names::read_each(&eval_one, &FlakeRef::of_url("F"), all_error).unwrap();
+        assert_eq!(names.packages["s"], ["p"]);
+        let reasons = broken.iter().map(|output| (output.name.as_str(), output.error.to_string()));
+        assert_eq!(reasons.collect::<Vec<_>>(), [("deploy.nodes", "thrown".to_owned())]);
+    }
 }
