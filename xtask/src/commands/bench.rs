@@ -33,7 +33,7 @@ fn show(cx: &Context, plan: &Plan, measured: &[Measurements]) -> Result<()> {
     let rows = measured.iter().flat_map(bench::rows).collect::<Vec<_>>();
     if cx.json {
         let result = serde_json::json!({
-            "rounds": plan.rounds, "not_run": plan.absent(cx), "rows": rows, "cases": measured
+            "rounds": plan.rounds, "not_run": plan.absent_peers(cx), "rows": rows, "cases": measured
         });
         return ui::json(&result);
     }
@@ -41,13 +41,14 @@ fn show(cx: &Context, plan: &Plan, measured: &[Measurements]) -> Result<()> {
 }
 
 fn assemble(cx: &Context, args: &BenchAssemble) -> Result<()> {
-    let found = bench::compare(cx, args.rounds)?;
+    let comparison = bench::compare(cx, args.rounds)?;
     if cx.json {
-        let result = serde_json::json!({ "rounds": args.rounds, "ratio": found.ratio(), "measured": found });
+        let result =
+            serde_json::json!({ "rounds": args.rounds, "ratio": comparison.ratio(), "measured": comparison });
         return ui::json(&result);
     }
-    ui::table(&found.table())?;
-    ui::result(&found.image())
+    ui::table(&comparison.table())?;
+    ui::result(&comparison.image_summary())
 }
 
 fn deploy(cx: &Context, args: &BenchDeploy) -> Result<()> {

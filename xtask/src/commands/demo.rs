@@ -16,7 +16,7 @@ use crate::card::inspect::{self, BootFiles, Budget, Inspection};
 use crate::card::worker;
 use crate::cli::{Demo, PayloadArgs};
 use crate::commands::sudo;
-use crate::dev::demo::{self, Staged, VirtualCard};
+use crate::dev::demo::{self, StagedFlake, VirtualCard};
 use crate::dev::qemu::{self, VerifiedHost};
 use crate::identity::Identity;
 use crate::nix;
@@ -56,7 +56,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let Plan { image, payload, .. } = plan;
     let identity = payload.and_then(|payload| payload.content.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
-    let verify = |machine| qemu::verify_host(cx, machine, &card.file, &staged.emulator(), fingerprint);
+    let verify = |machine| qemu::verify_host(cx, machine, &card.file, &staged.emulator_uboot(), fingerprint);
     let before_boot = start.elapsed().as_secs_f64();
     let booted = args.boot.map(verify).transpose()?;
     let total = start.elapsed().as_secs_f64();
@@ -97,7 +97,7 @@ struct Seconds {
 }
 
 /// Builds the image under emulation and returns its flake and its file.
-fn build(cx: &Context, home: &std::path::Path) -> Result<(Staged, PathBuf)> {
+fn build(cx: &Context, home: &std::path::Path) -> Result<(StagedFlake, PathBuf)> {
     let version = nix::require(&cx.launcher)?;
     emulation::require(cx, version, "aarch64-linux", &[])?;
     let staged = demo::stage(cx, home)?;

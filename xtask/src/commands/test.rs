@@ -102,7 +102,7 @@ fn prepare(cx: &mut Context) {
 
 /// Passes the assembler's programs from Debian's packages, fetched once, to the suites.
 fn fetch_programs(cx: &mut Context) {
-    match demo::programs(cx) {
+    match demo::stage_programs(cx) {
         Ok(folders) => {
             for (name, dir) in folders {
                 cx.launcher = cx.launcher.clone().with_env(name, dir);
@@ -121,7 +121,7 @@ pub fn prepare_guests(cx: &mut Context) {
 
 /// Passes the parts of a guest, fetched once, to the suites.
 fn fetch_guest(cx: &mut Context) {
-    match demo::guest(cx) {
+    match demo::stage_guest(cx) {
         Ok(dir) => cx.launcher = cx.launcher.clone().with_env(demo::GUEST, dir),
         Err(error) => cx.warn(failure::with_hint(&error)),
     }

@@ -12,7 +12,7 @@ pub mod suites;
 #[cfg(feature = "dev")]
 use std::path::Path;
 
-/// The checkout of this tool, with its sources.
+/// The folder of the checkout that this program was built from.
 #[cfg(feature = "dev")]
 pub fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))

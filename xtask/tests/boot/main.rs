@@ -13,25 +13,25 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use support::Sandbox;
 use xtask::Launcher;
-use xtask::dev::qemu::{Machine, SECOND, Setup, boot};
+use xtask::dev::qemu::{LATER_BOOT, Machine, Setup, boot};
 
-/// All runs share the card of this checkout; each test locks it.
-static CARD: Mutex<()> = Mutex::new(());
+/// The lock of the card of this checkout, which all tests share.
+static CARD_LOCK: Mutex<()> = Mutex::new(());
 
 /// The state folder of all runs, so that packages are fetched only once.
 const STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.xtask");
 
-/// The exit code and the result of `cargo xtask ARGS --json`.
+/// Runs `cargo xtask --json ARGS`, and returns the exit code and the result.
 fn xtask(args: &[&str]) -> (i32, Value) {
     let outcome = Sandbox::new().env("XTASK_STATE", STATE).run(&[&["--json"], args].concat());
     let result = serde_json::from_str(&outcome.stdout);
     (outcome.code, result.unwrap_or_else(|error| panic!("{error} in {outcome:?}")))
 }
 
-/// The result of `cargo xtask demo ARGS`, and a copy of its card.
+/// Runs `cargo xtask demo ARGS`, and returns the result and the path of a copy of its card in `dir`.
 #[track_caller]
 fn demo(args: &[&str], dir: &Path) -> (Value, PathBuf) {
-    let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let _lock = CARD_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let (code, result) = xtask(&[&["demo"], args].concat());
     assert_eq!(code, 0, "{result}");
     let copy = dir.join("card.img");
@@ -39,7 +39,7 @@ fn demo(args: &[&str], dir: &Path) -> (Value, PathBuf) {
     (result, copy)
 }
 
-/// The stdout of `program`; an exit code other than 0 fails the test.
+/// Runs `program`, and returns its stdout. An exit code other than 0 fails the test.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn read(program: &str, args: &[&str]) -> String {
@@ -49,15 +49,16 @@ fn read(program: &str, args: &[&str]) -> String {
 }
 
 /// The root file system of `card`, which begins at 48 MiB, in the notation of e2fsprogs.
-fn root(card: &Path) -> String {
+fn root_argument(card: &Path) -> String {
     format!("{}?offset={}", card.display(), 48 << 20)
 }
 
-/// The U-Boot for QEMU's own machine, fetched by the demo.
-fn emulator() -> PathBuf {
+/// The path of the U-Boot for QEMU's own machine, which the demo fetches.
+fn virt_uboot() -> PathBuf {
     Path::new(STATE).join("demo/flake/inputs/emulator/u-boot.bin")
 }
 
+/// The value `key` that the host printed in the line `name` during the boot `boot`, 0 or 1.
 fn observed<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
     let value = &result["booted"]["boots"][boot]["proofs"][name][key];
     value.as_str().unwrap_or_else(|| panic!("no {name} {key} of boot {boot} in {result}"))
@@ -71,15 +72,16 @@ fn assert_grown(card: &Path) {
     let sectors = ["start", "size"].map(|key| partition[key].as_u64().unwrap());
     assert_eq!((sectors[0] + sectors[1]) * 512, size);
     assert_eq!(partition["bootable"], true);
-    let header = read("dumpe2fs", &["-h", &root(card)]);
+    let header = read("dumpe2fs", &["-h", &root_argument(card)]);
     let blocks = header.lines().find_map(|line| line.strip_prefix("Block count:")).unwrap();
     assert_eq!(blocks.trim().parse::<u64>().unwrap() * 8, sectors[1]);
     assert!(header.contains("Filesystem state:         clean"), "{header}");
-    read("e2fsck", &["-f", "-n", &root(card)]);
+    read("e2fsck", &["-f", "-n", &root_argument(card)]);
 }
 
-/// Boots the card twice by the tool, and checks the card by other programs.
-fn boots_twice(machine: &str) -> Value {
+/// Boots the card twice in `machine` by the tool, checks the card by other programs, and returns the result of the
+/// tool.
+fn boot_twice(machine: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let (result, card) = demo(&["--boot", machine], dir.path());
     assert_eq!(result["booted"]["machine"], machine);
@@ -101,16 +103,16 @@ fn boots_twice(machine: &str) -> Value {
     assert!(fingerprint.starts_with("SHA256:"), "{fingerprint}");
     assert_eq!([0, 1].map(|boot| observed(&result, boot, "identity", "fingerprint")), [fingerprint; 2]);
 
-    // The persistent data of the first boot, and the generation of the second one.
-    let id = read("debugfs", &["-R", "cat /persist/etc/machine-id", &root(&card)]);
+    // The card has the persistent data of the first boot, and the menu with the generation of the second boot.
+    let id = read("debugfs", &["-R", "cat /persist/etc/machine-id", &root_argument(&card)]);
     assert_eq!(id.trim(), observed(&result, 1, "machine-id", "id"));
     let old = observed(&result, 0, "generation", "system");
     let new = observed(&result, 1, "generation", "system");
     assert_ne!(old, new);
-    let menu = read("debugfs", &["-R", "cat /boot/extlinux/extlinux.conf", &root(&card)]);
-    let started = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));
-    let started = started.map(|(system, _)| system).collect::<Vec<_>>();
-    assert_eq!(started, [new, new, old], "{menu}");
+    let menu = read("debugfs", &["-R", "cat /boot/extlinux/extlinux.conf", &root_argument(&card)]);
+    let inits = menu.lines().filter_map(|line| line.split_once("init=")?.1.split_once("/init "));
+    let systems = inits.map(|(system, _)| system).collect::<Vec<_>>();
+    assert_eq!(systems, [new, new, old], "{menu}");
     let (code, inspected) = xtask(&["card", "inspect", card.to_str().unwrap()]);
     assert_eq!((code, &inspected["verdict"]["contents"]["boot"]["init"]), (0, &format!("{new}/init").into()));
     result
@@ -119,14 +121,14 @@ fn boots_twice(machine: &str) -> Value {
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn a_card_boots_grows_keeps_its_files_and_starts_the_next_generation() {
-    let result = boots_twice("virt");
+    let result = boot_twice("virt");
     assert_eq!(observed(&result, 0, "nix", "device"), "/dev/vda2");
 }
 
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn a_card_boots_on_an_emulated_raspberry_pi_3() {
-    let result = boots_twice("raspi3b");
+    let result = boot_twice("raspi3b");
     assert_eq!(observed(&result, 0, "nix", "device"), "/dev/mmcblk0p2");
     // The computed end of the kernel is the one of U-Boot.
     let computed = &result["contents"]["uboots"][0];
@@ -149,10 +151,10 @@ fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
     );
     let hint = "run `sfdisk --activate DEVICE 2` to mark partition 2 (NIXOS_SD)";
     assert_eq!(inspected["verdict"]["hint"], hint);
-    let uboot = emulator();
+    let uboot = virt_uboot();
     for (machine, output) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
         let setup = Setup::new(machine, &card, &uboot).unwrap();
-        let error = boot(&Launcher::new("/"), &setup, SECOND, |_| ()).unwrap_err().to_string();
+        let error = boot(&Launcher::new("/"), &setup, LATER_BOOT, |_| ()).unwrap_err().to_string();
         let expected = format!("booting in {}: the console printed \"{output}\" before", machine.name());
         assert!(error.starts_with(&expected), "{error}");
     }
@@ -161,7 +163,7 @@ fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn ctrl_c_ends_the_emulator() {
-    let _alone = CARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let _lock = CARD_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let mut sandbox = Sandbox::new();
     sandbox.env("XTASK_STATE", STATE);
     let outcome = sandbox.xtask(&["demo", "--boot", "--json"]).interrupt_at(r#""name":"boot 1""#);

@@ -1,5 +1,5 @@
-//! Systems that a host would not boot are refused: the host has partitions of a loop device, as a Pi has those of its
-//! card. Only the file system of FIRMWARE is another one.
+//! Systems that a host would not boot are refused. The host has the partitions of a loop device, as a Pi has those of
+//! its card; but FIRMWARE has ext4, not FAT.
 
 use std::fs;
 
@@ -11,12 +11,12 @@ use crate::support::loops::Loop;
 use crate::trials;
 
 /// The scripts of real hosts that update FIRMWARE.
-const UPDATE_FIRMWARE: [(&str, &str); 2] = [
+const UPDATE_FIRMWARE: &[(&str, &str)] = &[
     ("update-firmware.sh", include_str!("../../../hosts/raspberry-pi/update-firmware.sh")),
     ("fat.sh", include_str!("../../../hosts/raspberry-pi/trial/fat.sh")),
 ];
 
-/// Makes the host a Pi 3: $0 is the device of its card.
+/// The script that makes the host a Pi 3. $0 is the device of its card.
 const BECOME_A_PI: &str = r#"
 mount -t tmpfs tmpfs /boot
 mkdir /boot/firmware /nix/boot
@@ -32,8 +32,8 @@ ln -s /run/current-system/sw/bin/update-firmware /mnt/bin/update-firmware
 /mnt/bin/update-firmware
 "#;
 
-/// Copies the boot files of the running system, as the program of nixpkgs does.
-const WRITE_MENU: &str = r#"
+/// The script that copies the boot files of the running system, as the boot menu writer of nixpkgs does.
+const COPY_BOOT_FILES: &str = r#"
 for part in kernel initrd dtbs; do
     path=$(readlink -f /run/current-system/$part)
     cp -r "$path" "/nix/boot/nixos/$(echo "${path#/nix/store/}" | tr / -)"
@@ -43,7 +43,7 @@ done
 /// A Pi that runs the system `old`.
 struct Pi {
     fixture: Fixture,
-    /// The user of ssh.
+    /// The user as whom ssh logs in.
     user: &'static str,
     card: Card,
 }
@@ -52,6 +52,7 @@ struct Pi {
 struct Card(Loop);
 
 impl Card {
+    /// Makes a card with the partitions FIRMWARE and `NIXOS_SD`.
     fn new() -> Self {
         let table = "label: dos\nstart=2048, size=16384, type=b, bootable\nstart=18432, type=83, bootable\n";
         let card = Loop::attach(32 << 20, &[], |file| {
@@ -68,17 +69,17 @@ impl Card {
 
 impl Drop for Card {
     fn drop(&mut self) {
-        machine::output("partx", &["--delete", self.0.device()]);
+        machine::code_and_stderr("partx", &["--delete", self.0.device()]);
     }
 }
 
 impl Pi {
     fn new() -> Self {
-        Self::of(Fixture::new(), "root")
+        Self::from_fixture(Fixture::new(), "root")
     }
 
-    /// The host of `fixture`, where ssh logs in as `user`.
-    fn of(fixture: Fixture, user: &'static str) -> Self {
+    /// Makes the host of `fixture` a Pi, where ssh logs in as `user`.
+    fn from_fixture(fixture: Fixture, user: &'static str) -> Self {
         fixture.set_profile("old-profile", ":");
         fixture.set_nixos("old", "old");
         fixture.edit(|facts| {
@@ -93,20 +94,20 @@ impl Pi {
             fs::write(fixture.machine.path(name), script).expect("writing");
         }
         let pi = Self { fixture, user, card: Card::new() };
-        pi.inside(BECOME_A_PI);
-        pi.inside(WRITE_MENU);
-        pi.offer("new", |_| ());
+        pi.run_inside(BECOME_A_PI);
+        pi.run_inside(COPY_BOOT_FILES);
+        pi.set_desired_system("new", |_| ());
         pi
     }
 
     /// Runs a script on the host; $0 is the device of its card.
-    fn inside(&self, script: &str) {
+    fn run_inside(&self, script: &str) {
         let script = script.replace("\"$0\"", self.card.0.device());
-        self.fixture.machine.inside(&format!("set -e; {script}"));
+        self.fixture.machine.run_inside(&format!("set -e; {script}"));
     }
 
-    /// Lets the flake have the system `name`, with other facts of a Pi.
-    fn offer(&self, name: &str, change: impl FnOnce(&mut Value)) {
+    /// Makes `name` the desired system in the flake, and changes the facts of the Pi by `change`.
+    fn set_desired_system(&self, name: &str, change: impl FnOnce(&mut Value)) {
         self.fixture.set_profile(&format!("{name}-profile"), ":");
         self.fixture.set_nixos(name, name);
         self.fixture.edit(|facts| {
@@ -115,20 +116,21 @@ impl Pi {
         });
     }
 
-    /// Asserts that a deploy is refused, that the message has these words, and that nothing was copied or changed.
+    /// Asserts that a deploy is refused with a message that contains `text`, that no output of the host is quoted,
+    /// and that the host still runs `old`.
     #[track_caller]
-    fn assert_refused(&self, args: &[&str], words: &str) {
+    fn assert_refused(&self, args: &[&str], text: &str) {
         let outcome = self.fixture.deploy(args);
-        outcome.assert_stderr_contains(words).assert_code(3);
+        outcome.assert_stderr_contains(text).assert_code(3);
         assert!(!outcome.stderr.contains("\n  | "), "{}", outcome.stderr);
         self.assert_runs("-old");
     }
 
-    /// Asserts how the name of the running system ends, read without the tool.
+    /// Asserts how the path of the running system ends, read without the tool.
     #[track_caller]
-    fn assert_runs(&self, name: &str) {
-        let system = self.fixture.machine.inside("readlink -f /run/current-system");
-        assert!(system.ends_with(name), "{system}");
+    fn assert_runs(&self, ending: &str) {
+        let system = self.fixture.machine.run_inside("readlink -f /run/current-system");
+        assert!(system.ends_with(ending), "{system}");
     }
 }
 
@@ -151,14 +153,14 @@ fn a_system_that_boots_is_not_refused() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_kernel_or_device_trees_that_do_not_boot_are_refused() {
     let pi = Pi::new();
-    pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
+    pi.set_desired_system("new", |pi| pi["kernelMiB"] = 37.into());
     pi.assert_refused(
         &[],
         "error: target would not boot the new system: the kernel takes the memory up to 0x2700000, and u-boot-pi3.bin loads \
          the device tree at 0x2600000, which the kernel would overwrite\nhint: use a smaller kernel",
     );
     pi.assert_refused(&["--dry-run"], "which the kernel would overwrite");
-    pi.offer("new", |pi| {
+    pi.set_desired_system("new", |pi| {
         pi["kernelMiB"] = 33.into();
         pi["trees"] = json!(["bcm2837-rpi-3-b-plus.dtb=raspberrypi,3-model-b-plus"]);
     });
@@ -166,11 +168,11 @@ fn a_kernel_or_device_trees_that_do_not_boot_are_refused() {
         &["--boot"],
         "the new system has no device tree for Raspberry Pi 3 Model B Rev 1.2: broadcom/bcm2837-rpi-3-b.dtb is missing\nhint: ",
     );
-    pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
+    pi.set_desired_system("new", |pi| pi["kernelMiB"] = 37.into());
     pi.assert_refused(&["--boot", "--keep-firmware"], "refused for 2 reasons");
     // A menu without device trees leaves the choice to U-Boot.
-    pi.offer("new", |pi| pi["kernelMiB"] = 33.into());
-    pi.inside("echo LABEL nixos-default >/nix/boot/extlinux/extlinux.conf");
+    pi.set_desired_system("new", |pi| pi["kernelMiB"] = 33.into());
+    pi.run_inside("echo LABEL nixos-default >/nix/boot/extlinux/extlinux.conf");
     pi.fixture.deploy(&["--boot"]).assert_code(0);
 }
 
@@ -179,19 +181,19 @@ fn a_kernel_or_device_trees_that_do_not_boot_are_refused() {
 fn boot_files_without_room_are_refused() {
     let pi = Pi::new();
     pi.fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
-    pi.inside("dd if=/dev/zero of=/nix/boot/filler bs=1M 2>/dev/null || true");
+    pi.run_inside("dd if=/dev/zero of=/nix/boot/filler bs=1M 2>/dev/null || true");
     pi.assert_refused(
         &[],
         "error: /nix/boot on target is too full: the new kernel, initrd and device trees need 1.0 MiB there, and 0 B are left \
          for them\nhint: free space on the host: ",
     );
-    // On a host where the boot folder is in the file system of the store.
-    pi.inside("umount /nix/boot; cp -r /nix/boot /tmp; mkdir /nix/boot/extlinux; echo >/nix/boot/extlinux/extlinux.conf");
-    let used = pi.fixture.machine.inside("df -Pk /nix | tail -1 | awk '{ print $3 }'");
+    // A host whose boot folder is in the file system of the store.
+    pi.run_inside("umount /nix/boot; cp -r /nix/boot /tmp; mkdir /nix/boot/extlinux; echo >/nix/boot/extlinux/extlinux.conf");
+    let used = pi.fixture.machine.run_inside("df -Pk /nix | tail -1 | awk '{ print $3 }'");
     let used = used.parse::<u64>().expect("a number");
-    pi.inside(&format!("mount -o remount,size={}k /nix", used + 18 * 1024));
-    // The closure fits, but not together with its copies.
-    pi.offer("new", |pi| pi["initrdMiB"] = 10.into());
+    pi.run_inside(&format!("mount -o remount,size={}k /nix", used + 18 * 1024));
+    // The closure fits, but not together with the copies of its boot files.
+    pi.set_desired_system("new", |pi| pi["initrdMiB"] = 10.into());
     let words =
         "/nix/boot on target is too full: the new kernel, initrd and device trees need 10.0 MiB there, and ";
     pi.assert_refused(&["--boot"], words);
@@ -201,13 +203,13 @@ fn boot_files_without_room_are_refused() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_firmware_of_another_configuration_is_refused() {
     let pi = Pi::new();
-    pi.offer("new", |pi| pi["config"] = "arm_64bit=0".into());
+    pi.set_desired_system("new", |pi| pi["config"] = "arm_64bit=0".into());
     pi.assert_refused(
         &["--boot"],
         "error: FIRMWARE of target is not that of the new system: `update-firmware` would change config.txt\nhint: run `cargo \
          xtask deploy target --keep-firmware`, and then `sudo update-firmware` on target before its next boot",
     );
-    // A switch that leaves kernel, initrd and device trees as they are is about something else.
+    // A switch that does not change kernel, initrd and device trees is not refused.
     let switched = pi.fixture.deploy(&[]);
     switched
         .assert_stderr_contains("  note  FIRMWARE of target is not that of the new system")
@@ -218,7 +220,7 @@ fn a_firmware_of_another_configuration_is_refused() {
             "config.txt\nhint: run `sudo update-firmware` on target, or pass --keep-firmware\n",
         )
         .assert_code(3);
-    pi.inside("/mnt/bin/update-firmware");
+    pi.run_inside("/mnt/bin/update-firmware");
     let rebooted = pi.fixture.deploy(&["--reboot"]);
     rebooted.assert_code(0);
     assert!(!rebooted.stderr.contains("FIRMWARE"), "{}", rebooted.stderr);
@@ -228,10 +230,10 @@ fn a_firmware_of_another_configuration_is_refused() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_damaged_boot_script_is_refused() {
     let pi = Pi::new();
-    let kernel = |name: &str| pi.fixture.edit(|facts| facts["kernel"] = name.into());
+    let set_kernel = |name: &str| pi.fixture.edit(|facts| facts["kernel"] = name.into());
     for damage in ["rm /boot/firmware/boot.scr", "echo x >>/boot/firmware/boot.scr"] {
-        pi.inside(damage);
-        kernel("linux-6.2");
+        pi.run_inside(damage);
+        set_kernel("linux-6.2");
         pi.assert_refused(&[], "`update-firmware` would change boot.scr\nhint: run ");
     }
     let kept = pi.fixture.deploy(&["--keep-firmware"]);
@@ -241,21 +243,21 @@ fn a_damaged_boot_script_is_refused() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_that_does_not_find_its_menu_or_cannot_try_is_refused() {
+fn a_host_that_does_not_find_its_menu_or_cannot_try_a_system_is_refused() {
     let pi = Pi::new();
-    pi.inside("printf '\\000' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
+    pi.run_inside("printf '\\000' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
     pi.assert_refused(
         &["--boot"],
         "error: target would not boot at all: partition 2, which has the boot menu, is not marked bootable\nhint: run `sudo \
          sfdisk --activate /dev/loop",
     );
-    pi.inside("printf '\\200' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
-    trials::answer(&pi.fixture, "version=1\nmissing=no boot.scr\n");
+    pi.run_inside("printf '\\200' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
+    trials::fake_trial_status(&pi.fixture, "version=1\nmissing=no boot.scr\n");
     let switched = pi.fixture.deploy(&[]);
     switched
         .assert_stderr_contains("  note  target cannot try the new system: no boot.scr; run")
         .assert_code(0);
-    pi.offer("newer", |_| ());
+    pi.set_desired_system("newer", |_| ());
     pi.fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
     let refused = pi.fixture.deploy(&[]);
     refused
@@ -263,16 +265,16 @@ fn a_host_that_does_not_find_its_menu_or_cannot_try_is_refused() {
         .assert_code(3);
 }
 
-/// The files of FIRMWARE, and the disk, are closed to users.
+/// Users can read neither the files of FIRMWARE nor the disk.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs, sudo: run `cargo xtask test`"]
-fn what_only_root_reads_is_read_by_sudo() {
+fn files_that_only_root_can_read_are_read_by_sudo() {
     let mut fixture = Fixture::new();
     fixture.machine = Machine::start_with_user("ALL=(ALL) NOPASSWD: ALL");
-    fixture.known_hosts = fixture.machine.known_hosts();
-    let pi = Pi::of(fixture, "pi");
-    pi.inside("chmod 700 /boot/firmware");
-    pi.offer("new", |pi| pi["kernelMiB"] = 37.into());
+    fixture.known_hosts = fixture.machine.write_known_hosts();
+    let pi = Pi::from_fixture(fixture, "pi");
+    pi.run_inside("chmod 700 /boot/firmware");
+    pi.set_desired_system("new", |pi| pi["kernelMiB"] = 37.into());
     pi.assert_refused(&["--boot"], "which the kernel would overwrite");
 }
 
@@ -280,13 +282,13 @@ fn what_only_root_reads_is_read_by_sudo() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_firmware_that_starts_nothing_is_refused() {
     let pi = Pi::new();
-    pi.inside("printf 'kernel=a\\033[2Jb.bin\\n' >/boot/firmware/config.txt");
+    pi.run_inside("printf 'kernel=a\\033[2Jb.bin\\n' >/boot/firmware/config.txt");
     pi.assert_refused(&["--boot"], "refused for 2 reasons");
     pi.assert_refused(
         &["--boot"],
         "FIRMWARE of target does not start a system: config.txt names a\\u{1b}[2Jb.bin, which does not exist",
     );
-    pi.inside(
+    pi.run_inside(
         "printf 'kernel=u-boot-pi3.bin\\n' >/boot/firmware/config.txt; : >/boot/firmware/u-boot-pi3.bin",
     );
     pi.assert_refused(

@@ -1,4 +1,4 @@
-//! `doctor` and real remote builders: an sshd in a namespace, and a port that accepts and never answers.
+//! `doctor` with real remote builders: an sshd in a namespace, and ports that accept connections and never answer.
 
 use std::fs;
 use std::io::Read;
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::machine::{self, Machine};
 use crate::support::{Outcome, Sandbox};
 
-/// The line of a machines file for the host, with its key and its host key.
-fn line(scheme: &str, host: &Machine) -> String {
+/// The line of a machines file for the builder `host`, with the key of the client and the host key.
+fn machines_line(scheme: &str, host: &Machine) -> String {
     let public = fs::read_to_string(host.path("host_key.pub")).expect("reading the host key");
     let encoded = machine::run("base64", &["-w0", &host.path("host_key.pub").display().to_string()]);
     assert!(public.starts_with("ssh-ed25519 "), "{public}");
@@ -18,11 +18,12 @@ fn line(scheme: &str, host: &Machine) -> String {
     format!("{scheme}root@{} aarch64-linux {} 2 1 - - {encoded}", host.address, key.display())
 }
 
-fn doctor(sandbox: &mut Sandbox, lines: &[String]) -> Outcome {
+/// Runs `doctor` where the machines file of Nix has `lines`.
+fn run_doctor(sandbox: &mut Sandbox, lines: &[String]) -> Outcome {
     let machines = sandbox.path("machines");
     fs::write(&machines, lines.join("\n")).expect("writing the machines");
-    let own = std::env::var("NIX_CONFIG").unwrap_or_default();
-    sandbox.env("NIX_CONFIG", format!("{own}\nbuilders = @{}\nmax-jobs = 0", machines.display()));
+    let nix_config = std::env::var("NIX_CONFIG").unwrap_or_default();
+    sandbox.env("NIX_CONFIG", format!("{nix_config}\nbuilders = @{}\nmax-jobs = 0", machines.display()));
     sandbox.run(&["doctor"])
 }
 
@@ -32,7 +33,7 @@ fn builders_are_asked_with_their_keys() {
     let host = Machine::start();
     for scheme in ["ssh://", "ssh-ng://", ""] {
         let mut sandbox = Sandbox::new();
-        let outcome = doctor(&mut sandbox, &[line(scheme, &host)]);
+        let outcome = run_doctor(&mut sandbox, &[machines_line(scheme, &host)]);
         let name = if scheme.is_empty() { "ssh://" } else { scheme };
         assert!(outcome.stdout.contains("ok  aarch64-linux ") || outcome.code == 3, "{outcome:?}");
         let address = format!("  {name}root@{}  answers\n", host.address);
@@ -40,15 +41,15 @@ fn builders_are_asked_with_their_keys() {
     }
 }
 
-/// Accepts the connections to `ports` and never answers. Returns the most connections at once so far.
-fn count_connections(ports: &[TcpListener]) -> Arc<AtomicUsize> {
+/// Accepts the connections to `ports` and never answers. Returns the counter of the most connections at once.
+fn accept_without_answers(ports: &[TcpListener]) -> Arc<AtomicUsize> {
     let open = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
     for port in ports {
         let port = port.try_clone().expect("duplicating a socket");
-        let counters = (open.clone(), most.clone());
+        let open = open.clone();
+        let most = most.clone();
         std::thread::spawn(move || {
-            let (open, most) = counters;
             for mut stream in port.incoming().flatten() {
                 most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let _ = stream.read_to_end(&mut Vec::new());
@@ -63,12 +64,12 @@ fn count_connections(ports: &[TcpListener]) -> Arc<AtomicUsize> {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn builders_that_refuse_or_never_answer_are_named() {
     let host = Machine::start();
-    let good = line("ssh-ng://", &host);
-    let other_host_key =
-        good.rsplit_once(' ').map(|(words, _)| format!("{words} {}", "c3NoLWVkMjU1MTkgQUFBQQ=="));
+    let good = machines_line("ssh-ng://", &host);
+    let (words_before_key, _) = good.rsplit_once(' ').expect("a line of words");
+    let other_host_key = format!("{words_before_key} c3NoLWVkMjU1MTkgQUFBQQ==");
     let no_key = format!("ssh://root@{} aarch64-linux /no/such/key", host.address);
     let mut sandbox = Sandbox::new();
-    let outcome = doctor(&mut sandbox, &[no_key, other_host_key.expect("a line")]);
+    let outcome = run_doctor(&mut sandbox, &[no_key, other_host_key]);
     outcome.assert_code(3);
     for words in ["by a remote builder, and none can be used\n", "refuses the login: "] {
         assert!(outcome.stdout.contains(words), "{words}: {outcome:?}");
@@ -76,17 +77,17 @@ fn builders_that_refuse_or_never_answer_are_named() {
     assert_eq!(outcome.stdout.matches("refuses the login: ").count(), 2, "{outcome:?}");
     // Three ports that accept a connection and never answer.
     let ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("listening"));
-    let most_at_once = count_connections(&ports);
+    let most_at_once = accept_without_answers(&ports);
     let config = sandbox.path("ssh_config");
-    let block = |(number, port): (usize, &TcpListener)| {
+    let config_block = |(number, port): (usize, &TcpListener)| {
         let port = port.local_addr().expect("an address").port();
         format!("Host mute{number}\n  HostName 127.0.0.1\n  Port {port}\n")
     };
-    let text = ports.iter().enumerate().map(block).collect::<String>();
+    let text = ports.iter().enumerate().map(config_block).collect::<String>();
     fs::write(&config, text).expect("writing a configuration of ssh");
     sandbox.env("NIX_SSHOPTS", format!("-F {}", config.display()));
     let lines = (0..3).map(|number| format!("ssh://mute{number} aarch64-linux")).collect::<Vec<_>>();
-    let outcome = doctor(&mut sandbox, &lines);
+    let outcome = run_doctor(&mut sandbox, &lines);
     assert_eq!(most_at_once.load(Ordering::Relaxed), 3, "connections at once");
     outcome.assert_code(3);
     for number in 0..3 {
@@ -94,6 +95,6 @@ fn builders_that_refuse_or_never_answer_are_named() {
         assert!(outcome.stdout.contains(&words), "{outcome:?}");
     }
     assert_eq!(outcome.stdout.matches("does not answer").count(), 3, "{outcome:?}");
-    let left = machine::output("pgrep", &["-f", &format!("-F {}", config.display())]);
-    assert_eq!(left.0, 1, "no ssh is left: {left:?}");
+    let (code, _) = machine::code_and_stderr("pgrep", &["-f", &format!("-F {}", config.display())]);
+    assert_eq!(code, 1, "an ssh process is left");
 }

@@ -1,16 +1,15 @@
-//! Accounts and ssh options that a copy cannot use, or can: what they print is quoted.
+//! Accounts and ssh options with which a copy may fail. The tool quotes what the host prints.
 
-use crate::copying::replace;
 use crate::fixture::Fixture;
 use crate::machine;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn an_account_without_a_login_is_quoted() {
+fn the_output_of_an_account_without_a_login_is_quoted() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     let line = "root:x:0:0:root:/root:/usr/sbin/nologin";
-    fixture.machine.inside(&format!(
+    fixture.machine.run_inside(&format!(
         "sed 's,^root:.*,{line},' /etc/passwd >/tmp/new; cat /tmp/new >/etc/passwd; rm /tmp/new"
     ));
     fixture
@@ -23,11 +22,11 @@ fn an_account_without_a_login_is_quoted() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_forced_command_is_quoted() {
+fn the_output_of_a_forced_command_is_quoted() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     let rule = "echo 'ForceCommand echo only backups here' >>/mnt/sshd_config";
-    fixture.machine.inside(&format!("{rule}; pkill -HUP -o sshd; sleep 1"));
+    fixture.machine.run_inside(&format!("{rule}; pkill -HUP -o sshd; sleep 1"));
     fixture
         .deploy(&[])
         .assert_stderr_contains("(exit code 0); it printed:\n  | only backups here\n")
@@ -38,24 +37,23 @@ fn a_forced_command_is_quoted() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_nix_store_that_dies_is_quoted() {
+fn the_output_of_a_nix_store_that_fails_is_quoted() {
     let fixture = Fixture::new();
     fixture.set_profile("dying", ":");
-    let store = machine::real("nix-store");
-    for (dying, expected) in [
+    let store = machine::real_program("nix-store");
+    for (failing_command, expected) in [
         ("echo 'cannot open libnixstore.so' >&2; exit 127", "\n  | cannot open libnixstore.so\n"),
         ("echo broken; exit 7", "\n  `nix-store --serve` on target exits with 7 and prints: broken\n"),
         ("kill -9 $$", "\n  `nix-store --serve` on target exits with 255 and prints: nothing"),
     ] {
-        replace(
-            &fixture.machine,
+        fixture.machine.replace_program(
             "nix-store",
-            &format!("case $1 in --serve) {dying};; esac; exec {store} \"$@\""),
+            &format!("case $1 in --serve) {failing_command};; esac; exec {store} \"$@\""),
         );
         let outcome = fixture.deploy(&[]);
         outcome.assert_stderr_contains(expected).assert_code(1);
     }
-    replace(&fixture.machine, "nix-store", "echo 'cannot open libnixstore.so' >&2; exit 127");
+    fixture.machine.replace_program("nix-store", "echo 'cannot open libnixstore.so' >&2; exit 127");
     fixture
         .deploy(&[])
         .assert_stderr_contains("`nix-store` does not run there: cannot open libnixstore.so\n")

@@ -7,9 +7,9 @@ use crate::machine;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_flake_is_evaluated_once() {
+fn a_flake_that_has_not_changed_is_evaluated_once() {
     let fixture = Fixture::new();
-    fixture.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
+    fixture.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real_program("nix")));
     let flake = format!("{}#.", fixture.flake());
     let evaluations = || fixture.sandbox.calls("nix").iter().filter(|call| call.contains(&flake)).count();
     fixture.set_profile("one", ":");
@@ -30,12 +30,13 @@ fn a_flake_is_evaluated_once() {
     assert_eq!(entries.count(), 2);
 }
 
-/// Some users hide secrets from git in this way; Nix reads these files nevertheless.
+/// Some users hide secrets from git with `git update-index --assume-unchanged`; Nix reads the hidden changes
+/// nevertheless.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_evaluation_is_not_cached_if_git_hides_changes() {
     let fixture = Fixture::new();
-    fixture.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real("nix")));
+    fixture.sandbox.fake("nix", &format!(r#"exec {} "$@""#, machine::real_program("nix")));
     let flake = format!("{}#.", fixture.flake());
     fixture.set_profile("one", ":");
     let git = |args: &[&str]| machine::run("git", &[&["-C", &fixture.flake()], args].concat());
@@ -57,11 +58,11 @@ fn an_evaluation_is_not_cached_if_git_hides_changes() {
 /// The flake changes after the plan is shown and before deploy-rs starts.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn deploy_rs_deploys_what_the_plan_showed() {
+fn deploy_rs_deploys_the_system_of_the_plan() {
     let fixture = Fixture::new();
     fixture.set_profile("two", ":");
     let edit = format!("sed -i s/two/three/ {}/facts.json", fixture.flake());
-    fixture.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, machine::real("deploy")));
+    fixture.sandbox.fake("deploy", &format!(r#"{edit}; exec {} "$@""#, machine::real_program("deploy")));
     assert!(fixture.deploy(&[]).assert_code(0).stdout.ends_with("-two\n"));
     fixture.assert_runs("two");
     let facts = fs::read_to_string(fixture.sandbox.path("flake/facts.json")).expect("the facts");

@@ -15,7 +15,7 @@ fn the_plan_shows_the_changes() {
         "note  automatic rollback is not possible: there is no generation to roll back to",
     );
     assert!(first.assert_code(0).stdout.starts_with("target would run /nix/store/"), "{}", first.stdout);
-    assert_eq!(fixture.machine.inside("ls /nix"), "", "a dry run copied something");
+    assert_eq!(fixture.machine.run_inside("ls /nix"), "", "a dry run copied something");
     fixture.deploy(&[]).assert_code(0);
     fixture.set_profile("system-2", ":");
     fixture.edit(|facts| facts["packages"] = ["curl-8.2", "vim-9.1", "zlib-1.3"].into());
@@ -41,15 +41,15 @@ fn a_system_for_the_next_boot_is_not_activated() {
     fixture.deploy(&[]).assert_code(0);
     fixture.set_profile("new-profile", ":");
     fixture.set_nixos("new", "new");
-    let set = fixture.deploy(&["--boot"]);
-    set.assert_stderr_contains("which the next boot starts, with deploy.nodes.target");
-    assert!(set.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", set.stdout);
-    assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-old"));
+    let planned = fixture.deploy(&["--boot"]);
+    planned.assert_stderr_contains("which the next boot starts, with deploy.nodes.target");
+    assert!(planned.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", planned.stdout);
+    assert!(fixture.machine.run_inside("readlink -f /run/current-system").ends_with("-old"));
     assert!(fixture.deploy(&["--boot"]).assert_code(0).stdout.ends_with("-new from its next boot on\n"));
     let rebooted = fixture.deploy(&["--boot", "--reboot"]);
     rebooted.assert_stderr_contains("rebooting target");
     assert!(rebooted.assert_code(0).stdout.ends_with("-new\n"), "{}", rebooted.stdout);
-    assert!(fixture.machine.inside("readlink -f /run/booted-system").ends_with("-new"));
+    assert!(fixture.machine.run_inside("readlink -f /run/booted-system").ends_with("-new"));
     let again = fixture.deploy(&["--reboot"]);
     assert!(
         again.assert_code(0).stdout.starts_with("target already runs ")
@@ -59,7 +59,7 @@ fn a_system_for_the_next_boot_is_not_activated() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_new_kernel_needs_a_reboot() {
+fn a_new_kernel_runs_after_a_reboot() {
     let fixture = Fixture::new();
     fixture.set_profile("old-profile", ":");
     fixture.set_nixos("old", "old");
@@ -78,7 +78,7 @@ fn a_new_kernel_needs_a_reboot() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn an_activation_that_needs_a_reboot() {
+fn an_activation_that_needs_a_reboot_is_rolled_back() {
     let fixture = Fixture::new();
     fixture.set_profile("good", ":");
     fixture.deploy(&[]).assert_code(0);
@@ -110,11 +110,11 @@ fn the_tool_waits_for_a_host_that_was_just_flashed() {
     let mut fixture = Fixture::new();
     fixture.options = ["-o", "ConnectTimeout=1"].map(str::to_owned).to_vec();
     fixture.set_profile("one", ":");
-    fixture.machine.inside("ip link set eth0 down");
+    fixture.machine.run_inside("ip link set eth0 down");
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_secs(3));
-            fixture.machine.inside("ip link set eth0 up");
+            fixture.machine.run_inside("ip link set eth0 up");
         });
         fixture.deploy(&["--wait"])
     });
@@ -124,7 +124,7 @@ fn the_tool_waits_for_a_host_that_was_just_flashed() {
         )
         .assert_code(0);
     fixture.assert_runs("one");
-    fixture.machine.inside("ip link set eth0 down");
+    fixture.machine.run_inside("ip link set eth0 down");
     let stopped = fixture
         .sandbox
         .xtask(&["--flake", &fixture.flake(), "deploy", "target", "--wait", "--boot"])

@@ -1,4 +1,4 @@
-//! Host keys that are not known, or not the known ones: what the tool prints leads to a host that is known.
+//! Host keys that are unknown or differ from the known ones: the commands that the tool prints make the host known.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,33 +9,34 @@ use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
 
-/// A host that runs the system `one` of its flake, whose ssh options have its key as known.
-fn deployed() -> Fixture {
+/// A fixture whose host runs the system `one` of its flake and is known to ssh.
+fn fixture_with_deployed_host() -> Fixture {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     fixture.deploy(&[]).assert_code(0);
     fixture
 }
 
-/// The answer of `status --json` for the host, which cannot be read because of its key.
+/// Asserts that `status` cannot read the host because of its key and shows `column` in place of its system. Returns
+/// the answer of `status --json` for the host.
 #[track_caller]
-fn failed_status(fixture: &Fixture, runs: &str) -> Value {
+fn status_with_key_fault(fixture: &Fixture, column: &str) -> Value {
     let outcome = fixture.run(&["--json", "status", "target"]);
     let status = serde_json::from_str::<Value>(&outcome.assert_code(13).stdout).expect("JSON")[0].take();
     let table = fixture.run(&["status", "target"]);
     let row = table.assert_code(13).stdout.lines().nth(1).expect("a row");
-    assert!(row.starts_with(&format!("target  {runs}  ")), "{row}");
+    assert!(row.starts_with(&format!("target  {column}  ")), "{row}");
     status
 }
 
 /// The commands in the hint of `status` that begin with one of `programs`.
-fn commands(status: &Value, programs: &[&str]) -> Vec<String> {
+fn commands_in_hint(status: &Value, programs: &[&str]) -> Vec<String> {
     let hint = status["hint"].as_str().expect("a hint");
     let quoted = hint.split('`').skip(1).step_by(2).map(str::to_owned);
     quoted.filter(|command| programs.iter().any(|program| command.starts_with(program))).collect()
 }
 
-/// Runs a command of a hint as a user would who answers the question of ssh by `yes`.
+/// Runs a command of a hint as a user would who answers `yes` to the question of ssh.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn run_as_printed(fixture: &Fixture, command: &str) {
@@ -55,24 +56,35 @@ fn run_as_printed(fixture: &Fixture, command: &str) {
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Writes a `known_hosts` in which `name` has the key of somebody else.
+/// Writes a `known_hosts` in `file` in which `name` has another key than the host.
 fn write_other_key(fixture: &Fixture, file: &Path, name: &str) {
     let key = fs::read_to_string(fixture.machine.path("client_key.pub")).expect("reading a key");
     fs::write(file, format!("{name} {key}")).expect("writing known_hosts");
 }
 
-/// The ssh options of a node, and the name of the host in `known_hosts` with them.
-fn nodes(address: &str) -> Vec<(Vec<String>, String)> {
-    let cases = [
+/// The ssh options of a node, and the name by which ssh then looks the host up in `known_hosts`.
+struct NodeOptions {
+    options: Vec<String>,
+    known_name: String,
+}
+
+/// Options of nodes whose host is at `address`.
+fn node_options(address: &str) -> Vec<NodeOptions> {
+    [
         (&[][..], address.to_owned()),
         (&["-p", "2222"], format!("[{address}]:2222")),
         (&["-oport=2222", "-o", "Compression yes"], format!("[{address}]:2222")),
         (&["-o", "HostKeyAlias=my-host", "-o", "BatchMode=yes"], "my-host".to_owned()),
-    ];
-    let owned = |options: &[&str]| options.iter().map(ToString::to_string).collect();
-    cases.into_iter().map(|(options, name)| (owned(options), name)).collect()
+    ]
+    .into_iter()
+    .map(|(options, known_name)| NodeOptions {
+        options: options.iter().map(ToString::to_string).collect(),
+        known_name,
+    })
+    .collect()
 }
 
+/// Asserts that `status` reads the host, and that a deploy to it succeeds.
 #[track_caller]
 fn assert_known(fixture: &Fixture) {
     let row = fixture.run(&["status", "target"]).assert_code(0).stdout.clone();
@@ -83,19 +95,19 @@ fn assert_known(fixture: &Fixture) {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_command_that_accepts_an_unknown_key_makes_the_host_known() {
-    let mut fixture = deployed();
-    for (options, name) in nodes(&fixture.machine.address.clone()) {
+    let mut fixture = fixture_with_deployed_host();
+    for NodeOptions { options, known_name } in node_options(&fixture.machine.address.clone()) {
         fixture.known_hosts = fixture.sandbox.path("accepted");
         let _ = fs::remove_file(&fixture.known_hosts);
         fixture.options.clone_from(&options);
         fixture.set_profile("one", ":");
-        let status = failed_status(&fixture, "key not known");
+        let status = status_with_key_fault(&fixture, "key not known");
         assert_eq!(status["error"], "the host key of target is not known here");
-        let commands = commands(&status, &["ssh"]);
-        let [accept] = &commands[..] else { panic!("{status}") };
+        let ssh_commands = commands_in_hint(&status, &["ssh"]);
+        let [accept] = &ssh_commands[..] else { panic!("{status}") };
         run_as_printed(&fixture, accept);
         let known = fs::read_to_string(&fixture.known_hosts).expect("known_hosts");
-        assert!(known.starts_with(&format!("{name} ")), "{known}");
+        assert!(known.starts_with(&format!("{known_name} ")), "{known}");
         assert_known(&fixture);
     }
 }
@@ -103,27 +115,27 @@ fn the_command_that_accepts_an_unknown_key_makes_the_host_known() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_remedy_for_another_key_makes_the_host_known() {
-    let mut fixture = deployed();
-    for (options, name) in nodes(&fixture.machine.address.clone()) {
+    let mut fixture = fixture_with_deployed_host();
+    for NodeOptions { options, known_name } in node_options(&fixture.machine.address.clone()) {
         fixture.known_hosts = fixture.sandbox.path("other_key");
-        write_other_key(&fixture, &fixture.known_hosts, &name);
+        write_other_key(&fixture, &fixture.known_hosts, &known_name);
         fixture.options.clone_from(&options);
         fixture.set_profile("one", ":");
-        let status = failed_status(&fixture, "another host key");
-        let commands = commands(&status, &["ssh"]);
-        let [forget, accept] = &commands[..] else { panic!("{status}") };
+        let status = status_with_key_fault(&fixture, "another host key");
+        let ssh_commands = commands_in_hint(&status, &["ssh"]);
+        let [forget, accept] = &ssh_commands[..] else { panic!("{status}") };
         assert!(forget.starts_with("ssh-keygen ") && accept.starts_with("ssh "), "{status}");
         run_as_printed(&fixture, forget);
-        failed_status(&fixture, "key not known");
+        status_with_key_fault(&fixture, "key not known");
         run_as_printed(&fixture, accept);
         assert_known(&fixture);
     }
 }
 
-/// Without a node, ssh has its options from a file, as those of most users.
+/// Without a node, ssh reads its options from a file, as it does for most users.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn the_remedies_of_a_host_without_a_node_make_it_known() {
+fn the_remedies_for_a_host_without_a_node_make_the_host_known() {
     let mut fixture = Fixture::new();
     let address = fixture.machine.address.clone();
     let deployment = json!({ "targetHost": address, "targetUser": "root" });
@@ -132,48 +144,51 @@ fn the_remedies_of_a_host_without_a_node_make_it_known() {
     fixture.known_hosts = fixture.sandbox.path("other_key");
     write_other_key(&fixture, &fixture.known_hosts, &address);
     fixture.set_configuration("one", ":", &deployment);
-    let commands = commands(&failed_status(&fixture, "another host key"), &["ssh"]);
-    for command in &commands {
+    let ssh_commands = commands_in_hint(&status_with_key_fault(&fixture, "another host key"), &["ssh"]);
+    for command in &ssh_commands {
         run_as_printed(&fixture, command);
     }
     assert_known(&fixture);
 }
 
-/// The key on the card was replaced: the pinned one is forgotten, and the new one accepted.
+/// The key on the card was replaced: the printed commands forget the pinned key and accept the new one.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_remedy_for_another_key_than_the_pinned_one_makes_the_host_known() {
-    let mut fixture = deployed();
+    let mut fixture = fixture_with_deployed_host();
     for options in [&[][..], &["-p", "2222"]] {
         fixture.pin_key("client_key.pub");
         fixture.options = options.iter().map(ToString::to_string).collect();
         fixture.set_profile("one", ":");
-        let status = failed_status(&fixture, "another host key");
-        assert!(commands(&status, &["cargo"]).contains(&"cargo xtask flash target".to_owned()), "{status}");
-        let commands = commands(&status, &["ssh"]);
-        let [forget, accept] = &commands[..] else { panic!("{status}") };
+        let status = status_with_key_fault(&fixture, "another host key");
+        assert!(
+            commands_in_hint(&status, &["cargo"]).contains(&"cargo xtask flash target".to_owned()),
+            "{status}"
+        );
+        let ssh_commands = commands_in_hint(&status, &["ssh"]);
+        let [forget, accept] = &ssh_commands[..] else { panic!("{status}") };
         run_as_printed(&fixture, forget);
-        failed_status(&fixture, "key not known");
+        status_with_key_fault(&fixture, "key not known");
         run_as_printed(&fixture, accept);
         assert_known(&fixture);
     }
 }
 
-/// ssh does not compare the pinned key with one of another type.
+/// ssh does not compare the pinned key with a key of another type.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_without_a_key_of_the_pinned_type_has_another_key() {
-    let mut fixture = deployed();
+fn a_host_key_of_another_type_than_the_pinned_one_is_another_key() {
+    let mut fixture = fixture_with_deployed_host();
     fixture.pin_key("host_key.pub");
     fixture.set_profile("one", ":");
     assert_known(&fixture);
-    fixture.machine.inside(
+    fixture.machine.run_inside(
         "ssh-keygen -q -t ecdsa -N '' -f /mnt/ecdsa_key
          sed -i s,/mnt/host_key,/mnt/ecdsa_key, /mnt/sshd_config; pkill sshd
          until ssh-keyscan -p 2222 127.0.0.1 2>/dev/null | grep -q ecdsa; do sleep 0.1; done",
     );
-    let status = failed_status(&fixture, "another host key");
-    for command in commands(&status, &["ssh"]) {
+    let status = status_with_key_fault(&fixture, "another host key");
+    for command in commands_in_hint(&status, &["ssh"]) {
         run_as_printed(&fixture, &command);
     }
     assert_known(&fixture);

@@ -1,4 +1,4 @@
-//! Ctrl-C while a real ssh runs.
+//! Ctrl-C and SIGKILL while a real ssh runs.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ fn ctrl_c_stops_the_wait_for_a_host_that_does_not_answer() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     // The host has no route, so that nothing answers.
-    fixture.machine.inside("ip route flush table main");
+    fixture.machine.run_inside("ip route flush table main");
     for (args, error) in [
         (&["deploy", "target"][..], "error: stopped while querying target\n"),
         (&["deploy", "target", "--wait"], "error: stopped while waiting for target\n"),
@@ -46,8 +46,8 @@ fn ctrl_c_stops_the_wait_for_a_host_that_does_not_answer() {
     }
 }
 
-/// SIGKILL leaves the folder of deploy-rs on the host. The next deploy removes it once no activation can need
-/// it.
+/// After SIGKILL, the folder of deploy-rs stays on the host. A later deploy removes the folder once no activation can
+/// need it.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_folder_that_a_killed_run_left_is_removed_later() {
@@ -61,10 +61,10 @@ fn the_folder_that_a_killed_run_left_is_removed_later() {
     child.kill().expect("killing the tool");
     child.wait().expect("waiting for the tool");
     fixture.machine.wait_for_the_end_of_activations();
-    let list = || fixture.machine.inside("cd /tmp && ls -d xtask-deploy.* | sort");
+    let list = || fixture.machine.run_inside("cd /tmp && ls -d xtask-deploy.* | sort");
     let left = list();
     assert_eq!(left.lines().count(), 1, "{left}");
-    fixture.machine.inside(&format!(
+    fixture.machine.run_inside(&format!(
         "cd /tmp; mkdir xtask-deploy.young00000 xtask-deploy.foreign000 xtask-deploy.short /mnt/precious
          ln -s /mnt/precious xtask-deploy.link000000; chown 65534 xtask-deploy.foreign000; touch /mnt/precious/file
          touch -d '2 days ago' /mnt/precious {left} xtask-deploy.foreign000 xtask-deploy.short

@@ -1,5 +1,5 @@
-//! Cuts of the link to the host during a deploy: the host ends with exactly the old or the new system, as the
-//! verdict reports, and the next deploy succeeds.
+//! Cuts of the link to the host during a deploy: the host then runs either the old or the new system, as the verdict
+//! reports, and the next deploy succeeds.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -7,27 +7,29 @@ use std::time::Duration;
 
 use crate::fixture::Fixture;
 
-/// When the link is cut: `after` milliseconds after the tool printed `marker`, for `lasts` milliseconds.
+/// A cut of the link: begins `delay_ms` milliseconds after the tool printed `marker`, and lasts `duration_ms`
+/// milliseconds.
 struct Cut {
     marker: &'static str,
-    after: u64,
-    lasts: u64,
+    delay_ms: u64,
+    duration_ms: u64,
 }
 
 const COPY: &str = r#""name":"copy""#;
 const SWITCH: &str = "Activating profile `";
 const CONFIRM: &str = "attempting to confirm activation";
-/// Shorter than the host waits for its confirmation, in milliseconds.
+/// A duration in milliseconds that is shorter than the time that the host waits for the confirmation.
 const SHORT: u64 = 900;
-/// Longer than the host waits for its confirmation, in milliseconds.
+/// A duration in milliseconds that is longer than the time that the host waits for the confirmation.
 const LONG: u64 = 5500;
 
-const fn cut(marker: &'static str, after: u64, lasts: u64) -> Cut {
-    Cut { marker, after, lasts }
+const fn cut(marker: &'static str, delay_ms: u64, duration_ms: u64) -> Cut {
+    Cut { marker, delay_ms, duration_ms }
 }
 
-const CUTS: [[Cut; 6]; 4] = [
-    [
+/// The cuts, in groups that run in parallel, each with a host of its own.
+const CUTS: &[&[Cut]] = &[
+    &[
         cut(COPY, 0, SHORT),
         cut(COPY, 150, LONG),
         cut(COPY, 300, SHORT),
@@ -35,7 +37,7 @@ const CUTS: [[Cut; 6]; 4] = [
         cut(COPY, 700, LONG),
         cut(COPY, 1000, SHORT),
     ],
-    [
+    &[
         cut(SWITCH, 0, SHORT),
         cut(SWITCH, 0, LONG),
         cut(SWITCH, 150, LONG),
@@ -43,7 +45,7 @@ const CUTS: [[Cut; 6]; 4] = [
         cut(SWITCH, 350, LONG),
         cut(SWITCH, 450, LONG),
     ],
-    [
+    &[
         cut(SWITCH, 600, SHORT),
         cut(SWITCH, 800, LONG),
         cut(SWITCH, 1000, LONG),
@@ -51,7 +53,7 @@ const CUTS: [[Cut; 6]; 4] = [
         cut(SWITCH, 1400, SHORT),
         cut(SWITCH, 1600, LONG),
     ],
-    [
+    &[
         cut(CONFIRM, 0, LONG),
         cut(CONFIRM, 0, SHORT),
         cut(CONFIRM, 40, LONG),
@@ -61,8 +63,8 @@ const CUTS: [[Cut; 6]; 4] = [
     ],
 ];
 
-/// Deploys and cuts the link meanwhile. Returns the exit code and the output of the tool.
-fn deploy_with(fixture: &Fixture, cut: &Cut) -> (i32, String) {
+/// Deploys while the link is cut. Returns the exit code and the output of the tool.
+fn deploy_with_cut(fixture: &Fixture, cut: &Cut) -> (i32, String) {
     let mut command = fixture.sandbox.command(&["--json", "--flake", &fixture.flake(), "deploy", "target"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("running the binary");
@@ -74,10 +76,10 @@ fn deploy_with(fixture: &Fixture, cut: &Cut) -> (i32, String) {
             if is_pending && line.contains(cut.marker) {
                 is_pending = false;
                 scope.spawn(|| {
-                    std::thread::sleep(Duration::from_millis(cut.after));
-                    fixture.machine.inside("ip link set eth0 down");
-                    std::thread::sleep(Duration::from_millis(cut.lasts));
-                    fixture.machine.inside("ip link set eth0 up");
+                    std::thread::sleep(Duration::from_millis(cut.delay_ms));
+                    fixture.machine.run_inside("ip link set eth0 down");
+                    std::thread::sleep(Duration::from_millis(cut.duration_ms));
+                    fixture.machine.run_inside("ip link set eth0 up");
                 });
             }
             output.extend([line.as_str(), "\n"]);
@@ -88,14 +90,15 @@ fn deploy_with(fixture: &Fixture, cut: &Cut) -> (i32, String) {
     (child.wait().expect("waiting for the binary").code().unwrap_or(-1), output)
 }
 
-/// Deploys. The host waits longer for its confirmation than a busy machine takes for it.
+/// Deploys without a cut. The host waits long enough for the confirmation of a busy machine.
 #[track_caller]
 fn deploy_without_a_cut(fixture: &Fixture) {
     fixture.deploy(&["--", "--confirm-timeout", "120"]).assert_code(0);
 }
 
+/// Asserts for each of the `cuts` that the host runs the system that the tool reports.
 #[track_caller]
-fn assert_survives(cuts: &[Cut]) {
+fn assert_host_survives(cuts: &[Cut]) {
     let mut fixture = Fixture::new();
     fixture.options =
         ["-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"]
@@ -109,33 +112,33 @@ fn assert_survives(cuts: &[Cut]) {
         fixture.set_profile(&old, ":");
         deploy_without_a_cut(&fixture);
         fixture.set_profile(&new, "sleep 1");
-        let (code, output) = deploy_with(&fixture, cut);
+        let (code, output) = deploy_with_cut(&fixture, cut);
         fixture.machine.wait_for_the_end_of_activations();
         let systems = ["/run/current-system", "/nix/var/nix/profiles/system"]
-            .map(|link| fixture.machine.inside(&format!("readlink -f {link}")));
-        let name = match code {
+            .map(|link| fixture.machine.run_inside(&format!("readlink -f {link}")));
+        let reported_system = match code {
             0 => &new,
             1 | 10 => &old,
-            _ => panic!("{} + {} ms: exit code {code}\n{output}", cut.marker, cut.after),
+            _ => panic!("{} + {} ms: exit code {code}\n{output}", cut.marker, cut.delay_ms),
         };
-        let is_as_reported = systems.iter().all(|path| path.ends_with(&format!("-{name}")));
+        let is_as_reported = systems.iter().all(|path| path.ends_with(&format!("-{reported_system}")));
         assert!(
             is_as_reported,
             "{} + {} ms: exit code {code}, and the host has {systems:?}\n{output}",
-            cut.marker, cut.after
+            cut.marker, cut.delay_ms
         );
         deploy_without_a_cut(&fixture);
         fixture.assert_runs(&new);
     }
 }
 
-/// Most of the time is spent waiting for hosts, so all of them run in parallel.
+/// The groups run in parallel, because most of the time is spent waiting for hosts.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_cut_link_leaves_the_host_with_the_old_or_the_new_system() {
     std::thread::scope(|scope| {
-        for cuts in &CUTS {
-            scope.spawn(|| assert_survives(cuts));
+        for cuts in CUTS {
+            scope.spawn(|| assert_host_survives(cuts));
         }
     });
 }

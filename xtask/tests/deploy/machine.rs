@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use xtask::Launcher;
 use xtask::dev::netns;
 
-/// A running host, and the folder that the host has as /mnt.
+/// A running host, and the folder that the host sees as /mnt.
 pub struct Machine {
     /// Dropped before its folder.
     host: netns::NamespaceHost,
@@ -17,29 +17,39 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// See [`netns::NamespaceHost::start`].
+    /// Starts a host; see [`netns::NamespaceHost::start`].
     pub fn start() -> Self {
-        let dir = folder();
+        let dir = readable_folder();
         let host = netns::NamespaceHost::start(&Launcher::new("/"), dir.path()).expect("starting a host");
         Self { host, _dir: dir }
     }
 
-    /// See [`netns::NamespaceHost::start_with_user`].
+    /// Starts a host whose user `pi` may use sudo by `rule`; see [`netns::NamespaceHost::start_with_user`].
     pub fn start_with_user(rule: &str) -> Self {
-        let dir = folder();
+        let dir = readable_folder();
         let host = netns::NamespaceHost::start_with_user(&Launcher::new("/"), dir.path(), rule);
         Self { host: host.expect("starting a host"), _dir: dir }
     }
 
-    pub fn known_hosts(&self) -> PathBuf {
-        self.host.known_hosts().expect("writing known_hosts")
+    /// Writes a `known_hosts` file with the host's key, and returns its path.
+    pub fn write_known_hosts(&self) -> PathBuf {
+        self.host.write_known_hosts().expect("writing known_hosts")
     }
 
+    /// Runs a shell script on the host without ssh, and returns its stdout.
     #[track_caller]
-    pub fn inside(&self, script: &str) -> String {
+    pub fn run_inside(&self, script: &str) -> String {
         self.host.run_inside(script).expect("running a script on a host")
     }
 
+    /// Replaces a program of the host with a shell script.
+    pub fn replace_program(&self, program: &str, script: &str) {
+        let file = self.path("bin").join(program);
+        fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("replacing a program");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    }
+
+    /// Waits until no activation runs on the host.
     pub fn wait_for_the_end_of_activations(&self) {
         self.host.wait_for_the_end_of_activations().expect("waiting for a host");
     }
@@ -53,15 +63,16 @@ impl Deref for Machine {
     }
 }
 
-/// A folder that users of the host can read.
-fn folder() -> tempfile::TempDir {
+/// A new folder that users of the host can read.
+fn readable_folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("making a folder for a host");
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("showing it to users");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))
+        .expect("making the folder readable for users");
     dir
 }
 
-/// The path of the real program.
-pub fn real(program: &str) -> String {
+/// The path of the real `program`, not of a fake one.
+pub fn real_program(program: &str) -> String {
     let path = std::env::var_os("PATH").expect("PATH is set");
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
     found.expect(program).display().to_string()
@@ -69,19 +80,20 @@ pub fn real(program: &str) -> String {
 
 /// Runs a program and returns its stdout; panics if it fails.
 pub fn run(program: &str, args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = start(program, args);
+    let Output { status, stdout, stderr } = run_to_end(program, args);
     assert!(status.success(), "{program} {args:?} failed: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8_lossy(&stdout).into_owned()
 }
 
-/// Runs a program and returns its exit code and stderr.
-pub fn output(program: &str, args: &[&str]) -> (i32, String) {
-    let Output { status, stderr, .. } = start(program, args);
+/// Runs a program and returns its exit code, or -1 after a signal, and its stderr.
+pub fn code_and_stderr(program: &str, args: &[&str]) -> (i32, String) {
+    let Output { status, stderr, .. } = run_to_end(program, args);
     (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn start(program: &str, args: &[&str]) -> Output {
+/// Runs a program and returns its output; panics if it cannot be started.
+fn run_to_end(program: &str, args: &[&str]) -> Output {
     let output = Command::new(program).args(args).output();
     output.unwrap_or_else(|error| panic!("running {program}: {error}"))
 }

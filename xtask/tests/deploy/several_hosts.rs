@@ -29,11 +29,11 @@ fn a_second_deploy_to_a_host_waits_for_the_first() {
     fixture.assert_runs("one");
 }
 
-/// Adds hosts to the fixture, called `host0` and so on.
+/// Adds `count` hosts to the fixture, called `host0` and so on, whose profiles run `activation`.
 fn add_hosts(fixture: &Fixture, count: usize, activation: &str) -> Vec<Machine> {
     let machines = (0..count).map(|_| Machine::start()).collect::<Vec<_>>();
     for (number, machine) in machines.iter().enumerate() {
-        let options = machine.ssh_options(&machine.known_hosts());
+        let options = machine.ssh_options(&machine.write_known_hosts());
         fixture.add_host(
             &format!("host{number}"),
             &machine.address,
@@ -45,12 +45,12 @@ fn add_hosts(fixture: &Fixture, count: usize, activation: &str) -> Vec<Machine> 
     machines
 }
 
-/// An activation that waits for the file `go`, and fails without it.
-const WAITS: &str = "touch /mnt/began; turns=0; until [ -e /mnt/go ] || [ $turns -ge 200 ]; do sleep 0.1; \
+/// An activation that waits up to 20 s for the file `go`, and fails without it.
+const WAITING_ACTIVATION: &str = "touch /mnt/began; turns=0; until [ -e /mnt/go ] || [ $turns -ge 200 ]; do sleep 0.1; \
                      turns=$((turns + 1)); done; [ -e /mnt/go ]";
 
 /// Lets the activations of all `machines` end once all have begun.
-fn end_together(machines: &[Machine]) {
+fn end_activations_together(machines: &[Machine]) {
     let start = Instant::now();
     while !machines.iter().all(|machine| machine.path("began").exists()) {
         assert!(start.elapsed() < Duration::from_secs(120), "not all activations have begun");
@@ -67,10 +67,10 @@ fn four_hosts_are_deployed_to_in_parallel() {
     let fixture = Fixture::new();
     fixture.set_profile("alone", ":");
     fixture.deploy(&[]).assert_code(0);
-    let machines = add_hosts(&fixture, 4, WAITS);
+    let machines = add_hosts(&fixture, 4, WAITING_ACTIVATION);
     let outcome = std::thread::scope(|scope| {
         let deploy = scope.spawn(|| fixture.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]));
-        end_together(&machines);
+        end_activations_together(&machines);
         deploy.join().expect("the deploy")
     });
     let table = &outcome.assert_code(0).stdout;
@@ -79,7 +79,7 @@ fn four_hosts_are_deployed_to_in_parallel() {
             .assert_stderr_contains(format!("host{number}: | "))
             .assert_stderr_contains(format!("host{number} runs /nix/store/"));
         assert!(table.contains(&format!("\nhost{number}  done     /nix/store/")), "{table}");
-        assert!(machine.inside("readlink -f /run/current-system").ends_with(&format!("-system{number}")));
+        assert!(machine.run_inside("readlink -f /run/current-system").ends_with(&format!("-system{number}")));
     }
 }
 
@@ -99,10 +99,10 @@ fn a_failed_host_does_not_stop_the_others() {
         outcome.stderr
     );
     fixture.set_profile("better", ":");
-    let options = machines[1].ssh_options(&machines[1].known_hosts());
+    let options = machines[1].ssh_options(&machines[1].write_known_hosts());
     fixture.add_host("host1", &machines[1].address, &options, "bad", "exit 4");
-    let nowhere = [&options[..], &["-p".to_owned(), "1".to_owned()]].concat();
-    fixture.add_host("nobody", "127.0.0.1", &nowhere, "never", ":");
+    let closed_port = [&options[..], &["-p".to_owned(), "1".to_owned()]].concat();
+    fixture.add_host("nobody", "127.0.0.1", &closed_port, "never", ":");
     let dry = fixture.run(&["deploy", "--all", "--dry-run"]);
     assert!(
         dry.assert_code(12).stdout.contains("\nhost1   planned      host1 would run /nix/store/"),
@@ -115,12 +115,13 @@ fn a_failed_host_does_not_stop_the_others() {
         .assert_stderr_contains("nobody cannot be reached as root@127.0.0.1");
     outcome.assert_stderr_contains(r#"{"host":"host1","event":"log""#);
     let json: serde_json::Value = serde_json::from_str(&outcome.assert_code(12).stdout).expect("JSON");
-    let verdicts = json.as_array().expect("an array").iter();
-    let verdicts = verdicts.map(|it| (it["host"].as_str().unwrap(), it["exit_code"].as_u64().unwrap()));
-    assert_eq!(verdicts.collect::<Vec<_>>(), [("host0", 0), ("host1", 10), ("nobody", 12), ("target", 0)]);
+    let results = json.as_array().expect("an array").iter();
+    let exit_codes =
+        results.map(|result| (result["host"].as_str().unwrap(), result["exit_code"].as_u64().unwrap()));
+    assert_eq!(exit_codes.collect::<Vec<_>>(), [("host0", 0), ("host1", 10), ("nobody", 12), ("target", 0)]);
 }
 
-/// With other ssh options the two nodes look like two machines in the flake.
+/// The two nodes have different ssh options, so that they look like two machines in the flake.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn two_nodes_that_lead_to_one_machine_are_refused() {

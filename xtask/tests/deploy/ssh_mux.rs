@@ -5,7 +5,7 @@ use std::fs;
 use crate::fixture::Fixture;
 use crate::machine;
 
-/// The ssh processes with a socket in the state folder of the fixture.
+/// The command lines of the ssh processes that have a socket in the state folder of the fixture; empty without any.
 fn ssh_processes(fixture: &Fixture) -> String {
     let state = fixture.sandbox.path("state").display().to_string();
     let processes = machine::run("ps", &["-eo", "args"]);
@@ -33,7 +33,7 @@ fn a_host_that_allows_one_session_is_deployed_to_without_sharing() {
     let file = fixture.machine.path("sshd_config");
     let settings = fs::read_to_string(&file).expect("the settings of sshd");
     fs::write(&file, format!("MaxSessions 1\n{settings}")).expect("writing the settings of sshd");
-    fixture.machine.inside("pkill -x sshd");
+    fixture.machine.run_inside("pkill -x sshd");
     for name in ["one", "two"] {
         fixture.set_profile(name, ":");
         fixture.deploy(&["--wait"]).assert_code(0);
@@ -41,14 +41,14 @@ fn a_host_that_allows_one_session_is_deployed_to_without_sharing() {
     }
 }
 
-/// The user's settings keep connections open, but not this one.
+/// The user's ssh settings keep shared connections open; no connection of the tool stays open.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_shared_connection_of_the_user_is_left_alone() {
     let fixture = Fixture::new();
     let config = fixture.sandbox.path("config");
-    let own = fixture.sandbox.path("own-%C");
-    let settings = format!("ControlMaster auto\nControlPath {}\nControlPersist 30\n", own.display());
+    let user_socket = fixture.sandbox.path("own-%C");
+    let settings = format!("ControlMaster auto\nControlPath {}\nControlPersist 30\n", user_socket.display());
     fs::write(&config, settings).expect("writing the settings of ssh");
     let mut options = fixture.machine.ssh_options(&fixture.known_hosts);
     options[1] = config.display().to_string();

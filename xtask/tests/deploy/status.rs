@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::fixture::Fixture;
 use crate::machine;
 
-fn json(fixture: &Fixture, args: &[&str], code: i32) -> Value {
+/// Runs `status --json ARGS`, asserts its exit code, and returns its result.
+fn status_json(fixture: &Fixture, args: &[&str], code: i32) -> Value {
     let outcome = fixture.run(&[&["--json", "status"], args].concat());
     serde_json::from_str(&outcome.assert_code(code).stdout).expect("JSON")
 }
@@ -26,14 +27,15 @@ fn status_shows_the_state_of_a_host() {
     fixture.set_profile("new-profile", ":");
     fixture.set_nixos("new", "new");
     fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
-    assert_eq!(json(&fixture, &["target"], 0)[0]["current"], false);
+    assert_eq!(status_json(&fixture, &["target"], 0)[0]["current"], false);
     fixture.deploy(&["--dry-run"]).assert_code(0);
-    let status = json(&fixture, &[], 0);
-    let names = status[0]["diff"]["packages"].as_array().expect("packages").iter().map(|it| &it["name"]);
+    let status = status_json(&fixture, &[], 0);
+    let names =
+        status[0]["diff"]["packages"].as_array().expect("packages").iter().map(|package| &package["name"]);
     assert_eq!(names.collect::<Vec<_>>(), ["linux", "new", "old"]);
     fixture.deploy(&[]).assert_code(0);
     fs::write(fixture.machine.path("failed-units"), "a.service loaded failed failed A\n").expect("writing");
-    let status = &json(&fixture, &[], 0)[0];
+    let status = &status_json(&fixture, &[], 0)[0];
     assert_eq!((&status["current"], &status["reboot_pending"]), (&true.into(), &true.into()));
     assert_eq!(status["failed_units"][0], "a.service");
     assert!(status["free_bytes"].as_u64().is_some_and(|free| free > 0), "{status}");
@@ -46,19 +48,19 @@ fn status_shows_a_file_system_that_became_read_only() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     fixture.deploy(&[]).assert_code(0);
-    // Detached by the kernel when the host and its mounts are gone.
-    let device = fixture.machine.inside(
+    // The kernel detaches the loop device when the host and its mounts are gone.
+    let device = fixture.machine.run_inside(
         "truncate -s 8M /tmp/card && mkfs.ext4 -q /tmp/card && mkdir /tmp/mounted
          mount -o loop,errors=remount-ro /tmp/card /tmp/mounted && findmnt --noheadings --output SOURCE /tmp/mounted",
     );
-    let read_only = |status: &Value| {
+    let is_read_only = |status: &Value| {
         status[0]["read_only"].as_array().expect("an array").contains(&device.as_str().into())
     };
-    assert!(!read_only(&json(&fixture, &[], 0)), "{device}");
+    assert!(!is_read_only(&status_json(&fixture, &[], 0)), "{device}");
     let name = device.trim_start_matches("/dev/");
-    fixture.machine.inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
-    let status = json(&fixture, &[], 0);
-    assert!(read_only(&status), "{device}: {status}");
+    fixture.machine.run_inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
+    let status = status_json(&fixture, &[], 0);
+    assert!(is_read_only(&status), "{device}: {status}");
     let warning = format!("{device} of target is read-only: the kernel found errors on it\n");
     fixture.run(&["status"]).assert_stderr_contains(&warning).assert_code(0);
 }
@@ -70,14 +72,14 @@ fn hosts_that_are_off_are_queried_in_parallel() {
     fixture.options = ["-o", "ConnectTimeout=1"].map(str::to_owned).to_vec();
     fixture.set_profile("one", ":");
     // The host has no route, so that nothing answers.
-    fixture.machine.inside("ip route flush table main");
+    fixture.machine.run_inside("ip route flush table main");
     let options = [fixture.machine.ssh_options(&fixture.known_hosts), fixture.options.clone()].concat();
     for host in ["off1", "off2", "off3"] {
         fixture.add_host(host, &fixture.machine.address, &options, "one", ":");
     }
-    // Each ssh waits for that of the other hosts.
+    // Each ssh process waits until those of the other hosts have started.
     let started = fixture.sandbox.path("started").display().to_string();
-    let ssh = machine::real("ssh");
+    let ssh = machine::real_program("ssh");
     fixture.sandbox.fake(
         "ssh",
         &format!(
@@ -87,7 +89,7 @@ fn hosts_that_are_off_are_queried_in_parallel() {
             exec {ssh} "$@""#
         ),
     );
-    let status = json(&fixture, &[], 12);
+    let status = status_json(&fixture, &[], 12);
     let hosts = status.as_array().expect("an array");
     assert!(hosts.len() == 4 && hosts.iter().all(|host| host["reachable"] == false), "{status}");
     assert!(!fixture.sandbox.path("started-alone").exists(), "a host was queried without the others");

@@ -2,33 +2,34 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fixture::Fixture;
 use crate::machine::Machine;
 
-/// A host where ssh logs in as `pi`, who may become root by the sudoers `rule`.
-fn fixture(rule: &str) -> Fixture {
+/// A fixture whose host ssh logs in to as `pi`, who may become root by the sudoers `rule`.
+fn fixture_with_user(rule: &str) -> Fixture {
     let mut fixture = Fixture::new();
     fixture.machine = Machine::start_with_user(rule);
-    fixture.known_hosts = fixture.machine.known_hosts();
+    fixture.known_hosts = fixture.machine.write_known_hosts();
     fixture.set_profile("one", ":");
-    as_pi(&fixture);
+    log_in_as_pi(&fixture);
     fixture
 }
 
-fn as_pi(fixture: &Fixture) {
-    fixture.edit(|facts: &mut Value| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
+/// Lets ssh log in to `target` as `pi`. A new profile resets the user to root.
+fn log_in_as_pi(fixture: &Fixture) {
+    fixture.edit(|facts| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
 }
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_user_with_sudo_can_deploy() {
-    let fixture = fixture("ALL=(ALL) NOPASSWD: ALL");
+    let fixture = fixture_with_user("ALL=(ALL) NOPASSWD: ALL");
     fixture.deploy(&[]).assert_stderr_contains("deploy target as pi@10.").assert_code(0);
     fixture.assert_runs("one");
     fixture.set_profile("two", ":");
-    as_pi(&fixture);
+    log_in_as_pi(&fixture);
     fixture.leave_canary();
     fixture.deploy(&["--reboot", "--health", "test $(id -un) = pi"]).assert_code(0);
     fixture.assert_runs("two");
@@ -37,7 +38,7 @@ fn a_user_with_sudo_can_deploy() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_user_who_needs_a_password_is_asked_by_sudo() {
-    let fixture = fixture("ALL=(ALL) ALL");
+    let fixture = fixture_with_user("ALL=(ALL) ALL");
     let refused = fixture.deploy(&[]);
     refused
         .assert_stderr_contains(

@@ -1,9 +1,8 @@
-//! The verdict of a deploy, whatever deploy-rs reports.
+//! The verdict of a deploy, which does not depend on what deploy-rs reports.
 
 use std::fs;
 
 use crate::fixture::Fixture;
-use crate::machine;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
@@ -22,7 +21,7 @@ fn a_second_deploy_of_the_same_system_does_nothing() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_failing_activation_is_a_rollback() {
+fn a_failed_activation_is_rolled_back() {
     let fixture = Fixture::new();
     fixture.set_profile("good", ":");
     fixture.deploy(&[]).assert_code(0);
@@ -51,7 +50,7 @@ fn a_stale_canary_deceives_deploy_rs_but_not_the_verdict() {
     fixture.deploy(&[]).assert_code(0);
     fixture.set_profile("bad", "sleep 1; exit 4");
     fixture.leave_canary();
-    let (code, output) = fixture.bare_deploy_rs();
+    let (code, output) = fixture.run_deploy_rs_alone();
     assert_eq!(code, 0, "deploy-rs is not deceived any more: {output}");
     assert!(output.contains("Deployment confirmed."), "{output}");
     fixture.machine.wait_for_the_end_of_activations();
@@ -59,8 +58,8 @@ fn a_stale_canary_deceives_deploy_rs_but_not_the_verdict() {
     let canary = fixture.leave_canary();
     fixture.deploy(&[]).assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     fixture.assert_runs("good");
-    // The tool makes deploy-rs work in another folder.
-    assert_eq!(fixture.machine.inside(&format!("ls {canary}")), canary);
+    // The tool lets deploy-rs work in another folder.
+    assert_eq!(fixture.machine.run_inside(&format!("ls {canary}")), canary);
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn failed_units_fail_the_deploy() {
 fn without_systemd_failed_units_are_unknown() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
-    // Then either the systemctl of this machine runs, which finds no systemd there, or none does.
+    // Without the fake, the host runs the systemctl of this machine, which finds no systemd there, or none.
     fs::remove_file(fixture.machine.path("bin/systemctl")).expect("removing systemctl");
     let outcome = fixture.deploy(&[]);
     outcome
@@ -110,7 +109,7 @@ fn an_unreachable_host_is_reported() {
     let mut fixture = Fixture::new();
     fixture.options = ["-o", "ConnectTimeout=2"].map(str::to_owned).to_vec();
     fixture.set_profile("one", ":");
-    fixture.machine.inside("ip link set eth0 down");
+    fixture.machine.run_inside("ip link set eth0 down");
     fixture.deploy(&[]).assert_stderr_contains("target cannot be reached as root@10.").assert_code(12);
     fixture.options = ["-p", "1"].map(str::to_owned).to_vec();
     fixture.set_profile_at("127.0.0.1", "one", ":");
@@ -200,28 +199,13 @@ fn an_interrupted_deploy_reports_what_the_host_runs() {
     fixture.assert_runs("good");
 }
 
-/// The host as it is after a flash: a NixOS system that deploy-rs does not know.
-fn flash(fixture: &Fixture, name: &str) {
-    fixture.set_profile("profile", ":");
-    fixture.set_nixos(name, name);
-    let toplevel = format!("{}#nixosConfigurations.target.config.system.build.toplevel", fixture.flake());
-    let path = machine::run("nix", &["build", "--no-link", "--print-out-paths", &toplevel]);
-    let path = path.trim();
-    let options = fixture.machine.ssh_options(&fixture.known_hosts).join(" ");
-    let store = format!("ssh://root@{}", fixture.machine.address);
-    machine::run(
-        "env",
-        &[&format!("NIX_SSHOPTS={options}"), "nix", "copy", "--no-check-sigs", "--to", &store, path],
-    );
-    let profile = "/nix/var/nix/profiles/system";
-    fixture.machine.inside(&format!("nix-env -p {profile} --set {path}; ln -s {path} /run/current-system"));
-}
-
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_first_deploy_after_a_flash_can_roll_back() {
     let fixture = Fixture::new();
-    flash(&fixture, "flashed");
+    fixture.set_profile("profile", ":");
+    fixture.set_nixos("flashed", "flashed");
+    fixture.install_without_deploy_rs(&fixture.machine.ssh_options(&fixture.known_hosts).join(" "));
     fixture.set_profile("deaf-profile", "ip link set eth0 down");
     fixture.set_nixos("deaf", "deaf");
     let outcome = fixture.deploy(&[]);
@@ -230,7 +214,7 @@ fn the_first_deploy_after_a_flash_can_roll_back() {
          system to which deploy-rs can roll back\n",
     );
     outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
-    assert!(fixture.machine.inside("readlink -f /run/current-system").ends_with("-flashed"));
+    assert!(fixture.machine.run_inside("readlink -f /run/current-system").ends_with("-flashed"));
     fixture.set_profile("good-profile", ":");
     fixture.set_nixos("good", "good");
     let good = fixture.deploy(&[]);

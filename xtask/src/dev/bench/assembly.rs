@@ -1,5 +1,6 @@
 //! Runs the assembler with programs from Debian's packages.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -29,43 +30,41 @@ pub struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    /// Makes the image and returns its cost.
+    /// Makes the image and returns the cost of the assembler.
     pub fn run(&self, cx: &Context) -> Result<Cost> {
         let script = crate::dev::checkout().join(SCRIPT);
         let command = [self.tools.program("dash").into(), script.into_os_string()];
-        let measured = self.launcher(&cx.launcher).measure(&[command.to_vec()])?;
+        let measured = self.configure(&cx.launcher).measure(&[command.to_vec()])?;
         if measured.code == 0 {
             return Ok(measured.cost);
         }
         bail!(Other, "the assembler failed with exit code {}: {}", measured.code, measured.stderr.trim())
     }
 
-    fn launcher(&self, launcher: &Launcher) -> Launcher {
-        let at = |name: &str| self.content.join(name).into_os_string();
-        [
+    /// The launcher with the variables that the assembler reads.
+    fn configure(&self, launcher: &Launcher) -> Launcher {
+        let content_path = |name: &str| self.content.join(name).into_os_string();
+        let variables: [(&str, OsString); _] = [
             ("PATH", self.tools.path().into()),
             ("OUT", self.out.into()),
-            ("ROOT_TREE", at("root")),
-            ("STORE_PATHS", at("paths")),
-            ("FIRMWARE_TREE", at("firmware")),
+            ("ROOT_TREE", content_path("root")),
+            ("STORE_PATHS", content_path("paths")),
+            ("FIRMWARE_TREE", content_path("firmware")),
             ("FIRMWARE_MIB", FIRMWARE_MIB.to_string().into()),
             ("ROOT_UUID", "44444444-4444-4444-8888-888888888888".into()),
             ("HEADROOM_MIB", "16".into()),
             ("SOURCE_DATE_EPOCH", "1".into()),
             ("ZSTD_LEVEL", self.level.to_string().into()),
             ("TMPDIR", self.content.into()),
-        ]
-        .into_iter()
-        .fold(launcher.clone(), |launcher, (name, value): (_, std::ffi::OsString)| {
-            launcher.with_env(name, value)
-        })
+        ];
+        variables.into_iter().fold(launcher.clone(), |launcher, (name, value)| launcher.with_env(name, value))
     }
 }
 
-/// The programs for this machine.
+/// Stages the programs for this machine.
 ///
 /// # Errors
-/// `Refused` on an architecture without programs, and any failure to fetch them.
+/// `Refused` on an architecture without programs, and any failure to fetch the programs.
 pub fn native_tools(cx: &Context) -> Result<Tools> {
     let arch = Arch::of_this_machine()
         .ok_or_else(|| failure!(Refused, "the assembler has no programs for {}", std::env::consts::ARCH))?;

@@ -1,4 +1,5 @@
-//! The backing store of a virtual card: memory that is prepared and compared beside the device, at full speed.
+//! The backing store of a virtual card: memory that the benchmark fills and compares directly, not through the
+//! throttled device.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -29,11 +30,12 @@ impl BackingStore {
         Ok(Self { file, size })
     }
 
-    /// The path by which other programs can open the store.
+    /// The path by which other programs can open the store while this process runs.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()
     }
 
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -44,39 +46,44 @@ impl BackingStore {
         fallocate(&self.file, flags, 0, self.size).context("erasing the virtual card")
     }
 
-    /// Fills the store with data that is in no image.
-    pub fn fill(&self) -> Result<()> {
-        let old = Random::new("old data").bytes(OLD_CHUNKS * CHUNK);
-        old.chunks(CHUNK).cycle().zip(self.offsets()).try_for_each(|(chunk, at)| self.write(chunk, at))
+    /// Fills the store with old data, which is in no image.
+    pub fn fill_with_old_data(&self) -> Result<()> {
+        let old_data = Random::new("old data").bytes(OLD_CHUNKS * CHUNK);
+        for (chunk, offset) in old_data.chunks(CHUNK).cycle().zip(self.offsets()) {
+            self.write(chunk, offset)?;
+        }
+        Ok(())
     }
 
     /// Writes `image` to the beginning of the store.
     pub fn write_image(&self, image: &Image) -> Result<()> {
         let zeros = vec![0; CHUNK];
-        let mut chunks = image.chunks().zip(self.offsets());
-        chunks.try_for_each(|(chunk, at)| self.write(chunk?.as_ref().unwrap_or(&zeros), at))
+        for (chunk, offset) in image.chunks().zip(self.offsets()) {
+            self.write(chunk?.as_ref().unwrap_or(&zeros), offset)?;
+        }
+        Ok(())
     }
 
-    /// The offset of the first chunk that differs from `image`, in bytes.
-    pub fn difference(&self, image: &Image) -> Result<Option<u64>> {
+    /// The offset of the first chunk that differs from `image`, in bytes; `None` where the store holds the image.
+    pub fn first_difference(&self, image: &Image) -> Result<Option<u64>> {
         let zeros = vec![0; CHUNK];
-        let mut found = vec![0; CHUNK];
-        for (chunk, at) in image.chunks().zip(self.offsets()) {
-            self.file.read_exact_at(&mut found, at).context("reading the virtual card")?;
-            if found != *chunk?.as_ref().unwrap_or(&zeros) {
-                return Ok(Some(at));
+        let mut stored = vec![0; CHUNK];
+        for (chunk, offset) in image.chunks().zip(self.offsets()) {
+            self.file.read_exact_at(&mut stored, offset).context("reading the virtual card")?;
+            if stored != *chunk?.as_ref().unwrap_or(&zeros) {
+                return Ok(Some(offset));
             }
         }
         Ok(None)
     }
 
-    /// Where each chunk of the store begins, in bytes.
+    /// The offsets of all chunks of the store, in bytes.
     fn offsets(&self) -> impl Iterator<Item = u64> {
         (0..self.size).step_by(CHUNK)
     }
 
-    fn write(&self, chunk: &[u8], at: u64) -> Result<()> {
-        self.file.write_all_at(chunk, at).context("preparing the virtual card")
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(bytes, offset).context("preparing the virtual card")
     }
 }
 
@@ -88,21 +95,21 @@ mod tests {
 
     #[test]
     fn one_wrong_byte_is_found() {
-        let image = Image::new(Content::new().into(), Variant::Base);
-        let memory = BackingStore::new(image.size() + CHUNK as u64).unwrap();
-        memory.fill().unwrap();
-        assert_eq!(memory.difference(&image).unwrap(), Some(0));
-        memory.write_image(&image).unwrap();
-        assert_eq!(memory.difference(&image).unwrap(), None);
-        for at in [511 << 20, 300 << 20] {
+        let image = Image::synthetic(Content::new().into(), Variant::Base);
+        let store = BackingStore::new(image.size() + CHUNK as u64).unwrap();
+        store.fill_with_old_data().unwrap();
+        assert_eq!(store.first_difference(&image).unwrap(), Some(0));
+        store.write_image(&image).unwrap();
+        assert_eq!(store.first_difference(&image).unwrap(), None);
+        for chunk_offset in [511 << 20, 300 << 20] {
             let mut byte = [0];
-            memory.file.read_exact_at(&mut byte, at + 77).unwrap();
-            memory.write(&[byte[0] ^ 1], at + 77).unwrap();
-            assert_eq!(memory.difference(&image).unwrap(), Some(at));
+            store.file.read_exact_at(&mut byte, chunk_offset + 77).unwrap();
+            store.write(&[byte[0] ^ 1], chunk_offset + 77).unwrap();
+            assert_eq!(store.first_difference(&image).unwrap(), Some(chunk_offset));
         }
-        memory.erase().unwrap();
-        let mut behind = vec![1; CHUNK];
-        memory.file.read_exact_at(&mut behind, image.size()).unwrap();
-        assert!(behind.iter().all(|byte| *byte == 0));
+        store.erase().unwrap();
+        let mut last_chunk = vec![1; CHUNK];
+        store.file.read_exact_at(&mut last_chunk, image.size()).unwrap();
+        assert!(last_chunk.iter().all(|byte| *byte == 0));
     }
 }

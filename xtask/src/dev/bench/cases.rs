@@ -8,8 +8,8 @@ use super::throttle::{SD, Speed};
 
 /// The content of the card before a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Before {
-    /// Zeros, as on a new card.
+pub enum InitialContent {
+    /// Zeros everywhere, as on a new card.
     Blank,
     /// Data unrelated to the image, everywhere.
     OldData,
@@ -48,11 +48,14 @@ pub enum Bound {
 #[derive(Debug, Serialize)]
 pub struct Case {
     pub name: &'static str,
+    /// The description for the user, in a few words.
     pub about: &'static str,
     /// The speed of the device; `None` for a device as fast as memory.
     pub speed: Option<Speed>,
+    /// The content of the card before each run.
     #[serde(skip)]
-    pub before: Before,
+    pub before: InitialContent,
+    /// The image to write.
     #[serde(skip)]
     pub image: Variant,
     // Programs that read `--json` know this name from earlier versions.
@@ -67,64 +70,64 @@ pub struct Case {
 /// All peers. Cases that only compare with dd would learn nothing new from the others.
 const ALL_PEERS: &[&Peer] = &[&DD_FSYNC, &DD_DIRECT, &BMAPTOOL, &BMAPTOOL_NOBMAP, &CALIGULA, &UNPACK];
 
-const MEMORY: Bound = Bound::Memory(40 << 20);
+const MEMORY_LIMIT: Bound = Bound::Memory(40 << 20);
 
 static CASES: &[Case] = &[
     Case {
         name: "first",
         about: "first flash, SD-like card full of old data",
         speed: Some(SD),
-        before: Before::OldData,
+        before: InitialContent::OldData,
         image: Variant::Base,
         image_check: ImageCheck::Cached,
         peers: ALL_PEERS,
-        bounds: &[Bound::FullPass(1.05), Bound::PacedUnpacking(1.5), Bound::Cpu(&UNPACK, None), MEMORY],
+        bounds: &[Bound::FullPass(1.05), Bound::PacedUnpacking(1.5), Bound::Cpu(&UNPACK, None), MEMORY_LIMIT],
     },
     Case {
         name: "blank",
         about: "first flash, blank SD-like card",
         speed: Some(SD),
-        before: Before::Blank,
+        before: InitialContent::Blank,
         image: Variant::Base,
         image_check: ImageCheck::NotCached,
         peers: &[&DD_FSYNC],
-        bounds: &[Bound::Time(&DD_FSYNC, 1.00), MEMORY],
+        bounds: &[Bound::Time(&DD_FSYNC, 1.00), MEMORY_LIMIT],
     },
     Case {
         name: "again",
         about: "re-flash of the same image, SD-like card",
         speed: Some(SD),
-        before: Before::Image(Variant::Base),
+        before: InitialContent::Image(Variant::Base),
         image: Variant::Base,
         image_check: ImageCheck::Cached,
         peers: &[&DD_FSYNC],
-        bounds: &[Bound::Time(&DD_FSYNC, 0.36), MEMORY],
+        bounds: &[Bound::Time(&DD_FSYNC, 0.36), MEMORY_LIMIT],
     },
     Case {
         name: "tenth",
         about: "re-flash with 10 % of the filled chunks changed, SD-like card",
         speed: Some(SD),
-        before: Before::Image(Variant::Base),
+        before: InitialContent::Image(Variant::Base),
         image: Variant::Tenth,
         image_check: ImageCheck::NotCached,
         peers: &[&DD_FSYNC],
-        bounds: &[Bound::Time(&DD_FSYNC, 0.50), MEMORY],
+        bounds: &[Bound::Time(&DD_FSYNC, 0.50), MEMORY_LIMIT],
     },
     Case {
         name: "next",
         about: "re-flash of a host's next image, with a new unit and another toplevel, SD-like card",
         speed: Some(SD),
-        before: Before::Image(Variant::Host),
+        before: InitialContent::Image(Variant::Host),
         image: Variant::Next,
         image_check: ImageCheck::NotCached,
         peers: &[&DD_FSYNC],
-        bounds: &[Bound::Time(&DD_FSYNC, 0.40), MEMORY],
+        bounds: &[Bound::Time(&DD_FSYNC, 0.40), MEMORY_LIMIT],
     },
     Case {
         name: "fast",
         about: "flash of 2 GiB, device as fast as memory, full of old data",
         speed: None,
-        before: Before::OldData,
+        before: InitialContent::OldData,
         image: Variant::Large,
         image_check: ImageCheck::Cached,
         peers: ALL_PEERS,
@@ -132,17 +135,17 @@ static CASES: &[Case] = &[
             Bound::Time(&DD_FSYNC, 0.60),
             Bound::Time(&UNPACK, 1.5),
             Bound::Cpu(&UNPACK, Some(1.5)),
-            MEMORY,
+            MEMORY_LIMIT,
         ],
     },
 ];
 
 impl Case {
-    /// The image on the card before a run.
+    /// The image that is on the card before a run; `None` where the card has none.
     pub fn image_before(&self) -> Option<Variant> {
         match self.before {
-            Before::Image(variant) => Some(variant),
-            Before::Blank | Before::OldData => None,
+            InitialContent::Image(variant) => Some(variant),
+            InitialContent::Blank | InitialContent::OldData => None,
         }
     }
 
@@ -192,11 +195,11 @@ mod tests {
     #[test]
     fn every_bound_has_its_peer() {
         for case in CASES {
-            let has = |peer: &Peer| case.peers.iter().any(|known| known.name == peer.name);
+            let has_peer = |peer: &Peer| case.peers.iter().any(|other| other.name == peer.name);
             for bound in case.bounds {
                 match bound {
-                    Bound::Time(peer, _) | Bound::Cpu(peer, _) => assert!(has(peer), "{}", case.name),
-                    Bound::PacedUnpacking(_) => assert!(has(&DD_DIRECT), "{}", case.name),
+                    Bound::Time(peer, _) | Bound::Cpu(peer, _) => assert!(has_peer(peer), "{}", case.name),
+                    Bound::PacedUnpacking(_) => assert!(has_peer(&DD_DIRECT), "{}", case.name),
                     Bound::FullPass(_) => assert!(case.speed.is_some(), "{}", case.name),
                     Bound::Memory(_) => {}
                 }

@@ -12,8 +12,8 @@ use super::content::Content;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// Store paths by their names without hashes. The content of a path depends only on its name, so that a path with
-/// another hash has the same content.
+/// Store paths by their names without hashes. The content of a path depends only on that name: a path with another
+/// hash has the same content.
 #[derive(Clone)]
 pub struct Closure {
     content: Rc<Content>,
@@ -25,6 +25,7 @@ pub struct Closure {
 struct Item {
     /// The size of all files together, in bytes.
     size: usize,
+    /// The number of files.
     files: usize,
     /// Determines the hash in the name of the path.
     version: usize,
@@ -66,22 +67,26 @@ impl Closure {
         closure
     }
 
-    /// Adds a store path, or replaces it by its next version. `size` is in bytes.
+    /// Adds the store path `name` with `files` files of together `size` bytes, or replaces the path by its next
+    /// version.
     pub fn add(&mut self, name: &str, size: usize, files: usize) {
         let version = self.items.get(name).map_or(0, |item| item.version + 1);
         self.items.insert(name.to_owned(), Item { size, files, version });
     }
 
-    /// Replaces the path `name` by its next version with `more` bytes.
-    pub fn grow(&mut self, name: &str, more: usize) {
+    /// Replaces the path `name` by its next version, which is larger by `additional` bytes. Does nothing without the
+    /// path.
+    pub fn grow(&mut self, name: &str, additional: usize) {
         let Some(Item { size, files, .. }) = self.items.get(name).copied() else { return };
-        self.add(name, size + more, files);
+        self.add(name, size + additional, files);
     }
 
-    /// Changes to the next configuration: a new unit, and thus another toplevel.
+    /// Changes to the next configuration: a new unit, and thus another toplevel. The initrd stays the same.
     pub fn reconfigure(&mut self) {
         self.add("unit-new.service", 800, 1);
-        CONFIGURATION[1..].iter().for_each(|(name, ..)| self.grow(name, 60));
+        for (name, ..) in &CONFIGURATION[1..] {
+            self.grow(name, 60);
+        }
     }
 
     /// The size of all files in bytes.
@@ -92,25 +97,27 @@ impl Closure {
     /// Writes the closure to `dir` in the form for the assembler: `store`, `paths`, `root`, `firmware`. Existing paths
     /// of an earlier version stay.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let mut paths = String::new();
+        let mut paths = Vec::new();
         for (name, item) in &self.items {
             let path = dir.join("store").join(base_name(name, item.version));
             if !path.exists() {
                 self.write_item(name, *item, &path)?;
             }
-            paths.extend([&path.display().to_string(), "\n"]);
+            paths.push(format!("{}\n", path.display()));
         }
-        write_file(&dir.join("paths"), paths.as_bytes())?;
+        write_file(&dir.join("paths"), paths.concat().as_bytes())?;
         self.write_root(dir)
     }
 
+    /// Writes the files of one store path to `path`.
     fn write_item(&self, name: &str, item: Item, path: &Path) -> Result<()> {
-        let folders = ["bin", "lib", "share/doc", "share/man/man1"];
+        const FOLDERS: &[&str] = &["bin", "lib", "share/doc", "share/man/man1"];
         for number in 0..item.files {
             // The first files of a path are larger than the last ones.
-            let share = item.size * 2 * (item.files - number) / (item.files * (item.files + 1));
-            let bytes = self.content.bytes(&format!("{name} {number}"), share.max(1));
-            write_file(&path.join(folders[number % folders.len()]).join(format!("file-{number}")), &bytes)?;
+            let size = item.size * 2 * (item.files - number) / (item.files * (item.files + 1));
+            let bytes = self.content.bytes(&format!("{name} {number}"), size.max(1));
+            let folder = path.join(FOLDERS[number % FOLDERS.len()]);
+            write_file(&folder.join(format!("file-{number}")), &bytes)?;
         }
         Ok(())
     }
@@ -127,12 +134,12 @@ impl Closure {
             &content.bytes("initrd", 24 * MIB),
         )?;
         write_file(&dir.join("firmware/config.txt"), b"arm_64bit=1\n")?;
-        let mut bases =
+        let mut base_names =
             self.items.iter().map(|(name, item)| base_name(name, item.version)).collect::<Vec<_>>();
-        bases.sort();
-        let conf = format!("DEFAULT nixos\nAPPEND init=/nix/store/{}/init\n", bases[0]);
+        base_names.sort();
+        let conf = format!("DEFAULT nixos\nAPPEND init=/nix/store/{}/init\n", base_names[0]);
         write_file(&root.join("boot/extlinux/extlinux.conf"), conf.as_bytes())?;
-        let database = bases.iter().flat_map(|base| content.bytes(base, KIB)).collect::<Vec<_>>();
+        let database = base_names.iter().flat_map(|name| content.bytes(name, KIB)).collect::<Vec<_>>();
         write_file(&root.join("var/nix/db/db.sqlite"), &database)
     }
 }
@@ -143,7 +150,7 @@ fn base_name(name: &str, version: usize) -> String {
     format!("{}-{name}", &hash.as_str()[..32])
 }
 
-/// Writes a file and creates its folders.
+/// Writes `bytes` to `file` and creates its folders.
 fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
     let doing = || format!("writing {}", file.display());
     fs::create_dir_all(file.parent().unwrap_or(file)).with_context(doing)?;
@@ -155,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn most_of_a_closure_is_in_few_paths() {
+    fn few_paths_have_most_of_the_bytes() {
         let closure = Closure::with_size(700);
         assert!((680..=760).contains(&(closure.size() / MIB)), "{}", closure.size());
         let small = closure.items.values().map(|item| item.size).filter(|size| *size < MIB).sum::<usize>();
@@ -170,11 +177,11 @@ mod tests {
         closure.write(dir.path()).unwrap();
         closure.grow("a-1", 0);
         closure.write(dir.path()).unwrap();
-        let [one, two] = [0, 1].map(|version| dir.path().join("store").join(base_name("a-1", version)));
+        let [old, new] = [0, 1].map(|version| dir.path().join("store").join(base_name("a-1", version)));
         for file in ["bin/file-0", "lib/file-1"] {
-            assert_eq!(fs::read(one.join(file)).unwrap(), fs::read(two.join(file)).unwrap());
+            assert_eq!(fs::read(old.join(file)).unwrap(), fs::read(new.join(file)).unwrap());
         }
         let paths = fs::read_to_string(dir.path().join("paths")).unwrap();
-        assert_eq!(paths, format!("{}\n", two.display()));
+        assert_eq!(paths, format!("{}\n", new.display()));
     }
 }

@@ -6,16 +6,17 @@ use anyhow::Result;
 
 use super::hosts::Hosts;
 use super::samples::median;
-use super::stats::{Quantity, Row};
+use super::stats::Row;
 use super::workdir::{TemporaryFolder, Workdir};
 use crate::bail;
 use crate::base::{Context, interrupt};
 use crate::dev::suites::Requirement;
 
-/// The number of hosts that are deployed at once.
-const SEVERAL: usize = 4;
+/// The number of hosts of a deploy to several hosts.
+const SEVERAL_HOSTS: usize = 4;
 
-/// The amount of evaluation in the flake: it takes as long as `stinky`, 4.2 s of CPU time where `stinky` takes 4.4 s.
+/// The amount of evaluation in the flake, in rounds of its function `work`. The flake takes about as long as the host
+/// `stinky`: 4.2 s of CPU time where `stinky` takes 4.4 s.
 const EVALUATION: u32 = 7000;
 
 const REQUIREMENTS: &[Requirement] = &[
@@ -26,12 +27,14 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement::NetworkNamespaces,
 ];
 
-/// A comparison of two deploys.
+/// A case: a deploy by the tool, and the deploy that it is compared with.
 #[derive(Debug, PartialEq)]
 struct Case {
     name: &'static str,
+    /// The name of the deploy that the tool's is compared with.
     against: &'static str,
-    /// The limit of the ratio of the first time to the second.
+    /// The limit of the time of the tool, as a multiple of the other time; `None` where the case is only for
+    /// information.
     at_most: Option<f64>,
 }
 
@@ -43,77 +46,87 @@ const UNCHANGED: Case = Case { name: "unchanged", against: "deploy-rs", at_most:
 const EDITED: Case = Case { name: "edited", against: "deploy-rs", at_most: None };
 /// The host gets another system, with almost no evaluation: the difference is the cost of the verification.
 const BARE: Case = Case { name: "no evaluation", against: "deploy-rs", at_most: None };
-/// [`SEVERAL`] hosts get other systems, with almost no evaluation, which would need a core for each host.
+/// [`SEVERAL_HOSTS`] hosts get other systems, against one host by the tool. The flake has almost no evaluation, which
+/// would need a core for each host.
 const HOSTS: Case = Case { name: "four hosts", against: "one host", at_most: Some(1.5) };
 
 const CASES: &[&Case] = &[&CHANGED, &UNCHANGED, &EDITED, &BARE, &HOSTS];
 
-/// The two times of a case in one round, in seconds.
-struct Run {
+/// The times of a case in one round, in seconds.
+struct Sample {
     case: &'static Case,
-    times: [f64; 2],
+    tool: f64,
+    /// The time of the other deploy.
+    peer: f64,
 }
 
 /// Deploys in each of the `rounds` by the tool and by deploy-rs alone.
 ///
 /// # Errors
-/// `Refused` for a missing requirement; a failed deploy; a host that does not run the deployed system; and Ctrl-C.
+/// `Refused` for a missing requirement, `Other` for a failed deploy, an error for a host that does not run the
+/// deployed system, and Ctrl-C.
 pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
-    let missing = REQUIREMENTS.iter().filter_map(|it| it.missing(cx)).collect::<Vec<_>>();
+    let missing = REQUIREMENTS.iter().filter_map(|requirement| requirement.missing(cx)).collect::<Vec<_>>();
     if !missing.is_empty() {
         bail!(Refused, "measuring deploys {}", missing.join("; "); hint: "`cargo xtask test deploy` installs programs");
     }
     let signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;
     let folder = TemporaryFolder::new(workdir.join("hosts"))?;
-    let hosts = cx.in_phase("start hosts", || Hosts::start(&cx.launcher, folder.path(), SEVERAL))?;
-    let mut runs = Vec::new();
+    let hosts = cx.in_phase("start hosts", || Hosts::start(&cx.launcher, folder.path(), SEVERAL_HOSTS))?;
+    let mut samples = Vec::new();
     for round in 1..=rounds.get() {
         signals.check()?;
-        for run in one_round(&hosts, round)? {
-            let Run { case, times: [first, second] } = &run;
-            cx.note(format!("{} {round}/{rounds}: {first:.2} s, {} {second:.2} s", case.name, case.against));
-            runs.push(run);
+        for sample in measure_round(&hosts, round)? {
+            let Sample { case, tool, peer } = &sample;
+            cx.note(format!("{} {round}/{rounds}: {tool:.2} s, {} {peer:.2} s", case.name, case.against));
+            samples.push(sample);
         }
     }
-    Ok(CASES.iter().map(|case| row(case, &runs)).collect())
+    Ok(CASES.iter().map(|case| row(case, &samples)).collect())
 }
 
-/// The times of all [`CASES`] in one round. Each deploy by the tool or by deploy-rs gets a system of its own, unless
-/// its case is about the same one.
-fn one_round(hosts: &Hosts, round: u32) -> Result<Vec<Run>> {
-    let [first, second] = ["tool", "bare"].map(|name| format!("{name}{round}"));
-    hosts.set_system(1, &first, EVALUATION)?;
-    let by_tool = hosts.deploy_by_tool(1, &first)?;
-    hosts.set_system(1, &second, EVALUATION)?;
-    let changed = [by_tool, hosts.deploy_by_deploy_rs(&second)?];
-    let again = hosts.deploy_by_deploy_rs(&second)?;
+/// Measures all cases in one round. Each deploy gets a new system, except those of the cases whose host is current.
+fn measure_round(hosts: &Hosts, round: u32) -> Result<Vec<Sample>> {
+    let system = |name: &str| format!("{name}{round}");
+    let changed = switch_by_tool(hosts, 1, &system("tool"), EVALUATION)?;
+    let current = system("bare");
+    hosts.set_system(1, &current, EVALUATION)?;
+    let changed_by_deploy_rs = hosts.deploy_by_deploy_rs(&current)?;
+    let unchanged_by_deploy_rs = hosts.deploy_by_deploy_rs(&current)?;
     // The evaluation cache of the tool does not have this flake the first time, and has it the second time.
-    let edited = [hosts.deploy_by_tool(1, &second)?, again];
-    let unchanged = [hosts.deploy_by_tool(1, &second)?, again];
-    let [third, fourth, fifth] = ["one", "alone", "all"].map(|name| format!("{name}{round}"));
-    hosts.set_system(1, &third, 0)?;
-    let one_host = hosts.deploy_by_tool(1, &third)?;
-    hosts.set_system(1, &fourth, 0)?;
-    let without_evaluation = [one_host, hosts.deploy_by_deploy_rs(&fourth)?];
-    hosts.set_system(SEVERAL, &fifth, 0)?;
-    let several = [hosts.deploy_by_tool(SEVERAL, &fifth)?, one_host];
-    let times = [changed, unchanged, edited, without_evaluation, several];
-    Ok(CASES.iter().copied().zip(times).map(|(case, times)| Run { case, times }).collect())
+    let edited = hosts.deploy_by_tool(1, &current)?;
+    let unchanged = hosts.deploy_by_tool(1, &current)?;
+    let one_host = switch_by_tool(hosts, 1, &system("one"), 0)?;
+    let bare = system("alone");
+    hosts.set_system(1, &bare, 0)?;
+    let bare_by_deploy_rs = hosts.deploy_by_deploy_rs(&bare)?;
+    let several_hosts = switch_by_tool(hosts, SEVERAL_HOSTS, &system("all"), 0)?;
+    Ok(vec![
+        Sample { case: &CHANGED, tool: changed, peer: changed_by_deploy_rs },
+        Sample { case: &UNCHANGED, tool: unchanged, peer: unchanged_by_deploy_rs },
+        Sample { case: &EDITED, tool: edited, peer: unchanged_by_deploy_rs },
+        Sample { case: &BARE, tool: one_host, peer: bare_by_deploy_rs },
+        Sample { case: &HOSTS, tool: several_hosts, peer: one_host },
+    ])
+}
+
+/// Makes `system` the desired system of the first `count` hosts, and deploys it by the tool. Returns the time of the
+/// deploy in seconds.
+fn switch_by_tool(hosts: &Hosts, count: usize, system: &str, evaluation: u32) -> Result<f64> {
+    hosts.set_system(count, system, evaluation)?;
+    hosts.deploy_by_tool(count, system)
 }
 
 /// The row of a case, with the medians of its times.
-fn row(case: &'static Case, runs: &[Run]) -> Row {
-    let median_of = |index: usize| {
-        let runs_of_case = runs.iter().filter(|run| run.case == case);
-        median(runs_of_case.map(|run| run.times[index]).collect())
+fn row(case: &'static Case, samples: &[Sample]) -> Row {
+    let median_of = |time: fn(&Sample) -> f64| {
+        let samples_of_case = samples.iter().filter(|sample| sample.case == case);
+        median(samples_of_case.map(time).collect())
     };
-    let tool = median_of(0);
-    let peer = median_of(1);
-    let ratio = tool.zip(peer).map(|(tool, peer)| tool / peer);
-    let kept = ratio.zip(case.at_most).map(|(ratio, limit)| ratio <= limit);
-    let Case { name, against, at_most } = *case;
-    Row { case: name, quantity: Quantity::Time, against, tool, peer, ratio, at_most, kept }
+    let tool = median_of(|sample| sample.tool);
+    let peer = median_of(|sample| sample.peer);
+    Row::of_times(case.name, case.against, tool, peer, case.at_most)
 }
 
 #[cfg(test)]
@@ -122,13 +135,13 @@ mod tests {
     use crate::dev::bench::stats::table;
 
     #[test]
-    fn medians_of_each_case() {
-        let run = |case, times| Run { case, times };
-        let runs = [
-            run(&CHANGED, [9.0, 8.0]),
-            run(&UNCHANGED, [3.0, 9.0]),
-            run(&CHANGED, [8.0, 7.0]),
-            run(&CHANGED, [10.0, 9.0]),
+    fn each_case_has_a_row_with_its_medians() {
+        let sample = |case, tool, peer| Sample { case, tool, peer };
+        let samples = [
+            sample(&CHANGED, 9.0, 8.0),
+            sample(&UNCHANGED, 3.0, 9.0),
+            sample(&CHANGED, 8.0, 7.0),
+            sample(&CHANGED, 10.0, 9.0),
         ];
         let expected = "\
 CASE           MEASURED  AGAINST    TOOL    PEER    RATIO  AT MOST  KEPT
@@ -138,7 +151,7 @@ edited         time      deploy-rs  -       -       -      -        -
 no evaluation  time      deploy-rs  -       -       -      -        -
 four hosts     time      one host   -       -       -      1.50     -";
         assert_eq!(
-            table(&CASES.iter().map(|case| row(case, &runs)).collect::<Vec<_>>()).to_string(),
+            table(&CASES.iter().map(|case| row(case, &samples)).collect::<Vec<_>>()).to_string(),
             expected
         );
     }

@@ -1,5 +1,5 @@
-//! The images of the cases: synthetic ones, filled by 70 % in runs, with variants in which some chunks differ; and
-//! files.
+//! The images of the cases: synthetic images, of which 70 % of the chunks are filled, in runs, and of which some
+//! variants differ in some chunks; and image files.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use super::content::{CHUNK, Content, Random};
 use crate::base::interrupt::SignalGuard;
 
-/// The images of the cases.
+/// Names an image of the cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variant {
     /// A synthetic image of 512 MiB.
@@ -29,7 +29,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The name of its file.
+    /// The name of the image's files, without their endings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -46,7 +46,7 @@ impl Variant {
     }
 
     /// The size in chunks.
-    fn chunks(self) -> usize {
+    fn chunk_count(self) -> usize {
         match self {
             Self::Base | Self::Tenth => 512,
             // As the assembler rounds it.
@@ -57,26 +57,26 @@ impl Variant {
 
     /// The size in bytes.
     pub fn size(self) -> u64 {
-        (self.chunks() * CHUNK) as u64
+        (self.chunk_count() * CHUNK) as u64
     }
 }
 
 /// An image whose chunks are made or read on demand.
 #[derive(Clone)]
 pub enum Image {
-    /// A synthetic image; a chunk without a version is all zeros.
+    /// A synthetic image with the version of each chunk; a chunk without a version is all zeros.
     Synthetic { content: Rc<Content>, versions: Vec<Option<u8>> },
-    /// An uncompressed image file.
+    /// An uncompressed image file of `chunks` chunks.
     File { file: Rc<File>, chunks: usize },
 }
 
 impl Image {
-    /// A synthetic image.
-    pub fn new(content: Rc<Content>, variant: Variant) -> Self {
-        let mut versions = filled(variant.chunks());
-        let full = (0..versions.len()).filter(|&number| versions[number].is_some()).collect::<Vec<_>>();
-        for place in changed(full.len(), variant) {
-            versions[full[place]] = Some(1);
+    /// The synthetic image `variant`.
+    pub fn synthetic(content: Rc<Content>, variant: Variant) -> Self {
+        let mut versions = chunk_versions(variant.chunk_count());
+        let filled = (0..versions.len()).filter(|&number| versions[number].is_some()).collect::<Vec<_>>();
+        for index in changed_chunks(filled.len(), variant) {
+            versions[filled[index]] = Some(1);
         }
         Self::Synthetic { content, versions }
     }
@@ -96,7 +96,7 @@ impl Image {
         }
     }
 
-    /// Its size in bytes.
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
         (self.chunk_count() * CHUNK) as u64
     }
@@ -106,6 +106,7 @@ impl Image {
         (0..self.chunk_count()).map(|number| self.chunk(number))
     }
 
+    /// The chunk `number`; `None` for zeros.
     fn chunk(&self, number: usize) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Synthetic { content, versions } => Ok(versions[number].map(|version| {
@@ -123,7 +124,7 @@ impl Image {
         }
     }
 
-    /// Writes the image to `path`, compressed as by NixOS.
+    /// Writes the image to `path`, compressed by zstd as NixOS does.
     pub fn compress(&self, path: &Path, signals: &SignalGuard) -> Result<()> {
         let doing = || format!("writing {}", path.display());
         let file = File::create(path).with_context(doing)?;
@@ -155,27 +156,31 @@ pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     }
 }
 
-/// The version of each of `count` chunks: 70 % are filled, among them the first, in runs; a run and the empty chunks
-/// after it are a dozen chunks on average.
-fn filled(count: usize) -> Vec<Option<u8>> {
-    let full = (count * 7 + 5) / 10;
-    let runs = (count / 12).max(1);
+/// The versions of `count` chunks: 0 for a filled chunk, `None` for an empty one. 70 % are filled, among them the
+/// first, in runs; a run and the empty chunks after it are a dozen chunks on average.
+fn chunk_versions(count: usize) -> Vec<Option<u8>> {
+    let filled_count = (count * 7 + 5) / 10;
+    let run_count = (count / 12).max(1);
     let mut random = Random::new(&format!("{count} blocks"));
-    let full_runs = parts(full, runs, &mut random);
-    let empty_runs = parts(count - full, runs, &mut random);
-    let pairs = full_runs.into_iter().zip(empty_runs);
-    pairs.flat_map(|(full, empty)| [vec![Some(0); full], vec![None; empty]]).flatten().collect()
+    let filled_runs = split_randomly(filled_count, run_count, &mut random);
+    let empty_runs = split_randomly(count - filled_count, run_count, &mut random);
+    let mut versions = Vec::with_capacity(count);
+    for (filled, empty) in filled_runs.into_iter().zip(empty_runs) {
+        versions.extend(std::iter::repeat_n(Some(0), filled));
+        versions.extend(std::iter::repeat_n(None, empty));
+    }
+    versions
 }
 
-/// Splits `total` into `count` non-empty parts.
-fn parts(total: usize, count: usize, random: &mut Random) -> Vec<usize> {
-    let cuts = distinct(count - 1, total - 1, random).into_iter().map(|cut| cut + 1);
+/// The sizes of `count` random parts of `total`, none of them 0.
+fn split_randomly(total: usize, count: usize, random: &mut Random) -> Vec<usize> {
+    let cuts = distinct_numbers(count - 1, total - 1, random).into_iter().map(|cut| cut + 1);
     let borders = [0].into_iter().chain(cuts).chain([total]).collect::<Vec<_>>();
     borders.windows(2).map(|part| part[1] - part[0]).collect()
 }
 
-/// `count` different numbers below `limit`.
-fn distinct(count: usize, limit: usize, random: &mut Random) -> BTreeSet<usize> {
+/// `count` different random numbers below `limit`.
+fn distinct_numbers(count: usize, limit: usize, random: &mut Random) -> BTreeSet<usize> {
     let mut chosen = BTreeSet::new();
     while chosen.len() < count {
         chosen.insert(random.within(&(0..limit)));
@@ -183,30 +188,41 @@ fn distinct(count: usize, limit: usize, random: &mut Random) -> BTreeSet<usize> 
     chosen
 }
 
-/// The filled chunks, of `count`, that have another version in `variant`.
-fn changed(count: usize, variant: Variant) -> BTreeSet<usize> {
+/// Which of the `count` filled chunks are changed in `variant`, by their numbers among the filled ones.
+fn changed_chunks(count: usize, variant: Variant) -> BTreeSet<usize> {
     let mut random = Random::new(variant.name());
     match variant {
-        Variant::Tenth => distinct((count + 5) / 10, count, &mut random),
+        Variant::Tenth => distinct_numbers((count + 5) / 10, count, &mut random),
         Variant::Base | Variant::Large | Variant::Host | Variant::Next => BTreeSet::new(),
     }
 }
 
 /// The first sector of an image of `size` bytes: the two partitions of a NixOS SD image.
 fn boot_record(size: u64) -> [u8; 512] {
-    const MIB: u32 = 2048;
+    const SECTORS_PER_MIB: u32 = 2048;
+    const FAT32: u8 = 0x0b;
+    const LINUX: u8 = 0x83;
+    const BOOTABLE: u8 = 0x80;
     let sectors = u32::try_from(size / 512).unwrap_or(u32::MAX);
-    let mut sector = [0; 512];
-    sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
-    let partitions = [(0, 0x0b, 8 * MIB, 32 * MIB), (0x80, 0x83, 40 * MIB, sectors - 40 * MIB)];
-    for (entry, (flag, kind, start, length)) in sector[446..].chunks_exact_mut(16).zip(partitions) {
-        entry[0] = flag;
-        entry[4] = kind;
-        entry[8..12].copy_from_slice(&u32::to_le_bytes(start));
-        entry[12..].copy_from_slice(&u32::to_le_bytes(length));
-    }
-    sector[510..].copy_from_slice(&[0x55, 0xaa]);
-    sector
+    let root_start = 40 * SECTORS_PER_MIB;
+    let firmware = partition_entry(0, FAT32, 8 * SECTORS_PER_MIB, 32 * SECTORS_PER_MIB);
+    let root = partition_entry(BOOTABLE, LINUX, root_start, sectors - root_start);
+    let mut record = [0; 512];
+    record[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
+    record[446..462].copy_from_slice(&firmware);
+    record[462..478].copy_from_slice(&root);
+    record[510..].copy_from_slice(&[0x55, 0xaa]);
+    record
+}
+
+/// An entry of a partition table. `start` and `length` are in sectors.
+fn partition_entry(flag: u8, kind: u8, start: u32, length: u32) -> [u8; 16] {
+    let mut entry = [0; 16];
+    entry[0] = flag;
+    entry[4] = kind;
+    entry[8..12].copy_from_slice(&start.to_le_bytes());
+    entry[12..].copy_from_slice(&length.to_le_bytes());
+    entry
 }
 
 #[cfg(test)]
@@ -216,30 +232,30 @@ mod tests {
     use crate::card::image::{Depth, Source, examine};
 
     fn image(variant: Variant) -> Image {
-        Image::new(Rc::new(Content::new()), variant)
+        Image::synthetic(Rc::new(Content::new()), variant)
     }
 
     #[test]
-    fn seventy_percent_are_filled_in_runs() {
-        for (count, full) in [(512, 358), (2048, 1434)] {
-            let chunks = filled(count);
-            assert_eq!((chunks.len(), chunks.iter().flatten().count()), (count, full));
-            assert!(chunks[0].is_some());
-            let runs = chunks.chunk_by(|a, b| a == b).count();
+    fn seventy_percent_of_the_chunks_are_filled_in_runs() {
+        for (count, filled_count) in [(512, 358), (2048, 1434)] {
+            let versions = chunk_versions(count);
+            assert_eq!((versions.len(), versions.iter().flatten().count()), (count, filled_count));
+            assert!(versions[0].is_some());
+            let runs = versions.chunk_by(|a, b| a == b).count();
             assert_eq!(runs, count / 12 * 2);
         }
     }
 
     #[test]
-    fn a_tenth_of_the_blocks_differs() {
+    fn a_tenth_of_the_filled_chunks_differs() {
         let base = image(Variant::Base);
         let other = image(Variant::Tenth);
-        let differ = |&number: &usize| base.chunk(number).unwrap() != other.chunk(number).unwrap();
-        assert_eq!((0..base.chunk_count()).filter(differ).count(), 36);
+        let differs = |&number: &usize| base.chunk(number).unwrap() != other.chunk(number).unwrap();
+        assert_eq!((0..base.chunk_count()).filter(differs).count(), 36);
     }
 
     #[test]
-    fn a_file_is_an_image_too() {
+    fn an_image_can_be_a_sparse_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.img");
         let bytes = [vec![7; CHUNK], vec![0; CHUNK], vec![9; CHUNK], vec![0; CHUNK]].concat();

@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::samples::median;
-use super::stats::{Quantity, Row};
+use super::stats::Row;
 use super::workdir::{TemporaryFolder, Workdir};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{Context, FlakeRef, interrupt};
 use crate::dev::suites::Requirement;
 
-/// Sixty hosts, none of which evaluates.
+/// A flake with 60 hosts, none of which evaluates.
 const FLAKE: &str = r#"{
   outputs = { self }: {
     nixosConfigurations = builtins.listToAttrs (
@@ -24,24 +24,26 @@ const FLAKE: &str = r#"{
 }
 "#;
 
-/// What the listing takes at most, by the bare evaluation.
-const AT_MOST: f64 = 1.5;
+/// The limit of the time of the listing, as a multiple of the time of the bare evaluation.
+const MAX_TIME_RATIO: f64 = 1.5;
 
 /// The state folder of the tool.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
-    /// No command has run before.
+enum StateFolder {
+    /// There is no evaluation cache: no command has evaluated anything before.
     New,
-    /// Evaluations are remembered, and names among them.
-    Remembered,
+    /// There is an evaluation cache, and a listing adds the names of hosts to it.
+    WithEvalCache,
 }
 
-const CASES: [(State, &str); 2] = [(State::New, "60 hosts"), (State::Remembered, "60 hosts, remembered")];
+/// The cases, with their names.
+const CASES: &[(StateFolder, &str)] =
+    &[(StateFolder::New, "60 hosts"), (StateFolder::WithEvalCache, "60 hosts, remembered")];
 
 /// Lists the hosts in each of the `rounds` by the tool and by Nix alone.
 ///
 /// # Errors
-/// `Refused` without Nix; a listing that fails; and Ctrl-C.
+/// `Refused` without Nix, `Other` for a listing that fails, and Ctrl-C.
 pub fn listings(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     if let Some(missing) = Requirement::Nix.missing(cx) {
         bail!(Refused, "measuring the listing of hosts {missing}"; hint: "run `cargo xtask setup`");
@@ -53,43 +55,47 @@ pub fn listings(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     std::fs::create_dir(&flake).and_then(|()| std::fs::write(flake.join("flake.nix"), FLAKE))?;
     let flake = FlakeRef::with_all_files(&flake);
     let mut rows = Vec::new();
-    for (state, case) in CASES {
+    for &(state, case) in CASES {
         let launcher = with_state(&cx.launcher, folder.path(), state)?;
-        let commands = [by_tool(&flake)?, by_nix(&flake)];
+        let commands = [tool_command(&flake)?, nix_command(&flake)];
         let mut times = [Vec::new(), Vec::new()];
         // The first round fills caches.
         for round in 0..=rounds.get() {
             signals.check()?;
             for (command, times) in commands.iter().zip(&mut times) {
                 let seconds = run(&launcher, command)?;
-                times.extend((round > 0).then_some(seconds));
+                if round > 0 {
+                    times.push(seconds);
+                }
             }
         }
-        rows.push(row(case, times));
+        let [tool, nix] = times;
+        rows.push(row(case, tool, nix));
     }
     Ok(rows)
 }
 
 /// The launcher with a state folder below `folder`.
-fn with_state(launcher: &Launcher, folder: &Path, state: State) -> Result<Launcher> {
+fn with_state(launcher: &Launcher, folder: &Path, state: StateFolder) -> Result<Launcher> {
     let dir = folder.join(format!("{state:?}"));
-    if state == State::Remembered {
-        let evaluations = dir.join("evaluations");
-        crate::base::state::create_private_folder(&evaluations)?;
+    if state == StateFolder::WithEvalCache {
+        crate::base::state::create_private_folder(&dir.join("evaluations"))?;
     }
     Ok(launcher.clone().with_env("XTASK_STATE", dir))
 }
 
-fn by_tool(flake: &FlakeRef) -> Result<Vec<OsString>> {
+/// The command that lists the hosts by the tool.
+fn tool_command(flake: &FlakeRef) -> Result<Vec<OsString>> {
     let own = std::env::current_exe().context("finding the tool itself")?;
     Ok(vec![own.into(), "--flake".into(), flake.as_str().into(), "hosts".into()])
 }
 
-fn by_nix(flake: &FlakeRef) -> Vec<OsString> {
+/// The command that evaluates the names of the hosts by Nix alone.
+fn nix_command(flake: &FlakeRef) -> Vec<OsString> {
     let configurations = format!("{flake}#nixosConfigurations");
     let features = ["--extra-experimental-features", "nix-command flakes"];
-    let words = ["eval", "--json", &configurations, "--apply", "builtins.attrNames"];
-    std::iter::once("nix").chain(features).chain(words).map(OsString::from).collect()
+    let args = ["eval", "--json", &configurations, "--apply", "builtins.attrNames"];
+    std::iter::once("nix").chain(features).chain(args).map(OsString::from).collect()
 }
 
 /// Runs `command` and returns its time in seconds.
@@ -101,22 +107,9 @@ fn run(launcher: &Launcher, command: &[OsString]) -> Result<f64> {
     bail!(Other, "listing hosts failed with exit code {}: {}", measured.code, measured.stderr.trim())
 }
 
-/// The row of a case, with the medians of the times of the tool and of Nix.
-fn row(case: &'static str, [tool, nix]: [Vec<f64>; 2]) -> Row {
-    let tool = median(tool);
-    let peer = median(nix);
-    let ratio = tool.zip(peer).map(|(tool, peer)| tool / peer);
-    let kept = ratio.map(|ratio| ratio <= AT_MOST);
-    Row {
-        case,
-        quantity: Quantity::Time,
-        against: "nix eval",
-        tool,
-        peer,
-        ratio,
-        at_most: Some(AT_MOST),
-        kept,
-    }
+/// The row of a case, with the medians of the times of the tool and of Nix, in seconds.
+fn row(case: &'static str, tool: Vec<f64>, nix: Vec<f64>) -> Row {
+    Row::of_times(case, "nix eval", median(tool), median(nix), Some(MAX_TIME_RATIO))
 }
 
 #[cfg(test)]
@@ -125,10 +118,10 @@ mod tests {
     use crate::dev::bench::stats::table;
 
     #[test]
-    fn medians_of_the_listing() {
+    fn each_case_has_a_row_with_its_medians() {
         let rows = [
-            row("60 hosts", [vec![0.040, 0.042, 0.9], vec![0.030, 0.028, 0.032]]),
-            row("60 hosts, remembered", [vec![0.06], vec![0.03]]),
+            row("60 hosts", vec![0.040, 0.042, 0.9], vec![0.030, 0.028, 0.032]),
+            row("60 hosts, remembered", vec![0.06], vec![0.03]),
         ];
         let expected = "\
 CASE                  MEASURED  AGAINST   TOOL     PEER     RATIO  AT MOST  KEPT

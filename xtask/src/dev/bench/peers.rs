@@ -14,12 +14,12 @@ pub struct Job {
     pub image: PathBuf,
     pub device: PathBuf,
     /// The size of the device in bytes.
-    pub room: u64,
+    pub device_size: u64,
 }
 
 impl Job {
-    /// The path of bmaptool's map of the image.
-    pub fn map(&self) -> PathBuf {
+    /// The path of bmaptool's block map of the image.
+    pub fn block_map(&self) -> PathBuf {
         self.image.with_extension("bmap")
     }
 }
@@ -29,9 +29,9 @@ impl Job {
 pub struct Peer {
     pub name: &'static str,
     programs: &'static [&'static str],
-    /// The package or command that installs it.
+    /// The package or command that installs the peer.
     source: &'static str,
-    /// Builds the command.
+    /// Builds the command line.
     pub pipeline: fn(&Job) -> Pipeline,
 }
 
@@ -39,7 +39,9 @@ pub static DD_FSYNC: Peer = Peer {
     name: "dd fsync",
     programs: &["zstd", "dd"],
     source: "packages zstd and coreutils",
-    pipeline: |job| vec![unpack(job), words(&[&"dd", &to(job), &"bs=4M", &"conv=fsync"])],
+    pipeline: |job| {
+        vec![unpack_command(job), words(&[&"dd", &output_argument(job), &"bs=4M", &"conv=fsync"])]
+    },
 };
 
 pub static DD_DIRECT: Peer = Peer {
@@ -49,7 +51,7 @@ pub static DD_DIRECT: Peer = Peer {
     // A read from a pipe returns less than 4 MiB, and direct I/O needs whole blocks.
     pipeline: |job| {
         let flags: [&dyn AsRef<OsStr>; 4] = [&"bs=4M", &"iflag=fullblock", &"oflag=direct", &"conv=fsync"];
-        vec![unpack(job), [words(&[&"dd", &to(job)]), words(&flags)].concat()]
+        vec![unpack_command(job), [words(&[&"dd", &output_argument(job)]), words(&flags)].concat()]
     },
 };
 
@@ -57,7 +59,9 @@ pub static BMAPTOOL: Peer = Peer {
     name: "bmaptool",
     programs: &["bmaptool"],
     source: "package bmap-tools",
-    pipeline: |job| vec![words(&[&"bmaptool", &"copy", &"--bmap", &job.map(), &job.image, &job.device])],
+    pipeline: |job| {
+        vec![words(&[&"bmaptool", &"copy", &"--bmap", &job.block_map(), &job.image, &job.device])]
+    },
 };
 
 pub static BMAPTOOL_NOBMAP: Peer = Peer {
@@ -81,44 +85,53 @@ pub static CALIGULA: Peer = Peer {
 };
 
 /// The decompression, a part of the work of every writer.
-pub static UNPACK: Peer =
-    Peer { name: "zstd -dc", programs: &["zstd"], source: "package zstd", pipeline: |job| vec![unpack(job)] };
+pub static UNPACK: Peer = Peer {
+    name: "zstd -dc",
+    programs: &["zstd"],
+    source: "package zstd",
+    pipeline: |job| vec![unpack_command(job)],
+};
 
 impl Peer {
-    /// Why the peer cannot run on this machine, and how to install it; `None` where it can.
-    pub fn missing(&self, launcher: &Launcher) -> Option<String> {
+    /// The text about a program of the peer that is not on `PATH`, with how to install it; `None` where none is
+    /// missing.
+    pub fn missing_program(&self, launcher: &Launcher) -> Option<String> {
         let program = self.programs.iter().find(|program| launcher.which(program).is_none())?;
         Some(format!("{}: there is no {program} on PATH ({})", self.name, self.source))
     }
 
+    /// Whether the peer runs `program`.
     pub fn uses(&self, program: &str) -> bool {
         self.programs.contains(&program)
     }
 }
 
-fn unpack(job: &Job) -> Vec<OsString> {
+fn unpack_command(job: &Job) -> Vec<OsString> {
     words(&[&"zstd", &"-dc", &job.image])
 }
 
 /// The argument `of=DEVICE` of dd.
-fn to(job: &Job) -> OsString {
-    let mut word = OsString::from("of=");
-    word.push(&job.device);
-    word
+fn output_argument(job: &Job) -> OsString {
+    let mut argument = OsString::from("of=");
+    argument.push(&job.device);
+    argument
 }
 
+/// Owned copies of the words of a command.
 fn words(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
     words.iter().map(|word| (*word).as_ref().to_owned()).collect()
 }
 
-/// The command line of the tool itself.
-pub fn tool(job: &Job, mode: Option<&str>) -> anyhow::Result<Pipeline> {
+/// The command line of the tool itself. `mode` is the value of `--mode`; `None` for the default.
+pub fn tool_pipeline(job: &Job, mode: Option<&str>) -> anyhow::Result<Pipeline> {
     use anyhow::Context as _;
     let program = std::env::current_exe().context("finding this program")?;
-    let room = job.room.to_string();
+    let size = job.device_size.to_string();
     let mut flash = words(&[&program, &"flash", &"--image", &job.image, &job.device]);
-    flash.extend(words(&[&"--allow-virtual", &"--yes", &"--expect-size", &room, &"--no-eject", &"--json"]));
-    flash.extend(mode.into_iter().flat_map(|mode| words(&[&"--mode", &mode])));
+    flash.extend(words(&[&"--allow-virtual", &"--yes", &"--expect-size", &size, &"--no-eject", &"--json"]));
+    if let Some(mode) = mode {
+        flash.extend(words(&[&"--mode", &mode]));
+    }
     Ok(vec![flash])
 }
 
@@ -127,17 +140,17 @@ mod tests {
     use super::*;
 
     fn job() -> Job {
-        Job { image: "/i/a b.img.zst".into(), device: "/dev/loop7".into(), room: 4096 }
+        Job { image: "/i/a b.img.zst".into(), device: "/dev/loop7".into(), device_size: 4096 }
     }
 
     /// The pipeline in one line; the words of a command are separated by `_`.
-    fn shown(pipeline: &Pipeline) -> String {
+    fn in_one_line(pipeline: &Pipeline) -> String {
         let line = |words: &Vec<OsString>| words.join(OsStr::new("_")).into_string().unwrap();
         pipeline.iter().map(line).collect::<Vec<_>>().join(" | ")
     }
 
     #[test]
-    fn every_word() {
+    fn each_peer_has_its_command_line() {
         let unpack = "zstd_-dc_/i/a b.img.zst";
         for (peer, expected) in [
             (&DD_FSYNC, format!("{unpack} | dd_of=/dev/loop7_bs=4M_conv=fsync")),
@@ -155,7 +168,7 @@ mod tests {
             ),
             (&UNPACK, unpack.into()),
         ] {
-            assert_eq!(shown(&(peer.pipeline)(&job())), expected, "{}", peer.name);
+            assert_eq!(in_one_line(&(peer.pipeline)(&job())), expected, "{}", peer.name);
         }
     }
 
@@ -166,14 +179,17 @@ mod tests {
             "{own}_flash_--image_/i/a b.img.zst_/dev/loop7_--allow-virtual_--yes_--expect-size_4096_\
              --no-eject_--json"
         );
-        assert_eq!(shown(&tool(&job(), None).unwrap()), words);
-        assert_eq!(shown(&tool(&job(), Some("delta")).unwrap()), format!("{words}_--mode_delta"));
+        assert_eq!(in_one_line(&tool_pipeline(&job(), None).unwrap()), words);
+        assert_eq!(
+            in_one_line(&tool_pipeline(&job(), Some("delta")).unwrap()),
+            format!("{words}_--mode_delta")
+        );
     }
 
     #[test]
-    fn a_peer_that_is_absent_says_how_to_get_it() {
+    fn a_missing_peer_is_listed_with_what_installs_it() {
         let launcher = Launcher::new("/").with_env("PATH", "/no/such/folder");
-        let said = "caligula: there is no caligula on PATH (cargo install caligula)";
-        assert_eq!(CALIGULA.missing(&launcher).as_deref(), Some(said));
+        let text = "caligula: there is no caligula on PATH (cargo install caligula)";
+        assert_eq!(CALIGULA.missing_program(&launcher).as_deref(), Some(text));
     }
 }

@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result};
 
 use super::cases::Case;
 use super::fixtures::Fixtures;
-use super::peers::{Job, Peer, tool};
+use super::peers::{Job, Peer, tool_pipeline};
 use super::runner::{Competitor, Runner};
 use super::samples::{Measurements, TOOL};
 use super::virtual_card::BenchCard;
 use crate::base::Context;
 use crate::base::interrupt::{self, SignalGuard};
 
-/// The cases to measure. Displays as the plan for the user.
+/// The plan of a run: the cases to measure. `Display` shows the plan to the user.
 pub struct Plan {
     pub cases: Vec<&'static Case>,
     pub rounds: NonZero<u32>,
@@ -39,25 +39,28 @@ impl Plan {
     /// Measures all cases. Peers that are missing or fail are left out with a warning.
     ///
     /// # Errors
-    /// A failure of the tool, a card that does not hold the image after it, and Ctrl-C.
+    /// A failure of the tool, a card that does not hold the image after the tool has written it, and Ctrl-C.
     pub fn run(&self, cx: &Context) -> Result<Vec<Measurements>> {
         let signals = interrupt::guard()?;
         let mut fixtures = Fixtures::new(cx, &signals)?;
-        self.absent(cx).iter().for_each(|text| cx.warn(format!("NOT RUN: {text}")));
+        for text in self.absent_peers(cx) {
+            cx.warn(format!("NOT RUN: {text}"));
+        }
         let measured = self.cases.iter().map(|case| {
-            let measured = self.measure(cx, &signals, &mut fixtures, case);
+            let measured = self.measure_case(cx, &signals, &mut fixtures, case);
             measured.with_context(|| format!("measuring the case '{}'", case.name))
         });
         measured.collect()
     }
 
-    /// The missing peers of all cases, with how to install them.
-    pub fn absent(&self, cx: &Context) -> BTreeSet<String> {
+    /// Texts about the missing peers of all cases, with how to install them.
+    pub fn absent_peers(&self, cx: &Context) -> BTreeSet<String> {
         let peers = self.cases.iter().flat_map(|case| case.peers);
-        peers.filter_map(|peer| peer.missing(&cx.launcher)).collect()
+        peers.filter_map(|peer| peer.missing_program(&cx.launcher)).collect()
     }
 
-    fn measure(
+    /// Measures `case` on a new virtual card.
+    fn measure_case(
         &self,
         cx: &Context,
         signals: &SignalGuard,
@@ -68,18 +71,18 @@ impl Plan {
         if let Some(speed) = case.speed {
             card.check_speed(cx, speed)?;
         }
-        let job =
-            Job { image: fixtures.file(case.image)?, device: card.path().to_owned(), room: card.size() };
-        let is_present = |peer: &&&Peer| peer.missing(&cx.launcher).is_none();
+        let image_file = fixtures.compressed_file(case.image)?;
+        let job = Job { image: image_file, device: card.path().to_owned(), device_size: card.size() };
+        let is_present = |peer: &&&Peer| peer.missing_program(&cx.launcher).is_none();
         let peers = case.peers.iter().filter(is_present).copied().collect::<Vec<_>>();
         if peers.iter().any(|peer| peer.uses("bmaptool")) {
-            fixtures.map(case.image, &job)?;
+            fixtures.make_block_map(case.image, &job)?;
         }
-        let tool_itself = Competitor { name: TOOL, pipeline: tool(&job, self.mode.as_deref())? };
+        let tool_itself = Competitor { name: TOOL, pipeline: tool_pipeline(&job, self.mode.as_deref())? };
         let others = peers.iter().map(|peer| Competitor { name: peer.name, pipeline: (peer.pipeline)(&job) });
         let before = case.image_before().map(|variant| fixtures.image(variant)).transpose()?;
         let image = fixtures.image(case.image)?;
-        let state = fixtures.state();
+        let state = fixtures.state_folder();
         let runner = Runner { cx, signals, case, card: &card, job: &job, before, image, state };
         runner.run(std::iter::once(tool_itself).chain(others).collect(), self.rounds)
     }

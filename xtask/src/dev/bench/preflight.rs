@@ -22,32 +22,33 @@ pub fn require(cx: &Context, cases: &[&Case]) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(Permission, "measuring needs a loop device with a throttle"; hint: "run this command as root");
     }
-    let missing = missing(cx, cases);
+    let missing = missing_requirements(cx, cases);
     if missing.is_empty() {
         return Ok(());
     }
     bail!(Refused, "measuring needs {}", missing.join("; and "))
 }
 
-fn missing(cx: &Context, cases: &[&Case]) -> Vec<String> {
-    let absent = PROGRAMS.iter().filter(|program| cx.launcher.which(program).is_none());
-    let mut missing = absent.map(|program| format!("the program {program} on PATH")).collect::<Vec<_>>();
+/// The requirements of `cases` that this machine does not meet, each as the object of "needs".
+fn missing_requirements(cx: &Context, cases: &[&Case]) -> Vec<String> {
+    let absent_programs = PROGRAMS.iter().filter(|program| cx.launcher.which(program).is_none());
+    let mut missing =
+        absent_programs.map(|program| format!("the program {program} on PATH")).collect::<Vec<_>>();
     if cases.iter().any(|case| case.speed.is_some()) {
         let cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        missing.extend(throttle::missing(Path::new(BLKIO), &cgroups));
+        missing.extend(throttle::missing_requirement(Path::new(BLKIO), &cgroups));
     }
-    if cases.iter().any(|case| case.is_assembled()) {
-        let error = native_tools(cx).err();
-        missing.extend(
-            error.map(|error| format!("the programs of the assembler ({})", failure::with_hint(&error))),
-        );
+    if cases.iter().any(|case| case.is_assembled())
+        && let Err(error) = native_tools(cx)
+    {
+        missing.push(format!("the programs of the assembler ({})", failure::with_hint(&error)));
     }
     for path in ["/dev/loop-control", "/proc/thread-self/children"] {
         if !Path::new(path).exists() {
             missing.push(format!("a kernel that has {path}"));
         }
     }
-    let free = available(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let free = available_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
     // The card itself, and memory for the data that a writer has in flight.
     let required = cases.iter().map(|case| card_size(case)).max().unwrap_or(0) + (512 << 20);
     if free < required {
@@ -56,8 +57,8 @@ fn missing(cx: &Context, cases: &[&Case]) -> Vec<String> {
     missing
 }
 
-/// The value of the line `MemAvailable:   1234 kB` of `/proc/meminfo`, in bytes.
-fn available(meminfo: &str) -> u64 {
+/// The value of the line `MemAvailable:   1234 kB` in the text of `/proc/meminfo`, in bytes; 0 without the line.
+fn available_memory(meminfo: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
     line.trim().strip_suffix(" kB").and_then(|text| text.parse().ok()).map_or(0, |kib: u64| kib * 1024)
 }
@@ -67,9 +68,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn free_memory() {
+    fn available_memory_is_read_in_bytes() {
         let meminfo = "MemTotal:       24684096 kB\nMemFree:        1 kB\nMemAvailable:   2048 kB\n";
-        assert_eq!(available(meminfo), 2 << 20);
-        assert_eq!(available(""), 0);
+        assert_eq!(available_memory(meminfo), 2 << 20);
+        assert_eq!(available_memory(""), 0);
     }
 }

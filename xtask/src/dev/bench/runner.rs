@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use super::cases::{Before, Case, ImageCheck};
+use super::cases::{Case, ImageCheck, InitialContent};
 use super::image::Image;
 use super::peers::{Job, Pipeline};
 use super::samples::{Measurements, TOOL};
@@ -30,7 +30,7 @@ pub struct Runner<'a> {
     pub case: &'static Case,
     pub card: &'a BenchCard,
     pub job: &'a Job,
-    /// The image on the card before each run, if there is one.
+    /// The image that is on the card before each run; `None` where the card has none.
     pub before: Option<Image>,
     /// The image to write.
     pub image: Image,
@@ -48,7 +48,7 @@ impl Runner<'_> {
                 let label = format!("{} {round}/{rounds}: {}", self.case.name, competitor.name);
                 match self.run_one(&competitor) {
                     Ok(cost) => {
-                        self.cx.note(format!("{label}: {}", describe(&cost)));
+                        self.cx.note(format!("{label}: {}", describe_cost(&cost)));
                         measured.add(competitor.name, cost);
                         remaining.push(competitor);
                     }
@@ -64,9 +64,11 @@ impl Runner<'_> {
         Ok(measured)
     }
 
+    /// Runs `competitor` once on a freshly prepared card, and returns the cost.
     fn run_one(&self, competitor: &Competitor) -> Result<Cost> {
         self.signals.check()?;
-        self.prepare()?;
+        self.prepare_card()?;
+        self.read_image_file()?;
         self.prepare_check_cache()?;
         let launcher = self.cx.launcher.clone().with_env("XTASK_STATE", &self.state);
         let measured = launcher.measure(&competitor.pipeline)?;
@@ -92,16 +94,20 @@ impl Runner<'_> {
         }
     }
 
-    /// Prepares the card for the case, and reads the image file into the page cache.
-    fn prepare(&self) -> Result<()> {
-        self.card.prepare(self.cx, |memory| match self.case.before {
-            Before::Blank => Ok(()),
-            Before::OldData => memory.fill(),
-            Before::Image(_) => {
-                memory.fill()?;
-                self.before.iter().try_for_each(|image| memory.write_image(image))
+    /// Gives the card the content that the case begins with.
+    fn prepare_card(&self) -> Result<()> {
+        self.card.prepare(self.cx, |store| match self.case.before {
+            InitialContent::Blank => Ok(()),
+            InitialContent::OldData => store.fill_with_old_data(),
+            InitialContent::Image(_) => {
+                store.fill_with_old_data()?;
+                self.before.iter().try_for_each(|image| store.write_image(image))
             }
-        })?;
+        })
+    }
+
+    /// Reads the image file, so that it is in the page cache.
+    fn read_image_file(&self) -> Result<()> {
         let doing = || format!("reading {}", self.job.image.display());
         let mut file = File::open(&self.job.image).with_context(doing)?;
         std::io::copy(&mut file, &mut std::io::sink()).map(drop).with_context(doing)
@@ -122,8 +128,8 @@ fn last_error(stderr: &str) -> String {
     }
 }
 
-/// The cost for people.
-fn describe(cost: &Cost) -> String {
+/// The text about a cost for people.
+fn describe_cost(cost: &Cost) -> String {
     let Cost { seconds, cpu_seconds, peak_bytes, .. } = cost;
     format!("{seconds:.2} s, CPU {cpu_seconds:.2} s, memory {}", Bytes(*peak_bytes))
 }
@@ -133,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn why_a_program_failed() {
+    fn the_last_line_or_event_is_the_reason_of_a_failure() {
         for (stderr, expected) in [
             ("", ""),
             ("dd: one\ndd: two\n", "dd: two"),

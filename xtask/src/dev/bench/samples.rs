@@ -13,10 +13,13 @@ pub const TOOL: &str = "tool";
 pub struct Measurements {
     #[serde(flatten)]
     pub case: &'static Case,
-    runs: Vec<Samples>,
+    /// The samples of each program.
+    // Programs that read `--json` know this name from earlier versions.
+    #[serde(rename = "runs")]
+    samples: Vec<Samples>,
 }
 
-/// The runs of one program, in the order of the rounds.
+/// The costs of the runs of one program, in the order of the rounds.
 #[derive(Debug, Serialize)]
 struct Samples {
     program: &'static str,
@@ -25,24 +28,27 @@ struct Samples {
 
 impl Measurements {
     pub fn new(case: &'static Case) -> Self {
-        Self { case, runs: Vec::new() }
+        Self { case, samples: Vec::new() }
     }
 
+    /// Adds the cost of one run of `program`.
     pub fn add(&mut self, program: &'static str, cost: Cost) {
-        match self.runs.iter_mut().find(|runs| runs.program == program) {
-            Some(runs) => runs.costs.push(cost),
-            None => self.runs.push(Samples { program, costs: vec![cost] }),
+        match self.samples.iter_mut().find(|samples| samples.program == program) {
+            Some(samples) => samples.costs.push(cost),
+            None => self.samples.push(Samples { program, costs: vec![cost] }),
         }
     }
 
+    /// Removes all runs of `program`.
     pub fn remove(&mut self, program: &str) {
-        self.runs.retain(|runs| runs.program != program);
+        self.samples.retain(|samples| samples.program != program);
     }
 
-    /// The median of a figure of `program` over all rounds; `None` where it did not run.
-    pub fn median_of(&self, program: &str, figure: fn(&Cost) -> f64) -> Option<f64> {
-        let runs = self.runs.iter().find(|runs| runs.program == program)?;
-        median(runs.costs.iter().map(figure).collect())
+    /// The median over all rounds of the value that `read` takes from a cost of `program`; `None` where the program
+    /// did not run.
+    pub fn median_of(&self, program: &str, read: fn(&Cost) -> f64) -> Option<f64> {
+        let samples = self.samples.iter().find(|samples| samples.program == program)?;
+        median(samples.costs.iter().map(read).collect())
     }
 }
 
@@ -59,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians() {
+    fn the_median_is_the_middle_value_or_the_mean_of_two() {
         for (values, expected) in [
             (vec![], None),
             (vec![3.0], Some(3.0)),

@@ -22,15 +22,17 @@ pub enum Quantity {
     Memory,
 }
 
-/// One line of the result: medians over all rounds.
+/// One row of the result: medians over all rounds, in the unit of the quantity.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     pub case: &'static str,
     pub quantity: Quantity,
+    /// The name of the peer; `-` where the tool is measured by itself.
     pub against: &'static str,
     pub tool: Option<f64>,
     /// `None` where the tool is measured by itself, or the peer did not run.
     pub peer: Option<f64>,
+    /// The value of the tool divided by that of the peer; `None` without one of the two.
     pub ratio: Option<f64>,
     /// The limit of the ratio, or of the memory in bytes; `None` where the row is only for information.
     pub at_most: Option<f64>,
@@ -38,55 +40,81 @@ pub struct Row {
     pub kept: Option<bool>,
 }
 
-/// The rows of one case: its bounds, then its other peers.
+/// The median of a peer, which the tool is compared with.
+#[derive(Clone, Copy)]
+struct PeerMedian {
+    name: &'static str,
+    value: Option<f64>,
+}
+
+/// The rows of one case: first a row for each bound, then the time of each peer without a bound of the time.
 pub fn rows(measured: &Measurements) -> Vec<Row> {
     let case = measured.case;
-    let is_bound = |name: &str| {
+    let has_time_bound = |name: &str| {
         case.bounds.iter().any(|bound| matches!(bound, Bound::Time(peer, _) if peer.name == name))
     };
-    let bound = case.bounds.iter().map(|bound| bound_row(measured, bound));
-    let others = case.peers.iter().filter(|peer| !is_bound(peer.name));
-    bound.chain(others.map(|peer| peer_row(measured, Quantity::Time, peer, None))).collect()
+    let bound_rows = case.bounds.iter().map(|bound| bound_row(measured, bound));
+    let other_peers = case.peers.iter().filter(|peer| !has_time_bound(peer.name));
+    let other_rows = other_peers.map(|peer| peer_row(measured, Quantity::Time, peer, None));
+    bound_rows.chain(other_rows).collect()
 }
 
 fn bound_row(measured: &Measurements, bound: &Bound) -> Row {
     match *bound {
         Bound::FullPass(limit) => {
-            let pass = measured.case.speed.map(|speed| speed.full_pass(measured.case.image.size()));
-            row(measured, Quantity::Time, ("full write and read-back", pass), Some(limit))
+            let seconds =
+                measured.case.speed.map(|speed| speed.full_pass_seconds(measured.case.image.size()));
+            let full_pass = PeerMedian { name: "full write and read-back", value: seconds };
+            row(measured, Quantity::Time, full_pass, Some(limit))
         }
         Bound::Time(peer, limit) => peer_row(measured, Quantity::Time, peer, Some(limit)),
         Bound::Cpu(peer, limit) => peer_row(measured, Quantity::CpuTime, peer, limit),
         Bound::PacedUnpacking(limit) => {
-            let unpacking = measured.median_of(DD_DIRECT.name, |cost| cost.first_cpu_seconds);
-            row(measured, Quantity::CpuTime, ("zstd -dc at that pace", unpacking), Some(limit))
+            let seconds = measured.median_of(DD_DIRECT.name, |cost| cost.first_cpu_seconds);
+            let unpacking = PeerMedian { name: "zstd -dc at that pace", value: seconds };
+            row(measured, Quantity::CpuTime, unpacking, Some(limit))
         }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        Bound::Memory(limit) => row(measured, Quantity::Memory, ("-", None), Some(limit as f64)),
+        Bound::Memory(limit) => {
+            row(measured, Quantity::Memory, PeerMedian { name: "-", value: None }, Some(limit as f64))
+        }
     }
 }
 
 fn peer_row(measured: &Measurements, quantity: Quantity, peer: &Peer, at_most: Option<f64>) -> Row {
-    let figure = measured.median_of(peer.name, quantity.figure());
-    row(measured, quantity, (peer.name, figure), at_most)
+    let value = measured.median_of(peer.name, quantity.reader());
+    row(measured, quantity, PeerMedian { name: peer.name, value }, at_most)
 }
 
-fn row(
-    measured: &Measurements,
-    quantity: Quantity,
-    (against, peer): (&'static str, Option<f64>),
-    at_most: Option<f64>,
-) -> Row {
-    let tool = measured.median_of(TOOL, quantity.figure());
-    let ratio = tool.zip(peer).map(|(tool, peer)| tool / peer);
-    let value = if quantity == Quantity::Memory { tool } else { ratio };
-    let kept = value.zip(at_most).map(|(value, limit)| value <= limit);
-    Row { case: measured.case.name, quantity, against, tool, peer, ratio, at_most, kept }
+/// The row that compares the tool with `peer`. The limit `at_most` is one of the memory itself, else of the ratio.
+fn row(measured: &Measurements, quantity: Quantity, peer: PeerMedian, at_most: Option<f64>) -> Row {
+    let tool = measured.median_of(TOOL, quantity.reader());
+    let ratio = tool.zip(peer.value).map(|(tool, peer)| tool / peer);
+    let limited = if quantity == Quantity::Memory { tool } else { ratio };
+    let kept = limited.zip(at_most).map(|(value, limit)| value <= limit);
+    let case = measured.case.name;
+    Row { case, quantity, against: peer.name, tool, peer: peer.value, ratio, at_most, kept }
+}
+
+impl Row {
+    /// A row that compares two times in seconds, those of the tool and of `against`.
+    pub fn of_times(
+        case: &'static str,
+        against: &'static str,
+        tool: Option<f64>,
+        peer: Option<f64>,
+        at_most: Option<f64>,
+    ) -> Self {
+        let ratio = tool.zip(peer).map(|(tool, peer)| tool / peer);
+        let kept = ratio.zip(at_most).map(|(ratio, limit)| ratio <= limit);
+        Self { case, quantity: Quantity::Time, against, tool, peer, ratio, at_most, kept }
+    }
 }
 
 impl Quantity {
+    /// The function that reads this quantity in a cost.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    fn figure(self) -> fn(&Cost) -> f64 {
+    fn reader(self) -> fn(&Cost) -> f64 {
         match self {
             Self::Time => |cost| cost.seconds,
             Self::CpuTime => |cost| cost.cpu_seconds,
@@ -94,8 +122,9 @@ impl Quantity {
         }
     }
 
+    /// The text of `value` with its unit.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bytes")]
-    fn show(self, value: f64) -> String {
+    fn format(self, value: f64) -> String {
         match self {
             Self::Time | Self::CpuTime if value < 0.1 => format!("{value:.3} s"),
             Self::Time | Self::CpuTime => format!("{value:.2} s"),
@@ -121,15 +150,15 @@ pub fn table(rows: &[Row]) -> Table {
     for row in rows {
         let quantity = row.quantity;
         let at_most = row.at_most.map(|limit| match quantity {
-            Quantity::Memory => quantity.show(limit),
+            Quantity::Memory => quantity.format(limit),
             Quantity::Time | Quantity::CpuTime => format!("{limit:.2}"),
         });
         table.row([
             row.case.to_owned(),
             quantity.to_string(),
             row.against.to_owned(),
-            or_dash(row.tool.map(|value| quantity.show(value))),
-            or_dash(row.peer.map(|value| quantity.show(value))),
+            or_dash(row.tool.map(|value| quantity.format(value))),
+            or_dash(row.peer.map(|value| quantity.format(value))),
             or_dash(row.ratio.map(|ratio| format!("{ratio:.2}"))),
             or_dash(at_most),
             or_dash(row.kept.map(|kept| if kept { "yes" } else { "no" }.to_owned())),
@@ -143,24 +172,24 @@ mod tests {
     use super::*;
     use crate::dev::bench::cases::select;
 
-    fn cost(seconds: f64, cpu_seconds: f64, mib: u64) -> Cost {
-        Cost { seconds, cpu_seconds, first_cpu_seconds: cpu_seconds - 0.1, peak_bytes: mib << 20 }
+    fn cost(seconds: f64, cpu_seconds: f64, peak_mib: u64) -> Cost {
+        Cost { seconds, cpu_seconds, first_cpu_seconds: cpu_seconds - 0.1, peak_bytes: peak_mib << 20 }
     }
 
     /// The measurements of three rounds of the case `name`.
     fn measurements(name: &str) -> Measurements {
-        let mut runs = Measurements::new(select(&[name.to_owned()])[0]);
+        let mut measured = Measurements::new(select(&[name.to_owned()])[0]);
         for seconds in [25.0, 24.0, 40.0] {
-            runs.add(TOOL, cost(seconds, 1.0, 41));
-            runs.add("dd fsync", cost(seconds - 5.0, 0.7, 9));
-            runs.add("dd direct", cost(seconds - 6.0, 0.9, 9));
-            runs.add("zstd -dc", cost(0.5, 0.5, 9));
+            measured.add(TOOL, cost(seconds, 1.0, 41));
+            measured.add("dd fsync", cost(seconds - 5.0, 0.7, 9));
+            measured.add("dd direct", cost(seconds - 6.0, 0.9, 9));
+            measured.add("zstd -dc", cost(0.5, 0.5, 9));
         }
-        runs
+        measured
     }
 
     #[test]
-    fn a_case_in_rows() {
+    fn a_case_has_a_row_for_each_bound_and_each_other_peer() {
         let expected = "\
 CASE   MEASURED  AGAINST                   TOOL      PEER     RATIO  AT MOST   KEPT
 first  time      full write and read-back  25.00 s   23.86 s  1.05   1.05      yes

@@ -21,9 +21,9 @@ pub const SD: Speed = Speed { write: 30_000_000, read: 90_000_000 };
 pub const UNLIMITED: Speed = Speed { write: 0, read: 0 };
 
 impl Speed {
-    /// The seconds to write `size` bytes and to read them back.
+    /// The seconds that it takes to write `size` bytes and to read them back.
     #[expect(clippy::cast_precision_loss, reason = "sizes and rates are far below 2^53")]
-    pub fn full_pass(self, size: u64) -> f64 {
+    pub fn full_pass_seconds(self, size: u64) -> f64 {
         size as f64 / self.write as f64 + size as f64 / self.read as f64
     }
 }
@@ -32,22 +32,22 @@ impl Speed {
 /// accounts them to the root group.
 pub const BLKIO: &str = "/sys/fs/cgroup/blkio";
 
-/// Throttles a device until it is dropped.
+/// The throttle of a device. Dropping it removes the limits.
 pub struct Throttle {
     dir: PathBuf,
     device: String,
 }
 
 impl Throttle {
-    /// Throttles the block device with the metadata `stat` to `speed`.
+    /// Throttles the block device with the metadata `stat` to `speed`, by the files in `dir`.
     pub fn set(dir: &Path, stat: &Metadata, speed: Speed) -> Result<Self> {
         let device = format!("{}:{}", rustix::fs::major(stat.rdev()), rustix::fs::minor(stat.rdev()));
         let throttle = Self { dir: dir.to_owned(), device };
-        throttle.apply(speed)?;
+        throttle.write_limits(speed)?;
         Ok(throttle)
     }
 
-    fn apply(&self, speed: Speed) -> Result<()> {
+    fn write_limits(&self, speed: Speed) -> Result<()> {
         for (name, rate) in [("write", speed.write), ("read", speed.read)] {
             let file = self.dir.join(format!("blkio.throttle.{name}_bps_device"));
             let doing = || format!("throttling {} in {}", self.device, file.display());
@@ -60,23 +60,23 @@ impl Throttle {
 impl Drop for Throttle {
     fn drop(&mut self) {
         // Else the device would stay slow for its next user.
-        let _ = self.apply(UNLIMITED);
+        let _ = self.write_limits(UNLIMITED);
     }
 }
 
-/// What a process lacks that wants to use the throttle in `dir`; `None` if nothing. `cgroups` is the text of its
-/// `/proc/self/cgroup`.
-pub fn missing(dir: &Path, cgroups: &str) -> Option<String> {
+/// The requirement of the throttle in `dir` that is not met, as the object of "needs"; `None` if all are met.
+/// `cgroups` is the text of `/proc/self/cgroup`.
+pub fn missing_requirement(dir: &Path, cgroups: &str) -> Option<String> {
     let control = dir.join("blkio.throttle.write_bps_device");
     if !control.exists() {
         let text = "a kernel with the cgroup v1 controller blkio, mounted";
         return Some(format!("{text} ({} is missing)", control.display()));
     }
     let groups = cgroups.lines().filter_map(|line| line.split_once(":blkio:"));
-    let inside = groups.map(|(_, group)| group).find(|group| *group != "/")?;
+    let own_group = groups.map(|(_, group)| group).find(|group| *group != "/")?;
     let procs = dir.join("cgroup.procs");
     let remedy = format!("in the shell: echo $$ > {}", procs.display());
-    Some(format!("to run in the root group of blkio, not in {inside} ({remedy})"))
+    Some(format!("to run in the root group of blkio, not in {own_group} ({remedy})"))
 }
 
 #[cfg(test)]
@@ -84,8 +84,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_of_a_full_pass() {
-        assert_eq!(format!("{:.1}", SD.full_pass(512 << 20)), "23.9");
+    fn the_time_of_a_full_pass_seconds() {
+        assert_eq!(format!("{:.1}", SD.full_pass_seconds(512 << 20)), "23.9");
     }
 
     #[test]
@@ -100,19 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_throttle_needs() {
+    fn the_throttle_needs_its_controller_and_the_root_group() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().display();
         let absent = format!(
             "a kernel with the cgroup v1 controller blkio, mounted \
              ({path}/blkio.throttle.write_bps_device is missing)"
         );
-        assert_eq!(missing(dir.path(), "7:blkio:/\n"), Some(absent));
+        assert_eq!(missing_requirement(dir.path(), "7:blkio:/\n"), Some(absent));
         fs::write(dir.path().join("blkio.throttle.write_bps_device"), "").unwrap();
-        assert_eq!(missing(dir.path(), "8:pids:/user\n7:blkio:/\n"), None);
+        assert_eq!(missing_requirement(dir.path(), "8:pids:/user\n7:blkio:/\n"), None);
         let elsewhere = format!(
             "to run in the root group of blkio, not in /user (in the shell: echo $$ > {path}/cgroup.procs)"
         );
-        assert_eq!(missing(dir.path(), "7:blkio:/user\n"), Some(elsewhere));
+        assert_eq!(missing_requirement(dir.path(), "7:blkio:/user\n"), Some(elsewhere));
     }
 }

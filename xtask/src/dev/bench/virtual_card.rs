@@ -12,26 +12,27 @@ use crate::bail;
 use crate::base::Context;
 use crate::card::disk::LoopDevice;
 
-/// A virtual card until it is dropped. Everything but the throttle disappears even after SIGKILL: the memory is
-/// anonymous, and the kernel detaches the device.
+/// A virtual card, which disappears when this value is dropped. Everything but the throttle disappears even after
+/// SIGKILL: the memory is anonymous, and the kernel detaches the device.
 pub struct BenchCard {
     /// Dropped first: it needs the device.
     _throttle: Option<Throttle>,
     device: LoopDevice,
-    memory: BackingStore,
+    store: BackingStore,
 }
 
 impl BenchCard {
-    /// Makes a blank card of `size` bytes, a whole number of MiB.
+    /// Makes a blank card of `size` bytes, a whole number of MiB. `speed` is the limit of the throttle; without it
+    /// the card is as fast as memory.
     pub fn make(cx: &Context, size: u64, speed: Option<Speed>) -> Result<Self> {
-        let memory = BackingStore::new(size)?;
-        let device = LoopDevice::attach(&cx.launcher, &memory.path())?;
+        let store = BackingStore::new(size)?;
+        let device = LoopDevice::attach(&cx.launcher, &store.path())?;
         let stat = device.metadata()?;
-        // A fast card sets the limit too: the throttle of a killed process may still be in place.
-        let is_throttled = speed.is_some() || Path::new(BLKIO).exists();
+        // A fast card sets its limit, too: the throttle of a killed process may still be in place.
+        let needs_limit = speed.is_some() || Path::new(BLKIO).exists();
         let limit = speed.unwrap_or(UNLIMITED);
-        let throttle = is_throttled.then(|| Throttle::set(Path::new(BLKIO), &stat, limit)).transpose()?;
-        Ok(Self { _throttle: throttle, device, memory })
+        let throttle = needs_limit.then(|| Throttle::set(Path::new(BLKIO), &stat, limit)).transpose()?;
+        Ok(Self { _throttle: throttle, device, store })
     }
 
     /// The path of the device, such as `/dev/loop3`.
@@ -39,16 +40,17 @@ impl BenchCard {
         &self.device.path
     }
 
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
-        self.memory.size()
+        self.store.size()
     }
 
     /// Erases the card, and prepares its content by `prepare`.
     pub fn prepare(&self, cx: &Context, prepare: impl FnOnce(&BackingStore) -> Result<()>) -> Result<()> {
         // Cached writes of an earlier run must not reach the memory later.
         self.flush(cx)?;
-        self.memory.erase()?;
-        prepare(&self.memory)?;
+        self.store.erase()?;
+        prepare(&self.store)?;
         self.flush(cx)
     }
 
@@ -58,10 +60,10 @@ impl BenchCard {
         cx.launcher.read("blockdev", &args).map(drop)
     }
 
-    /// Verifies that the card holds `image`. Writes that were not synced are still in the cache of the device and count
-    /// as missing.
+    /// Verifies that the card holds `image`. Writes that were not synced are still in the cache of the device and
+    /// count as missing.
     pub fn verify(&self, image: &Image) -> Result<()> {
-        let Some(offset) = self.memory.difference(image)? else { return Ok(()) };
+        let Some(offset) = self.store.first_difference(image)? else { return Ok(()) };
         bail!(
             Verification,
             "{} does not hold the image: the MiB at byte {offset} differs",
@@ -77,28 +79,28 @@ impl BenchCard {
         let device = self.path().display();
         let write = ["if=/dev/zero".to_owned(), format!("of={device}"), "oflag=direct".into()];
         let read = [format!("if={device}"), "of=/dev/null".to_owned(), "iflag=direct".into()];
-        let found = Speed { write: rate(cx, &write)?, read: rate(cx, &read)? };
-        let text = format!("{device} writes {} and reads {} MB/s", found.write / MB, found.read / MB);
-        if found.write > speed.write * 5 / 4 || found.read > speed.read * 5 / 4 {
+        let measured = Speed { write: measure_rate(cx, &write)?, read: measure_rate(cx, &read)? };
+        let rates = format!("{device} writes {} and reads {} MB/s", measured.write / MB, measured.read / MB);
+        if measured.write > speed.write * 5 / 4 || measured.read > speed.read * 5 / 4 {
             bail!(
                 Refused,
-                "{text}, although throttled to {} and {}: not the speed of an SD card",
+                "{rates}, although throttled to {} and {}: not the speed of an SD card",
                 speed.write / MB,
                 speed.read / MB
             );
         }
-        cx.note(text);
+        cx.note(rates);
         Ok(())
     }
 }
 
 const MB: u64 = 1_000_000;
 
-/// The bytes per second that dd moves with the arguments `words`.
-fn rate(cx: &Context, words: &[String]) -> Result<u64> {
+/// Runs dd with the arguments `args`, and returns the bytes per second that it copies.
+fn measure_rate(cx: &Context, args: &[String]) -> Result<u64> {
     const MIB: u64 = 64;
-    let fixed = ["dd".to_owned(), "bs=1M".into(), format!("count={MIB}")];
-    let command = fixed.iter().chain(words).map(OsString::from).collect::<Vec<_>>();
+    let common = ["dd".to_owned(), "bs=1M".into(), format!("count={MIB}")];
+    let command = common.iter().chain(args).map(OsString::from).collect::<Vec<_>>();
     let measured = cx.launcher.measure(&[command])?;
     if measured.code != 0 {
         bail!(Io, "measuring the speed of the card: {}", measured.stderr.trim());

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::base::lock::Lock;
 use crate::base::{Context, state};
 
-/// The working folder, locked until this is dropped.
+/// The working folder, locked until this value is dropped.
 pub struct Workdir {
     dir: PathBuf,
     #[expect(dead_code, reason = "holds the lock")]
@@ -30,10 +30,11 @@ impl Workdir {
     }
 }
 
-/// A new temporary folder, removed when this is dropped.
+/// A temporary folder, removed when this value is dropped.
 pub struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
+    /// Creates the empty folder `path`; removes an earlier one.
     pub fn new(path: PathBuf) -> Result<Self> {
         let _ = fs::remove_dir_all(&path);
         state::create_private_folder(&path)?;

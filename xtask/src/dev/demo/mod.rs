@@ -8,5 +8,5 @@ mod staging;
 mod tools;
 
 pub use card::VirtualCard;
-pub use staging::{Staged, stage};
-pub use tools::{GUEST, PROGRAMS, Tools, guest, programs};
+pub use staging::{StagedFlake, stage};
+pub use tools::{GUEST, PROGRAMS, Tools, stage_guest, stage_programs};

@@ -1,29 +1,31 @@
-//! The parts of the demo image: files of packages, and their folders under `inputs/`.
+//! The parts of the demo's image, of the assembler's programs and of a guest: files of packages, and their folders.
 
 use crate::setup::debian::{Arch, Package};
 
-/// Files of a folder of a package.
+/// Some files of one folder of a package.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Part {
     /// The name of the package; `linux-image` stands for the kernel, whose package has its version in the name.
     pub package: &'static str,
-    /// The folder in the package, with the placeholders of [`Names`].
+    /// The folder in the package, with [`Placeholders`].
     pub from: &'static str,
+    /// The names of the files, with [`Placeholders`].
     pub files: &'static [&'static str],
+    /// The folder that the files are copied to, below the staged folder.
     pub to: &'static str,
 }
 
-/// The values of placeholders in file names, which differ between architectures and versions.
+/// The values of the placeholders in the paths of files, which differ between architectures and versions.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct Placeholders<'a> {
     /// `{release}`: the release of the kernel, such as `6.1.0-50-arm64`.
     pub release: &'a str,
-    /// `{triplet}` and `{loader}`.
+    /// The architecture, which determines `{triplet}` and `{loader}`.
     pub arch: Arch,
 }
 
-impl Names<'_> {
-    fn fill(&self, text: &str) -> String {
+impl Placeholders<'_> {
+    fn replace_in(&self, text: &str) -> String {
         let Self { release, arch } = self;
         text.replace("{release}", release)
             .replace("{triplet}", arch.triplet())
@@ -31,13 +33,14 @@ impl Names<'_> {
     }
 }
 
-/// The suite of the kernel. The kernel of the next suite is too large: U-Boot loads the device tree 36 MiB after the
-/// kernel.
+/// The suite of Debian with the kernel. The kernel of the next suite is too large: U-Boot loads the device tree 36
+/// MiB after the kernel.
 pub const KERNEL_SUITE: &str = "bookworm";
 
 /// The package that depends on the current kernel.
 pub const KERNEL_META: &str = "linux-image-arm64";
 
+/// The parts of the kernel's package, in [`KERNEL_SUITE`].
 pub const KERNEL: &[Part] = &[
     kernel("boot", &["vmlinuz-{release}"], "kernel"),
     kernel(
@@ -53,7 +56,7 @@ pub const KERNEL: &[Part] = &[
         ],
         "kernel/dtbs/broadcom",
     ),
-    // Drivers of the card on a Pi 3 and in QEMU's machine `virt`, and of the network there; initrd.sh has their order.
+    // The drivers of the card on a Pi 3 and in QEMU's `virt`, and of the network there; initrd.sh has their order.
     kernel("lib/modules/{release}/kernel/crypto", &["crc32c_generic.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/drivers/block", &["virtio_blk.ko"], "kernel/modules"),
     kernel("lib/modules/{release}/kernel/drivers/mmc/host", &["bcm2835.ko"], "kernel/modules"),
@@ -85,12 +88,13 @@ pub const KERNEL: &[Part] = &[
     kernel("lib/modules/{release}/kernel/net/core", &["failover.ko"], "kernel/modules"),
 ];
 
-/// The suite of the programs: its mke2fs accepts an archive.
+/// The suite of Debian with the programs: its mke2fs accepts an archive.
 pub const TOOLS_SUITE: &str = "trixie";
 
+/// The parts of the demo's image beside the kernel, and the assembler's programs.
 pub const TOOLS: &[Part] = &[
     Part { package: "u-boot-rpi", from: "usr/lib/u-boot/rpi_arm64", files: &["u-boot.bin"], to: "u-boot" },
-    // Not on the card: replaces the firmware of a Pi in QEMU's machine `virt`.
+    // Not on the card: QEMU's machine `virt` starts it in place of a Pi's firmware.
     Part {
         package: "u-boot-qemu",
         from: "usr/lib/u-boot/qemu_arm64",
@@ -157,7 +161,7 @@ pub const TOOLS: &[Part] = &[
 ];
 
 /// The packages of a guest with a real systemd, sshd and Nix, in [`TOOLS_SUITE`].
-pub const GUEST: &[&str] = &[
+pub const GUEST_PACKAGES: &[&str] = &[
     "bash",
     "coreutils",
     "dash",
@@ -182,7 +186,7 @@ pub const GUEST: &[&str] = &[
     "util-linux",
 ];
 
-/// Further files for a guest: it runs the `activate` of this machine, which may be of another architecture.
+/// The further parts of a guest: it runs this machine's program `activate`, which may be of another architecture.
 pub const GUEST_PARTS: &[Part] =
     &[Part { package: "qemu-user", from: "usr/bin", files: &["qemu-x86_64"], to: "emulator" }];
 
@@ -207,26 +211,27 @@ const fn kernel(from: &'static str, files: &'static [&'static str], to: &'static
 }
 
 impl Part {
-    /// Whether this part is from the package `name`.
-    pub fn is_of(&self, name: &str) -> bool {
+    /// Whether the files of this part are in the package `name`.
+    pub fn is_in_package(&self, name: &str) -> bool {
         name == self.package || (self.package == "linux-image" && release_of(name).is_some())
     }
 
-    /// Whether this is a program for the building machine, or a library of such programs.
+    /// Whether this part has programs of the assembler, or libraries of these programs.
     pub fn is_tool(&self) -> bool {
         self.to == "bin" || self.to.starts_with("lib")
     }
 
     /// The paths of the files in the package, with their new names.
-    pub fn sources(&self, names: Names<'_>) -> impl Iterator<Item = (String, String)> {
-        let from = names.fill(self.from);
-        let files = self.files.iter().map(move |file| names.fill(file));
+    pub fn sources(&self, placeholders: Placeholders<'_>) -> impl Iterator<Item = (String, String)> {
+        let from = placeholders.replace_in(self.from);
+        let files = self.files.iter().map(move |file| placeholders.replace_in(file));
         files.map(move |file| (format!("{from}/{file}"), file))
     }
 
-    /// Patterns for unpacking the files. A library is a link to a file with a longer name, which the pattern includes.
-    pub fn patterns(&self, names: Names<'_>) -> impl Iterator<Item = String> {
-        let sources = self.sources(names).map(|(source, _)| source);
+    /// The patterns of the files to unpack. A library is a link to a file with a longer name, which the pattern
+    /// matches too.
+    pub fn patterns(&self, placeholders: Placeholders<'_>) -> impl Iterator<Item = String> {
+        let sources = self.sources(placeholders).map(|(source, _)| source);
         sources.map(|source| if source.contains(".so.") { format!("{source}*") } else { source })
     }
 }
@@ -239,12 +244,13 @@ pub fn package_names(parts: &[&Part]) -> Vec<&'static str> {
     names
 }
 
-/// The package of the kernel among `packages`, and its release.
+/// The package of the kernel among `packages`, and its release; `None` where there is none.
 pub fn kernel_among(packages: &[Package]) -> Option<(&Package, &str)> {
     packages.iter().find_map(|package| Some((package, release_of(&package.name)?)))
 }
 
-/// `6.1.0-50-arm64` of `linux-image-6.1.0-50-arm64`; the package without a number only depends on the kernel.
+/// The release in the name of a kernel's package, such as `6.1.0-50-arm64` in `linux-image-6.1.0-50-arm64`; `None`
+/// for any other package, also for [`KERNEL_META`].
 fn release_of(package: &str) -> Option<&str> {
     package.strip_prefix("linux-image-").filter(|release| release.starts_with(|c: char| c.is_ascii_digit()))
 }
@@ -263,9 +269,11 @@ mod tests {
         let (kernel, release) = kernel_among(&packages).unwrap();
         assert_eq!((kernel, release), (&packages[2], "6.1.0-50-arm64"));
         assert_eq!(kernel_among(&packages[..2]), None);
-        let sources = KERNEL[0].sources(Names { release, arch: Arch::Arm64 }).collect::<Vec<_>>();
+        let sources = KERNEL[0].sources(Placeholders { release, arch: Arch::Arm64 }).collect::<Vec<_>>();
         assert_eq!(sources, [("boot/vmlinuz-6.1.0-50-arm64".into(), "vmlinuz-6.1.0-50-arm64".into())]);
-        assert!(KERNEL.iter().all(|part| part.is_of(&kernel.name) && !part.is_of(KERNEL_META)));
+        assert!(
+            KERNEL.iter().all(|part| part.is_in_package(&kernel.name) && !part.is_in_package(KERNEL_META))
+        );
     }
 
     #[test]
@@ -275,12 +283,12 @@ mod tests {
             (Arch::Arm64, "usr/lib/aarch64-linux-gnu/libacl.so.1*"),
             (Arch::Amd64, "usr/lib/x86_64-linux-gnu/libacl.so.1*"),
         ] {
-            assert_eq!(lib.patterns(Names { release: "", arch }).collect::<Vec<_>>(), [expected]);
+            assert_eq!(lib.patterns(Placeholders { release: "", arch }).collect::<Vec<_>>(), [expected]);
         }
     }
 
     #[test]
-    fn every_package_is_named_once() {
+    fn every_package_name_is_listed_once() {
         let mut names = package_names(&TOOLS.iter().collect::<Vec<_>>());
         let count = names.len();
         names.sort_unstable();

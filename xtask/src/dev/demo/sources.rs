@@ -1,4 +1,4 @@
-//! The files of the demo's flake, which are part of the program: the demo runs without a checkout.
+//! The files of the demo's flake. They are compiled into the program: the demo runs without a checkout.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,8 +13,8 @@ macro_rules! source {
     };
 }
 
-/// The files and their names in the flake. The assembler, the script that grows the
-/// partition, and what writes the boot menu and U-Boot's script are those of the hosts.
+/// The names of the files in the flake, and their contents. The assembler and the scripts that grow the partition,
+/// write the boot menu and write U-Boot's script are those of the hosts.
 const SOURCES: &[(&str, &[u8])] = &[
     ("assemble.sh", source!("hosts/raspberry-pi/sd-image/assembler/assemble.sh")),
     ("firmware.sh", source!("hosts/raspberry-pi/sd-image/assembler/firmware.sh")),
@@ -35,10 +35,10 @@ const SOURCES: &[(&str, &[u8])] = &[
     ("system.sh", source!("xtask/demo/system.sh")),
 ];
 
-/// The files that are run; the others are read by a shell.
+/// The files that are executed; the others are read, some of them by a shell.
 const EXECUTABLE: &[&str] = &["assemble.sh", "grow.sh"];
 
-/// Writes the files to `dir`.
+/// Writes the files of the flake to `dir`.
 pub fn write(dir: &Path) -> Result<()> {
     for (name, content) in SOURCES {
         let file = dir.join(name);

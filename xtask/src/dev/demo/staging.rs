@@ -1,7 +1,7 @@
 //! Stages the flake of the demo: its sources, with `inputs/` from Debian's packages.
 //!
-//! The staged inputs stay until the list of parts changes, so that a second run needs no network and Nix finds the same
-//! source again.
+//! The staged inputs stay until the list of parts changes, so that a second run needs no network and Nix finds the
+//! same source again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,43 +15,45 @@ use crate::nix::Installable;
 
 /// A staged flake, ready to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Staged {
+pub struct StagedFlake {
     dir: PathBuf,
 }
 
-impl Staged {
-    /// The installable of the image, for `nix build`.
+impl StagedFlake {
+    /// The installable of the demo's image, for `nix build`.
     pub fn installable(&self) -> Result<Installable> {
         let flake = FlakeRef::with_all_files(&self.dir);
         Installable::attribute(&flake, &["packages", "aarch64-linux", "demo-sdImage"])
     }
 
-    /// The U-Boot for QEMU's machine `virt`, which is not on the card.
-    pub fn emulator(&self) -> PathBuf {
+    /// The path of the U-Boot for QEMU's machine `virt`, which is not on the card.
+    pub fn emulator_uboot(&self) -> PathBuf {
         self.dir.join("inputs/emulator/u-boot.bin")
     }
 }
 
-/// Stages the flake under `home`. Packages are fetched only if `home` does not have those of the current list.
+/// Stages the flake in the folder `home`. Packages are fetched only if the inputs there are not from the current list
+/// of parts.
 ///
 /// # Errors
 /// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.
-pub fn stage(cx: &Context, home: &Path) -> Result<Staged> {
-    let dir = folder(home)?;
+pub fn stage(cx: &Context, home: &Path) -> Result<StagedFlake> {
+    let dir = make_flake_folder(home)?;
     let _lock =
         Lock::take(&home.join("stage.lock"), "another run that prepares the demo", cx.reporter.as_ref())?;
     let inputs = dir.join("inputs");
     if fetch::is_current(&inputs) {
         cx.note("the packages of the demo are already staged");
     } else {
-        fetch::fetch(cx, home, &inputs)?;
+        fetch::fetch_inputs(cx, home, &inputs)?;
     }
     sources::write(&dir)?;
-    Ok(Staged { dir })
+    Ok(StagedFlake { dir })
 }
 
-/// Makes the folder of the flake. Only this user can access `home`: the card in it will hold a private key.
-fn folder(home: &Path) -> Result<PathBuf> {
+/// Makes the folder of the flake in the folder `home`, and returns its path. Only this user can access `home`: the
+/// card there will hold a private key.
+fn make_flake_folder(home: &Path) -> Result<PathBuf> {
     state::create_private_folder(home).with_context(|| format!("creating {}", home.display()))?;
     let dir = home.join("flake");
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -64,19 +66,19 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn only_this_user_can_access_the_card() {
+    fn only_this_user_can_access_the_home_of_the_demo() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("demo");
         for _ in 0..2 {
-            assert_eq!(folder(&home).unwrap(), home.join("flake"));
+            assert_eq!(make_flake_folder(&home).unwrap(), home.join("flake"));
         }
         assert!(home.join("flake").is_dir());
         assert_eq!(home.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]
-    fn the_installable_is_a_path() {
-        let staged = Staged { dir: "/s/flake".into() };
+    fn the_installable_names_the_staged_folder() {
+        let staged = StagedFlake { dir: "/s/flake".into() };
         assert_eq!(
             staged.installable().unwrap().as_str(),
             "path:/s/flake#packages.aarch64-linux.demo-sdImage"

@@ -1,5 +1,5 @@
-//! The assembler's programs from Debian's packages, for this machine or for a Pi: the same versions everywhere, with an
-//! mke2fs that accepts an archive.
+//! The assembler's programs from Debian's packages, for this machine or for a Pi: the same versions everywhere, with
+//! an mke2fs that accepts an archive. And the parts of a guest.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,29 +12,33 @@ use crate::base::lock::Lock;
 use crate::base::{Context, state};
 use crate::setup::debian::Arch;
 
-/// The programs for one architecture.
+/// The folder with the assembler's programs for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tools {
     dir: PathBuf,
 }
 
-/// The variables by which the suites find the folders of the programs, and their architectures.
+/// The environment variables by which the suites find the folders of the programs, and the architectures of the
+/// programs.
 pub const PROGRAMS: &[(&str, Arch)] =
     &[("XTASK_PROGRAMS_AMD64", Arch::Amd64), ("XTASK_PROGRAMS_ARM64", Arch::Arm64)];
 
-/// Stages all of [`PROGRAMS`] in this checkout and returns their variables and folders.
-pub fn programs(cx: &Context) -> Result<Vec<(&'static str, PathBuf)>> {
+/// Stages the programs for all of [`PROGRAMS`] in this checkout, and returns the variables with their folders.
+///
+/// # Errors
+/// As of [`Tools::stage`].
+pub fn stage_programs(cx: &Context) -> Result<Vec<(&'static str, PathBuf)>> {
     PROGRAMS.iter().map(|&(name, arch)| Ok((name, Tools::stage(cx, arch)?.dir))).collect()
 }
 
-/// The variable by which the suites find the parts of a guest: kernel, U-Boot, and a Debian with systemd.
+/// The environment variable by which the suites find the parts of a guest: kernel, U-Boot, and a Debian with systemd.
 pub const GUEST: &str = "XTASK_GUEST";
 
 /// Stages the parts of a guest in this checkout, and returns the folder.
 ///
 /// # Errors
 /// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.
-pub fn guest(cx: &Context) -> Result<PathBuf> {
+pub fn stage_guest(cx: &Context) -> Result<PathBuf> {
     let home = cx.state.join("tools");
     let dir = home.join("guest");
     state::create_private_folder(&home)?;
@@ -46,7 +50,7 @@ pub fn guest(cx: &Context) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// The names by which the assembler calls programs, and the names of their files.
+/// The names by which the assembler calls programs, and the names of the programs' files.
 const NAMES: &[(&str, &str)] = &[
     ("dash", "dash"),
     ("debugfs", "debugfs"),
@@ -82,7 +86,7 @@ impl Tools {
         Ok(Self { dir })
     }
 
-    /// The path of the program `name`.
+    /// The path of the program that the assembler calls `name`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join("programs").join(name)
     }
@@ -90,9 +94,9 @@ impl Tools {
     /// Copies the programs and their libraries to the new folder `into`, and returns their size in bytes.
     pub fn copy_files(&self, into: &Path) -> Result<u64> {
         let mut size = 0;
-        for part in ["bin", "lib"] {
-            let from = self.dir.join(part);
-            let to = into.join(part);
+        for folder in ["bin", "lib"] {
+            let from = self.dir.join(folder);
+            let to = into.join(folder);
             fs::create_dir_all(&to).with_context(|| format!("creating {}", to.display()))?;
             for entry in from.read_dir().with_context(|| format!("reading {}", from.display()))? {
                 let file = entry.with_context(|| format!("reading {}", from.display()))?.path();
@@ -105,13 +109,14 @@ impl Tools {
         Ok(size)
     }
 
-    /// A `PATH` with only these programs.
+    /// The value of `PATH` with only these programs.
     pub fn path(&self) -> String {
         format!("{0}/programs:{0}/applets", self.dir.display())
     }
 }
 
-/// Adds wrappers of the programs and links to the applets to the folder `fresh`, which will be renamed to `dir`.
+/// Adds wrappers of the programs for `arch` and links to the applets to the folder `fresh`, which will be renamed to
+/// `dir`.
 fn add_wrappers(fresh: &Path, dir: &Path, arch: Arch) -> Result<()> {
     let programs = fresh.join("programs");
     let applets = fresh.join("applets");
@@ -121,7 +126,7 @@ fn add_wrappers(fresh: &Path, dir: &Path, arch: Arch) -> Result<()> {
     for (name, file) in NAMES {
         let path = programs.join(name);
         let doing = || format!("writing {}", path.display());
-        fs::write(&path, wrapper(dir, arch, name, file)).with_context(doing)?;
+        fs::write(&path, wrapper_script(dir, arch, name, file)).with_context(doing)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).with_context(doing)?;
     }
     for name in APPLETS {
@@ -130,8 +135,9 @@ fn add_wrappers(fresh: &Path, dir: &Path, arch: Arch) -> Result<()> {
     Ok(())
 }
 
-/// A script that runs a program by its own loader and libraries instead of this machine's.
-fn wrapper(dir: &Path, arch: Arch, name: &str, file: &str) -> String {
+/// The script that runs the program `file` in the folder `dir` as `name`, by the loader and the libraries there
+/// instead of this machine's.
+fn wrapper_script(dir: &Path, arch: Arch, name: &str, file: &str) -> String {
     let dir = dir.display();
     let loader = arch.loader();
     // mtools converts names to code page 850 by the C library.

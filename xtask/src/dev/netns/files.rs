@@ -15,14 +15,14 @@ const HASHED_PASSWORD: &str =
 /// The script of the first process of a host.
 const INIT: &str = include_str!("fixture/init.sh");
 
-/// A file of the trials of the hosts.
+/// The name and the content of a file in `hosts/raspberry-pi/trial`.
 macro_rules! trial_file {
     ($name:literal) => {
         ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../hosts/raspberry-pi/trial/", $name)))
     };
 }
 
-/// The scripts of the hosts for trials.
+/// The files by which a host tries new systems, as on a Pi.
 const TRIAL_FILES: &[(&str, &str)] = &[
     trial_file!("boot.cmd"),
     trial_file!("boot-script.sh"),
@@ -35,7 +35,7 @@ const TRIAL_FILES: &[(&str, &str)] = &[
     trial_file!("wait.sh"),
 ];
 
-/// The programs of a host with trials. No power cut is to be survived there.
+/// The programs of a host with trials. `fsfreeze` and `sync` do nothing: no test cuts the power of such a host.
 const TRIAL_PROGRAMS: &[(&str, &str)] = &[
     ("boot-trial", include_str!("fixture/boot-trial.sh")),
     ("fsfreeze", "#!/bin/sh\n"),
@@ -44,19 +44,21 @@ const TRIAL_PROGRAMS: &[(&str, &str)] = &[
     ("uboot", include_str!("fixture/uboot.sh")),
 ];
 
-/// Only root logs in, and `pi` on hosts with sudo.
+/// The text of `/etc/shadow`, where SECRET stands for the hashed password. Only root logs in, and `pi` on hosts with
+/// sudo.
 const SHADOW: &str = "root:*:20000:0:99999:7:::\nsshd:*:20000:0:99999:7:::\npi:SECRET:20000:0:99999:7:::\n";
 
+/// The configuration of Nix on a host.
 const NIX_CONF: &str = "build-users-group =\ntrusted-users = root pi\nsubstituters =\nsandbox = false\n\
                    experimental-features = nix-command flakes\n";
 
-/// The fake `systemctl`, the only fake program of a host without trials: no service manager runs there. A reboot ends all
-/// connections; see init.sh.
+/// The fake `systemctl`, the only fake program of a host without trials: no service manager runs there. Its `reboot`
+/// ends all connections; see init.sh.
 const SYSTEMCTL: &str = "#!/bin/sh\ncase \"$*\" in\n  *reboot*) pkill -f /lib/trial.sh; pkill sshd ;;\n  list-jobs*) ;;\n  \
                          is-system-running*) echo running ;;\n  \
                          *) cat /mnt/failed-units ;;\nesac\n";
 
-/// Makes the keys and writes the files in `dir`.
+/// Makes the keys and writes the files of a host in `dir`, which the host sees as /mnt.
 pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
     for name in ["host_key", "client_key"] {
         let file = dir.join(name).display().to_string();
@@ -69,7 +71,7 @@ pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
     let path = launcher.env("PATH").unwrap_or_default();
     let passwd = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
     for (name, text, mode) in [
-        ("sshd_config", sshd(&path.to_string_lossy()).as_str(), 0o644),
+        ("sshd_config", sshd_config(&path.to_string_lossy()).as_str(), 0o644),
         ("etc/nix.conf", NIX_CONF, 0o644),
         ("shadow", &SHADOW.replace("SECRET", HASHED_PASSWORD), 0o600),
         ("passwd", &format!("{passwd}pi:x:4711:4711::/mnt/home:/bin/sh\n"), 0o644),
@@ -84,7 +86,8 @@ pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives the host trials of new systems. It blesses its first system.
+/// Writes the files by which a host tries new systems, in its folder `dir`. The host blesses its first
+/// system; the deadline of a trial is 600 s.
 pub fn add_trials(launcher: &Launcher, dir: &Path) -> Result<()> {
     let trial = dir.join("trial");
     for folder in ["checks", "firmware", "lib"] {
@@ -108,13 +111,15 @@ pub fn allow_sudo(dir: &Path, rule: &str) -> Result<()> {
     write(&dir.join("sudoers"), &text, 0o440)
 }
 
+/// Writes `text` to `file` with the permissions `mode`.
 fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
     let written =
         fs::write(file, text).and_then(|()| fs::set_permissions(file, fs::Permissions::from_mode(mode)));
     written.with_context(|| format!("writing {}", file.display()))
 }
 
-fn sshd(path: &str) -> String {
+/// The configuration of sshd. `path` is the `PATH` of logins, after the programs of the host.
+fn sshd_config(path: &str) -> String {
     format!(
         "Port 22\nPort 2222\nHostKey /mnt/host_key\nAuthorizedKeysFile /mnt/client_key.pub\nStrictModes no\nUsePAM no\n\
          PidFile none\nPermitRootLogin yes\n\

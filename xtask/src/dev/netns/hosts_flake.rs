@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::base::process::Launcher;
 
-/// The files of the flake with its build scripts; it also reads `facts.json`.
+/// The files of the flake. The flake also reads `facts.json`.
 const FILES: &[(&str, &str)] = &[
     ("boot.sh", include_str!("fixture/boot.sh")),
     ("deploy-rs.sh", include_str!("fixture/deploy-rs.sh")),
@@ -20,7 +20,22 @@ const FILES: &[(&str, &str)] = &[
     ("toplevel.sh", include_str!("fixture/toplevel.sh")),
 ];
 
-/// A flake in a folder.
+/// How a host is reached by ssh.
+#[derive(Clone, Copy)]
+pub struct Connection<'a> {
+    pub hostname: &'a str,
+    pub ssh_options: &'a [String],
+}
+
+/// A desired profile or system.
+#[derive(Clone, Copy)]
+pub struct Profile<'a> {
+    pub name: &'a str,
+    /// The script that activates it.
+    pub activation: &'a str,
+}
+
+/// The flake of the hosts, in a folder.
 pub struct HostsFlake {
     dir: PathBuf,
     /// The content of `facts.json`, which parameterizes the flake.
@@ -31,7 +46,7 @@ impl HostsFlake {
     /// Writes a flake without hosts to `dir`.
     ///
     /// # Errors
-    /// Where there is no static busybox on PATH, from which the profiles are made.
+    /// A failure to write, and no busybox on `PATH`: a static busybox makes the profiles.
     pub fn new(launcher: &Launcher, dir: &Path) -> Result<Self> {
         let busybox = launcher.which("busybox").context("there is no static busybox on PATH")?;
         fs::create_dir_all(dir.join("busybox")).context("making the folder of a flake")?;
@@ -47,35 +62,26 @@ impl HostsFlake {
         Ok(Self { dir: dir.to_owned(), facts: Mutex::new(facts) })
     }
 
-    /// Adds or changes the host `host`: its `hostname` and ssh options, and the name and the activation script of its
-    /// desired profile.
-    pub fn set_host(
-        &self,
-        host: &str,
-        (hostname, options): (&str, &[String]),
-        (name, activation): (&str, &str),
-    ) -> Result<()> {
+    /// Adds or changes the node of `host`, with its desired `profile`.
+    pub fn set_host(&self, host: &str, connection: Connection<'_>, profile: Profile<'_>) -> Result<()> {
+        let Connection { hostname, ssh_options } = connection;
+        let Profile { name, activation } = profile;
         let node = json!({
-            "hostname": hostname, "sshUser": "root", "sshOpts": options,
+            "hostname": hostname, "sshUser": "root", "sshOpts": ssh_options,
             "fastConnection": true, "confirmTimeout": 4, "activationTimeout": 30,
         });
         let facts_of_host = json!({ "name": name, "activation": activation, "wraps": null, "node": node });
         self.change(|facts| facts["hosts"][host] = facts_of_host)
     }
 
-    /// Gives the host `host` a configuration without a node: the name and the activation script of its system, and its
-    /// options `deployment`.
-    pub fn set_configuration(
-        &self,
-        host: &str,
-        (name, activation): (&str, &str),
-        deployment: &Value,
-    ) -> Result<()> {
+    /// Adds or changes the configuration of `host`, which has no node: its `system`, and its options `deployment`.
+    pub fn set_configuration(&self, host: &str, system: Profile<'_>, deployment: &Value) -> Result<()> {
+        let Profile { name, activation } = system;
         let facts_of_host = json!({ "name": name, "activation": activation, "deployment": deployment });
         self.change(|facts| facts["configurations"][host] = facts_of_host)
     }
 
-    /// Changes the facts of the flake.
+    /// Changes the facts of the flake by `change`, and writes them.
     pub fn change(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut facts);

@@ -5,5 +5,5 @@ mod files;
 mod hosts_flake;
 mod namespace_host;
 
-pub use hosts_flake::HostsFlake;
+pub use hosts_flake::{Connection, HostsFlake, Profile};
 pub use namespace_host::NamespaceHost;

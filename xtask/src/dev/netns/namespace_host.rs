@@ -15,7 +15,7 @@ use crate::base::process::{Background, Launcher};
 /// The number of hosts that this process has started.
 static HOST_COUNT: AtomicU8 = AtomicU8::new(0);
 
-/// The time limit of each wait.
+/// The time limit of each wait for a host.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The arguments of setpriv that make the namespaces. A host ends with the thread that started it, in any way.
@@ -33,93 +33,103 @@ const NAMESPACES: &[&str] = &[
     "sh",
 ];
 
-/// A running host. Dropping it kills its first process, and with it all others, its mounts and its link.
+/// A running host. Dropping this value kills the first process of the host, which ends all its other processes, its
+/// mounts and its link.
 pub struct NamespaceHost {
     /// The folder that the host sees as /mnt.
     dir: PathBuf,
     launcher: Launcher,
     /// The name of this machine's end of the veth link.
     link: String,
+    /// The IP address of the host.
     pub address: String,
     /// The first process; `None` once the host is being dropped.
     init: Option<Background>,
 }
 
 impl NamespaceHost {
-    /// Starts a host and waits until its sshd answers. `dir` must be empty; the caller removes it.
+    /// Starts a host and waits until its sshd answers. The folder `dir` must be empty; the caller removes it.
     pub fn start(launcher: &Launcher, dir: &Path) -> Result<Self> {
         files::write_all(launcher, dir)?;
-        Self::start_prepared(launcher, dir)
+        Self::start_with_files(launcher, dir)
     }
 
-    /// Starts a host where the user `pi`, with the password `secret`, may use sudo by `rule`.
+    /// Starts a host as [`Self::start`] does, where the user `pi`, with the password `secret`, may use sudo by `rule`.
     pub fn start_with_user(launcher: &Launcher, dir: &Path, rule: &str) -> Result<Self> {
         files::write_all(launcher, dir)?;
         files::allow_sudo(dir, rule)?;
-        Self::start_prepared(launcher, dir)
+        Self::start_with_files(launcher, dir)
     }
 
-    /// Gives the host trials of new systems, from its next deploy on.
+    /// Lets the host try new systems, from its next deploy on.
     pub fn add_trials(&self) -> Result<()> {
         files::add_trials(&self.launcher, &self.dir)?;
         self.run_inside(include_str!("fixture/mount-trial.sh")).map(drop)
     }
 
-    fn start_prepared(launcher: &Launcher, dir: &Path) -> Result<Self> {
-        let (link, network) = free_network();
+    /// Starts a host whose files are in `dir`.
+    fn start_with_files(launcher: &Launcher, dir: &Path) -> Result<Self> {
+        let (link, network) = next_link_and_network();
         let address = format!("{network}.2");
         let log = fs::File::create(dir.join("log")).context("making the log of a host")?;
-        let words =
+        let init_command =
             [dir.join("init").display().to_string(), dir.display().to_string(), format!("{address}/30")];
-        let args = NAMESPACES.iter().copied().chain(words.iter().map(String::as_str)).collect::<Vec<_>>();
-        let init = launcher.clone().with_env("TOOLS", tools(launcher)).start("setpriv", &args, log)?;
-        let machine =
-            Self { dir: dir.to_owned(), launcher: launcher.clone(), link, address, init: Some(init) };
-        machine.connect(&network)?;
-        Ok(machine)
+        let args =
+            NAMESPACES.iter().copied().chain(init_command.iter().map(String::as_str)).collect::<Vec<_>>();
+        let init =
+            launcher.clone().with_env("TOOLS", tools_below_root(launcher)).start("setpriv", &args, log)?;
+        let host = Self { dir: dir.to_owned(), launcher: launcher.clone(), link, address, init: Some(init) };
+        host.connect(&network)?;
+        Ok(host)
     }
 
-    /// Connects the host's network by a veth link, and waits for its sshd.
+    /// Connects the host by a veth link, and waits for its sshd. `network` is the first three octets of the addresses.
     fn connect(&self, network: &str) -> Result<()> {
-        let name = self.link.as_str();
-        let pid = self.id().to_string();
+        let link = self.link.as_str();
+        let pid = self.init_pid().to_string();
         let own_namespace =
             fs::read_link("/proc/self/ns/net").context("reading the network namespace of this process")?;
         let is_separate =
-            || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its != own_namespace);
-        self.wait_for("the namespaces", is_separate)?;
+            || fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|namespace| namespace != own_namespace);
+        self.wait_for("the namespaces of a host", is_separate)?;
         let peer = ["peer", "name", "eth0", "netns", &pid];
-        self.ip(&[&["link", "add", name, "type", "veth"], &peer[..]].concat())?;
-        self.ip(&["address", "add", &format!("{network}.1/30"), "dev", name])?;
-        self.ip(&["link", "set", name, "up"])?;
-        let route = self.ip(&["route", "get", &self.address])?;
-        ensure!(route.contains(name), "{} would leave this machine: {route}", self.address);
+        self.run_ip(&[&["link", "add", link, "type", "veth"], &peer[..]].concat())?;
+        self.run_ip(&["address", "add", &format!("{network}.1/30"), "dev", link])?;
+        self.run_ip(&["link", "set", link, "up"])?;
+        let route = self.run_ip(&["route", "get", &self.address])?;
+        ensure!(route.contains(link), "{} would leave this machine: {route}", self.address);
         let address = format!("{}:22", self.address).parse::<SocketAddr>().context("parsing an address")?;
-        let answers = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
-        self.wait_for("sshd", answers)
+        let is_answering = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
+        self.wait_for("sshd of a host", is_answering)
     }
 
-    fn ip(&self, args: &[&str]) -> Result<String> {
+    /// Runs ip(8) on this machine, and returns its stdout.
+    fn run_ip(&self, args: &[&str]) -> Result<String> {
         self.launcher.read("ip", args)
     }
 
-    fn id(&self) -> u32 {
+    /// The process id of the first process; 0 once the host is being dropped.
+    fn init_pid(&self) -> u32 {
         self.init.as_ref().map(Background::id).unwrap_or_default()
     }
 
-    fn wait_for(&self, what: &str, ready: impl Fn() -> bool) -> Result<()> {
+    /// Waits until `is_reached`. `goal` names the awaited state in the error.
+    ///
+    /// # Errors
+    /// After [`WAIT_TIMEOUT`], with the log of the host.
+    fn wait_for(&self, goal: &str, is_reached: impl Fn() -> bool) -> Result<()> {
         let begin = Instant::now();
-        while !ready() {
+        while !is_reached() {
             if begin.elapsed() > WAIT_TIMEOUT {
                 let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-                bail!("waiting for {what} of a host: timed out after {} s:\n{log}", WAIT_TIMEOUT.as_secs());
+                bail!("waiting for {goal}: timed out after {} s:\n{log}", WAIT_TIMEOUT.as_secs());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
 
-    /// The ssh options to log in. The known key of the host is in `known_hosts`.
+    /// The ssh options to log in to the host, whose key is read from the file `known_hosts`.
     pub fn ssh_options(&self, known_hosts: &Path) -> Vec<String> {
         let identity = self.path("client_key").display().to_string();
         let known_hosts = format!("UserKnownHostsFile={}", known_hosts.display());
@@ -128,17 +138,17 @@ impl NamespaceHost {
         options.iter().chain(&strict).map(ToString::to_string).collect()
     }
 
-    /// Writes the `known_hosts` with the host's key, and returns its path.
-    pub fn known_hosts(&self) -> Result<PathBuf> {
+    /// Writes a `known_hosts` file with the host's key, and returns its path.
+    pub fn write_known_hosts(&self) -> Result<PathBuf> {
         let key = fs::read_to_string(self.path("host_key.pub")).context("reading a host key")?;
         let file = self.path("known_hosts");
         fs::write(&file, format!("{} {key}", self.address)).context("writing known_hosts")?;
         Ok(file)
     }
 
-    /// Runs a script on the host without ssh and returns its stdout.
+    /// Runs a shell script on the host without ssh, and returns its stdout without white space around it.
     pub fn run_inside(&self, script: &str) -> Result<String> {
-        let id = self.id();
+        let id = self.init_pid();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
         let children = children.context("reading the first process of a host")?;
         let first = children.split_whitespace().next().context("finding a process of a host")?;
@@ -148,13 +158,13 @@ impl NamespaceHost {
 
     /// Waits for the end of activations: deploy-rs ends before the activation on the host does.
     pub fn wait_for_the_end_of_activations(&self) -> Result<()> {
-        let running = "pgrep -f '[-]-confirm-timeout' || echo none";
-        self.wait_for("the end of activations", || {
-            self.run_inside(running).is_ok_and(|output| output == "none")
+        let list_activations = "pgrep -f '[-]-confirm-timeout' || echo none";
+        self.wait_for("the end of activations on a host", || {
+            self.run_inside(list_activations).is_ok_and(|output| output == "none")
         })
     }
 
-    /// A file in the folder that the host sees as /mnt.
+    /// The path of the file that the host sees as /mnt/`name`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -169,15 +179,15 @@ impl Drop for NamespaceHost {
 }
 
 /// The folder of the programs of Nix and deploy-rs, if it is below /root, which users cannot read; else an empty path.
-fn tools(launcher: &Launcher) -> PathBuf {
-    let found = launcher.which("nix-store");
-    let folder = found.as_deref().and_then(|file| file.ancestors().nth(3)).unwrap_or(Path::new(""));
+fn tools_below_root(launcher: &Launcher) -> PathBuf {
+    let nix_store = launcher.which("nix-store");
+    let folder = nix_store.as_deref().and_then(|file| file.ancestors().nth(3)).unwrap_or(Path::new(""));
     if folder.starts_with("/root") { folder.to_owned() } else { PathBuf::new() }
 }
 
-/// A name for a veth link, and the first three octets of a private network that is not routed here. Both include the
-/// number of the process and of the host, so that parallel processes do not collide.
-fn free_network() -> (String, String) {
+/// A name for the next veth link, and the first three octets of the addresses of a private network for it. Both
+/// contain the number of this process and of the host, so that parallel processes do not collide.
+fn next_link_and_network() -> (String, String) {
     let number = HOST_COUNT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
     (format!("xt{process:x}n{number}"), format!("10.{}.{}", 64 + process % 128, number))

@@ -22,7 +22,7 @@ pub enum Machine {
     Raspi3b,
 }
 
-/// The emulator.
+/// The program of the emulator.
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
 /// The device tree that the firmware of a Pi 3 would load from FIRMWARE.
@@ -34,10 +34,12 @@ pub struct Setup {
     pub machine: Machine,
     /// The file of the card; for `raspi3b` its size is a power of two.
     card: PathBuf,
+    /// The file of the U-Boot that the machine starts.
     uboot: PathBuf,
+    /// The file of the device tree, which only `raspi3b` reads.
     device_tree: PathBuf,
-    /// The port of 127.0.0.1 that is forwarded to the host's ssh server.
-    ssh: Option<u16>,
+    /// The port of 127.0.0.1 that is forwarded to the host's ssh server; `None` without a network.
+    ssh_port: Option<u16>,
 }
 
 impl Machine {
@@ -58,44 +60,43 @@ impl Machine {
 }
 
 impl Setup {
-    /// Prepares `machine`: for a Pi 3 copies its boot files from `card` to files beside it. `emulator` is the file of a
-    /// U-Boot for QEMU's own machine.
+    /// Prepares `machine` with the card in the file `card`. For a Pi 3, copies the boot files from the card to files
+    /// beside `card`. `virt_uboot` is the file of a U-Boot for [`Machine::Virt`].
     ///
     /// # Errors
     /// A card without the boot files of a Pi 3.
-    pub fn new(machine: Machine, card: &Path, emulator: &Path) -> Result<Self> {
-        let mut uboot = emulator.to_owned();
+    pub fn new(machine: Machine, card: &Path, virt_uboot: &Path) -> Result<Self> {
+        let mut uboot = virt_uboot.to_owned();
         let device_tree = card.with_extension("dtb");
         if machine == Machine::Raspi3b {
             uboot = card.with_extension("u-boot.bin");
-            let disk = File::open(card).with_context(|| format!("opening {}", card.display()))?;
+            let card_file = File::open(card).with_context(|| format!("opening {}", card.display()))?;
             for (name, to) in [("u-boot.bin", &uboot), (DEVICE_TREE, &device_tree)] {
-                fs::write(to, firmware(&disk, name)?).with_context(|| format!("writing {}", to.display()))?;
+                fs::write(to, firmware_file(&card_file, name)?)
+                    .with_context(|| format!("writing {}", to.display()))?;
             }
         }
-        Ok(Self { machine, card: card.to_owned(), uboot, device_tree, ssh: None })
+        Ok(Self { machine, card: card.to_owned(), uboot, device_tree, ssh_port: None })
     }
 
     /// The same setup with a network that forwards `port` of 127.0.0.1 to the host's ssh server and reaches nothing
     /// else. Only [`Machine::Virt`] has a network card.
     #[must_use]
     pub fn with_ssh(self, port: u16) -> Self {
-        Self { ssh: Some(port), ..self }
+        Self { ssh_port: Some(port), ..self }
     }
 
     /// The arguments of `PROGRAM`: the console is on stdin and stdout, and a reboot ends the emulator.
     pub fn args(&self) -> Vec<OsString> {
-        let drive = |kind: &str| {
-            let mut drive = OsString::from("file=");
+        let drive = |interface: &str| {
             // QEMU ends the name at a single comma.
-            drive.push(self.card.display().to_string().replace(',', ",,"));
-            drive.push(format!(",{kind},format=raw,cache=unsafe"));
-            drive
+            let card = self.card.display().to_string().replace(',', ",,");
+            OsString::from(format!("file={card},{interface},format=raw,cache=unsafe"))
         };
         let machine_args: Vec<OsString> = match self.machine {
             Machine::Virt => {
-                let mut args = VIRT.iter().map(OsString::from).collect::<Vec<_>>();
-                args.extend(self.network().into_iter().map(OsString::from));
+                let mut args = VIRT_ARGS.iter().map(OsString::from).collect::<Vec<_>>();
+                args.extend(self.network_args().into_iter().map(OsString::from));
                 args.extend(["-bios".into(), self.uboot.clone().into(), "-drive".into()]);
                 args.extend([drive("if=none,id=card"), "-device".into(), "virtio-blk-pci,drive=card".into()]);
                 args
@@ -114,12 +115,12 @@ impl Setup {
                 "null".into(),
             ],
         };
-        machine_args.into_iter().chain(COMMON.iter().map(OsString::from)).collect()
+        machine_args.into_iter().chain(COMMON_ARGS.iter().map(OsString::from)).collect()
     }
 
-    /// The arguments of the network card. Without its ROM, which is in another package.
-    fn network(&self) -> Vec<String> {
-        match self.ssh {
+    /// The arguments of the network card. Its ROM is left out, because the ROM is in another package.
+    fn network_args(&self) -> Vec<String> {
+        match self.ssh_port {
             None => vec!["-nic".into(), "none".into()],
             Some(port) => vec![
                 "-netdev".into(),
@@ -131,12 +132,15 @@ impl Setup {
     }
 }
 
-const VIRT: &[&str] = &["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
+/// The arguments of [`Machine::Virt`].
+const VIRT_ARGS: &[&str] = &["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
 
-const COMMON: &[&str] = &["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
+/// The arguments of all machines.
+const COMMON_ARGS: &[&str] = &["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
 
-fn firmware(disk: &File, name: &str) -> Result<Vec<u8>> {
-    inspect::firmware_file(disk, name)?
+/// The content of the file `name` in FIRMWARE of a card.
+fn firmware_file(card: &File, name: &str) -> Result<Vec<u8>> {
+    inspect::firmware_file(card, name)?
         .ok_or_else(|| failure!(Verification, "the card's FIRMWARE has no {name}"))
 }
 
@@ -144,14 +148,14 @@ fn firmware(disk: &File, name: &str) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn args(machine: Machine, ssh: Option<u16>) -> String {
+    fn args(machine: Machine, ssh_port: Option<u16>) -> String {
         let [card, uboot, device_tree] = ["/a,b.img", "/u.bin", "/t.dtb"].map(PathBuf::from);
-        let args = Setup { machine, card, uboot, device_tree, ssh }.args();
+        let args = Setup { machine, card, uboot, device_tree, ssh_port }.args();
         args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn argument_vectors() {
+    fn each_machine_has_its_arguments() {
         let virt = "-bios /u.bin -drive file=/a,,b.img,if=none,id=card,format=raw,cache=unsafe \
                     -device virtio-blk-pci,drive=card";
         let common = "-serial stdio -display none -monitor none -no-reboot";

@@ -9,5 +9,5 @@ mod verified_host;
 pub use console::boot;
 pub use machine::{Machine, Setup};
 pub use observations::Observations;
-pub use script::{FIRST, SECOND, Step};
+pub use script::{FIRST_BOOT, LATER_BOOT, Step};
 pub use verified_host::{VerifiedHost, table, verify_host};

@@ -7,21 +7,21 @@ use serde::Serialize;
 
 use crate::bail;
 
-/// The values of one boot, by name and key.
+/// The values that the host printed during one boot, by name and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Observations(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Observations {
+    /// Reads the values in the lines of the console; all other lines are skipped.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut observations = Self::default();
         for line in lines {
-            let Some((name, values)) = line.strip_prefix("observed ").and_then(|it| it.split_once(' '))
-            else {
-                continue;
-            };
-            let pairs = values.split_whitespace().filter_map(|word| word.split_once('='));
-            let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            observations.0.entry(name.to_owned()).or_default().extend(pairs);
+            let Some(observed) = line.strip_prefix("observed ") else { continue };
+            let Some((name, words)) = observed.split_once(' ') else { continue };
+            let values = observations.0.entry(name.to_owned()).or_default();
+            for (key, value) in words.split_whitespace().filter_map(|word| word.split_once('=')) {
+                values.insert(key.to_owned(), value.to_owned());
+            }
         }
         observations
     }
@@ -31,37 +31,39 @@ impl Observations {
         self.0.get(name).and_then(|values| values.get(key)).map_or("?", String::as_str)
     }
 
-    /// The size `key` in the line `name`, in bytes; the host prints KiB.
+    /// The size `key` in the line `name`, in bytes; 0 where there is none. The host prints sizes in KiB, such as
+    /// `4096k`.
     pub fn bytes(&self, name: &str, key: &str) -> u64 {
         let kib = self.get(name, key).strip_suffix('k').and_then(|kib| kib.parse::<u64>().ok());
         kib.unwrap_or(0) << 10
     }
 }
 
-/// Verifies two boots of one card of `disk` bytes, whose host has the ssh key with `fingerprint`.
+/// Verifies what the host printed in two boots of one card of `card_size` bytes. The ssh key of the host must have
+/// `fingerprint`.
 ///
 /// # Errors
-/// All wrong values together.
-pub fn verify(first: &Observations, second: &Observations, disk: u64, fingerprint: &str) -> Result<()> {
-    let boots = [(1, first), (2, second)];
+/// `Verification`, with all wrong values.
+pub fn verify(first: &Observations, second: &Observations, card_size: u64, fingerprint: &str) -> Result<()> {
     let mut wrong = Vec::new();
-    for (number, observations) in boots {
-        let identity = ("identity", "fingerprint", fingerprint);
-        wrong.extend(expected(number, observations, first).into_iter().chain([identity]).filter_map(
-            |(name, key, value)| {
-                let found = observations.get(name, key);
-                (found != value).then(|| format!("boot {number}: {name} {key} is {found}, not {value}"))
-            },
-        ));
-        wrong.extend(unfilled(observations, disk).map(|text| format!("boot {number}: {text}")));
+    for (number, observations) in [(1, first), (2, second)] {
+        let mut expected = expected_values(number, observations, first);
+        expected.push(Expected { name: "identity", key: "fingerprint", value: fingerprint });
+        for Expected { name, key, value } in expected {
+            let found = observations.get(name, key);
+            if found != value {
+                wrong.push(format!("boot {number}: {name} {key} is {found}, not {value}"));
+            }
+        }
+        wrong.extend(size_fault(observations, card_size).map(|text| format!("boot {number}: {text}")));
     }
     if first.bytes("partition", "before") >= first.bytes("partition", "now") {
         wrong.push("boot 1: the partition has not grown".to_owned());
     }
-    let others = second.get("menu", "others");
-    let old = first.get("generation", "system");
-    if others.split(',').all(|system| system != old) {
-        wrong.push(format!("boot 2: the menu has lost the entry for {old}"));
+    let old_system = first.get("generation", "system");
+    let has_old_system = second.get("menu", "others").split(',').any(|system| system == old_system);
+    if !has_old_system {
+        wrong.push(format!("boot 2: the menu has lost the entry for {old_system}"));
     }
     if wrong.is_empty() {
         return Ok(());
@@ -69,16 +71,20 @@ pub fn verify(first: &Observations, second: &Observations, disk: u64, fingerprin
     bail!(Verification, "the booted host differs from what is expected:\n  {}", wrong.join("\n  "))
 }
 
-/// The expected values of a boot: name, key, value. The second boot must keep values of the first one.
-fn expected<'a>(
-    number: u32,
-    current: &'a Observations,
-    first: &'a Observations,
-) -> Vec<(&'static str, &'static str, &'a str)> {
+/// An expected value of a boot.
+struct Expected<'a> {
+    name: &'static str,
+    key: &'static str,
+    value: &'a str,
+}
+
+/// The expected values of the boot `number`, which printed `current`. The second boot must keep the machine id of the
+/// first boot, and start the system that the first boot installed.
+fn expected_values<'a>(number: u32, current: &'a Observations, first: &'a Observations) -> Vec<Expected<'a>> {
     let is_first = number == 1;
     let system =
         if is_first { current.get("generation", "system") } else { first.get("installed", "system") };
-    vec![
+    [
         ("boot", "number", if is_first { "1" } else { "2" }),
         ("root", "type", "tmpfs"),
         ("root", "size", "2097152k"),
@@ -91,22 +97,34 @@ fn expected<'a>(
         ("generation", "system", system),
         ("menu", "default", system),
     ]
+    .into_iter()
+    .map(|(name, key, value)| Expected { name, key, value })
+    .collect()
 }
 
-/// Why a card of `disk` bytes is not filled: the partition ends too early, or the file system is smaller than the
-/// partition.
-fn unfilled(observations: &Observations, disk: u64) -> Option<String> {
-    let [card, end, size] = ["disk", "end", "now"].map(|key| observations.bytes("partition", key));
+/// The alignment of the end of a partition, in bytes.
+const ALIGNMENT: u64 = 1 << 20;
+
+/// The block size of the file system, in bytes.
+const BLOCK_SIZE: u64 = 4096;
+
+/// Why the host does not use the whole card of `card_size` bytes: the host sees another size, the partition ends too
+/// early, or the file system is smaller than the partition. `None` where the card is used whole.
+fn size_fault(observations: &Observations, card_size: u64) -> Option<String> {
+    let seen_size = observations.bytes("partition", "disk");
+    let partition_end = observations.bytes("partition", "end");
+    let partition = observations.bytes("partition", "now");
     let filesystem = observations.bytes("filesystem", "size");
-    let aligned = 1 << 20;
-    if card != disk {
-        return Some(format!("the card has {card} bytes, not {disk}"));
+    if seen_size != card_size {
+        return Some(format!("the card has {seen_size} bytes, not {card_size}"));
     }
-    if end + aligned <= disk {
-        return Some(format!("the partition ends at byte {end} of {disk}"));
+    if partition_end + ALIGNMENT <= card_size {
+        return Some(format!("the partition ends at byte {partition_end} of {card_size}"));
     }
-    (size.saturating_sub(filesystem) >= 4096)
-        .then(|| format!("the file system has {filesystem} of the {size} bytes of its partition"))
+    if partition.saturating_sub(filesystem) >= BLOCK_SIZE {
+        return Some(format!("the file system has {filesystem} of the {partition} bytes of its partition"));
+    }
+    None
 }
 
 #[cfg(test)]
@@ -128,17 +146,20 @@ pub(super) mod tests {
         observed machine-id id=9de0\nobserved identity fingerprint=SHA256:abc\n\
         observed generation number=2 system=/nix/store/b\n\
         observed menu default=/nix/store/b others=/nix/store/b,/nix/store/a,";
-    pub const DISK: u64 = 256 << 20;
+    pub const CARD_SIZE: u64 = 256 << 20;
 
     /// The error where `from` is replaced by `to` in the lines of both boots; empty without an error.
     fn error_with(from: &str, to: &str) -> String {
         let [first, second] =
             [FIRST, SECOND].map(|text| Observations::parse(text.replace(from, to).lines().map(str::trim)));
-        verify(&first, &second, DISK, "SHA256:abc").err().map(|error| error.to_string()).unwrap_or_default()
+        verify(&first, &second, CARD_SIZE, "SHA256:abc")
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
-    fn a_good_host() {
+    fn a_good_host_is_accepted() {
         assert_eq!(error_with("", ""), "");
     }
 

@@ -2,36 +2,39 @@
 
 use crate::base::process::{Received, Reply};
 
-/// A step waits for a line that contains `awaits`, then types `types`.
+/// A step of the dialogue: waits for a line of the console that contains a text, and may then type an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    pub awaits: &'static str,
-    pub types: Option<&'static str>,
+    pub awaited: &'static str,
+    pub input: Option<&'static str>,
 }
 
-const fn expect(awaits: &'static str) -> Step {
-    Step { awaits, types: None }
+/// The step that waits for `awaited` and types nothing.
+const fn wait_for(awaited: &'static str) -> Step {
+    Step { awaited, input: None }
 }
 
-const fn answer(awaits: &'static str, types: &'static str) -> Step {
-    Step { awaits, types: Some(types) }
+/// The step that waits for `awaited` and then types `input`.
+const fn answer(awaited: &'static str, input: &'static str) -> Step {
+    Step { awaited, input: Some(input) }
 }
 
 /// A part of U-Boot's line about the entry of the card's menu. The beginning of the line is lost on a Pi's second
 /// serial port.
 const UBOOT: &str = "with extlinux";
 
-/// The first boot: installs the next generation, then reboots, which ends the emulator: not every emulated machine can
-/// be powered off.
-pub const FIRST: &[Step] = &[
-    expect(UBOOT),
-    expect("Starting kernel"),
+/// The steps of the first boot: install the next generation, and reboot. The reboot ends the emulator; not every
+/// emulated machine can be powered off.
+pub const FIRST_BOOT: &[Step] = &[
+    wait_for(UBOOT),
+    wait_for("Starting kernel"),
     answer("demo: up", "install-generation\n"),
     answer("observed installed", "reboot\n"),
 ];
 
-/// Any later boot.
-pub const SECOND: &[Step] = &[expect(UBOOT), expect("Starting kernel"), answer("demo: up", "reboot\n")];
+/// The steps of any later boot.
+pub const LATER_BOOT: &[Step] =
+    &[wait_for(UBOOT), wait_for("Starting kernel"), answer("demo: up", "reboot\n")];
 
 /// Texts after which a boot cannot continue: U-Boot has nothing to start and waits at its prompt, or the kernel or the
 /// demo's first program has failed.
@@ -42,32 +45,35 @@ const FATAL: &[&str] =
 #[derive(Debug)]
 pub struct Script {
     steps: &'static [Step],
+    /// The number of completed steps.
     done: usize,
-    /// The fatal line, if there was one.
-    pub fault: Option<String>,
+    /// The fatal line of the console, if there was one.
+    pub fatal_line: Option<String>,
 }
 
 impl Script {
     pub fn new(steps: &'static [Step]) -> Self {
-        Self { steps, done: 0, fault: None }
+        Self { steps, done: 0, fatal_line: None }
     }
 
     /// The text that the current step waits for; `None` after the last step.
-    pub fn awaits(&self) -> Option<&'static str> {
-        self.steps.get(self.done).map(|step| step.awaits)
+    pub fn awaited(&self) -> Option<&'static str> {
+        self.steps.get(self.done).map(|step| step.awaited)
     }
 
-    /// The reply to a text of the console.
+    /// Takes a text of the console, and returns the reply. A fatal text stops the boot, also in a line that has not
+    /// ended; a step is completed only by a whole line.
     pub fn receive(&mut self, received: Received) -> Reply {
         let (Received::Line(text) | Received::Partial(text)) = received;
         if FATAL.iter().any(|fatal| text.contains(fatal)) {
-            self.fault = Some(text.trim().to_owned());
+            self.fatal_line = Some(text.trim().to_owned());
             return Reply::Stop;
         }
-        match self.steps.get(self.done).filter(|step| text.contains(step.awaits)) {
-            Some(step) if matches!(received, Received::Line(_)) => {
+        let is_whole_line = matches!(received, Received::Line(_));
+        match self.steps.get(self.done) {
+            Some(step) if is_whole_line && text.contains(step.awaited) => {
                 self.done += 1;
-                step.types.map_or(Reply::Wait, Reply::Send)
+                step.input.map_or(Reply::Wait, Reply::Send)
             }
             _ => Reply::Wait,
         }
@@ -79,8 +85,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_console_of_a_good_boot() {
-        let mut script = Script::new(FIRST);
+    fn whole_lines_complete_the_steps_in_order() {
+        let mut script = Script::new(FIRST_BOOT);
         for (line, reply, next) in [
             ("demo: up", Reply::Wait, Some(UBOOT)),
             ("** Booting bootflow '<NULL>' with efi_mgr", Reply::Wait, Some(UBOOT)),
@@ -95,10 +101,9 @@ mod tests {
             ("observed installed generation=2", Reply::Send("reboot\n"), None),
             ("reboot: Restarting system", Reply::Wait, None),
         ] {
-            // Only a whole line counts.
             assert_eq!(script.receive(Received::Partial(line)), Reply::Wait, "{line}");
             assert_eq!(script.receive(Received::Line(line)), reply, "{line}");
-            assert_eq!((script.awaits(), &script.fault), (next, &None), "{line}");
+            assert_eq!((script.awaited(), &script.fatal_line), (next, &None), "{line}");
         }
     }
 
@@ -112,9 +117,9 @@ mod tests {
             Received::Line("[    1.2] Kernel panic - not syncing: Attempted to kill init!"),
             Received::Line("demo: failed to grow the card:"),
         ] {
-            let mut script = Script::new(SECOND);
+            let mut script = Script::new(LATER_BOOT);
             assert_eq!(script.receive(received), Reply::Stop, "{received:?}");
-            assert!(script.fault.is_some());
+            assert!(script.fatal_line.is_some());
         }
     }
 }

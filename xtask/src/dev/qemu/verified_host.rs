@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::console::boot;
 use super::machine::{Machine, Setup};
 use super::observations::{Observations, verify};
-use super::script::{FIRST, SECOND, Step};
+use super::script::{FIRST_BOOT, LATER_BOOT, Step};
 use crate::base::{Bytes, Context, Event, Table, interrupt};
 
 /// The record of a verified host: it boots, keeps its persistent data, and starts its next generation.
@@ -22,9 +22,9 @@ pub struct VerifiedHost {
 /// One boot.
 #[derive(Debug, Serialize)]
 pub struct Boot {
-    /// Seconds until the host was up and had run the commands of the script.
+    /// The seconds until the host was up and the last input was typed.
     pub up: f64,
-    /// Seconds until the emulator had ended.
+    /// The seconds until the emulator had ended.
     pub seconds: f64,
     /// The first address after the kernel, as U-Boot prints it; `None` where U-Boot did not move the kernel.
     pub kernel_end: Option<u64>,
@@ -33,59 +33,58 @@ pub struct Boot {
     pub observations: Observations,
 }
 
-/// Boots the demo's `card` twice in `machine` and verifies its host. `emulator` is a U-Boot for QEMU's own machine; the
-/// ssh key of the host has `fingerprint`.
+/// Boots the demo's `card` twice in `machine` and verifies its host, whose ssh key must have `fingerprint`.
+/// `virt_uboot` is the file of a U-Boot for [`Machine::Virt`].
 ///
 /// # Errors
-/// A failed boot, and a wrong host: the message lists all wrong values.
+/// `Verification` for a failed boot, and for a wrong host with all wrong values.
 pub fn verify_host(
     cx: &Context,
     machine: Machine,
     card: &Path,
-    emulator: &Path,
+    virt_uboot: &Path,
     fingerprint: &str,
 ) -> Result<VerifiedHost> {
     let size = card.metadata().with_context(|| format!("reading the size of {}", card.display()))?.len();
-    let setup = Setup::new(machine, card, emulator)?;
+    let setup = Setup::new(machine, card, virt_uboot)?;
     // The guard lives from before the first report of a boot, so that Ctrl-C after it always ends the emulator.
     let _signals = interrupt::guard()?;
-    let first = boot_once(cx, &setup, 1, FIRST)?;
-    let second = boot_once(cx, &setup, 2, SECOND)?;
+    let first = boot_once(cx, &setup, 1, FIRST_BOOT)?;
+    let second = boot_once(cx, &setup, 2, LATER_BOOT)?;
     verify(&first.observations, &second.observations, size, fingerprint)?;
     Ok(VerifiedHost { machine, boots: [first, second] })
 }
 
+/// Boots `setup` once and reports the boot. `number` is that of the boot of this card.
 fn boot_once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Result<Boot> {
     let start = Instant::now();
     let name = format!("boot {number}");
     cx.reporter.report(&Event::Phase { name: name.clone(), total: None, bytes: false });
-    let booted = boot(&cx.launcher, setup, steps, |line| {
+    let record = boot(&cx.launcher, setup, steps, |line| {
         let detail = Some(line.to_owned()).filter(|line| !line.trim().is_empty());
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail });
     });
-    if booted.is_err() {
+    if record.is_err() {
         cx.reporter.report(&Event::PhaseEnded);
     }
-    let booted = booted?;
+    let record = record?;
+    let up = record.seconds_until_up;
     let seconds = start.elapsed().as_secs_f64();
-    let text = format!("in {}, up after {:.1} s, done after {seconds:.1} s", setup.machine.name(), booted.up);
+    let machine = setup.machine.name();
+    let text = format!("in {machine}, up after {up:.1} s, done after {seconds:.1} s");
     cx.reporter.report(&Event::Found { name, text });
-    let observations = Observations::parse(booted.lines.iter().map(String::as_str));
-    Ok(Boot {
-        up: booted.up,
-        seconds,
-        kernel_end: booted.lines.iter().find_map(|it| kernel_end(it)),
-        observations,
-    })
+    let observations = Observations::parse(record.lines.iter().map(String::as_str));
+    let kernel_end = record.lines.iter().find_map(|line| kernel_end(line));
+    Ok(Boot { up, seconds, kernel_end, observations })
 }
 
-/// The end address in U-Boot's line about moving the kernel.
+/// The end address in U-Boot's line about moving the kernel; `None` for any other line.
 fn kernel_end(line: &str) -> Option<u64> {
     let (_, end) = line.strip_prefix("Moving Image from ")?.split_once("end=0x")?;
     u64::from_str_radix(end.trim(), 16).ok()
 }
 
-/// The table of a verified host.
+/// The table of a verified host, with a column for each boot.
 pub fn table(verified: &VerifiedHost) -> Table {
     let machine = verified.machine.name();
     let mut table = Table::new(&[machine, "BOOT 1", "BOOT 2"]);
@@ -96,8 +95,10 @@ pub fn table(verified: &VerifiedHost) -> Table {
     table
 }
 
+/// The function that makes the cell of a row for one boot.
 type Cell = fn(&Boot) -> String;
 
+/// The rows: their titles and cells.
 const ROWS: &[(&str, Cell)] = &[
     ("up after", |boot| format!("{:.1} s", boot.up)),
     ("/", |boot| {
@@ -114,8 +115,8 @@ const ROWS: &[(&str, Cell)] = &[
     }),
     ("file system", |boot| Bytes(boot.observations.bytes("filesystem", "size")).to_string()),
     ("growing took", |boot| format!("{} ms", boot.observations.get("partition", "milliseconds"))),
-    ("a file in /nix/persist", |boot| marker(boot, "persisted")),
-    ("a file in /", |boot| marker(boot, "memory")),
+    ("a file in /nix/persist", |boot| marker_state(boot, "persisted")),
+    ("a file in /", |boot| marker_state(boot, "memory")),
     ("machine-id", |boot| boot.observations.get("machine-id", "id").chars().take(8).collect()),
     ("ssh host key", |boot| boot.observations.get("identity", "fingerprint").chars().take(15).collect()),
     ("generation", |boot| boot.observations.get("generation", "number").to_owned()),
@@ -125,7 +126,8 @@ const ROWS: &[(&str, Cell)] = &[
     }),
 ];
 
-fn marker(boot: &Boot, name: &str) -> String {
+/// Whether the boot found the marker `name` of the boot before.
+fn marker_state(boot: &Boot, name: &str) -> String {
     match boot.observations.get(name, "marker") {
         "present" => "kept".to_owned(),
         _ => "absent, created".to_owned(),
@@ -138,14 +140,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_moved_kernel() {
+    fn the_kernel_end_is_read_from_the_line_about_moving() {
         let line = "Moving Image from 0x80000 to 0x200000, end=0x2210000";
         assert_eq!(kernel_end(line), Some(0x221_0000));
         assert_eq!(kernel_end("Starting kernel ..."), None);
     }
 
     #[test]
-    fn the_table() {
+    fn the_table_has_a_column_for_each_boot() {
         let boots = [(8.24, lines::FIRST), (7.0, lines::SECOND)].map(|(up, text)| Boot {
             up,
             seconds: up + 1.0,
