@@ -1,27 +1,28 @@
 //! `sd-image` when nix fails: the error and its hint.
 
-use crate::fake_build::{SD_IMAGE, attribute, build_with_files, event};
+use crate::fake_build::{SD_IMAGE_ARGS, attribute, build_with_files, event_script};
 use crate::fake_nix::Answers;
 
-/// A build that reports `events` and fails.
-fn failing(events: &[&str]) -> Answers {
-    let log = events.iter().map(|json| event(json)).collect::<String>();
+/// Answers with a build that reports `events` and fails.
+fn failing_build(events: &[&str]) -> Answers {
+    let log = events.iter().map(|json| event_script(json)).collect::<String>();
     Answers { build: format!("{log}exit 1"), ..Answers::default() }
 }
 
-/// A failing build whose error is `text`.
-fn failing_with(text: &str) -> Answers {
+/// Answers with a build that fails with the error `text`.
+fn failing_build_with_error(text: &str) -> Answers {
     let message = serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")});
-    failing(&[&message.to_string()])
+    failing_build(&[&message.to_string()])
 }
 
 #[test]
 fn a_failed_builder_is_reported_with_the_end_of_its_log() {
-    let two = "builder for '/nix/store/a-dep.drv' failed with exit code 3";
-    let three = "Cannot build '/nix/store/a-dep.drv'.\n       Reason: builder failed with exit code 3.";
+    let cause_of_older_nix = "builder for '/nix/store/a-dep.drv' failed with exit code 3";
+    let cause_of_newer_nix =
+        "Cannot build '/nix/store/a-dep.drv'.\n       Reason: builder failed with exit code 3.";
     for (cause, consequence) in [
-        (two, "1 dependencies of derivation '/nix/store/b-top.drv' failed to build"),
-        (three, "Cannot build '/nix/store/b-top.drv'.\n       Reason: 1 dependency failed."),
+        (cause_of_older_nix, "1 dependencies of derivation '/nix/store/b-top.drv' failed to build"),
+        (cause_of_newer_nix, "Cannot build '/nix/store/b-top.drv'.\n       Reason: 1 dependency failed."),
     ] {
         let message = |text| {
             serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")}).to_string()
@@ -34,7 +35,7 @@ fn a_failed_builder_is_reported_with_the_end_of_its_log() {
         events.extend((1..=30).map(|number| log(1, format!("line {number}"))));
         events.extend([log(2, "another builder".into()), message(cause), message(consequence)]);
         let events = events.iter().map(String::as_str).collect::<Vec<_>>();
-        let outcome = failing(&events).install().run(&SD_IMAGE);
+        let outcome = failing_build(&events).install().run(SD_IMAGE_ARGS);
         let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
         let stderr = format!(
             "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
@@ -100,7 +101,7 @@ const ERRORS: &[(&str, &str)] = &[
 #[test]
 fn build_errors_of_nix_have_hints() {
     for (text, hint) in ERRORS {
-        let outcome = failing_with(text).install().run(&SD_IMAGE);
+        let outcome = failing_build_with_error(text).install().run(SD_IMAGE_ARGS);
         outcome.assert_code(1).assert_stdout("");
         let text = text.replace('\n', "\n  ");
         assert_eq!(outcome.stderr, format!("error: nix failed on {}: {text}\nhint: {hint}\n", attribute()));
@@ -114,8 +115,8 @@ fn an_input_that_a_build_cannot_fetch_is_named_with_the_line_of_ssh() {
     let message = serde_json::json!({"action": "msg", "level": 0, "msg": error, "raw_msg": ""});
     let lines =
         "echo 'ssh: connect to host host port 22: Connection refused' >&2; echo 'fatal: Could not read' >&2;";
-    let build = format!("{lines} {} exit 1", event(&message.to_string()));
-    let outcome = Answers { build, ..Answers::default() }.install().run(&SD_IMAGE);
+    let build = format!("{lines} {} exit 1", event_script(&message.to_string()));
+    let outcome = Answers { build, ..Answers::default() }.install().run(SD_IMAGE_ARGS);
     outcome.assert_code(1).assert_stderr(format!(
         "error: nix failed on {}: revspec 'master' not found\n  while fetching the input 'secrets', \
          'git+ssh://git@host/s.git'\n  | ssh: connect to host host port 22: Connection refused\n  | fatal: Could not read\n",
@@ -126,7 +127,7 @@ fn an_input_that_a_build_cannot_fetch_is_named_with_the_line_of_ssh() {
 #[test]
 fn an_evaluation_error_names_the_position() {
     let trace = "\n … while a\n   at /nix/store/a-source/flake.nix:3:7:\n     3| x\n\n error: deep down";
-    let outcome = failing_with(trace).install().run(&SD_IMAGE);
+    let outcome = failing_build_with_error(trace).install().run(SD_IMAGE_ARGS);
     let message = "deep down\n  at /nix/store/a-source/flake.nix:3:7";
     outcome
         .assert_code(1)
@@ -137,10 +138,10 @@ fn an_evaluation_error_names_the_position() {
 #[test]
 fn a_cached_evaluation_failure_is_evaluated_again() {
     let (answers, _out) = build_with_files(&["a.img"]);
-    let cached = event(r#"{"action":"msg","level":0,"msg":"error: cached failure of attribute 'x'"}"#);
+    let cached = event_script(r#"{"action":"msg","level":0,"msg":"error: cached failure of attribute 'x'"}"#);
     let build =
         format!("case \"$*\" in *' -v --no-eval-cache') {};; *) {cached} exit 1;; esac", answers.build);
     let nix = Answers { build, ..answers }.install();
-    nix.run(&[&SD_IMAGE[..], &["--", "-v"]].concat()).assert_code(0);
+    nix.run(&[SD_IMAGE_ARGS, &["--", "-v"]].concat()).assert_code(0);
     assert_eq!(nix.nix_calls().iter().filter(|call| call.starts_with("build")).count(), 2);
 }

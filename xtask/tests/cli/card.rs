@@ -1,7 +1,7 @@
 //! `card` on plain files, which needs no privileges: arguments, results and errors.
 
-use crate::fake_nix::{Answers, FLAKE, fails};
-use crate::flash::{build_with_image, card, image};
+use crate::fake_nix::{Answers, FLAKE, fail_script};
+use crate::flash::{build_with_image, image_bytes, make_card};
 use crate::support::worker::{request, run_job};
 use crate::support::{Sandbox, file_sum, sha256};
 
@@ -68,7 +68,7 @@ fn a_missing_device_and_an_empty_reader_are_refused() {
 fn card_verify_compares_the_card_with_the_image_of_its_host() {
     let (answers, out) = build_with_image();
     let nix = answers.install();
-    let card = card(&nix);
+    let card = make_card(&nix);
     let device = card.to_str().expect("a plain path");
     let verify = |args: &[&str]| nix.run(&[&["--flake", FLAKE, "card", "verify"], args].concat());
     let differs = format!(
@@ -79,7 +79,7 @@ fn card_verify_compares_the_card_with_the_image_of_its_host() {
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0xee));
     let options = ["--identity", "none", "--allow-virtual", "--yes", "--expect-size", "4MiB"];
     nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).assert_code(0);
-    let sum = sha256(&image());
+    let sum = sha256(&image_bytes());
     let holds =
         format!("{device} holds the image: 2.0 MiB compared, SHA-256 of its first 2097152 bytes {sum}\n");
     for args in [&["stinky", device][..], &[device]] {
@@ -102,8 +102,8 @@ fn card_verify_recognizes_an_unfinished_flash() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("a.img");
     let card = sandbox.path("card");
-    std::fs::write(&file, image()).unwrap();
-    std::fs::write(&card, [&vec![0; 1 << 20], &image()[1 << 20..]].concat()).unwrap();
+    std::fs::write(&file, image_bytes()).unwrap();
+    std::fs::write(&card, [&vec![0; 1 << 20], &image_bytes()[1 << 20..]].concat()).unwrap();
     let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
     let error = format!(
         "error: {card} does not hold the image: 1 of 2 MiB differ, at byte 450\n\
@@ -114,7 +114,7 @@ fn card_verify_recognizes_an_unfinished_flash() {
 
 #[test]
 fn card_verify_checks_the_device_before_the_build() {
-    let nix = Answers { build: fails("no build was expected"), ..Answers::default() }.install();
+    let nix = Answers { build: fail_script("no build was expected"), ..Answers::default() }.install();
     nix.run(&["card", "verify", "stinky", "/dev/none"])
         .assert_stderr_contains("there is no /dev/none")
         .assert_code(3);
@@ -126,11 +126,11 @@ fn card_verify_refuses_a_damaged_image() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("a.img.zst");
     let card = sandbox.path("card");
-    let mut compressed = zstd::bulk::compress(&image(), 1).unwrap();
+    let mut compressed = zstd::bulk::compress(&image_bytes(), 1).unwrap();
     let middle = compressed.len() / 2;
     compressed[middle] ^= 0xff;
     std::fs::write(&file, compressed).unwrap();
-    std::fs::write(&card, image()).unwrap();
+    std::fs::write(&card, image_bytes()).unwrap();
     let [file, card] = [&file, &card].map(|path| path.to_str().expect("a plain path"));
     sandbox.run(&["card", "verify", "--image", file, card]).assert_code(3);
 }

@@ -7,11 +7,11 @@ use crate::deploy_fixture::*;
 #[test]
 fn a_successful_deploy_makes_exactly_these_calls() {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
-    let outcome = fixture.run(&["stinky", "--", "--debug-logs", "--", "-L"]);
+    let outcome = fixture.deploy(&["stinky", "--", "--debug-logs", "--", "-L"]);
     let stderr = format!(
         "     build  nothing to do\ndeploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n\
          \x20     copy  nothing to do\n  | to stdout\n  | {ACTIVATING}\n\
-         compared on stinky: /run/current-system with nixosConfigurations.stinky, and {LINK} with \
+         compared on stinky: /run/current-system with nixosConfigurations.stinky, and {PROFILE_LINK} with \
          deploy.nodes.stinky\n"
     );
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n")).assert_stderr(stderr);
@@ -32,8 +32,8 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
         let features = ["--extra-experimental-features", "nix-command flakes"];
         features.iter().chain(args).map(ToString::to_string).collect::<Vec<_>>()
     };
-    let read = read_node(false);
-    let eval = ["eval", "--json", "--show-trace", "github:o/f#.", "--apply", &read, "-L"];
+    let function = node_function(false);
+    let eval = ["eval", "--json", "--show-trace", "github:o/f#.", "--apply", &function, "-L"];
     let profile = format!("{NEW_PROFILE}.drv^*");
     let build = ["build", "--json", "--no-link", "--log-format", "internal-json", &profile, "-L"];
     let format = ["--log-format", "internal-json"];
@@ -49,21 +49,21 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
     ]
 }
 
-/// Asserts that a deploy probes on a fresh connection first and last, and on the shared connection in
-/// between.
+/// Asserts that the first and the last probe of a deploy use a fresh connection, and the calls between them the shared
+/// connection.
 fn assert_ssh_calls(fixture: &Fixture) {
-    let path = format!("ControlPath={}", fixture.file("state/ssh/stinky"));
+    let path = format!("ControlPath={}", fixture.path("state/ssh/stinky"));
     let fresh = ["ControlMaster=no", "ControlPath=none"];
     let shared = ["ControlMaster=no", path.as_str()];
     let host = "root@stinky.lan";
     let expected = [
-        ssh(fresh, host, &first_probe()),
-        ssh(shared, host, &probe()),
-        ssh(shared, host, &make_workdir("")),
-        ssh(fresh, host, &last_probe()),
+        ssh_args(fresh, host, &first_probe()),
+        ssh_args(shared, host, &probe()),
+        ssh_args(shared, host, &make_workdir_command("")),
+        ssh_args(fresh, host, &last_probe()),
     ];
     assert_eq!(fixture.ssh_calls(), expected);
-    let mut master = ssh(["ControlMaster=yes", &path], host, "cat");
+    let mut master = ssh_args(["ControlMaster=yes", &path], host, "cat");
     let options = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"].map(str::to_owned);
     master.splice(4..4, options);
     assert!(fixture.sandbox.calls("ssh").contains(&master), "{master:?}");
@@ -72,7 +72,7 @@ fn assert_ssh_calls(fixture: &Fixture) {
 #[test]
 fn a_rollback_is_reported_although_deploy_rs_succeeded() {
     let fixture = Fixture::new(&probe_answer(OLD_PROFILE, OLD, ""), ACTIVATING, 0);
-    let outcome = fixture.run(&["--json", "stinky"]);
+    let outcome = fixture.deploy(&["--json", "stinky"]);
     outcome.assert_stderr_contains(format!(
         "stinky rolled back to {OLD}: {NEW} was not kept, although deploy-rs reported success"
     ));
@@ -84,7 +84,7 @@ fn a_rollback_is_reported_although_deploy_rs_succeeded() {
 
 #[test]
 fn a_host_that_runs_the_new_system_is_done_although_deploy_rs_failed() {
-    let outcome = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 1).run(&["stinky"]);
+    let outcome = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 1).deploy(&["stinky"]);
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
     outcome.assert_stderr_contains("deploy-rs exited with 1, but stinky runs the new system");
 }
@@ -92,7 +92,7 @@ fn a_host_that_runs_the_new_system_is_done_although_deploy_rs_failed() {
 #[test]
 fn each_state_after_a_deploy_has_its_exit_code() {
     let unit = "octoprint.service loaded failed failed OctoPrint";
-    for (after, stderr, code, expected, error) in [
+    for (after, stderr, deploy_rs_code, expected_code, error) in [
         (probe_answer(NEW_PROFILE, NEW, unit), ACTIVATING, 0, 11, "but units have failed: octoprint.service"),
         (
             probe_answer(OLD_PROFILE, OLD, ""),
@@ -104,10 +104,10 @@ fn each_state_after_a_deploy_has_its_exit_code() {
         (probe_answer(NEW_PROFILE, OLD, ""), ACTIVATING, 1, 10, "does not run what was deployed: it runs"),
         ("@current".to_owned(), ACTIVATING, 0, 14, "the answer of stinky is incomplete"),
     ] {
-        Fixture::new(&after, stderr, code)
-            .run(&["stinky"])
+        Fixture::new(&after, stderr, deploy_rs_code)
+            .deploy(&["stinky"])
             .assert_stderr_contains(error)
-            .assert_code(expected);
+            .assert_code(expected_code);
     }
 }
 
@@ -115,7 +115,7 @@ fn each_state_after_a_deploy_has_its_exit_code() {
 fn a_host_that_is_current_is_not_deployed_to() {
     let fixture = Fixture::new("", "", 0);
     fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
-    fixture.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
+    fixture.deploy(&["stinky"]).assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
     assert_eq!((fixture.sandbox.calls("deploy").len(), fixture.ssh_calls().len()), (0, 1));
 }
 
@@ -123,17 +123,17 @@ fn a_host_that_is_current_is_not_deployed_to() {
 #[test]
 fn deploy_rs_gets_a_temporary_folder_of_its_own() {
     let fixture = Fixture::new(&probe_answer(OLD_PROFILE, OLD, ""), ACTIVATING, 1);
-    fixture.write("nodes", &nodes("pi"));
+    fixture.write("nodes", &nodes_json("pi"));
     fixture.write("before", &probe_answer(OLD_PROFILE, OLD, "").replace("@end", "@sudo\nyes\n@end"));
-    fixture.run(&["stinky"]).assert_code(10);
-    let path = format!("ControlPath={}", fixture.file("state/ssh/stinky"));
-    let make = make_workdir("sudo -u root ");
-    assert_eq!(fixture.ssh_calls()[2], ssh(["ControlMaster=no", &path], "pi@stinky.lan", &make));
+    fixture.deploy(&["stinky"]).assert_code(10);
+    let path = format!("ControlPath={}", fixture.path("state/ssh/stinky"));
+    let make = make_workdir_command("sudo -u root ");
+    assert_eq!(fixture.ssh_calls()[2], ssh_args(["ControlMaster=no", &path], "pi@stinky.lan", &make));
     // The deploy was not confirmed: the folder is removed with its content, once no activation is running.
     let remove = format!("sudo -u root rm -rf -- {WORKDIR}");
     assert_eq!(
         fixture.ssh_calls()[4],
-        ssh(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove)
+        ssh_args(["ControlMaster=no", "ControlPath=none"], "pi@stinky.lan", &remove)
     );
 }
 
@@ -142,7 +142,7 @@ fn a_host_with_a_running_activation_is_refused() {
     let fixture = Fixture::new("", "", 0);
     let busy = probe_answer(OLD_PROFILE, OLD, "").replace("@activation\n", "@activation\n7\n");
     fixture.write("before", &busy);
-    fixture.run(&["stinky"]).assert_stderr_contains("an activation is running on stinky").assert_code(3);
+    fixture.deploy(&["stinky"]).assert_stderr_contains("an activation is running on stinky").assert_code(3);
     assert_eq!((fixture.sandbox.calls("deploy").len(), fixture.ssh_calls().len()), (0, 1));
 }
 
@@ -151,12 +151,12 @@ fn a_host_that_changes_during_the_deploy_is_refused() {
     let fixture = Fixture::new("", "", 0);
     let other = "/nix/store/44444444444444444444444444444444-other";
     fixture.write("other", &probe_answer(other, other, ""));
-    let probed = fixture.file("probed");
-    let other = fixture.file("other");
-    let before = fixture.file("before");
+    let probed = fixture.path("probed");
+    let other = fixture.path("other");
+    let before = fixture.path("before");
     let answers = format!("if [ -e {probed} ]; then cat {other}; else touch {probed}; cat {before}; fi");
-    fixture.ssh(&answers, "");
-    let outcome = fixture.run(&["stinky"]);
+    fixture.fake_ssh(&answers, "");
+    let outcome = fixture.deploy(&["stinky"]);
     outcome
         .assert_stderr_contains(format!("stinky changed during this deploy: it ran {OLD} and now runs"))
         .assert_code(3);
@@ -177,7 +177,7 @@ fn each_ssh_error_has_its_exit_code() {
     ] {
         let fixture = Fixture::new("", "", 0);
         fixture.sandbox.fake("ssh", &format!("echo '{stderr}' >>/dev/stdin; exit 255"));
-        fixture.run(&["stinky"]).assert_stderr_contains(error).assert_code(expected);
+        fixture.deploy(&["stinky"]).assert_stderr_contains(error).assert_code(expected);
         assert_eq!(fixture.sandbox.calls("deploy").len(), 0, "{stderr}");
     }
 }
@@ -185,8 +185,8 @@ fn each_ssh_error_has_its_exit_code() {
 #[test]
 fn invalid_nodes_and_flags_are_refused_before_the_host_is_queried() {
     let none = r#"{"names":["other","stinky"],"node":null}"#;
-    let bare = nodes("root").replace(r#"["system"]"#, r#"["home"]"#);
-    let nowhere = nodes("root").replace("stinky.lan", "");
+    let bare = nodes_json("root").replace(r#"["system"]"#, r#"["home"]"#);
+    let nowhere = nodes_json("root").replace("stinky.lan", "");
     for (nodes, args, code, error) in [
         (
             none,
@@ -200,7 +200,7 @@ fn invalid_nodes_and_flags_are_refused_before_the_host_is_queried() {
     ] {
         let fixture = Fixture::new("", "", 0);
         fixture.write("nodes", nodes);
-        fixture.run(&[args[0], "--", args[1]]).assert_stderr_contains(error).assert_code(code);
+        fixture.deploy(&[args[0], "--", args[1]]).assert_stderr_contains(error).assert_code(code);
         assert_eq!((fixture.sandbox.calls("deploy").len(), fixture.ssh_calls().len()), (0, 0));
     }
 }
@@ -211,7 +211,7 @@ fn a_flake_without_deploy_nodes_is_a_usage_error() {
     let missing = "error: flake 'github:o/f' does not provide attribute 'deploy'";
     let version = r#"[ "$*" = --version ] && echo "nix (Nix) 2.26.3" && exit"#;
     fixture.sandbox.fake("nix", &format!(r#"{version}; echo "{missing}" >&2; exit 1"#));
-    let outcome = fixture.run(&["stinky"]);
+    let outcome = fixture.deploy(&["stinky"]);
     outcome.assert_code(2).assert_stdout("");
     assert_eq!(
         outcome.stderr,
@@ -223,20 +223,20 @@ fn a_flake_without_deploy_nodes_is_a_usage_error() {
 #[test]
 fn nix_2_18_evaluates_one_output_at_a_time() {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
-    let nodes = nodes("root");
+    let nodes = nodes_json("root");
     let (node, _) = nodes.split_once(r#","system""#).expect("the system comes last");
     fixture.write("node", &format!("{node},\"system\":null}}"));
     fixture.write("system", &format!(r#"{{"names":[],"node":null,"system":"{NEW}"}}"#));
     let missing = "echo \"error: flake 'github:o/f' does not provide attribute '.'\" >&2; exit 1";
-    let node = fixture.file("node");
-    let system = fixture.file("system");
+    let node = fixture.path("node");
+    let system = fixture.path("system");
     let each = format!("*'#deploy '*) cat {node};; *'#nixosConfigurations '*) cat {system};;");
     let answers = format!("*'#. '*) {missing};; {each} *' build '*) echo '[{{}}]';;");
     fixture
         .sandbox
         .fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.18.1";; {answers} esac"#));
-    fixture.run(&["stinky"]).assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
-    let read = read_node(false);
+    fixture.deploy(&["stinky"]).assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
+    let function = node_function(false);
     let evals = fixture.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
     let evals = evals.map(|call| (call[5].clone(), call[7].clone())).collect::<Vec<_>>();
     let alone = "it: {read} { deploy.nodes.\"stinky\" = { }; nixosConfigurations = it; }";
@@ -245,14 +245,17 @@ fn nix_2_18_evaluates_one_output_at_a_time() {
         ("github:o/f#deploy", "it: {read} { deploy = it; }"),
         ("github:o/f#nixosConfigurations", alone),
     ];
-    assert_eq!(evals, expected.map(|(at, apply)| (at.to_owned(), apply.replace("{read}", &read))));
+    assert_eq!(
+        evals,
+        expected.map(|(installable, apply)| (installable.to_owned(), apply.replace("{read}", &function)))
+    );
 }
 
 #[test]
 fn a_missing_deploy_rs_is_refused() {
     let fixture = Fixture::new("", "", 0);
     fs::remove_file(fixture.sandbox.path("bin").join("deploy")).expect("removing the fake");
-    let outcome = fixture.run(&["stinky"]);
+    let outcome = fixture.deploy(&["stinky"]);
     outcome
         .assert_stderr_contains("error: no deploy-rs (`deploy`) on PATH\nhint: run `cargo xtask setup`\n")
         .assert_code(3);
@@ -261,15 +264,15 @@ fn a_missing_deploy_rs_is_refused() {
 #[test]
 fn history_explains_that_a_host_has_no_receipt() {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
-    let yet = |host: &str, others: &str| {
+    let text = |host: &str, others: &str| {
         format!(
             "there is no receipt of {host}: it was not flashed or deployed to from this flake yet{others}\n"
         )
     };
-    assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, yet("stinky", ""));
-    fixture.run(&["stinky"]).assert_code(0);
+    assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, text("stinky", ""));
+    fixture.deploy(&["stinky"]).assert_code(0);
     assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, "");
-    assert_eq!(fixture.sandbox.run(&["history", "x"]).stderr, yet("x", " (receipts: stinky)"));
+    assert_eq!(fixture.sandbox.run(&["history", "x"]).stderr, text("x", " (receipts: stinky)"));
 }
 
 #[test]
@@ -279,13 +282,13 @@ fn a_sudo_of_the_flake_that_runs_other_programs_is_refused() {
     {
         let fixture = Fixture::new("", "", 0);
         let normal = if field == "user" { "root" } else { "sudo -u" };
-        let nodes = nodes("pi")
+        let nodes = nodes_json("pi")
             .replace("\"sudo\":null", "\"sudo\":\"sudo -u\"")
             .replace("\"profilePath\":null", "\"profilePath\":\"/p\"")
             .replace(&format!("\"{field}\":\"{normal}\""), &format!("\"{field}\":\"{value}\""));
         assert!(nodes.contains(value));
         fixture.write("nodes", &nodes);
-        let outcome = fixture.run(&["stinky", "--dry-run"]);
+        let outcome = fixture.deploy(&["stinky", "--dry-run"]);
         outcome.assert_stderr_contains("deploy.nodes.stinky would run its commands by").assert_code(3);
         assert!(fixture.ssh_calls().is_empty(), "{value}");
     }

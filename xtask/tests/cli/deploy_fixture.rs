@@ -4,13 +4,18 @@ use std::fs;
 
 use crate::support::{Outcome, Sandbox};
 
+/// The system that the host runs before a deploy.
 pub const OLD: &str = "/nix/store/00000000000000000000000000000000-nixos-system-stinky-old";
+/// The system of the flake.
 pub const NEW: &str = "/nix/store/11111111111111111111111111111111-nixos-system-stinky-new";
+/// The profile of the flake, which wraps [`NEW`].
 pub const NEW_PROFILE: &str = "/nix/store/22222222222222222222222222222222-activatable-nixos-system-stinky";
+/// The profile that the host has before a deploy, which wraps [`OLD`].
 pub const OLD_PROFILE: &str = "/nix/store/33333333333333333333333333333333-activatable-nixos-system-stinky";
-/// The output `deploy` with this node alone, as Nix prints it.
+/// The output `deploy` with the node of `stinky` alone, as Nix prints it.
 pub const PINNED: &str = r#"{"nodes":{"stinky":{"hostname":"stinky.lan"}}}"#;
-pub const LINK: &str = "/nix/var/nix/profiles/system";
+/// The link to the system profile on the host.
+pub const PROFILE_LINK: &str = "/nix/var/nix/profiles/system";
 
 /// A sandbox with the fakes.
 pub struct Fixture {
@@ -18,33 +23,33 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// deploy-rs prints `stderr` and exits with `code`; after that the host answers with `after`.
+    /// Makes the fakes. deploy-rs prints `stderr` and exits with `code`. The host answers a probe with `before`, a
+    /// file of the sandbox, and after the run of deploy-rs with `after`.
     pub fn new(after: &str, stderr: &str, code: i32) -> Self {
         let fixture = Self { sandbox: Sandbox::with_fakes_only() };
-        fixture.write("nodes", &nodes("root"));
+        fixture.write("nodes", &nodes_json("root"));
         fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
         fixture.write("after", after);
-        let nodes = fixture.file("nodes");
-        let before = fixture.file("before");
-        let after = fixture.file("after");
+        let nodes = fixture.path("nodes");
+        let before = fixture.path("before");
+        let after = fixture.path("after");
         // The profile is not in the store of this machine, so it is built; the closure is unknown.
         let actions = "*' build '*) echo '[{}]';; *' copy '*) exit 0;;";
-        // First: the words of an evaluated function are words of this pattern, too.
+        // The branch of `eval` comes first: an evaluated function may contain the words of the other branches.
         let eval = format!("*' eval '*) cat {nodes};; {actions}");
-        let fakes = &fixture.sandbox;
-        fakes.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
-        let ran = fixture.sandbox.path("calls").join("deploy");
-        let ran = ran.display();
-        let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        fixture.ssh(&answers, "");
-        let fakes = &fixture.sandbox;
-        fakes.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{stderr}' >&2; exit {code}"));
+        let sandbox = &fixture.sandbox;
+        sandbox.fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.26.3";; {eval} esac"#));
+        let calls_of_deploy_rs = fixture.path("calls/deploy");
+        let answers = format!("if [ -e {calls_of_deploy_rs} ]; then cat {after}; else cat {before}; fi");
+        fixture.fake_ssh(&answers, "");
+        let sandbox = &fixture.sandbox;
+        sandbox.fake("deploy", &format!("echo 'to stdout'; printf '%s\\n' '{stderr}' >&2; exit {code}"));
         fixture
     }
 
     /// Fakes a host that answers probes with the output of `answers` and makes a folder for deploy-rs.
     /// `others` are more branches of its `case`.
-    pub fn ssh(&self, answers: &str, others: &str) {
+    pub fn fake_ssh(&self, answers: &str, others: &str) {
         let print = r#"print() {
             while IFS= read -r line; do
                 case $line in
@@ -60,11 +65,13 @@ impl Fixture {
         self.sandbox.fake("ssh", &body);
     }
 
+    /// Writes `text` to the file `name` in the sandbox.
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.sandbox.path(name), text).expect("writing an answer");
     }
 
-    pub fn file(&self, name: &str) -> String {
+    /// The path of the file `name` in the sandbox.
+    pub fn path(&self, name: &str) -> String {
         self.sandbox.path(name).display().to_string()
     }
 
@@ -76,14 +83,15 @@ impl Fixture {
         queries.map(|call| call.iter().map(|word| without_nonces(word)).collect()).collect()
     }
 
-    pub fn run(&self, args: &[&str]) -> Outcome {
+    /// Runs `deploy ARGS` with the flake.
+    pub fn deploy(&self, args: &[&str]) -> Outcome {
         let args = [&["--flake", "github:o/f", "deploy"], args].concat();
         self.sandbox.run(&args)
     }
 }
 
-/// The function that reads the node of `stinky`, or makes one; `is_addressed`: the command line names the address.
-pub fn read_node(is_addressed: bool) -> String {
+/// The Nix function that reads or makes the node of `stinky`. `is_addressed`: the command line names the address.
+pub fn node_function(is_addressed: bool) -> String {
     let [read, make] = [
         include_str!("../../src/deploy/desired/node.nix"),
         include_str!("../../src/deploy/desired/profile.nix"),
@@ -91,7 +99,9 @@ pub fn read_node(is_addressed: bool) -> String {
     format!("({read}) {{ isAddressed = {is_addressed}; makeProfile = {make}; }} \"stinky\"")
 }
 
-pub fn nodes(ssh_user: &str) -> String {
+/// The JSON of the evaluated flake: its nodes `other` and `stinky`, and the node of `stinky`, with the user
+/// `ssh_user`.
+pub fn nodes_json(ssh_user: &str) -> String {
     format!(
         r#"{{"names":["other","stinky"],"node":{{"hostname":"stinky.lan","profiles":["system"],
             "path":"{NEW_PROFILE}","drvPath":"{NEW_PROFILE}.drv","platform":null,"pinned":{PINNED},"profilePath":null,"sshOpts":["-p","2222"],
@@ -100,11 +110,12 @@ pub fn nodes(ssh_user: &str) -> String {
     )
 }
 
-/// The answer of the host to the probe. A line `@NAME` stands for the marker before each part.
+/// The answer of a host to a probe: its `profile`, its `current` system, and its `failed` units. A line `@NAME`
+/// stands for the marker before each part.
 pub fn probe_answer(profile: &str, current: &str, failed: &str) -> String {
     format!(
         "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n1\n\
-         @activation\n@failed\n{failed}\n@way-back\n{LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
+         @activation\n@failed\n{failed}\n@way-back\n{PROFILE_LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
     )
 }
 
@@ -119,19 +130,21 @@ fn without_nonces(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn command(parts: &[(&str, &str)]) -> String {
+/// The shell command of a probe, which runs the commands of `parts` and prints a marker with the name before each.
+fn probe_command(parts: &[(&str, &str)]) -> String {
     let marker = |name: &str| format!(r"printf '\000%s\000' NONCE.{name}");
     let parts = parts.iter().map(|(name, command)| format!("{}; {command}; ", marker(name)));
     format!("{}{}", parts.collect::<String>(), marker("end"))
 }
 
+/// The probe with further parts before and after those that read the state of the host.
 fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
     let links =
         |name: &str| format!("readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}");
-    let profile = format!("readlink -f {LINK}");
+    let profile = format!("readlink -f {PROFILE_LINK}");
     let offered = format!("readlink -f {NEW_PROFILE}/activate");
-    let way_back = format!("ls {LINK}/deploy-rs-activate");
-    let switch = format!("ls {LINK}/bin/switch-to-configuration");
+    let way_back = format!("ls {PROFILE_LINK}/deploy-rs-activate");
+    let switch = format!("ls {PROFILE_LINK}/bin/switch-to-configuration");
     let [kernel, initrd, modules] = ["kernel", "initrd", "kernel-modules"].map(links);
     let trees = links("dtbs");
     let state = [
@@ -155,9 +168,10 @@ fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
         ("booted-params", "cat /run/booted-system/kernel-params"),
         ("current-params", "cat /run/current-system/kernel-params"),
     ];
-    command(&[before, &state, after].concat())
+    probe_command(&[before, &state, after].concat())
 }
 
+/// The probe that reads only the state of the host.
 pub fn probe() -> String {
     probe_with(&[], &[])
 }
@@ -172,16 +186,16 @@ pub fn last_probe() -> String {
 /// The temporary folder that the host makes for deploy-rs.
 pub const WORKDIR: &str = "/tmp/xtask-deploy.0123456789";
 
-/// The command that makes [`WORKDIR`] and removes old ones of killed runs; `sudo` is a prefix of its
+/// The command that makes [`WORKDIR`] and removes the old folders of killed runs. `sudo` is the prefix of its
 /// programs.
-pub fn make_workdir(sudo: &str) -> String {
+pub fn make_workdir_command(sudo: &str) -> String {
     let old =
         "-maxdepth 1 -type d -name 'xtask-deploy.??????????' -user root -mmin +1440 -exec rm -rf -- '{}' +";
     format!("{sudo}find /tmp/ {old}; {sudo}mktemp -d /tmp/xtask-deploy.XXXXXXXXXX")
 }
 
-/// The arguments of ssh; `control` are the options that share the connection.
-pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> {
+/// The arguments of an ssh that runs `command`. `control` has the options that share the connection.
+pub fn ssh_args(control: [&str; 2], destination: &str, command: &str) -> Vec<String> {
     let options = "-o BatchMode=yes -p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";
     // Nobody reads the log of the process that holds the shared connection.
     let log: &[&str] = if command == "cat" { &[] } else { &["-n", "-E", "/dev/stdin"] };
@@ -192,10 +206,10 @@ pub fn ssh(control: [&str; 2], destination: &str, command: &str) -> Vec<String> 
     words.chain([destination, command]).map(str::to_owned).collect()
 }
 
-/// The first probe, which reads the closure of the current system too.
+/// The first probe of a deploy, which also reads the closure of the current system.
 pub fn first_probe() -> String {
     let unless_current =
-        format!("readlink -f {LINK} | grep -qxF {NEW_PROFILE} || test ! -e /run/current-system");
+        format!("readlink -f {PROFILE_LINK} | grep -qxF {NEW_PROFILE} || test ! -e /run/current-system");
     let query = format!("{unless_current} || nix-store --query --requisites /run/current-system");
     let sizes = format!("{query} | xargs nix-store --query --size");
     let script = include_str!("../../src/deploy/host/boot_facts.sh");
@@ -208,4 +222,5 @@ pub fn first_probe() -> String {
     probe_with(&[("requisites", &query), ("sizes", &sizes)], &after)
 }
 
+/// The line that deploy-rs prints when it activates the profile.
 pub const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";

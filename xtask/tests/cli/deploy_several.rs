@@ -2,20 +2,29 @@
 
 use std::fs;
 
-use crate::deploy_fixture::{Fixture, OLD, OLD_PROFILE, nodes, probe_answer};
+use crate::deploy_fixture::{Fixture, OLD, OLD_PROFILE, nodes_json, probe_answer};
 
-/// A flake with the nodes `one` and `two`; `change` is a replacement in the second.
-fn fixture(change: (&str, &str)) -> Fixture {
+/// A change of a node: each `old` is replaced by `new`.
+#[derive(Clone, Copy)]
+struct Change {
+    old: &'static str,
+    new: &'static str,
+}
+
+const NO_CHANGE: Change = Change { old: "", new: "" };
+
+/// A flake with the nodes `one` and `two`, of which the second is changed.
+fn fixture_with_two_nodes(change: Change) -> Fixture {
     let fixture = Fixture::new("", "", 0);
     fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
     let node = |name: &str| {
-        nodes("root").replace(r#"["other","stinky"]"#, r#"["one","two"]"#).replace("stinky.lan", name)
+        nodes_json("root").replace(r#"["other","stinky"]"#, r#"["one","two"]"#).replace("stinky.lan", name)
     };
     fixture.write("one", &node("one.lan"));
-    fixture.write("two", &node("two.lan").replace(change.0, change.1));
+    fixture.write("two", &node("two.lan").replace(change.old, change.new));
     fixture.write("none", r#"{"names":["one","two"],"node":null,"system":null}"#);
-    let [one, two, none] = ["one", "two", "none"].map(|name| fixture.file(name));
-    // The last words of an evaluation: the host, and the option that keeps the lock of the flake.
+    let [one, two, none] = ["one", "two", "none"].map(|name| fixture.path(name));
+    // An evaluation ends with the host, and may have the option that keeps the lock file of the flake after it.
     let by_host = format!(
         r#"*'"one"'|*'"one" --no-write-lock-file') cat {one};; *'"two"'|*'"two" --no-write-lock-file') cat {two};; *) cat {none};;"#
     );
@@ -27,7 +36,7 @@ fn fixture(change: (&str, &str)) -> Fixture {
 /// Asserts that stderr is `error`, and that nothing was built, no host was queried and no lock was made.
 #[track_caller]
 fn assert_refused(fixture: &Fixture, args: &[&str], code: i32, error: &str) {
-    let outcome = fixture.run(args);
+    let outcome = fixture.deploy(args);
     outcome.assert_code(code).assert_stdout("").assert_stderr(format!("error: {error}\n"));
     assert!(!fixture.sandbox.calls("nix").iter().any(|call| call.contains(&"build".to_owned())), "{args:?}");
     assert_eq!(
@@ -35,10 +44,11 @@ fn assert_refused(fixture: &Fixture, args: &[&str], code: i32, error: &str) {
         (0, 0),
         "{args:?}"
     );
-    assert_eq!(locks(fixture), [""; 0], "{args:?}");
+    assert_eq!(lock_names(fixture), [""; 0], "{args:?}");
 }
 
-fn locks(fixture: &Fixture) -> Vec<String> {
+/// The names of the locks in the state folder, sorted.
+fn lock_names(fixture: &Fixture) -> Vec<String> {
     let files = fs::read_dir(fixture.sandbox.path("state/locks")).into_iter().flatten();
     let mut names =
         files.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8")).collect::<Vec<_>>();
@@ -68,21 +78,21 @@ fn an_unknown_host_stops_the_deploy_of_all_hosts() {
         ),
         (&["5"], format!("{unknown} '5' (nodes: one, two)\nhint: write the minutes to wait as `--wait=5`")),
     ] {
-        assert_refused(&fixture(("", "")), args, 2, &error);
+        assert_refused(&fixture_with_two_nodes(NO_CHANGE), args, 2, &error);
     }
 }
 
 #[test]
 fn a_broken_node_does_not_stop_the_other_hosts() {
-    let fixture = fixture((r#"["system"]"#, r#"["home"]"#));
-    let outcome = fixture.run(&["one", "two", "--dry-run"]);
+    let fixture = fixture_with_two_nodes(Change { old: r#"["system"]"#, new: r#"["home"]"# });
+    let outcome = fixture.deploy(&["one", "two", "--dry-run"]);
     outcome.assert_stderr_contains("two: warning: deploy.nodes.two needs a profile 'system'");
     assert!(outcome.assert_code(3).stdout.contains("\none   planned  "), "{}", outcome.stdout);
 }
 
 #[test]
 fn a_host_that_is_named_twice_is_queried_once() {
-    let fixture = fixture(("", ""));
+    let fixture = fixture_with_two_nodes(NO_CHANGE);
     fixture.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
     let outcome = fixture.sandbox.run(&["--flake", "github:o/f", "status", "two", "one", "two"]);
     let rows =
@@ -96,37 +106,48 @@ fn a_host_that_is_named_twice_is_queried_once() {
 fn two_nodes_with_one_address_are_refused() {
     let error = "one and two are the same machine, one.lan, which cannot run both; nothing was deployed\n\
                  hint: deploy one of them";
-    assert_refused(&fixture(("two.lan", "one.lan")), &["one", "two"], 3, error);
+    assert_refused(
+        &fixture_with_two_nodes(Change { old: "two.lan", new: "one.lan" }),
+        &["one", "two"],
+        3,
+        error,
+    );
     let error = error.replace("one.lan", "10.0.0.5");
-    assert_refused(&fixture(("", "")), &["one", "two", "--", "--hostname", "10.0.0.5"], 3, &error);
+    assert_refused(
+        &fixture_with_two_nodes(NO_CHANGE),
+        &["one", "two", "--", "--hostname", "10.0.0.5"],
+        3,
+        &error,
+    );
 }
 
-/// A name that the flake does not have gets no lock.
+/// A name that is not in the flake gets no lock.
 #[test]
 fn each_known_host_has_a_lock() {
-    let fixture = fixture(("", ""));
+    let fixture = fixture_with_two_nodes(NO_CHANGE);
     fixture.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
-    fixture.run(&["one", "two"]).assert_code(12);
-    assert_eq!(locks(&fixture), ["deploy-one", "deploy-two"]);
-    fixture.run(&["on"]).assert_stderr_contains("did you mean 'one'?").assert_code(2);
-    assert_eq!(locks(&fixture), ["deploy-one", "deploy-two"]);
+    fixture.deploy(&["one", "two"]).assert_code(12);
+    assert_eq!(lock_names(&fixture), ["deploy-one", "deploy-two"]);
+    fixture.deploy(&["on"]).assert_stderr_contains("did you mean 'one'?").assert_code(2);
+    assert_eq!(lock_names(&fixture), ["deploy-one", "deploy-two"]);
 }
 
 #[test]
 fn interactive_sudo_is_refused_for_several_hosts() {
-    let interactive = (r#""interactiveSudo":null"#, r#""interactiveSudo":true"#);
+    let interactive = Change { old: r#""interactiveSudo":null"#, new: r#""interactiveSudo":true"# };
     let error = "sudo asks for a password on two, and can ask for only one host at a time; nothing was deployed\n\
                  hint: deploy to each host with `interactiveSudo` by a command of its own";
-    assert_refused(&fixture(interactive), &["one", "two"], 2, error);
+    assert_refused(&fixture_with_two_nodes(interactive), &["one", "two"], 2, error);
     // The command line overrides the node, and --dry-run needs no password.
     for args in [&["one", "two", "--dry-run"][..], &["one", "two", "--", "--interactive-sudo", "false"]] {
-        let fixture = fixture(interactive);
+        let fixture = fixture_with_two_nodes(interactive);
         fixture.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
-        fixture.run(args).assert_code(12);
+        fixture.deploy(args).assert_code(12);
     }
     let error = "sudo asks for a password on one, two, and can ask for only one host at a time; nothing was deployed\n\
                  hint: deploy to each host with `interactiveSudo` by a command of its own";
-    let outcome = fixture(("", "")).run(&["one", "two", "--", "--interactive-sudo", "true"]);
+    let outcome =
+        fixture_with_two_nodes(NO_CHANGE).deploy(&["one", "two", "--", "--interactive-sudo", "true"]);
     outcome.assert_code(2).assert_stdout("");
     assert_eq!(outcome.stderr, format!("error: {error}\n"));
 }

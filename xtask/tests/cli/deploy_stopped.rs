@@ -4,10 +4,10 @@ use crate::deploy_fixture::{ACTIVATING, Fixture, NEW, NEW_PROFILE, OLD, OLD_PROF
 use crate::support::Outcome;
 use crate::support::xtask::SignalTo;
 
-/// Runs the tool and interrupts it once ssh was called `calls` times.
+/// Runs the tool and interrupts it once it has called ssh `call_count` times.
 #[track_caller]
-fn interrupt(fixture: &Fixture, args: &[&str], calls: usize, to: SignalTo) -> Outcome {
-    interrupt_once(fixture, args, || fixture.ssh_calls().len() >= calls, to)
+fn interrupt_after_calls(fixture: &Fixture, args: &[&str], call_count: usize, to: SignalTo) -> Outcome {
+    interrupt_once(fixture, args, || fixture.ssh_calls().len() >= call_count, to)
 }
 
 /// Runs the tool and interrupts it once `is_ready`.
@@ -27,19 +27,19 @@ fn an_interrupt_stops_the_wait_for_a_host_that_does_not_answer() {
         for (to, ssh) in [
             (SignalTo::Group, "exec sleep 30"),
             (SignalTo::Tool, "exec sleep 30"),
-            // A connected ssh ends like this.
+            // An ssh with a connection ends like this one.
             (SignalTo::Group, "trap 'exit 255' INT; sleep 30"),
         ] {
             let fixture = Fixture::new("", "", 0);
             fixture.sandbox.fake("ssh", ssh);
-            let outcome = interrupt(&fixture, args, 1, to);
+            let outcome = interrupt_after_calls(&fixture, args, 1, to);
             outcome.assert_code(130).assert_stdout("").assert_stderr(error);
             assert_eq!((fixture.ssh_calls().len(), fixture.sandbox.calls("deploy").len()), (1, 0));
         }
     }
 }
 
-/// Nix looks for an interrupt between steps of an evaluation, and one step can take for ever.
+/// Nix checks for interrupts only between the steps of an evaluation, and one step may never end.
 #[test]
 fn an_interrupt_stops_an_evaluation_that_ignores_it() {
     for to in [SignalTo::Group, SignalTo::Tool] {
@@ -48,8 +48,8 @@ fn an_interrupt_stops_an_evaluation_that_ignores_it() {
         fixture
             .sandbox
             .fake("nix", &format!("case $* in {version};; *eval*) trap '' INT; exec sleep 30;; esac"));
-        let evaluating = || fixture.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
-        let outcome = interrupt_once(&fixture, &["deploy", "stinky"], evaluating, to);
+        let is_evaluating = || fixture.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
+        let outcome = interrupt_once(&fixture, &["deploy", "stinky"], is_evaluating, to);
         let error = "error: stopped while nix evaluated the flake; nothing was changed\n";
         outcome.assert_code(130).assert_stdout("").assert_stderr(error);
     }
@@ -71,13 +71,13 @@ fn an_interrupt_during_a_health_check_leaves_the_health_unknown() {
     for to in [SignalTo::Group, SignalTo::Tool] {
         let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
         fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
-        let ran = fixture.file("calls/deploy");
-        let before = fixture.file("before");
-        let after = fixture.file("after");
-        let answers = format!("if [ -e {ran} ]; then cat {after}; else cat {before}; fi");
-        fixture.ssh(&answers, "*' true') ;; *' cat') ;; *) exec sleep 30;;");
+        let calls_of_deploy_rs = fixture.path("calls/deploy");
+        let before = fixture.path("before");
+        let after = fixture.path("after");
+        let answers = format!("if [ -e {calls_of_deploy_rs} ]; then cat {after}; else cat {before}; fi");
+        fixture.fake_ssh(&answers, "*' true') ;; *' cat') ;; *) exec sleep 30;;");
         let args = ["deploy", "stinky", "--health", "curl x", "--health", "curl y"];
-        let outcome = interrupt(&fixture, &args, 5, to);
+        let outcome = interrupt_after_calls(&fixture, &args, 5, to);
         outcome.assert_stderr_contains(format!(
             "error: stinky runs {NEW}, but its health is unknown: the health check was stopped\n"
         ));

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::deploy_fixture::*;
 use crate::support::Sandbox;
 
-/// The node that is made of a configuration which names no address.
-fn made() -> String {
-    nodes("root")
+/// The JSON of the evaluated flake where the node of `stinky` is made of a configuration that names no address.
+fn made_node_json() -> String {
+    nodes_json("root")
         .replace(
             r#""node":{"hostname":"stinky.lan""#,
             r#""node":{"configuration":"nixosConfigurations.stinky","hostname":"""#,
@@ -22,13 +22,13 @@ fn made() -> String {
 #[test]
 fn a_host_without_a_node_gets_exactly_these_calls() {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
-    fixture.write("nodes", &made());
+    fixture.write("nodes", &made_node_json());
     let known = probe_answer(OLD_PROFILE, OLD, "").replace("@end", "@sudo\nyes\n@end");
     fixture.write("before", &known);
     fixture.write("after", &known.replace(OLD_PROFILE, NEW_PROFILE).replace(OLD, NEW));
-    let outcome = fixture.run(&["stinky", "--to", "pi@10.0.0.5", "--", "--debug-logs", "--", "-L"]);
+    let outcome = fixture.deploy(&["stinky", "--to", "pi@10.0.0.5", "--", "--debug-logs", "--", "-L"]);
     outcome.assert_stderr_contains("deploy stinky as pi@10.0.0.5\n").assert_stderr_contains(format!(
-        "compared on stinky: /run/current-system with nixosConfigurations.stinky, and {LINK} with the profile made \
+        "compared on stinky: /run/current-system with nixosConfigurations.stinky, and {PROFILE_LINK} with the profile made \
          of nixosConfigurations.stinky\n"
     ));
     outcome.assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
@@ -42,7 +42,10 @@ fn a_host_without_a_node_gets_exactly_these_calls() {
     assert_eq!(fixture.sandbox.calls("deploy"), [[&deploy[..], &["--debug-logs", "--", "-L"]].concat()]);
     let nix = fixture.sandbox.calls("nix");
     let evaluated = nix.iter().find(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
-    assert_eq!(evaluated[5..], ["github:o/f#.".to_owned(), "--apply".into(), read_node(true), "-L".into()]);
+    assert_eq!(
+        evaluated[5..],
+        ["github:o/f#.".to_owned(), "--apply".into(), node_function(true), "-L".into()]
+    );
     let to = "ssh://pi@10.0.0.5".to_owned();
     assert!(nix.iter().any(|call| call.contains(&"copy".to_owned()) && call.contains(&to)), "{nix:?}");
 }
@@ -68,12 +71,12 @@ fn an_address_overrides_that_of_a_node_also_for_status() {
 #[test]
 fn a_node_without_a_hostname_needs_an_address() {
     let fixture = Fixture::new("", "", 0);
-    fixture.write("nodes", &nodes("root").replace("stinky.lan", ""));
+    fixture.write("nodes", &nodes_json("root").replace("stinky.lan", ""));
     fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
     let error = "error: deploy.nodes.stinky has no `hostname`\n\
                  hint: set it to the address of the host, or pass --to [USER@]ADDRESS\n";
-    fixture.run(&["stinky"]).assert_code(3).assert_stderr(error);
-    fixture.run(&["stinky", "--to", "stinky.lan"]).assert_code(0);
+    fixture.deploy(&["stinky"]).assert_code(3).assert_stderr(error);
+    fixture.deploy(&["stinky", "--to", "stinky.lan"]).assert_code(0);
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn a_host_that_cannot_be_deployed_is_explained() {
     ] {
         let fixture = Fixture::new("", "", 0);
         fixture.write("nodes", nodes);
-        fixture.run(&["stinky"]).assert_code(2).assert_stdout("").assert_stderr(format!("error: {error}"));
+        fixture.deploy(&["stinky"]).assert_code(2).assert_stdout("").assert_stderr(format!("error: {error}"));
         let status = fixture.sandbox.run(&["--json", "--flake", "github:o/f", "status", "stinky"]);
         let json: Value = serde_json::from_str(&status.assert_code(2).stdout).expect("JSON");
         let (message, hint) = error.trim_end().split_once("\nhint: ").expect("a hint");
@@ -115,31 +118,31 @@ fn a_host_that_cannot_be_deployed_is_explained() {
 
 /// Nix 2.18 cannot evaluate all outputs at once, and the flake has no output `deploy`.
 #[test]
-fn nix_2_18_makes_a_node_too() {
+fn nix_2_18_also_makes_a_node() {
     let fixture = Fixture::new("", "", 0);
     fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
-    fixture.write("made", &made());
+    fixture.write("made", &made_node_json());
     let missing = "echo \"error: flake 'github:o/f' does not provide attribute 'x'\" >&2; exit 1";
-    let made = fixture.file("made");
+    let made = fixture.path("made");
     let answers = format!("*'#. '*|*'#deploy '*) {missing};; *'#nixosConfigurations '*) cat {made};;");
     let version = r#"--version) echo "nix (Nix) 2.18.1";;"#;
     fixture.sandbox.fake("nix", &format!(r#"case "$*" in {version} {answers} esac"#));
-    fixture.run(&["stinky", "--to", "root@10.0.0.5"]).assert_code(0);
+    fixture.deploy(&["stinky", "--to", "root@10.0.0.5"]).assert_code(0);
     let calls = fixture.sandbox.calls("nix");
     let last = calls.iter().rfind(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
     assert_eq!(last[5], "github:o/f#nixosConfigurations");
-    assert_eq!(last[7], format!("it: {} {{ nixosConfigurations = it; }}", read_node(true)));
+    assert_eq!(last[7], format!("it: {} {{ nixosConfigurations = it; }}", node_function(true)));
 }
 
 #[test]
-fn an_address_is_for_one_host() {
+fn an_address_must_be_valid_and_is_for_one_host() {
     let several = |count: usize| {
         format!(
             "error: --to is the address of one host, and {count} hosts are named\nhint: run the command once for each host\n"
         )
     };
-    let invalid = |text: &str, why: &str| {
-        format!("error: invalid value '{text}' for '--to <[USER@]ADDRESS>': must {why}\n")
+    let invalid = |value: &str, requirement: &str| {
+        format!("error: invalid value '{value}' for '--to <[USER@]ADDRESS>': must {requirement}\n")
     };
     let no_address = "be a hostname or an IP address, with a user before it or without; for another address, add a name to ~/.ssh/config";
     for (args, error) in [

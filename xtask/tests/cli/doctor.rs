@@ -1,20 +1,20 @@
 //! `doctor`: the requirements of this machine, with a remedy for those that are missing.
 
-use crate::fake_nix::{Answers, FakeNix, config, fails, prints, system};
+use crate::fake_nix::{Answers, FakeNix, config_json, fail_script, print_script, system};
 use crate::support::Sandbox;
 
-/// A remote builder makes the result independent of the programs that this machine can run.
-fn with_remote_builder() -> Answers {
-    let remote = config("[]", "ssh://pi aarch64-linux");
+/// Answers with a remote builder, so that the result does not depend on the programs that this machine can run.
+fn answers_with_remote_builder() -> Answers {
+    let remote = config_json("[]", "ssh://pi aarch64-linux");
     Answers {
-        config: prints(&remote.replace(&format!("\"{}\"", system()), "\"other\"")),
+        config: print_script(&remote.replace(&format!("\"{}\"", system()), "\"other\"")),
         ..Answers::default()
     }
 }
 
 #[test]
 fn doctor_passes_if_no_requirement_is_missing() {
-    let nix = with_remote_builder().install();
+    let nix = answers_with_remote_builder().install();
     for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
@@ -32,7 +32,7 @@ fn doctor_passes_if_no_requirement_is_missing() {
 /// With an inherited `trap '' CHLD` the kernel discards the exit codes of children.
 #[test]
 fn doctor_works_with_sigchld_ignored_by_its_parent() {
-    let nix = with_remote_builder().install();
+    let nix = answers_with_remote_builder().install();
     for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
@@ -43,7 +43,7 @@ fn doctor_works_with_sigchld_ignored_by_its_parent() {
 
 #[test]
 fn nix_2_18_is_queried_by_show_config() {
-    let nix = Answers { version: "nix (Nix) 2.18.9", ..with_remote_builder() }.install();
+    let nix = Answers { version: "nix (Nix) 2.18.9", ..answers_with_remote_builder() }.install();
     nix.run(&["doctor"]);
     assert!(nix.nix_calls().contains(&"show-config --json".to_owned()));
 }
@@ -58,18 +58,18 @@ MISSING  ssh-keygen     there is no ssh-keygen on PATH; run `cargo xtask setup`
 MISSING  ssh            there is no ssh on PATH; run `cargo xtask setup`
 MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`
 ";
-    // debugfs is found in the folders of Debian too: the suite `device` hides those.
-    let (own, others) =
+    // debugfs is also found in the folders of Debian, which the suite `device` hides.
+    let (debugfs_lines, other_lines) =
         outcome.assert_code(3).stdout.lines().partition::<Vec<_>, _>(|line| line.contains("  debugfs  "));
-    assert_eq!(others.join("\n") + "\n", expected);
-    let missing = 5 + own.iter().filter(|line| line.starts_with("MISSING")).count();
-    assert_eq!(own.len(), 1);
+    assert_eq!(other_lines.join("\n") + "\n", expected);
+    let missing = 5 + debugfs_lines.iter().filter(|line| line.starts_with("MISSING")).count();
+    assert_eq!(debugfs_lines.len(), 1);
     assert_eq!(outcome.stderr, format!("error: {missing} of 6 requirements are missing\n"));
 }
 
 #[test]
 fn doctor_prints_json() {
-    let nix = with_remote_builder().install();
+    let nix = answers_with_remote_builder().install();
     for program in ["ssh", "ssh-keygen", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
@@ -88,7 +88,7 @@ fn doctor_prints_json() {
 
 #[test]
 fn unreadable_nix_settings_are_listed_with_the_error() {
-    let nix = Answers { config: fails("error: bad nix.conf"), ..Answers::default() }.install();
+    let nix = Answers { config: fail_script("error: bad nix.conf"), ..Answers::default() }.install();
     let outcome = nix.run(&["doctor"]);
     let error = "nix --extra-experimental-features nix-command flakes config show --json failed with exit code 1: error: bad nix.conf";
     assert!(
@@ -98,12 +98,12 @@ fn unreadable_nix_settings_are_listed_with_the_error() {
     );
 }
 
-/// A nix with these `builders`, which builds nothing itself, and whose builders answer by `script`.
-fn with_builders(builders: &str, script: &str) -> FakeNix {
-    let settings = config("[\"aarch64-linux\"]", builders)
+/// A nix that builds nothing itself and has `builders`, which answer by `script`.
+fn nix_with_builders(builders: &str, script: &str) -> FakeNix {
+    let settings = config_json("[\"aarch64-linux\"]", builders)
         .replace("{\"system\"", "{\"max-jobs\":{\"value\":0},\"system\"");
-    let nix =
-        Answers { config: prints(&settings), ..Answers::default() }.install_with("*' store ping '*", script);
+    let nix = Answers { config: print_script(&settings), ..Answers::default() }
+        .install_with("*' store ping '*", script);
     for program in ["ssh", "ssh-keygen", "deploy", "debugfs", "e2fsck", "e2image"] {
         nix.fake(program, "exit 99");
     }
@@ -112,7 +112,7 @@ fn with_builders(builders: &str, script: &str) -> FakeNix {
 
 #[test]
 fn a_nix_that_builds_nothing_and_has_no_builder_is_not_ok() {
-    let nix = with_builders("@/no/such/file", "exit 98");
+    let nix = nix_with_builders("@/no/such/file", "exit 98");
     let expected = "MISSING  aarch64-linux  nix builds nothing here (`max-jobs = 0`), and no remote builder builds \
                     for it; set `max-jobs = auto` in nix.conf, or add a machine that builds for aarch64-linux to \
                     /etc/nix/machines\n";
@@ -124,7 +124,7 @@ fn a_nix_that_builds_nothing_and_has_no_builder_is_not_ok() {
 #[test]
 fn builders_are_asked_with_the_options_of_their_lines() {
     let script = "echo \"$NIX_SSHOPTS\" >>\"$HOME/options\"";
-    let nix = with_builders(
+    let nix = nix_with_builders(
         "root@a aarch64-linux /k 2 1 - - aG9zdA== ; ssh-ng://b?compress=true aarch64-linux",
         script,
     );
@@ -144,7 +144,7 @@ fn builders_are_asked_with_the_options_of_their_lines() {
 
 #[test]
 fn builders_that_do_not_answer_are_not_ok() {
-    // Those that do not answer note when they are three at once.
+    // The script of builders that do not answer notes when three of them run at once.
     let script = "case \"$*\" in *dead*) cd \"$HOME\"; echo $$ >>dead; \
                   while sleep 0.1; do alive=; for id in $(cat dead); do ! kill -0 $id || alive=x$alive; done; \
                   [ \"$alive\" != xxx ] || touch together; done;; \
@@ -152,9 +152,9 @@ fn builders_that_do_not_answer_are_not_ok() {
     let machines = |names: &[&str]| {
         names.iter().map(|name| format!("{name} aarch64-linux")).collect::<Vec<_>>().join(" ; ")
     };
-    let nix = with_builders(&machines(&["dead1", "dead2", "shut", "dead3"]), script);
+    let nix = nix_with_builders(&machines(&["dead1", "dead2", "shut", "dead3"]), script);
     let outcome = nix.run(&["doctor"]);
-    assert!(nix.path("home/together").exists(), "not side by side");
+    assert!(nix.path("home/together").exists(), "the builders were not asked in parallel");
     outcome.assert_code(3).assert_stderr("error: 5 of 10 requirements are missing\n");
     for line in [
         "MISSING  aarch64-linux  by a remote builder, and none can be used\n",
@@ -164,8 +164,8 @@ fn builders_that_do_not_answer_are_not_ok() {
     ] {
         assert!(outcome.stdout.contains(line), "{line}\n{}", outcome.stdout);
     }
-    // One that answers is enough to build, and the others are still named.
-    let outcome = with_builders(&machines(&["shut", "fine"]), script).run(&["doctor"]);
+    // One builder that answers is enough to build, and the others are still named.
+    let outcome = nix_with_builders(&machines(&["shut", "fine"]), script).run(&["doctor"]);
     outcome.assert_code(3).assert_stderr("error: 1 of 8 requirements are missing\n");
     assert!(outcome.stdout.contains("ok       aarch64-linux  by a remote builder\n"), "{}", outcome.stdout);
 }
@@ -175,21 +175,21 @@ fn builders_that_do_not_answer_are_not_ok() {
 #[ignore = "needs root: run `cargo xtask test`"]
 fn files_that_another_user_planted_are_not_run() {
     use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
-    let nix = with_remote_builder().install();
+    let nix = answers_with_remote_builder().install();
     let shared = nix.path("shared");
-    let theirs = nix.path("theirs");
+    let other_users_folder = nix.path("theirs");
     let ran = nix.path("ran");
-    for folder in [&shared, &theirs] {
+    for folder in [&shared, &other_users_folder] {
         std::fs::create_dir(folder).unwrap();
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
     }
     let script = format!("#!/bin/sh\ntouch {}\nexit 42\n", ran.display());
-    let file = theirs.join("script");
+    let file = other_users_folder.join("script");
     std::fs::write(&file, &script).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o777)).unwrap();
     chown(&file, Some(65_534), Some(65_534)).unwrap();
-    let own = std::process::id();
-    for (pid, ending) in (own..own + 3000).flat_map(|pid| [(pid, ""), (pid, ".run")]) {
+    let own_pid = std::process::id();
+    for (pid, ending) in (own_pid..own_pid + 3000).flat_map(|pid| [(pid, ""), (pid, ".run")]) {
         let link = shared.join(format!("xtask-probe-{pid}-0{ending}"));
         symlink(&file, &link).unwrap();
         lchown(&link, Some(65_534), Some(65_534)).unwrap();

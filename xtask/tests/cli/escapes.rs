@@ -1,17 +1,18 @@
 //! The tool escapes text of cards, receipts and arguments, so that such text does not control the terminal.
 
 use crate::fake_nix::{Answers, FakeNix};
-use crate::flash::{build_with_image, image};
+use crate::flash::{build_with_image, image_bytes};
 use crate::support::Sandbox;
 
 const MIB: usize = 1 << 20;
 
-/// Clears the screen and continues with a line that looks like a line of a plan.
+/// A label that clears the screen and continues with a line that looks like a line of a plan.
 const LABEL: &[u8] = b"\x1b[2J\nlost  no";
+/// [`LABEL`] as the tool prints it.
 const ESCAPED: &str = "\\u{1b}[2J\\u{a}lost  no (ext4)";
 
-/// A card with an ext4 file system that is called [`LABEL`].
-fn card(nix: &FakeNix) -> String {
+/// Makes a card with an ext4 file system that has the label [`LABEL`], and returns its path.
+fn make_labelled_card(nix: &FakeNix) -> String {
     let mut bytes = vec![0xee; 4 * MIB];
     bytes[..4096].fill(0);
     bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
@@ -33,9 +34,9 @@ fn assert_escaped(output: &str) {
 fn a_label_in_the_plan_of_flash_is_escaped() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
-    let card = card(&nix);
+    let card = make_labelled_card(&nix);
     let file = nix.path("home").join("a\u{202e}\nerror: forged.img");
-    std::fs::write(&file, image()).expect("writing an image");
+    std::fs::write(&file, image_bytes()).expect("writing an image");
     let file = file.to_str().expect("a plain path");
     let mut terminal = nix.xtask(&["flash", "--image", file, &card, "--allow-virtual"]).on_terminal();
     terminal.answer("Type the name of the device (virtual-card) to go on: ", "no");
@@ -53,7 +54,7 @@ fn a_label_in_the_plan_of_flash_is_escaped() {
 #[test]
 fn a_label_in_card_inspect_is_escaped() {
     let nix = Answers::default().install();
-    let card = card(&nix);
+    let card = make_labelled_card(&nix);
     let run = |json: &[&str]| nix.run(&[&["card", "inspect", &card], json].concat());
     let outcome = run(&[]);
     assert_escaped(&outcome.stdout);
@@ -63,11 +64,11 @@ fn a_label_in_card_inspect_is_escaped() {
     assert_eq!(json["disk"]["partitions"][0]["label"], std::str::from_utf8(LABEL).expect("text"), "{json}");
 }
 
-/// The reader's answer has them as JSON has them, or it would be none.
+/// The worker that reads the card answers in JSON, in which such characters stay as they are.
 #[test]
 fn direction_marks_in_card_inspect_are_escaped() {
     let nix = Answers::default().install();
-    let card = card(&nix);
+    let card = make_labelled_card(&nix);
     let file = std::fs::File::options().write(true).open(&card).expect("opening the card");
     let label = "a\u{202e}\u{200b}\u{9b}";
     std::os::unix::fs::FileExt::write_all_at(&file, &[label.as_bytes(), &[0; 16]].concat()[..16], 1024 + 120)

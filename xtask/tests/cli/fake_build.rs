@@ -1,28 +1,28 @@
-//! Builds by the fake nix: their log and their output.
+//! Builds of the fake nix: the log and the output.
 
 use tempfile::TempDir;
 
-use crate::fake_nix::{Answers, FLAKE, IMAGE_DERIVATION, prints, system};
+use crate::fake_nix::{Answers, FLAKE, IMAGE_DERIVATION, print_script, system};
 
 /// The arguments that build the image of the host `stinky`.
-pub const SD_IMAGE: [&str; 4] = ["--flake", FLAKE, "sd-image", "stinky"];
+pub const SD_IMAGE_ARGS: &[&str] = &["--flake", FLAKE, "sd-image", "stinky"];
 
 /// The installable of the host's image.
 pub fn installable() -> String {
     format!("{IMAGE_DERIVATION}^*")
 }
 
-/// What messages call it.
+/// The name of that image in messages: its flake and attribute.
 pub fn attribute() -> String {
     format!("{FLAKE}#packages.{}.stinky-sdImage", system())
 }
 
-/// One line of internal JSON, as a piece of shell script.
-pub fn event(json: &str) -> String {
-    format!("{} >&2\n", prints(&format!("@nix {json}")))
+/// The script that prints an event of internal JSON on stderr, as nix does.
+pub fn event_script(json: &str) -> String {
+    format!("{} >&2\n", print_script(&format!("@nix {json}")))
 }
 
-/// A small compressed image with one partition.
+/// The bytes of a small compressed image with one partition.
 pub fn small_image() -> Vec<u8> {
     let mut image = vec![0; 5120];
     image[450] = 0x83;
@@ -32,7 +32,7 @@ pub fn small_image() -> Vec<u8> {
     zstd::bulk::compress(&image, 1).expect("compressing")
 }
 
-/// A build whose output has the files `names` in `sd-image/`.
+/// Answers with a build whose output has the images `names` in `sd-image/`, and the folder of that output.
 pub fn build_with_files(names: &[&str]) -> (Answers, TempDir) {
     let out = tempfile::tempdir().expect("making the output");
     let dir = out.path().join("sd-image");
@@ -49,6 +49,6 @@ pub fn build_with_files(names: &[&str]) -> (Answers, TempDir) {
     ];
     let built =
         serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"dev": "/x", "out": out.path()}}]);
-    let log = events.iter().map(|json| event(json)).collect::<String>();
-    (Answers { build: log + &prints(&built.to_string()), ..Answers::default() }, out)
+    let log = events.iter().map(|json| event_script(json)).collect::<String>();
+    (Answers { build: log + &print_script(&built.to_string()), ..Answers::default() }, out)
 }

@@ -1,18 +1,18 @@
-//! A fake `nix`: a script that answers each kind of call with what the test gives it.
+//! A fake `nix`: a script that gives each kind of call the answer that the test sets.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use crate::support::Sandbox;
 
-/// The features that every call but `--version` switches on.
-pub const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
+/// The option by which every call except `--version` switches features on.
+const FEATURES: &[&str] = &["--extra-experimental-features", "nix-command flakes"];
 
 /// The flake of these tests.
 pub const FLAKE: &str = "github:o/f";
 
-/// The function that the tool applies to the outputs of a flake; calls have `HOSTS` in its place.
-const HOSTS: &str = concat!(
+/// The function that the tool applies to the outputs of a flake. In the recorded calls, `HOSTS` stands for it.
+const HOSTS_FUNCTION: &str = concat!(
     "(",
     include_str!("../../src/nix/flake/hosts.nix"),
     ") (",
@@ -32,8 +32,8 @@ pub fn find_image(host: &str) -> String {
     )
 }
 
-/// The names in a flake: packages by system, configurations and deploy nodes.
-pub fn names(packages: &[(&str, &[&str])], configurations: &[&str], nodes: &[&str]) -> String {
+/// The JSON of the names in a flake: packages by system, configurations and deploy nodes.
+pub fn names_json(packages: &[(&str, &[&str])], configurations: &[&str], nodes: &[&str]) -> String {
     let packages = packages.iter().map(|(system, names)| ((*system).to_owned(), names.to_vec()));
     let packages = packages.collect::<BTreeMap<_, _>>();
     let configurations = configurations.iter().map(|name| ["nixosConfigurations", name]).collect::<Vec<_>>();
@@ -43,11 +43,11 @@ pub fn names(packages: &[(&str, &[&str])], configurations: &[&str], nodes: &[&st
     .to_string()
 }
 
-/// The derivation of the image that [`image`] finds.
+/// The derivation of the image in [`image_json`].
 pub const IMAGE_DERIVATION: &str = "/nix/store/00000000000000000000000000000000-stinky.img.drv";
 
-/// The image of stinky, which is built on `system`.
-pub fn image(system: &str) -> String {
+/// The JSON of the found image of the host `stinky`, which is built on `system`.
+pub fn image_json(system: &str) -> String {
     let image = serde_json::json!({
         "place": "convention", "path": ["packages", system, "stinky-sdImage"], "name": "stinky.img",
         "system": system, "derivation": IMAGE_DERIVATION, "file": null
@@ -55,19 +55,22 @@ pub fn image(system: &str) -> String {
     serde_json::json!({ "images": [image], "isos": [], "is_configured": false }).to_string()
 }
 
-/// What is found of a host without an image.
-pub fn no_image(is_configured: bool) -> String {
+/// The JSON where no image of a host is found. `is_configured`: the host has a configuration.
+pub fn no_image_json(is_configured: bool) -> String {
     serde_json::json!({ "images": [], "isos": [], "is_configured": is_configured }).to_string()
 }
 
-/// The answers, each a shell script; see [`prints`] and [`fails`].
+/// The answers of the fake. Each but the version is a shell script; see [`print_script`] and [`fail_script`].
 pub struct Answers {
+    /// The output of `nix --version`.
     pub version: &'static str,
-    /// The names of hosts.
+    /// Lists the names of hosts.
     pub names: String,
-    /// Where the image of a host is.
+    /// Finds the image of a host.
     pub image: String,
+    /// Shows the settings of Nix.
     pub config: String,
+    /// Builds an image.
     pub build: String,
 }
 
@@ -79,20 +82,22 @@ impl Default for Answers {
     fn default() -> Self {
         Self {
             version: "nix (Nix) 2.34.8",
-            names: prints(&names(&[(&system(), &["stinky-sdImage"])], &[], &["stinky"])),
-            image: prints(&image(&system())),
-            config: prints(&config("[]", "")),
-            build: fails("no build was expected"),
+            names: print_script(&names_json(&[(&system(), &["stinky-sdImage"])], &[], &["stinky"])),
+            image: print_script(&image_json(&system())),
+            config: print_script(&config_json("[]", "")),
+            build: fail_script("no build was expected"),
         }
     }
 }
 
 impl Answers {
+    /// Installs the fake in a new sandbox.
     pub fn install(&self) -> FakeNix {
         self.install_in(Sandbox::with_fakes_only())
     }
 
-    /// Installs a nix that also answers the calls that `pattern` of a shell matches.
+    /// Installs the fake in a new sandbox. It answers the calls that the shell pattern `pattern` matches with
+    /// `answer`, too.
     pub fn install_with(&self, pattern: &str, answer: &str) -> FakeNix {
         let config = format!("{};;\n {pattern}) {answer}", self.config);
         Answers {
@@ -105,9 +110,10 @@ impl Answers {
         .install()
     }
 
+    /// Installs the fake in `sandbox`.
     pub fn install_in(&self, sandbox: Sandbox) -> FakeNix {
         let Self { version, names, image, config, build } = self;
-        let version = prints(version);
+        let version = print_script(version);
         let script = format!(
             "case \"$*\" in\n --version) {version};;\n *').names'*) {names};;\n \
              *' outputs).imageOf '*) {image};;\n \
@@ -130,7 +136,7 @@ impl Deref for FakeNix {
 }
 
 impl FakeNix {
-    /// The calls of nix without [`FEATURES`], sorted, as some run in parallel. Two calls that protect keys
+    /// The recorded calls of nix without [`FEATURES`], sorted, as some run in parallel. Two calls that protect keys
     /// are left out: the first one, which reads the settings of builds, and the one that locks the flake.
     pub fn nix_calls(&self) -> Vec<String> {
         let mut calls = self.calls("nix");
@@ -144,7 +150,8 @@ impl FakeNix {
                 assert_eq!(call.drain(..2).collect::<Vec<_>>(), FEATURES);
             }
         }
-        let mut calls = calls.iter().map(|call| call.join(" ").replace(HOSTS, "HOSTS")).collect::<Vec<_>>();
+        let mut calls =
+            calls.iter().map(|call| call.join(" ").replace(HOSTS_FUNCTION, "HOSTS")).collect::<Vec<_>>();
         calls.sort();
         calls
     }
@@ -155,24 +162,25 @@ pub fn system() -> String {
     format!("{}-linux", std::env::consts::ARCH)
 }
 
-/// What `nix config show --json` prints on this machine.
-pub fn config(extra_platforms: &str, builders: &str) -> String {
+/// The JSON that `nix config show --json` prints on this machine, with `extra_platforms` (JSON) and `builders`.
+pub fn config_json(extra_platforms: &str, builders: &str) -> String {
     format!(
         r#"{{"system":{{"value":"{}"}},"extra-platforms":{{"value":{extra_platforms}}},"builders":{{"value":"{builders}"}}}}"#,
         system()
     )
 }
 
-/// Answers `text` on stdout.
-pub fn prints(text: &str) -> String {
+/// The script that prints `text` on stdout.
+pub fn print_script(text: &str) -> String {
     format!("printf '%s\\n' {}", quote(text))
 }
 
-/// Prints `text` on stderr and fails as nix does.
-pub fn fails(text: &str) -> String {
+/// The script that prints `text` on stderr and exits with 1, as nix does.
+pub fn fail_script(text: &str) -> String {
     format!("printf '%s\\n' {} >&2; exit 1", quote(text))
 }
 
+/// Quotes `text` for a shell.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::fake_build::installable;
-use crate::fake_nix::{Answers, FLAKE, FakeNix, fails, image as image_of, no_image, prints, system};
+use crate::fake_nix::{
+    Answers, FLAKE, FakeNix, fail_script, image_json, no_image_json, print_script, system,
+};
 use crate::support::Outcome;
 
 const MIB: usize = 1 << 20;
 
-/// An image of 2 MiB with one partition.
-pub fn image() -> Vec<u8> {
+/// The bytes of an image of 2 MiB with one partition.
+pub fn image_bytes() -> Vec<u8> {
     let mut bytes = vec![0xa5; 2 * MIB];
     bytes[..512].fill(0);
     bytes[450] = 0x83;
@@ -21,26 +23,28 @@ pub fn image() -> Vec<u8> {
     bytes
 }
 
-/// A build whose output holds [`image`].
+/// Answers with a build whose output has the compressed image of [`image_bytes`], and the folder of that output.
 pub fn build_with_image() -> (Answers, TempDir) {
     let out = tempfile::tempdir().expect("making the output");
     let dir = out.path().join("sd-image");
     std::fs::create_dir(&dir).expect("making the output");
-    let compressed = zstd::bulk::compress(&image(), 1).expect("compressing");
+    let compressed = zstd::bulk::compress(&image_bytes(), 1).expect("compressing");
     std::fs::write(dir.join("nixos-sd-image-stinky.img.zst"), compressed).expect("writing an image");
     let built = serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"out": out.path()}}]);
-    (Answers { build: prints(&built.to_string()), ..Answers::default() }, out)
+    (Answers { build: print_script(&built.to_string()), ..Answers::default() }, out)
 }
 
-/// Puts a used card of 4 MiB into the sandbox.
-pub fn card(nix: &FakeNix) -> PathBuf {
+/// Makes a used card of 4 MiB in the sandbox: a file of bytes 0xee. Returns its path.
+pub fn make_card(nix: &FakeNix) -> PathBuf {
     let card = nix.path("virtual-card");
     std::fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
     card
 }
 
+/// Flashes the image of `host` to a new card and expects `size`. Returns the outcome, and the content of the card
+/// after it.
 fn flash(nix: &FakeNix, host: &str, size: &str) -> (Outcome, Vec<u8>) {
-    let card = card(nix);
+    let card = make_card(nix);
     let device = card.to_str().expect("a plain path");
     let args = ["--flake", FLAKE, "flash", host, device, "--allow-virtual", "--yes", "--expect-size", size];
     // The image of these tests has no file system for an identity. The suite `device` has images that do.
@@ -48,6 +52,7 @@ fn flash(nix: &FakeNix, host: &str, size: &str) -> (Outcome, Vec<u8>) {
     (run, std::fs::read(&card).expect("reading the card"))
 }
 
+/// Whether all `bytes` are `value`.
 pub fn is_all(bytes: &[u8], value: u8) -> bool {
     bytes.iter().all(|byte| *byte == value)
 }
@@ -69,7 +74,9 @@ fn flash_builds_and_writes_the_image_of_a_host() {
     let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
     outcome.assert_stderr_contains(format!("image   {}", file.display()));
     assert!(
-        card[..2 * MIB] == image() && is_all(&card[2 * MIB..3 * MIB], 0xee) && is_all(&card[3 * MIB..], 0)
+        card[..2 * MIB] == image_bytes()
+            && is_all(&card[2 * MIB..3 * MIB], 0xee)
+            && is_all(&card[3 * MIB..], 0)
     );
     let build = format!("build --json --no-link --log-format internal-json {}", installable());
     assert!(nix.nix_calls().contains(&build), "{:?}", nix.nix_calls());
@@ -85,20 +92,20 @@ fn a_card_of_another_size_is_refused_before_the_build() {
 }
 
 #[test]
-fn without_an_image_the_card_is_unchanged() {
+fn a_card_is_unchanged_where_no_image_is_built() {
     for (host, build, text, code) in [
-        ("stniky", fails("no build was expected"), "did you mean 'stinky'?", 2),
-        ("stinky", fails(r#"@nix {"action":"msg","level":0,"msg":"error: no room"}"#), "no room", 1),
+        ("stniky", fail_script("no build was expected"), "did you mean 'stinky'?", 2),
+        ("stinky", fail_script(r#"@nix {"action":"msg","level":0,"msg":"error: no room"}"#), "no room", 1),
     ] {
-        let found = if host == "stinky" { image_of(&system()) } else { no_image(false) };
-        let nix = Answers { build, image: prints(&found), ..Answers::default() }.install();
+        let found = if host == "stinky" { image_json(&system()) } else { no_image_json(false) };
+        let nix = Answers { build, image: print_script(&found), ..Answers::default() }.install();
         let (outcome, card) = flash(&nix, host, "4MiB");
         outcome.assert_stderr_contains(text).assert_code(code);
         assert!(is_all(&card, 0xee), "{host}");
     }
 }
 
-/// The user inserts the card when the build is done.
+/// The tool waits for the card only after the build.
 #[test]
 fn flash_without_a_device_waits_for_the_card_after_the_build() {
     let (answers, _out) = build_with_image();
@@ -124,7 +131,7 @@ fn flash_without_a_device_checks_its_flags_before_the_build() {
     assert!(!was_built(&nix));
 }
 
-/// The output of the real sha256sum for `file`, in its folder.
+/// The output of the real sha256sum for the name of `file`, run in its folder.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn sha256sum(file: &Path) -> Vec<u8> {
     let folder = file.parent().expect("a folder");
@@ -137,8 +144,8 @@ fn sha256sum(file: &Path) -> Vec<u8> {
 fn an_image_must_match_the_checksum_file_beside_it() {
     let nix = build_with_image().0.install();
     let file = nix.path("home").join("a.img.zst");
-    let card = card(&nix);
-    std::fs::write(&file, zstd::bulk::compress(&image(), 1).unwrap()).unwrap();
+    let card = make_card(&nix);
+    std::fs::write(&file, zstd::bulk::compress(&image_bytes(), 1).unwrap()).unwrap();
     let [file_path, card_path] = [&file, &card].map(|path| path.to_str().unwrap());
     let run = || {
         let args = ["flash", "--image", file_path, card_path, "--allow-virtual", "--yes", "--expect-size"];
@@ -176,13 +183,13 @@ fn an_image_must_match_the_checksum_file_beside_it() {
     assert_eq!(std::fs::read(&card).unwrap(), card_before);
 }
 
-/// The sums of the options, for a flash and for `card verify`.
+/// The options `--sha256` and `--checksums`, with `flash` and with `card verify`.
 #[test]
 fn an_image_must_match_the_checksums_that_are_passed() {
     let nix = build_with_image().0.install();
     let file = nix.path("home").join("a.img.zst");
-    let card = card(&nix);
-    std::fs::write(&file, zstd::bulk::compress(&image(), 1).unwrap()).unwrap();
+    let card = make_card(&nix);
+    std::fs::write(&file, zstd::bulk::compress(&image_bytes(), 1).unwrap()).unwrap();
     let sum = String::from_utf8(sha256sum(&file)).unwrap()[..64].to_owned();
     let wrong = "0".repeat(64);
     let list = nix.path("home").join("elsewhere.txt");
@@ -230,12 +237,12 @@ fn invalid_arguments_of_flash_are_usage_errors() {
     }
 }
 
-/// A disk for backups is behind USB, too.
+/// The disk might be one for backups, behind USB like a card reader.
 #[test]
-fn a_disk_far_larger_than_any_card_is_warned_of() {
+fn the_tool_warns_of_a_disk_that_is_larger_than_any_card() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
-    let card = card(&nix);
+    let card = make_card(&nix);
     std::fs::File::options().write(true).open(&card).unwrap().set_len(3 << 40).unwrap();
     let device = card.to_str().expect("a plain path");
     let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];

@@ -2,6 +2,7 @@
 
 use crate::support::Sandbox;
 
+/// The help of the global option `--json`.
 const JSON: &str = "Print results as JSON, and events as JSON lines on stderr\n";
 
 /// The global options follow those of the command. `--flake` is listed for commands that read the flake.
@@ -47,7 +48,7 @@ fn help_lists_the_global_options_last() {
 
 /// All commands accept `--flake`, before and after their name, so that an alias may always pass it.
 #[test]
-fn the_flag_may_stand_before_and_after_the_command() {
+fn the_option_flake_may_stand_before_and_after_the_command() {
     for args in [["--flake", "/none", "history"], ["history", "--flake", "/none"]] {
         let text = "there is no receipt: nothing was flashed or deployed from this flake yet\n";
         Sandbox::new()

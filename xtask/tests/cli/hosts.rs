@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::fake_nix::{Answers, FLAKE, LIST_NAMES, fails, find_image, image, names, no_image, prints};
+use crate::fake_nix::{
+    Answers, FLAKE, LIST_NAMES, fail_script, find_image, image_json, names_json, no_image_json, print_script,
+};
 use crate::support::Sandbox;
 
 const VERSION: &str = "--version";
-const HOSTS: [&str; 3] = ["--flake", FLAKE, "hosts"];
+const HOSTS_ARGS: &[&str] = &["--flake", FLAKE, "hosts"];
 const TABLE: &str = "\
 HOST    SD IMAGE                     DEPLOY
 kiosk   not evaluated                -
@@ -23,17 +25,17 @@ const NO_BUILDS: &str = "--option allow-import-from-derivation false --option ac
 fn three_hosts() -> String {
     let packages: &[(&str, &[&str])] =
         &[("aarch64-linux", &["hello", "stinky-sdImage"]), ("x86_64-linux", &["stinky-sdImage"])];
-    names(packages, &["kiosk"], &["server", "stinky"])
+    names_json(packages, &["kiosk"], &["server", "stinky"])
 }
 
 #[test]
 fn hosts_are_listed_by_one_evaluation_of_names() {
-    let nix = Answers { names: prints(&three_hosts()), ..Answers::default() }.install();
-    nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
+    let nix = Answers { names: print_script(&three_hosts()), ..Answers::default() }.install();
+    nix.run(HOSTS_ARGS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
     // Nix is started once.
     let listing = format!("{LIST_NAMES} {NO_BUILDS}");
     assert_eq!((nix.nix_calls(), nix.calls("nix").len()), (vec![listing], 1));
-    let args = [&HOSTS[..], &["--", "--override-input", "a", "b"]].concat();
+    let args = [HOSTS_ARGS, &["--", "--override-input", "a", "b"]].concat();
     nix.run(&args).assert_code(0).assert_stdout(TABLE);
     let listing = LIST_NAMES.replace(" --no-write", " --override-input a b --no-write") + " " + NO_BUILDS;
     assert!(nix.nix_calls().contains(&listing));
@@ -41,18 +43,22 @@ fn hosts_are_listed_by_one_evaluation_of_names() {
 
 #[test]
 fn configurations_are_evaluated_only_when_asked_for() {
-    let found = image("aarch64-linux").replace("convention", "configuration");
+    let found = image_json("aarch64-linux").replace("convention", "configuration");
     let nix =
-        Answers { names: prints(&three_hosts()), image: prints(&found), ..Answers::default() }.install();
-    let outcome = nix.run(&[&HOSTS[..], &["--evaluate"]].concat());
+        Answers { names: print_script(&three_hosts()), image: print_script(&found), ..Answers::default() }
+            .install();
+    let outcome = nix.run(&[HOSTS_ARGS, &["--evaluate"]].concat());
     outcome.assert_code(0);
     let lines = outcome.stdout.lines().collect::<Vec<_>>();
     assert_eq!(lines[1], "kiosk   packages.aarch64-linux.stinky-sdImage  -");
     let found = format!("{} --no-write-lock-file", find_image("kiosk"));
     assert_eq!(nix.nix_calls(), [VERSION, &found, LIST_NAMES]);
-    let none =
-        Answers { names: prints(&three_hosts()), image: prints(&no_image(true)), ..Answers::default() };
-    let outcome = none.install().run(&[&HOSTS[..], &["--evaluate"]].concat());
+    let none = Answers {
+        names: print_script(&three_hosts()),
+        image: print_script(&no_image_json(true)),
+        ..Answers::default()
+    };
+    let outcome = none.install().run(&[HOSTS_ARGS, &["--evaluate"]].concat());
     outcome
         .assert_code(0)
         .assert_stdout_contains("kiosk   none: nixosConfigurations.kiosk makes no image for a card");
@@ -60,7 +66,7 @@ fn configurations_are_evaluated_only_when_asked_for() {
 
 #[test]
 fn hosts_prints_json() {
-    let answers = Answers { names: prints(&three_hosts()), ..Answers::default() };
+    let answers = Answers { names: print_script(&three_hosts()), ..Answers::default() };
     let outcome = answers.install().run(&["--json", "--flake", FLAKE, "hosts"]);
     let rows: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     let expected = serde_json::json!([
@@ -81,8 +87,8 @@ fn hosts_prints_json() {
 
 #[test]
 fn a_flake_without_hosts_is_a_warning() {
-    let answers = Answers { names: prints(&names(&[], &[], &[])), ..Answers::default() };
-    let outcome = answers.install().run(&HOSTS);
+    let answers = Answers { names: print_script(&names_json(&[], &[], &[])), ..Answers::default() };
+    let outcome = answers.install().run(HOSTS_ARGS);
     outcome.assert_code(0).assert_stdout("HOST  SD IMAGE  DEPLOY\n");
     let warning = "warning: github:o/f has no host with a configuration, an image or a deploy node\n";
     outcome.assert_stderr(warning);
@@ -91,15 +97,15 @@ fn a_flake_without_hosts_is_a_warning() {
 /// Nix 2.18 cannot evaluate all outputs at once; then each is evaluated, and one that fails hides no other.
 #[test]
 fn outputs_are_evaluated_apart_where_nix_cannot_evaluate_all() {
-    let missing = fails("error: flake 'github:o/f' does not provide attribute '.'");
-    let packages = prints(&names(&[("aarch64-linux", &["stinky-sdImage"])], &[], &[]));
+    let missing = fail_script("error: flake 'github:o/f' does not provide attribute '.'");
+    let packages = print_script(&names_json(&[("aarch64-linux", &["stinky-sdImage"])], &[], &[]));
     let answer = format!(
         "case \"$*\" in *'#. '*) {missing};; *'#packages '*) {packages};; *'#deploy '*) {};; *) {};; esac",
-        fails("error: no nodes today"),
-        fails("error: flake 'github:o/f' does not provide attribute 'x'"),
+        fail_script("error: no nodes today"),
+        fail_script("error: flake 'github:o/f' does not provide attribute 'x'"),
     );
     let nix = Answers { names: answer, ..Answers::default() }.install();
-    let outcome = nix.run(&HOSTS);
+    let outcome = nix.run(HOSTS_ARGS);
     outcome.assert_code(0).assert_stdout("HOST    SD IMAGE       DEPLOY\nstinky  aarch64-linux  -\n");
     let warning = "warning: the output `deploy` is left out: nix failed on github:o/f: no nodes today\n";
     outcome.assert_stderr(warning);
@@ -109,14 +115,14 @@ fn outputs_are_evaluated_apart_where_nix_cannot_evaluate_all() {
 #[test]
 fn an_output_that_throws_is_named_with_its_error() {
     let mut broken =
-        serde_json::from_str::<Value>(&names(&[("s", &["stinky-sdImage"])], &[], &[])).expect("JSON");
+        serde_json::from_str::<Value>(&names_json(&[("s", &["stinky-sdImage"])], &[], &[])).expect("JSON");
     broken["broken"] = serde_json::json!(["deploy.nodes"]);
     let answer = format!(
         "case \"$*\" in *'#deploy.nodes '*) {};; *) {};; esac",
-        fails("error: no nodes today"),
-        prints(&broken.to_string())
+        fail_script("error: no nodes today"),
+        print_script(&broken.to_string())
     );
-    let outcome = Answers { names: answer, ..Answers::default() }.install().run(&HOSTS);
+    let outcome = Answers { names: answer, ..Answers::default() }.install().run(HOSTS_ARGS);
     outcome.assert_code(0).assert_stdout("HOST    SD IMAGE  DEPLOY\nstinky  s         -\n");
 }
 
@@ -124,11 +130,11 @@ fn an_output_that_throws_is_named_with_its_error() {
 fn a_cached_evaluation_failure_is_evaluated_again() {
     let cached = format!(
         "case \"$*\" in *--no-eval-cache*) {};; *) {};; esac",
-        prints(&three_hosts()),
-        fails("error: cached failure of attribute 'deploy'")
+        print_script(&three_hosts()),
+        fail_script("error: cached failure of attribute 'deploy'")
     );
     let nix = Answers { names: cached, ..Answers::default() }.install();
-    nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE);
+    nix.run(HOSTS_ARGS).assert_code(0).assert_stdout(TABLE);
     let calls = ["", " --no-eval-cache"].map(|option| format!("{LIST_NAMES}{option} {NO_BUILDS}"));
     assert_eq!(nix.nix_calls().into_iter().collect::<BTreeSet<_>>(), calls.into());
 }
@@ -174,9 +180,9 @@ const ERRORS: &[(&str, &str)] = &[
 #[test]
 fn errors_of_nix_about_the_flake_have_hints() {
     for (message, hint) in ERRORS {
-        let error = fails(&format!("warning: w\n\u{1b}[31;1merror:\u{1b}[0m {message}"));
+        let error = fail_script(&format!("warning: w\n\u{1b}[31;1merror:\u{1b}[0m {message}"));
         let answers = Answers { names: error, ..Answers::default() };
-        let outcome = answers.install().run(&HOSTS);
+        let outcome = answers.install().run(HOSTS_ARGS);
         outcome.assert_code(1).assert_stdout("");
         assert_eq!(outcome.stderr, format!("error: nix failed on github:o/f: {message}\nhint: {hint}\n"));
     }
@@ -185,12 +191,13 @@ fn errors_of_nix_about_the_flake_have_hints() {
 /// Names that take a build are read again, with all that protects the keys of hosts from builds.
 #[test]
 fn names_that_take_a_build_are_read_again() {
-    let forbidden = fails(
+    let forbidden = fail_script(
         "error: cannot build '/nix/store/a.drv^out' during evaluation because the option 'allow-import-from-derivation' is disabled",
     );
-    let names = format!("case \"$*\" in *{NO_BUILDS:?}) {forbidden};; *) {};; esac", prints(&three_hosts()));
+    let names =
+        format!("case \"$*\" in *{NO_BUILDS:?}) {forbidden};; *) {};; esac", print_script(&three_hosts()));
     let nix = Answers { names, ..Answers::default() }.install();
-    nix.run(&HOSTS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
+    nix.run(HOSTS_ARGS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
     let calls = nix.calls("nix").iter().map(|call| call.join(" ")).collect::<Vec<_>>();
     let find = |end: &str| calls.iter().position(|call| call.ends_with(end)).expect(end);
     assert!(find(NO_BUILDS) < find("config show --json"), "{calls:#?}");
@@ -204,7 +211,7 @@ fn an_endless_evaluation_is_stopped_at_its_limit() {
     let answers = Answers { names: endless(), image: endless(), ..Answers::default() };
     let nix = answers.install_with("*' eval '*", &endless());
     nix.fake("deploy", "echo deploy 1.0");
-    let card = crate::flash::card(&nix).display().to_string();
+    let card = crate::flash::make_card(&nix).display().to_string();
     for args in [
         &["hosts"][..],
         &["sd-image", "stinky"],
@@ -228,7 +235,7 @@ fn an_endless_evaluation_is_stopped_at_its_limit() {
         outcome.assert_stderr_contains(error).assert_code(1);
         outcome.assert_stderr_contains("pass --eval-timeout TIME, such as 2h, ");
     }
-    nix.run(&[&HOSTS[..], &["--eval-timeout", "soon"]].concat())
+    nix.run(&[HOSTS_ARGS, &["--eval-timeout", "soon"]].concat())
         .assert_code(2)
         .assert_stderr_contains("must be a time such as 90s, 10m or 2h");
 }
@@ -237,8 +244,9 @@ fn an_endless_evaluation_is_stopped_at_its_limit() {
 #[test]
 fn an_endless_host_is_a_row_of_the_table() {
     let endless = || "trap '' INT; exec sleep 600".to_owned();
-    let nix = Answers { names: prints(&three_hosts()), image: endless(), ..Answers::default() }.install();
-    let outcome = nix.run(&[&HOSTS[..], &["--evaluate", "--eval-timeout", "1s"]].concat());
+    let nix =
+        Answers { names: print_script(&three_hosts()), image: endless(), ..Answers::default() }.install();
+    let outcome = nix.run(&[HOSTS_ARGS, &["--evaluate", "--eval-timeout", "1s"]].concat());
     outcome.assert_code(0).assert_stdout_contains(
         "kiosk   none: nix evaluated github:o/f for more than 1 s and was stopped  -\n",
     );
@@ -253,9 +261,9 @@ fn a_nix_that_is_too_old_is_refused() {
         ("nix", "`nix --version` prints no version: nix", "check which program `nix` is: `command -v nix`"),
     ] {
         // A Nix that answers is recent enough; of one that does not, the version says why.
-        let names = fails("error: unrecognised flag '--apply'");
+        let names = fail_script("error: unrecognised flag '--apply'");
         let nix = Answers { version, names, ..Answers::default() }.install();
-        let outcome = nix.run(&HOSTS);
+        let outcome = nix.run(HOSTS_ARGS);
         let lines = format!("error: {message}\nhint: {hint}\n");
         outcome.assert_code(1).assert_stdout("").assert_stderr(lines);
         assert_eq!(nix.nix_calls(), [VERSION, &format!("{LIST_NAMES} {NO_BUILDS}")]);
@@ -264,7 +272,7 @@ fn a_nix_that_is_too_old_is_refused() {
 
 #[test]
 fn a_missing_nix_is_an_error() {
-    let outcome = Sandbox::with_fakes_only().run(&HOSTS);
+    let outcome = Sandbox::with_fakes_only().run(HOSTS_ARGS);
     outcome.assert_code(1).assert_stdout("");
     assert_eq!(outcome.stderr, "error: no nix on PATH\nhint: run `cargo xtask setup`\n");
     let outcome = Sandbox::with_fakes_only().run(&["--json", "hosts"]);

@@ -5,15 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::fake_nix::FLAKE;
-use crate::flash::{build_with_image, card, is_all};
+use crate::flash::{build_with_image, is_all, make_card};
 use crate::support::{Outcome, Sandbox};
 
 const PUBLIC: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
 const FINGERPRINT: &str = "SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY";
 const AGE: &str = "age1rudxc36n2yr4z8m7af0af92slf76ztc4fkv8wu2eak7plslasavq8az80z";
 
-/// A fake that makes the files of a key, or prints its public key.
-pub fn keygen(sandbox: &Sandbox) {
+/// Fakes an ssh-keygen that makes the files of a key, or prints its public key.
+pub fn fake_keygen(sandbox: &Sandbox) {
     let body = format!(
         "for file; do :; done\ncase $1 in\n-y) echo '{PUBLIC}' ;;\n\
          *) umask 077; echo private >\"$file\"; echo '{PUBLIC} pi' >\"$file.pub\" ;;\nesac"
@@ -24,7 +24,7 @@ pub fn keygen(sandbox: &Sandbox) {
 #[test]
 fn identity_make_keeps_an_existing_key() {
     let sandbox = Sandbox::with_fakes_only();
-    keygen(&sandbox);
+    fake_keygen(&sandbox);
     let folder = sandbox.path("state/identity/pi");
     let refused = sandbox.run(&["identity", "show", "pi"]);
     let text = format!(
@@ -46,7 +46,7 @@ fn identity_make_keeps_an_existing_key() {
     let part = part.to_str().unwrap();
     let calls = sandbox.calls("ssh-keygen");
     assert_eq!(calls[0], ["-q", "-t", "ed25519", "-N", "", "-C", "pi", "-f", part]);
-    // The tool opens the key first, so that the folder is closed while ssh-keygen runs.
+    // The tool passes the open key, because nobody can access the folder while ssh-keygen runs.
     let reads_open_key =
         |call: &Vec<String>| call[..4] == ["-y", "-P", "", "-f"] && call[4].starts_with("/proc/self/fd/");
     assert!(calls[1..].iter().all(reads_open_key) && calls.len() == 6, "{calls:?}");
@@ -58,7 +58,7 @@ fn identity_make_keeps_an_existing_key() {
 #[test]
 fn identity_dir_is_relative_to_the_working_directory() {
     let sandbox = Sandbox::with_fakes_only();
-    keygen(&sandbox);
+    fake_keygen(&sandbox);
     let flake = sandbox.path("flake").display().to_string();
     let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", "keys"];
     sandbox.xtask(&args).current_dir(sandbox.path("home")).run().assert_code(0);
@@ -68,7 +68,7 @@ fn identity_dir_is_relative_to_the_working_directory() {
 #[test]
 fn identity_prints_json_and_takes_another_folder() {
     let sandbox = Sandbox::with_fakes_only();
-    keygen(&sandbox);
+    fake_keygen(&sandbox);
     let [flake, keys] = ["flake", "home/keys"].map(|name| sandbox.path(name).display().to_string());
     let absent = format!("hint: flash the host, or run `cargo xtask identity make pi --identity-dir {keys}`");
     sandbox
@@ -88,9 +88,9 @@ fn identity_prints_json_and_takes_another_folder() {
 fn an_unwritable_known_hosts_is_refused_before_the_build() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
-    keygen(&nix);
+    fake_keygen(&nix);
     std::fs::create_dir_all(nix.path("state/identity/known_hosts")).unwrap();
-    let card = card(&nix);
+    let card = make_card(&nix);
     let device = card.to_str().unwrap();
     let args =
         ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
@@ -106,8 +106,8 @@ fn an_unwritable_known_hosts_is_refused_before_the_build() {
 fn keys_that_nix_would_copy_are_refused_before_the_build() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
-    keygen(&nix);
-    let card = card(&nix);
+    fake_keygen(&nix);
+    let card = make_card(&nix);
     let keys = nix.path("flake/keys").display().to_string();
     std::fs::create_dir_all(nix.path("flake")).unwrap();
     std::fs::write(nix.path("flake/flake.nix"), "").unwrap();
@@ -123,33 +123,34 @@ fn keys_that_nix_would_copy_are_refused_before_the_build() {
 
 #[test]
 fn a_pending_key_is_shown_and_kept() {
-    let (sandbox, key) = with_key();
+    let (sandbox, key) = sandbox_with_key();
     let pending_key = key.with_extension("new");
     std::fs::copy(key, &pending_key).unwrap();
     let pending = format!("pending {FINGERPRINT}: a card may have it; `flash --identity new` uses it\n");
-    for outcome in [make(&sandbox, "pi"), sandbox.run(&["identity", "show", "pi"])] {
+    for outcome in [run_identity_make(&sandbox, "pi"), sandbox.run(&["identity", "show", "pi"])] {
         assert!(outcome.assert_code(0).stdout.ends_with(&pending), "{outcome:?}");
     }
     assert!(pending_key.exists());
 }
 
-/// A sandbox with a key of the host `pi`, and the path of the key.
-fn with_key() -> (Sandbox, PathBuf) {
+/// A sandbox with a key of the host `pi`. Returns the sandbox and the path of the key.
+fn sandbox_with_key() -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::with_fakes_only();
-    keygen(&sandbox);
-    make(&sandbox, "pi").assert_code(0);
+    fake_keygen(&sandbox);
+    run_identity_make(&sandbox, "pi").assert_code(0);
     let key = sandbox.path("state/identity/pi/ssh_host_ed25519_key");
     (sandbox, key)
 }
 
-fn make(sandbox: &Sandbox, host: &str) -> Outcome {
+/// Runs `identity make HOST`.
+fn run_identity_make(sandbox: &Sandbox, host: &str) -> Outcome {
     let flake = sandbox.path("flake").display().to_string();
     sandbox.run(&["--flake", &flake, "identity", "make", host])
 }
 
 #[test]
 fn a_missing_ssh_keygen_is_refused() {
-    make(&Sandbox::with_fakes_only(), "pi")
+    run_identity_make(&Sandbox::with_fakes_only(), "pi")
         .assert_stderr_contains(
             "no ssh-keygen on PATH\nhint: run `cargo xtask setup`, or pass --identity none",
         )
@@ -157,17 +158,17 @@ fn a_missing_ssh_keygen_is_refused() {
 }
 
 #[test]
-fn a_path_and_a_reserved_name_are_no_names_of_hosts() {
-    let (sandbox, _key) = with_key();
+fn neither_a_path_nor_a_reserved_name_is_a_host_with_a_key() {
+    let (sandbox, _key) = sandbox_with_key();
     for host in ["../pi", "known_hosts"] {
         let error = format!("{host:?} cannot be the name of a host with a key");
-        make(&sandbox, host).assert_stderr_contains(error).assert_code(2);
+        run_identity_make(&sandbox, host).assert_stderr_contains(error).assert_code(2);
     }
 }
 
 #[test]
 fn keys_that_others_can_access_are_refused() {
-    let (sandbox, key) = with_key();
+    let (sandbox, key) = sandbox_with_key();
     let folder = key.parent().unwrap();
     for (path, mode, private) in [(key.as_path(), 0o644, 0o600), (folder, 0o750, 0o700)] {
         std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -182,9 +183,9 @@ fn keys_that_others_can_access_are_refused() {
 
 #[test]
 fn unusable_keys_are_refused() {
-    let (sandbox, key) = with_key();
-    let assert_refused = |keygen: &str, reason: &str| {
-        sandbox.fake("ssh-keygen", keygen);
+    let (sandbox, key) = sandbox_with_key();
+    let assert_refused = |keygen_script: &str, reason: &str| {
+        sandbox.fake("ssh-keygen", keygen_script);
         let error = format!(
             "error: the host key {} {reason}\nhint: move it away, then run `cargo xtask identity make pi` to make another\n",
             key.display()
@@ -200,7 +201,7 @@ fn unusable_keys_are_refused() {
 
 #[test]
 fn a_fifo_in_place_of_the_key_is_refused() {
-    let (sandbox, key) = with_key();
+    let (sandbox, key) = sandbox_with_key();
     std::fs::remove_file(&key).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &key, 0o600.into()).unwrap();
     let error = format!(
@@ -212,7 +213,7 @@ fn a_fifo_in_place_of_the_key_is_refused() {
 
 #[test]
 fn identity_make_refuses_a_folder_that_nix_would_copy() {
-    let (sandbox, _key) = with_key();
+    let (sandbox, _key) = sandbox_with_key();
     std::fs::write(sandbox.path("flake/flake.nix"), "").unwrap();
     let flake = sandbox.path("flake").display().to_string();
     let keys = sandbox.path("flake/keys").display().to_string();
@@ -227,8 +228,8 @@ fn identity_make_refuses_a_folder_that_nix_would_copy() {
 fn an_image_without_nixos_sd_is_refused_before_a_key_is_made() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
-    keygen(&nix);
-    let card = card(&nix);
+    fake_keygen(&nix);
+    let card = make_card(&nix);
     let device = card.to_str().unwrap();
     let args =
         ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
@@ -249,7 +250,7 @@ fn an_image_without_nixos_sd_is_refused_before_a_key_is_made() {
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn a_key_folder_that_git_ignores_is_accepted() {
     let sandbox = Sandbox::new();
-    keygen(&sandbox);
+    fake_keygen(&sandbox);
     let flake = sandbox.path("flake");
     let init =
         std::process::Command::new("git").args(["init", "--quiet"]).current_dir(&flake).status().unwrap();

@@ -2,16 +2,16 @@
 
 use tempfile::TempDir;
 
-use crate::fake_build::{SD_IMAGE, build_with_files};
-use crate::fake_nix::{Answers, config, image, prints};
+use crate::fake_build::{SD_IMAGE_ARGS, build_with_files};
+use crate::fake_nix::{Answers, config_json, image_json, print_script};
 
-/// A flake with one image, for `system`, and the settings of nix.
-fn only_for(system: &str, extra_platforms: &str, builders: &str) -> (Answers, TempDir) {
+/// Answers with a flake whose only image is for `system`, and with the settings of nix.
+fn answers_for_system(system: &str, extra_platforms: &str, builders: &str) -> (Answers, TempDir) {
     let (answers, out) = build_with_files(&["a.img"]);
     (
         Answers {
-            image: prints(&image(system)),
-            config: prints(&config(extra_platforms, builders)),
+            image: print_script(&image_json(system)),
+            config: print_script(&config_json(extra_platforms, builders)),
             ..answers
         },
         out,
@@ -21,15 +21,14 @@ fn only_for(system: &str, extra_platforms: &str, builders: &str) -> (Answers, Te
 #[test]
 fn a_system_that_cannot_be_built_here_is_refused_before_the_build() {
     for (system, builders, hint) in [
-        // Whether the kernel runs such programs depends on the machine; the hint names the system in any
-        // case.
+        // It depends on the machine whether the kernel runs such programs; the hint names the system in any case.
         ("riscv64-linux", "", "`boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`"),
         ("riscv64-linux", "@/no/such/file", "`extra-platforms = riscv64-linux`"),
         ("s390x-linux", "", "add a machine that builds for s390x-linux to /etc/nix/machines\n"),
     ] {
-        let (answers, _out) = only_for(system, "[]", builders);
+        let (answers, _out) = answers_for_system(system, "[]", builders);
         let nix = answers.install();
-        let outcome = nix.run(&SD_IMAGE);
+        let outcome = nix.run(SD_IMAGE_ARGS);
         outcome.assert_code(3).assert_stdout("");
         outcome
             .assert_stderr_contains(format!("error: this machine cannot build for {system}: "))
@@ -37,14 +36,14 @@ fn a_system_that_cannot_be_built_here_is_refused_before_the_build() {
         assert!(!outcome.stderr.contains("aarch64"), "{}", outcome.stderr);
         assert!(!nix.nix_calls().iter().any(|call| call.starts_with("build")));
     }
-    let (answers, _out) = only_for("riscv64-linux", "[]", "ssh://far riscv64-linux");
-    answers.install().run(&SD_IMAGE).assert_code(0);
+    let (answers, _out) = answers_for_system("riscv64-linux", "[]", "ssh://far riscv64-linux");
+    answers.install().run(SD_IMAGE_ARGS).assert_code(0);
 }
 
 #[test]
 fn a_system_in_extra_platforms_without_a_probe_is_built_with_a_warning() {
-    let (answers, _out) = only_for("s390x-linux", r#"["s390x-linux"]"#, "");
-    let outcome = answers.install().run(&SD_IMAGE);
+    let (answers, _out) = answers_for_system("s390x-linux", r#"["s390x-linux"]"#, "");
+    let outcome = answers.install().run(SD_IMAGE_ARGS);
     outcome.assert_code(0);
     outcome.assert_stderr_contains(
         "warning: whether this machine can build for s390x-linux is unknown, so the build may fail: nix.conf lists it in extra-platforms; \

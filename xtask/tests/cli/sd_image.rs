@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::fake_build::{SD_IMAGE, build_with_files, installable, small_image};
-use crate::fake_nix::{Answers, FLAKE, find_image, image, names, no_image, prints, system};
+use crate::fake_build::{SD_IMAGE_ARGS, build_with_files, installable, small_image};
+use crate::fake_nix::{
+    Answers, FLAKE, find_image, image_json, names_json, no_image_json, print_script, system,
+};
 use crate::support::Sandbox;
 
 #[test]
 fn sd_image_prints_only_the_path() {
     let (answers, out) = build_with_files(&["nixos-sd-image-stinky.img.zst", "notes.txt"]);
     let nix = answers.install();
-    let outcome = nix.run(&[&SD_IMAGE[..], &["--", "--max-jobs", "2"]].concat());
+    let outcome = nix.run(&[SD_IMAGE_ARGS, &["--", "--max-jobs", "2"]].concat());
     let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
     outcome.assert_code(0).assert_stdout(format!("{}\n", file.display()));
     let lines = outcome.stderr.lines().collect::<Vec<_>>();
@@ -40,7 +42,7 @@ fn sd_image_prints_only_the_path() {
 #[test]
 fn sd_image_prints_json() {
     let (answers, out) = build_with_files(&["a.img.zst"]);
-    let outcome = answers.install().run(&[&["--json"], &SD_IMAGE[..]].concat());
+    let outcome = answers.install().run(&[&["--json"], SD_IMAGE_ARGS].concat());
     let result: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     assert_eq!(result["path"], out.path().join("sd-image/a.img.zst").display().to_string());
     assert_eq!((&result["size"], &result["stored"]), (&5120.into(), &small_image().len().into()));
@@ -61,13 +63,13 @@ fn a_built_file_that_is_no_image_is_refused() {
     ] {
         let (answers, out) = build_with_files(&["a.img.zst"]);
         std::fs::write(out.path().join("sd-image/a.img.zst"), bytes).expect("writing a file");
-        answers.install().run(&SD_IMAGE).assert_code(3).assert_stdout("").assert_stderr_contains(words);
+        answers.install().run(SD_IMAGE_ARGS).assert_code(3).assert_stdout("").assert_stderr_contains(words);
     }
 }
 
 #[test]
 fn a_host_without_an_image_is_a_usage_error() {
-    let names = || prints(&names(&[("s", &["stinky-sdImage"])], &["pc"], &["server"]));
+    let names = || print_script(&names_json(&[("s", &["stinky-sdImage"])], &["pc"], &["server"]));
     for (host, message) in [
         (
             "stniky",
@@ -88,11 +90,14 @@ fn a_host_without_an_image_is_a_usage_error() {
              hint: add packages.<system>.server-sdImage to the flake, or run `cargo xtask deploy server`",
         ),
     ] {
-        let nix = Answers { names: names(), image: prints(&no_image(false)), ..Answers::default() }.install();
+        let nix =
+            Answers { names: names(), image: print_script(&no_image_json(false)), ..Answers::default() }
+                .install();
         let outcome = nix.run(&["--flake", FLAKE, "sd-image", host]);
         outcome.assert_code(2).assert_stdout("").assert_stderr(format!("error: {message}\n"));
     }
-    let nix = Answers { names: names(), image: prints(&no_image(true)), ..Answers::default() }.install();
+    let nix =
+        Answers { names: names(), image: print_script(&no_image_json(true)), ..Answers::default() }.install();
     let outcome = nix.run(&["--flake", FLAKE, "sd-image", "pc"]);
     outcome
         .assert_code(2)
@@ -102,13 +107,15 @@ fn a_host_without_an_image_is_a_usage_error() {
 #[test]
 fn an_iso_and_a_choice_of_images_are_usage_errors() {
     let iso = serde_json::json!({ "images": [], "isos": [["images", "stinky"]], "is_configured": false });
-    let outcome = Answers { image: prints(&iso.to_string()), ..Answers::default() }.install().run(&SD_IMAGE);
+    let outcome =
+        Answers { image: print_script(&iso.to_string()), ..Answers::default() }.install().run(SD_IMAGE_ARGS);
     outcome.assert_code(2).assert_stderr_contains("error: github:o/f#images.stinky is an ISO image");
-    let mut two = serde_json::from_str::<Value>(&image("s")).expect("JSON");
+    let mut two = serde_json::from_str::<Value>(&image_json("s")).expect("JSON");
     let mut other = two["images"][0].clone();
     other["path"] = serde_json::json!(["images", "other"]);
     two["images"].as_array_mut().expect("a list").push(other);
-    let outcome = Answers { image: prints(&two.to_string()), ..Answers::default() }.install().run(&SD_IMAGE);
+    let outcome =
+        Answers { image: print_script(&two.to_string()), ..Answers::default() }.install().run(SD_IMAGE_ARGS);
     let lines = "error: stinky has 2 images: packages.s.stinky-sdImage, images.other\n\
                  hint: choose one of them in place of stinky: github:o/f#packages.s.stinky-sdImage or \
                  github:o/f#images.other\n";
@@ -118,8 +125,8 @@ fn an_iso_and_a_choice_of_images_are_usage_errors() {
 #[test]
 fn an_attribute_of_a_flake_is_built() {
     let (answers, out) = build_with_files(&["a.img"]);
-    let found = serde_json::from_str::<Value>(&image(&system())).expect("JSON")["images"][0].to_string();
-    let nix = answers.install_with("*'#images.pi --apply '*", &prints(&found));
+    let found = serde_json::from_str::<Value>(&image_json(&system())).expect("JSON")["images"][0].to_string();
+    let nix = answers.install_with("*'#images.pi --apply '*", &print_script(&found));
     let file = format!("{}\n", out.path().join("sd-image/a.img").display());
     nix.run(&["sd-image", "github:o/f#images.pi"]).assert_code(0).assert_stdout(&file);
     nix.run(&["--flake", "github:o/f", "sd-image", "github:o/f#images.pi"])
@@ -136,7 +143,7 @@ fn paths_in_nix_arguments_are_relative_to_the_working_directory() {
     let build = format!("echo linked >here\n{}", answers.build);
     let nix = Answers { build, ..Answers::default() }.install();
     let user = nix.path("home");
-    let args = [&SD_IMAGE[..], &["--", "--out-link", "here"]].concat();
+    let args = [SD_IMAGE_ARGS, &["--", "--out-link", "here"]].concat();
     nix.xtask(&args).current_dir(&user).run().assert_code(0);
     assert_eq!(std::fs::read_to_string(user.join("here")).expect("nix ran in the folder"), "linked\n");
 }
@@ -144,7 +151,7 @@ fn paths_in_nix_arguments_are_relative_to_the_working_directory() {
 #[test]
 fn an_output_without_exactly_one_image_is_an_error() {
     let (answers, out) = build_with_files(&[]);
-    let outcome = answers.install().run(&SD_IMAGE);
+    let outcome = answers.install().run(SD_IMAGE_ARGS);
     outcome.assert_code(1).assert_stdout("");
     outcome.assert_stderr_contains(format!(
         "error: the build made no image: {} has no file",
@@ -152,7 +159,7 @@ fn an_output_without_exactly_one_image_is_an_error() {
     ));
     let (answers, out) = build_with_files(&["a.img", "b.img.zst"]);
     let nix = answers.install();
-    let outcome = nix.run(&SD_IMAGE);
+    let outcome = nix.run(SD_IMAGE_ARGS);
     let message = format!(
         "error: there are 2 images in {}: sd-image/a.img, sd-image/b.img.zst\n",
         out.path().display()
@@ -161,10 +168,10 @@ fn an_output_without_exactly_one_image_is_an_error() {
         .assert_code(2)
         .assert_stderr_contains(message)
         .assert_stderr_contains("hint: choose one with --file NAME\n");
-    let outcome = nix.run(&[&SD_IMAGE[..], &["--file", "a.img"]].concat());
+    let outcome = nix.run(&[SD_IMAGE_ARGS, &["--file", "a.img"]].concat());
     outcome.assert_code(0).assert_stdout(format!("{}\n", out.path().join("sd-image/a.img").display()));
-    let none = prints(r#"[{"outputs":{"out":null}}]"#);
-    let outcome = Answers { build: none, ..Answers::default() }.install().run(&SD_IMAGE);
+    let none = print_script(r#"[{"outputs":{"out":null}}]"#);
+    let outcome = Answers { build: none, ..Answers::default() }.install().run(SD_IMAGE_ARGS);
     outcome.assert_stderr_contains("nix build printed no output 'out'").assert_code(1);
 }
 
@@ -181,7 +188,7 @@ fn assert_stops(answers: impl FnOnce(String) -> Answers, stderr: &str) {
         started.display()
     );
     let nix = answers(endless).install_in(nix);
-    let child = nix.command(&SD_IMAGE).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = nix.command(SD_IMAGE_ARGS).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("starting the binary");
     let start = Instant::now();
     while !started.exists() {

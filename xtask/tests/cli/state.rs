@@ -8,21 +8,23 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::fake_nix::FLAKE;
-use crate::flash::{build_with_image, card, image};
+use crate::flash::{build_with_image, image_bytes, make_card};
 use crate::support::{Outcome, Sandbox};
 
 const MIB: usize = 1 << 20;
-const OTHER: u32 = 65_534;
+/// The user id of another user.
+const OTHER_USER: u32 = 65_534;
 
+/// The permissions of a file.
 fn mode(path: &Path) -> u32 {
     path.metadata().expect("reading the mode of a file").permissions().mode() & 0o777
 }
 
-/// The arguments that flash the image `a.img` in the home of `sandbox` to the new card `name`.
+/// Writes an image and the new card `name` in `sandbox`, and returns the arguments that flash the image to the card.
 fn flash_args(sandbox: &Sandbox, name: &str) -> Vec<String> {
     let file = sandbox.path("home").join("a.img");
     let card = sandbox.path(name);
-    fs::write(&file, image()).expect("writing an image");
+    fs::write(&file, image_bytes()).expect("writing an image");
     fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
     let [file, card] = [file, card].map(|path| path.display().to_string());
     ["flash", "--image", &file, &card, "--allow-virtual", "--yes", "--expect-size", "4MiB"]
@@ -31,10 +33,10 @@ fn flash_args(sandbox: &Sandbox, name: &str) -> Vec<String> {
 }
 
 fn run(sandbox: &Sandbox, args: &[String]) -> Outcome {
-    sandbox.run(&strs(args))
+    sandbox.run(&as_strs(args))
 }
 
-fn strs(args: &[String]) -> Vec<&str> {
+fn as_strs(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
@@ -78,13 +80,13 @@ fn every_command_warns_of_unreadable_receipts() {
     );
 }
 
-/// `sh -c 'umask 000; …'`, as in some containers.
+/// Some containers run programs with the umask 000.
 #[test]
 fn state_files_are_private_whatever_the_umask() {
     let sandbox = Sandbox::new();
     let args = flash_args(&sandbox, "card");
     let shell = ["sh", "-c", "umask 000; exec \"$@\"", "sh"];
-    sandbox.xtask(&strs(&args)).wrapped_in(&shell).run().assert_code(0);
+    sandbox.xtask(&as_strs(&args)).wrapped_in(&shell).run().assert_code(0);
     let state = sandbox.path("state");
     let mut paths = vec![state.clone()];
     let mut files = 0;
@@ -112,14 +114,14 @@ fn a_state_folder_of_another_user_is_refused() {
     fs::write(state.join("identity/known_hosts"), planted).unwrap();
     for path in [&state, &state.join("identity"), &keys] {
         fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
-        chown(path, Some(OTHER), Some(OTHER)).unwrap();
+        chown(path, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
     }
     let text =
         format!("{} belongs to user 65534, who could change the files of user 0 there", state.display());
     for args in [&["history"][..], &["identity", "make", "stinky"], &["identity", "show", "stinky"]] {
         nix.run(args).assert_stderr_contains(&text).assert_code(3);
     }
-    let device = card(&nix).display().to_string();
+    let device = make_card(&nix).display().to_string();
     let options = ["--allow-virtual", "--yes", "--expect-size", "4MiB"];
     let flash = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "flash"], words, &options[..]].concat());
     flash(&["stinky", &device]).assert_stderr_contains(&text).assert_code(3);
@@ -127,7 +129,7 @@ fn a_state_folder_of_another_user_is_refused() {
     assert_eq!(fs::read_dir(&keys).unwrap().count(), 0);
     // Without an identity the state folder is needed for the receipt alone.
     let file = nix.path("home").join("a.img").display().to_string();
-    fs::write(&file, image()).unwrap();
+    fs::write(&file, image_bytes()).unwrap();
     let outcome = flash(&["--image", &file, &device]);
     outcome
         .assert_stderr_contains("warning: no receipt of this flash was written: writing a receipt to ")
@@ -162,7 +164,7 @@ fn a_fifo_in_place_of_the_check_cache_does_not_block() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &cache, 0o600.into()).unwrap();
     // The check cache skips images that were written only just now.
     std::thread::sleep(std::time::Duration::from_millis(150));
-    let device = card(&nix).display().to_string();
+    let device = make_card(&nix).display().to_string();
     let args =
         ["--flake", FLAKE, "flash", "stinky", &device, "--identity", "none", "--allow-virtual", "--yes"];
     nix.run(&[&args[..], &["--expect-size", "4MiB"]].concat()).assert_code(0);

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::deploy_fixture::{Fixture, NEW, NEW_PROFILE, probe_answer};
 
-const STATUS: [&str; 4] = ["--flake", "github:o/f", "status", "stinky"];
+const STATUS_ARGS: &[&str] = &["--flake", "github:o/f", "status", "stinky"];
 
-/// A host that runs the system of the flake.
-fn fixture() -> Fixture {
+/// A fixture whose host runs the system of the flake.
+fn fixture_with_current_host() -> Fixture {
     let fixture = Fixture::new("", "", 0);
     fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
     fixture
@@ -34,15 +34,16 @@ fn write_flash_receipt(fixture: &Fixture, hash: &str) {
     fixture.write("state/receipts/1.json", &receipt.to_string());
 }
 
-fn json(fixture: &Fixture, code: i32) -> Value {
-    let outcome = fixture.sandbox.run(&[&STATUS[..], &["--json"]].concat());
+/// Runs `status --json`, asserts its exit code, and returns the status of the host.
+fn status_json(fixture: &Fixture, code: i32) -> Value {
+    let outcome = fixture.sandbox.run(&[STATUS_ARGS, &["--json"]].concat());
     serde_json::from_str::<Value>(&outcome.assert_code(code).stdout).expect("JSON")[0].take()
 }
 
 #[test]
 fn status_shows_whether_a_host_answers() {
     let none = r#"{"names":["other"],"node":null}"#;
-    for (stderr, nodes, code, runs, expected) in [
+    for (stderr, nodes, code, column, reachable) in [
         ("ssh: connect to host stinky.lan port 22: No route to host", None, 12, "unreachable", json!(false)),
         ("Host key verification failed.", None, 13, "key not known", json!(true)),
         (
@@ -55,43 +56,43 @@ fn status_shows_whether_a_host_answers() {
         ("root@stinky.lan: Permission denied (publickey).", None, 6, "login refused", json!(true)),
         ("", Some(none), 2, "unknown", json!(null)),
     ] {
-        let fixture = fixture();
+        let fixture = fixture_with_current_host();
         fixture.sandbox.fake("ssh", &format!("echo '{stderr}' >>/dev/stdin; exit 255"));
         if let Some(nodes) = nodes {
             fixture.write("nodes", nodes);
         }
-        let status = json(&fixture, code);
-        assert_eq!((&status["reachable"], &status["exit_code"]), (&expected, &code.into()), "{status}");
-        let table = fixture.sandbox.run(&STATUS);
+        let status = status_json(&fixture, code);
+        assert_eq!((&status["reachable"], &status["exit_code"]), (&reachable, &code.into()), "{status}");
+        let table = fixture.sandbox.run(STATUS_ARGS);
         let row = table.assert_code(code).stdout.lines().nth(1).expect("a row");
-        assert!(row.starts_with(&format!("stinky  {runs}  ")), "{row}");
+        assert!(row.starts_with(&format!("stinky  {column}  ")), "{row}");
     }
-    let status = json(&fixture(), 0);
+    let status = status_json(&fixture_with_current_host(), 0);
     assert_eq!((&status["reachable"], &status["current"]), (&json!(true), &json!(true)));
 }
 
 #[test]
 fn failed_units_are_unknown_without_systemd() {
-    let fixture = fixture();
-    assert_eq!(json(&fixture, 0)["failed_units"], json!([]));
+    let fixture = fixture_with_current_host();
+    assert_eq!(status_json(&fixture, 0)["failed_units"], json!([]));
     fixture.write("before", &probe_answer(NEW_PROFILE, NEW, "untold"));
-    assert_eq!(json(&fixture, 0)["failed_units"], json!(null));
-    let table = fixture.sandbox.run(&STATUS);
+    assert_eq!(status_json(&fixture, 0)["failed_units"], json!(null));
+    let table = fixture.sandbox.run(STATUS_ARGS);
     let expected = "HOST    RUNS     BOOTED  FAILED UNITS  FREE  LAST\n\
                     stinky  current  -       unknown       -     -\n";
     table.assert_code(0).assert_stdout(expected);
-    let deploy = fixture.run(&["stinky"]);
+    let deploy = fixture.deploy(&["stinky"]);
     deploy.assert_stderr_contains("the failed units of stinky are unknown: no systemd answers there\n");
     deploy.assert_code(0).assert_stdout(format!("stinky already runs {NEW}\n"));
 }
 
 #[test]
 fn status_shows_the_last_receipt_in_one_row() {
-    let fixture = fixture();
+    let fixture = fixture_with_current_host();
     let hash = "0123456789abcdef".repeat(4);
     write_flash_receipt(&fixture, &hash);
     let text = "flashed 2026-11-25 12:00 UTC with the image of stinky, hash";
-    let table = fixture.sandbox.run(&STATUS);
+    let table = fixture.sandbox.run(STATUS_ARGS);
     assert!(table.assert_code(0).stdout.ends_with(&format!("  {text} 0123456789ab\n")), "{}", table.stdout);
-    assert_eq!(json(&fixture, 0)["history"], json!([format!("{text} {hash}")]));
+    assert_eq!(status_json(&fixture, 0)["history"], json!([format!("{text} {hash}")]));
 }

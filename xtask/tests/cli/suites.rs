@@ -2,14 +2,15 @@
 
 use crate::support::{Outcome, Sandbox};
 
-/// A cargo whose suites have three tests, two of which are ignored, and that passes all of them.
+/// The script of a cargo whose suites have three tests, two of them ignored, and which passes all of them.
 const CARGO: &str = "case \"$*\" in
  *' --lib fuzz '*--list*) printf 'a::fuzz: test\nb::tests::fuzz: test\n';;
  *--list*--ignored*) printf 'b: test\nc: test\n';;
  *--list*) printf 'a: test\nb: test\nc: test\n';;
 esac";
 
-fn sandbox(cargo: &str) -> Sandbox {
+/// A sandbox whose cargo is the script `cargo`.
+fn sandbox_with_cargo(cargo: &str) -> Sandbox {
     let sandbox = Sandbox::with_fakes_only();
     sandbox.fake("cargo", cargo);
     sandbox
@@ -17,7 +18,7 @@ fn sandbox(cargo: &str) -> Sandbox {
 
 #[test]
 fn a_named_suite_that_cannot_run_fails() {
-    let sandbox = sandbox(CARGO);
+    let sandbox = sandbox_with_cargo(CARGO);
     let run = sandbox.xtask(&["test", "evaluation"]).env_remove("XTASK_NIXPKGS").env_remove("XTASK_INPUTS");
     let outcome = run.run();
     let Outcome { stdout, stderr, .. } = outcome.assert_code(1);
@@ -30,7 +31,7 @@ fn a_named_suite_that_cannot_run_fails() {
         stderr.contains("error: the suite 'evaluation' was not run whole: ") && stderr.contains(why),
         "{stderr}"
     );
-    // The test that needs nothing runs, and nothing is installed, as that would not help.
+    // The test without requirements runs. Nothing is installed, because no program would meet the requirement.
     let calls = sandbox.calls("cargo");
     assert_eq!(calls[0].join(" "), "test --workspace --no-fail-fast --test evaluation");
     assert!(!stderr.contains("setup: "), "{stderr}");
@@ -38,9 +39,9 @@ fn a_named_suite_that_cannot_run_fails() {
 
 #[test]
 fn a_suite_that_needs_nothing_passes() {
-    let outcome = sandbox(CARGO).run(&["test", "cli"]);
+    let outcome = sandbox_with_cargo(CARGO).run(&["test", "cli"]);
     outcome.assert_code(0).assert_stdout("\nSUITE  RUN  WHY NOT ALL OF IT\ncli    yes  -\n");
-    sandbox("exit 101")
+    sandbox_with_cargo("exit 101")
         .run(&["test", "cli"])
         .assert_stderr_contains("failed with exit code 101")
         .assert_code(1);
@@ -48,7 +49,7 @@ fn a_suite_that_needs_nothing_passes() {
 
 #[test]
 fn fuzz_divides_the_minutes_among_the_parsers() {
-    let sandbox = sandbox(&format!("{CARGO}\necho \"seconds: $XTASK_FUZZ_SECONDS\""));
+    let sandbox = sandbox_with_cargo(&format!("{CARGO}\necho \"seconds: $XTASK_FUZZ_SECONDS\""));
     let outcome = sandbox.run(&["test", "fuzz", "--minutes", "3"]);
     let threads = std::thread::available_parallelism().expect("a number of threads").get();
     let seconds = outcome.assert_code(0).stdout.trim();
@@ -56,18 +57,18 @@ fn fuzz_divides_the_minutes_among_the_parsers() {
     outcome.assert_stderr_contains(format!("fuzz: 2 parsers, {} s for each\n", 90 * threads));
     let run = sandbox.calls("cargo").pop().expect("a run of cargo").join(" ");
     assert_eq!(run, format!("test --workspace --lib fuzz -- --skip a_fuzz_run --test-threads={threads}"));
-    let finding = format!("{CARGO}\ncase \"$*\" in *--list*) ;; *) exit 101;; esac");
-    self::sandbox(&finding).run(&["test", "fuzz"]).assert_code(1);
-    self::sandbox(CARGO)
+    let failing_cargo = format!("{CARGO}\ncase \"$*\" in *--list*) ;; *) exit 101;; esac");
+    sandbox_with_cargo(&failing_cargo).run(&["test", "fuzz"]).assert_code(1);
+    sandbox_with_cargo(CARGO)
         .run(&["test", "cli", "--minutes", "1"])
         .assert_stderr_contains("--minutes applies only to the suite fuzz")
         .assert_code(2);
-    self::sandbox(CARGO).run(&["test", "fuzz", "--minutes", "0"]).assert_code(2);
+    sandbox_with_cargo(CARGO).run(&["test", "fuzz", "--minutes", "0"]).assert_code(2);
 }
 
 #[test]
-fn the_number_of_cuts_is_that_of_boot_cuts() {
-    sandbox(CARGO)
+fn the_option_cuts_applies_only_to_boot_cuts() {
+    sandbox_with_cargo(CARGO)
         .run(&["test", "trial", "--cuts", "100"])
         .assert_stderr_contains("--cuts applies only to the suite boot-cuts")
         .assert_code(2);

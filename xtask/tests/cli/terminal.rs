@@ -1,37 +1,37 @@
-//! `flash` on a terminal: the confirmation, its answers and signals.
+//! `flash` on a terminal: the confirmation, the answers to it, and signals.
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::fake_nix::{Answers, FLAKE, FakeNix};
-use crate::flash::{build_with_image, card, image, is_all};
+use crate::flash::{build_with_image, image_bytes, is_all, make_card};
 use crate::support::Sandbox;
 use crate::support::terminal::Terminal;
 use crate::support::xtask::{SignalTo, Xtask};
 
 const QUESTION: &str = "Type the name of the device (virtual-card) to go on: ";
 
-/// Flashes the card of the sandbox and waits for the confirmation.
+/// Starts a flash to a new card, and waits for the confirmation.
 #[track_caller]
 fn flash_until_confirmation(nix: &FakeNix) -> Terminal {
-    let card = card(nix);
-    let file = image_file(nix);
+    let card = make_card(nix);
+    let file = write_image_file(nix);
     let card = card.to_str().expect("a plain path");
     let mut terminal = nix.xtask(&["flash", "--image", &file, card, "--allow-virtual"]).on_terminal();
     terminal.wait_for(QUESTION);
     terminal
 }
 
-/// The output after the question, and the exit code.
-fn finish(terminal: Terminal) -> (String, i32) {
+/// Waits for the end of the flash. Returns the output after the question, and the exit code.
+fn finish_after_question(terminal: Terminal) -> (String, i32) {
     let outcome = terminal.finish();
     (outcome.stderr.split_once(QUESTION).expect("a question").1.to_owned(), outcome.code)
 }
 
-/// The image as a file in the sandbox.
-fn image_file(nix: &FakeNix) -> String {
+/// Writes the image to a file in the sandbox, and returns its path.
+fn write_image_file(nix: &FakeNix) -> String {
     let file = nix.path("home").join("a.img");
-    std::fs::write(&file, image()).expect("writing an image");
+    std::fs::write(&file, image_bytes()).expect("writing an image");
     file.to_str().expect("a plain path").to_owned()
 }
 
@@ -42,7 +42,7 @@ fn a_signal_at_the_confirmation_stops_the_flash() {
         let nix = answers.install();
         let mut terminal = flash_until_confirmation(&nix);
         terminal.signal(signal);
-        let (shown, code) = finish(terminal);
+        let (shown, code) = finish_after_question(terminal);
         assert_eq!((shown.as_str(), code), ("\nerror: stopped; nothing was written\n", 130));
         assert!(is_all(&std::fs::read(nix.path("virtual-card")).unwrap(), 0xee));
     }
@@ -60,24 +60,31 @@ fn only_the_name_of_the_device_confirms() {
         let nix = answers.install();
         let mut terminal = flash_until_confirmation(&nix);
         terminal.type_keys(typed);
-        let (shown, found) = finish(terminal);
-        assert_eq!(found, code, "{typed:?}: {shown}");
+        let (shown, exit_code) = finish_after_question(terminal);
+        assert_eq!(exit_code, code, "{typed:?}: {shown}");
         assert!(shown.replace("^D\u{8}\u{8}", "").starts_with(echoed), "{typed:?}: {shown:?}");
         let card = std::fs::read(nix.path("virtual-card")).unwrap();
-        assert_eq!(card.starts_with(&image()), written);
+        assert_eq!(card.starts_with(&image_bytes()), written);
         assert_eq!(is_all(&card, 0xee), !written);
     }
 }
 
-/// A build that goes on until the file `go-on` is in the folder of the sandbox.
-fn slow_build(nix: &Answers, sandbox: &Sandbox) -> Answers {
+/// The answers with a build that lasts until the file `go-on` is in the sandbox.
+fn with_slow_build(answers: &Answers, sandbox: &Sandbox) -> Answers {
     let flag = sandbox.path("go-on").display().to_string();
     let waiting = sandbox.path("building").display().to_string();
-    let build = format!("touch '{waiting}'; while ! test -e '{flag}'; do sleep 0.05; done; {}", nix.build);
-    Answers { build, names: nix.names.clone(), image: nix.image.clone(), config: nix.config.clone(), ..*nix }
+    let build =
+        format!("touch '{waiting}'; while ! test -e '{flag}'; do sleep 0.05; done; {}", answers.build);
+    Answers {
+        build,
+        names: answers.names.clone(),
+        image: answers.image.clone(),
+        config: answers.config.clone(),
+        ..*answers
+    }
 }
 
-/// Who types ahead has not read the question.
+/// A user who types ahead has not read the question.
 #[test]
 fn what_is_typed_while_nix_builds_confirms_no_card() {
     for ahead in
@@ -90,11 +97,11 @@ fn what_is_typed_while_nix_builds_confirms_no_card() {
         terminal.type_keys(ahead);
         std::fs::write(nix.path("go-on"), "").unwrap();
         terminal.wait_for(QUESTION);
-        // The question stands: it has no answer yet, and takes the one that comes now.
+        // The question is still without an answer, and accepts the next one.
         std::thread::sleep(std::time::Duration::from_millis(300));
         assert!(is_all(&std::fs::read(&card).unwrap(), 0xee), "{ahead:?}");
         terminal.type_keys("no\n");
-        let (shown, code) = finish(terminal);
+        let (shown, code) = finish_after_question(terminal);
         assert_eq!(
             (shown.as_str(), code),
             ("no\nerror: not confirmed; nothing was written\n", 3),
@@ -110,12 +117,12 @@ fn lines_on_screen(shown: &str) -> Vec<&str> {
 }
 
 #[test]
-fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_picture_is_ascii() {
+fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_chunk_map_is_ascii() {
     let (answers, _out) = build_with_image();
     for (width, locale) in [(60, "C"), (79, "POSIX"), (72, "de_DE.ISO-8859-1"), (80, "C")] {
         let nix = answers.install();
-        let file = image_file(&nix);
-        let card = card(&nix);
+        let file = write_image_file(&nix);
+        let card = make_card(&nix);
         let card = card.to_str().expect("a plain path");
         let run = nix.xtask(&["flash", "--image", &file, card, "--allow-virtual"]);
         let mut terminal = run.env("LC_ALL", locale).on_narrow_terminal(width);
@@ -127,7 +134,7 @@ fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_picture_is_ascii()
             "{}",
             outcome.stderr
         );
-        // The answer is the user's: the name of a real device is shorter than that of this file.
+        // The answer does not count: the name of a real device is shorter than that of this file.
         let screen = outcome.stderr.replace("go on: virtual-card", "go on: ");
         for line in lines_on_screen(&screen) {
             assert!(line.trim_end().len() <= usize::from(width), "{width}: {line:?}\n{screen}");
@@ -150,24 +157,25 @@ fn an_answer_that_comes_after_typed_ahead_input_counts() {
     terminal.type_keys("sd");
     std::fs::write(nix.path("go-on"), "").unwrap();
     terminal.answer(QUESTION, "virtual-card");
-    let (shown, code) = finish(terminal);
+    let (shown, code) = finish_after_question(terminal);
     assert_eq!(code, 0, "{shown}");
-    assert!(std::fs::read(&card).unwrap().starts_with(&image()));
+    assert!(std::fs::read(&card).unwrap().starts_with(&image_bytes()));
 }
 
-/// A `flash` whose build lasts until the file `go-on` is in the sandbox, and the output of the build.
-fn flash_with_slow_build(more: &[&str]) -> (FakeNix, Xtask, TempDir) {
+/// A `flash` with `options` whose build lasts until the file `go-on` is in the sandbox. Returns the sandbox, the run,
+/// and the folder of the build's output.
+fn flash_with_slow_build(options: &[&str]) -> (FakeNix, Xtask, TempDir) {
     let (answers, out) = build_with_image();
     let sandbox = Sandbox::with_fakes_only();
-    let slow = slow_build(&answers, &sandbox);
-    let nix = slow.install_in(sandbox);
-    let card = card(&nix);
+    let nix = with_slow_build(&answers, &sandbox).install_in(sandbox);
+    let card = make_card(&nix);
     let device = card.to_str().expect("a plain path");
     let args = ["--flake", FLAKE, "flash", "stinky", device, "--allow-virtual", "--identity", "none"];
-    let run = nix.xtask(&[more, &args].concat());
+    let run = nix.xtask(&[options, &args].concat());
     (nix, run, out)
 }
 
+/// Waits until the build has begun.
 fn wait_for_build(nix: &FakeNix) {
     while !nix.path("building").exists() {
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -204,7 +212,7 @@ fn sigusr1_prints_the_progress_in_all_modes() {
     }
 }
 
-/// As at the beginning of a pause: the signal ends no command.
+/// The signal ends no command, also between the phases.
 #[test]
 fn sigusr1_at_a_question_leaves_the_question() {
     let (answers, _out) = build_with_image();
@@ -212,5 +220,5 @@ fn sigusr1_at_a_question_leaves_the_question() {
     let mut terminal = flash_until_confirmation(&nix);
     terminal.signal(Signal::USR1).wait_for("progress: no phase is running");
     terminal.type_keys("virtual-card\n");
-    assert_eq!(finish(terminal).1, 0);
+    assert_eq!(finish_after_question(terminal).1, 0);
 }

@@ -4,32 +4,35 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::fake_nix::{Answers, FakeNix, names, prints};
+use crate::fake_nix::{Answers, FakeNix, names_json, print_script};
 use crate::support::{Outcome, Sandbox};
 
-/// A sandbox whose tool finds state and flake by itself.
-fn nix() -> FakeNix {
-    let answers =
-        Answers { names: prints(&names(&[("s", &["pi-sdImage"])], &[], &[])), ..Answers::default() };
+/// A sandbox with a nix whose flake has the host `pi`.
+fn sandbox_with_nix() -> FakeNix {
+    let answers = Answers {
+        names: print_script(&names_json(&[("s", &["pi-sdImage"])], &[], &[])),
+        ..Answers::default()
+    };
     answers.install()
 }
 
-/// Makes a flake in `folder`, in a git repository.
-fn flake(folder: &Path) {
+/// Makes a flake in `folder`, with a git repository.
+fn make_flake(folder: &Path) {
     fs::create_dir_all(folder.join(".git")).expect("making a repository");
     fs::write(folder.join("flake.nix"), "").expect("writing a flake");
 }
 
-fn run_in(nix: &Sandbox, folder: &Path, args: &[&str], named: Option<&str>) -> Outcome {
+/// Runs the tool in `folder`, with `XTASK_FLAKE` set to `variable` if there is one.
+fn run_in(nix: &Sandbox, folder: &Path, args: &[&str], variable: Option<&str>) -> Outcome {
     let run = nix.xtask(args).current_dir(folder);
-    match named {
+    match variable {
         Some(flake) => run.env("XTASK_FLAKE", flake).run(),
         None => run.run(),
     }
 }
 
-/// The flake in the calls of nix.
-fn asked(nix: &FakeNix) -> String {
+/// The flake that nix evaluated last.
+fn last_evaluated_flake(nix: &FakeNix) -> String {
     let calls = nix.calls("nix");
     let call = calls.iter().rev().find(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
     call.iter().find_map(|word| word.strip_suffix("#.")).expect("a flake").to_owned()
@@ -37,31 +40,31 @@ fn asked(nix: &FakeNix) -> String {
 
 #[test]
 fn the_flake_is_the_nearest_one_upwards() {
-    let nix = nix();
+    let nix = sandbox_with_nix();
     let outer = nix.path("home/outer");
     let inner = outer.join("inner");
-    flake(&outer);
+    make_flake(&outer);
     fs::create_dir_all(inner.join("deep")).expect("making folders");
     run_in(&nix, &inner.join("deep"), &["hosts"], None).assert_code(0);
-    assert_eq!(asked(&nix), outer.display().to_string());
+    assert_eq!(last_evaluated_flake(&nix), outer.display().to_string());
     fs::write(inner.join("flake.nix"), "").expect("writing a flake");
     run_in(&nix, &inner.join("deep"), &["hosts"], None).assert_code(0);
-    assert_eq!(asked(&nix), inner.display().to_string());
+    assert_eq!(last_evaluated_flake(&nix), inner.display().to_string());
 }
 
 #[test]
 fn the_option_wins_over_the_variable_and_both_over_the_folder() {
-    let nix = nix();
+    let nix = sandbox_with_nix();
     let [here, other, third] = ["here", "other", "third"].map(|name| nix.path("home").join(name));
     for folder in [&here, &other, &third] {
-        flake(folder);
+        make_flake(folder);
     }
     run_in(&nix, &here, &["hosts"], Some("../other")).assert_code(0);
-    assert_eq!(asked(&nix), other.display().to_string());
+    assert_eq!(last_evaluated_flake(&nix), other.display().to_string());
     run_in(&nix, &here, &["--flake", "../third", "hosts"], Some("../other")).assert_code(0);
-    assert_eq!(asked(&nix), third.display().to_string());
+    assert_eq!(last_evaluated_flake(&nix), third.display().to_string());
     run_in(&nix, &here, &["hosts"], Some("")).assert_code(0);
-    assert_eq!(asked(&nix), here.display().to_string());
+    assert_eq!(last_evaluated_flake(&nix), here.display().to_string());
     let outcome = run_in(&nix, &here, &["hosts"], Some("a b"));
     outcome
         .assert_code(2)
@@ -70,7 +73,7 @@ fn the_option_wins_over_the_variable_and_both_over_the_folder() {
 
 #[test]
 fn wrong_flakes_are_usage_errors() {
-    let nix = nix();
+    let nix = sandbox_with_nix();
     let here = nix.path("home/empty");
     fs::create_dir_all(here.join("d")).expect("making folders");
     let folder = here.display();
@@ -94,9 +97,9 @@ fn wrong_flakes_are_usage_errors() {
 #[test]
 fn state_is_beside_the_flake_and_git_ignores_it() {
     let nix = Sandbox::with_fakes_only();
-    crate::identity::keygen(&nix);
+    crate::identity::fake_keygen(&nix);
     let folder = nix.path("home/cluster");
-    flake(&folder);
+    make_flake(&folder);
     nix.fake("git", "exit 0");
     let make = |folder: &Path| {
         nix.xtask(&["identity", "make", "pi"]).current_dir(folder).env_remove("XTASK_STATE").run()
@@ -120,7 +123,7 @@ fn state_is_beside_the_flake_and_git_ignores_it() {
 #[test]
 fn keys_follow_a_flake_that_can_hold_them_now() {
     let nix = Sandbox::with_fakes_only();
-    crate::identity::keygen(&nix);
+    crate::identity::fake_keygen(&nix);
     nix.fake("git", "exit 0");
     let folder = nix.path("home/cluster");
     fs::create_dir_all(&folder).expect("making a folder");
@@ -156,23 +159,23 @@ fn keys_follow_a_flake_that_can_hold_them_now() {
         .assert_code(3);
 }
 
-/// State of an earlier version in the checkout of the tool, until this is dropped.
+/// State of an earlier version in the checkout of the tool. Dropping this value removes it.
 struct EarlierState {
     host: String,
     receipt: PathBuf,
 }
 
 impl EarlierState {
-    /// The key of `host`, and the receipt of its card, as the version before wrote them.
+    /// Makes the key of `host` and the receipt of its card, as the earlier version wrote them.
     fn new(sandbox: &FakeNix, host: &str, flake: &Path) -> Self {
         let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.xtask");
         let new = Self { host: host.to_owned(), receipt: state.join(format!("receipts/000001-{host}.json")) };
         sandbox.xtask(&["identity", "make", host]).env("XTASK_STATE", &state).run().assert_code(0);
-        let device = crate::flash::card(sandbox).display().to_string();
+        let device = crate::flash::make_card(sandbox).display().to_string();
         let file = sandbox.path("home/image.img").display().to_string();
-        fs::write(&file, crate::flash::image()).expect("writing an image");
-        let confirmed = ["--allow-virtual", "--yes", "--expect-size", "4MiB", "--identity", "none"];
-        sandbox.run(&[&["flash", "--image", &file, &device], &confirmed[..]].concat()).assert_code(0);
+        fs::write(&file, crate::flash::image_bytes()).expect("writing an image");
+        let confirmation = ["--allow-virtual", "--yes", "--expect-size", "4MiB", "--identity", "none"];
+        sandbox.run(&[&["flash", "--image", &file, &device], &confirmation[..]].concat()).assert_code(0);
         let receipts = fs::read_dir(sandbox.path("state/receipts")).expect("reading the receipts");
         let receipt = receipts.map(|entry| entry.expect("a receipt").path()).next().expect("a receipt");
         let mut text: serde_json::Value =
@@ -185,7 +188,8 @@ impl EarlierState {
         new
     }
 
-    fn key(&self) -> PathBuf {
+    /// The folder of the key.
+    fn key_folder(&self) -> PathBuf {
         self.receipt.ancestors().nth(2).expect("the state folder").join("identity").join(&self.host)
     }
 }
@@ -193,38 +197,38 @@ impl EarlierState {
 impl Drop for EarlierState {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.receipt);
-        let _ = fs::remove_dir_all(self.key());
+        let _ = fs::remove_dir_all(self.key_folder());
     }
 }
 
-/// The first command that needs them moves them, whichever that is.
+/// The first command that needs keys or receipts moves them, whichever command it is.
 #[test]
 fn keys_and_receipts_of_earlier_versions_are_moved_to_the_flake() {
     for (host, command) in
         [("moved-by-hosts", "hosts"), ("moved-by-identity", "identity"), ("moved-by-history", "history")]
     {
-        let nix = nix();
-        crate::identity::keygen(&nix);
+        let nix = sandbox_with_nix();
+        crate::identity::fake_keygen(&nix);
         nix.fake("git", "exit 0");
         let folder = nix.path("home/cluster");
-        flake(&folder);
+        make_flake(&folder);
         let earlier = EarlierState::new(&nix, host, &folder);
         let reference = folder.display().to_string();
-        let words: &[&str] = match command {
+        let args: &[&str] = match command {
             "identity" => &["--flake", &reference, "identity", "show", host],
             command => &["--flake", &reference, command],
         };
-        let outcome = nix.xtask(words).env_remove("XTASK_STATE").run();
-        let between = format!(
+        let outcome = nix.xtask(args).env_remove("XTASK_STATE").run();
+        let from_and_to = format!(
             " from {} to {}/.xtask\n",
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a checkout").join(".xtask").display(),
             folder.display()
         );
         outcome
             .assert_code(0)
-            .assert_stderr_contains(format!("moved the key of {host}{between}"))
-            .assert_stderr_contains(format!("moved 1 receipt{between}"));
-        assert!(!earlier.key().exists() && !earlier.receipt.exists(), "{outcome:?}");
+            .assert_stderr_contains(format!("moved the key of {host}{from_and_to}"))
+            .assert_stderr_contains(format!("moved 1 receipt{from_and_to}"));
+        assert!(!earlier.key_folder().exists() && !earlier.receipt.exists(), "{outcome:?}");
         assert!(folder.join(".xtask/identity").join(host).is_dir());
         let history = nix.xtask(&["--flake", &reference, "history"]).env_remove("XTASK_STATE").run();
         history.assert_code(0).assert_stdout_contains(host);
