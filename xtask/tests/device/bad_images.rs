@@ -1,4 +1,4 @@
-//! Images and cards that are refused: the error, the hint, and a card that is unchanged.
+//! Images and cards that are refused: the error, the hint, and that the card is unchanged.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use crate::card::{Card, MIB, is_blank};
 use crate::damage::{Damage, Disk};
 use crate::flash::flash;
 use crate::image::{image, pack};
-use crate::support::loops::{Loop, Mounted, ext4};
+use crate::support::loops::{Loop, Mounted, make_ext4};
 use crate::support::{Outcome, Sandbox, content_hash};
 
-/// Flashes an image in `format` with this damage.
+/// Flashes an image file in `format` with `damage`.
 #[track_caller]
 fn flash_damaged(sandbox: &Sandbox, card: &Card, format: &str, damage: Damage, options: &[&str]) -> Outcome {
     let file = pack(&sandbox.path("home"), format, &image(6));
@@ -58,7 +58,7 @@ fn bad_images_are_refused_and_the_card_is_unchanged() {
     }
 }
 
-/// An image that was checked once is not checked again, and its disk may damage it later.
+/// An image that was checked once is not checked again, although its disk may damage it later.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn damage_to_a_checked_image_is_found_while_writing() {
@@ -69,16 +69,16 @@ fn damage_to_a_checked_image_is_found_while_writing() {
         for (damage, mib) in [(Damage::Flip, 3), (Damage::Checksum, 5)] {
             let card = Card::new(20);
             let disk = Disk::new();
-            let flash = |options: &[&str]| {
-                let mounted = disk.mounted();
-                let file = mounted.at().join("nixos-sd-image.sized.zst");
+            let run_flash = |options: &[&str]| {
+                let mounted = disk.mount();
+                let file = mounted.mount_point().join("nixos-sd-image.sized.zst");
                 flash(&sandbox, &file, card.device.device(), "20MiB", &[&["--mode", mode], options].concat())
             };
-            let packed = std::fs::read(pack(disk.mounted().at(), "sized.zst", &image(6))).unwrap();
+            let packed = std::fs::read(pack(disk.mount().mount_point(), "sized.zst", &image(6))).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(200));
-            flash(&[]).assert_stderr_contains("check  ").assert_code(0);
+            run_flash(&[]).assert_stderr_contains("check  ").assert_code(0);
             disk.damage_file(&packed, damage);
-            let outcome = flash(&[]);
+            let outcome = run_flash(&[]);
             let outcome = outcome
                 .assert_stderr_contains("the image was checked before, and the file has not changed since");
             let rest =
@@ -93,13 +93,13 @@ fn damage_to_a_checked_image_is_found_while_writing() {
             let blank = card.device.bytes();
             assert!(is_blank(&blank[..MIB]), "{mode} {damage:?}");
             // The next run refuses the image before it changes the card.
-            flash(&[]).assert_stderr_contains("(zstd) is truncated or damaged").assert_code(3);
+            run_flash(&[]).assert_stderr_contains("(zstd) is truncated or damaged").assert_code(3);
             assert!(card.device.bytes() == blank, "{mode} {damage:?}");
         }
     }
 }
 
-/// A wrong entry in the check cache neither passes the verification nor stays.
+/// A wrong entry in the check cache fails the verification, and the next flash replaces the entry.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
@@ -107,23 +107,24 @@ fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "sized.zst", &image(6));
     std::thread::sleep(std::time::Duration::from_millis(200));
-    let flash = || flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
-    flash().assert_code(0);
+    let run_flash = || flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
+    run_flash().assert_code(0);
     let cache = sandbox.path("state").join("checked-images.json");
     let text = std::fs::read_to_string(&cache).expect("the check cache");
     let hash = content_hash(&image(6));
     assert!(text.contains(&hash), "{text}");
     std::fs::write(&cache, text.replace(&hash, &content_hash(&image(5)))).expect("a wrong hash");
-    flash()
+    run_flash()
         .assert_stderr_contains("the image has changed since it was checked")
         .assert_stderr_contains("hint: run the same command again")
         .assert_code(4);
     assert!(is_blank(&card.device.bytes()[..MIB]));
-    flash().assert_stderr_contains("check  6.0 MiB").assert_code(0);
+    run_flash().assert_stderr_contains("check  6.0 MiB").assert_code(0);
     card.assert_holds(&image(6));
 }
 
-/// Empty raw blocks of zstd, and empty blocks of gzip: a decoder prints nothing for minutes.
+/// The names and the bytes of image files with `mib` million empty blocks, for which a decoder outputs nothing for
+/// minutes.
 fn empty_blocks(mib: usize) -> [(&'static str, Vec<u8>); 2] {
     let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &vec![0; (3 * mib) << 20], &[1, 0, 0]].concat();
     let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mib << 20)].concat();
@@ -151,7 +152,7 @@ fn millions_of_empty_blocks_are_refused_within_seconds() {
 fn a_hundred_gib_of_zeros_are_refused_within_seconds() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
-    // Blocks of 128 KiB of the same byte.
+    // Each block of 4 bytes repeats a zero 128 Ki times.
     let zeros =
         [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &[2, 0, 16, 0].repeat(100 << 13), &[1, 0, 0]].concat();
     let frame = crate::image::zstd_with(&image(6), |_| Ok(()));
@@ -208,13 +209,13 @@ fn a_mounted_card_keeps_its_files() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img", &image(6));
-    ext4(Path::new(card.device.device()));
+    make_ext4(Path::new(card.device.device()));
     let mounted = Mounted::new(card.device.device());
-    std::fs::write(mounted.at().join("kept"), "dear").unwrap();
+    std::fs::write(mounted.mount_point().join("kept"), "dear").unwrap();
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
-    let at = mounted.at().display();
+    let at = mounted.mount_point().display();
     outcome.assert_stderr_contains(format!("is mounted at {at}\nhint: run `umount {at}`")).assert_code(3);
-    assert_eq!(std::fs::read_to_string(mounted.at().join("kept")).unwrap(), "dear");
+    assert_eq!(std::fs::read_to_string(mounted.mount_point().join("kept")).unwrap(), "dear");
     drop(mounted);
     flash(&sandbox, &file, card.device.device(), "20MiB", &[]).assert_code(0);
 }

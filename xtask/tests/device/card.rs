@@ -1,35 +1,36 @@
-//! Virtual cards that begin as garbage, as used cards do.
+//! Virtual cards that hold garbage at first, as used cards do.
 
 use crate::image::garbage;
 use crate::support::loops::Loop;
 
 pub const MIB: usize = 1 << 20;
 
-/// A loop device over bytes that are known.
+/// A loop device over a file with known bytes.
 pub struct Card {
     pub device: Loop,
+    /// The content of the card at first.
     before: Vec<u8>,
 }
 
 impl Card {
-    /// A card of `mib` MiB.
+    /// A card of `mib` MiB of garbage.
     pub fn new(mib: usize) -> Self {
-        Self::of(mib * MIB)
+        Self::of_size(mib * MIB)
     }
 
-    /// A card of `size` bytes.
-    pub fn of(size: usize) -> Self {
+    /// A card of `size` bytes of garbage.
+    pub fn of_size(size: usize) -> Self {
         Self::holding(garbage(size))
     }
 
-    /// A card that holds these bytes.
+    /// A card that holds `before` at first.
     pub fn holding(before: Vec<u8>) -> Self {
         let fill = |file: &std::path::Path| std::fs::write(file, &before).expect("filling the card");
         Self { device: Loop::attach(before.len() as u64, &[], fill), before }
     }
 
-    /// Asserts that the card begins with `image`, that its last MiB is blank, and that all between is
-    /// as it was.
+    /// Asserts that the card begins with `image`, that its last MiB is blank, and that everything between is
+    /// unchanged.
     #[track_caller]
     pub fn assert_holds(&self, image: &[u8]) {
         let after = self.device.bytes();
@@ -42,12 +43,14 @@ impl Card {
         assert!(is_blank(&after[tail..]), "the end of the card is not blank");
     }
 
+    /// Asserts that the card holds what it held at first.
     #[track_caller]
     pub fn assert_unchanged(&self) {
         assert!(self.device.bytes() == self.before, "the card was changed");
     }
 }
 
+/// Whether all `bytes` are zero.
 pub fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }

@@ -9,13 +9,14 @@ use crate::image::garbage;
 use crate::support::xtask::{Running, SignalTo};
 use crate::support::{Outcome, Sandbox};
 
-/// The arguments of a check of a card of `size` that is confirmed by flags.
-fn confirmed_check<'a>(device: &'a str, size: &'a str) -> [&'a str; 7] {
+/// The arguments of a check of the card `device` of `size` that is confirmed by flags.
+fn confirmed_check_args<'a>(device: &'a str, size: &'a str) -> [&'a str; 7] {
     ["card", "check", device, "--allow-virtual", "--yes", "--expect-size", size]
 }
 
+/// Runs a check of the card `device` of `size`.
 fn check(device: &str, size: &str) -> Outcome {
-    Sandbox::new().run(&confirmed_check(device, size))
+    Sandbox::new().run(&confirmed_check_args(device, size))
 }
 
 #[test]
@@ -28,7 +29,7 @@ fn an_honest_card_passes_and_is_unchanged() {
     let probes = probes.and_then(|rest| rest.strip_suffix(" probes read back\n")).expect(stdout);
     assert!((30..=110).contains(&probes.parse::<u32>().unwrap()), "{stdout}");
     card.assert_unchanged();
-    let args = [&["--json"][..], &confirmed_check(card.device.device(), "40MiB")].concat();
+    let args = [&["--json"][..], &confirmed_check_args(card.device.device(), "40MiB")].concat();
     let result = Sandbox::new().run(&args);
     let result = serde_json::from_str::<serde_json::Value>(&result.assert_code(0).stdout).unwrap();
     assert_eq!(result["size"], 40 * MIB);
@@ -97,15 +98,16 @@ fn card_check_writes_only_after_confirmation() {
     card.assert_unchanged();
 }
 
-/// A check whose card stalls at the probe at 5 MiB.
-fn stalled_check() -> (FaultyCard, Running) {
+/// Starts a check, and waits until its card stalls at the probe at 5 MiB.
+fn start_stalled_check() -> (FaultyCard, Running) {
     let card = FaultyCard::new(12, DeviceFault::StallsWrite(5 * MIB));
-    let run = Sandbox::new().xtask(&confirmed_check(card.path(), "12MiB")).spawn();
+    let run = Sandbox::new().xtask(&confirmed_check_args(card.path(), "12MiB")).spawn();
     card.wait_for_stall();
     (card, run)
 }
 
-fn finish(card: &FaultyCard, mut run: Running) -> Outcome {
+/// Ends the stall, and waits for the end of the check.
+fn release_and_finish(card: &FaultyCard, mut run: Running) -> Outcome {
     card.release();
     run.finish()
 }
@@ -113,10 +115,10 @@ fn finish(card: &FaultyCard, mut run: Running) -> Outcome {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn ctrl_c_restores_the_card() {
-    let (card, run) = stalled_check();
+    let (card, run) = start_stalled_check();
     assert!(card.bytes() != garbage(12 * MIB), "no probe was written yet");
     run.signal(SignalTo::Group, Signal::INT);
-    let outcome = finish(&card, run);
+    let outcome = release_and_finish(&card, run);
     let text = "error: stopped during the capacity check; the card holds again what it held before\n";
     assert!(outcome.stderr.ends_with(text), "{outcome:?}");
     outcome.assert_code(130);
@@ -126,13 +128,13 @@ fn ctrl_c_restores_the_card() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_killed_worker_is_reported() {
-    let (card, run) = stalled_check();
+    let (card, run) = start_stalled_check();
     let id = run.child.id();
     let children =
         std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("listing children");
     let worker = Pid::from_raw(children.trim().parse().expect("one child")).expect("a process");
     kill_process(worker, Signal::KILL).unwrap();
-    let outcome = finish(&card, run);
+    let outcome = release_and_finish(&card, run);
     let text = "before it had restored the card: up to 110 blocks of 4 KiB may hold capacity probes\n\
                 hint: flash the card before you use it\n";
     assert!(outcome.stderr.ends_with(text), "{outcome:?}");

@@ -12,21 +12,23 @@ use crate::faulty::FaultyCard;
 use crate::flash::flash;
 use crate::fuse_card::DeviceFault;
 use crate::image::{garbage, image, pack};
-use crate::support::loops::{Loop, ext4};
+use crate::support::loops::{Loop, make_ext4};
 use crate::support::{Sandbox, content_hash, file_sum, sha256};
 
+/// The position, in bytes, of a byte that tests change or that cannot be read.
 const POSITION: usize = 5 * MIB + 77 * 512;
-const BOOTED: &str = "\nhint: a card that has booted differs: its system writes to it\n";
+/// The hint where a card differs from its image.
+const BOOTED_HINT: &str = "\nhint: a card that has booted differs: its system writes to it\n";
 
-/// A card with an image on it, flashed in its own sandbox.
-struct Flashed {
+/// A card to which an image was flashed in a sandbox of its own.
+struct FlashedCard {
     sandbox: Sandbox,
     card: Card,
     file: PathBuf,
     image: Vec<u8>,
 }
 
-impl Flashed {
+impl FlashedCard {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let card = Card::new(20);
@@ -44,16 +46,16 @@ impl Flashed {
         self.file.to_str().expect("a plain path")
     }
 
-    /// Changes one byte of the card.
-    fn flip(&self, at: usize) {
+    /// Flips one bit of the byte at `offset` of the card.
+    fn flip_bit(&self, offset: usize) {
         let card = File::options().read(true).write(true).open(self.device()).expect("opening the card");
         let mut byte = [0];
-        card.read_exact_at(&mut byte, at as u64).expect("reading the card");
-        card.write_all_at(&[byte[0] ^ 1], at as u64).expect("writing the card");
+        card.read_exact_at(&mut byte, offset as u64).expect("reading the card");
+        card.write_all_at(&[byte[0] ^ 1], offset as u64).expect("writing the card");
         card.sync_all().expect("writing the card");
     }
 
-    /// Runs `card verify` with `args` and the device, and makes sure that the card is as before.
+    /// Runs `card verify` with `args` and the device, and asserts that the card is unchanged.
     #[track_caller]
     fn verify(&self, args: &[&str]) -> crate::support::Outcome {
         let before = self.card.device.bytes();
@@ -62,7 +64,8 @@ impl Flashed {
         outcome
     }
 
-    fn holds(&self) -> String {
+    /// The stdout of a successful `card verify`.
+    fn success_line(&self) -> String {
         let sum = sha256(&self.image);
         format!(
             "{} holds the image: 12.0 MiB compared, SHA-256 of its first 12582912 bytes {sum}\n",
@@ -74,15 +77,15 @@ impl Flashed {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn card_verify_finds_a_chunk_that_differs() {
-    let flashed = Flashed::new();
+    let flashed = FlashedCard::new();
     let file = ["--image", flashed.file()];
     let by_receipt = [""; 0];
     for args in [&file[..], &by_receipt] {
-        flashed.verify(args).assert_code(0).assert_stdout(flashed.holds());
+        flashed.verify(args).assert_code(0).assert_stdout(flashed.success_line());
     }
-    flashed.flip(POSITION);
+    flashed.flip_bit(POSITION);
     let error = format!(
-        "error: {} does not hold the image: 1 of 12 MiB differ, at byte {POSITION}{BOOTED}",
+        "error: {} does not hold the image: 1 of 12 MiB differ, at byte {POSITION}{BOOTED_HINT}",
         flashed.device()
     );
     for args in [&file[..], &by_receipt] {
@@ -102,23 +105,24 @@ fn card_verify_finds_a_chunk_that_differs() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn without_the_image_the_hash_of_the_receipt_is_compared() {
-    let flashed = Flashed::new();
+    let flashed = FlashedCard::new();
     std::fs::remove_file(&flashed.file).unwrap();
     let outcome = flashed.verify(&[]);
     outcome.assert_stderr_contains(format!(
         "{} is missing or has changed: comparing with the hash of the receipt\n",
         flashed.file()
     ));
-    outcome.assert_code(0).assert_stdout(flashed.holds());
-    flashed.flip(POSITION);
-    let error = format!("error: {} does not hold the image: the hashes differ{BOOTED}", flashed.device());
+    outcome.assert_code(0).assert_stdout(flashed.success_line());
+    flashed.flip_bit(POSITION);
+    let error =
+        format!("error: {} does not hold the image: the hashes differ{BOOTED_HINT}", flashed.device());
     flashed.verify(&[]).assert_stderr_contains(&error).assert_code(4);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn card_verify_uses_the_receipt_of_the_last_flash() {
-    let flashed = Flashed::new();
+    let flashed = FlashedCard::new();
     let other = flashed.image.iter().map(|byte| byte ^ 0x40).collect::<Vec<_>>();
     let other = [&flashed.image[..MIB], &other[MIB..]].concat();
     let folder = flashed.sandbox.path("other");
@@ -143,7 +147,7 @@ fn card_verify_uses_the_receipt_of_the_last_flash() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn each_flash_leaves_a_receipt() {
-    let flashed = Flashed::new();
+    let flashed = FlashedCard::new();
     let folder = flashed.sandbox.path("state").join("receipts");
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     assert_eq!(names.len(), 1, "{names:?}");
@@ -166,9 +170,8 @@ fn each_flash_leaves_a_receipt() {
     ] {
         assert_eq!(receipt.pointer(pointer), Some(&expected), "{pointer} in {receipt:#}");
     }
-    assert!(
-        receipt["seconds"]["write"].as_f64().unwrap() > 0.0 && receipt["rates"]["read"].as_u64().is_some()
-    );
+    assert!(receipt["seconds"]["write"].as_f64().unwrap() > 0.0);
+    assert!(receipt["rates"]["read"].as_u64().is_some());
     // The flash was too short to measure the write rate.
     assert_eq!(receipt["rates"]["write"], Value::Null);
 }
@@ -186,7 +189,7 @@ fn an_unwritable_receipt_is_a_warning() {
         .assert_code(0);
 }
 
-/// The lines that `card inspect` prints, and stderr. The exit code must be 4.
+/// Runs `card inspect`, which must exit with 4. Returns the lines of stdout after the first one, and stderr.
 #[track_caller]
 fn inspect(sandbox: &Sandbox, device: &str) -> (Vec<String>, String) {
     let outcome = sandbox.run(&["card", "inspect", device]);
@@ -202,7 +205,7 @@ const NO_RECEIPT: &str = "origin  no receipt of this project for this card";
 fn cards_without_a_system_do_not_boot() {
     let blank = Loop::new(20 << 20);
     let noise = Card::new(20);
-    let whole = Loop::attach(20 << 20, &["--read-only"], ext4);
+    let whole = Loop::attach(20 << 20, &["--read-only"], make_ext4);
     for (device, reason) in [
         (blank.device(), "the card is blank"),
         (noise.device.device(), "no partition table (no 0x55AA at the end of the first sector)"),
@@ -219,7 +222,7 @@ fn cards_without_a_system_do_not_boot() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn card_inspect_shows_what_became_of_a_flash() {
+fn card_inspect_shows_the_end_of_the_last_flash() {
     let sandbox = Sandbox::new();
     let card = FaultyCard::new(12, DeviceFault::WriteFails(POSITION, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));
@@ -270,7 +273,7 @@ fn card_verify_reports_unreadable_chunks() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_is_being_written_is_refused() {
-    let flashed = Flashed::new();
+    let flashed = FlashedCard::new();
     let writer = File::open(flashed.device()).unwrap();
     rustix::fs::flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
     for command in ["inspect", "verify"] {
@@ -287,7 +290,7 @@ fn a_card_that_is_being_written_is_refused() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_read_only_card_can_be_verified() {
-    let flashed = Flashed::new();
+    let flashed = FlashedCard::new();
     let copy = flashed.sandbox.path("copy");
     std::fs::write(&copy, flashed.card.device.bytes()).unwrap();
     let locked = Loop::over(Path::new(&copy), &["--read-only"]);

@@ -1,4 +1,4 @@
-//! The worker writes only the card that was confirmed: it gets the plan of a real run after the card changed.
+//! The worker writes only the card that was confirmed: it gets the plan of a real run after the card has changed.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::card::{Card, MIB};
 use crate::image::image;
 use crate::support::Outcome;
-use crate::support::loops::{Loop, Mounted, ext4};
+use crate::support::loops::{Loop, Mounted, make_ext4};
 use crate::support::worker::{last_message, request, run_job};
 use crate::user::User;
 
@@ -19,21 +19,23 @@ struct Confirmed {
 }
 
 impl Confirmed {
+    /// Confirms a flash to `card`, which has `mib` MiB, as an ordinary user.
     fn new(card: &Loop, mib: usize) -> Self {
         let user = User::new();
         let plan = user.request(card.device(), &format!("{mib}MiB"))["job"]["flash"].take();
         Self { user, plan }
     }
 
-    /// Runs the worker as root. Each line of its stdout is JSON.
-    fn write(&self) -> Outcome {
+    /// Runs the worker with the plan as root. Each line of its stdout is JSON.
+    fn run_worker(&self) -> Outcome {
         let line = request("flash", &self.plan, true).to_string();
         run_job(self.user.sandbox.command(&["write-card"]), line.as_bytes(), &[&self.user.image_file()])
     }
 
+    /// Asserts that the worker refuses the plan with a message or a hint that contains `text`.
     #[track_caller]
     fn assert_refused(&self, text: &str) {
-        let outcome = self.write();
+        let outcome = self.run_worker();
         let event = last_message(&outcome);
         let field = |name: &str| event[name].as_str().unwrap_or_default();
         let error = format!("{}; {}", field("message"), field("hint"));
@@ -48,7 +50,7 @@ fn an_unchanged_card_is_written() {
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);
     card.assert_unchanged();
-    confirmed.write().assert_code(0);
+    confirmed.run_worker().assert_code(0);
     card.assert_holds(&image(6));
 }
 
@@ -86,23 +88,23 @@ fn a_changed_size_or_backing_file_is_refused() {
 fn a_card_that_became_read_only_is_refused() {
     let card = Card::new(20);
     let confirmed = Confirmed::new(&card.device, 20);
-    let protected = Protected::new(&card.device);
+    let read_only = ReadOnly::new(&card.device);
     confirmed.assert_refused(&format!("{} is read-only", card.device.device()));
-    drop(protected);
+    drop(read_only);
     card.assert_unchanged();
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_was_mounted_since_is_refused() {
-    let card = Loop::attach(64 * MIB as u64, &[], ext4);
+    let card = Loop::attach(64 * MIB as u64, &[], make_ext4);
     let mut confirmed = Confirmed::new(&card, 64);
     let mounted = Mounted::new(card.device());
-    let at = mounted.at().display();
+    let at = mounted.mount_point().display();
     confirmed.assert_refused(&format!("is mounted at {at}; end this use first"));
     confirmed.plan["unmount"] = json!(["/somewhere/else"]);
     confirmed.assert_refused(&format!("{} has been mounted at {at} since it was confirmed", card.device()));
-    assert!(mounted.at().join("lost+found").is_dir());
+    assert!(mounted.mount_point().join("lost+found").is_dir());
 }
 
 #[test]
@@ -118,23 +120,25 @@ fn a_claimed_card_is_refused() {
     card.assert_unchanged();
 }
 
-/// The read-only flag stays with a loop device beyond its file, so it is always taken back.
-struct Protected<'a>(&'a Loop);
+/// A card that is read-only until this value is dropped. The kernel keeps the flag for the next use of a loop device,
+/// so that it must be cleared.
+struct ReadOnly<'a>(&'a Loop);
 
-impl<'a> Protected<'a> {
+impl<'a> ReadOnly<'a> {
     fn new(card: &'a Loop) -> Self {
         blockdev("--setro", card);
         Self(card)
     }
 }
 
-impl Drop for Protected<'_> {
+impl Drop for ReadOnly<'_> {
     fn drop(&mut self) {
         blockdev("--setrw", self.0);
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own tools as they are")]
+/// Runs blockdev with `option` on the card.
 fn blockdev(option: &str, card: &Loop) {
     let status = Command::new("blockdev").args([option, card.device()]).status().expect("blockdev");
     assert!(status.success(), "blockdev {option} failed");

@@ -1,31 +1,32 @@
-//! Damaged image files: damaged before they are used, or on the disk behind the file system.
+//! Damage to image files: to the file itself, or on the disk below its file system.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::image::sized;
-use crate::support::loops::{Loop, Mounted, ext4};
+use crate::image::zstd_with_size;
+use crate::support::loops::{Loop, Mounted, make_ext4};
 
-/// A disk with a file system, whose bytes can change behind its back.
+/// A disk with a file system, whose bytes can be changed without the file system.
 pub struct Disk {
     device: Loop,
 }
 
 impl Disk {
     pub fn new() -> Self {
-        Self { device: Loop::attach(64 << 20, &[], ext4) }
+        Self { device: Loop::attach(64 << 20, &[], make_ext4) }
     }
 
-    pub fn mounted(&self) -> Mounted {
+    /// Mounts the file system.
+    pub fn mount(&self) -> Mounted {
         Mounted::new(self.device.device())
     }
 
-    /// Damages the file with these bytes on the disk, without the file system.
+    /// Damages the file that holds `bytes` on the disk, without the file system.
     pub fn damage_file(&self, bytes: &[u8], damage: Damage) {
         let mut damaged = bytes.to_vec();
         damage.apply(&mut damaged);
         let at = bytes.iter().zip(&damaged).position(|(good, bad)| good != bad).expect("a difference");
-        // These bytes are at one position of the disk alone.
+        // These bytes are at exactly one position of the disk.
         let context = &bytes[at - 64..=at];
         let disk = self.device.bytes();
         let position =
@@ -46,22 +47,27 @@ pub enum Damage {
     Flip,
     /// The last byte is changed: the checksum of zstd, or the end mark of the other formats.
     Checksum,
+    /// Text is appended.
     Append,
+    /// The partition table has no signature.
     NoTable,
     /// Text instead of an image.
     Text,
+    /// The file is empty.
     Empty,
-    /// It decompresses to nothing.
+    /// The file decompresses to nothing.
     EmptyFrame,
 }
 
 impl Damage {
+    /// Damages `file`.
     pub fn apply_to(self, file: &Path) {
         let mut bytes = std::fs::read(file).expect("reading an image");
         self.apply(&mut bytes);
         std::fs::write(file, bytes).expect("damaging an image");
     }
 
+    /// Damages the `bytes` of a file.
     fn apply(self, bytes: &mut Vec<u8>) {
         let middle = bytes.len() / 2;
         match self {
@@ -72,7 +78,7 @@ impl Damage {
             Self::NoTable => bytes[510] = 0,
             Self::Text => *bytes = b"the page that you asked for is not here".to_vec(),
             Self::Empty => bytes.clear(),
-            Self::EmptyFrame => *bytes = sized(b""),
+            Self::EmptyFrame => *bytes = zstd_with_size(b""),
         }
     }
 }

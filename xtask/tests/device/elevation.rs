@@ -60,7 +60,7 @@ fn an_image_that_the_user_may_not_read_is_refused() {
     outcome.assert_code(6);
     assert!(user.sandbox.calls("sudo").is_empty());
     user.assert_card_unchanged();
-    // Nor an image in a folder that the user cannot enter.
+    // An image in a folder that the user cannot enter is refused, too.
     let closed = user.sandbox.path("home").join("closed");
     std::fs::create_dir(&closed).unwrap();
     set_mode(&closed, 0o700);
@@ -104,7 +104,7 @@ fn reading_is_elevated_with_the_read_worker() {
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn the_elevated_worker_writes_the_card() {
     let user = User::new();
-    let _rule = user.with_sudo();
+    let _rule = user.install_sudo();
     let outcome = user.flash();
     let sum = outcome.file_sum();
     assert!(outcome.assert_code(0).stdout.ends_with(&format!("holds the image: 6.0 MiB read back, {sum}\n")));
@@ -135,7 +135,6 @@ fn a_plain_file_of_another_user_is_not_written_by_root() {
     assert!(std::fs::read(&card).expect("reading the card") == garbage(9 * MIB));
 }
 
-/// The exact output.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn a_refusal_of_sudo_is_reported_with_its_output() {
@@ -148,7 +147,7 @@ fn a_refusal_of_sudo_is_reported_with_its_output() {
         ),
         ("echo 'nobody is not in the sudoers file.' >&2; exit 1", 1, "nobody is not in the sudoers file.\n"),
         ("exit 127", 127, ""),
-        // Its stdout is not that of the worker.
+        // The stdout of sudo is not taken for that of the worker.
         (
             "echo 'We trust you have received the usual lecture'; exit 1",
             1,

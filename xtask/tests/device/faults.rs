@@ -13,12 +13,15 @@ use crate::support::Sandbox;
 /// A position in the sixth MiB of the image, without a capacity probe.
 pub const POSITION: usize = 5 * MIB + 77 * 512;
 
-const MODES: [&str; 3] = ["auto", "full", "delta"];
-const BLANK: &str = "the first MiB of the card is blank, so it will not boot";
-const GONE: &str = "the first MiB of the card could not be blanked: do not boot from it";
+const MODES: &[&str] = &["auto", "full", "delta"];
+/// The end of an error where the head is blank.
+const BLANK_HEAD: &str = "the first MiB of the card is blank, so it will not boot";
+/// The end of an error where the head could not be blanked.
+const HEAD_NOT_BLANKED: &str = "the first MiB of the card could not be blanked: do not boot from it";
 
-/// Flashes 8 MiB to a card of `mib` MiB with this fault, in each of the modes. The flash exits with `code`,
-/// prints `text` and the `state` of the card, and leaves the head blank. Repaired, the card takes the image.
+/// Flashes 8 MiB to a card of `mib` MiB with `fault`, in each of `modes`. Asserts that the flash exits with `code`,
+/// prints `text` and the `state` of the card, and leaves the head blank; and that the same command succeeds on the
+/// repaired card.
 #[track_caller]
 fn assert_fails_and_can_be_repeated(
     modes: &[&str],
@@ -70,7 +73,7 @@ fn errors_of_the_card_name_the_byte() {
             "reading the card at byte 5242880: Input/output error (os error 5), though the card was written there twice",
         ),
     ] {
-        assert_fails_and_can_be_repeated(&MODES, 12, fault, 5, text, BLANK);
+        assert_fails_and_can_be_repeated(MODES, 12, fault, 5, text, BLANK_HEAD);
     }
 }
 
@@ -83,17 +86,17 @@ fn lost_and_flipped_bytes_fail_the_verification() {
         DeviceFault::Flipped(POSITION, ALWAYS),
         DeviceFault::Flipped(POSITION, 4),
     ] {
-        assert_fails_and_can_be_repeated(&MODES, 12, fault, 4, error, BLANK);
+        assert_fails_and_can_be_repeated(MODES, 12, fault, 4, error, BLANK_HEAD);
     }
     // The last MiB of the card, where a GPT has its backup.
     let tail = "the card does not hold the bytes written at byte 11534336, after 3 retries";
     assert_fails_and_can_be_repeated(
-        &MODES,
+        MODES,
         12,
         DeviceFault::Flipped(11 * MIB + 9000, ALWAYS),
         4,
         tail,
-        BLANK,
+        BLANK_HEAD,
     );
 }
 
@@ -117,7 +120,7 @@ fn counterfeit_cards_are_suspect() {
             "the card is suspect: it claims {size}, but does not keep what is written at byte {}",
             at * MIB
         );
-        assert_fails_and_can_be_repeated(&["auto"], mib, fault, 4, &text, BLANK);
+        assert_fails_and_can_be_repeated(&["auto"], mib, fault, 4, &text, BLANK_HEAD);
     }
 }
 
@@ -142,7 +145,7 @@ fn an_unplugged_card_fails_the_flash() {
         ),
     ] {
         // The head was blanked before the card was unplugged.
-        assert_fails_and_can_be_repeated(&MODES, 12, fault, 5, text, BLANK);
+        assert_fails_and_can_be_repeated(MODES, 12, fault, 5, text, BLANK_HEAD);
     }
 }
 
@@ -155,16 +158,16 @@ fn a_head_that_cannot_be_blanked_ends_the_flash() {
     let outcome = flash(&sandbox, &file, card.path(), "12MiB", &[]);
     outcome
         .assert_stderr_contains("the card does not hold the bytes written at byte 0, after 3 retries")
-        .assert_stderr_contains(GONE)
+        .assert_stderr_contains(HEAD_NOT_BLANKED)
         .assert_code(4);
     // The rest of the card is unchanged.
     assert!(card.bytes()[MIB..] == crate::image::garbage(12 * MIB)[MIB..]);
 }
 
-/// Flashes to a card whose fault passes: the card holds the image after this number of `retries`, and `state`
-/// is the state of the MiB with the fault.
+/// Flashes to a card whose `fault` is transient. Asserts that the card holds the image after the number of `retries`,
+/// and that the chunk `chunk` has the `state`.
 #[track_caller]
-fn assert_healed(fault: DeviceFault, mode: &str, retries: u32, (mib, state): (usize, &str)) {
+fn assert_healed(fault: DeviceFault, mode: &str, retries: u32, chunk: usize, state: &str) {
     let sandbox = Sandbox::new();
     let image = image(8);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
@@ -173,23 +176,23 @@ fn assert_healed(fault: DeviceFault, mode: &str, retries: u32, (mib, state): (us
     let report = report(&outcome);
     assert!(card.bytes().starts_with(&image), "{fault:?} {mode}");
     assert_eq!(report.retries, retries, "{fault:?} {mode}");
-    assert_eq!(report.chunks[mib], state, "{fault:?} {mode}: {:?}", report.chunks);
+    assert_eq!(report.chunks[chunk], state, "{fault:?} {mode}: {:?}", report.chunks);
 }
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn transient_faults_are_healed_by_retries() {
     for mode in MODES {
-        for (fault, retries, state) in [
-            (DeviceFault::Flipped(POSITION, 1), 1, (5, "healed")),
-            (DeviceFault::Flipped(POSITION, 3), 3, (5, "healed")),
-            (DeviceFault::Lost(POSITION, 1), 1, (5, "healed")),
+        for (fault, retries, chunk, state) in [
+            (DeviceFault::Flipped(POSITION, 1), 1, 5, "healed"),
+            (DeviceFault::Flipped(POSITION, 3), 3, 5, "healed"),
+            (DeviceFault::Lost(POSITION, 1), 1, 5, "healed"),
             // The head when it is blanked, the end of the card, and a capacity probe.
-            (DeviceFault::Flipped(900, 1), 1, (0, "written")),
-            (DeviceFault::Lost(11 * MIB + 9000, 1), 1, (7, "written")),
-            (DeviceFault::Lost(5 * MIB, 1), 0, (5, "written")),
+            (DeviceFault::Flipped(900, 1), 1, 0, "written"),
+            (DeviceFault::Lost(11 * MIB + 9000, 1), 1, 7, "written"),
+            (DeviceFault::Lost(5 * MIB, 1), 0, 5, "written"),
         ] {
-            assert_healed(fault, mode, retries, state);
+            assert_healed(fault, mode, retries, chunk, state);
         }
     }
 }
@@ -200,7 +203,7 @@ fn unreadable_old_content_does_not_matter() {
     for mode in MODES {
         for at in [POSITION, 5 * MIB] {
             for errno in [Errno::EIO, Errno::ENODATA] {
-                assert_healed(DeviceFault::OldReadFails(at, errno), mode, 0, (5, "written"));
+                assert_healed(DeviceFault::OldReadFails(at, errno), mode, 0, 5, "written");
             }
         }
     }

@@ -11,10 +11,10 @@ use crate::fuse_card_fs::FuseCardFs;
 use crate::image::garbage;
 use crate::support::loops::Loop;
 
-/// The card. Dropping it detaches the loop device and unmounts the file.
+/// A card that fails on demand. Dropping this value detaches the loop device and unmounts the file.
 pub struct FaultyCard {
     /// Dropped first, because the loop device cannot be detached while a request hangs.
-    _release: Release,
+    _release: ReleaseOnDrop,
     _device: Option<Loop>,
     path: String,
     fake: Arc<FuseCard>,
@@ -22,15 +22,16 @@ pub struct FaultyCard {
     _dir: tempfile::TempDir,
 }
 
-/// Ends a stall on drop, so that no request hangs after the test has ended.
-struct Release(Arc<FuseCard>);
+/// Ends a stall when this value is dropped, so that no request hangs after the test has ended.
+struct ReleaseOnDrop(Arc<FuseCard>);
 
-impl Drop for Release {
+impl Drop for ReleaseOnDrop {
     fn drop(&mut self) {
         self.0.release();
     }
 }
 
+/// The mount of the file system, which is unmounted when this value is dropped.
 struct Mount(Option<BackgroundSession>);
 
 impl Drop for Mount {
@@ -41,37 +42,45 @@ impl Drop for Mount {
 }
 
 impl FaultyCard {
-    /// A card of `mib` MiB of garbage.
+    /// A card of `mib` MiB of garbage with `fault`.
     #[track_caller]
     pub fn new(mib: usize, fault: DeviceFault) -> Self {
         Self::holding(garbage(mib * MIB), fault)
     }
 
-    /// A card of these bytes.
+    /// A card that holds `bytes` and has `fault`.
     #[track_caller]
     pub fn holding(bytes: Vec<u8>, fault: DeviceFault) -> Self {
-        let card = Self::file_of(bytes, fault);
+        let card = Self::file_holding(bytes, fault);
         let device = Loop::over(card.path.as_ref(), &["--direct-io=on"]);
         Self { path: device.device().to_owned(), _device: Some(device), ..card }
     }
 
-    /// The file alone: without a loop device the tool gets the results of the file unchanged.
+    /// A card without a loop device: the tool gets the results of the file unchanged.
     #[track_caller]
-    pub fn file(mib: usize, fault: DeviceFault) -> Self {
-        Self::file_of(garbage(mib * MIB), fault)
+    pub fn without_loop_device(mib: usize, fault: DeviceFault) -> Self {
+        Self::file_holding(garbage(mib * MIB), fault)
     }
 
+    /// The file alone, which holds `bytes`.
     #[track_caller]
-    fn file_of(bytes: Vec<u8>, fault: DeviceFault) -> Self {
+    fn file_holding(bytes: Vec<u8>, fault: DeviceFault) -> Self {
         let fake = Arc::new(FuseCard::new(bytes, fault));
         let dir = tempfile::tempdir().expect("making a folder");
         let mount = fuser::spawn_mount(FuseCardFs(Arc::clone(&fake)), dir.path(), &Config::default());
         let mount = Mount(Some(mount.expect("mounting the fake card")));
         let path = dir.path().join("card").to_str().expect("a plain path").to_owned();
-        Self { _release: Release(Arc::clone(&fake)), _device: None, path, fake, _mount: mount, _dir: dir }
+        Self {
+            _release: ReleaseOnDrop(Arc::clone(&fake)),
+            _device: None,
+            path,
+            fake,
+            _mount: mount,
+            _dir: dir,
+        }
     }
 
-    /// The loop device, or the file where there is none.
+    /// The path of the loop device, or of the file where there is none.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -82,6 +91,7 @@ impl FaultyCard {
         self.fake.wait_for_stall();
     }
 
+    /// Ends a stall.
     pub fn release(&self) {
         self.fake.release();
     }

@@ -1,4 +1,4 @@
-//! Cards that hold the image afterwards.
+//! Flashes that succeed: the card then holds the image.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::image::{FORMATS, garbage, image, pack};
 use crate::support::loops::Loop;
 use crate::support::{Outcome, Sandbox, content_hash};
 
-/// `flash --image FILE DEVICE`, confirmed beforehand for a card of `size`, and `more`.
+/// Runs `flash --image FILE DEVICE` with the options `more`, confirmed by flags for a card of `size`.
 pub fn flash(sandbox: &Sandbox, file: &Path, device: &str, size: &str, more: &[&str]) -> Outcome {
     let file = file.to_str().expect("a plain path");
     let args = ["flash", "--image", file, device, "--allow-virtual", "--yes", "--expect-size", size];
@@ -117,7 +117,7 @@ fn the_plan_lists_the_partitions_of_a_gpt() {
         .assert_code(0);
 }
 
-/// Gives `file` the partitions that `table` describes to sfdisk.
+/// Partitions `file` by sfdisk as `table` describes.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn partition(file: &Path, table: &Path) {
     // Debian has sfdisk in a folder that is not on the PATH of users.

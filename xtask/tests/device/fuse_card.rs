@@ -1,4 +1,4 @@
-//! A fake card: bytes, and a fault at one position.
+//! A fake card: its bytes, and a fault at one position.
 
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use fuser::Errno;
 
-/// How a card misbehaves. Positions are in bytes; a transient fault has a number of times.
+/// The fault of a card. The first number of each fault is its position in bytes; the second number of a transient
+/// fault is the number of its occurrences.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DeviceFault {
+    /// The position cannot be written.
     WriteFails(usize, Errno),
     /// The position cannot be read once it is written.
     ReadFails(usize, Errno),
@@ -16,26 +18,29 @@ pub enum DeviceFault {
     OldReadFails(usize, Errno),
     /// The write is acknowledged and lost.
     Lost(usize, u32),
+    /// The write changes a bit.
     Flipped(usize, u32),
     /// Only the first half of a write of this position is written, and the short count is reported.
     Short(usize),
-    /// Addresses from here on wrap around to the beginning, as on counterfeit cards.
+    /// Addresses from addresses on wrap around to the beginning, as on counterfeit cards.
     Wraps(usize),
-    /// Writes from here on are acknowledged and dropped, as on other counterfeit cards.
+    /// Writes from addresses on are acknowledged and dropped, as on other counterfeit cards.
     Drops(usize),
     /// Everything fails from the first write of this position on.
     Unplugged(usize, Errno),
     /// Everything fails from the first read of this position after its write on.
     UnpluggedReading(usize, Errno),
-    /// The write of this position, or the first read after it, waits for [`FuseCard::release`].
+    /// The write of this position waits for [`FuseCard::release`].
     StallsWrite(usize),
+    /// The first read of this position after its write waits for [`FuseCard::release`].
     StallsRead(usize),
 }
 
+/// The number of occurrences of a fault that is not transient.
 pub const ALWAYS: u32 = u32::MAX;
 
 impl DeviceFault {
-    /// The position of the fault, if it has one.
+    /// The position of the fault in bytes.
     fn position(self) -> usize {
         match self {
             Self::WriteFails(at, _)
@@ -59,12 +64,15 @@ struct State {
     fault: Option<DeviceFault>,
     /// Whether the position of the fault was written.
     written: bool,
-    /// How often the fault has occurred.
-    shown: u32,
+    /// How often a counted fault has occurred.
+    occurrences: u32,
+    /// The error of all requests, once the card is unplugged.
     unplugged: Option<Errno>,
+    /// Whether a request has stalled.
     stalled: bool,
 }
 
+/// A fake card, which several requests may use at once.
 pub struct FuseCard {
     state: Mutex<State>,
     changed: Condvar,
@@ -73,7 +81,7 @@ pub struct FuseCard {
 impl FuseCard {
     pub fn new(bytes: Vec<u8>, fault: DeviceFault) -> Self {
         let fault = Some(fault);
-        let state = State { bytes, fault, written: false, shown: 0, unplugged: None, stalled: false };
+        let state = State { bytes, fault, written: false, occurrences: 0, unplugged: None, stalled: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -81,23 +89,26 @@ impl FuseCard {
         self.state.lock().expect("no panic")
     }
 
+    /// The current content.
     pub fn bytes(&self) -> Vec<u8> {
         self.lock().bytes.clone()
     }
 
+    /// The size in bytes.
     pub fn len(&self) -> usize {
         self.lock().bytes.len()
     }
 
-    /// How often the fault has occurred, of those that are counted.
+    /// How often the fault has occurred; 0 for faults that are not counted.
     pub fn occurrences(&self) -> u32 {
-        self.lock().shown
+        self.lock().occurrences
     }
 
-    /// Repairs the medium.
+    /// Removes the fault, and plugs the card in.
     pub fn repair(&self) {
         let mut state = self.lock();
-        (state.fault, state.unplugged) = (None, None);
+        state.fault = None;
+        state.unplugged = None;
     }
 
     /// Ends a stall.
@@ -109,6 +120,7 @@ impl FuseCard {
         self.changed.notify_all();
     }
 
+    /// Waits until a request has stalled.
     #[track_caller]
     pub fn wait_for_stall(&self) {
         let limit = Duration::from_secs(60);
@@ -123,83 +135,86 @@ impl FuseCard {
         self.changed.wait_while(state, |state| state.fault == Some(fault)).expect("no panic")
     }
 
-    pub fn read(&self, here: Range<usize>) -> Result<Vec<u8>, Errno> {
+    /// Reads the bytes at `addresses`.
+    pub fn read(&self, addresses: Range<usize>) -> Result<Vec<u8>, Errno> {
         let mut state = self.lock();
         let written = state.written;
-        match state.fault_in(&here) {
+        match state.fault_in(&addresses) {
             Some(DeviceFault::ReadFails(_, errno)) if written => return Err(errno),
             Some(DeviceFault::OldReadFails(_, errno)) if !written => return Err(errno),
             Some(DeviceFault::UnpluggedReading(_, errno)) if written => state.unplugged = Some(errno),
             Some(fault @ DeviceFault::StallsRead(_)) if written => state = self.stall(state, fault),
             _ => {}
         }
-        state.plugged()?;
-        let end = here.end.min(state.bytes.len());
-        let ranges = state.ranges(here.start..end).into_iter();
+        state.check_plugged()?;
+        let end = addresses.end.min(state.bytes.len());
+        let ranges = state.ranges(addresses.start..end).into_iter();
         Ok(ranges.map(|range| &state.bytes[range]).collect::<Vec<_>>().concat())
     }
 
-    /// Returns how many bytes were written.
-    pub fn write(&self, here: Range<usize>, data: &[u8]) -> Result<usize, Errno> {
+    /// Writes `data` at `addresses`, and returns the number of bytes that are reported as written.
+    pub fn write(&self, addresses: Range<usize>, data: &[u8]) -> Result<usize, Errno> {
         let mut state = self.lock();
         let mut data = data.to_vec();
-        if let Some(fault) = state.fault_in(&here) {
+        if let Some(fault) = state.fault_in(&addresses) {
             state.written = true;
             match fault {
                 DeviceFault::WriteFails(_, errno) => return Err(errno),
                 DeviceFault::Unplugged(_, errno) => state.unplugged = Some(errno),
-                DeviceFault::Lost(_, times) if state.shows(times) => return Ok(data.len()),
-                DeviceFault::Flipped(at, times) if state.shows(times) => data[at - here.start] ^= 0x10,
-                DeviceFault::Short(_) if data.len() > 512 && state.shows(ALWAYS) => {
+                DeviceFault::Lost(_, times) if state.occurs(times) => return Ok(data.len()),
+                DeviceFault::Flipped(at, times) if state.occurs(times) => data[at - addresses.start] ^= 0x10,
+                DeviceFault::Short(_) if data.len() > 512 && state.occurs(ALWAYS) => {
                     data.truncate(data.len() / 1024 * 512);
                 }
                 DeviceFault::StallsWrite(_) => state = self.stall(state, fault),
                 _ => {}
             }
         }
-        state.plugged()?;
+        state.check_plugged()?;
         let end = match state.fault {
-            Some(DeviceFault::Drops(at)) => at.clamp(here.start, here.start + data.len()),
-            _ => here.start + data.len(),
+            Some(DeviceFault::Drops(at)) => at.clamp(addresses.start, addresses.start + data.len()),
+            _ => addresses.start + data.len(),
         };
-        let mut rest = &data[..];
-        for range in state.ranges(here.start..end) {
-            let (now, later) = rest.split_at(range.len());
-            state.bytes[range].copy_from_slice(now);
-            rest = later;
+        let mut unwritten = &data[..];
+        for range in state.ranges(addresses.start..end) {
+            let (written, rest) = unwritten.split_at(range.len());
+            state.bytes[range].copy_from_slice(written);
+            unwritten = rest;
         }
         Ok(data.len())
     }
 
+    /// Flushes the card, which fails once it is unplugged.
     pub fn sync(&self) -> Result<(), Errno> {
-        self.lock().plugged()
+        self.lock().check_plugged()
     }
 }
 
 impl State {
-    fn plugged(&self) -> Result<(), Errno> {
+    /// Fails once the card is unplugged.
+    fn check_plugged(&self) -> Result<(), Errno> {
         self.unplugged.map_or(Ok(()), Err)
     }
 
-    /// The fault, if its position is in `here`.
-    fn fault_in(&self, here: &Range<usize>) -> Option<DeviceFault> {
-        self.fault.filter(|fault| here.contains(&fault.position()))
+    /// The fault, if its position is in `addresses`.
+    fn fault_in(&self, addresses: &Range<usize>) -> Option<DeviceFault> {
+        self.fault.filter(|fault| addresses.contains(&fault.position()))
     }
 
-    /// Whether the fault occurs: only the first `times` times.
-    fn shows(&mut self, times: u32) -> bool {
-        self.shown = self.shown.saturating_add(1);
-        self.shown <= times
+    /// Counts an occurrence of the fault, and returns whether it takes place: only the first `times` do.
+    fn occurs(&mut self, times: u32) -> bool {
+        self.occurrences = self.occurrences.saturating_add(1);
+        self.occurrences <= times
     }
 
-    /// The positions on the medium of the bytes at these addresses, in order.
-    fn ranges(&self, here: Range<usize>) -> Vec<Range<usize>> {
+    /// The positions on the card of the bytes at `addresses`, in order.
+    fn ranges(&self, addresses: Range<usize>) -> Vec<Range<usize>> {
         let period = if let Some(DeviceFault::Wraps(at)) = self.fault { at } else { self.bytes.len() };
         let mut ranges = Vec::new();
-        let mut at = here.start;
-        while at < here.end {
+        let mut at = addresses.start;
+        while at < addresses.end {
             let start = at % period;
-            let end = period.min(start + here.end - at);
+            let end = period.min(start + addresses.end - at);
             ranges.push(start..end);
             at += end - start;
         }

@@ -14,14 +14,16 @@ use fuser::{
 use crate::card::MIB;
 use crate::fuse_card::FuseCard;
 
+/// The file system of one fake card.
 pub struct FuseCardFs(pub Arc<FuseCard>);
 
 /// The inode of the only file.
 const FILE: INodeNo = INodeNo(2);
-/// How long the kernel caches attributes of the file: not at all.
+/// The time for which the kernel may cache attributes of the file.
 const NO_CACHE: Duration = Duration::ZERO;
 
 impl FuseCardFs {
+    /// The attributes of the file or of the folder.
     fn attributes(&self, ino: INodeNo) -> FileAttr {
         let is_file = ino == FILE;
         FileAttr {
@@ -44,6 +46,7 @@ impl FuseCardFs {
     }
 }
 
+/// The addresses of `len` bytes from `offset` on.
 fn range(offset: u64, len: usize) -> Range<usize> {
     let start = usize::try_from(offset).expect("a small card");
     start..start + len
@@ -101,7 +104,7 @@ impl Filesystem for FuseCardFs {
         reply: ReplyWrite,
     ) {
         match self.0.write(range(offset, data.len()), data) {
-            Ok(taken) => reply.written(u32::try_from(taken).expect("small")),
+            Ok(count) => reply.written(u32::try_from(count).expect("small")),
             Err(errno) => reply.error(errno),
         }
     }

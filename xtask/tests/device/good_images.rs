@@ -1,17 +1,18 @@
-//! Images of every kind that must work, each written for real and compared.
+//! Images of every kind that must work: each is written to a card, and the card is compared with the image.
 
 use std::path::Path;
 
 use crate::card::{Card, MIB};
 use crate::flash::flash;
-use crate::image::{FORMATS, garbage, image, pack, sized, zstd_with};
+use crate::image::{FORMATS, garbage, image, pack, zstd_with, zstd_with_size};
 use crate::support::loops::Mounted;
 use crate::support::{Outcome, Sandbox};
 
-/// Flashes `file`, in which `image` is packed, to a card that is larger by `more` bytes.
+/// Flashes `file`, which holds `image`, to a card that is larger than the image by `more` bytes, and asserts that the
+/// card holds the image.
 #[track_caller]
-fn check(sandbox: &Sandbox, file: &Path, image: &[u8], more: usize) -> Outcome {
-    let card = Card::of(image.len() + more);
+fn assert_flashes(sandbox: &Sandbox, file: &Path, image: &[u8], more: usize) -> Outcome {
+    let card = Card::of_size(image.len() + more);
     let size = (image.len() + more).to_string();
     let outcome = flash(sandbox, file, card.device.device(), &size, &[]);
     assert!(
@@ -30,12 +31,12 @@ fn images_of_partial_mib_are_written() {
     for odd in [0, 512, 3584, 4096, MIB - 512] {
         let image = [image(5), garbage(odd)].concat();
         for more in [0, 512, 7 * MIB] {
-            check(&sandbox, &pack(&sandbox.path("home"), "sized.zst", &image), &image, more);
+            assert_flashes(&sandbox, &pack(&sandbox.path("home"), "sized.zst", &image), &image, more);
         }
     }
     let image = [image(5), garbage(3584)].concat();
     for format in FORMATS {
-        check(&sandbox, &pack(&sandbox.path("home"), format, &image), &image, 0);
+        assert_flashes(&sandbox, &pack(&sandbox.path("home"), format, &image), &image, 0);
     }
 }
 
@@ -44,7 +45,7 @@ fn images_of_partial_mib_are_written() {
 fn zstd_frames_of_every_kind_are_written() {
     let sandbox = Sandbox::new();
     let image = image(24);
-    // `pzstd` puts a skippable frame before each one; its frames do not tell their sizes.
+    // `pzstd` writes a skippable frame before each frame, and its frames do not state their sizes.
     let pzstd = |bytes: &[u8]| {
         let frame = zstd_with(bytes, |_| Ok(()));
         let len = u32::try_from(frame.len()).expect("small");
@@ -57,8 +58,8 @@ fn zstd_frames_of_every_kind_are_written() {
     };
     let odd = image.chunks(5 * MIB + 77);
     for (name, packed, memory) in [
-        ("one", sized(&image), None),
-        ("many", odd.clone().flat_map(sized).collect(), None),
+        ("one", zstd_with_size(&image), None),
+        ("many", odd.clone().flat_map(zstd_with_size).collect(), None),
         ("pzstd", odd.clone().flat_map(pzstd).collect(), None),
         ("unknown", zstd_with(&image, |_| Ok(())), None),
         ("long-27", long(27), None),
@@ -66,7 +67,7 @@ fn zstd_frames_of_every_kind_are_written() {
     ] {
         let file = sandbox.path("home").join(format!("{name}.img.zst"));
         std::fs::write(&file, packed).unwrap();
-        let outcome = check(&sandbox, &file, &image, 8 * MIB);
+        let outcome = assert_flashes(&sandbox, &file, &image, 8 * MIB);
         outcome.assert_stderr_contains("check  24.0 MiB");
         let warning = memory.map(|memory| {
             format!(
@@ -83,7 +84,7 @@ fn zstd_frames_of_every_kind_are_written() {
     }
 }
 
-/// `OpenWrt` images for a Pi end so, and copies by blocks end in zeros.
+/// `OpenWrt` images for a Pi end with such metadata, and images that were copied in blocks end with zeros.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn metadata_and_padding_behind_gzip_are_not_written() {
@@ -98,20 +99,20 @@ fn metadata_and_padding_behind_gzip_are_not_written() {
     ] {
         let file = pack(&sandbox.path("home"), "img.gz", &image);
         std::fs::write(&file, [&std::fs::read(&file).unwrap(), trailer].concat()).unwrap();
-        check(&sandbox, &file, &image, MIB).assert_stderr_contains(words);
+        assert_flashes(&sandbox, &file, &image, MIB).assert_stderr_contains(words);
     }
 }
 
-/// Neither image is damaged: they only take more memory than may be taken.
+/// The images are not damaged: their decompression only takes more memory than the limit.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_window_above_the_memory_limit_is_refused() {
     let sandbox = Sandbox::new();
     let image = image(6);
     let zstd = zstd_with(&image, |encoder| encoder.window_log(31));
-    // In a later part, behind one that takes little.
+    // The second stream needs the memory, and the first one little.
     let (first, second) = image.split_at(2 * MIB);
-    let xz = [crate::image::xz(first), crate::image::xz_that_looks_back(second, 3 << 29)].concat();
+    let xz = [crate::image::xz(first), crate::image::xz_with_dictionary(second, 3 << 29)].concat();
     for (name, packed, wanted, limit) in
         [("x.img.zst", zstd, "2.0 GiB", "2048MiB"), ("x.img.xz", xz, "1.5 GiB", "1536MiB")]
     {
@@ -142,28 +143,29 @@ fn a_window_above_the_memory_limit_is_refused() {
 fn file_names_of_every_kind_are_accepted() {
     let sandbox = Sandbox::new();
     let image = image(6);
-    let packed = sized(&image);
+    let packed = zstd_with_size(&image);
     let longest = "x".repeat(255 - ".img.zst".len()) + ".img.zst";
     for name in ["an image.img.zst", "it's \"mine\" $(id) * ;.img", "--yes", "Größe.img", "image", &longest]
     {
         let file = sandbox.path("home").join(name);
         std::fs::write(&file, &packed).unwrap();
-        check(&sandbox, &file, &image, MIB).assert_stderr_contains(format!("image   {}\n", file.display()));
+        assert_flashes(&sandbox, &file, &image, MIB)
+            .assert_stderr_contains(format!("image   {}\n", file.display()));
     }
 }
 
-/// As an image in the store is.
+/// The image is in a read-only folder behind a link, as an image in the Nix store.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_link_to_a_read_only_image_is_accepted() {
     let sandbox = Sandbox::new();
     let image = image(6);
-    let store = Mounted::memory("16m");
-    let file = pack(store.at(), "img.zst", &image);
+    let store = Mounted::tmpfs("16m");
+    let file = pack(store.mount_point(), "img.zst", &image);
     store.remount("ro");
     assert!(std::fs::write(&file, "").is_err());
     let link = sandbox.path("home").join("result");
-    std::os::unix::fs::symlink(store.at(), &link).unwrap();
-    let outcome = check(&sandbox, &link.join("nixos-sd-image.img.zst"), &image, MIB);
+    std::os::unix::fs::symlink(store.mount_point(), &link).unwrap();
+    let outcome = assert_flashes(&sandbox, &link.join("nixos-sd-image.img.zst"), &image, MIB);
     outcome.assert_stderr_contains(format!("image   {}\n", file.display()));
 }

@@ -1,5 +1,5 @@
-//! The growth of `NIXOS_SD` at boot: the partition ends where the disk does, or what is behind it begins, and
-//! is then left alone. That its file system grows with it is shown by the suite `boot`.
+//! The growth of the partition `NIXOS_SD` at boot: it grows up to the end of the disk or to the next partition, and
+//! then stays the same. The suite `boot` shows that the file system grows, too.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -16,13 +16,16 @@ use crate::support::loops::Loop;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hosts/raspberry-pi/grow.sh");
 
 const MIB: u64 = 1 << 20;
-const SECTORS: u64 = MIB / 512;
+/// The number of sectors in a MiB.
+const SECTORS_PER_MIB: u64 = MIB / 512;
 
-/// `NIXOS_SD` begins at 48 MiB and has 128 MiB, as in a small image.
-const START: u64 = 48 * SECTORS;
-const SIZE: u64 = 128 * SECTORS;
+/// The first sector of `NIXOS_SD`, at 48 MiB.
+const START: u64 = 48 * SECTORS_PER_MIB;
+/// The size of `NIXOS_SD` in sectors: 128 MiB, as in a small image.
+const SIZE: u64 = 128 * SECTORS_PER_MIB;
 
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
+/// Runs `program` with the variable PATH set to `path` if there is one.
 fn run<S: AsRef<OsStr>>(program: &str, args: &[S], path: Option<&str>) -> Output {
     let mut command = Command::new(program);
     command.args(args);
@@ -32,6 +35,7 @@ fn run<S: AsRef<OsStr>>(program: &str, args: &[S], path: Option<&str>) -> Output
     command.output().expect(program)
 }
 
+/// Runs `program`, asserts that it succeeds, and returns its stdout.
 #[track_caller]
 fn stdout_of<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = run(program, args, None);
@@ -46,13 +50,15 @@ struct Card {
 }
 
 impl Card {
-    /// `size` is in bytes; `behind` is where a third partition of 16 MiB begins, in sectors.
-    fn new(size: u64, behind: Option<u64>) -> Self {
-        let third = behind.map(|start| format!("start={start}, size={}, type=83\n", 16 * SECTORS));
+    /// Makes a card of `size` bytes. `third_start` is the first sector of a third partition of 16 MiB, if there is
+    /// one.
+    fn new(size: u64, third_start: Option<u64>) -> Self {
+        let third =
+            third_start.map(|start| format!("start={start}, size={}, type=83\n", 16 * SECTORS_PER_MIB));
         let table = format!(
             "label: dos\nunit: sectors\nstart={}, size={}, type=b\nstart={START}, size={SIZE}, type=83, bootable\n{}",
-            8 * SECTORS,
-            40 * SECTORS,
+            8 * SECTORS_PER_MIB,
+            40 * SECTORS_PER_MIB,
             third.unwrap_or_default()
         );
         let dir = tempfile::tempdir().unwrap();
@@ -64,14 +70,14 @@ impl Card {
         // Not every kernel reads the table by itself.
         stdout_of("partx", &["--update", card.device()]);
         let card = Self { card, dir };
-        card.record("sfdisk", "PATH=${PATH#*:} exec sfdisk \"$@\"");
+        card.fake("sfdisk", "PATH=${PATH#*:} exec sfdisk \"$@\"");
         // The program asks the kernel for more than this machine may allow.
-        card.record("resize2fs", "exit 0");
+        card.fake("resize2fs", "exit 0");
         card
     }
 
-    /// Replaces `program` by `script`, and records its arguments.
-    fn record(&self, program: &str, script: &str) {
+    /// Replaces `program` by the shell script `script`, and records its calls.
+    fn fake(&self, program: &str, script: &str) {
         let file = self.dir.path().join("bin").join(program);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         let log = self.dir.path().join("log");
@@ -94,12 +100,13 @@ impl Card {
         log.lines().map(|line| line.replace(self.card.device(), "DISK")).collect()
     }
 
+    /// The path of `NIXOS_SD`.
     fn partition(&self) -> String {
         format!("{}p2", self.card.device())
     }
 
-    /// Start and end of `NIXOS_SD` in sectors, in the table and as the kernel has it.
-    fn extent(&self) -> [(u64, u64); 2] {
+    /// The start and the end of `NIXOS_SD` in sectors: first as in the partition table, then as the kernel knows them.
+    fn extents(&self) -> [(u64, u64); 2] {
         let table: Value = serde_json::from_str(&stdout_of("sfdisk", &["-J", self.card.device()])).unwrap();
         let partition = &table["partitiontable"]["partitions"][1];
         assert_eq!((&partition["type"], &partition["bootable"]), (&"83".into(), &true.into()));
@@ -117,33 +124,33 @@ impl Drop for Card {
     }
 }
 
-/// Boots `card` twice: the partition ends at sector `end` then, and the second boot has nothing to do.
+/// Asserts that the first boot grows the partition to the sector `end`, and that the second boot does not change it.
 #[track_caller]
 fn assert_grows(card: &Card, end: u64) {
     let resize = "resize2fs DISKp2".to_owned();
     let table = "sfdisk --no-reread --no-tell-kernel --quiet -N 2 DISK".to_owned();
     assert_eq!(card.boot(), [table, resize.clone()]);
-    assert_eq!(card.extent(), [(START, end); 2]);
+    assert_eq!(card.extents(), [(START, end); 2]);
     assert_eq!(card.boot(), [resize]);
-    assert_eq!(card.extent(), [(START, end); 2]);
+    assert_eq!(card.extents(), [(START, end); 2]);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_grows_to_the_end_of_the_card() {
-    assert_grows(&Card::new(512 * MIB, None), 512 * SECTORS);
+    assert_grows(&Card::new(512 * MIB, None), 512 * SECTORS_PER_MIB);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_grows_up_to_the_next_one() {
-    assert_grows(&Card::new(512 * MIB, Some(300 * SECTORS)), 300 * SECTORS);
+    assert_grows(&Card::new(512 * MIB, Some(300 * SECTORS_PER_MIB)), 300 * SECTORS_PER_MIB);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_grows_to_the_limit_of_its_table() {
-    // A partition table has no larger numbers of sectors.
+    // A larger number of sectors does not fit into a partition table.
     let limit = 1 << 32;
     for tebibytes in [2, 3] {
         assert_grows(&Card::new(tebibytes * MIB * MIB, None), limit);
@@ -154,9 +161,11 @@ fn the_partition_grows_to_the_limit_of_its_table() {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_does_not_grow_without_room() {
     let end = START + SIZE;
-    for (size, behind) in [(176, None), (183, None), (512, Some(end)), (512, Some(end + 7 * SECTORS))] {
-        let card = Card::new(size * MIB, behind);
+    for (size, third_start) in
+        [(176, None), (183, None), (512, Some(end)), (512, Some(end + 7 * SECTORS_PER_MIB))]
+    {
+        let card = Card::new(size * MIB, third_start);
         assert_eq!(card.boot(), ["resize2fs DISKp2"]);
-        assert_eq!(card.extent(), [(START, end); 2]);
+        assert_eq!(card.extents(), [(START, end); 2]);
     }
 }

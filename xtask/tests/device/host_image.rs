@@ -9,15 +9,32 @@ use crate::image::{garbage, image};
 use crate::support::Sandbox;
 use crate::support::image::stdout_of;
 
-/// The size of the image and of the card in MiB.
-pub const SIZE: usize = 40;
-pub const ROOM: usize = 48;
-/// Where `NIXOS_SD` begins, as in the partition table.
-const START: usize = MIB;
+/// The size of the image in MiB.
+const IMAGE_MIB: usize = 40;
+/// The size of the card in MiB.
+pub const CARD_MIB: usize = 48;
+/// The offset of `NIXOS_SD` in bytes, as in the partition table.
+const PARTITION_OFFSET: usize = MIB;
 
-/// The bytes of an image whose one partition is an ext4 with the label `NIXOS_SD`, in which there is a
-/// `/persist` with a file and a link, and nearly no room where `full`.
-pub fn host_image(block: usize, full: bool) -> Vec<u8> {
+/// The free space of a file system.
+#[derive(Clone, Copy, PartialEq)]
+enum FreeSpace {
+    Plenty,
+    NearlyNone,
+}
+
+/// The bytes of an image whose one partition is an ext4 with the label `NIXOS_SD` and blocks of `block_size` bytes.
+/// It has a `/persist` with a file and a link.
+pub fn host_image(block_size: usize) -> Vec<u8> {
+    image_with_persist(block_size, FreeSpace::Plenty)
+}
+
+/// The bytes of the image of [`host_image`] with nearly no free space.
+pub fn full_host_image() -> Vec<u8> {
+    image_with_persist(4096, FreeSpace::NearlyNone)
+}
+
+fn image_with_persist(block_size: usize, free_space: FreeSpace) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");
     let root = dir.path().join("root");
     std::fs::create_dir_all(root.join("persist/etc")).expect("making a folder");
@@ -25,7 +42,7 @@ pub fn host_image(block: usize, full: bool) -> Vec<u8> {
     std::os::unix::fs::symlink("etc/old.conf", root.join("persist/link")).expect("linking");
     std::fs::create_dir(root.join("store")).expect("making a folder");
     std::fs::write(root.join("store/path"), garbage(5 * MIB + 1234)).expect("writing");
-    image_of(&root, block, full)
+    image_of(&root, block_size, free_space)
 }
 
 /// The bytes of an image as nixpkgs makes it: its partition is / of the host, with the store in `nix/store`.
@@ -35,10 +52,10 @@ pub fn stock_image() -> Vec<u8> {
     std::fs::create_dir_all(root.join("nix/store")).expect("making a folder");
     std::fs::create_dir_all(root.join("boot/extlinux")).expect("making a folder");
     std::fs::write(root.join("nix/store/path"), garbage(5 * MIB + 1234)).expect("writing");
-    image_of(&root, 4096, false)
+    image_of(&root, 4096, FreeSpace::Plenty)
 }
 
-/// A stock image with these ssh host keys inside.
+/// The bytes of an image as nixpkgs makes it, with the ssh host keys `names` inside.
 pub fn image_with_keys(names: &[&str]) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");
     let root = dir.path().join("root");
@@ -48,30 +65,46 @@ pub fn image_with_keys(names: &[&str]) -> Vec<u8> {
     for name in names {
         std::fs::write(root.join("etc/ssh").join(name), "of the image\n").expect("writing");
     }
-    image_of(&root, 4096, false)
+    image_of(&root, 4096, FreeSpace::Plenty)
 }
 
-/// The bytes of an image whose one partition is an ext4 with the content of `root`.
-fn image_of(root: &Path, block: usize, full: bool) -> Vec<u8> {
+/// The bytes of an image whose one partition is an ext4 with the content of `root`. Without free space it has no
+/// journal.
+fn image_of(root: &Path, block_size: usize, free_space: FreeSpace) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");
     let file = dir.path().join("image");
-    std::fs::write(&file, image(SIZE)).expect("writing an image");
-    let size = if full { 6 * MIB } else { (SIZE - 1) * MIB };
-    let block = block.to_string();
+    std::fs::write(&file, image(IMAGE_MIB)).expect("writing an image");
+    let is_full = free_space == FreeSpace::NearlyNone;
+    let size = if is_full { 6 * MIB } else { (IMAGE_MIB - 1) * MIB };
+    let block_size = block_size.to_string();
     let size = format!("{}k", size / 1024);
-    let offset = format!("lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,offset={START}");
-    let journal = if full { "^has_journal" } else { "has_journal" };
-    let args =
-        ["-q", "-F", "-t", "ext4", "-L", "NIXOS_SD", "-b", &block, "-I", "256", "-m", "0", "-O", journal];
+    let offset = format!("lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,offset={PARTITION_OFFSET}");
+    let journal = if is_full { "^has_journal" } else { "has_journal" };
+    let args = [
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-L",
+        "NIXOS_SD",
+        "-b",
+        &block_size,
+        "-I",
+        "256",
+        "-m",
+        "0",
+        "-O",
+        journal,
+    ];
     let [root, file_path] = [root, &file].map(|path| path.to_str().expect("a plain path"));
     stdout_of("/usr/sbin/mke2fs", &[&args[..], &["-E", &offset, "-d", root, file_path, &size]].concat());
     std::fs::read(&file).expect("reading an image")
 }
 
-/// The output of debugfs for `request` on the card.
+/// Runs `request` of debugfs on `NIXOS_SD` of the card, and returns the output.
 #[track_caller]
 pub fn debugfs(card: &str, request: &str) -> String {
-    stdout_of("/usr/sbin/debugfs", &["-R", request, &format!("{card}?offset={START}")])
+    stdout_of("/usr/sbin/debugfs", &["-R", request, &format!("{card}?offset={PARTITION_OFFSET}")])
 }
 
 /// The entries of `folder` on the card: name, mode, owner, group and size, sorted.
@@ -88,13 +121,13 @@ pub fn listing(card: &str, folder: &str) -> Vec<String> {
     lines
 }
 
-/// Asserts that the file system on the card is sound.
+/// Asserts that `NIXOS_SD` of the card has no errors.
 #[track_caller]
 pub fn assert_sound(card: &str) {
-    stdout_of("/usr/sbin/e2fsck", &["-f", "-n", &format!("{card}?offset={START}")]);
+    stdout_of("/usr/sbin/e2fsck", &["-f", "-n", &format!("{card}?offset={PARTITION_OFFSET}")]);
 }
 
-/// The chunks, in MiB, that the payload changed, by the output of a flash with `--json`.
+/// The numbers of the chunks that the payload changed, read from the stdout of a flash with `--json`.
 #[track_caller]
 pub fn payload_chunks(result: &str) -> Vec<usize> {
     let result = serde_json::from_str::<Value>(result).expect("JSON");
@@ -104,14 +137,14 @@ pub fn payload_chunks(result: &str) -> Vec<usize> {
     positions.map(|at| at / MIB).collect()
 }
 
-/// Asserts that the card differs from the image in each chunk of `added`, and in no other.
+/// Asserts that the card differs from the image in each of `chunks`, and in no other chunk.
 #[track_caller]
-pub fn assert_differs_only_in(card: &[u8], image: &[u8], added: &[usize]) {
+pub fn assert_differs_only_in(card: &[u8], image: &[u8], chunks: &[usize]) {
     let differs = |mib: &usize| {
         let here = mib * MIB..(mib + 1) * MIB;
         card[here.clone()] != image[here]
     };
-    assert_eq!((0..SIZE).filter(differs).collect::<Vec<_>>(), added);
+    assert_eq!((0..IMAGE_MIB).filter(differs).collect::<Vec<_>>(), chunks);
 }
 
 /// The private key of `host`, as the workstation has it.

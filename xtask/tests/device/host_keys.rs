@@ -1,19 +1,19 @@
-//! The warning of ssh host keys that are inside an image.
+//! The warning about ssh host keys that are inside an image.
 
 use crate::card::Card;
 use crate::flash::flash;
-use crate::host_image::{ROOM, debugfs, image_with_keys, private_key};
+use crate::host_image::{CARD_MIB, debugfs, image_with_keys, private_key};
 use crate::identity::OF_PI;
 use crate::image::pack;
 use crate::support::Sandbox;
 
-/// The warning is also there where the check is cached, and comes before the question. A key that the card gets of its
-/// own is not shared.
+/// The tool also warns where the check of the image is cached. A key that the payload replaces on the card is not
+/// shared, so the tool does not warn of that key.
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn host_keys_inside_an_image_are_warned_of() {
+fn the_tool_warns_of_host_keys_inside_an_image() {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
+    let card = Card::new(CARD_MIB);
     let device = card.device.device();
     let [own, rsa] = ["ssh_host_ed25519_key", "ssh_host_rsa_key"];
     let warning =
@@ -32,12 +32,12 @@ fn host_keys_inside_an_image_are_warned_of() {
         .assert_code(0)
         .assert_stderr_contains("the image was checked before, and the file has not changed since\n")
         .assert_stderr_contains(&both);
-    let one = warning(
+    let rsa_only = warning(
         "an ssh host key inside: etc/ssh/ssh_host_rsa_key on partition 1; all its cards share that key",
     );
-    flash(&sandbox, &file, device, "48MiB", &OF_PI).assert_code(0).assert_stderr_contains(&one);
+    flash(&sandbox, &file, device, "48MiB", OF_PI).assert_code(0).assert_stderr_contains(&rsa_only);
     let file = pack(&sandbox.path("home"), "img.gz", &image_with_keys(&[own]));
-    let outcome = flash(&sandbox, &file, device, "48MiB", &OF_PI);
+    let outcome = flash(&sandbox, &file, device, "48MiB", OF_PI);
     outcome.assert_code(0);
     assert!(!outcome.stderr.contains("inside"), "{}", outcome.stderr);
     assert_eq!(debugfs(device, "cat /etc/ssh/ssh_host_ed25519_key"), private_key(&sandbox, "pi"));

@@ -1,4 +1,4 @@
-//! Cards with the identity of their host and with files, as e2fsprogs find them.
+//! Cards with the key of their host and with files, read by e2fsprogs.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -7,16 +7,17 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use crate::card::{Card, MIB};
 use crate::flash::flash;
 use crate::host_image::{
-    ROOM, assert_differs_only_in, assert_no_key_in, assert_no_key_in_files, assert_sound, debugfs,
+    CARD_MIB, assert_differs_only_in, assert_no_key_in, assert_no_key_in_files, assert_sound, debugfs,
     host_image, listing, payload_chunks, private_key, stock_image,
 };
 use crate::image::{garbage, pack};
-use crate::payload::{KEY, assert_payload, payload_files};
+use crate::payload::{KEY, assert_payload, make_payload_files};
 use crate::support::Sandbox;
 use crate::support::image::stdout_of;
 use crate::user::User;
 
-pub const OF_PI: [&str; 2] = ["--identity-of", "pi"];
+/// The options that give the card the key of the host `pi`.
+pub const OF_PI: &[&str] = &["--identity-of", "pi"];
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
@@ -24,16 +25,16 @@ fn a_card_gets_its_key_and_files_and_otherwise_the_image() {
     for (block, format, mode) in [(4096, "img.zst", "auto"), (1024, "img", "full"), (2048, "img.xz", "delta")]
     {
         let sandbox = Sandbox::new();
-        let image = host_image(block, false);
-        let card = Card::new(ROOM);
+        let image = host_image(block);
+        let card = Card::new(CARD_MIB);
         let file = pack(&sandbox.path("home"), format, &image);
         let device = card.device.device();
-        let files = payload_files(&sandbox);
+        let files = make_payload_files(&sandbox);
         let files = files.to_str().unwrap();
-        let more = [&OF_PI[..], &["--files", files, "--mode", mode, "--json"]].concat();
+        let more = [OF_PI, &["--files", files, "--mode", mode, "--json"]].concat();
         let outcome = flash(&sandbox, &file, device, "48MiB", &more);
         let changed = payload_chunks(&outcome.assert_code(0).stdout);
-        // The plan lists both, so no note does.
+        // The plan lists both replaced files, and no note repeats them.
         for path in ["etc/old.conf", "link"] {
             outcome.assert_stderr_contains(format!("        replaces /persist/{path} of the image"));
         }
@@ -43,8 +44,8 @@ fn a_card_gets_its_key_and_files_and_otherwise_the_image() {
         assert_sound(device);
         let bytes = card.device.bytes();
         assert_differs_only_in(&bytes, &image, &changed);
-        let behind = image.len()..(ROOM - 1) * MIB;
-        assert!(bytes[behind.clone()] == garbage(ROOM * MIB)[behind]);
+        let rest = image.len()..(CARD_MIB - 1) * MIB;
+        assert!(bytes[rest.clone()] == garbage(CARD_MIB * MIB)[rest]);
         let key = private_key(&sandbox, "pi");
         assert_payload(device, &key, &sandbox.path("home/out"));
 
@@ -62,11 +63,11 @@ fn a_card_gets_its_key_and_files_and_otherwise_the_image() {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn an_image_of_nixpkgs_gets_its_key_where_its_host_reads_it() {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
+    let card = Card::new(CARD_MIB);
     let file = pack(&sandbox.path("home"), "img.zst", &stock_image());
     let device = card.device.device();
-    let files = payload_files(&sandbox);
-    let more = [&OF_PI[..], &["--files", files.to_str().unwrap()]].concat();
+    let files = make_payload_files(&sandbox);
+    let more = [OF_PI, &["--files", files.to_str().unwrap()]].concat();
     flash(&sandbox, &file, device, "48MiB", &more).assert_code(0);
     assert_sound(device);
     let key = debugfs(device, "cat /etc/ssh/ssh_host_ed25519_key");
@@ -82,10 +83,10 @@ fn an_image_of_nixpkgs_gets_its_key_where_its_host_reads_it() {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn the_plan_the_result_and_the_receipt_name_the_identity() {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
-    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let card = Card::new(CARD_MIB);
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096));
     let device = card.device.device();
-    let outcome = flash(&sandbox, &file, device, "48MiB", &OF_PI);
+    let outcome = flash(&sandbox, &file, device, "48MiB", OF_PI);
     let public = sandbox.path("state/identity/pi/ssh_host_ed25519_key.pub");
     let fingerprint = stdout_of("ssh-keygen", &["-l", "-f", public.to_str().unwrap()]);
     let fingerprint = fingerprint.split_whitespace().nth(1).unwrap();
@@ -108,7 +109,7 @@ fn the_plan_the_result_and_the_receipt_name_the_identity() {
         "{history:?}"
     );
     let shown = sandbox.run(&["identity", "show", "pi"]);
-    let json = flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], &["--json"]].concat());
+    let json = flash(&sandbox, &file, device, "48MiB", &[OF_PI, &["--json"]].concat());
     let json = serde_json::from_str::<serde_json::Value>(&json.assert_code(0).stdout).unwrap();
     let expected = serde_json::json!({"host": "pi", "fingerprint": fingerprint, "novelty": "kept"});
     assert_eq!(json["identity"], expected);
@@ -122,11 +123,11 @@ fn the_plan_the_result_and_the_receipt_name_the_identity() {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn verify_compares_the_image_and_the_payload() {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
-    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let card = Card::new(CARD_MIB);
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096));
     let device = card.device.device();
     let path = file.to_str().unwrap();
-    flash(&sandbox, &file, device, "48MiB", &OF_PI).assert_code(0);
+    flash(&sandbox, &file, device, "48MiB", OF_PI).assert_code(0);
     let holds = format!("{device} holds the image and the identity of pi: 40.0 MiB compared");
     let verify = |more: &[&str]| sandbox.run(&[&["card", "verify"][..], more, &[device]].concat());
     assert!(verify(&[]).assert_code(0).stdout.starts_with(&holds));
@@ -142,9 +143,9 @@ fn verify_compares_the_image_and_the_payload() {
         &["-w", "-R", &format!("sif {KEY} mode 0100644"), &format!("{device}?offset={MIB}")],
     );
     verify(&[]).assert_stderr_contains("does not hold the image: ").assert_code(4);
-    // Another project flashes the image without a payload.
-    let stranger = Sandbox::new();
-    flash(&stranger, &file, device, "48MiB", &[]).assert_code(0);
+    // A checkout of another user flashes the image without a payload.
+    let other_checkout = Sandbox::new();
+    flash(&other_checkout, &file, device, "48MiB", &[]).assert_code(0);
     verify(&["--image", path]).assert_stderr_contains("does not hold the image: ").assert_code(4);
 }
 
@@ -152,27 +153,27 @@ fn verify_compares_the_image_and_the_payload() {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_second_flash_keeps_replaces_or_removes_the_key() {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
-    let image = host_image(4096, false);
+    let card = Card::new(CARD_MIB);
+    let image = host_image(4096);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     let device = card.device.device();
-    let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
-    let known = || std::fs::read_to_string(sandbox.path("state/identity/known_hosts")).unwrap();
+    let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[OF_PI, more].concat());
+    let known_hosts = || std::fs::read_to_string(sandbox.path("state/identity/known_hosts")).unwrap();
     run(&[]).assert_code(0);
     let key = private_key(&sandbox, "pi");
-    let line = known();
+    let line = known_hosts();
     // Only the chunks of the key differ from the image; the flash writes them twice.
-    let before = card.device.written();
+    let before = card.device.bytes_written();
     let outcome = run(&["--mode", "delta", "--json"]);
     let changed = payload_chunks(&outcome.assert_stderr_contains("of pi (kept)").assert_code(0).stdout);
-    let written = card.device.written() - before;
+    let written = card.device.bytes_written() - before;
     assert!(written < (2 * changed.len() as u64 + 5) << 20, "{written} bytes were written");
-    assert_eq!((private_key(&sandbox, "pi"), known()), (key.clone(), line.clone()));
+    assert_eq!((private_key(&sandbox, "pi"), known_hosts()), (key.clone(), line.clone()));
     assert_eq!(debugfs(device, &format!("cat {KEY}")), key);
 
     run(&["--identity", "new"]).assert_stderr_contains("of pi (new)").assert_code(0);
     let other = private_key(&sandbox, "pi");
-    assert!(other != key && known() != line && known().lines().count() == 1);
+    assert!(other != key && known_hosts() != line && known_hosts().lines().count() == 1);
     assert_eq!(debugfs(device, &format!("cat {KEY}")), other);
     let names = sandbox.path("state/identity/pi").read_dir().unwrap().count();
     assert_eq!(names, 2, "a pending key is left");
@@ -182,7 +183,7 @@ fn a_second_flash_keeps_replaces_or_removes_the_key() {
         "removed the key of pi from known_hosts of the project: the host makes its own",
     );
     assert!(outcome.assert_code(0).stdout.contains(" holds the image: 40.0 MiB read back"));
-    assert_eq!(known(), "");
+    assert_eq!(known_hosts(), "");
     card.assert_holds(&image);
     // The key is still there, for the next card.
     run(&[]).assert_stderr_contains("of pi (kept)").assert_code(0);
@@ -194,10 +195,10 @@ fn a_second_flash_keeps_replaces_or_removes_the_key() {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn a_pending_key_is_never_lost() {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
-    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let card = Card::new(CARD_MIB);
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096));
     let device = card.device.device();
-    let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[&OF_PI[..], more].concat());
+    let run = |more: &[&str]| flash(&sandbox, &file, device, "48MiB", &[OF_PI, more].concat());
     run(&[]).assert_code(0);
     let old = private_key(&sandbox, "pi");
     let pending = sandbox.path("state/identity/pi/ssh_host_ed25519_key.new");
@@ -227,10 +228,10 @@ fn a_pending_key_is_never_lost() {
 #[ignore = "needs e2fsprogs: run `cargo xtask test`"]
 fn a_plain_file_gets_a_key_from_another_folder() {
     let sandbox = Sandbox::new();
-    let image = host_image(4096, false);
+    let image = host_image(4096);
     let file = pack(&sandbox.path("home"), "img.zst", &image);
     let card = sandbox.path("card");
-    std::fs::write(&card, garbage(ROOM * MIB)).unwrap();
+    std::fs::write(&card, garbage(CARD_MIB * MIB)).unwrap();
     let [card, keys] = [card, sandbox.path("home/keys")].map(|path| path.to_str().unwrap().to_owned());
     let made = sandbox.run(&["identity", "make", "pi", "--identity-dir", &keys]);
     made.assert_code(0);
@@ -240,7 +241,7 @@ fn a_plain_file_gets_a_key_from_another_folder() {
     assert_eq!(debugfs(&card, &format!("cat {KEY}")), key);
     assert!(!sandbox.path("state/identity/pi").exists());
     // Files within the flake become readable for everybody, which is a warning only.
-    let files = payload_files(&sandbox);
+    let files = make_payload_files(&sandbox);
     std::fs::write(sandbox.path("home/flake.nix"), "").unwrap();
     let flake = format!("path:{}", sandbox.path("home").display());
     let outcome =
@@ -252,14 +253,14 @@ fn a_plain_file_gets_a_key_from_another_folder() {
 #[test]
 #[ignore = "needs root and e2fsprogs: run `cargo xtask test`"]
 fn the_elevated_worker_writes_the_key() {
-    let user = User::with(host_image(4096, false), ROOM);
+    let user = User::with_image(host_image(4096), CARD_MIB);
     let keygen = std::fs::canonicalize("/usr/bin/ssh-keygen").unwrap();
     symlink(keygen, user.sandbox.path("bin/ssh-keygen")).unwrap();
     let files = user.sandbox.path("home/files");
     std::fs::create_dir(&files).unwrap();
     std::fs::write(files.join("wifi"), "psk").unwrap();
     std::os::unix::fs::chown(files.join("wifi"), Some(65534), Some(65534)).unwrap();
-    let _rule = user.with_sudo();
+    let _rule = user.install_sudo();
     let more = ["--identity-of", "pi", "--files", files.to_str().unwrap()];
     let outcome = user.flash_with(user.card(), "48MiB", &more);
     assert!(

@@ -9,16 +9,16 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::card::Card;
 use crate::flash::flash;
-use crate::host_image::{ROOM, host_image};
+use crate::host_image::{CARD_MIB, full_host_image, host_image};
 use crate::image::{garbage, image, pack};
 use crate::support::{Outcome, Sandbox};
 
-/// Asserts that a flash of `image` with `more` is refused with `text`, and changes neither the card nor the
-/// keys.
+/// Asserts that a flash of `image` with the options `more` is refused with `code` and `text`, and changes neither the
+/// card nor `known_hosts`.
 #[track_caller]
 fn assert_refused(image: &[u8], more: &[&str], code: i32, text: &str) {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
+    let card = Card::new(CARD_MIB);
     let file = pack(&sandbox.path("home"), "img.zst", image);
     flash(&sandbox, &file, card.device.device(), "48MiB", more)
         .assert_stderr_contains(text)
@@ -37,12 +37,12 @@ fn images_without_nixos_sd_or_without_room_are_refused() {
     std::fs::write(dir.path().join("large"), garbage(2 << 20)).unwrap();
     let files = ["--files", dir.path().to_str().unwrap()];
     assert_refused(
-        &host_image(4096, true),
+        &full_host_image(),
         &files,
         3,
         "the image has no room for 1 file: it needs up to 2.0 MiB and ",
     );
-    let mut other = host_image(4096, false);
+    let mut other = host_image(4096);
     other[(1 << 20) + 1024 + 120] = b'X';
     assert_refused(&other, &of_pi, 3, "has no partition NIXOS_SD with ext4");
 }
@@ -50,7 +50,7 @@ fn images_without_nixos_sd_or_without_room_are_refused() {
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn contradicting_options_are_refused() {
-    let image = host_image(4096, false);
+    let image = host_image(4096);
     assert_refused(&image, &["--identity", "new"], 2, "name the host with --identity-of HOST");
     assert_refused(
         &image,
@@ -71,18 +71,18 @@ fn contradicting_options_are_refused() {
     );
 }
 
-/// Like [`assert_refused`], with a folder for `--files` that `make` fills.
+/// Asserts the refusal of a flash as [`assert_refused`] does, with `--files` and a folder that `fill` fills.
 #[track_caller]
-fn assert_files_refused(image: &[u8], make: impl FnOnce(&Path), more: &[&str], text: &str) {
+fn assert_files_refused(image: &[u8], fill: impl FnOnce(&Path), more: &[&str], text: &str) {
     let dir = tempfile::tempdir().unwrap();
-    make(dir.path());
+    fill(dir.path());
     assert_refused(image, &[more, &["--files", dir.path().to_str().unwrap()]].concat(), 3, text);
 }
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn files_do_not_replace_folders_nor_folders_files() {
-    let image = host_image(4096, false);
+    let image = host_image(4096);
     let of_pi = ["--identity-of", "pi"];
     let file = |dir: &Path| std::fs::write(dir.join("etc"), "").unwrap();
     let text = "error: --files contains etc, a file or link, but the card needs a folder there for etc/ssh";
@@ -125,11 +125,11 @@ fn paths_that_are_too_long_for_debugfs_are_refused() {
         }
     };
     let text = "cannot be written to a card: its path, with the target of a link, is too long\nhint: shorten the names";
-    assert_files_refused(&host_image(4096, false), deep, &[], text);
+    assert_files_refused(&host_image(4096), deep, &[], text);
 }
 
-/// Runs the tool on a machine without this program of Debian.
-fn without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
+/// Runs the tool where `program` of Debian is hidden.
+fn run_without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
     let hide = format!("mount --bind /dev/null /usr/sbin/{program} && exec \"$@\"");
     sandbox.xtask(args).wrapped_in(&["unshare", "--mount", "sh", "-c", &hide, "sh"]).run()
 }
@@ -138,8 +138,8 @@ fn without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn missing_programs_of_e2fsprogs_are_refused() {
     let sandbox = Sandbox::new();
-    let card = Card::new(ROOM);
-    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096, false));
+    let card = Card::new(CARD_MIB);
+    let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096));
     let file = file.to_str().unwrap();
     let args = [
         "flash",
@@ -152,7 +152,7 @@ fn missing_programs_of_e2fsprogs_are_refused() {
         "48MiB",
     ];
     for program in ["debugfs", "e2image", "e2fsck"] {
-        let outcome = without(&sandbox, program, &[&args[..], &["--identity-of", "pi"]].concat());
+        let outcome = run_without(&sandbox, program, &[&args[..], &["--identity-of", "pi"]].concat());
         let text = format!(
             "error: {program}, which writes the host key and the files to the card, is not on PATH\n"
         );
@@ -162,5 +162,5 @@ fn missing_programs_of_e2fsprogs_are_refused() {
             .assert_code(3);
     }
     card.assert_unchanged();
-    without(&sandbox, "debugfs", &args).assert_code(0);
+    run_without(&sandbox, "debugfs", &args).assert_code(0);
 }

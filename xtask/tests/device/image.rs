@@ -1,4 +1,4 @@
-//! Images: the bytes, and files of each format that hold them.
+//! The bytes of images, and image files of each format.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use liblzma::write::XzEncoder;
 
 use crate::card::MIB;
 
-/// An image of `mib` MiB with a partition table, noise and a hole.
+/// The bytes of an image of `mib` MiB: a partition table, noise, and zeros in the third MiB.
 pub fn image(mib: usize) -> Vec<u8> {
     let mut bytes = noise("image", mib * MIB);
-    bytes[..512].copy_from_slice(&first_sector(u32::try_from(mib * MIB / 512 - 2048).expect("small")));
+    bytes[..512].copy_from_slice(&boot_record(u32::try_from(mib * MIB / 512 - 2048).expect("small")));
     bytes[2 * MIB..3 * MIB].fill(0);
     bytes
 }
 
 /// An MBR with one Linux partition of `sectors` sectors that begins at 1 MiB.
-fn first_sector(sectors: u32) -> [u8; 512] {
+fn boot_record(sectors: u32) -> [u8; 512] {
     let mut sector = [0; 512];
     sector[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
     sector[446] = 0x80;
@@ -28,29 +28,31 @@ fn first_sector(sectors: u32) -> [u8; 512] {
     sector
 }
 
-/// What a used card holds: bytes without a pattern, the same ones each time, and none of an image.
+/// The content of a used card of `len` bytes: noise that is the same in each run and in no image.
 pub fn garbage(len: usize) -> Vec<u8> {
     noise("garbage", len)
 }
 
+/// Noise of `len` bytes, the same for the same `seed`.
 fn noise(seed: &str, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
-pub const FORMATS: [&str; 5] = ["img", "img.zst", "img.xz", "img.gz", "img.bz2"];
+/// The formats of image files, by the endings that [`pack`] takes.
+pub const FORMATS: &[&str] = &["img", "img.zst", "img.xz", "img.gz", "img.bz2"];
 
-/// Writes `bytes` to a file in `dir` in the format that `ending` names. The compressed ones have two
-/// frames, streams or members, as parallel compressors make them; zstd has a skippable one as well. The
-/// frames of `img.zst` do not tell their size, as those of pzstd; those of `sized.zst` do.
+/// Writes `bytes` to a file in `dir` in the format that `ending` names, and returns its path. Compressed files have
+/// several frames, streams or members, as those of parallel compressors. The frames of `img.zst` do not state their
+/// size, as those of pzstd, and have a skippable frame between them; the frames of `sized.zst` state their size.
 pub fn pack(dir: &Path, ending: &str, bytes: &[u8]) -> PathBuf {
     let file = dir.join(format!("nixos-sd-image.{ending}"));
     let (first, second) = bytes.split_at(bytes.len() / 3);
     let packed = match ending {
         "img" => bytes.to_vec(),
         "img.zst" => [zstd(first), b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec(), zstd(second)].concat(),
-        "sized.zst" => bytes.chunks(bytes.len() / 3).flat_map(sized).collect(),
+        "sized.zst" => bytes.chunks(bytes.len() / 3).flat_map(zstd_with_size).collect(),
         "img.xz" => [xz(first), xz(second)].concat(),
         "img.gz" => [gzip(first), gzip(second)].concat(),
         "img.bz2" => [bzip2(first), bzip2(second)].concat(),
@@ -64,18 +66,18 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd_with(bytes, |_| Ok(()))
 }
 
-/// One frame with a checksum, and what else `set` sets.
-pub fn zstd_with(bytes: &[u8], set: impl FnOnce(&mut Encoder) -> std::io::Result<()>) -> Vec<u8> {
+/// One frame of zstd with a checksum, from an encoder that `configure` configures.
+pub fn zstd_with(bytes: &[u8], configure: impl FnOnce(&mut Encoder) -> std::io::Result<()>) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::new(), 1).expect("an encoder");
-    encoder.include_checksum(true).and_then(|()| set(&mut encoder)).expect("setting up an encoder");
+    encoder.include_checksum(true).and_then(|()| configure(&mut encoder)).expect("setting up an encoder");
     encoder.write_all(bytes).expect("compressing");
     encoder.finish().expect("compressing")
 }
 
 type Encoder = zstd::Encoder<'static, Vec<u8>>;
 
-/// A frame that tells its size, as `zstd FILE` makes it.
-pub fn sized(bytes: &[u8]) -> Vec<u8> {
+/// One frame of zstd that states its size, as `zstd FILE` makes it.
+pub fn zstd_with_size(bytes: &[u8]) -> Vec<u8> {
     zstd_with(bytes, |encoder| encoder.set_pledged_src_size(Some(bytes.len() as u64)))
 }
 
@@ -97,11 +99,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("compressing")
 }
 
-/// An xz stream with a dictionary of this size in its header.
-pub fn xz_that_looks_back(bytes: &[u8], dictionary: u32) -> Vec<u8> {
+/// An xz stream whose header demands a dictionary of at least `dictionary` bytes.
+pub fn xz_with_dictionary(bytes: &[u8], dictionary: u32) -> Vec<u8> {
     use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
     let mut options = LzmaOptions::new_preset(0).expect("a preset");
-    // The encoder itself takes no more than this.
+    // The encoder itself needs no more memory than this.
     options.dict_size(1 << 20);
     let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc64).expect("filters");
     let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
@@ -110,7 +112,7 @@ pub fn xz_that_looks_back(bytes: &[u8], dictionary: u32) -> Vec<u8> {
     let bits = (0..40_u32).find(|bits| (2 | bits & 1) << (bits / 2 + 11) >= dictionary).expect("small");
     let at = file.windows(2).position(|pair| pair == [0x21, 1]).expect("a filter") + 2;
     file[at] = u8::try_from(bits).expect("small");
-    // The block header is sealed.
+    // The block header ends with its checksum.
     let end = 12 + usize::from(file[12]) * 4;
     let mut crc = flate2::Crc::new();
     crc.update(&file[12..end]);

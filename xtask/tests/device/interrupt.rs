@@ -1,4 +1,4 @@
-//! Interrupts of a flash: the card stalls at a known position, the tool is stopped, the stall ends.
+//! Interrupts of a flash: the card stalls at a known position, the tool is stopped, and then the stall ends.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use crate::image::{garbage, image, pack};
 use crate::support::xtask::{Running, SignalTo, Xtask};
 use crate::support::{Outcome, Sandbox};
 
-/// A position in a MiB, behind the capacity probe.
-const PAGE: usize = 4096;
+/// The offset in a MiB that is behind the capacity probe.
+const BEHIND_PROBE: usize = 4096;
 
 /// A flash of 8 MiB whose card stalls.
 pub struct StalledFlash {
@@ -29,24 +29,25 @@ impl StalledFlash {
     /// Starts a flash and waits until the card stalls.
     #[track_caller]
     pub fn start(fault: DeviceFault) -> Self {
-        Self::with_format("img.zst", fault)
+        Self::start_with_format("img.zst", fault)
     }
 
-    /// Like [`Self::start`], with an image file of this format.
+    /// Starts a flash as [`Self::start`] does, with an image file in `format`.
     #[track_caller]
-    fn with_format(format: &str, fault: DeviceFault) -> Self {
-        Self::start_by(format, fault, |xtask| xtask)
+    fn start_with_format(format: &str, fault: DeviceFault) -> Self {
+        Self::start_wrapped(format, fault, |xtask| xtask)
     }
 
-    /// Like [`Self::start`], with a signal that the tool inherits as ignored.
+    /// Starts a flash as [`Self::start`] does, by a shell that ignores `signal`, as the tool then does.
     #[track_caller]
-    pub fn ignoring(signal: &str, fault: DeviceFault) -> Self {
+    pub fn start_ignoring(signal: &str, fault: DeviceFault) -> Self {
         let script = format!("trap '' {signal}; exec \"$0\" \"$@\"");
-        Self::start_by("img.zst", fault, |xtask| xtask.wrapped_in(&["sh", "-c", &script]))
+        Self::start_wrapped("img.zst", fault, |xtask| xtask.wrapped_in(&["sh", "-c", &script]))
     }
 
+    /// Starts a flash with an image file in `format`; `wrap` may change how the tool is started.
     #[track_caller]
-    fn start_by(format: &str, fault: DeviceFault, wrap: impl FnOnce(Xtask) -> Xtask) -> Self {
+    fn start_wrapped(format: &str, fault: DeviceFault, wrap: impl FnOnce(Xtask) -> Xtask) -> Self {
         let card = FaultyCard::new(12, fault);
         let sandbox = Sandbox::new();
         let image = image(8);
@@ -65,6 +66,7 @@ impl StalledFlash {
         self.run.wait_for(text)
     }
 
+    /// Sends `signal`.
     pub fn signal(&self, to: SignalTo, signal: Signal) {
         self.run.signal(to, signal);
     }
@@ -75,7 +77,7 @@ impl StalledFlash {
         self.run.finish()
     }
 
-    /// Runs the same command again, with these options added.
+    /// Runs the same command again, with further `options`.
     pub fn repeat(&self, options: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
         flash(&self.sandbox, &file, self.card.path(), "12MiB", options)
@@ -173,8 +175,8 @@ fn the_worker_stops_when_the_tool_is_killed() {
     std::thread::sleep(Duration::from_millis(300));
     run.card.release();
     run.wait_for_worker_end();
-    let medium = run.card.bytes();
-    assert!(medium[7 * MIB..8 * MIB] == garbage(12 * MIB)[7 * MIB..8 * MIB], "the worker went on");
+    let content = run.card.bytes();
+    assert!(content[7 * MIB..8 * MIB] == garbage(12 * MIB)[7 * MIB..8 * MIB], "the worker went on");
     run.assert_blank_and_repeatable();
 }
 
@@ -182,9 +184,9 @@ fn the_worker_stops_when_the_tool_is_killed() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn an_image_that_is_replaced_during_the_flash_is_refused() {
-    for (position, doing) in [(0, "opening the image "), (MIB + PAGE, "reading the image")] {
+    for (position, doing) in [(0, "opening the image "), (MIB + BEHIND_PROBE, "reading the image")] {
         for format in ["img.zst", "img"] {
-            let mut run = StalledFlash::with_format(format, DeviceFault::StallsWrite(position));
+            let mut run = StalledFlash::start_with_format(format, DeviceFault::StallsWrite(position));
             let mut other = run.image.clone();
             other[7 * MIB..].reverse();
             pack(&run.sandbox.path("home"), format, &other);
@@ -200,7 +202,7 @@ fn an_image_that_is_replaced_during_the_flash_is_refused() {
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_killed_worker_leaves_the_head_blank() {
-    // The second time at the very first write, before the first progress event.
+    // The position 0 is that of the first write, before the first progress event.
     for position in [POSITION, 0] {
         let mut run = StalledFlash::start(DeviceFault::StallsWrite(position));
         kill_process(run.worker(), Signal::KILL).unwrap();
@@ -212,7 +214,7 @@ fn a_killed_worker_leaves_the_head_blank() {
     }
 }
 
-/// The worker that the tool has started, if any.
+/// The worker that `tool` has started; `None` where there is none.
 pub fn worker_of(tool: &Child) -> Option<Pid> {
     let id = tool.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
@@ -225,6 +227,7 @@ pub fn worker_of(tool: &Child) -> Option<Pid> {
 }
 
 impl StalledFlash {
+    /// The process id of the worker.
     #[track_caller]
     pub fn worker(&self) -> Pid {
         worker_of(&self.run.child).expect("a worker")

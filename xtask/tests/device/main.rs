@@ -1,5 +1,5 @@
-//! The real binary on real block devices: loop devices over plain files and over a card that fails on
-//! demand, and the disk of the machine itself.
+//! The real binary on real block devices: loop devices over plain files, loop devices over a card that fails on
+//! demand, and the disks of this machine.
 
 mod bad_images;
 mod card;

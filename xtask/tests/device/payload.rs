@@ -13,8 +13,8 @@ use crate::support::Sandbox;
 /// The path of the host key on a card.
 pub const KEY: &str = "/persist/etc/ssh/ssh_host_ed25519_key";
 
-/// A folder for `--files` with entries of every kind.
-pub fn payload_files(sandbox: &Sandbox) -> PathBuf {
+/// Makes a folder for `--files` with entries of every kind, and returns its path.
+pub fn make_payload_files(sandbox: &Sandbox) -> PathBuf {
     let dir = sandbox.path("home/files");
     std::fs::create_dir_all(dir.join("etc/wpa \"x\"")).unwrap();
     std::fs::create_dir_all(dir.join("empty")).unwrap();
@@ -35,8 +35,8 @@ pub fn payload_files(sandbox: &Sandbox) -> PathBuf {
     dir
 }
 
-/// Asserts that the card has `key` and the entries of [`payload_files`]. `out` is a path for a copy of one
-/// file.
+/// Asserts that the card has `key` and the entries of [`make_payload_files`]. One file is copied
+/// to `out`.
 #[track_caller]
 pub fn assert_payload(device: &str, key: &str, out: &Path) {
     assert_eq!(debugfs(device, &format!("cat {KEY}")), key);

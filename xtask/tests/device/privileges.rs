@@ -22,7 +22,7 @@ use crate::user::{NOBODY, User, give_to_user, run};
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn a_worker_without_a_job_ends_at_a_signal() {
     let user = User::new();
-    let _rule = user.with_rule("");
+    let _rule = user.allow_worker("");
     for (signal, half) in [(Signal::TERM, false), (Signal::INT, true), (Signal::HUP, false)] {
         let mut worker = Worker::start_as(NOBODY, user.worker("write-card"));
         if half {
@@ -37,12 +37,12 @@ fn a_worker_without_a_job_ends_at_a_signal() {
     }
 }
 
-/// The worker of the user `uid` that process `id` has started, or one that it has started.
+/// Waits for a process of the tool that runs as the user `uid` and is the process `id` or one of its descendants.
 #[track_caller]
 fn worker_below(id: u32, uid: u32) -> Pid {
     let start = Instant::now();
     loop {
-        if let Some(pid) = find_below(id, uid) {
+        if let Some(pid) = find_worker_below(id, uid) {
             return pid;
         }
         assert!(start.elapsed() < Duration::from_secs(10), "there is no worker of user {uid}");
@@ -50,21 +50,22 @@ fn worker_below(id: u32, uid: u32) -> Pid {
     }
 }
 
-fn find_below(id: u32, uid: u32) -> Option<Pid> {
-    let line = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+/// The process of the tool that runs as the user `uid` among the process `id` and its descendants.
+fn find_worker_below(id: u32, uid: u32) -> Option<Pid> {
+    let program = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let is_of = |uid| status.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n"));
-    if matches!(line.trim(), "xtask" | "exe") && is_of(uid) {
+    let runs_as_user = status.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n"));
+    if matches!(program.trim(), "xtask" | "exe") && runs_as_user {
         return Pid::from_raw(id.try_into().ok()?);
     }
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
     children
         .split_whitespace()
         .filter_map(|child| child.parse().ok())
-        .find_map(|child| find_below(child, uid))
+        .find_map(|child| find_worker_below(child, uid))
 }
 
-/// Asserts that process `pid` leaves no core, and that nobody but root may read its memory.
+/// Asserts that the process `pid` leaves no core dump, and that only root may read its memory.
 #[track_caller]
 fn assert_no_core(pid: Pid) {
     let process = format!("/proc/{}", pid.as_raw_nonzero());
@@ -77,26 +78,28 @@ fn assert_no_core(pid: Pid) {
     assert_eq!(std::fs::metadata(format!("{process}/environ")).expect("an environment").uid(), 0);
 }
 
-/// The worker `name` with a job and a full stdout pipe, so that it waits until the pipe is read.
+/// Starts the worker `name` with a job and a full stdout pipe, so that the worker waits until the pipe is read.
+/// Returns the other end of the pipe, and the worker.
 fn start_blocked(user: &User, name: &str, job: &Value, files: &[&File]) -> (PipeReader, Worker) {
     let (reader, mut full) = std::io::pipe().expect("making a pipe");
     let size = rustix::pipe::fcntl_setpipe_size(&full, 4096).expect("a small pipe");
     full.write_all(&vec![b'\n'; size]).expect("filling a pipe");
     let mut command = user.worker(name);
     command.stdout(full);
-    let mut worker = Worker::with(command, socket_pair_of(NOBODY));
+    let mut worker = Worker::start_with_sockets(command, socket_pair_of(NOBODY));
     worker.send(job.to_string().as_bytes(), files);
     (reader, worker)
 }
 
-/// The folder in `/proc` of the process `pid`, once the process has opened the card.
+/// Waits until the process `pid` has opened the card and has cleared its environment. Returns the folder of the
+/// process in `/proc`.
 #[track_caller]
-fn holder_of(pid: Pid, card: &str) -> String {
-    // Before exec the process is a copy of its parent.
+fn wait_for_open_card(pid: Pid, card: &str) -> String {
+    // Before exec, the process is a copy of its parent.
     let start = Instant::now();
     let path = format!("/proc/{}", pid.as_raw_nonzero());
     let has_card = || {
-        let mut open = open_in(&path).into_iter().filter_map(|entry| std::fs::read_link(entry).ok());
+        let mut open = open_files(&path).into_iter().filter_map(|entry| std::fs::read_link(entry).ok());
         std::fs::read(format!("{path}/environ")).unwrap_or_default() == b"LC_ALL=C\0"
             && open.any(|file| file == Path::new(card))
     };
@@ -110,29 +113,29 @@ fn holder_of(pid: Pid, card: &str) -> String {
     path
 }
 
-/// The open files of a process, by its folder in `/proc`.
-fn open_in(process: &str) -> Vec<PathBuf> {
+/// The links to the open files of the process whose folder in `/proc` is `process`.
+fn open_files(process: &str) -> Vec<PathBuf> {
     let open = std::fs::read_dir(format!("{process}/fd")).into_iter().flatten().flatten();
     open.map(|entry| entry.path()).collect()
 }
 
-/// A user who takes over the child that reads a card for them cannot write the card through it.
+/// A user who controls the process that reads the card for them cannot write the card through that process.
 #[test]
 #[ignore = "needs root and sudo: run `cargo xtask test`"]
 fn a_card_cannot_be_written_through_its_reading_process() {
     let user = User::new();
     let disk = user.request(user.card(), "9MiB")["job"]["flash"]["disk"].clone();
-    let _rule = user.with_rule("");
+    let _rule = user.allow_worker("");
     let job = request("inspect", &json!({ "disk": disk }), false);
     let (mut reader, mut worker) = start_blocked(&user, "read-card", &job, &[]);
-    let process = holder_of(worker_below(worker.child.id(), NOBODY), user.card());
+    let process = wait_for_open_card(worker_below(worker.child.id(), NOBODY), user.card());
     let flags = rustix::fs::OFlags::PATH.bits().cast_signed();
     let open = |path| File::options().read(true).custom_flags(flags).open(path).unwrap();
-    let files = open_in(&process).into_iter().map(open);
+    let files = open_files(&process).into_iter().map(open);
     let cards = files.filter(|file| file.metadata().unwrap().file_type().is_block_device());
     let cards = cards.collect::<Vec<_>>();
     assert_eq!(cards.len(), 2);
-    let tries = move || {
+    let try_to_write = move || {
         let uid = rustix::process::Uid::from_raw(NOBODY);
         let gid = rustix::process::Gid::from_raw(NOBODY);
         rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
@@ -144,7 +147,7 @@ fn a_card_cannot_be_written_through_its_reading_process() {
             assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
         }
     };
-    std::thread::spawn(tries).join().unwrap();
+    std::thread::spawn(try_to_write).join().unwrap();
     std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
     assert_eq!(worker.child.wait().unwrap().code(), Some(0));
     user.assert_card_unchanged();
@@ -156,11 +159,11 @@ fn a_card_cannot_be_written_through_its_reading_process() {
 fn cards_and_images_are_parsed_with_the_rights_of_the_caller() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
-    let _rule = user.with_rule("");
+    let _rule = user.allow_worker("");
     let (mut reader, mut worker) = start_blocked(&user, "write-card", &plan, &[&user.image_file()]);
     let inner = worker_below(worker.child.id(), NOBODY);
     let outer = worker_below(worker.child.id(), 0);
-    let path = holder_of(inner, user.card());
+    let path = wait_for_open_card(inner, user.card());
     let status = std::fs::read_to_string(format!("{path}/status")).unwrap();
     for line in [
         "Gid:\t65534\t65534\t65534\t65534\n",
@@ -202,7 +205,7 @@ fn a_process_limit_causes_an_error_and_no_panic() {
     }
 }
 
-/// A core at the confirmation would contain the key.
+/// A core dump at the confirmation would contain the key.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn the_tool_leaves_no_core_at_the_confirmation() {
@@ -217,7 +220,7 @@ fn the_tool_leaves_no_core_at_the_confirmation() {
     terminal.finish();
 }
 
-/// The partitions of `card` that the kernel knows: start and size in sectors.
+/// The partitions of `card` that the kernel knows, each with its start and its size in sectors.
 fn kernel_partitions(card: &Loop) -> Vec<(u64, u64)> {
     let name = Path::new(card.device()).file_name().and_then(|name| name.to_str()).expect("a name");
     let parts =
@@ -229,32 +232,32 @@ fn kernel_partitions(card: &Loop) -> Vec<(u64, u64)> {
     parts.map(|path| (number(&path, "start"), number(&path, "size"))).collect()
 }
 
-/// Before the flash, the kernel knows an old partition of the card, sectors 2048 to 2147. A kernel without a
-/// parser for such tables does not read the new table.
+/// Before the flash, the kernel knows an old partition of the card, the sectors 2048 to 2147. A kernel without a
+/// parser for partition tables does not read the new table, but forgets the old partition.
 #[test]
 #[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
 fn the_kernel_rereads_the_partition_table() {
     let user = User::new();
-    let _rule = user.with_sudo();
+    let _rule = user.install_sudo();
     for options in [&["--partscan"][..], &[]] {
         let card =
             Loop::attach(9 * MIB as u64, options, |file| std::fs::write(file, garbage(9 * MIB)).unwrap());
         give_to_user(&card.file());
-        let stale = |card: &Loop| kernel_partitions(card).contains(&(2048, 100));
-        let add = || {
+        let has_old_partition = |card: &Loop| kernel_partitions(card).contains(&(2048, 100));
+        let add_old_partition = || {
             run(&["addpart", card.device(), "1", "2048", "100"]);
-            assert!(stale(&card));
+            assert!(has_old_partition(&card));
         };
-        add();
+        add_old_partition();
         user.flash_to(card.device(), "9MiB").assert_code(0);
-        assert!(!stale(&card), "{options:?}");
+        assert!(!has_old_partition(&card), "{options:?}");
         // Root flashes the card itself.
         if !kernel_partitions(&card).is_empty() {
             run(&["delpart", card.device(), "1"]);
         }
-        add();
+        add_old_partition();
         let file = user.sandbox.path("home/nixos-sd-image.img.zst");
         flash(&user.sandbox, &file, card.device(), "9MiB", &[]).assert_code(0);
-        assert!(!stale(&card), "{options:?}");
+        assert!(!has_old_partition(&card), "{options:?}");
     }
 }

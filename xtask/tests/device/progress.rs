@@ -7,8 +7,8 @@ use crate::fuse_card::DeviceFault;
 use crate::interrupt::StalledFlash;
 use crate::support::xtask::SignalTo;
 
-/// What the line begins with while the card stalls in a write.
-const LINE: &str = "progress: write ";
+/// The begin of the progress line while the card stalls in a write.
+const PROGRESS_LINE: &str = "progress: write ";
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
@@ -16,7 +16,7 @@ fn a_signal_to_the_tool_prints_the_progress() {
     let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
     for _ in 0..2 {
         run.signal(SignalTo::Tool, Signal::USR1);
-        let line = run.wait_for(LINE);
+        let line = run.wait_for(PROGRESS_LINE);
         assert!(line.contains(" of 8.0 MiB (") && line.contains(" %) in ") && line.contains("/s"), "{line}");
         std::thread::sleep(std::time::Duration::from_millis(400));
     }
@@ -24,8 +24,8 @@ fn a_signal_to_the_tool_prints_the_progress() {
     assert!(run.card.bytes().starts_with(&run.image));
 }
 
-/// As with `pkill -USR1 xtask`, which reaches the worker too. A thread that waits for a card gets no signal before the
-/// card answers.
+/// `pkill -USR1 xtask` sends the signal to the worker, too. A thread that waits for a card handles no signal before
+/// the card answers.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_signal_to_the_worker_prints_the_progress_of_the_tool() {

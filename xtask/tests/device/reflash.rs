@@ -1,5 +1,5 @@
-//! Cards that hold most of the image: only the chunks that differ are written, by the report and by the count
-//! of the kernel.
+//! Cards that hold most of the image: only the chunks that differ are written, as the report says and the kernel
+//! counts.
 
 use rustix::process::{Signal, kill_process};
 
@@ -11,44 +11,48 @@ use crate::image::{garbage, image, pack};
 use crate::interrupt::StalledFlash;
 use crate::support::Sandbox;
 
-/// The size of the image and of the card in MiB.
-const SIZE: usize = 24;
-const ROOM: usize = 32;
+/// The size of the image in MiB.
+const IMAGE_MIB: usize = 24;
+/// The size of the card in MiB.
+const CARD_MIB: usize = 32;
 
-/// The most that every flash writes, in bytes: the head twice, the end, and each capacity probe twice.
-const FIXED: u64 = (3 << 20) + 2 * 110 * 4096;
+/// The most that every flash writes beside the body, in bytes: the head twice, the end, and each capacity probe twice.
+const MAX_OVERHEAD: u64 = (3 << 20) + 2 * 110 * 4096;
 
-/// Flashes the image of [`SIZE`] MiB in this mode to a card that begins with `before`, and asserts how many
-/// MiB are written beside the head.
+/// Flashes the image of [`IMAGE_MIB`] MiB in `mode` to a card that begins with `before`, and asserts the numbers of
+/// the chunks that are `written`, the head among them.
 #[track_caller]
 fn assert_written(mode: &str, before: &[u8], written: &[usize]) {
     let sandbox = Sandbox::new();
-    let image = image(SIZE);
+    let image = image(IMAGE_MIB);
     let file = pack(&sandbox.path("home"), "sized.zst", &image);
-    let card = Card::holding([before, &garbage(ROOM * MIB)[before.len()..]].concat());
-    let counted = card.device.written();
+    let card = Card::holding([before, &garbage(CARD_MIB * MIB)[before.len()..]].concat());
+    let bytes_before = card.device.bytes_written();
     let outcome = flash(&sandbox, &file, card.device.device(), "32MiB", &["--mode", mode, "--json"]);
-    let counted = card.device.written() - counted;
+    let bytes_written = card.device.bytes_written() - bytes_before;
     card.assert_holds(&image);
     let chunks = report(&outcome).chunks;
     let is_written = |mib: &usize| chunks[*mib] == "written";
-    assert_eq!((0..SIZE).filter(is_written).collect::<Vec<_>>(), written, "{mode}: {chunks:?}");
+    assert_eq!((0..IMAGE_MIB).filter(is_written).collect::<Vec<_>>(), written, "{mode}: {chunks:?}");
     let body = (written.len() as u64 - 1) << 20;
-    assert!((body..=body + FIXED).contains(&counted), "{mode}: {counted} bytes were written, {written:?}");
+    assert!(
+        (body..=body + MAX_OVERHEAD).contains(&bytes_written),
+        "{mode}: {bytes_written} bytes were written, {written:?}"
+    );
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn only_chunks_that_differ_are_written() {
-    let same = image(SIZE);
-    let all = (0..SIZE).collect::<Vec<_>>();
+    let same = image(IMAGE_MIB);
+    let all = (0..IMAGE_MIB).collect::<Vec<_>>();
     let mut changed = same.clone();
-    // A tenth, and one of it in the zeros.
+    // One chunk of zeros, and one of noise.
     for mib in [2, 11] {
         changed[mib * MIB + 12_345] ^= 1;
     }
-    let first_half = &same[..SIZE / 2 * MIB];
-    let second_half = [0].into_iter().chain(SIZE / 2..SIZE).collect::<Vec<_>>();
+    let first_half = &same[..IMAGE_MIB / 2 * MIB];
+    let second_half = [0].into_iter().chain(IMAGE_MIB / 2..IMAGE_MIB).collect::<Vec<_>>();
     for mode in ["auto", "delta"] {
         assert_written(mode, &same, &[0]);
         assert_written(mode, &changed, &[0, 2, 11]);

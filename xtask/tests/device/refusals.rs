@@ -1,4 +1,4 @@
-//! The refusals of `flash`, which name their cause and change nothing, and the list of `devices`.
+//! The refusals of `flash`, which name the cause and change nothing, and the list of `devices`.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -6,22 +6,21 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags};
 
-use crate::support::loops::{Loop, Mounted, Swap, ext4};
+use crate::support::loops::{Loop, Mounted, Swap, make_ext4};
 use crate::support::{Outcome, Sandbox};
 
 const MIB: u64 = 1 << 20;
 
-/// Runs an unattended flash of an image of 1 MiB onto `device`, with more options.
+/// Flashes an image of 1 MiB to `device` with `options`, without a terminal.
 fn flash(device: &str, options: &[&str]) -> Outcome {
     let sandbox = Sandbox::new();
     let image = sandbox.path("card.img");
     std::fs::write(&image, small_image()).expect("writing an image");
     let image = image.to_str().expect("a plain path").to_owned();
-    let args = [&["flash", "--image", &image, device], options].concat();
-    sandbox.run(&args)
+    sandbox.run(&[&["flash", "--image", &image, device], options].concat())
 }
 
-/// 1 MiB with one Linux partition of 1000 sectors from sector 8.
+/// The bytes of an image of 1 MiB with one Linux partition of 1000 sectors, which begins at sector 8.
 fn small_image() -> Vec<u8> {
     let mut image = vec![7; 1 << 20];
     image[440..510].fill(0);
@@ -31,27 +30,28 @@ fn small_image() -> Vec<u8> {
     image
 }
 
-const VIRTUAL: [&str; 4] = ["--allow-virtual", "--yes", "--expect-size", "64MiB"];
+/// The options that confirm a virtual card of 64 MiB.
+const CONFIRMED: &[&str] = &["--allow-virtual", "--yes", "--expect-size", "64MiB"];
 
+/// Asserts that a flash to `device` with `options` is refused with a message that contains `text`.
 #[track_caller]
 fn assert_refused(device: &str, options: &[&str], text: &str) {
-    let outcome = flash(device, options);
-    outcome.assert_stderr_contains(text).assert_code(3);
+    flash(device, options).assert_stderr_contains(text).assert_code(3);
 }
 
-/// The disk of a mounted file system, found in another way than by the tool.
+/// The path of a disk with a mounted file system, found in another way than the tool does.
 fn system_disk() -> PathBuf {
     let names = std::fs::read_dir("/sys/block").expect("listing disks");
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mounts = std::fs::read_to_string("/proc/mounts").expect("reading the mounts");
-    let used = |name: &String| !name.starts_with("loop") && mounts.contains(&format!("/dev/{name}"));
-    Path::new("/dev").join(names.into_iter().find(used).expect("a disk with a mount"))
+    let is_mounted = |name: &String| !name.starts_with("loop") && mounts.contains(&format!("/dev/{name}"));
+    Path::new("/dev").join(names.into_iter().find(is_mounted).expect("a disk with a mount"))
 }
 
 #[test]
 fn an_absent_device_is_not_created() {
     let path = "/dev/no-such-card";
-    assert_refused(path, &VIRTUAL, "there is no /dev/no-such-card\nhint: is the card plugged in?");
+    assert_refused(path, CONFIRMED, "there is no /dev/no-such-card\nhint: is the card plugged in?");
     assert!(!Path::new(path).exists());
 }
 
@@ -60,13 +60,13 @@ fn an_absent_device_is_not_created() {
 fn a_device_name_without_dev_is_suggested_with_it() {
     let card = Loop::new(1 << 20);
     let name = card.device().strip_prefix("/dev/").unwrap();
-    assert_refused(name, &VIRTUAL, &format!("there is no {name}\nhint: did you mean {}?", card.device()));
+    assert_refused(name, CONFIRMED, &format!("there is no {name}\nhint: did you mean {}?", card.device()));
 }
 
 #[test]
 fn a_character_device_and_a_folder_are_no_disks() {
-    assert_refused("/dev/null", &VIRTUAL, "/dev/null is a character device, not a disk");
-    assert_refused("/dev", &VIRTUAL, "/dev is a folder, not a disk");
+    assert_refused("/dev/null", CONFIRMED, "/dev/null is a character device, not a disk");
+    assert_refused("/dev", CONFIRMED, "/dev is a folder, not a disk");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_character_device_and_a_folder_are_no_disks() {
 fn the_disk_of_the_running_system_is_refused() {
     let disk = system_disk();
     let path = disk.to_str().unwrap();
-    assert_refused(path, &VIRTUAL, &format!("{path} is a disk of the running system: "));
+    assert_refused(path, CONFIRMED, &format!("{path} is a disk of the running system: "));
     for options in [&[][..], &["--yes"]] {
         let outcome = flash(path, options);
         outcome.assert_stderr_contains("is a disk of the running system: ").assert_code(3);
@@ -125,19 +125,19 @@ fn a_refusal_names_the_device_behind_a_link() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_mounted_card_is_refused() {
-    let card = Loop::attach(64 * MIB, &[], ext4);
+    let card = Loop::attach(64 * MIB, &[], make_ext4);
     let mounted = Mounted::new(card.device());
-    std::fs::write(mounted.at().join("photo"), "precious").unwrap();
+    std::fs::write(mounted.mount_point().join("photo"), "precious").unwrap();
     let device = card.device();
-    let at = mounted.at().display();
+    let at = mounted.mount_point().display();
     let name = device.strip_prefix("/dev/").unwrap();
     let text = format!("{device} is in use: {name} is mounted at {at}\nhint: run `umount {at}`");
-    assert_refused(device, &VIRTUAL, &text);
-    assert_refused(card.file().to_str().unwrap(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
-    assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
+    assert_refused(device, CONFIRMED, &text);
+    assert_refused(card.file().to_str().unwrap(), CONFIRMED, &format!("is mounted at {at} through {name}"));
+    assert_eq!(std::fs::read_to_string(mounted.mount_point().join("photo")).unwrap(), "precious");
 }
 
-/// The name and the id of this process, as messages have them.
+/// The name and the id of this process in the form of messages.
 fn own_process() -> String {
     let name = std::fs::read_to_string("/proc/self/comm").expect("reading the name of this process");
     format!("{} ({})", name.trim(), std::process::id())
@@ -146,7 +146,7 @@ fn own_process() -> String {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
-    let card = Loop::attach(64 * MIB, &[], ext4);
+    let card = Loop::attach(64 * MIB, &[], make_ext4);
     let at = tempfile::tempdir().unwrap();
     let script = format!("mount {} {} && echo mounted && exec sleep 60", card.device(), at.path().display());
     #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
@@ -154,7 +154,7 @@ fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
     let command = command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 8]).unwrap();
-    let outcome = flash(card.device(), &VIRTUAL);
+    let outcome = flash(card.device(), CONFIRMED);
     child.kill().and_then(|()| child.wait()).unwrap();
     outcome.assert_code(3).assert_stderr_contains(format!(
         "{} is in use: it is mounted at {} in the mount namespace of ",
@@ -166,19 +166,19 @@ fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_its_user_mounted_in_a_home_is_in_use_and_no_disk_of_the_system() {
+fn a_card_that_is_mounted_in_a_home_is_in_use_and_no_disk_of_the_system() {
     for folder in ["/root", "/home", "/var/tmp", "/var"] {
-        let card = Loop::attach(64 * MIB, &[], ext4);
+        let card = Loop::attach(64 * MIB, &[], make_ext4);
         let dir = tempfile::tempdir_in(folder).unwrap();
         let mounted = Mounted::at_folder(card.device(), dir.path());
-        let at = mounted.at().display();
+        let at = mounted.mount_point().display();
         let name = card.device().strip_prefix("/dev/").unwrap();
         let text = format!(
             "{} is in use: {name} is mounted at {at}\nhint: run `umount {at}`, or pass --unmount to `flash`",
             card.device()
         );
-        assert_refused(card.device(), &VIRTUAL, &text);
-        flash(card.device(), &[&VIRTUAL[..], &["--unmount"]].concat()).assert_code(0);
+        assert_refused(card.device(), CONFIRMED, &text);
+        flash(card.device(), &[CONFIRMED, &["--unmount"]].concat()).assert_code(0);
     }
 }
 
@@ -189,22 +189,22 @@ fn a_card_used_as_swap_is_refused() {
     let swap = Swap::on(card.device());
     let name = card.device().trim_start_matches("/dev/");
     let text = format!("{} is a disk of the running system: {name} is used as swap", card.device());
-    assert_refused(card.device(), &[&VIRTUAL[..], &["--unmount"]].concat(), &text);
+    assert_refused(card.device(), &[CONFIRMED, &["--unmount"]].concat(), &text);
     drop(swap);
 }
 
-/// The kernel's exclusive claim is to one device; another loop device over the same file has its own.
+/// The kernel's exclusive claim is for one device only; another loop device over the same file has a claim of its own.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_card_mounted_through_another_loop_device_is_refused() {
-    let card = Loop::attach(64 * MIB, &[], ext4);
+    let card = Loop::attach(64 * MIB, &[], make_ext4);
     let mounted = Mounted::new(card.device());
-    std::fs::write(mounted.at().join("photo"), "precious").unwrap();
+    std::fs::write(mounted.mount_point().join("photo"), "precious").unwrap();
     let other = Loop::over(&card.file(), &[]);
     let name = card.device().strip_prefix("/dev/").unwrap();
-    let at = mounted.at().display();
-    assert_refused(other.device(), &VIRTUAL, &format!("is mounted at {at} through {name}"));
-    assert_eq!(std::fs::read_to_string(mounted.at().join("photo")).unwrap(), "precious");
+    let at = mounted.mount_point().display();
+    assert_refused(other.device(), CONFIRMED, &format!("is mounted at {at} through {name}"));
+    assert_eq!(std::fs::read_to_string(mounted.mount_point().join("photo")).unwrap(), "precious");
 }
 
 #[test]
@@ -216,34 +216,34 @@ fn a_card_that_another_program_claims_or_locks_is_refused() {
     let claim = claim.unwrap();
     let own = own_process();
     let text = format!("{} is in use: {own} has it open\nhint: end {own} first", card.device());
-    assert_refused(card.device(), &VIRTUAL, &text);
+    assert_refused(card.device(), CONFIRMED, &text);
     drop(claim);
     let locked = std::fs::File::open(card.device()).unwrap();
     rustix::fs::flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
     let text =
         format!("another program holds the lock of {}: {own}\nhint: wait until it ends", card.device());
-    assert_refused(card.device(), &VIRTUAL, &text);
+    assert_refused(card.device(), CONFIRMED, &text);
     drop(locked);
     assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
-    flash(card.device(), &VIRTUAL).assert_code(0);
+    flash(card.device(), CONFIRMED).assert_code(0);
     assert_eq!(std::fs::read(card.file()).unwrap()[..1 << 20], small_image());
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn an_image_on_the_card_itself_is_refused() {
-    let card = Loop::attach(64 * MIB, &[], ext4);
+    let card = Loop::attach(64 * MIB, &[], make_ext4);
     let mounted = Mounted::new(card.device());
-    let image = mounted.at().join("own.img");
+    let image = mounted.mount_point().join("own.img");
     std::fs::write(&image, vec![7; 1 << 20]).unwrap();
     let sandbox = Sandbox::new();
     let image = image.to_str().unwrap();
-    let args = [&["flash", "--image", image, card.device()], &VIRTUAL[..]].concat();
+    let args = [&["flash", "--image", image, card.device()], CONFIRMED].concat();
     sandbox.run(&args).assert_stderr_contains("is mounted at").assert_code(3);
     drop(mounted);
     let backing = card.file();
     let backing = backing.to_str().unwrap();
-    let args = [&["flash", "--image", backing, card.device()], &VIRTUAL[..]].concat();
+    let args = [&["flash", "--image", backing, card.device()], CONFIRMED].concat();
     let text = format!("the image {backing} is on {}, which would be overwritten", card.device());
     sandbox.run(&args).assert_stderr_contains(&text).assert_code(3);
 }
@@ -252,7 +252,7 @@ fn an_image_on_the_card_itself_is_refused() {
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_read_only_card_is_refused() {
     let card = Loop::attach(64 * MIB, &["--read-only"], |_| ());
-    assert_refused(card.device(), &VIRTUAL, "is read-only\nhint: attach it without `losetup --read-only`");
+    assert_refused(card.device(), CONFIRMED, "is read-only\nhint: attach it without `losetup --read-only`");
 }
 
 #[test]
@@ -260,15 +260,15 @@ fn a_read_only_card_is_refused() {
 fn a_card_with_large_sectors_is_refused() {
     let card = Loop::attach(64 * MIB, &["--sector-size", "4096"], |_| ());
     let text = "has sectors of 4096 bytes, but a card needs 512";
-    assert_refused(card.device(), &VIRTUAL, text);
-    let args = [&["card", "check", card.device()], &VIRTUAL[..]].concat();
+    assert_refused(card.device(), CONFIRMED, text);
+    let args = [&["card", "check", card.device()], CONFIRMED].concat();
     Sandbox::new().run(&args).assert_stderr_contains(text).assert_code(3);
 }
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn devices_lists_the_partitions_of_a_card() {
-    let card = Loop::attach(64 * MIB, &[], ext4);
+    let card = Loop::attach(64 * MIB, &[], make_ext4);
     let outcome = Sandbox::new().run(&["devices", "--json", "--allow-virtual"]);
     let disks: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     let mut disks = disks.as_array().expect("a list").iter();

@@ -1,5 +1,4 @@
-//! A sudo rule for the worker lets a user read and write cards, and nothing else, whatever job the user
-//! sends.
+//! A sudo rule for the worker lets a user read and write cards, and nothing else, whatever job the user sends.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,12 +10,12 @@ use serde_json::{Value, json};
 use crate::card::MIB;
 use crate::host_image::host_image;
 use crate::image::{garbage, image};
-use crate::support::loops::{Loop, Mounted, Swap, ext4};
+use crate::support::loops::{Loop, Mounted, Swap, make_ext4};
 use crate::support::worker::{last_message, request, run_job, run_job_as};
 use crate::user::{NOBODY, User, give_to_user, run, set_mode};
 
-/// A file that only root may read and write.
-fn secret(user: &User, bytes: &[u8]) -> std::path::PathBuf {
+/// Writes `bytes` to a file that only root may read and write, and returns its path.
+fn write_secret(user: &User, bytes: &[u8]) -> std::path::PathBuf {
     let path = user.sandbox.path("secret");
     std::fs::write(&path, bytes).expect("writing a file");
     set_mode(&path, 0o600);
@@ -24,7 +23,7 @@ fn secret(user: &User, bytes: &[u8]) -> std::path::PathBuf {
 }
 
 /// The facts about the disk at `path`, as the tool gathers them as root.
-fn disk(user: &User, path: &Path) -> Value {
+fn disk_facts(user: &User, path: &Path) -> Value {
     let path = path.to_str().expect("a plain path");
     if path.starts_with("/dev/") {
         let listed = user.sandbox.run(&["devices", "--all", "--json"]);
@@ -35,7 +34,7 @@ fn disk(user: &User, path: &Path) -> Value {
     serde_json::from_str::<Value>(&outcome.stdout).expect("JSON")["disk"].take()
 }
 
-/// Asserts that the worker `name` refuses `request`, and prints nothing but the refusal.
+/// Asserts that the worker `name` refuses `request` with `error`, and prints nothing but the refusal.
 #[track_caller]
 fn assert_refuses(user: &User, name: &str, request: &Value, files: &[&File], error: &str) {
     let outcome = run_job_as(NOBODY, user.worker(name), request.to_string().as_bytes(), files);
@@ -50,9 +49,9 @@ fn assert_refuses(user: &User, name: &str, request: &Value, files: &[&File], err
 fn the_worker_neither_reads_nor_writes_a_file_of_root() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
-    let _rule = user.with_rule("");
-    let path = secret(&user, &garbage(9 * MIB));
-    let disk = disk(&user, &path);
+    let _rule = user.allow_worker("");
+    let path = write_secret(&user, &garbage(9 * MIB));
+    let disk = disk_facts(&user, &path);
     let error = "is not a block device; for other users root opens nothing else";
     let hash = json!({ "size": 4096, "hash": "0".repeat(64) });
     for against in [json!({ "hash": hash }), json!({ "image": plan["job"]["flash"]["image"] })] {
@@ -67,13 +66,13 @@ fn the_worker_neither_reads_nor_writes_a_file_of_root() {
     let mut flash = plan.clone();
     flash["job"]["flash"]["disk"] = disk.clone();
     assert_refuses(&user, "write-card", &flash, &[&user.image_file()], error);
-    // A job with the path of a file and the number of a card.
-    let mut lie = disk.clone();
-    lie["number"] = plan["job"]["flash"]["disk"]["number"].clone();
+    // A job with the path of a file and the device number of a card.
+    let mut false_disk = disk.clone();
+    false_disk["number"] = plan["job"]["flash"]["disk"]["number"].clone();
     assert_refuses(
         &user,
         "write-card",
-        &request("capacity", &json!({ "disk": lie }), false),
+        &request("capacity", &json!({ "disk": false_disk }), false),
         &[],
         "is not the card",
     );
@@ -86,8 +85,8 @@ fn the_worker_neither_reads_nor_writes_a_file_of_root() {
 fn the_worker_opens_no_image_itself() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
-    let _rule = user.with_rule("");
-    let path = secret(&user, &image(6));
+    let _rule = user.allow_worker("");
+    let path = write_secret(&user, &image(6));
     let mut flash = plan.clone();
     flash["job"]["flash"]["image"]["source"]["path"] = json!(path);
     let mut bare = flash.clone();
@@ -98,7 +97,7 @@ fn the_worker_opens_no_image_itself() {
     run_job_as(NOBODY, user.worker("write-card"), flash.to_string().as_bytes(), &[&user.image_file()])
         .assert_code(0);
     user.card.assert_holds(&user.image);
-    // A file that is open for writing only, a folder and a device.
+    // The descriptor is a file that is open for writing only, a folder, or a device.
     let text = "is not a regular file open for reading";
     let writable =
         File::options().append(true).open(user.sandbox.path("home/nixos-sd-image.img.zst")).unwrap();
@@ -110,15 +109,15 @@ fn the_worker_opens_no_image_itself() {
 /// Asserts that the worker refuses to read and to write the disk at `path`, whatever the job claims.
 #[track_caller]
 fn assert_refuses_disk(user: &User, path: &Path, error: &str) {
-    let disk = disk(user, path);
+    let disk = disk_facts(user, path);
     let hash = json!({ "size": 512, "hash": "0".repeat(64) });
     let job = request("compare", &json!({ "disk": disk, "against": { "hash": hash } }), false);
     assert_refuses(user, "read-card", &job, &[], error);
     // The worker does not trust the facts in the job.
-    let mut lie = job.clone();
-    lie["job"]["compare"]["disk"]["kind"] = json!({ "type": "sd_card" });
-    lie["job"]["compare"]["disk"]["uses"] = json!([]);
-    let outcome = run_job_as(NOBODY, user.worker("read-card"), lie.to_string().as_bytes(), &[]);
+    let mut false_job = job.clone();
+    false_job["job"]["compare"]["disk"]["kind"] = json!({ "type": "sd_card" });
+    false_job["job"]["compare"]["disk"]["uses"] = json!([]);
+    let outcome = run_job_as(NOBODY, user.worker("read-card"), false_job.to_string().as_bytes(), &[]);
     assert!(!outcome.stdout.contains("begun"), "{outcome:?}");
     outcome.assert_code(3);
     assert_refuses(user, "write-card", &request("capacity", &json!({ "disk": disk }), false), &[], error);
@@ -128,18 +127,18 @@ fn assert_refuses_disk(user: &User, path: &Path, error: &str) {
 #[ignore = "needs root, loop devices and sudo: run `cargo xtask test`"]
 fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let user = User::new();
-    let _rule = user.with_rule("");
+    let _rule = user.allow_worker("");
     // A loop device over a file of root; later a file of the user has the name of that file.
     let other = Loop::new(9 * MIB as u64);
-    let whose = "does not belong to the user who asked for it";
-    assert_refuses_disk(&user, Path::new(other.device()), whose);
+    let error = "does not belong to the user who asked for it";
+    assert_refuses_disk(&user, Path::new(other.device()), error);
     let aside = other.file().with_extension("aside");
     std::fs::rename(other.file(), &aside).unwrap();
     File::create(other.file()).unwrap().set_len(9 * MIB as u64).unwrap();
     give_to_user(&other.file());
-    assert_refuses_disk(&user, Path::new(other.device()), whose);
+    assert_refuses_disk(&user, Path::new(other.device()), error);
     // A loop device of the user, which the system uses.
-    let own = Loop::attach(9 * MIB as u64, &[], ext4);
+    let own = Loop::attach(9 * MIB as u64, &[], make_ext4);
     give_to_user(&own.file());
     let folder = Path::new("/srv/xtask-test-rights");
     std::fs::create_dir_all(folder).unwrap();
@@ -163,9 +162,9 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
 #[test]
 #[ignore = "needs root, e2fsprogs and sudo: run `cargo xtask test`"]
 fn the_worker_runs_no_programs_of_the_callers_path() {
-    let user = User::with(host_image(4096, false), 48);
-    let _sudo = user.with_sudo();
-    let _rule = user.with_rule("Defaults:nobody !secure_path, !env_reset");
+    let user = User::with_image(host_image(4096), 48);
+    let _sudo = user.install_sudo();
+    let _rule = user.allow_worker("Defaults:nobody !secure_path, !env_reset");
     let keygen = std::fs::canonicalize("/usr/bin/ssh-keygen").unwrap();
     std::os::unix::fs::symlink(keygen, user.sandbox.path("bin/ssh-keygen")).unwrap();
     for name in ["debugfs", "e2fsck", "e2image", "losetup", "blockdev", "partx"] {
@@ -178,12 +177,12 @@ fn the_worker_runs_no_programs_of_the_callers_path() {
     }
 }
 
-/// A machine without e2fsprogs, and a user who has them: the programs run with the rights of the user.
+/// The machine has no e2fsprogs, but the user has them: the programs run with the rights of the user.
 #[test]
 #[ignore = "needs root, namespaces, e2fsprogs and sudo: run `cargo xtask test`"]
 fn programs_of_the_caller_run_with_the_rights_of_the_caller() {
-    let user = User::with(host_image(4096, false), 48);
-    let _rule = user.with_sudo();
+    let user = User::with_image(host_image(4096), 48);
+    let _rule = user.install_sudo();
     let names = ["debugfs", "e2fsck", "e2image"];
     for name in names {
         let own = user.sandbox.path("home").join(name);
@@ -217,7 +216,7 @@ fn programs_of_the_caller_run_with_the_rights_of_the_caller() {
 fn the_worker_refuses_malformed_jobs() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB");
-    let _rule = user.with_rule("");
+    let _rule = user.allow_worker("");
     let error_of = |line: &[u8], code| {
         let outcome = run_job_as(NOBODY, user.worker("write-card"), line, &[]);
         outcome.assert_code(code);
@@ -264,7 +263,7 @@ fn the_worker_refuses_malformed_jobs() {
 fn the_worker_refuses_the_job_of_another_user() {
     let user = User::new();
     let plan = user.request(user.card(), "9MiB").to_string();
-    let _rule = user.with_rule("");
+    let _rule = user.allow_worker("");
     // The socket belongs to root, and `nobody` calls sudo.
     let outcome = run_job(user.worker("write-card"), plan.as_bytes(), &[&user.image_file()]);
     let message = last_message(&outcome);
@@ -273,7 +272,7 @@ fn the_worker_refuses_the_job_of_another_user() {
     user.card.assert_unchanged();
 }
 
-/// A root shell of sudo keeps the variables that name the caller.
+/// A root shell of sudo keeps the variables that name the caller, such as `SUDO_UID`.
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
 fn a_root_shell_of_sudo_flashes_a_plain_file() {

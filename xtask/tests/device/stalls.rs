@@ -14,12 +14,12 @@ use crate::support::Sandbox;
 use crate::support::xtask::SignalTo;
 
 /// How long a card stalls.
-const STALL: Duration = Duration::from_secs(20);
-/// When the first warning comes at the latest.
+const STALL_DURATION: Duration = Duration::from_secs(20);
+/// The time limit of the first warning.
 const WARNING_DEADLINE: Duration = Duration::from_secs(8);
 
-/// Runs the test with a card that hangs in a write and with one that hangs in a read, side by side to save
-/// time.
+/// Runs `test` in parallel with a card that stalls in a write and with a card that stalls in a read. `test` gets the
+/// fault and the name of the operation.
 fn stall_a_write_and_a_read(test: impl Fn(DeviceFault, &str) + Sync) {
     std::thread::scope(|scope| {
         scope.spawn(|| test(DeviceFault::StallsWrite(POSITION), "a write"));
@@ -39,7 +39,7 @@ fn a_stall_is_reported_while_it_lasts() {
         // The warning is repeated while the stall lasts.
         let line = run.wait_for(&warning);
         assert!(line.ends_with(" s; still waiting (pull the card out to end the wait)\n"), "{line}");
-        std::thread::sleep(STALL.saturating_sub(start.elapsed()));
+        std::thread::sleep(STALL_DURATION.saturating_sub(start.elapsed()));
         let outcome = run.finish();
         outcome.assert_code(0);
         assert!(run.card.bytes().starts_with(&run.image), "{fault:?}");
@@ -61,7 +61,7 @@ fn ctrl_c_during_a_stall_stops_the_flash() {
     });
 }
 
-/// The tool only asks another disk for its labels, and does not wait for it.
+/// The tool reads the labels of other disks, and does not wait for a disk that stalls.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_stalled_card_does_not_delay_the_flash_of_another() {

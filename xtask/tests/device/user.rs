@@ -23,18 +23,19 @@ pub struct User {
 }
 
 impl User {
+    /// A user with an image of 6 MiB and a card of 9 MiB.
     pub fn new() -> Self {
-        Self::with(image(6), 9)
+        Self::with_image(image(6), 9)
     }
 
-    /// A user with this image, and a card of `room` MiB.
-    pub fn with(image: Vec<u8>, room: usize) -> Self {
+    /// A user with `image`, and a card of `card_mib` MiB.
+    pub fn with_image(image: Vec<u8>, card_mib: usize) -> Self {
         let sandbox = Sandbox::with_fakes_only();
-        let card = Card::new(room);
+        let card = Card::new(card_mib);
         give_to_user(&card.device.file());
         pack(&sandbox.path("home"), "img.zst", &image);
-        // The binary may stand in a folder that the user cannot see. It is not copied by this process:
-        // a child of another test could inherit the open copy, and then the kernel would not run it.
+        // The user may not be able to access the folder of the binary. cp copies it, not this process: a child of
+        // another test could inherit the open copy, and the kernel would then refuse to run it.
         run(&["cp", env!("CARGO_BIN_EXE_xtask"), sandbox.path("xtask").to_str().expect("a plain path")]);
         set_mode(&sandbox.path(""), 0o755);
         set_mode(&sandbox.path("calls"), 0o777);
@@ -58,7 +59,7 @@ impl User {
         self.flash_with(device, size, &[])
     }
 
-    /// Flashes `device` with these options added.
+    /// Flashes `device`, which has `size`, with the options `more`, as the user `nobody`.
     pub fn flash_with(&self, device: &str, size: &str, more: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
         let file = file.to_str().expect("a plain path");
@@ -66,7 +67,8 @@ impl User {
         self.run(&[&args[..], more].concat())
     }
 
-    /// Flashes the card, which has `size`, by `wrapper`: a command that runs another one.
+    /// Flashes the card, which has `size`, with the options `more`. The tool is started by `wrapper`, a command that
+    /// runs another one.
     #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
     pub fn flash_wrapped_in(&self, wrapper: &[&str], size: &str, more: &[&str]) -> Outcome {
         let file = self.sandbox.path("home").join("nixos-sd-image.img.zst");
@@ -88,19 +90,19 @@ impl User {
         Outcome::of(&command.output().expect("running the binary as another user"))
     }
 
-    /// Lets the user run the worker as root by the real sudo, and nothing else, and puts sudo on `PATH`.
-    pub fn with_sudo(&self) -> SudoRule {
+    /// Puts the real sudo on `PATH`, and lets the user run the worker as root by sudo, and nothing else.
+    pub fn install_sudo(&self) -> SudoRule {
         let sudo = self.sandbox.path("bin/sudo");
         let _ = std::fs::remove_file(&sudo);
         std::os::unix::fs::symlink("/usr/bin/sudo", sudo).expect("linking sudo");
-        self.with_rule("")
+        self.allow_worker("")
     }
 
-    /// The rule alone, with more lines of sudoers.
-    pub fn with_rule(&self, lines: &str) -> SudoRule {
+    /// Lets the user run the worker as root by sudo, and nothing else. `lines` are further lines of sudoers.
+    pub fn allow_worker(&self, lines: &str) -> SudoRule {
         let binary = self.sandbox.path("xtask");
         let commands = ["read-card", "write-card"].map(|name| format!("{} {name}", binary.display()));
-        // A test that is killed leaves the rule behind.
+        // The rule expires, because a killed test cannot remove it.
         let end = run(&["date", "--utc", "--date=+10 minutes", "+%Y%m%d%H%M%SZ"]);
         let end = end.trim();
         let commands = commands.join(", ");
@@ -141,6 +143,7 @@ impl User {
         command
     }
 
+    /// The command that runs `program` as the user `nobody`, with the environment of the sandbox.
     #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
     pub fn as_nobody(&self, program: &Path) -> Command {
         let envs = self.sandbox.command(&[]);
@@ -156,21 +159,24 @@ impl User {
         command
     }
 
+    /// The arguments by which the tool lets sudo start the worker that writes.
     pub fn worker_args(&self) -> Vec<String> {
         let own = self.sandbox.path("xtask").display().to_string();
         vec!["--".to_owned(), own, "write-card".to_owned()]
     }
 
+    /// Asserts that the virtual card is unchanged.
     #[track_caller]
     pub fn assert_card_unchanged(&self) {
         self.card.assert_unchanged();
     }
 }
 
-/// A sudoers file, removed on drop.
+/// A sudoers file, which is removed when this value is dropped.
 pub struct SudoRule(PathBuf);
 
 impl SudoRule {
+    /// Writes a new sudoers file with `text`.
     fn new(text: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = std::process::id();
@@ -189,7 +195,7 @@ impl Drop for SudoRule {
     }
 }
 
-/// Gives `path` to the user, and makes its folder accessible.
+/// Makes the user the owner of `path`, and makes its folder accessible.
 pub fn give_to_user(path: &Path) {
     std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("giving a file away");
     set_mode(path.parent().expect("a folder"), 0o755);
@@ -204,6 +210,7 @@ pub fn run(command: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Sets the permissions of `path`.
 pub fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("setting a mode");
 }

@@ -10,7 +10,7 @@ use crate::support::xtask::{Running, SignalTo, Xtask};
 
 const PROMPT: &str = "insert the card (Ctrl-C stops); a card that is already in is ignored";
 
-/// `flash --image FILE` for a card of `mib` MiB.
+/// A run of `flash --image FILE` without a device, for a card of `mib` MiB.
 fn flash(sandbox: &Sandbox, mib: usize, more: &[&str]) -> Xtask {
     let file = pack(&sandbox.path("home"), "img.zst", &image(6));
     let size = format!("{mib}MiB");
@@ -18,7 +18,7 @@ fn flash(sandbox: &Sandbox, mib: usize, more: &[&str]) -> Xtask {
     sandbox.xtask(&[&args[..], more].concat())
 }
 
-/// Starts a flash and waits until it waits for a card.
+/// Starts a flash, and waits until the flash waits for a card.
 #[track_caller]
 fn start_waiting(sandbox: &Sandbox, mib: usize, more: &[&str]) -> Running {
     let mut run = flash(sandbox, mib, more).spawn();

@@ -1,4 +1,4 @@
-//! Reads an image by the tools of its file systems instead of our own code.
+//! Reads an image by the programs of its file systems, without the tool's own code.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -18,7 +18,7 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S], env: &[(&str, &str)]) -> 
     command.unwrap_or_else(|error| panic!("running {program}: {error}"))
 }
 
-/// The stdout of `program`; an exit code other than 0 fails the test with its stderr.
+/// Runs `program` and returns its stdout. An exit code other than 0 fails the test with its stderr.
 #[track_caller]
 pub fn stdout_of<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = run(program, args, &[("LC_ALL", "C"), ("TZ", "UTC0"), ("MTOOLS_SKIP_CHECK", "1")]);
@@ -44,24 +44,25 @@ impl Image {
         Self { path, firmware_mib }
     }
 
-    /// Asserts the size, the partition table and the labels, and that both file systems have no errors.
+    /// Asserts the size, the partition table and the labels of the image, and that both file systems have no errors.
     #[track_caller]
     pub fn assert_sound(&self) {
         let size = self.path.metadata().unwrap().len();
         assert_eq!(size % MIB, 0, "{size}");
         self.assert_partitions(size);
-        let root = self.root();
+        let root = self.root_argument();
         stdout_of("e2fsck", &["-f", "-n", &root]);
-        let blkid = |offset: u64| {
+        let label_and_type = |offset: u64| {
             let offset = offset.to_string();
             let args = ["-p", "-o", "value", "-s", "LABEL", "-s", "TYPE", "-O", &offset];
             stdout_of("blkid", &[&args[..], &[self.path.to_str().unwrap()]].concat())
         };
-        assert_eq!(blkid(8 * MIB), "FIRMWARE\nvfat\n");
-        assert_eq!(blkid(self.root_offset()), "NIXOS_SD\next4\n");
-        stdout_of("fsck.vfat", &["-n", self.firmware_file().to_str().unwrap()]);
+        assert_eq!(label_and_type(8 * MIB), "FIRMWARE\nvfat\n");
+        assert_eq!(label_and_type(self.root_offset()), "NIXOS_SD\next4\n");
+        stdout_of("fsck.vfat", &["-n", self.copy_firmware().to_str().unwrap()]);
     }
 
+    /// Asserts the partition table of the image, whose size is `size` bytes.
     fn assert_partitions(&self, size: u64) {
         let table: Value =
             serde_json::from_str(&stdout_of("sfdisk", &["-J", self.path.to_str().unwrap()])).unwrap();
@@ -69,40 +70,42 @@ impl Image {
         assert_eq!(table["label"], "dos");
         assert_eq!(table["id"], "0x2178694e");
         let partitions = table["partitions"].as_array().unwrap();
-        let found = partitions.iter().map(|it| {
-            let bytes = |key: &str| it[key].as_u64().unwrap() * 512;
-            (bytes("start"), bytes("size"), it["type"].as_str().unwrap(), it["bootable"] == true)
+        let found = partitions.iter().map(|partition| {
+            let bytes = |key: &str| partition[key].as_u64().unwrap() * 512;
+            let is_bootable = partition["bootable"] == true;
+            (bytes("start"), bytes("size"), partition["type"].as_str().unwrap(), is_bootable)
         });
         let root = self.root_offset();
         let firmware = (8 * MIB, self.firmware_mib * MIB, "b", true);
         assert_eq!(found.collect::<Vec<_>>(), [firmware, (root, size - root, "83", true)]);
     }
 
+    /// The offset of `NIXOS_SD` in bytes.
     fn root_offset(&self) -> u64 {
         (8 + self.firmware_mib) * MIB
     }
 
     /// The root file system in the notation of e2fsprogs.
-    fn root(&self) -> String {
+    fn root_argument(&self) -> String {
         format!("{}?offset={}", self.path.display(), self.root_offset())
     }
 
-    /// Copies the partition FIRMWARE to a file: its checker supports no offsets.
-    fn firmware_file(&self) -> PathBuf {
+    /// Copies the partition FIRMWARE to a file, because fsck.vfat supports no offsets. Returns the path of the file.
+    fn copy_firmware(&self) -> PathBuf {
         let file = self.path.with_extension("firmware");
         let bytes = std::fs::read(&self.path).unwrap();
-        let at = |mib: u64| usize::try_from(mib * MIB).unwrap();
-        std::fs::write(&file, &bytes[at(8)..at(8 + self.firmware_mib)]).unwrap();
+        let offset = |mib: u64| usize::try_from(mib * MIB).unwrap();
+        std::fs::write(&file, &bytes[offset(8)..offset(8 + self.firmware_mib)]).unwrap();
         file
     }
 
-    /// The output of debugfs for `request` on the root file system.
+    /// Runs `request` of debugfs on the root file system, and returns the output.
     #[track_caller]
     pub fn debugfs(&self, request: &str) -> String {
-        stdout_of("debugfs", &["-R", request, &self.root()])
+        stdout_of("debugfs", &["-R", request, &self.root_argument()])
     }
 
-    /// The names in a folder of the root file system, sorted.
+    /// The names in a folder of the root file system, each once and sorted.
     #[track_caller]
     pub fn sorted_names(&self, folder: &str) -> Vec<String> {
         let listing = self.debugfs(&format!("ls -p {folder}"));
@@ -111,7 +114,8 @@ impl Image {
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The inodes and names in a folder of the root file system. Inodes are given out in order.
+    /// The inode numbers and names in a folder of the root file system. mke2fs assigns inodes in the order of the
+    /// files.
     #[track_caller]
     pub fn inodes(&self, folder: &str) -> Vec<(u64, String)> {
         let listing = self.debugfs(&format!("ls -p {folder}"));
@@ -122,7 +126,7 @@ impl Image {
         entries.filter(|(_, name)| !matches!(name.as_str(), "." | "..")).collect()
     }
 
-    /// A file of the root file system.
+    /// The content of a file of the root file system.
     #[track_caller]
     pub fn text(&self, file: &str) -> String {
         self.debugfs(&format!("cat {file}"))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// A loop device, mostly over a file of its own.
+/// A loop device. Dropping this value detaches it.
 pub struct Loop {
     device: PathBuf,
     file: PathBuf,
@@ -14,12 +14,13 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// An empty virtual card of `size` bytes.
+    /// Makes an empty virtual card of `size` bytes.
     pub fn new(size: u64) -> Self {
         Self::attach(size, &[], |_| ())
     }
 
-    /// The same, attached with more options of losetup, and first written to by `prepare`.
+    /// Makes a virtual card of `size` bytes, whose file `prepare` may write first. `options` are further options of
+    /// losetup.
     pub fn attach(size: u64, options: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().expect("making a folder for a virtual card");
         let path = dir.path().join("card.img");
@@ -28,30 +29,30 @@ impl Loop {
         Self { device: losetup(options, &path), file: path, _dir: Some(dir) }
     }
 
-    /// A loop device over an existing file.
+    /// Attaches a loop device to an existing file.
     pub fn over(file: &Path, options: &[&str]) -> Self {
         Self { device: losetup(options, file), file: file.to_owned(), _dir: None }
     }
 
-    /// `/dev/loop3`.
+    /// The path of the device, such as `/dev/loop3`.
     pub fn device(&self) -> &str {
         self.device.to_str().expect("device nodes have plain names")
     }
 
-    /// The file behind the device.
+    /// The path of the file behind the device.
     pub fn file(&self) -> PathBuf {
         self.file.clone()
     }
 
-    /// Gives the card, in use, another size in bytes.
+    /// Changes the size of the attached card to `size` bytes.
     pub fn resize(&self, size: u64) {
         let file = std::fs::OpenOptions::new().write(true).open(&self.file);
         file.and_then(|file| file.set_len(size)).expect("resizing a virtual card");
         run("losetup", &[OsStr::new("--set-capacity"), self.device.as_os_str()]);
     }
 
-    /// How many bytes were written to the device since it is attached, as the kernel counts them.
-    pub fn written(&self) -> u64 {
+    /// The number of bytes that were written to the device since it was attached, as the kernel counts them.
+    pub fn bytes_written(&self) -> u64 {
         let name = self.device.file_name().expect("a name");
         let stat = std::fs::read_to_string(Path::new("/sys/block").join(name).join("stat"));
         let stat = stat.expect("reading the statistics of a loop device");
@@ -69,7 +70,7 @@ impl Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         run("losetup", &[OsStr::new("--detach"), self.device.as_os_str()]);
-        // Where somebody else looks at the device just then, it is detached a little later.
+        // While another program has the device open, the kernel detaches it a little later.
         let associated = || run("losetup", &[OsStr::new("--associated"), self.file.as_os_str()]);
         let line = format!("{}:", self.device());
         while String::from_utf8_lossy(&associated().stdout).contains(&line) {
@@ -78,70 +79,74 @@ impl Drop for Loop {
     }
 }
 
-/// Retries losetup: another program may take the free device between its search and its claim.
+/// Attaches a loop device to `file`, and returns its path. Retries losetup: another program may take the free device
+/// between the search of losetup and its claim.
 fn losetup(options: &[&str], file: &Path) -> PathBuf {
-    let fixed = ["--find", "--show"].iter().chain(options).map(OsStr::new);
-    let args = fixed.chain([file.as_os_str()]).collect::<Vec<_>>();
+    let all_options = ["--find", "--show"].iter().chain(options).map(OsStr::new);
+    let args = all_options.chain([file.as_os_str()]).collect::<Vec<_>>();
     let output = (0..20).map(|_| run("losetup", &args)).find(|output| output.status.success());
     let output = output.expect("attaching a loop device; this needs root");
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
-/// A mounted filesystem. It is unmounted before its device goes if it is declared after it.
+/// A mounted file system. Dropping this value unmounts it: declare it after its device, so that it is dropped before.
 pub struct Mounted {
-    at: PathBuf,
+    mount_point: PathBuf,
     _dir: Option<tempfile::TempDir>,
 }
 
 impl Mounted {
+    /// Mounts `device` at a new folder.
     pub fn new(device: &str) -> Self {
         let dir = tempfile::tempdir().expect("making a mount point");
         mount(&[OsStr::new(device)], dir.path());
-        Self { at: dir.path().to_owned(), _dir: Some(dir) }
+        Self { mount_point: dir.path().to_owned(), _dir: Some(dir) }
     }
 
-    /// Like [`Self::new`], at an existing folder.
-    pub fn at_folder(device: &str, at: &Path) -> Self {
-        mount(&[OsStr::new(device)], at);
-        Self { at: at.to_owned(), _dir: None }
+    /// Mounts `device` at the existing folder `mount_point`.
+    pub fn at_folder(device: &str, mount_point: &Path) -> Self {
+        mount(&[OsStr::new(device)], mount_point);
+        Self { mount_point: mount_point.to_owned(), _dir: None }
     }
 
-    /// Shows the folder `from` at `at` as well, on top of what is shown there.
-    pub fn bound(from: &Path, at: &Path) -> Self {
-        mount(&[OsStr::new("--bind"), from.as_os_str()], at);
-        Self { at: at.to_owned(), _dir: None }
+    /// Mounts the folder `source` also at `mount_point`, over what is there (a bind mount).
+    pub fn bound(source: &Path, mount_point: &Path) -> Self {
+        mount(&[OsStr::new("--bind"), source.as_os_str()], mount_point);
+        Self { mount_point: mount_point.to_owned(), _dir: None }
     }
 
-    /// A filesystem in memory, of a size as mount takes it.
-    pub fn memory(size: &str) -> Self {
+    /// Mounts a file system in memory. `size` is its size in the notation of mount, such as `64m`.
+    pub fn tmpfs(size: &str) -> Self {
         let dir = tempfile::tempdir().expect("making a mount point");
         let options = format!("size={size}");
         mount(&["-t", "tmpfs", "-o", &options, "xtask-test"].map(OsStr::new), dir.path());
-        Self { at: dir.path().to_owned(), _dir: Some(dir) }
+        Self { mount_point: dir.path().to_owned(), _dir: Some(dir) }
     }
 
     /// Changes the options of the mount.
     pub fn remount(&self, options: &str) {
-        mount(&["-o", &format!("remount,{options}")].map(OsStr::new), &self.at);
+        mount(&["-o", &format!("remount,{options}")].map(OsStr::new), &self.mount_point);
     }
 
-    pub fn at(&self) -> &Path {
-        &self.at
+    /// The folder at which the file system is mounted.
+    pub fn mount_point(&self) -> &Path {
+        &self.mount_point
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        run("umount", &[self.at.as_os_str()]);
+        run("umount", &[self.mount_point.as_os_str()]);
     }
 }
 
-/// A device that the system swaps to.
+/// A device that the system swaps to, until this value is dropped.
 pub struct Swap {
     device: String,
 }
 
 impl Swap {
+    /// Makes `device` swap space, and switches it on.
     pub fn on(device: &str) -> Self {
         for program in ["mkswap", "swapon"] {
             let output = run(program, &[OsStr::new(device)]);
@@ -157,13 +162,14 @@ impl Drop for Swap {
     }
 }
 
-fn mount(args: &[&OsStr], at: &Path) {
-    let output = run("mount", &[args, &[at.as_os_str()]].concat());
+/// Runs `mount ARGS MOUNT_POINT`.
+fn mount(args: &[&OsStr], mount_point: &Path) {
+    let output = run("mount", &[args, &[mount_point.as_os_str()]].concat());
     assert!(output.status.success(), "mounting: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes an ext4 filesystem in a file.
-pub fn ext4(file: &Path) {
+/// Makes an ext4 file system in `file`.
+pub fn make_ext4(file: &Path) {
     let output = run("mkfs.ext4", &[OsStr::new("-q"), file.as_os_str()]);
     assert!(output.status.success(), "mkfs.ext4: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,5 +1,5 @@
-//! Shared by the suites: a sandbox that runs the real binary, with fake programs on `PATH` where a test needs
-//! them, and the outcome of a run.
+//! The code that the suites share: a sandbox that runs the real binary, with fake programs on `PATH` where a test
+//! needs them, and the outcome of a run.
 
 #![allow(dead_code, reason = "each suite is its own crate and uses its own part of this module")]
 
@@ -29,7 +29,7 @@ impl Sandbox {
     /// Makes a sandbox whose `PATH` has the fakes before the programs of the machine.
     pub fn new() -> Self {
         if env!("CARGO_CRATE_NAME") == "cli" {
-            drop_overrides();
+            drop_file_mode_overrides();
         }
         let dir = tempfile::tempdir().expect("making a folder for the test");
         for part in ["bin", "calls", "home", "tools", "flake"] {
@@ -50,6 +50,7 @@ impl Sandbox {
         sandbox
     }
 
+    /// The path of `name` in the folder of the sandbox.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -60,8 +61,8 @@ impl Sandbox {
         self
     }
 
-    /// Puts the fake `program` on `PATH`: it records its arguments for [`Self::calls`], then runs `body`, a
-    /// shell script. It writes all arguments at once: fakes run in parallel.
+    /// Puts the fake `program` on `PATH`: the fake records its arguments for [`Self::calls`], then runs the shell
+    /// script `body`. It writes all arguments at once, because fakes run in parallel.
     pub fn fake(&self, program: &str, body: &str) -> &Self {
         let log = self.path("calls").join(program).display().to_string();
         let script = format!(
@@ -112,16 +113,16 @@ impl Sandbox {
             .stdin(Stdio::null())
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         if self.only_fakes {
-            // Where a real Nix is.
+            // This variable would lead the tool to a real Nix.
             command.env_remove("NIX_BIN_DIR");
         }
         command
     }
 }
 
-/// Takes the rights that override the modes of files from the children of this thread. With these rights of
-/// root the tool calls Nix with other arguments; the suite `cli` asserts the arguments of other users.
-fn drop_overrides() {
+/// Removes the rights of root that override the modes of files from this thread's children. With these rights the tool
+/// calls Nix with other arguments; the suite `cli` asserts the arguments for other users.
+fn drop_file_mode_overrides() {
     use rustix::thread::CapabilitySet;
     if rustix::process::geteuid().is_root() {
         for capability in [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH] {
@@ -139,13 +140,13 @@ pub fn sha256(bytes: &[u8]) -> String {
     <sha2::Sha256 as sha2::Digest>::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What results and receipts say of the image in `file`.
+/// The text by which results and receipts identify the image in `file`.
 pub fn file_sum(file: &Path) -> String {
     format!("SHA-256 of the image file {}", sha256(&fs::read(file).expect("reading the image")))
 }
 
 /// The hash of an image in receipts and results: BLAKE3 of the XXH3-128 hashes of its chunks of 1 MiB.
 pub fn content_hash(content: &[u8]) -> String {
-    let list = content.chunks(1 << 20).map(|chunk| xxhash_rust::xxh3::xxh3_128(chunk).to_be_bytes());
-    blake3::hash(&list.collect::<Vec<_>>().concat()).to_hex().to_string()
+    let chunk_hashes = content.chunks(1 << 20).map(|chunk| xxhash_rust::xxh3::xxh3_128(chunk).to_be_bytes());
+    blake3::hash(&chunk_hashes.collect::<Vec<_>>().concat()).to_hex().to_string()
 }

@@ -13,13 +13,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The outcome of a process with `output`.
     pub fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
         Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// The sum of the image file of the shown plan, as a flash prints it, taken without the tool's own code.
+    /// The text by which a flash identifies the image file in the shown plan, computed without the tool's own code.
     #[track_caller]
     pub fn file_sum(&self) -> String {
         let file = self.stderr.lines().find_map(|line| line.strip_prefix("image   ")).expect("a plan");

@@ -18,11 +18,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
+    /// Starts `command` on a terminal of unknown width.
     pub fn run(command: Command) -> Self {
         Self::run_with_width(command, 0)
     }
 
-    /// A run on a terminal of `width` columns; 0 is unknown.
+    /// Starts `command` on a terminal of `width` columns; 0 is unknown.
     pub fn run_with_width(mut command: Command, width: u16) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let screen = openpt(flags).expect("opening a terminal");
@@ -47,17 +48,18 @@ impl Terminal {
         self
     }
 
-    /// Waits for the question `text`, and answers.
+    /// Waits for `question`, and types `answer` and Enter.
     #[track_caller]
-    pub fn answer(&mut self, text: &str, answer: &str) -> &mut Self {
-        self.wait_for(text).type_keys(&format!("{answer}\n"))
+    pub fn answer(&mut self, question: &str, answer: &str) -> &mut Self {
+        self.wait_for(question).type_keys(&format!("{answer}\n"))
     }
 
+    /// The process id of the tool.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// Types keys.
+    /// Types `keys`, without Enter.
     pub fn type_keys(&mut self, keys: &str) -> &mut Self {
         self.screen.write_all(keys.as_bytes()).expect("typing");
         self
@@ -69,14 +71,14 @@ impl Terminal {
         self
     }
 
-    /// Waits for the end of the tool, and returns everything that was on the screen.
+    /// Waits for the end of the tool. The `stderr` of the outcome is everything that was on the screen.
     pub fn finish(mut self) -> Outcome {
         while self.read_screen() {}
         let output = self.child.wait_with_output().expect("waiting for the binary");
         Outcome { stderr: self.output, ..Outcome::of(&output) }
     }
 
-    /// Reads from the terminal. False at its end, which Linux reports as an error.
+    /// Reads from the terminal. Returns false at its end, which Linux reports as an error.
     fn read_screen(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let Ok(count @ 1..) = self.screen.read(&mut bytes) else { return false };

@@ -24,22 +24,22 @@ impl Worker {
     /// Starts `command`, which is a worker or starts one.
     pub fn start(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self::with(command, UnixStream::pair().expect("making a socket"))
+        Self::start_with_sockets(command, UnixStream::pair().expect("making a socket"))
     }
 
-    /// Like [`Self::start`], with a socket made by the user `user`.
+    /// Starts `command` as [`Self::start`] does, with a socket that the user with the id `user` made.
     pub fn start_as(user: u32, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self::with(command, socket_pair_of(user))
+        Self::start_with_sockets(command, socket_pair_of(user))
     }
 
-    /// Starts `command` with this pair of sockets; its other streams stay as they are.
-    pub fn with(mut command: Command, (socket, stdin): (UnixStream, UnixStream)) -> Self {
+    /// Starts `command` with `stdin` as its stdin, which is connected to `socket`. Its other streams stay as they are.
+    pub fn start_with_sockets(mut command: Command, (socket, stdin): (UnixStream, UnixStream)) -> Self {
         command.stdin(std::os::fd::OwnedFd::from(stdin));
         Self { child: command.spawn().expect("running the worker"), socket }
     }
 
-    /// Sends `line` with `files`.
+    /// Sends `line` with the open `files`.
     pub fn send(&mut self, line: &[u8], files: &[&File]) {
         let files = files.iter().map(AsFd::as_fd).collect::<Vec<_>>();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
@@ -51,7 +51,7 @@ impl Worker {
         let _ = sent.map(|count| self.socket.write_all(&text[count..]));
     }
 
-    /// Waits for the end of the worker; stdin stays open, as by the tool.
+    /// Waits for the end of the worker. Its stdin stays open, as in a run of the tool.
     pub fn finish(self) -> Outcome {
         let output = self.child.wait_with_output().expect("waiting for the worker");
         drop(self.socket);
@@ -66,15 +66,14 @@ pub fn run_job(command: Command, line: &[u8], files: &[&File]) -> Outcome {
     worker.finish()
 }
 
-/// Like [`run_job`], with a socket made by the user `user`.
+/// Runs a worker as [`run_job`] does, with a socket that the user with the id `user` made.
 pub fn run_job_as(user: u32, command: Command, line: &[u8], files: &[&File]) -> Outcome {
     let mut worker = Worker::start_as(user, command);
     worker.send(line, files);
     worker.finish()
 }
 
-/// A pair of sockets made by the user `user`: a thread changes its user, which only root may, and ends after
-/// that.
+/// A pair of sockets that the user with the id `user` made: a thread, which needs root, becomes that user and ends.
 pub fn socket_pair_of(user: u32) -> (UnixStream, UnixStream) {
     let make = move || {
         let uid = Uid::from_raw(user);
@@ -86,7 +85,7 @@ pub fn socket_pair_of(user: u32) -> (UnixStream, UnixStream) {
     std::thread::spawn(make).join().expect("no panic")
 }
 
-/// The request for `job` of the kind `name`, with or without an image.
+/// The request for `job` of the kind `name`. `has_image`: an open image file comes with the request.
 pub fn request(name: &str, job: &Value, has_image: bool) -> Value {
     let files = if has_image { json!(["image"]) } else { json!([]) };
     json!({ "file_roles": files, "job": { name: job } })

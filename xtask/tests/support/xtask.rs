@@ -35,10 +35,12 @@ pub struct Xtask {
 }
 
 impl Xtask {
+    /// A run of `command`, which starts the binary.
     pub fn new(command: Command) -> Self {
         Self { command, stop_timeout: STOP_TIMEOUT }
     }
 
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
@@ -50,11 +52,13 @@ impl Xtask {
         self
     }
 
+    /// Sets the working directory.
     pub fn current_dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);
         self
     }
 
+    /// Removes an environment variable.
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
@@ -82,7 +86,7 @@ impl Xtask {
         self
     }
 
-    /// Sends stdout to `stdout`; the outcome has none then.
+    /// Redirects stdout to `stdout`; the stdout of the outcome is then empty.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.command.stdout(stdout);
         self
@@ -98,7 +102,7 @@ impl Xtask {
         Terminal::run(self.command)
     }
 
-    /// The same, with a terminal of `width` columns.
+    /// Runs the tool with a terminal of `width` columns as stdin and stderr.
     pub fn on_narrow_terminal(self, width: u16) -> Terminal {
         Terminal::run_with_width(self.command, width)
     }
@@ -120,7 +124,7 @@ impl Xtask {
         run.finish()
     }
 
-    /// Runs the tool and interrupts it once `is_ready`. Asserts that it ends soon after.
+    /// Runs the tool and interrupts it once `is_ready`. Asserts that the tool then ends within the limit.
     #[track_caller]
     pub fn interrupt_once(self, is_ready: impl Fn() -> bool, to: SignalTo) -> Outcome {
         let stop_timeout = self.stop_timeout;
@@ -138,18 +142,21 @@ impl Xtask {
     }
 }
 
-/// A run of the binary.
+/// A started run of the binary.
 pub struct Running {
     pub child: Child,
     stderr: BufReader<ChildStderr>,
+    /// The stderr that was read so far.
     output: String,
 }
 
 impl Running {
+    /// The process id of the tool.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
+    /// Sends `signal`.
     pub fn signal(&self, to: SignalTo, signal: Signal) {
         match to {
             SignalTo::Group => kill_process_group(self.pid(), signal),
@@ -183,8 +190,8 @@ impl Running {
     }
 }
 
-/// A command of `program` that heeds Ctrl-C even if the suite ignores the signal, as one does that a shell
-/// without job control started with `&`: children inherit ignored signals.
+/// A command of `program` that heeds Ctrl-C even if the suite ignores the signal. A shell without job control lets the
+/// programs that it starts with `&` ignore the signal, and children inherit ignored signals.
 #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 pub fn command_that_heeds_interrupts(program: &str) -> Command {
     const INTERRUPT: u64 = 1 << (2 - 1);
