@@ -1,4 +1,4 @@
-//! Power cuts, made offline: all that was flushed before is on the card, and a random part of the rest.
+//! Power cuts, made offline: the card then has all writes before the last flush, and a random part of the later ones.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,13 +9,20 @@ use tempfile::TempPath;
 use crate::guest::card::{lab, run};
 use crate::recording::Write;
 
-/// A copy of a card, on which cuts are made.
+/// A copy of a card, to which the writes before a cut are applied.
 pub struct Card {
     pub path: TempPath,
     pub file: File,
 }
 
+/// Bytes of the card before a write.
+struct Overwritten {
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
 impl Card {
+    /// Copies the card `base`.
     fn new(base: &Path) -> Self {
         let path = lab().new_file();
         run("cp", &["--sparse=always", base.to_str().unwrap(), path.to_str().unwrap()]);
@@ -23,29 +30,31 @@ impl Card {
         Self { path, file }
     }
 
-    /// Writes `writes`, and returns what was there before, for [`Self::undo`].
-    fn apply<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) -> Vec<(u64, Vec<u8>)> {
-        let mut before = Vec::new();
+    /// Applies `writes`, and returns the overwritten bytes for [`Self::undo`].
+    fn apply<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) -> Vec<Overwritten> {
+        let mut overwritten = Vec::new();
         for write in writes {
-            let mut old = vec![0; write.data.len()];
-            self.file.read_exact_at(&mut old, write.at).unwrap();
-            self.file.write_all_at(&write.data, write.at).unwrap();
-            before.push((write.at, old));
+            let mut bytes = vec![0; write.data.len()];
+            self.file.read_exact_at(&mut bytes, write.offset).unwrap();
+            self.file.write_all_at(&write.data, write.offset).unwrap();
+            overwritten.push(Overwritten { offset: write.offset, bytes });
         }
-        before
+        overwritten
     }
 
-    fn undo(&self, before: Vec<(u64, Vec<u8>)>) {
-        for (at, old) in before.into_iter().rev() {
-            self.file.write_all_at(&old, at).unwrap();
+    /// Restores the bytes that [`Self::apply`] has overwritten.
+    fn undo(&self, overwritten: Vec<Overwritten>) {
+        for Overwritten { offset, bytes } in overwritten.into_iter().rev() {
+            self.file.write_all_at(&bytes, offset).unwrap();
         }
     }
 }
 
-/// Pseudo-random numbers, the same in each run (xorshift64).
+/// A deterministic random number generator (xorshift64).
 struct Random(u64);
 
 impl Random {
+    /// True in half of the calls.
     fn coin(&mut self) -> bool {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -54,26 +63,31 @@ impl Random {
     }
 }
 
-/// Cuts the power after each of `writes` to the card `base`: first without a loss, then `rounds` times with a random
-/// half of what was not flushed lost. `look` gets the number of the write, the round, and the card as the cut leaves
-/// it.
-pub fn cut_everywhere(base: &Path, writes: &[Write], rounds: u32, mut look: impl FnMut(usize, u32, &Card)) {
+/// Cuts the power after each of `writes` to the card `base`: in round 0 without a loss, then in each of `rounds` with
+/// the loss of a random half of the unflushed writes. `inspect` gets the number of the write, the round, and the card
+/// after the cut.
+pub fn cut_everywhere(
+    base: &Path,
+    writes: &[Write],
+    rounds: u32,
+    mut inspect: impl FnMut(usize, u32, &Card),
+) {
     let card = Card::new(base);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut pending: Vec<&Write> = Vec::new();
+    let mut unflushed: Vec<&Write> = Vec::new();
     for (number, write) in writes.iter().enumerate() {
-        pending.push(write);
+        unflushed.push(write);
         for round in 0..=rounds {
-            let kept = pending.iter().copied().filter(|_| round == 0 || random.coin()).collect::<Vec<_>>();
-            if round > 0 && kept.len() == pending.len() {
+            let kept = unflushed.iter().copied().filter(|_| round == 0 || random.coin()).collect::<Vec<_>>();
+            if round > 0 && kept.len() == unflushed.len() {
                 continue;
             }
-            let before = card.apply(kept);
-            look(number, round, &card);
-            card.undo(before);
+            let overwritten = card.apply(kept);
+            inspect(number, round, &card);
+            card.undo(overwritten);
         }
         if write.flushes {
-            card.apply(pending.drain(..));
+            card.apply(unflushed.drain(..));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Power cuts. One deploy with a reboot is recorded write by write. A cut is then made offline after each write, and
-//! U-Boot must find a system to start: the old one or the new one.
+//! Power cuts. The suite records the writes of one deploy with a reboot, and makes a cut offline after each write.
+//! U-Boot must then find a system to start: the old one or the new one.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -18,20 +18,24 @@ use guest::Guest;
 use guest::card::{SYSTEM_1, SYSTEM_2, lab, run, saved};
 use recording::{Write, record_deploy, record_uboot_of_a_pi_3};
 use tempfile::TempPath;
-use uboot_view::{Entry, View};
+use uboot_view::{Entry, UbootView};
 
-/// How often each cut is made with a loss.
+/// The number of cuts with a loss after each write.
 const ROUNDS: u32 = 2;
-/// How many cuts U-Boot starts from, if `XTASK_CUTS` does not say it.
-const IN_UBOOT: usize = 10;
+/// The number of cuts after which a real U-Boot starts, unless `XTASK_CUTS` has another number.
+const DEFAULT_UBOOT_CUTS: usize = 10;
 
+/// The entry of the old system.
 const OLD: Entry = Entry { label: "nixos-default", system: SYSTEM_1 };
+/// The entry of the trial of the new system.
 const TRIAL: Entry = Entry { label: "nixos-trial", system: SYSTEM_2 };
+/// The entry of the new system after its blessing.
 const NEW: Entry = Entry { label: "nixos-default", system: SYSTEM_2 };
 
-/// What U-Boot starts after each cut of `writes` to the card `base`, and how often.
-fn count(base: &Path, writes: &[Write], rounds: u32) -> BTreeMap<Result<Entry, String>, u32> {
-    let view = View::of(&saved().card);
+/// The entries that U-Boot starts after each cut of `writes` to the card `base`, with the number of the cuts; `Err`
+/// has the reason why it starts none.
+fn count_outcomes(base: &Path, writes: &[Write], rounds: u32) -> BTreeMap<Result<Entry, String>, u32> {
+    let view = UbootView::of(&saved().card);
     let mut outcomes = BTreeMap::new();
     cut_everywhere(base, writes, rounds, |_, _, card| {
         *outcomes.entry(view.start(card)).or_default() += 1;
@@ -39,9 +43,10 @@ fn count(base: &Path, writes: &[Write], rounds: u32) -> BTreeMap<Result<Entry, S
     outcomes
 }
 
-/// Copies of `count` cuts with a loss, spread over all writes, each with the entry that is to be started.
-fn samples(base: &Path, writes: &[Write], count: usize) -> Vec<(TempPath, Entry)> {
-    let view = View::of(&saved().card);
+/// Copies of the card after `count` cuts with a loss, spread over all writes, each with the entry that U-Boot must
+/// start.
+fn sample_cuts(base: &Path, writes: &[Write], count: usize) -> Vec<(TempPath, Entry)> {
+    let view = UbootView::of(&saved().card);
     let mut samples = Vec::new();
     cut_everywhere(base, writes, 1, |number, round, card| {
         let is_due = number * count / writes.len() >= samples.len();
@@ -64,7 +69,7 @@ fn assert_starts(guest: &Guest, entry: &Entry) {
     assert_eq!(is_trial, entry.label == TRIAL.label, "{entry:?}");
 }
 
-/// Boots `card`, and asserts that the host runs the system of `entry`, and says so.
+/// Boots `card`, and asserts that the host runs the system of `entry` and reports it.
 #[track_caller]
 fn assert_host_runs(card: &Path, entry: &Entry) {
     let guest = Guest::power_on(card);
@@ -83,15 +88,15 @@ fn assert_host_runs(card: &Path, entry: &Entry) {
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_power_cut_at_any_write_of_a_deploy_needs_no_hand() {
+fn a_host_boots_by_itself_after_a_power_cut_at_any_write_of_a_deploy() {
     let writes = record_deploy(":");
     assert!(writes.len() > 100, "{} writes", writes.len());
-    let outcomes = count(&saved().card, &writes, ROUNDS);
+    let outcomes = count_outcomes(&saved().card, &writes, ROUNDS);
     println!("{} writes: {outcomes:?}", writes.len());
     let starts = outcomes.keys().cloned().collect::<Vec<_>>();
     assert_eq!(starts, [Ok(OLD), Ok(NEW), Ok(TRIAL)], "{outcomes:?}");
-    let cuts = std::env::var("XTASK_CUTS").map_or(IN_UBOOT, |text| text.parse().unwrap());
-    let samples = samples(&saved().card, &writes, cuts);
+    let cuts = std::env::var("XTASK_CUTS").map_or(DEFAULT_UBOOT_CUTS, |text| text.parse().unwrap());
+    let samples = sample_cuts(&saved().card, &writes, cuts);
     assert_eq!(samples.len(), cuts);
     for (card, entry) in &samples {
         assert_starts(&Guest::power_on(card), entry);
@@ -103,31 +108,31 @@ fn a_power_cut_at_any_write_of_a_deploy_needs_no_hand() {
     }
 }
 
-/// What other writers of menus do, with the same recording: the menu is synced and renamed, and synced again.
+/// Other writers of menus sync and rename the menu, and sync again.
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_menu_that_is_only_synced_and_renamed_is_lost_at_times() {
     let sync_and_rename = "f=$(echo /nix/store/t*-boot-trial)/menu.sh; \
         sed -i 's/^flush_journal() {/flush_journal() { sync; return/; /ln -f/d' $f; grep -c 'sync; return' $f";
     let writes = record_deploy(sync_and_rename);
-    let outcomes = count(&saved().card, &writes, 8);
+    let outcomes = count_outcomes(&saved().card, &writes, 8);
     println!("{} writes: {outcomes:?}", writes.len());
     assert!(outcomes.keys().any(Result::is_err), "{outcomes:?}");
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_power_cut_while_a_pi_3_clears_the_flag_needs_no_hand() {
+fn a_pi_3_boots_by_itself_after_a_power_cut_while_it_clears_the_flag() {
     let guest = Guest::restore(saved());
     guest.install("");
     guest.run("boot-trial arm deployer");
     let armed = guest.into_card("armed.img");
     let writes = record_uboot_of_a_pi_3(&armed);
-    let outcomes = count(&armed, &writes, 8);
+    let outcomes = count_outcomes(&armed, &writes, 8);
     println!("{} writes: {outcomes:?}", writes.len());
     let starts = outcomes.keys().cloned().collect::<Vec<_>>();
     assert_eq!(starts, [Ok(OLD), Ok(TRIAL)], "{outcomes:?}");
-    for (card, entry) in samples(&armed, &writes, 2) {
+    for (card, entry) in sample_cuts(&armed, &writes, 2) {
         assert_starts(&Guest::power_on_pi_3(&card, None), &entry);
     }
 }

@@ -12,40 +12,43 @@ use serde_json::Value;
 use crate::support::image::{Image, stdout_of};
 use crate::support::{Sandbox, content_hash};
 
-/// Serializes the tests: all runs use one card, that of this checkout.
-static CARD: Mutex<()> = Mutex::new(());
+/// The lock of the card of this checkout, which all tests share.
+static CARD_LOCK: Mutex<()> = Mutex::new(());
 
 fn lock_card() -> MutexGuard<'static, ()> {
-    CARD.lock().unwrap_or_else(PoisonError::into_inner)
+    CARD_LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The state folder of all runs, so that each download happens once.
 const STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.xtask");
 
-fn sandbox() -> Sandbox {
+/// A sandbox with the state folder of this checkout.
+fn sandbox_with_state() -> Sandbox {
     let mut sandbox = Sandbox::new();
     sandbox.env("XTASK_STATE", STATE);
     sandbox
 }
 
-/// The result of `cargo xtask demo --json`.
+/// Runs `cargo xtask demo --json`, and returns its result.
 #[track_caller]
-fn demo() -> Value {
-    result_of(&sandbox())
+fn run_demo() -> Value {
+    run_demo_in(&sandbox_with_state())
 }
 
+/// Runs `cargo xtask demo --json` in `sandbox`, and returns its result.
 #[track_caller]
-fn result_of(sandbox: &Sandbox) -> Value {
+fn run_demo_in(sandbox: &Sandbox) -> Value {
     let outcome = sandbox.run(&["demo", "--json"]);
     let text = &outcome.assert_code(0).stdout;
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 
+/// The text at `pointer` in `result`.
 fn text<'a>(result: &'a Value, pointer: &str) -> &'a str {
     result.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {result}"))
 }
 
-/// The hash of the first `size` bytes of `file`, taken without the tool's own code.
+/// The hash of the first `size` bytes of `file`, computed without the tool's own code.
 fn hash_of(file: &Path, size: u64) -> String {
     let mut bytes = Vec::new();
     fs::File::open(file).unwrap().take(size).read_to_end(&mut bytes).unwrap();
@@ -56,7 +59,7 @@ fn hash_of(file: &Path, size: u64) -> String {
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn the_demo_builds_flashes_and_verifies_a_card() {
     let _lock = lock_card();
-    let result = demo();
+    let result = run_demo();
     let file = Path::new(text(&result, "/file"));
     let size = result["report"]["size"].as_u64().unwrap();
     assert_eq!(hash_of(file, size), text(&result, "/report/added/hash"));
@@ -75,15 +78,15 @@ fn the_demo_builds_flashes_and_verifies_a_card() {
     image.assert_sound();
     assert_bootable(&image, text(&result, "/contents/boot/init"));
 
-    let inodes = || {
+    let inode_numbers = || {
         let files = [compressed.to_owned(), Path::new(STATE).join("demo/flake/inputs/manifest.json")];
         files.map(|file| file.metadata().unwrap().ino())
     };
-    let before = inodes();
-    let again = demo();
+    let before = inode_numbers();
+    let again = run_demo();
     assert_eq!(text(&again, "/image/source/path"), compressed.to_str().unwrap());
     assert_eq!(text(&again, "/report/hash"), text(&result, "/report/hash"));
-    assert_eq!(inodes(), before, "the second run fetched or built something");
+    assert_eq!(inode_numbers(), before, "the second run fetched or built something");
 }
 
 /// Asserts that `image` contains the files that a Pi boots, with `init` as the first program.
@@ -105,7 +108,7 @@ fn assert_bootable(image: &Image, init: &str) {
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn a_rebuild_gives_the_same_bytes() {
     let _lock = lock_card();
-    demo();
+    run_demo();
     let flake = Path::new(STATE).join("demo/flake").canonicalize().unwrap();
     let image = format!("path:{}#packages.aarch64-linux.demo-sdImage", flake.display());
     let features = ["--extra-experimental-features", "nix-command flakes"];
@@ -116,9 +119,9 @@ fn a_rebuild_gives_the_same_bytes() {
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn without_loop_devices_the_demo_uses_a_plain_file() {
     let _lock = lock_card();
-    let sandbox = sandbox();
+    let sandbox = sandbox_with_state();
     sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
-    let result = result_of(&sandbox);
+    let result = run_demo_in(&sandbox);
     assert_eq!(text(&result, "/card"), text(&result, "/file"));
     assert_eq!(result["contents"]["boot"]["store_paths"], 4);
 }
@@ -127,9 +130,9 @@ fn without_loop_devices_the_demo_uses_a_plain_file() {
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn ctrl_c_leaves_no_loop_device_and_a_blank_head() {
     let _lock = lock_card();
-    let result = demo();
+    let result = run_demo();
     let file = Path::new(text(&result, "/file"));
-    let mut run = sandbox().command(&["demo", "--json"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut run = sandbox_with_state().command(&["demo", "--json"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains(r#""event":"phase","name":"write""#)));
     let id = rustix::process::Pid::from_child(&run);
@@ -143,23 +146,23 @@ fn ctrl_c_leaves_no_loop_device_and_a_blank_head() {
     assert!(head.iter().all(|&byte| byte == 0), "the head is not blank");
 }
 
-/// Runs `card inspect` on `card`: its exit code and stdout.
+/// Runs `card inspect` on `card`, and returns its exit code and stdout.
 fn inspect(card: &Path) -> (i32, String) {
-    let outcome = sandbox().run(&["card", "inspect", card.to_str().unwrap()]);
+    let outcome = sandbox_with_state().run(&["card", "inspect", card.to_str().unwrap()]);
     (outcome.code, outcome.stdout)
 }
 
-/// Overwrites `copy` with `bytes` at `at`, and returns the reason of `card inspect` why the copy does not
-/// boot. Restores `copy`.
+/// Overwrites `copy` with `bytes` at `offset`, and then restores it. Returns the reason of `card inspect` why the
+/// overwritten copy does not boot.
 #[track_caller]
-fn why_not_bootable_with(copy: &Path, at: u64, bytes: &[u8]) -> String {
+fn reason_with_bytes(copy: &Path, offset: u64, bytes: &[u8]) -> String {
     use std::os::unix::fs::FileExt;
     let disk = fs::File::options().read(true).write(true).open(copy).unwrap();
     let mut before = vec![0; bytes.len()];
-    disk.read_exact_at(&mut before, at).unwrap();
-    disk.write_all_at(bytes, at).unwrap();
+    disk.read_exact_at(&mut before, offset).unwrap();
+    disk.write_all_at(bytes, offset).unwrap();
     let (code, text) = inspect(copy);
-    disk.write_all_at(&before, at).unwrap();
+    disk.write_all_at(&before, offset).unwrap();
     assert_eq!(code, 4, "{text}");
     text.lines().find_map(|line| line.strip_prefix("boots   not: ")).expect(&text).to_owned()
 }
@@ -168,7 +171,7 @@ fn why_not_bootable_with(copy: &Path, at: u64, bytes: &[u8]) -> String {
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
 fn card_inspect_explains_why_a_card_does_not_boot() {
     let _lock = lock_card();
-    let result = demo();
+    let result = run_demo();
     let file = Path::new(text(&result, "/file"));
     let (code, report) = inspect(file);
     assert_eq!(code, 0, "{report}");
@@ -194,13 +197,14 @@ fn card_inspect_explains_why_a_card_does_not_boot() {
     stdout_of("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
     let (code, report) = inspect(&copy);
     assert_eq!((code, report.lines().last()), (0, Some("origin  no receipt of this project for this card")));
-    // The flags `bootable` of the two partitions. U-Boot scans those that have it.
-    let why = why_not_bootable_with(&copy, 462, &[0]);
+    // The flags `bootable` of the two partitions are changed. U-Boot scans only bootable partitions.
+    let why = reason_with_bytes(&copy, 462, &[0]);
     assert!(why.starts_with("partition 1 (FIRMWARE, FAT32) is marked bootable"), "{why}");
     let mut table = fs::read(&copy).unwrap()[446..478].to_vec();
-    (table[0], table[16]) = (0, 0);
-    assert_eq!(why_not_bootable_with(&copy, 446, &table), "no partition is marked bootable");
-    let why = why_not_bootable_with(&copy, 0, &vec![0; 1 << 20]);
+    table[0] = 0;
+    table[16] = 0;
+    assert_eq!(reason_with_bytes(&copy, 446, &table), "no partition is marked bootable");
+    let why = reason_with_bytes(&copy, 0, &vec![0; 1 << 20]);
     assert!(why.ends_with("a flash of this card was broken off"), "{why}");
     let root =
         format!("{}?offset={}", copy.display(), result["contents"]["volumes"][1]["partition"]["start"]);

@@ -1,5 +1,5 @@
-//! The units of growth and persistence, and the activation scripts of the latter, as the evaluation has them, boot with
-//! Debian's systemd on a card of the suite `trial`.
+//! The evaluated units of growth and persistence, and the activation scripts of persistence, boot with Debian's
+//! systemd on a card of the suite `trial`.
 
 use std::fs::File;
 
@@ -7,10 +7,10 @@ use crate::guest::Guest;
 use crate::guest::card::{SYSTEM_2, saved};
 use crate::ported::{Ported, write_units};
 
-/// How much larger the card is than its image, in bytes.
+/// The size of the card minus the size of its image, in bytes.
 const GROWTH: u64 = 512 << 20;
 
-/// The users of the host, whom the scripts name.
+/// The script that adds the users and groups that the activation scripts name.
 const USERS: &str = "printf 'ppetru:x:1000:100::/home/ppetru:/bin/sh\\noctoprint:x:997:997::/:/bin/sh\\n\\
     systemd-timesync:x:996:994::/:/bin/sh\\n' >>$s/etc/passwd
     printf 'octoprint:x:997:\\nsystemd-timesync:x:994:\\n' >>$s/etc/group";
@@ -23,7 +23,7 @@ fn growth_and_persistence_boot_as_they_are_evaluated() {
     let names = names.collect::<Vec<_>>();
     assert_eq!(names.len(), 7, "{names:?}");
     let guest = Guest::restore(saved());
-    guest.run(&format!("cd /nix/store; {}", Ported::new(facts).unpack()));
+    guest.run(&format!("cd /nix/store; {}", Ported::new(facts).unpack_command()));
     let activation = facts["boot"]["activation"].as_str().unwrap();
     guest.install(&format!(
         "u=$s/etc/systemd/system; mkdir -p $s/etc; cp /etc/passwd /etc/group $s/etc/; {USERS}
@@ -41,8 +41,8 @@ fn growth_and_persistence_boot_as_they_are_evaluated() {
     guest.wait_until("boot-trial status | grep -qx last-outcome=blessed");
     assert_eq!(guest.status()["booted"], SYSTEM_2);
     for name in &names {
-        let (state, log) =
-            (format!("systemctl show -P ActiveState '{name}'"), format!("journalctl -b -u '{name}'"));
+        let state = format!("systemctl show -P ActiveState '{name}'");
+        let log = format!("journalctl -b -u '{name}'");
         assert_eq!(guest.run(&state), "active\n", "{}", guest.run(&log));
     }
     assert_eq!(guest.run("journalctl -b | grep -c 'ordering cycle' || :"), "0\n");

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn the_flake_evaluates_to_the_expected_host() {
     let facts = evaluate();
-    assert_eq!(facts["system"], expected(facts));
+    assert_eq!(facts["system"], expected_system(facts));
     assert_eq!(facts["node"]["hostname"], "stinky");
     assert_eq!(facts["node"]["sshUser"], "ppetru");
     for system in ["aarch64-linux", "x86_64-linux"] {
@@ -48,7 +48,7 @@ fn the_flake_evaluates_to_the_expected_host() {
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn a_second_pi_needs_one_line_and_one_file() {
     let facts = evaluate();
-    let mut second = expected(facts);
+    let mut second = expected_system(facts);
     for (pointer, value) in [
         ("/hostName", json!("second")),
         ("/boot/configurationLimit", json!(3)),
@@ -95,7 +95,7 @@ fn another_flake_makes_a_pi_of_the_template() {
     let facts = evaluate();
     let template = &facts["template"];
     assert_eq!((&template["failed"], &template["warnings"]), (&json!([]), &json!([])));
-    // Without a key, no image is built that nobody can enter. The password is no way in on a new card.
+    // Without a key nobody could log in to a new card, not even with the password: no image is built.
     let message = "nobody could enter pi: put your public ssh key into hosts/pi.nix";
     assert_eq!(facts["blank"]["failed"], json!([message]));
     assert_eq!(template["hostName"], "pi");
@@ -118,19 +118,21 @@ fn any_configuration_gets_an_image() {
     assert_ne!(around["own"], around["here"], "assembled by the tools of another system");
 }
 
-/// The facts of `stinky` in the file, with the release of the evaluated nixpkgs.
-fn expected(facts: &Value) -> Value {
+/// The expected facts of `stinky`: those of `system.json`, with the release of the evaluated nixpkgs.
+fn expected_system(facts: &Value) -> Value {
     let release = facts["release"].as_str().expect("a release");
     let text = include_str!("system.json").replace("-RELEASE-", &format!("-{release}-"));
     serde_json::from_str(&text).expect("reading the file")
 }
 
+/// Asserts that `value` is the derivation of an image of `host`.
 fn assert_image(value: &Value, host: &str) {
     let image = value.as_str().expect("an image");
     assert!(image.contains(&format!("-nixos-sd-image-{host}-")), "{image}");
     assert!(image.ends_with("-aarch64-linux.img.zst.drv"), "{image}");
 }
 
+/// Asserts that `value` is the path of a derivation.
 fn assert_derivation(value: &Value) {
     assert!(
         value.as_str().is_some_and(|path| Path::new(path).extension().is_some_and(|end| end == "drv")),
@@ -138,18 +140,19 @@ fn assert_derivation(value: &Value) {
     );
 }
 
+/// The names of the attributes of `value`.
 fn names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// The value of `facts.nix`, evaluated once, as that takes half a minute.
+/// The value of `facts.nix`. It is evaluated only once, because the evaluation takes half a minute.
 fn evaluate() -> &'static Value {
     static FACTS: OnceLock<Value> = OnceLock::new();
-    FACTS.get_or_init(ask)
+    FACTS.get_or_init(run_nix)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the suite runs Nix itself")]
-fn ask() -> Value {
+fn run_nix() -> Value {
     for name in ["XTASK_NIXPKGS", "XTASK_INPUTS"] {
         assert_ne!(std::env::var_os(name), None, "{name} has to name source trees");
     }

@@ -1,5 +1,5 @@
-//! Units and scripts of the evaluated host for a Debian: texts as the evaluation has them, and links to Debian's
-//! programs.
+//! Units and scripts of the evaluated host for a guest with Debian: their texts are those of the evaluation, and their
+//! programs are links to Debian's.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +9,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Packages of which Debian has the programs.
-const PROGRAMS: [&str; 10] = [
+/// The packages whose programs are replaced by Debian's.
+const PACKAGES_OF_DEBIAN: &[&str] = &[
     "bash",
     "coreutils",
     "e2fsprogs",
@@ -23,40 +23,45 @@ const PROGRAMS: [&str; 10] = [
     "util-linux",
 ];
 
-/// A folder with what is put into /nix/store of the guest.
+/// A folder with the paths for /nix/store of the guest.
 pub struct Ported {
     dir: tempfile::TempDir,
-    placed: BTreeSet<String>,
+    /// The derivations whose outputs are in the folder.
+    ported: BTreeSet<String>,
 }
 
 impl Ported {
-    /// What the derivations of `facts`, of [`super::evaluate`], would be.
+    /// Makes the outputs of the derivations in `facts`, which are those of [`super::evaluate`].
     pub fn new(facts: &Value) -> Self {
-        let mut ported = Self { dir: tempfile::tempdir().unwrap(), placed: BTreeSet::new() };
+        let mut ported = Self { dir: tempfile::tempdir().unwrap(), ported: BTreeSet::new() };
         for drv in facts["boot"]["derivations"].as_array().unwrap() {
-            ported.place(drv.as_str().unwrap());
+            ported.port(drv.as_str().unwrap());
         }
         ported
     }
 
-    /// The files as a shell command that unpacks them in the current folder.
-    pub fn unpack(&self) -> String {
+    /// The shell command that unpacks the files in the current folder.
+    pub fn unpack_command(&self) -> String {
         let packed =
-            output("sh", &["-c", "tar -C \"$0\" -cz . | base64 -w 0", self.dir.path().to_str().unwrap()]);
+            stdout_of("sh", &["-c", "tar -C \"$0\" -cz . | base64 -w 0", self.dir.path().to_str().unwrap()]);
         format!("echo {packed} | base64 -d | /nix/store/b*-busybox/bin/busybox tar -xz")
     }
 
-    fn place(&mut self, drv: &str) {
-        if !self.placed.insert(drv.to_owned()) {
+    /// Makes the output of a derivation, and those of the derivations that its script names.
+    fn port(&mut self, drv: &str) {
+        if !self.ported.insert(drv.to_owned()) {
             return;
         }
         let shown =
-            output("nix", &["--extra-experimental-features", "nix-command", "derivation", "show", drv]);
+            stdout_of("nix", &["--extra-experimental-features", "nix-command", "derivation", "show", drv]);
         let shown = &serde_json::from_str::<Value>(&shown).unwrap()[drv];
         let mut outs =
             shown["outputs"].as_object().unwrap().values().map(|out| out["path"].as_str().unwrap());
         let name = shown["name"].as_str().unwrap();
-        if PROGRAMS.iter().any(|it| name == *it || name.starts_with(&format!("{it}-"))) {
+        if PACKAGES_OF_DEBIAN
+            .iter()
+            .any(|package| name == *package || name.starts_with(&format!("{package}-")))
+        {
             return outs.for_each(|out| self.link_programs(out));
         }
         let out = outs.next_back().unwrap();
@@ -67,27 +72,30 @@ impl Ported {
                 self.write(source, &fs::read_to_string(source).unwrap());
             }
         }
-        // Only what the script itself names: the rest is for its build.
+        // The guest needs only the inputs that the script names; the others were for its build.
         for input in shown["inputDrvs"].as_object().unwrap().keys() {
             let name = &input["/nix/store/".len() + 33..input.len() - ".drv".len()];
             if text.contains(&format!("-{name}")) {
-                self.place(input);
+                self.port(input);
             }
         }
     }
 
+    /// The path of `store_path` in the folder, whose parents are created.
     fn path(&self, store_path: &str) -> PathBuf {
         let path = self.dir.path().join(store_path.strip_prefix("/nix/store/").unwrap());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         path
     }
 
+    /// Writes `text` to an executable file.
     fn write(&self, store_path: &str, text: &str) {
         let path = self.path(store_path);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Makes the folders of a package links to those of Debian.
     fn link_programs(&self, out: &str) {
         for folder in ["bin", "sbin", "lib", "share"] {
             symlink(format!("/usr/{folder}"), self.path(&format!("{out}/{folder}"))).unwrap();
@@ -107,8 +115,9 @@ fn script(env: &Value) -> String {
     fs::read_to_string(source).unwrap().replacen("#!/usr/bin/env bash", "#!/usr/bin/bash", 1)
 }
 
+/// Runs `program`, asserts that it succeeds, and returns its stdout.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn output(program: &str, args: &[&str]) -> String {
+fn stdout_of(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -1,5 +1,5 @@
-//! The units of the evaluated host, of its initrd and of the system itself, as systemd reads them: no cycle, and no
-//! directive that it does not know. The systemd is Debian's, which brings the units that come with systemd.
+//! systemd verifies the units of the evaluated host, those of its initrd and of the system itself: they have no cycle
+//! and no unknown directive. The systemd, and the units that come with it, are Debian's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A unit as the configuration has it, or its drop-in for a unit of a package.
+/// A unit of the configuration, or a drop-in of the configuration for a unit of a package.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Unit {
@@ -23,8 +23,8 @@ struct Unit {
     text: String,
 }
 
-/// Units of packages that cannot be built here: the configuration has drop-ins for them.
-const NOT_BUILT: [&str; 10] = [
+/// The units of packages that cannot be built here, for which the configuration has drop-ins.
+const NOT_BUILT: &[&str] = &[
     "dbus-broker.service",
     "lastlog2-import.service",
     "nix-daemon.service",
@@ -37,10 +37,11 @@ const NOT_BUILT: [&str; 10] = [
     "systemd-update-utmp.service",
 ];
 
-/// Units that a generator makes in a virtual machine only.
-const GENERATED: [&str; 2] = ["sshd-vsock.socket", "sshd-vsock@.service"];
+/// The units that a generator makes, and only in a virtual machine.
+const GENERATED: &[&str] = &["sshd-vsock.socket", "sshd-vsock@.service"];
 
-/// Runs `systemd-analyze verify` in the root of Debian, for all units of the folder `$2`, which is below /tmp.
+/// The script that runs `systemd-analyze verify` in the root `$0` of Debian. `$1` is the folder that it sees as /tmp;
+/// the units are in the folder `$2` there, and `$3` is a target.
 const VERIFY: &str = r#"
 set -e
 mount --bind "$1" "$0/tmp"
@@ -52,7 +53,7 @@ exec chroot "$0" /bin/sh -c '
     export SYSTEMD_UNIT_PATH=/tmp/$0:/tmp/mounts:/usr/lib/systemd/system
     for unit in *; do
         case $unit in *@.*) continue ;; esac
-        # Not those that are masked.
+        # A masked unit is a link.
         [ ! -f "$unit" ] || set -- "$@" "/tmp/$0/$unit"
     done
     systemd-analyze verify --man=no --recursive-errors=yes "$@" 2>&1 || :' "$2" "$3"
@@ -63,23 +64,25 @@ struct Units {
     dir: tempfile::TempDir,
     /// `initrd` or `system`.
     stage: &'static str,
+    /// The units that stand for units of [`NOT_BUILT`].
     stand_ins: Vec<String>,
 }
 
 impl Units {
-    fn of(facts: &Value, stage: &'static str) -> Self {
+    /// Writes the units of `stage`.
+    fn write_all(facts: &Value, stage: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut units = Self { dir, stage, stand_ins: Vec::new() };
         fs::create_dir(units.path("")).unwrap();
         let fstab = if stage == "system" { facts["units"]["fstab"].as_str().unwrap() } else { "" };
         fs::write(units.dir.path().join("fstab"), fstab).unwrap();
         if stage == "system" {
-            units.put_units_of_the_trial();
+            units.write_trial_units();
         }
         let mut evaluated = BTreeMap::<String, Unit>::deserialize(&facts["units"][stage]).unwrap();
         evaluated.retain(|name, _| !GENERATED.contains(&name.as_str()));
         for (name, unit) in &evaluated {
-            units.put(name, unit);
+            units.write(name, unit);
         }
         for (name, unit) in &evaluated {
             units.link(name, unit);
@@ -91,8 +94,8 @@ impl Units {
         self.dir.path().join(self.stage).join(name)
     }
 
-    /// The package with the units of the trial, whose only work is to fill in programs.
-    fn put_units_of_the_trial(&self) {
+    /// Writes the units of the package with the trial. The build of that package only fills in programs.
+    fn write_trial_units(&self) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial/units");
         for unit in fs::read_dir(folder).unwrap() {
             let unit = unit.unwrap();
@@ -102,8 +105,8 @@ impl Units {
         }
     }
 
-    /// Writes a unit, or its drop-in where a package has it, as nixpkgs does.
-    fn put(&mut self, name: &str, unit: &Unit) {
+    /// Writes a unit, or a drop-in where a package has the unit, as nixpkgs does.
+    fn write(&mut self, name: &str, unit: &Unit) {
         if !unit.enable {
             return symlink("/dev/null", self.path(name)).unwrap();
         }
@@ -117,7 +120,7 @@ impl Units {
             return fs::write(self.path(name), &unit.text).unwrap();
         }
         if !is_packaged {
-            self.put_stand_in(name);
+            self.write_stand_in(name);
         }
         fs::create_dir_all(self.path(&format!("{name}.d"))).unwrap();
         fs::write(self.path(&format!("{name}.d/overrides.conf")), &unit.text).unwrap();
@@ -125,11 +128,12 @@ impl Units {
 
     /// Whether a package of the host has the unit. The sshd of Debian is not that of the host.
     fn has(&self, name: &str) -> bool {
-        let is_of_debian = || root().join("usr/lib/systemd/system").join(name).exists();
+        let is_of_debian = || debian_root().join("usr/lib/systemd/system").join(name).exists();
         self.path(name).exists() || !name.starts_with("ssh") && is_of_debian()
     }
 
-    fn put_stand_in(&mut self, name: &str) {
+    /// Writes a unit that stands for the unit `name` of a package.
+    fn write_stand_in(&mut self, name: &str) {
         let text = match kind_of(name) {
             "socket" => "[Socket]\nListenStream=/run/stand-in\n",
             _ => "[Service]\nExecStart=/bin/true\n",
@@ -138,13 +142,14 @@ impl Units {
         self.stand_ins.push(name.to_owned());
     }
 
+    /// Makes the links by which other units start the unit, and its aliases.
     fn link(&self, name: &str, unit: &Unit) {
-        let wishes =
+        let links =
             [(&unit.wanted_by, "wants"), (&unit.required_by, "requires"), (&unit.upheld_by, "upholds")];
-        for (targets, how) in wishes {
+        for (targets, kind) in links {
             for target in targets {
-                fs::create_dir_all(self.path(&format!("{target}.{how}"))).unwrap();
-                let _ = symlink(format!("../{name}"), self.path(&format!("{target}.{how}/{name}")));
+                fs::create_dir_all(self.path(&format!("{target}.{kind}"))).unwrap();
+                let _ = symlink(format!("../{name}"), self.path(&format!("{target}.{kind}/{name}")));
             }
         }
         for alias in &unit.aliases {
@@ -152,13 +157,13 @@ impl Units {
         }
     }
 
-    /// What systemd complains about, but for the programs, which are not built.
+    /// The complaints of systemd, without those about programs, which are not built.
     #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
     fn complaints(&self) -> Vec<String> {
         let target = if self.stage == "initrd" { "initrd.target" } else { "multi-user.target" };
         let output = Command::new("unshare")
             .args(["--user", "--map-root-user", "--mount", "sh", "-c", VERIFY])
-            .args([root().as_path(), self.dir.path()])
+            .args([debian_root().as_path(), self.dir.path()])
             .args([self.stage, target])
             .output()
             .unwrap();
@@ -169,24 +174,25 @@ impl Units {
     }
 }
 
+/// The kind of a unit, such as `service`.
 fn kind_of(name: &str) -> &str {
     name.rsplit('.').next().unwrap()
 }
 
-/// The root of Debian's systemd.
-fn root() -> PathBuf {
+/// The root folder of Debian.
+fn debian_root() -> PathBuf {
     Path::new(&std::env::var_os("XTASK_GUEST").expect("XTASK_GUEST has to name the parts of a guest"))
         .join("root")
 }
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
-fn systemd_takes_all_units_of_the_host() {
+fn systemd_accepts_all_units_of_the_host() {
     for (stage, at_least) in [("initrd", 10), ("system", 80)] {
-        let units = Units::of(super::evaluate(), stage);
+        let units = Units::write_all(super::evaluate(), stage);
         let count = fs::read_dir(units.path("")).unwrap().count();
         assert!(count >= at_least, "{stage}: {count} units");
-        let expected: &[&str] = if stage == "system" { &NOT_BUILT } else { &[] };
+        let expected: &[&str] = if stage == "system" { NOT_BUILT } else { &[] };
         assert_eq!(units.stand_ins, expected, "{stage}");
         assert_eq!(units.complaints(), [""; 0], "{stage}");
     }
@@ -195,7 +201,7 @@ fn systemd_takes_all_units_of_the_host() {
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn systemd_names_a_cycle_and_an_unknown_directive() {
-    let units = Units::of(super::evaluate(), "system");
+    let units = Units::write_all(super::evaluate(), "system");
     let text = fs::read_to_string(units.path("boot-trial-begin.service")).unwrap();
     let text = text.replace("[Unit]\n", "[Unit]\nAfter=multi-user.target\nAftr=multi-user.target\n");
     fs::write(units.path("boot-trial-begin.service"), text).unwrap();

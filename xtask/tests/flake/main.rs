@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn the_lock_satisfies_the_flake() {
-    let locks = metadata();
-    let nodes = locks["locks"]["nodes"].as_object().expect("nodes of the lock");
+    let metadata = read_metadata();
+    let nodes = metadata["locks"]["nodes"].as_object().expect("nodes of the lock");
     let names = nodes.keys().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(names, ["deploy-rs", "impermanence", "nixos-hardware", "nixpkgs", "root", "systems", "utils"]);
     assert_eq!(nodes["nixpkgs"]["original"]["ref"], "nixos-26.05");
@@ -31,7 +31,7 @@ fn modules(name: &str, system: &str, admin: &str) -> Value {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_host_consists_of_an_entry_in_the_registry_and_a_folder() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flake/registry.nix");
-    let found = nix(&["eval", "--json", "--impure", "--file", file.to_str().expect("a path in UTF-8")]);
+    let found = run_nix(&["eval", "--json", "--impure", "--file", file.to_str().expect("a path in UTF-8")]);
     let stinky = modules("stinky", "aarch64-linux", "ppetru");
     assert_eq!(found["hosts"], json!({ "stinky": stinky }));
     assert_eq!(found["has_folder"], json!({ "stinky": true }));
@@ -40,19 +40,20 @@ fn a_host_consists_of_an_entry_in_the_registry_and_a_folder() {
     assert_eq!(found["added"], json!({ "stinky": stinky, "second": second }));
 }
 
-/// The metadata of a copy of the flake: Nix would warn of uncommitted files in the checkout.
-fn metadata() -> Value {
+/// The metadata of a copy of the flake. In the checkout, Nix would warn of uncommitted files.
+fn read_metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let copy = tempfile::tempdir().expect("making a folder");
     for name in ["flake.nix", "flake.lock"] {
         std::fs::copy(root.join(name), copy.path().join(name)).expect(name);
     }
     let copy = format!("path:{}", copy.path().display());
-    nix(&["flake", "metadata", "--json", "--offline", "--no-update-lock-file", &copy])
+    run_nix(&["flake", "metadata", "--json", "--offline", "--no-update-lock-file", &copy])
 }
 
+/// Runs nix with `args`, and returns the JSON that it prints.
 #[expect(clippy::disallowed_methods, reason = "the suite runs Nix itself")]
-fn nix(args: &[&str]) -> Value {
+fn run_nix(args: &[&str]) -> Value {
     let output = Command::new("nix")
         .args(["--extra-experimental-features", "nix-command flakes"])
         .args(args)

@@ -9,14 +9,32 @@ use crate::support::image::Image;
 pub const HELLO: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello-1";
 pub const WORLD: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-world";
 
-/// Content for an image in a folder of its own. `backwards` changes everything that must not change the
-/// image: the folder, the times and the order of the files, and links between files.
+/// The order in which the files of [`Content`] are written.
+#[derive(Clone, Copy, PartialEq)]
+enum FileOrder {
+    Forwards,
+    Backwards,
+}
+
+/// Content for an image, in a folder of its own.
 pub struct Content {
     dir: tempfile::TempDir,
 }
 
 impl Content {
-    pub fn new(backwards: bool) -> Self {
+    /// The content.
+    pub fn new() -> Self {
+        Self::with_order(FileOrder::Forwards)
+    }
+
+    /// The same content with differences that must not change the image: the order and the times of the files, and a
+    /// copy instead of a link.
+    pub fn reversed() -> Self {
+        Self::with_order(FileOrder::Backwards)
+    }
+
+    fn with_order(order: FileOrder) -> Self {
+        let backwards = order == FileOrder::Backwards;
         let dir = tempfile::tempdir().unwrap();
         let content = Self { dir };
         let mut files = vec![
@@ -50,31 +68,34 @@ impl Content {
         content
     }
 
+    /// The path of `name` in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
+    /// The folder.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Runs the assembler with `changes` to its variables; returns the image or stderr.
+    /// Runs the assembler with `changes` to its variables. Returns the path of the image, or stderr if the assembler
+    /// fails.
     pub fn assemble(&self, changes: &[(&str, &str)]) -> Result<PathBuf, String> {
         Call { changes, ..Call::new(self.dir()) }.run()
     }
 
-    /// Asserts that nothing but the content is in the folder: no image and no working files.
-    fn assert_untouched(&self) {
+    /// Asserts that only the content is in the folder: no image and no working files.
+    fn assert_unchanged(&self) {
         let mut names =
-            self.dir.path().read_dir().unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
+            self.dir.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
         names.sort();
         assert_eq!(names, ["firmware", "paths", "root", "store"]);
     }
 }
 
 #[test]
-fn invalid_input_is_refused_by_name() {
-    let content = Content::new(false);
+fn the_refusal_of_an_invalid_variable_names_the_variable() {
+    let content = Content::new();
     for (changes, expected) in [
         (("OUT", ""), "assemble: the variable OUT is not set\n"),
         (("FIRMWARE_MIB", "30"), "assemble: FIRMWARE_MIB is 30; FAT32 needs 34 at least\n"),
@@ -86,43 +107,43 @@ fn invalid_input_is_refused_by_name() {
     ] {
         let call = Call { changes: &[changes], programs: Programs::Machine, ..Call::new(content.dir()) };
         assert_eq!(call.run().unwrap_err(), expected);
-        content.assert_untouched();
+        content.assert_unchanged();
     }
 }
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn content_that_cannot_be_assembled_is_refused() {
-    let content = Content::new(false);
+    let content = Content::new();
     fs::write(content.path("paths"), "/nowhere/cccc-x\n").unwrap();
     let stderr = content.assemble(&[]).unwrap_err();
     assert_eq!(stderr, "assemble: STORE_PATHS names /nowhere/cccc-x, which does not exist\n");
-    content.assert_untouched();
+    content.assert_unchanged();
 
-    let content = Content::new(false);
+    let content = Content::new();
     fs::write(content.path("firmware/large"), vec![1; 41 << 20]).unwrap();
     let stderr = content.assemble(&[]).unwrap_err();
     assert!(stderr.contains("of FIRMWARE failed; do they fit into 40 MiB?"), "{stderr}");
-    content.assert_untouched();
+    content.assert_unchanged();
 
-    let content = Content::new(false);
+    let content = Content::new();
     fs::write(content.path("firmware/Config.TXT"), "").unwrap();
     let stderr = content.assemble(&[]).unwrap_err();
     let clash = "assemble: FIRMWARE_TREE has ./Config.TXT and ./config.txt, which are one name on FAT\n";
     assert_eq!(stderr, clash);
-    content.assert_untouched();
+    content.assert_unchanged();
 
-    let content = Content::new(false);
+    let content = Content::new();
     std::os::unix::fs::symlink("nowhere", content.path("firmware/a")).unwrap();
     let stderr = content.assemble(&[]).unwrap_err();
     assert!(stderr.contains("assemble: copying ./a "), "{stderr}");
-    content.assert_untouched();
+    content.assert_unchanged();
 }
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn all_content_is_in_the_image() {
-    let content = Content::new(false);
+    let content = Content::new();
     let image = Image::decompress(&content.assemble(&[]).unwrap(), content.dir(), 40);
     image.assert_sound();
     assert_has_content(&image);
@@ -131,7 +152,7 @@ fn all_content_is_in_the_image() {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn firmware_files_that_begin_with_a_dot_are_in_the_image() {
-    let content = Content::new(false);
+    let content = Content::new();
     fs::create_dir(content.path("firmware/.folder")).unwrap();
     for name in ["firmware/.file", "firmware/.folder/..file"] {
         fs::write(content.path(name), "x").unwrap();
@@ -158,7 +179,7 @@ pub fn assert_has_content(image: &Image) {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn large_stable_store_paths_come_first() {
-    let content = Content::new(false);
+    let content = Content::new();
     let name = |name: &str| format!("{}-{name}", "d".repeat(32));
     let mut paths = Vec::new();
     for (base, size) in [
@@ -202,7 +223,7 @@ fn large_stable_store_paths_come_first() {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn every_file_has_the_given_time() {
-    let content = Content::new(false);
+    let content = Content::new();
     // Nix gives files in the store the time 1.
     for (now, fat, ext4) in [
         ("1700000000", "2023-11-14  22:13", "14-Nov-2023 22:13"),
@@ -221,10 +242,10 @@ fn every_file_has_the_given_time() {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn the_image_grows_with_its_content() {
-    let content = Content::new(false);
+    let content = Content::new();
     let size = |changes: &[(&str, &str)]| {
         let compressed = fs::File::open(content.assemble(changes).unwrap()).unwrap();
-        zstd::zstd_safe::get_frame_content_size(&head(compressed)).unwrap().unwrap()
+        zstd::zstd_safe::get_frame_content_size(&frame_header(compressed)).unwrap().unwrap()
     };
     let small = size(&[]);
     assert_eq!(small % (1 << 20), 0);
@@ -238,7 +259,8 @@ fn the_image_grows_with_its_content() {
     assert!(size(&[]) > small, "5000 empty files need inodes");
 }
 
-fn head(mut file: impl std::io::Read) -> Vec<u8> {
+/// The first bytes of a compressed image, which have the header of its first frame.
+fn frame_header(mut file: impl std::io::Read) -> Vec<u8> {
     let mut head = vec![0; 18];
     file.read_exact(&mut head).unwrap();
     head

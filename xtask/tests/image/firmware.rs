@@ -11,7 +11,7 @@ use crate::support::image::stdout_of;
 
 const MIB: u64 = 1 << 20;
 
-/// A kernel whose header claims `size` bytes of memory.
+/// The bytes of a kernel whose header claims `size` bytes of memory.
 fn kernel(size: u64) -> Vec<u8> {
     let mut bytes = vec![0; 4096];
     bytes[16..24].copy_from_slice(&size.to_le_bytes());
@@ -20,14 +20,14 @@ fn kernel(size: u64) -> Vec<u8> {
     bytes
 }
 
-/// A U-Boot of several clusters with its settings at the end.
+/// The bytes of a U-Boot of several clusters, with its settings at the end.
 fn uboot() -> Vec<u8> {
     [&vec![7; 99_999][..], b"\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0"].concat()
 }
 
-/// An image that can boot: two boards, one U-Boot, and `kernel`.
-fn content(kernel: &[u8]) -> Content {
-    let content = Content::new(false);
+/// The content of an image that can boot, unless `kernel` is bad: two boards, and one U-Boot.
+fn bootable_content(kernel: &[u8]) -> Content {
+    let content = Content::new();
     let menu =
         format!("LABEL x\nLINUX ../kernel\nINITRD ../initrd\nAPPEND init=/nix/store/{HELLO}/bin/hello\n");
     for (file, bytes) in [
@@ -42,18 +42,20 @@ fn content(kernel: &[u8]) -> Content {
     content
 }
 
-/// The boot files in the image of `content`, or the reason why it does not boot.
+/// Assembles `content`, and inspects the image as [`inspect`] does.
 fn inspect_image(content: &Content) -> Result<Value, String> {
-    inspect(&decompressed(content))
+    inspect(&assemble_decompressed(content))
 }
 
-fn decompressed(content: &Content) -> PathBuf {
+/// Assembles `content`, and returns the path of the decompressed image.
+fn assemble_decompressed(content: &Content) -> PathBuf {
     let compressed = content.assemble(&[]).unwrap();
     let disk = content.path("disk.img");
     stdout_of("zstd", &["-q", "-d", "-f", "-o", disk.to_str().unwrap(), compressed.to_str().unwrap()]);
     disk
 }
 
+/// Runs `card inspect` on `disk`. Returns the boot files, or the reason why the image does not boot.
 fn inspect(disk: &Path) -> Result<Value, String> {
     let outcome = Sandbox::new().run(&["card", "inspect", "--json", disk.to_str().unwrap()]);
     let found: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
@@ -66,7 +68,7 @@ fn inspect(disk: &Path) -> Result<Value, String> {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_kernel_with_room_below_the_device_tree_boots() {
-    let content = content(&kernel(36 * MIB));
+    let content = bootable_content(&kernel(36 * MIB));
     let found = inspect_image(&content).unwrap();
     let expected = serde_json::json!([{"file": "u-boot-pi3.bin", "kernel_end": 38 * MIB, "tree": 38 * MIB}]);
     assert_eq!(found["uboots"], expected);
@@ -80,7 +82,7 @@ fn a_kernel_that_would_overwrite_the_device_tree_does_not_boot() {
     std::io::Write::write_all(&mut compressed, &large).unwrap();
     for stored in [large, compressed.finish().unwrap()] {
         assert_eq!(
-            inspect_image(&content(&stored)).unwrap_err(),
+            inspect_image(&bootable_content(&stored)).unwrap_err(),
             "the kernel takes the memory up to 0x2600001, and u-boot-pi3.bin loads the device tree at 0x2600000, \
              which the kernel would overwrite"
         );
@@ -90,7 +92,7 @@ fn a_kernel_that_would_overwrite_the_device_tree_does_not_boot() {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_missing_boot_file_is_named() {
-    let content = content(b"no kernel");
+    let content = bootable_content(b"no kernel");
     let error = inspect_image(&content).unwrap_err();
     assert_eq!(error, "reading /boot/kernel: not a kernel for AArch64");
     fs::remove_file(content.path("firmware/u-boot-pi3.bin")).unwrap();
@@ -104,8 +106,8 @@ fn a_missing_boot_file_is_named() {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_boot_menu_with_a_damaged_size_does_not_boot() {
-    let content = content(&kernel(36 * MIB));
-    let disk = decompressed(&content);
+    let content = bootable_content(&kernel(36 * MIB));
+    let disk = assemble_decompressed(&content);
     let root = format!("{}?offset={}", disk.display(), 48 * MIB);
     stdout_of("debugfs", &["-w", "-R", "sif /boot/extlinux/extlinux.conf size 0xf0000000000", &root]);
     let reason = inspect(&disk).unwrap_err();

@@ -1,4 +1,4 @@
-//! An assembler that ends early: OUT is a whole image or absent.
+//! An assembler that is stopped early: OUT is a whole image or absent.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -11,14 +11,15 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::assembler::Content;
 use crate::script::Call;
 
-/// Compression that takes long enough to end the assembler.
-const SLOW: &[(&str, &str)] = &[("ZSTD_LEVEL", "19")];
+/// The variables of a compression that takes long enough to stop the assembler.
+const SLOW_COMPRESSION: &[(&str, &str)] = &[("ZSTD_LEVEL", "19")];
 
-fn content() -> Content {
-    let content = Content::new(false);
+/// Content with a kernel of 24 MiB of noise.
+fn large_content() -> Content {
+    let content = Content::new();
     let mut bytes = vec![0; 24 << 20];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
-    // Noise with fewer bits can be compressed.
+    // Bytes with only six random bits can be compressed.
     for byte in &mut bytes {
         *byte &= 0x3f;
     }
@@ -26,14 +27,15 @@ fn content() -> Content {
     content
 }
 
+/// Starts the assembler in a process group of its own.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn start(call: &Call) -> Child {
     let mut command = Command::new("env");
-    command.args(call.command()).process_group(0).stderr(Stdio::null());
+    command.args(call.env_args()).process_group(0).stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
-/// Sends `signal` to the assembler and its children once `is_ready`.
+/// Starts the assembler, sends `signal` to it and its children once `is_ready`, and returns its exit status.
 #[track_caller]
 fn stop(call: &Call, signal: Signal, is_ready: impl Fn() -> bool) -> ExitStatus {
     let mut child = start(call);
@@ -47,11 +49,12 @@ fn stop(call: &Call, signal: Signal, is_ready: impl Fn() -> bool) -> ExitStatus 
     child.wait().unwrap()
 }
 
-/// The new names in the folder of `content`, up to the first dot.
+/// The names of the files that are not of the content in the folder of `content`, up to their first dots, sorted.
 fn new_names(content: &Content) -> Vec<String> {
-    let names = content.dir().read_dir().unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
-    let content = ["firmware", "paths", "root", "store"];
-    let names = names.filter(|name| !content.contains(&name.as_str()));
+    let names = content.dir().read_dir().unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names_of_content = ["firmware", "paths", "root", "store"];
+    let names = names.filter(|name| !names_of_content.contains(&name.as_str()));
     let mut names = names.map(|name| name.split('.').next().unwrap().to_owned()).collect::<Vec<_>>();
     names.sort();
     names
@@ -61,36 +64,45 @@ fn new_names(content: &Content) -> Vec<String> {
 #[track_caller]
 fn assert_next_run_succeeds(content: &Content) {
     let image = fs::read(Call::new(content.dir()).run().unwrap()).unwrap();
-    let other = self::content();
+    let other = large_content();
     assert!(image == fs::read(Call::new(other.dir()).run().unwrap()).unwrap(), "the images differ");
-    let names = content.path("new").read_dir().unwrap().map(|it| it.unwrap().file_name());
+    let names = content.path("new").read_dir().unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["x.img.zst"]);
 }
 
-/// Moments to stop the assembler: while it compresses, and once it has files in its working folder.
-const MOMENTS: [fn(&Call) -> bool; 2] = [
-    |call| part(&call.out()).metadata().is_ok_and(|it| it.len() > 0),
-    |call| {
-        let mut folders = call.dir.read_dir().unwrap().map(|it| it.unwrap());
-        let own = folders.find(|it| it.file_name().to_string_lossy().starts_with("tmp."));
-        own.is_some_and(|it| it.path().read_dir().is_ok_and(|mut inside| inside.next().is_some()))
-    },
-];
+/// Whether the moment to stop the assembler has come.
+type IsReady = fn(&Call) -> bool;
 
-fn part(out: &Path) -> std::path::PathBuf {
+/// The moments to stop the assembler.
+const MOMENTS: &[IsReady] = &[is_compressing, has_working_files];
+
+/// Whether the assembler has written a part of the image.
+fn is_compressing(call: &Call) -> bool {
+    partial_file(&call.out()).metadata().is_ok_and(|metadata| metadata.len() > 0)
+}
+
+/// Whether the assembler has files in its working folder.
+fn has_working_files(call: &Call) -> bool {
+    let mut entries = call.dir.read_dir().unwrap().map(Result::unwrap);
+    let folder = entries.find(|entry| entry.file_name().to_string_lossy().starts_with("tmp."));
+    folder.is_some_and(|folder| folder.path().read_dir().is_ok_and(|mut files| files.next().is_some()))
+}
+
+/// The path of the image before it is complete.
+fn partial_file(out: &Path) -> std::path::PathBuf {
     out.with_extension("zst.part")
 }
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_terminated_assembler_leaves_no_files() {
-    for moment in MOMENTS {
+    for is_ready in MOMENTS {
         for signal in [Signal::TERM, Signal::INT] {
-            let content = content();
-            let call = Call { changes: SLOW, ..Call::new(content.dir()) };
-            let status = stop(&call, signal, || moment(&call));
+            let content = large_content();
+            let call = Call { changes: SLOW_COMPRESSION, ..Call::new(content.dir()) };
+            let status = stop(&call, signal, || is_ready(&call));
             assert_eq!(status.code(), Some(130), "{status}");
-            assert!(!call.out().exists() && !part(&call.out()).exists());
+            assert!(!call.out().exists() && !partial_file(&call.out()).exists());
             let names = new_names(&content);
             assert!(names.iter().all(|name| name == "new"), "{names:?}");
         }
@@ -100,10 +112,10 @@ fn a_terminated_assembler_leaves_no_files() {
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
 fn a_killed_assembler_leaves_no_image() {
-    for moment in MOMENTS {
-        let content = content();
-        let call = Call { changes: SLOW, ..Call::new(content.dir()) };
-        stop(&call, Signal::KILL, || moment(&call));
+    for is_ready in MOMENTS {
+        let content = large_content();
+        let call = Call { changes: SLOW_COMPRESSION, ..Call::new(content.dir()) };
+        stop(&call, Signal::KILL, || is_ready(&call));
         assert!(!call.out().exists());
         assert_next_run_succeeds(&content);
     }

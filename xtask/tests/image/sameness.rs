@@ -7,8 +7,8 @@ use crate::assembler::{Content, assert_has_content};
 use crate::script::{Call, Programs};
 use crate::support::image::{Image, stdout_of};
 
-/// Runs a command as another user in another folder, with other settings of the shell.
-const OTHER_USER: [&str; 8] = [
+/// The command that runs another one as another user, in another folder and with other settings of the shell.
+const OTHER_USER: &[&str] = &[
     "unshare",
     "--user",
     "--map-user=12345",
@@ -19,37 +19,43 @@ const OTHER_USER: [&str; 8] = [
     "sh",
 ];
 
+/// Runs the assembler, and returns the bytes of the image.
 #[track_caller]
-fn bytes(call: &Call) -> Vec<u8> {
+fn assemble(call: &Call) -> Vec<u8> {
     fs::read(call.run().unwrap()).unwrap()
 }
 
 #[test]
 #[ignore = "needs Debian's programs and user namespaces: run `cargo xtask test`"]
 fn two_users_assemble_the_same_image() {
-    let one = Content::new(false);
-    let other = Content::new(true);
-    [&one, &other].into_iter().for_each(add_groups);
-    let first = bytes(&Call::new(one.dir()));
-    let second = bytes(&Call { by: &OTHER_USER, ..Call::new(other.dir()) });
+    let one = Content::new();
+    let other = Content::reversed();
+    for content in [&one, &other] {
+        add_small_paths(content);
+    }
+    let first = assemble(&Call::new(one.dir()));
+    let second = assemble(&Call { wrapper: OTHER_USER, ..Call::new(other.dir()) });
     assert!(first == second, "the images differ");
 }
 
 #[test]
 #[ignore = "needs Debian's programs and AArch64 emulation: run `cargo xtask test`"]
 fn an_emulated_pi_assembles_the_same_image() {
-    let one = Content::new(false);
-    let other = Content::new(true);
-    [&one, &other].into_iter().for_each(add_groups);
+    let one = Content::new();
+    let other = Content::reversed();
+    for content in [&one, &other] {
+        add_small_paths(content);
+    }
     // A file system of this size has copies of the superblock.
     let changes = [("HEADROOM_MIB", "300")];
-    let native = bytes(&Call { changes: &changes, ..Call::new(one.dir()) });
-    let emulated = bytes(&Call { programs: Programs::Emulated, changes: &changes, ..Call::new(other.dir()) });
+    let native = assemble(&Call { changes: &changes, ..Call::new(one.dir()) });
+    let emulated =
+        assemble(&Call { programs: Programs::Emulated, changes: &changes, ..Call::new(other.dir()) });
     assert!(native == emulated, "the images differ");
 }
 
 /// Adds so many small store paths that the assembler groups them.
-fn add_groups(content: &Content) {
+fn add_small_paths(content: &Content) {
     let mut paths = vec![fs::read_to_string(content.path("paths")).unwrap().trim_end().to_owned()];
     for number in 0..12 {
         let path = content.path("store").join(format!("{}{number:02}-part{number}-1.0", "e".repeat(30)));
@@ -64,8 +70,8 @@ fn add_groups(content: &Content) {
     fs::write(content.path("paths"), paths.join("\n")).unwrap();
 }
 
-/// A `PATH` that begins with an mke2fs that takes no archive: the one of this machine, in a wrapper.
-fn old_mke2fs(content: &Content) -> String {
+/// Makes a wrapper of this machine's mke2fs that accepts no archive. Returns a `PATH` that begins with the wrapper.
+fn path_with_old_mke2fs(content: &Content) -> String {
     let real = stdout_of("sh", &["-c", "PATH=$PATH:/usr/sbin:/sbin command -v mke2fs"]);
     let dir = content.path("old");
     fs::create_dir(&dir).unwrap();
@@ -79,19 +85,19 @@ fn old_mke2fs(content: &Content) -> String {
 #[test]
 #[ignore = "needs e2fsprogs, mtools, dosfstools, fdisk, zstd, fakeroot and faketime: run `cargo xtask test`"]
 fn an_older_mke2fs_gets_a_folder_and_assembles_the_same_image() {
-    let contents = [Content::new(false), Content::new(true)];
-    let paths = contents.each_ref().map(old_mke2fs);
-    let calls = [0, 1].map(|number| {
+    let contents = [Content::new(), Content::reversed()];
+    let paths = contents.each_ref().map(path_with_old_mke2fs);
+    let images = [0, 1].map(|number| {
         let changes = [("PATH", paths[number].as_str())];
         let call =
             Call { programs: Programs::Machine, changes: &changes, ..Call::new(contents[number].dir()) };
         let (image, stderr) = call.run_with_stderr().unwrap();
         (fs::read(image).unwrap(), stderr)
     });
-    assert!(calls[0].0 == calls[1].0, "the images differ");
+    assert!(images[0].0 == images[1].0, "the images differ");
     let note = "assemble: this mke2fs reads no archive; the files go by way of a folder, in the order of names: the \
         next image will differ from this one nearly everywhere\n";
-    assert!(calls[0].1.starts_with(note), "{}", calls[0].1);
+    assert!(images[0].1.starts_with(note), "{}", images[0].1);
     let image = Image::decompress(&contents[0].path("new/x.img.zst"), contents[0].dir(), 40);
     image.assert_sound();
     assert_has_content(&image);

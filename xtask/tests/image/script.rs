@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::image::run;
 
+/// The UUID of `NIXOS_SD`.
 pub const UUID: &str = "44444444-4444-4444-8888-888888888888";
 
-/// `cargo xtask test` names the folders of the programs in these variables.
-const NATIVE: &str =
+/// The variable in which `cargo xtask test` names the folder of the programs for this machine.
+const NATIVE_PROGRAMS: &str =
     if cfg!(target_arch = "aarch64") { "XTASK_PROGRAMS_ARM64" } else { "XTASK_PROGRAMS_AMD64" };
 
 /// The programs that the assembler uses.
@@ -16,13 +17,14 @@ const NATIVE: &str =
 pub enum Programs {
     /// The programs on `PATH`.
     Machine,
-    /// Programs of Debian for this machine before `PATH`, with an mke2fs that takes an archive.
+    /// The programs of Debian for this machine, with an mke2fs that accepts an archive; then those on `PATH`.
     Native,
-    /// Programs of Debian for a Pi alone, which an emulator runs.
+    /// Only the programs of Debian for a Pi, which an emulator runs.
     Emulated,
 }
 
 impl Programs {
+    /// The value of `PATH` with these programs.
     fn path(self) -> OsString {
         let machine = || std::env::var_os("PATH").unwrap();
         let folder = |name: &str, part: &str| {
@@ -30,14 +32,14 @@ impl Programs {
                 std::env::var_os(name).unwrap_or_else(|| panic!("{name} has to name a folder of programs"));
             Path::new(&dir).join(part)
         };
-        let (front, rest) = match self {
+        let (first_folder, rest) = match self {
             Self::Machine => return machine(),
-            Self::Native => (folder(NATIVE, "programs"), machine()),
+            Self::Native => (folder(NATIVE_PROGRAMS, "programs"), machine()),
             Self::Emulated => {
                 (folder("XTASK_PROGRAMS_ARM64", "programs"), folder("XTASK_PROGRAMS_ARM64", "applets").into())
             }
         };
-        std::env::join_paths(std::iter::once(front).chain(std::env::split_paths(&rest))).unwrap()
+        std::env::join_paths(std::iter::once(first_folder).chain(std::env::split_paths(&rest))).unwrap()
     }
 }
 
@@ -46,25 +48,26 @@ pub struct Call<'a> {
     /// A folder with `root`, `firmware` and the file `paths`; the image and working files go there too.
     pub dir: &'a Path,
     pub programs: Programs,
-    /// The command that runs the shell.
-    pub by: &'a [&'a str],
-    /// Changes to the variables.
+    /// The command that runs the shell of the assembler; empty to run the shell itself.
+    pub wrapper: &'a [&'a str],
+    /// Changes to the variables of the assembler.
     pub changes: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Call<'a> {
+    /// A call with the native programs and without changes.
     pub fn new(dir: &'a Path) -> Self {
-        Self { dir, programs: Programs::Native, by: &[], changes: &[] }
+        Self { dir, programs: Programs::Native, wrapper: &[], changes: &[] }
     }
 
-    /// Returns the image or stderr.
+    /// Runs the assembler. Returns the path of the image, or stderr if the assembler fails.
     pub fn run(&self) -> Result<PathBuf, String> {
         self.run_with_stderr().map(|(image, _)| image)
     }
 
-    /// Returns the image and stderr, or stderr alone.
+    /// Runs the assembler. Returns the path of the image and stderr, or stderr alone if the assembler fails.
     pub fn run_with_stderr(&self) -> Result<(PathBuf, String), String> {
-        let output = run("env", &self.command(), &[]);
+        let output = run("env", &self.env_args(), &[]);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok((self.out(), stderr)) } else { Err(stderr) }
     }
@@ -74,9 +77,8 @@ impl<'a> Call<'a> {
         self.dir.join("new/x.img.zst")
     }
 
-    /// The command as arguments of `env`, by way of which the variables reach the assembler: the shell is
-    /// found on the `PATH` of this process.
-    pub fn command(&self) -> Vec<String> {
+    /// The arguments of `env`, which sets the variables and runs the assembler.
+    pub fn env_args(&self) -> Vec<String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../hosts/raspberry-pi/sd-image/assembler/assemble.sh");
         let text = |name: &str| self.dir.join(name).display().to_string();
@@ -95,7 +97,7 @@ impl<'a> Call<'a> {
         env.extend(self.changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let shell = if matches!(self.programs, Programs::Emulated) { "dash" } else { "sh" };
         let variables = env.into_iter().map(|(name, value)| format!("{name}={value}"));
-        let words = self.by.iter().chain([&shell]).map(|word| (*word).to_owned());
+        let words = self.wrapper.iter().chain([&shell]).map(|word| (*word).to_owned());
         variables.chain(words).chain([script.display().to_string()]).collect()
     }
 }

@@ -12,10 +12,10 @@ use crate::support::{Outcome, Sandbox};
 /// The content of every image: 200 sectors, with one partition from sector 100 to 150.
 pub const IMAGE: &[u8] = &{
     let mut bytes = [0x5a; 102_400];
-    let mut at = 0;
-    while at < 512 {
-        bytes[at] = 0;
-        at += 1;
+    let mut index = 0;
+    while index < 512 {
+        bytes[index] = 0;
+        index += 1;
     }
     bytes[446 + 4] = 0x83;
     bytes[446 + 8] = 100;
@@ -31,7 +31,7 @@ pub struct Fixture {
 }
 
 /// A file of a flake in a git repository: its name and its text.
-pub enum FlakeFiles<'a> {
+pub enum FlakeFile<'a> {
     Tracked(&'a str, &'a str),
     Untracked(&'a str, &'a str),
 }
@@ -42,11 +42,11 @@ impl Fixture {
         let fixture = Self { sandbox: Sandbox::new() };
         // The sandbox of a build contains no other program.
         fs::create_dir(fixture.path("flake/busybox")).expect("making a folder");
-        fs::copy(find("busybox"), fixture.path("flake/busybox/busybox")).expect("copying busybox");
+        fs::copy(find_program("busybox"), fixture.path("flake/busybox/busybox")).expect("copying busybox");
         fixture
     }
 
-    /// A folder with this `flake.nix`.
+    /// A folder with the `flake.nix` of the text `flake`.
     pub fn plain(flake: &str) -> Self {
         let fixture = Self::empty();
         fs::write(fixture.path("flake/flake.nix"), flake).expect("writing the flake");
@@ -60,7 +60,8 @@ impl Fixture {
         fs::write(self.path("flake/image.zst"), image).expect("writing the image");
     }
 
-    /// A flake with images for this machine's system; each is a host and the Nix expression of its image.
+    /// A flake with images for the system of this machine. Each of `images` is a host and the Nix expression of its
+    /// image.
     pub fn with_images(images: &[(&str, &str)]) -> Self {
         let packages = images.iter().map(|(host, image)| format!("{host}-sdImage = {image};\n"));
         let packages = packages.collect::<String>();
@@ -70,24 +71,26 @@ impl Fixture {
         ))
     }
 
-    /// A git repository with these files.
-    pub fn repository(files: &[FlakeFiles]) -> Self {
+    /// A git repository with `files`.
+    pub fn repository(files: &[FlakeFile]) -> Self {
         let fixture = Self::empty();
         fixture.git(&["init", "--quiet"]);
         for file in files {
-            let (FlakeFiles::Tracked(name, text) | FlakeFiles::Untracked(name, text)) = file;
+            let (FlakeFile::Tracked(name, text) | FlakeFile::Untracked(name, text)) = file;
             fs::write(fixture.path("flake").join(name), text).expect("writing a file of the flake");
-            if let FlakeFiles::Tracked(name, _) = file {
+            if let FlakeFile::Tracked(name, _) = file {
                 fixture.git(&["add", name]);
             }
         }
         fixture
     }
 
+    /// The path of `name` in the sandbox.
     pub fn path(&self, name: &str) -> PathBuf {
         self.sandbox.path(name)
     }
 
+    /// The sandbox, in which the flake is the folder `flake`.
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }
@@ -110,13 +113,14 @@ impl Fixture {
     }
 
     /// The store path that the image of `host` will have.
-    pub fn evaluate(&self, host: &str) -> PathBuf {
+    pub fn image_path(&self, host: &str) -> PathBuf {
         let flake = self.path("flake");
         let out = format!("{}#packages.{}.{host}-sdImage.outPath", flake.display(), system());
         let features = ["--extra-experimental-features", "nix-command flakes"];
         run("nix", &[&features[..], &["eval", "--raw", &out]].concat()).into()
     }
 
+    /// The arguments `args` after the option that names the flake.
     fn with_flake(&self, args: &[&str]) -> Vec<String> {
         let flake = ["--flake".to_owned(), self.path("flake").display().to_string()];
         flake.into_iter().chain(args.iter().map(ToString::to_string)).collect()
@@ -129,8 +133,8 @@ impl Fixture {
     }
 }
 
-/// The path of `program`.
-pub fn find(program: &str) -> PathBuf {
+/// The path of `program` on `PATH`.
+pub fn find_program(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").expect("PATH is set");
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists()).expect(program)
 }
@@ -140,7 +144,8 @@ pub fn system() -> String {
     format!("{}-linux", std::env::consts::ARCH)
 }
 
-/// A derivation whose builder runs `script`. Each has a new name, so that Nix builds it every time.
+/// The Nix expression of a derivation whose builder runs `script`. Each derivation has a new name, so that Nix builds
+/// it every time.
 pub fn builder(name: &str, script: &str) -> String {
     let salt = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos();
     let script = script.replace('\\', r"\\").replace('"', "\\\"");
@@ -150,13 +155,13 @@ pub fn builder(name: &str, script: &str) -> String {
     )
 }
 
-/// A derivation that makes an image of `host` from [`IMAGE`].
+/// The Nix expression of a derivation that makes an image of `host` from [`IMAGE`].
 pub fn image(host: &str) -> String {
     let file = format!("$out/sd-image/nixos-sd-image-{host}.img.zst");
     builder(host, &format!("mkdir -p $out/sd-image; cp ${{./image.zst}} {file}"))
 }
 
-/// Reads lines until one contains `text`, and returns all of them.
+/// Reads lines until one contains `text`, and returns all lines. Fails after `deadline`.
 pub fn read_until(source: &mut impl BufRead, text: &str, deadline: Instant) -> String {
     let mut seen = String::new();
     while !seen.contains(text) {
@@ -166,7 +171,7 @@ pub fn read_until(source: &mut impl BufRead, text: &str, deadline: Instant) -> S
     seen
 }
 
-/// Runs `program` and returns its stdout.
+/// Runs `program`, asserts that it succeeds, and returns its stdout.
 #[expect(clippy::disallowed_methods, reason = "a test sets things up without the tool")]
 pub fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().expect(program);

@@ -1,14 +1,15 @@
-//! Malicious flakes, whose programs do not run.
+//! Malicious flakes: the programs that they name do not run, and their images do not lead out of the store.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use crate::fixture::{Fixture, FlakeFiles, builder, image, run, system};
+use crate::fixture::{Fixture, FlakeFile, builder, image, run, system};
 use crate::support::Outcome;
 
-/// A flake with an image and a node of `pi`, a host that does not answer, with these ssh options.
-fn flake(options: &str) -> String {
+/// The text of a flake with an image and a node of `pi`, a host that does not answer. `options` are further ssh
+/// options.
+fn flake_text(options: &str) -> String {
     let profile = builder("profile", "echo >$out");
     format!(
         r#"{{ outputs = {{ self }}: {{
@@ -23,8 +24,8 @@ fn flake(options: &str) -> String {
     )
 }
 
-/// A program that writes a file when it runs: the paths of both.
-fn canary(fixture: &Fixture) -> (String, PathBuf) {
+/// Makes a program that writes a file when it runs. Returns the paths of the program and of the file.
+fn make_canary(fixture: &Fixture) -> (String, PathBuf) {
     let program = fixture.path("home/program");
     let file = fixture.path("home/canary");
     fs::write(&program, format!("#!/bin/sh\necho \"$0 $@\" >>{}\n", file.display()))
@@ -33,10 +34,10 @@ fn canary(fixture: &Fixture) -> (String, PathBuf) {
     (program.display().to_string(), file)
 }
 
-/// Runs all commands that run git or ssh, without a card and without a host.
+/// Runs all commands that use git or ssh. There is neither a card nor a host.
 fn run_all_commands(fixture: &Fixture) -> Vec<Outcome> {
     let with_image = ["flash", "--image", "/nowhere.img", "/dev/nowhere"];
-    let commands: [&[&str]; 8] = [
+    let commands: &[&[&str]] = &[
         &["hosts"],
         &["doctor"],
         &["identity", "make", "pi"],
@@ -69,7 +70,7 @@ fn add_submodule(fixture: &Fixture) {
     fixture.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &part, "part"]);
 }
 
-/// Names `program` in the git configuration and the hooks of the flake and its submodule `part`.
+/// Makes `program` a program of the git configuration and of the hooks, in the flake and its submodule `part`.
 fn configure_programs(fixture: &Fixture, program: &str) {
     for repository in [".", "part"] {
         for name in [
@@ -98,16 +99,16 @@ fn configure_programs(fixture: &Fixture, program: &str) {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
     let mut fixture = Fixture::repository(&[
-        FlakeFiles::Tracked("flake.nix", &flake("")),
-        FlakeFiles::Tracked(".gitattributes", "* filter=evil diff=evil\n"),
-        FlakeFiles::Tracked(".gitignore", "state\n"),
-        FlakeFiles::Tracked("image.zst", "any"),
+        FlakeFile::Tracked("flake.nix", &flake_text("")),
+        FlakeFile::Tracked(".gitattributes", "* filter=evil diff=evil\n"),
+        FlakeFile::Tracked(".gitignore", "state\n"),
+        FlakeFile::Tracked("image.zst", "any"),
     ]);
     fixture.git(&["add", "busybox"]);
     add_submodule(&fixture);
-    let (program, canary) = canary(&fixture);
+    let (program, canary) = make_canary(&fixture);
     configure_programs(&fixture, &program);
-    // git has to read a changed file again.
+    // git must read a changed file again.
     fs::write(fixture.path("flake/.gitignore"), "state\n#\n").expect("changing a file");
     let state = fixture.path("flake/state");
     fixture.sandbox_mut().env("XTASK_STATE", state).env("GIT_EXTERNAL_DIFF", &program);
@@ -129,9 +130,10 @@ fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn ssh_options_of_a_foreign_flake_run_no_programs() {
     let fixture = Fixture::empty();
-    let (program, canary) = canary(&fixture);
+    let (program, canary) = make_canary(&fixture);
     let option = format!("-oProxyCommand={program}");
-    fs::write(fixture.path("flake/flake.nix"), flake(&format!("\"{option}\""))).expect("writing the flake");
+    fs::write(fixture.path("flake/flake.nix"), flake_text(&format!("\"{option}\"")))
+        .expect("writing the flake");
     fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
     let archive = fixture.path("home/flake.tar.gz").display().to_string();
     let home = fixture.path("").display().to_string();
@@ -144,10 +146,10 @@ fn ssh_options_of_a_foreign_flake_run_no_programs() {
         assert!(!canary.exists(), "{args:?}");
     }
     // Options that run nothing are accepted from every flake, and so are those of the user.
-    let own = ["deploy", "pi", "--dry-run", "--", "--ssh-opts", "-p 1"];
+    let options_of_the_user = ["deploy", "pi", "--dry-run", "--", "--ssh-opts", "-p 1"];
     fixture
         .sandbox()
-        .run(&[&["--flake", &foreign], &own[..]].concat())
+        .run(&[&["--flake", &foreign], &options_of_the_user[..]].concat())
         .assert_stderr_contains("pi cannot be reached");
     assert!(!canary.exists());
     for args in [&["status"][..], &["deploy", "pi", "--dry-run"]] {
@@ -162,13 +164,13 @@ fn ssh_options_of_a_foreign_flake_run_no_programs() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn host_names_that_are_options_or_shell_text_are_refused() {
     let fixture = Fixture::empty();
-    let (program, canary) = canary(&fixture);
+    let (program, canary) = make_canary(&fixture);
     for (from, to, option) in [
         ("127.0.0.1", format!("-oProxyCommand={program}"), "hostname"),
         ("127.0.0.1", "pi?remote-program=x".to_owned(), "hostname"),
         ("sshUser = \"root", format!("sshUser = \"-oProxyCommand={program}"), "sshUser"),
     ] {
-        let text = flake("").replace(&format!("{from}\""), &format!("{to}\""));
+        let text = flake_text("").replace(&format!("{from}\""), &format!("{to}\""));
         fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
         fs::write(fixture.path("flake/image.zst"), "any").expect("writing the image");
         for args in [&["status"][..], &["deploy", "pi", "--dry-run"]] {

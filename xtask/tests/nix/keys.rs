@@ -1,4 +1,4 @@
-//! Flakes that try to copy the private keys of hosts to the store.
+//! Flakes that try to read the private keys of hosts, or to copy them to the store.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fixture::{Fixture, builder, image, is_in_store, run, system};
 
-/// Makes the key of a host with `identity make`. Returns the path of the key and a line of it.
+/// Makes the key of the host `pi` by `identity make`. Returns the path of the key and one of its lines.
 fn make_key(fixture: &Fixture) -> (PathBuf, String) {
     fixture.run(&["identity", "make", "pi"]).assert_code(0);
     let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
@@ -16,7 +16,8 @@ fn make_key(fixture: &Fixture) -> (PathBuf, String) {
     (file, line)
 }
 
-/// A derivation that tries to read the file `key`, and writes it to an image and to its log.
+/// The Nix expression of a derivation that tries to write the file `key` to an image and to its log. `more` are
+/// further attributes.
 fn thief(name: &str, key: &str, more: &str) -> String {
     let script = format!(
         "mkdir -p $out/sd-image; cat {key} >$out/sd-image/a.img; cat {key}; ls -d {key} || echo no key; \
@@ -25,8 +26,8 @@ fn thief(name: &str, key: &str, more: &str) -> String {
     builder(name, &script).replace("system =", &format!("{more} system ="))
 }
 
-/// A flake whose packages and settings try to read the key `file` in builds and in the evaluation.
-fn thieving_flake(file: &str) -> String {
+/// The text of a flake that tries to read the key `file` in builds and in the evaluation.
+fn thieving_flake_text(file: &str) -> String {
     let fixed = r#"outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; outputHashMode = "recursive";"#;
     let images = [
         ("plain", ""),
@@ -37,7 +38,7 @@ fn thieving_flake(file: &str) -> String {
     let packages =
         images.iter().map(|(host, more)| format!("{host}-sdImage = {};\n", thief(host, file, more)));
     let packages = packages.collect::<String>();
-    // Nix builds this during the evaluation.
+    // Nix builds this package during the evaluation.
     let early =
         format!("early-sdImage = import (toString {} + \"/sd-image/a.img\");\n", thief("early", file, ""));
     let settings = r#"nixConfig = { sandbox = false; sandbox-fallback = true; extra-sandbox-paths = [ "/" ];
@@ -59,7 +60,7 @@ fn a_build_cannot_read_the_key_of_a_host() {
     let mut fixture = Fixture::empty();
     let (file, secret) = make_key(&fixture);
     let file = file.display().to_string();
-    let text = thieving_flake(&file);
+    let text = thieving_flake_text(&file);
     fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
     // Settings that the user allowed earlier for another flake, and settings of the environment.
     let allowed = fixture.path("home/.local/share/nix");
@@ -87,7 +88,7 @@ fn a_build_cannot_read_the_key_of_a_host() {
             .assert_stderr_contains("is not passed on to nix: a build could read the private keys of hosts")
             .assert_code(3);
     }
-    // The configuration shows the keys to the sandbox.
+    // The settings of Nix make all folders visible in the sandbox.
     fixture.sandbox_mut().env("NIX_CONFIG", "extra-sandbox-paths = /");
     let outcome = fixture.run(&["sd-image", "plain"]);
     outcome.assert_stderr_contains("the setting `sandbox-paths` of nix shows / to builds").assert_code(3);
@@ -140,8 +141,8 @@ fn an_input_of_a_flake_cannot_copy_the_key_of_a_host() {
     }
 }
 
-/// Even in a pure evaluation, Nix fetches whatever has a hash, and compares the hash once the content is in
-/// the store.
+/// Even in a pure evaluation, Nix fetches everything that has a hash, and compares the hash only when the content is
+/// in the store.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_evaluation_cannot_copy_the_key_of_a_host() {
@@ -174,9 +175,9 @@ fn an_evaluation_cannot_copy_the_key_of_a_host() {
     }
 }
 
-/// Writes a flake whose lock has an input with `path`. Nix trusts the lock, and reads the input only when it
-/// is used.
-fn lock_with(fixture: &Fixture, path: &Path) {
+/// Writes a flake whose lock has an input with `path`. Nix trusts the lock, and reads the input only when the flake
+/// uses it.
+fn write_flake_with_locked_input(fixture: &Fixture, path: &Path) {
     let text = format!(
         r#"{{ inputs.x = {{ url = "path:{}"; flake = false; }};
             outputs = {{ self, x }}: {{ packages.{}.pi-sdImage = {} ; }}; }}"#,
@@ -196,8 +197,8 @@ fn lock_with(fixture: &Fixture, path: &Path) {
     fs::write(fixture.path("flake/flake.lock"), lock.to_string()).expect("writing the lock");
 }
 
-/// The check of the lock does not find this path to the key; the evaluation fails, as it may not read the
-/// key.
+/// The check of the lock does not find the indirect path to the key. The evaluation fails, because it may not read
+/// the key.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
@@ -209,7 +210,7 @@ fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
     fs::rename(folder, aside.join("pi")).expect("moving the keys aside");
     symlink(aside.join("pi"), folder).expect("making a link");
     for path in [&aside, &aside.join("pi")] {
-        lock_with(&fixture, path);
+        write_flake_with_locked_input(&fixture, path);
         for command in [&["sd-image", "pi"][..], &["hosts"], &["status"]] {
             let outcome = fixture.run(command);
             assert!(!is_in_store(&secret), "{command:?} {outcome:?}");
@@ -222,7 +223,7 @@ fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
 fn a_lock_that_names_the_key_of_a_host_is_refused() {
     let fixture = Fixture::empty();
     let (file, secret) = make_key(&fixture);
-    lock_with(&fixture, &file);
+    write_flake_with_locked_input(&fixture, &file);
     for command in [&["sd-image", "pi"][..], &["hosts"]] {
         let outcome = fixture.run(command);
         assert_ne!(outcome.code, 0, "{command:?} {outcome:?}");
@@ -236,7 +237,7 @@ fn a_lock_that_names_the_key_of_a_host_is_refused() {
     assert!(!is_in_store(&secret));
 }
 
-/// The project has no folder of keys of its own.
+/// The key is in a folder of --identity-dir, and the state folder has no keys.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_evaluation_cannot_copy_a_key_that_the_project_does_not_know() {

@@ -1,13 +1,13 @@
-//! The lock of a flake: no command that only shows something writes it, and no command does where the arguments for Nix
-//! forbid it.
+//! The lock of a flake: commands that only show something do not write the lock, and no command writes it where the
+//! arguments for Nix forbid that.
 
 use std::fs;
 
 use crate::fixture::{Fixture, image, system};
 
-/// A flake whose input is the flake in the folder `name` beside it.
-fn write_flake(fixture: &Fixture, name: &str) {
-    let input = fixture.path(name);
+/// Writes a flake whose input is the flake in the folder `input_name` beside it.
+fn write_flake(fixture: &Fixture, input_name: &str) {
+    let input = fixture.path(input_name);
     fs::create_dir_all(&input).expect("making an input");
     fs::write(input.join("flake.nix"), "{ outputs = _: { }; }").expect("writing an input");
     let text = format!(
@@ -27,8 +27,18 @@ fn write_flake(fixture: &Fixture, name: &str) {
     fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
 }
 
-/// A flake in a git repository or a plain folder, whose lock is absent, or of another input.
-fn fixture(has_git: bool, is_outdated: bool) -> Fixture {
+/// The folder of a flake, and its lock.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    /// Whether the folder is a git repository.
+    has_git: bool,
+    /// Whether there is a lock, of another input; else there is none.
+    is_outdated: bool,
+}
+
+/// A fixture whose flake has the folder and the lock of `setup`.
+fn fixture(setup: Setup) -> Fixture {
+    let Setup { has_git, is_outdated } = setup;
     let fixture = Fixture::empty();
     fixture.write_image();
     if has_git {
@@ -37,12 +47,9 @@ fn fixture(has_git: bool, is_outdated: bool) -> Fixture {
     if is_outdated {
         write_flake(&fixture, "first");
         let flake = fixture.path("flake").display().to_string();
-        let add = || {
-            if has_git {
-                fixture.git(&["add", "."]);
-            }
-        };
-        add();
+        if has_git {
+            fixture.git(&["add", "."]);
+        }
         crate::fixture::run(
             "nix",
             &["--extra-experimental-features", "nix-command flakes", "flake", "lock", &flake],
@@ -57,20 +64,34 @@ fn fixture(has_git: bool, is_outdated: bool) -> Fixture {
     fixture
 }
 
-fn state(fixture: &Fixture, has_git: bool) -> (Option<String>, String) {
-    let lock = fs::read_to_string(fixture.path("flake/flake.lock")).ok();
-    let flake = fixture.path("flake").display().to_string();
-    let listed = has_git.then(|| crate::fixture::run("git", &["-C", &flake, "status", "--porcelain"]));
-    (lock, listed.unwrap_or_default())
+/// The lock and what git reports of the flake.
+#[derive(Debug, PartialEq)]
+struct LockState {
+    lock: Option<String>,
+    /// `None` without git.
+    git_status: Option<String>,
 }
 
+impl LockState {
+    fn read(fixture: &Fixture, setup: Setup) -> Self {
+        let flake = fixture.path("flake").display().to_string();
+        let git_status = || crate::fixture::run("git", &["-C", &flake, "status", "--porcelain"]);
+        Self {
+            lock: fs::read_to_string(fixture.path("flake/flake.lock")).ok(),
+            git_status: setup.has_git.then(git_status),
+        }
+    }
+}
+
+/// The option by which Nix does not write the lock.
 const NO_WRITE: &str = "--no-write-lock-file";
+/// The option by which Nix fails where the lock is outdated.
 const NO_UPDATE: &str = "--no-update-lock-file";
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_lock_stays_as_it_is() {
-    let commands: [&[&str]; 11] = [
+fn the_lock_stays_unchanged() {
+    let commands: &[&[&str]] = &[
         &["hosts"],
         &["hosts", "--evaluate"],
         &["status"],
@@ -84,31 +105,33 @@ fn the_lock_stays_as_it_is() {
         &["flash", "good", "/dev/null", "--", NO_WRITE],
     ];
     for (has_git, is_outdated) in [(false, false), (false, true), (true, false), (true, true)] {
-        let fixture = fixture(has_git, is_outdated);
-        let before = state(&fixture, has_git);
-        assert_eq!(before.0.is_some(), is_outdated);
+        let setup = Setup { has_git, is_outdated };
+        let fixture = fixture(setup);
+        let before = LockState::read(&fixture, setup);
+        assert_eq!(before.lock.is_some(), is_outdated);
         for args in commands {
             let outcome = fixture.run(args);
-            assert_eq!(state(&fixture, has_git), before, "{args:?} {has_git} {is_outdated}: {outcome:?}");
+            assert_eq!(LockState::read(&fixture, setup), before, "{args:?} {setup:?}: {outcome:?}");
             assert!(!outcome.stderr.contains("not writing modified lock"), "{outcome:?}");
         }
         fixture.run(&["hosts"]).assert_code(0);
-        // An evaluation for a build may write it, as `nix build` does.
+        // An evaluation for a build may write the lock, as `nix build` does.
         let _ = fs::remove_dir_all(fixture.path("state/evaluations"));
         fixture.run(&["sd-image", "good"]).assert_code(0);
-        assert_ne!(state(&fixture, has_git).0, before.0);
+        assert_ne!(LockState::read(&fixture, setup).lock, before.lock);
     }
 }
 
-/// With keys of hosts, root locks the flake before each command.
+/// Where the project has keys of hosts, the tool of root locks the flake before each command.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_lock_stays_as_it_is_beside_keys() {
-    let fixture = fixture(false, true);
+fn the_lock_stays_unchanged_where_the_project_has_keys() {
+    let setup = Setup { has_git: false, is_outdated: true };
+    let fixture = fixture(setup);
     fixture.run(&["identity", "make", "good"]).assert_code(0);
-    let before = state(&fixture, false);
+    let before = LockState::read(&fixture, setup);
     for args in [&["hosts"][..], &["status"], &["sd-image", "good", "--", NO_WRITE]] {
         let outcome = fixture.run(args);
-        assert_eq!(state(&fixture, false), before, "{args:?}: {outcome:?}");
+        assert_eq!(LockState::read(&fixture, setup), before, "{args:?}: {outcome:?}");
     }
 }

@@ -15,7 +15,7 @@ mod wrong_nodes;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use fixture::{Fixture, FlakeFiles, builder, image, system};
+use fixture::{Fixture, FlakeFile, builder, image, system};
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
@@ -49,12 +49,12 @@ fn an_image_is_built_despite_a_broken_sibling() {
         Fixture::with_images(&[("good", &image("good")), ("broken", r#"throw "broken on purpose""#)]);
     let outcome = fixture.run(&["sd-image", "good"]);
     let path = outcome.assert_code(0).stdout.trim_end();
-    let packed = std::fs::read(path).expect(path);
-    assert_eq!(zstd::stream::decode_all(&packed[..]).expect("a zstd file"), fixture::IMAGE);
+    let compressed = std::fs::read(path).expect(path);
+    assert_eq!(zstd::stream::decode_all(&compressed[..]).expect("a zstd file"), fixture::IMAGE);
     let steps = outcome.stderr.lines().collect::<Vec<_>>();
     assert!(steps[0].starts_with("            building nixos-sd-image-good-"), "{steps:?}");
     assert!(steps[1].starts_with("     build  1 step in "), "{steps:?}");
-    // The whole image is read, for the warning of host keys inside.
+    // The whole image is read, because the tool looks for host keys inside.
     assert!(steps[2].starts_with("     check  100.0 KiB in "), "{steps:?}");
     assert!(steps[3].starts_with("nixos-sd-image-good.img.zst: 100.0 KiB, "), "{steps:?}");
     let again = fixture.run(&["sd-image", "good"]);
@@ -90,8 +90,8 @@ fn an_untracked_file_is_reported_with_a_hint() {
     let hint = "\nhint: run `git add` on the file, as nix sees only what git tracks; \
                 name a folder that git ignores as path:FOLDER\n";
     let fixture = Fixture::repository(&[
-        FlakeFiles::Tracked("flake.nix", "{ outputs = { self }: import ./outputs.nix; }"),
-        FlakeFiles::Untracked("outputs.nix", "{ }"),
+        FlakeFile::Tracked("flake.nix", "{ outputs = { self }: import ./outputs.nix; }"),
+        FlakeFile::Untracked("outputs.nix", "{ }"),
     ]);
     for args in [&["hosts"][..], &["sd-image", "good"]] {
         fixture.run(args).assert_stderr_contains("outputs.nix").assert_stderr_contains(hint).assert_code(1);
@@ -101,13 +101,13 @@ fn an_untracked_file_is_reported_with_a_hint() {
             "{{ outputs = _: {{ packages.x86_64-linux.good-sdImage = throw ({read}); nixosConfigurations = {read}; }}; }}"
         );
         let fixture = Fixture::repository(&[
-            FlakeFiles::Tracked("flake.nix", &text),
-            FlakeFiles::Untracked("outputs.nix", "{ }"),
+            FlakeFile::Tracked("flake.nix", &text),
+            FlakeFile::Untracked("outputs.nix", "{ }"),
         ]);
         std::fs::create_dir(fixture.path("folder")).expect("a folder");
         fixture.run(&["sd-image", "good"]).assert_stderr_contains(hint).assert_code(1);
     }
-    let fixture = Fixture::repository(&[FlakeFiles::Untracked("flake.nix", "{ outputs = _: { }; }")]);
+    let fixture = Fixture::repository(&[FlakeFile::Untracked("flake.nix", "{ outputs = _: { }; }")]);
     fixture.run(&["hosts"]).assert_stderr_contains("flake.nix").assert_stderr_contains(hint).assert_code(1);
 }
 
@@ -140,7 +140,7 @@ fn a_failed_builder_shows_the_end_of_its_log() {
     let command =
         outcome.stderr.split("\n  full log: ").nth(1).expect("a command").lines().next().expect("a line");
     assert!(command.contains("nix-store --read-log /nix/store/"), "{command}");
-    // As printed, in a shell without any setting of this suite.
+    // The printed command works in a shell without the settings of this suite.
     let path = std::env::var("PATH").expect("PATH is set");
     let args = ["-i", &format!("PATH={path}"), "sh", "-c", command];
     let printed = xtask::Launcher::new("/").capture("env", &args).expect("running it");
@@ -200,9 +200,9 @@ fn a_missing_flake_and_missing_images_are_reported() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn flakes_need_not_be_enabled() {
+fn the_user_need_not_enable_flakes() {
     let mut fixture = Fixture::with_images(&[("good", &image("good"))]);
-    // The Nix of `setup` needs this feature: it gives each build a user of its own.
+    // The Nix of `setup` needs only this feature: it gives each build a user of its own.
     fixture.sandbox_mut().env("NIX_CONFIG", "experimental-features = auto-allocate-uids");
     fixture.run(&["hosts"]).assert_code(0);
     fixture.run(&["sd-image", "good"]).assert_code(0);
@@ -213,7 +213,7 @@ fn flakes_need_not_be_enabled() {
 fn an_interrupted_build_leaves_nothing() {
     let script = "echo begun; i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; echo done >$out";
     let fixture = Fixture::with_images(&[("slow", &builder("slow", script))]);
-    let out = fixture.evaluate("slow");
+    let out = fixture.image_path("slow");
     let child = fixture
         .command(&["--json", "sd-image", "slow"])
         .stdout(Stdio::piped())
@@ -222,9 +222,9 @@ fn an_interrupted_build_leaves_nothing() {
     let mut child = child.expect("starting the binary");
     let pid = rustix::process::Pid::from_child(&child);
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
-    let seen = fixture::read_until(&mut stderr, "\"begun\"", Instant::now() + Duration::from_secs(60));
+    let first_lines = fixture::read_until(&mut stderr, "\"begun\"", Instant::now() + Duration::from_secs(60));
     rustix::process::kill_process_group(pid, rustix::process::Signal::INT).expect("ctrl-C");
-    let seen = seen + &std::io::read_to_string(stderr).expect("reading the rest");
+    let seen = first_lines + &std::io::read_to_string(stderr).expect("reading the rest");
     let output = child.wait_with_output().expect("waiting for the binary");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]), "{seen}");
     assert!(
@@ -234,7 +234,7 @@ fn an_interrupted_build_leaves_nothing() {
     assert!(!out.exists(), "{} is left behind", out.display());
 }
 
-/// Every Nix gives its builds a /bin/sh.
+/// Every Nix provides /bin/sh in builds.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_build_has_a_shell() {

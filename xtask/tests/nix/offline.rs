@@ -4,7 +4,7 @@ use crate::fixture::{Fixture, system};
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_attempts_of_nix_are_one_warning() {
+fn repeated_attempts_of_nix_are_one_warning() {
     let url = "http://127.0.0.1:1/a.tar.gz";
     let input = format!(
         "{{ inputs.a.url = \"{url}\"; outputs = {{ self, a }}: {{ nixosConfigurations.pi = a.x; }}; }}"

@@ -1,4 +1,5 @@
-//! Flakes in the shapes that public flakes with a Pi have: each goes from `hosts` to a verified card without an edit.
+//! Flakes in the shapes that public flakes with a Pi have: for each, the tool lists the host, builds the image and
+//! verifies the card, without a change of the flake.
 
 use std::fs;
 use std::path::Path;
@@ -7,32 +8,34 @@ use crate::fixture::{Fixture, system};
 
 const MIB: usize = 1 << 20;
 
-/// What the flakes are made of.
+/// The file `make.nix`, whose functions the flakes use.
 const MAKE: &str = include_str!("flakes/make.nix");
 
-/// A shape, and what the tool finds in it.
+/// The shape of a flake, and what the tool finds in it.
 struct Shape {
     /// The outputs of the flake.
     outputs: &'static str,
-    /// What the user names: a host, or `#ATTRIBUTE`.
+    /// The argument of the user: a host, or `#ATTRIBUTE`.
     name: &'static str,
-    /// The row of the host in `hosts`, without the columns' spaces.
+    /// The row of the host in `hosts`, with single spaces; empty to skip the check.
     row: &'static str,
-    /// Where the image is, in the note of `sd-image`; empty for the convention.
+    /// The note of `sd-image` about the attribute of the image; empty for the convention.
     note: &'static str,
-    /// The file of the image, in the output.
+    /// The end of the path of the image file.
     file: &'static str,
     /// Further arguments of `sd-image`, `flash` and `card verify`.
     options: &'static [&'static str],
 }
 
+/// The shape of which each test changes some fields.
 const PI: Shape =
     Shape { outputs: "", name: "pi", row: "pi not evaluated -", note: "", file: "", options: &[] };
 
 const BUILD: &str = "nixosConfigurations.pi.config.system.build";
 
+/// Asserts that `hosts`, `sd-image`, `flash` and `card verify` work with a flake of `shape`.
 #[track_caller]
-fn check(shape: &Shape) {
+fn assert_works(shape: &Shape) {
     let fixture = fixture(shape.outputs);
     let hosts = fixture.run(&["hosts"]);
     let rows =
@@ -57,8 +60,8 @@ fn flash_and_verify(fixture: &Fixture, name: &str, options: &[&str]) {
     let card = fixture.path("virtual-card");
     fs::write(&card, vec![0xee; 4 * MIB]).expect("making a card");
     let device = card.display().to_string();
-    let confirmed = ["--allow-virtual", "--yes", "--expect-size", "4MiB", "--identity", "none"];
-    let flashed = fixture.run(&[&["flash", name, &device], &confirmed[..], options].concat());
+    let confirmation = ["--allow-virtual", "--yes", "--expect-size", "4MiB", "--identity", "none"];
+    let flashed = fixture.run(&[&["flash", name, &device], &confirmation[..], options].concat());
     let sum = flashed.file_sum();
     flashed.assert_code(0).assert_stdout(format!("{device} holds the image: 2.0 MiB read back, {sum}\n"));
     assert!(fs::read(&card).expect("reading the card").starts_with(&image()));
@@ -66,12 +69,12 @@ fn flash_and_verify(fixture: &Fixture, name: &str, options: &[&str]) {
     verified.assert_code(0);
 }
 
-/// A flake with these outputs.
+/// A flake whose outputs are the text `outputs`.
 fn fixture(outputs: &str) -> Fixture {
     fixture_with(outputs, &image())
 }
 
-/// A flake with these outputs, whose images hold `image`.
+/// A flake whose outputs are the text `outputs`, and whose images hold `image`.
 pub fn fixture_with(outputs: &str, image: &[u8]) -> Fixture {
     let fixture = Fixture::empty();
     let flake = fixture.path("flake");
@@ -94,7 +97,7 @@ fn write(path: &Path, content: impl AsRef<[u8]>) {
     fs::write(path, content).expect("writing a file of the flake");
 }
 
-/// An image of 2 MiB with one partition.
+/// The bytes of an image of 2 MiB with one partition.
 fn image() -> Vec<u8> {
     let mut bytes = vec![0x5a; 2 * MIB];
     bytes[..512].fill(0);
@@ -107,138 +110,138 @@ fn image() -> Vec<u8> {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_convention() {
+fn the_convention_works() {
     let outputs = include_str!("flakes/convention.nix");
-    check(&Shape { outputs, row: "pi SYSTEM yes", file: "/sd-image/pi.img.zst", ..PI });
+    assert_works(&Shape { outputs, row: "pi SYSTEM yes", file: "/sd-image/pi.img.zst", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_sd_image_module_in_the_configuration() {
+fn the_sd_image_module_in_the_configuration_works() {
     let outputs = include_str!("flakes/sd-image-module.nix");
     let note = "the image of pi is BUILD.sdImage\n";
-    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+    assert_works(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn an_output_of_images() {
+fn an_output_of_images_works() {
     let outputs = include_str!("flakes/images.nix");
-    check(&Shape { outputs, note: "the image of pi is images.pi\n", file: "/pi.raw", ..PI });
+    assert_works(&Shape { outputs, note: "the image of pi is images.pi\n", file: "/pi.raw", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_package_called_as_the_host() {
+fn a_package_called_as_the_host_works() {
     let outputs = include_str!("flakes/package-of-host.nix");
     let note = "the image of pi is packages.SYSTEM.pi\n";
-    check(&Shape { outputs, note, file: "/sd-image/pi.img.gz", ..PI });
+    assert_works(&Shape { outputs, note, file: "/sd-image/pi.img.gz", ..PI });
     let note = "the image of kiosk is nixosConfigurations.kiosk.config.system.build.sdImage\n";
     let row = "kiosk not evaluated -";
-    check(&Shape { outputs, name: "kiosk", row, note, file: "/sd-image/kiosk.img.zst", ..PI });
+    assert_works(&Shape { outputs, name: "kiosk", row, note, file: "/sd-image/kiosk.img.zst", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_package_with_an_ending() {
+fn a_package_with_an_ending_works() {
     let outputs = include_str!("flakes/package-with-ending.nix");
     let note = "the image of pi is packages.SYSTEM.pi-sd-image\n";
-    check(&Shape { outputs, note, file: "/pi.img.xz", ..PI });
+    assert_works(&Shape { outputs, note, file: "/pi.img.xz", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn one_host_and_a_default_package() {
+fn one_host_and_a_default_package_work() {
     let outputs = include_str!("flakes/only-host.nix");
     let note = "the image of pi is packages.SYSTEM.default\n";
-    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+    assert_works(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_built_image_whose_file_an_option_names() {
+fn a_built_image_whose_file_an_option_names_works() {
     let outputs = include_str!("flakes/build-image.nix");
-    check(&Shape { outputs, note: "the image of pi is BUILD.image\n", file: "/deep/pi.raw", ..PI });
+    assert_works(&Shape { outputs, note: "the image of pi is BUILD.image\n", file: "/deep/pi.raw", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn an_own_variant_among_those_of_nixpkgs() {
+fn an_own_variant_among_those_of_nixpkgs_works() {
     let outputs = include_str!("flakes/own-variant.nix");
-    check(&Shape { outputs, note: "the image of pi is BUILD.images.card\n", file: "/pi.raw", ..PI });
+    assert_works(&Shape { outputs, note: "the image of pi is BUILD.images.card\n", file: "/pi.raw", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn images_of_two_disks() {
+fn images_of_two_disks_work() {
     let outputs = include_str!("flakes/disko.nix");
     let outcome = fixture(outputs).run(&["sd-image", "pi"]);
     outcome
         .assert_code(2)
         .assert_stderr_contains(": data.raw, main.raw\nhint: choose one with --file NAME\n");
     let note = "the image of pi is BUILD.diskoImages\n";
-    check(&Shape { outputs, note, file: "/main.raw", options: &["--file", "main.raw"], ..PI });
+    assert_works(&Shape { outputs, note, file: "/main.raw", options: &["--file", "main.raw"], ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn configurations_sorted_by_system() {
+fn configurations_sorted_by_system_work() {
     let outputs = include_str!("flakes/by-system.nix");
     let note = "the image of pi is nixosConfigurations.aarch64-linux.pi.config.system.build.sdImage\n";
-    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+    assert_works(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn images_that_only_an_attribute_names() {
+fn images_that_only_an_attribute_names_work() {
     let outputs = include_str!("flakes/elsewhere.nix");
     let file = "/sd-image/pi.img.zst";
-    check(&Shape { outputs, name: "#hydraJobs.pi.image", row: "", file, ..PI });
+    assert_works(&Shape { outputs, name: "#hydraJobs.pi.image", row: "", file, ..PI });
     let name = "#colmenaHive.nodes.pi.config.system.build.sdImage";
-    check(&Shape { outputs, name, row: "", file, ..PI });
+    assert_works(&Shape { outputs, name, row: "", file, ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_variant_of_nixpkgs_for_cards() {
+fn the_variant_of_nixpkgs_for_cards_works() {
     let outputs = include_str!("flakes/stock-variant.nix");
     let note = "pi has no image of its own; using the SD card image that nixpkgs makes of any configuration: \
                 BUILD.images.sd-card\n";
-    check(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
+    assert_works(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
     let outcome = fixture(outputs).run(&["sd-image", "server"]);
     outcome.assert_code(2).assert_stderr_contains("nixosConfigurations.server makes no image for a card: ");
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_image_of_another_configuration() {
+fn the_image_of_another_configuration_works() {
     let outputs = include_str!("flakes/companion.nix");
     let note = "rpi5 has no image of its own; using the image of another configuration: \
                 nixosConfigurations.rpi5-image.config.system.build.sdImage\n";
     let row = "rpi5 not evaluated yes";
-    check(&Shape { outputs, name: "rpi5", row, note, file: "/sd-image/rpi5.img.zst", ..PI });
+    assert_works(&Shape { outputs, name: "rpi5", row, note, file: "/sd-image/rpi5.img.zst", ..PI });
 }
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn a_fleet_with_broken_hosts() {
+fn a_fleet_with_broken_hosts_works() {
     let outputs = include_str!("flakes/fleet.nix");
     let note = "the image of attic_pi is nixosConfigurations.attic_pi.config.system.build.sdImage\n";
     let row = "attic_pi not evaluated yes";
-    check(&Shape { outputs, name: "attic_pi", row, note, file: "/sd-image/attic.img.zst", ..PI });
+    assert_works(&Shape { outputs, name: "attic_pi", row, note, file: "/sd-image/attic.img.zst", ..PI });
     let note = "the image of Pi.Küche is nixosConfigurations.\"Pi.Küche\".config.system.build.sdImage\n";
     let row = "Pi.Küche not evaluated yes";
     let file = "/sd-image/kitchen.img.zst";
-    check(&Shape { outputs, name: "Pi.Küche", row, note, file, ..PI });
-    // What the note says can be named.
+    assert_works(&Shape { outputs, name: "Pi.Küche", row, note, file, ..PI });
+    // The attribute in the note is a valid argument.
     let name = "#nixosConfigurations.\"Pi.Küche\".config.system.build.sdImage";
-    check(&Shape { outputs, name, row: "", file, ..PI });
+    assert_works(&Shape { outputs, name, row: "", file, ..PI });
 }
 
-/// Listing evaluates no host; asked for, each is evaluated, and what was found is kept.
+/// `hosts` evaluates no host, and `hosts --evaluate` evaluates each. A later `hosts` shows the cached results.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn hosts_are_evaluated_when_asked_for() {
+fn hosts_evaluate_evaluates_each_host() {
     let fixture = fixture(include_str!("flakes/fleet.nix"));
     fixture.git(&["init", "--quiet"]);
     fixture.git(&["add", "."]);

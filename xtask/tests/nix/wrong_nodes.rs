@@ -3,13 +3,13 @@
 use crate::fixture::{Fixture, builder};
 use crate::support::Outcome;
 
-/// A dry run for `pi` with these options of its node, its profile and all nodes. `PROFILE` stands for the
-/// profile.
-fn deploy_with(node: &str, profile: &str, all: &str) -> Outcome {
+/// Runs a dry run of a deploy to `pi`, with the options `node` of its node, `profile` of its profile and `all_nodes`
+/// of all nodes. In `node`, PROFILE stands for the profile.
+fn deploy_with_options(node: &str, profile: &str, all_nodes: &str) -> Outcome {
     let path = builder("profile", "echo >$out");
     let node = node.replace("PROFILE", &format!("profiles.system = {{ path = {path}; {profile} }};"));
     let fixture = Fixture::plain(&format!(
-        "{{ outputs = {{ self }}: {{ deploy = {{ {all} nodes.pi = {{ {node} }}; }}; }}; }}"
+        "{{ outputs = {{ self }}: {{ deploy = {{ {all_nodes} nodes.pi = {{ {node} }}; }}; }}; }}"
     ));
     fixture.run(&["deploy", "pi", "--dry-run"])
 }
@@ -17,7 +17,7 @@ fn deploy_with(node: &str, profile: &str, all: &str) -> Outcome {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_option_of_a_wrong_type_is_named_with_its_host() {
-    for (node, profile, all, expected) in [
+    for (node, profile, all_nodes, expected) in [
         ("hostname = 5; PROFILE", "", "", "deploy.nodes.pi.hostname is an integer, not a string"),
         (
             "sshOpts = \"-p 22\"; PROFILE",
@@ -51,7 +51,7 @@ fn an_option_of_a_wrong_type_is_named_with_its_host() {
     ] {
         let option = expected.split(" is ").next().expect("an option");
         let hint = format!("\nhint: set `{option}` to ");
-        deploy_with(node, profile, all)
+        deploy_with_options(node, profile, all_nodes)
             .assert_stderr_contains(expected)
             .assert_stderr_contains(&hint)
             .assert_code(3);
@@ -66,7 +66,7 @@ fn the_refusal_of_an_option_of_two_megabytes_names_the_option() {
         [("hostname", long.to_owned()), ("sshUser", long.to_owned()), ("sshOpts", format!("[ {long} ]"))]
     {
         let name = if option == "hostname" { "" } else { "hostname = \"pi\";" };
-        deploy_with(&format!("{name} {option} = {value}; PROFILE"), "user = \"root\";", "")
+        deploy_with_options(&format!("{name} {option} = {value}; PROFILE"), "user = \"root\";", "")
             .assert_stderr_contains(format!("`{option}` of deploy.nodes.pi has 2097152 bytes, and at most "))
             .assert_code(3);
     }
