@@ -7,10 +7,11 @@ use std::sync::OnceLock;
 
 use xtask::dev::demo::PROGRAMS;
 
-use super::{Guest, Saved};
+use super::{Guest, SavedGuest};
 
-/// The first system on the card, and the one that the tests install.
+/// The first system, which is on the card.
 pub const SYSTEM_1: &str = "/nix/store/11111111111111111111111111111111-nixos-system-demo-1";
+/// The second system, which the tests install.
 pub const SYSTEM_2: &str = "/nix/store/22222222222222222222222222222222-nixos-system-demo-2";
 
 /// The folder that all tests of a run share.
@@ -19,6 +20,7 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// The path of `name` in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -33,11 +35,12 @@ impl Lab {
         self.path("user")
     }
 
+    /// The path of the `known_hosts` with the host key of the guest.
     pub fn known_hosts(&self) -> PathBuf {
         self.path("known_hosts")
     }
 
-    /// The card, made at the first call.
+    /// The path of the card, which is made at the first call.
     pub fn card(&self) -> &'static Path {
         static CARD: OnceLock<PathBuf> = OnceLock::new();
         CARD.get_or_init(|| {
@@ -49,6 +52,7 @@ impl Lab {
         })
     }
 
+    /// Makes the keys of the user and of the host, and `known_hosts`.
     fn make_keys(&self) {
         for name in ["user", "host"] {
             make_key(&self.path(name));
@@ -59,23 +63,23 @@ impl Lab {
 
     /// The folder with the parts of a guest.
     pub fn parts() -> PathBuf {
-        variable("XTASK_GUEST")
+        folder_in_variable("XTASK_GUEST")
     }
 }
 
-/// The folder that a variable names.
-pub fn variable(name: &str) -> PathBuf {
+/// The folder that the environment variable `name` names.
+pub fn folder_in_variable(name: &str) -> PathBuf {
     std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test boot`")).into()
 }
 
-/// The variable with the assembler's programs for this machine.
-pub fn programs() -> &'static str {
-    let this = std::env::consts::ARCH;
-    let found = PROGRAMS.iter().find(|(_, arch)| arch.triplet().starts_with(this));
-    found.unwrap_or_else(|| panic!("there are no programs for {this}")).0
+/// The name of the variable with the folder of the assembler's programs for this machine.
+pub fn programs_variable() -> &'static str {
+    let own_arch = std::env::consts::ARCH;
+    let found = PROGRAMS.iter().find(|(_, arch)| arch.triplet().starts_with(own_arch));
+    found.unwrap_or_else(|| panic!("there are no programs for {own_arch}")).0
 }
 
-/// The lab with its keys.
+/// The shared folder, which is made with its keys at the first call.
 pub fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
@@ -87,29 +91,29 @@ pub fn lab() -> &'static Lab {
     })
 }
 
-/// The booted host of the card, saved when it was up.
-pub fn saved() -> &'static Saved {
-    static SAVED: OnceLock<Saved> = OnceLock::new();
+/// The guest of the card, which is booted and saved at the first call.
+pub fn saved() -> &'static SavedGuest {
+    static SAVED: OnceLock<SavedGuest> = OnceLock::new();
     SAVED.get_or_init(|| Guest::boot(lab().card()).save(&lab().path("saved")))
 }
 
-/// Makes an ssh key pair; `file` is the private key.
+/// Makes an ssh key pair, whose private key is `file`.
 pub fn make_key(file: &Path) {
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", file.to_str().unwrap()]);
 }
 
-/// Makes the image `to` by a script of the folder `card`, with more variables, in the new folder `work`, which it
-/// removes.
-pub fn make_image(script: &str, work: &Path, to: &Path, variables: &[(&str, PathBuf)]) {
+/// Makes the image `out` by `script`, a script of the folder `card`, which gets further `variables`. The folder
+/// `work` is created for it and removed.
+pub fn make_image(script: &str, work: &Path, out: &Path, variables: &[(&str, PathBuf)]) {
     fs::create_dir_all(work).unwrap();
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = command("sh")
-        .arg(here.join("tests/guest/card").join(script))
+        .arg(manifest_dir.join("tests/guest/card").join(script))
         .env("WORK", work)
         .env("GUEST", Lab::parts())
-        .env("PROGRAMS", variable(programs()))
-        .env("RASPBERRY_PI", here.join("../hosts/raspberry-pi"))
-        .env("OUT", to)
+        .env("PROGRAMS", folder_in_variable(programs_variable()))
+        .env("RASPBERRY_PI", manifest_dir.join("../hosts/raspberry-pi"))
+        .env("OUT", out)
         .envs(variables.iter().cloned())
         .output()
         .unwrap();
@@ -117,7 +121,7 @@ pub fn make_image(script: &str, work: &Path, to: &Path, variables: &[(&str, Path
     fs::remove_dir_all(work).unwrap();
 }
 
-/// Runs `program`; an exit code other than 0 fails the test.
+/// Runs `program` and returns its stdout. An exit code other than 0 fails the test.
 #[track_caller]
 pub fn run(program: &str, args: &[&str]) -> String {
     let output = command(program).args(args).output().unwrap();
@@ -125,6 +129,7 @@ pub fn run(program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The command that runs `program`.
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 pub fn command(program: &str) -> Command {
     Command::new(program)

@@ -12,7 +12,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Takes lines from `output` until it ends.
+    /// Reads lines from `output` until `output` ends.
     pub fn fill(&self, mut output: impl BufRead) {
         let mut line = Vec::new();
         while output.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
@@ -28,31 +28,33 @@ impl Console {
         self.lines.lock().unwrap().len()
     }
 
+    /// The line `number`, counted from 0.
     pub fn line(&self, number: usize) -> String {
         self.lines.lock().unwrap()[number].clone()
     }
 
-    /// Waits until `text` is printed, which was not before line `from`; returns the number of the next line.
+    /// Waits until a line from the line `from` on contains `text`. Returns the number of the next line.
     #[track_caller]
-    pub fn wait_for(&self, text: &str, from: usize, limit: Duration) -> usize {
-        let end = Instant::now() + limit;
+    pub fn wait_for(&self, text: &str, from: usize, timeout: Duration) -> usize {
+        let deadline = Instant::now() + timeout;
         let mut lines = self.lines.lock().unwrap();
         loop {
-            if let Some(at) = lines.iter().skip(from).position(|line| line.contains(text)) {
-                return from + at + 1;
+            if let Some(position) = lines.iter().skip(from).position(|line| line.contains(text)) {
+                return from + position + 1;
             }
-            let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no \"{text}\" on the console\n{}", last(&lines));
-            lines = self.changed.wait_timeout(lines, left).unwrap().0;
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            assert!(!remaining.is_zero(), "no \"{text}\" on the console\n{}", last_lines(&lines));
+            lines = self.changed.wait_timeout(lines, remaining).unwrap().0;
         }
     }
 
     /// The last lines.
     pub fn excerpt(&self) -> String {
-        last(&self.lines.lock().unwrap())
+        last_lines(&self.lines.lock().unwrap())
     }
 }
 
-fn last(lines: &[String]) -> String {
+/// The last 25 of `lines` as one text.
+fn last_lines(lines: &[String]) -> String {
     lines[lines.len().saturating_sub(25)..].join("\n")
 }

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use super::card::{Lab, command};
 
-/// Where FIRMWARE begins on the card, in bytes.
-const FIRMWARE: u64 = 8 << 20;
+/// The offset of FIRMWARE on the card, in bytes.
+const FIRMWARE_OFFSET: u64 = 8 << 20;
 
-/// QEMU's own machine, with `card` behind virtio, a watchdog, and ssh at `port` of 127.0.0.1. The writes to the card
-/// are recorded in the file `record`.
+/// The command of QEMU's own machine with `card` behind virtio, a watchdog, and ssh at `port` of 127.0.0.1. QEMU
+/// records the writes to the card if there is a file `record`.
 pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
     let mut command = command("qemu-system-aarch64");
     command
@@ -29,10 +29,10 @@ pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
     command
 }
 
-/// A Raspberry Pi 3 with `card` in its slot, and its console on the second serial port. It runs the U-Boot of the card
-/// with the device tree of the card, as the firmware of a Pi would.
+/// The command of a Raspberry Pi 3 with `card` in its slot and the console on the second serial port. It runs the
+/// U-Boot of the card with the device tree of the card, as the firmware of a Pi would.
 pub fn pi_3(card: &Path, record: Option<&Path>) -> Command {
-    // An SD card has a power of two of bytes.
+    // The size of an SD card is a power of two.
     let file = fs::File::options().write(true).open(card).unwrap();
     file.set_len(file.metadata().unwrap().len().next_power_of_two()).unwrap();
     let [uboot, device_tree] = ["u-boot.bin", "bcm2837-rpi-3-b.dtb"].map(|name| {
@@ -52,21 +52,22 @@ pub fn pi_3(card: &Path, record: Option<&Path>) -> Command {
     command
 }
 
-/// The file `name` of FIRMWARE on `card`; nothing where there is none.
+/// The content of the file `name` of FIRMWARE on `card`; empty where there is no such file.
 pub fn read_firmware(card: &Path, name: &str) -> Vec<u8> {
-    let image = format!("{}@@{FIRMWARE}", card.display());
+    let image = format!("{}@@{FIRMWARE_OFFSET}", card.display());
     command("mcopy").args(["-n", "-i", &image, &format!("::{name}"), "-"]).output().unwrap().stdout
 }
 
-/// The drive with the file `card`. Only a recorded one passes on what the guest flushes.
-fn drive(card: &Path, record: Option<&Path>, place: &str) -> String {
+/// The argument of QEMU for a drive with the file `card` behind `interface`. Only a recorded drive passes on the
+/// flushes of the guest.
+fn drive(card: &Path, record: Option<&Path>, interface: &str) -> String {
     let card = card.display();
     match record {
-        None => format!("file={card},{place},format=raw,cache=unsafe"),
+        None => format!("file={card},{interface},format=raw,cache=unsafe"),
         Some(record) => {
             fs::write(record, "").unwrap();
             format!(
-                "driver=blklogwrites,{place},cache=writeback,file.driver=raw,file.file.driver=file,\
+                "driver=blklogwrites,{interface},cache=writeback,file.driver=raw,file.file.driver=file,\
                  file.file.filename={card},log.driver=file,log.filename={},log-sector-size=512",
                 record.display()
             )

@@ -1,34 +1,34 @@
-//! A fault of a new generation.
+//! Faults of a new generation.
 
 use std::collections::BTreeSet;
 
 use super::Guest;
 use super::card::{SYSTEM_1, SYSTEM_2, saved};
 
-/// A fault of a generation.
+/// A fault of a generation, and its effect.
 #[derive(Default)]
 pub struct Fault<'a> {
     /// A script that changes the system in the folder `$s` before it is installed.
     pub change: &'a str,
-    /// A script for after the installation.
+    /// A script that runs after the installation.
     pub after: &'a str,
     /// The reason that the host notes; empty where it cannot know one.
     pub reason: &'a str,
-    /// How far the trial comes.
+    /// The marks that the trial reaches.
     pub marks: &'a str,
 }
 
 impl Fault<'_> {
-    /// Installs the generation, reboots, and asserts that the host comes back with the old one.
+    /// Installs the generation, reboots, and asserts that the host goes back to the old generation.
     #[track_caller]
-    pub fn sends_the_host_back(&self) {
+    pub fn assert_sends_the_host_back(&self) {
         let guest = Guest::restore(saved());
         guest.install(self.change);
         guest.run(&format!("boot-trial arm deployer; {}", self.after));
         let from = guest.begin_reboot();
         let from = guest.wait_for_line("trial: nixos-trial, once", from);
         let from = guest.wait_for_boot_of(SYSTEM_1, from);
-        // By then the host has noted what became of the trial.
+        // The host then has noted the outcome of the trial.
         guest.wait_for_line("boot-complete.target", from);
         let status = guest.status();
         let names = ["blessed", "pending", "last-system", "last-outcome", "last-reason"];

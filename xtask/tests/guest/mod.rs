@@ -24,20 +24,22 @@ use card::{SYSTEM_1, SYSTEM_2, command, lab, run};
 use console::Console;
 use qmp::Qmp;
 
-/// How long to wait for a guest: a deadline of a trial and two boots, where the machine is busy.
-const LIMIT: Duration = Duration::from_secs(600);
+/// The time limit of each wait for a guest: a deadline of a trial and two boots, on a busy machine.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A guest that was saved while it ran: its memory and its card.
-pub struct Saved {
+pub struct SavedGuest {
+    /// The file with the state of the guest.
     state: PathBuf,
     pub card: PathBuf,
 }
 
-/// A running guest. Dropping it ends the emulator and removes its card.
+/// A running guest. Dropping this value ends the emulator and removes the card of the guest.
 pub struct Guest {
     child: Child,
     console: Arc<Console>,
     qmp: Mutex<Qmp>,
+    /// The port of 127.0.0.1 that leads to the sshd of the guest.
     port: u16,
     card: tempfile::TempPath,
     _socket: tempfile::TempDir,
@@ -62,16 +64,17 @@ impl Guest {
     }
 
     /// Continues a copy of the guest of `saved`.
-    pub fn restore(saved: &Saved) -> Self {
+    pub fn restore(saved: &SavedGuest) -> Self {
         Self::restore_with(saved, None)
     }
 
     /// Continues a copy of the guest of `saved`, and records all writes to its card in the file `record`.
-    pub fn restore_recorded(saved: &Saved, record: &Path) -> Self {
+    pub fn restore_recorded(saved: &SavedGuest, record: &Path) -> Self {
         Self::restore_with(saved, Some(record))
     }
 
-    fn restore_with(saved: &Saved, record: Option<&Path>) -> Self {
+    /// Continues a copy of the guest of `saved`, and records the writes to its card if there is a file `record`.
+    fn restore_with(saved: &SavedGuest, record: Option<&Path>) -> Self {
         let incoming = format!("exec:cat '{}'", saved.state.display());
         let guest = Self::start(&saved.card, |card, port| {
             let mut command = emulator::virt(card, record, port);
@@ -79,12 +82,13 @@ impl Guest {
             command
         });
         guest.qmp.lock().unwrap().resume();
-        // Its clock has stopped with it.
+        // The clock of the guest has stopped with the guest.
         let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
         guest.run(&format!("date -s @{now}"));
         guest
     }
 
+    /// Starts `emulator`, a command that gets a copy of `card` and a free port.
     fn start(card: &Path, emulator: impl FnOnce(&Path, u16) -> Command) -> Self {
         let copy = lab().new_file();
         run("cp", &["--sparse=always", card.to_str().unwrap(), copy.to_str().unwrap()]);
@@ -100,15 +104,16 @@ impl Guest {
             .spawn()
             .unwrap();
         let console = Arc::new(Console::default());
-        let (output, filled) = (child.stdout.take().unwrap(), Arc::clone(&console));
-        std::thread::spawn(move || filled.fill(BufReader::new(output)));
+        let output = child.stdout.take().unwrap();
+        let console_of_thread = Arc::clone(&console);
+        std::thread::spawn(move || console_of_thread.fill(BufReader::new(output)));
         Self { qmp: Mutex::new(Qmp::connect(&qmp)), child, console, port, card: copy, _socket: socket }
     }
 
     /// Saves the guest, and ends it.
-    pub fn save(self, dir: &Path) -> Saved {
+    pub fn save(self, dir: &Path) -> SavedGuest {
         fs::create_dir(dir).unwrap();
-        let saved = Saved { state: dir.join("state"), card: dir.join("card.img") };
+        let saved = SavedGuest { state: dir.join("state"), card: dir.join("card.img") };
         self.run("sync");
         self.qmp.lock().unwrap().save(&saved.state);
         self.qmp.lock().unwrap().execute("quit", &json!({}));
@@ -116,7 +121,7 @@ impl Guest {
         saved
     }
 
-    /// Ends the guest like a power cut after a sync, and returns its card as the file `name` of the lab.
+    /// Ends the guest after a sync as a power cut would, and returns a copy of its card, the file `name` of the lab.
     pub fn into_card(self, name: &str) -> PathBuf {
         let path = lab().path(name);
         self.run("sync");
@@ -125,13 +130,13 @@ impl Guest {
         path
     }
 
-    /// Ends the guest, whose writes are on its card then.
+    /// Ends the guest. All its writes are then on its card.
     pub fn quit(mut self) {
         self.qmp.lock().unwrap().execute("quit", &json!({}));
         self.child.wait().unwrap();
     }
 
-    /// The port of 127.0.0.1 that leads to its sshd.
+    /// The port of 127.0.0.1 that leads to the sshd of the guest.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -142,9 +147,15 @@ impl Guest {
         self.ssh("guest", &lab().known_hosts(), &lab().key(), &script)
     }
 
-    /// Runs `script` as root by ssh with the private key `user`; `known_hosts` must have the host key, as that of
+    /// Runs `script` as root by ssh with the private key `user_key`. `known_hosts` must have the host key as that of
     /// `name`. Returns the exit code and the output.
-    pub fn ssh(&self, name: &str, known_hosts: &Path, user: &Path, script: &str) -> (Option<i32>, String) {
+    pub fn ssh(
+        &self,
+        name: &str,
+        known_hosts: &Path,
+        user_key: &Path,
+        script: &str,
+    ) -> (Option<i32>, String) {
         let output = command("ssh")
             .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
             .args(["-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR"])
@@ -153,7 +164,7 @@ impl Guest {
             .args(["-o", &format!("HostKeyAlias={name}")])
             .args(["-o", &format!("UserKnownHostsFile={}", known_hosts.display())])
             .arg("-i")
-            .arg(user)
+            .arg(user_key)
             .args(["-p", &self.port.to_string(), "root@127.0.0.1", script])
             .output()
             .unwrap();
@@ -161,7 +172,7 @@ impl Guest {
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// The output of `script`, which must succeed.
+    /// Runs `script` as root by ssh, asserts that it succeeds, and returns its output.
     #[track_caller]
     pub fn run(&self, script: &str) -> String {
         let (code, output) = self.try_run(script);
@@ -169,7 +180,7 @@ impl Guest {
         output
     }
 
-    /// What `boot-trial status` prints.
+    /// The names and the values that `boot-trial status` prints.
     #[track_caller]
     pub fn status(&self) -> BTreeMap<String, String> {
         let output = self.run("boot-trial status");
@@ -177,7 +188,8 @@ impl Guest {
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    /// Installs the second system, a copy of the first that `change` makes another; `$s` is its folder.
+    /// Installs the second system: a copy of the first one, changed by the script `change`, in which `$s` is its
+    /// folder.
     #[track_caller]
     pub fn install(&self, change: &str) {
         self.run(&format!(
@@ -195,24 +207,23 @@ impl Guest {
         self.wait_for_ssh();
     }
 
-    /// Lets the guest reboot, and returns the number of lines on its console before.
+    /// Starts a reboot, and returns the number of lines that the console had before.
     pub fn begin_reboot(&self) -> usize {
         let from = self.console.len();
         let _ = self.try_run("systemctl --no-block reboot");
         from
     }
 
-    /// Waits until U-Boot starts `system`, which it has not before line `from`; returns the number of the next line.
+    /// Waits until U-Boot starts `system`, from line `from` of the console on. Returns the number of the next line.
     #[track_caller]
     pub fn wait_for_boot_of(&self, system: &str, from: usize) -> usize {
         self.wait_for_line(&format!("append: init={system}/init"), from)
     }
 
-    /// Waits until the console has printed `text`, which it has not before line `from`; returns the number of the next
-    /// line.
+    /// Waits until the console prints `text`, from line `from` on. Returns the number of the next line.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str, from: usize) -> usize {
-        self.console.wait_for(text, from, LIMIT)
+        self.console.wait_for(text, from, WAIT_TIMEOUT)
     }
 
     /// Line `number` of the console.
@@ -223,9 +234,9 @@ impl Guest {
     /// Waits until `command` succeeds. Each attempt costs the guest a second.
     #[track_caller]
     pub fn wait_until(&self, command: &str) {
-        let end = Instant::now() + LIMIT;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         while self.try_run(command).0 != Some(0) {
-            assert!(Instant::now() < end, "{command} does not succeed\n{}", self.excerpt());
+            assert!(Instant::now() < deadline, "{command} does not succeed\n{}", self.excerpt());
             std::thread::sleep(Duration::from_secs(1));
         }
     }
@@ -233,19 +244,21 @@ impl Guest {
     /// Waits until sshd sends its first line.
     #[track_caller]
     pub fn wait_for_ssh(&self) {
-        let end = Instant::now() + LIMIT;
-        while self.ssh_banner().is_err() {
-            assert!(Instant::now() < end, "sshd does not answer\n{}", self.excerpt());
+        let deadline = Instant::now() + WAIT_TIMEOUT;
+        while self.read_ssh_banner().is_err() {
+            assert!(Instant::now() < deadline, "sshd does not answer\n{}", self.excerpt());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 
-    fn ssh_banner(&self) -> std::io::Result<()> {
+    /// Reads the first bytes that sshd sends.
+    fn read_ssh_banner(&self) -> std::io::Result<()> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         stream.read_exact(&mut [0; 4])
     }
 
+    /// The last lines of the console.
     fn excerpt(&self) -> String {
         self.console.excerpt()
     }
@@ -253,7 +266,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // It has ended where it was saved.
+        // A guest that was saved has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,13 +1,13 @@
-//! `deploy --reboot` into a guest over real ssh: the guest boots what was deployed on trial.
+//! `deploy --reboot` to a guest over real ssh: the guest boots the deployed system on trial.
 
 use crate::guest::card::SYSTEM_1;
 use crate::workstation::{BUSYBOX, Workstation};
 
 #[test]
 #[ignore = "needs QEMU, Debian's packages, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_deployed_system_is_tried_proved_and_blessed() {
+fn a_good_deployed_system_is_tried_and_blessed() {
     let workstation = Workstation::new();
-    workstation.desire("new", "");
+    workstation.set_desired_system("new", "");
     let done = workstation.deploy(&["--reboot", "--health", "systemctl is-active ssh.service"]);
     assert_eq!((&done["verdict"], &done["exit_code"]), (&"done".into(), &0.into()), "{done:#}");
     let status = workstation.guest.status();
@@ -23,7 +23,10 @@ fn a_deployed_system_is_tried_proved_and_blessed() {
 #[ignore = "needs QEMU, Debian's packages, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_deployed_system_that_panics_is_rolled_back_across_the_reboot() {
     let workstation = Workstation::new();
-    workstation.desire("bad", &format!("printf '#!{BUSYBOX} sh\\necho c >/proc/sysrq-trigger\\n' >$s/init"));
+    workstation.set_desired_system(
+        "bad",
+        &format!("printf '#!{BUSYBOX} sh\\necho c >/proc/sysrq-trigger\\n' >$s/init"),
+    );
     let result = workstation.deploy(&["--reboot"]);
     let found = (&result["verdict"], &result["exit_code"]);
     assert_eq!(found, (&"rolled_back_across_reboot".into(), &10.into()), "{result:#}");

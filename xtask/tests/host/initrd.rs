@@ -4,23 +4,23 @@ use crate::guest::Guest;
 use crate::guest::card::{SYSTEM_2, saved};
 use crate::guest::fault::Fault;
 
-/// Boots the second system with systemd in its initrd, in place of busybox.
+/// The script that gives the second system an initrd with systemd, in place of busybox.
 const SYSTEMD_INITRD: &str = "ln -sfn $(dirname $(readlink $s/initrd))/systemd-initrd $s/initrd";
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_unit_of_the_initrd_that_fails() {
+fn a_unit_of_the_initrd_that_fails_sends_the_host_back() {
     let fault = "echo fault=initrd-fails boot.panic_on_fail $(cat $s/kernel-params) >$s/kernel-params";
     let change = format!("{SYSTEMD_INITRD}; {fault}");
-    Fault { change: &change, ..Fault::default() }.sends_the_host_back();
+    Fault { change: &change, ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_job_of_the_initrd_that_never_ends() {
+fn a_job_of_the_initrd_that_never_ends_sends_the_host_back() {
     let fault = "echo fault=initrd-job-hangs $(cat $s/kernel-params) >$s/kernel-params";
     let change = format!("{SYSTEMD_INITRD}; {fault}");
-    Fault { change: &change, ..Fault::default() }.sends_the_host_back();
+    Fault { change: &change, ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
@@ -31,9 +31,9 @@ fn a_good_generation_with_systemd_in_its_initrd_is_blessed() {
     guest.reboot_into(SYSTEM_2);
     guest.wait_until("boot-trial status | grep -qx last-outcome=blessed");
     let journal = guest.run("journalctl -b -o cat");
-    let at = |text: &str| journal.find(text).unwrap_or_else(|| panic!("no \"{text}\" in\n{journal}"));
+    let position = |text: &str| journal.find(text).unwrap_or_else(|| panic!("no \"{text}\" in\n{journal}"));
     // The second systemd is that of the system.
     let switched = journal.rfind("running in system mode").unwrap();
-    assert!(at("Running in initrd") < at("hardware watchdog"), "{journal}");
-    assert!(at("hardware watchdog") < switched, "armed in the initrd: {journal}");
+    assert!(position("Running in initrd") < position("hardware watchdog"), "{journal}");
+    assert!(position("hardware watchdog") < switched, "armed in the initrd: {journal}");
 }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::guest::Guest;
-use crate::guest::card::{Lab, SYSTEM_1, command, lab, programs, run, saved, variable};
+use crate::guest::card::{Lab, SYSTEM_1, command, folder_in_variable, lab, programs_variable, run, saved};
 use crate::support::{Outcome, Sandbox};
 
-const FLAKE: [(&str, &str); 2] =
-    [("flake.nix", include_str!("flake/flake.nix")), ("copy.sh", include_str!("flake/copy.sh"))];
+/// The files of the flake.
+const FLAKE_FILES: &[(&str, &str)] =
+    &[("flake.nix", include_str!("flake/flake.nix")), ("copy.sh", include_str!("flake/copy.sh"))];
 
 /// The busybox of the guest.
 pub const BUSYBOX: &str = "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-busybox/bin/busybox";
@@ -23,17 +24,19 @@ pub struct Workstation {
 }
 
 impl Workstation {
+    /// Continues the saved guest, and writes the flake.
     pub fn new() -> Self {
         let guest = Guest::restore(saved());
         let sandbox = Sandbox::new();
         let flake = sandbox.path("flake");
-        for (name, text) in FLAKE {
+        for (name, text) in FLAKE_FILES {
             fs::write(flake.join(name), text).unwrap();
         }
         for folder in ["busybox", "programs", "system"] {
             fs::create_dir(flake.join(folder)).unwrap();
         }
-        fs::copy(variable(programs()).join("bin/busybox"), flake.join("busybox/busybox")).unwrap();
+        fs::copy(folder_in_variable(programs_variable()).join("bin/busybox"), flake.join("busybox/busybox"))
+            .unwrap();
         copy_activate(&flake.join("programs"));
         let workstation = Self { sandbox, guest };
         workstation.configure_ssh();
@@ -62,11 +65,12 @@ impl Workstation {
             lab().known_hosts().display()
         );
         fs::write(&config, text).unwrap();
-        self.sandbox.fake("ssh", &format!(r#"exec {} -F {} "$@""#, which("ssh"), config.display()));
+        self.sandbox.fake("ssh", &format!(r#"exec {} -F {} "$@""#, find_program("ssh"), config.display()));
     }
 
-    /// Makes the desired system a copy of the first one that `change` makes another; `$s` is its folder.
-    pub fn desire(&self, name: &str, change: &str) {
+    /// Makes `name` the desired system: a copy of the first one, changed by the script `change`, in which `$s` is its
+    /// folder.
+    pub fn set_desired_system(&self, name: &str, change: &str) {
         let facts = json!({
             "platform": format!("{}-linux", std::env::consts::ARCH), "port": self.guest.port(),
             "name": name, "change": format!("echo {name} >$s/nixos-version\n{change}"),
@@ -74,26 +78,30 @@ impl Workstation {
         fs::write(self.sandbox.path("flake/facts.json"), facts.to_string()).unwrap();
     }
 
+    /// Runs the tool with `args` on the flake.
     pub fn run(&self, args: &[&str]) -> Outcome {
         let flake = self.sandbox.path("flake").display().to_string();
         self.sandbox.run(&[&["--flake", &flake], args].concat())
     }
 
+    /// Runs `deploy demo ARGS --json`, and returns the result.
     pub fn deploy(&self, args: &[&str]) -> Value {
         let outcome = self.run(&[&["--json", "deploy", "demo"], args].concat());
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {}", outcome.stderr))
     }
 }
 
-fn which(program: &str) -> String {
+/// The path of `program` on `PATH`.
+fn find_program(program: &str) -> String {
     let path = std::env::var_os("PATH").unwrap();
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.exists());
     found.unwrap_or_else(|| panic!("{program} is not on PATH")).display().to_string()
 }
 
-/// Fills `dir` with the `activate` of this machine, its loader and libraries, and where the guest needs it an emulator.
+/// Fills `dir` with the program `activate` of this machine, its loader and its libraries, and with an emulator where
+/// the guest needs one.
 fn copy_activate(dir: &Path) {
-    let program = which("activate");
+    let program = find_program("activate");
     for folder in ["bin", "lib"] {
         fs::create_dir(dir.join(folder)).unwrap();
     }

@@ -2,58 +2,58 @@
 
 use crate::guest::fault::Fault;
 
-/// All marks of a trial that ran until it was to be blessed.
+/// The marks of a trial that lacks only the blessing.
 const ALL_MARKS: &str = "begun sysinit.target network.target ssh.service healthy";
 
-/// A kernel of its own for the second system, in the store.
+/// The script that gives the second system a kernel and an initrd of its own.
 const OWN_KERNEL: &str = "k=/nix/store/mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm-linux; cp -r /nix/store/k*-linux $k; \
                           for f in kernel:Image initrd:initrd; do ln -sfn $k/${f#*:} $s/${f%:*}; done";
 
-/// Lets the second system panic right after its initrd.
+/// The script that makes the second system panic right after its initrd.
 pub const PANIC: &str = "printf '#!/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-busybox/bin/sh\\n\
                          echo c >/proc/sysrq-trigger\\n' >$s/init";
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_kernel_that_panics_without_a_root() {
+fn a_kernel_that_panics_without_a_root_sends_the_host_back() {
     let change = "echo rdinit=none root=none $(cat $s/kernel-params) >$s/kernel-params";
-    Fault { change, ..Fault::default() }.sends_the_host_back();
+    Fault { change, ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_kernel_that_panics_after_the_initrd() {
-    Fault { change: PANIC, ..Fault::default() }.sends_the_host_back();
+fn a_kernel_that_panics_after_the_initrd_sends_the_host_back() {
+    Fault { change: PANIC, ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_system_without_init() {
-    Fault { change: "rm $s/init", ..Fault::default() }.sends_the_host_back();
+fn a_system_without_init_sends_the_host_back() {
+    Fault { change: "rm $s/init", ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_kernel_that_is_missing() {
+fn a_kernel_that_is_missing_sends_the_host_back() {
     Fault { change: OWN_KERNEL, after: "rm /nix/boot/nixos/m*-Image; sync", ..Fault::default() }
-        .sends_the_host_back();
+        .assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn an_initrd_that_is_missing() {
+fn an_initrd_that_is_missing_sends_the_host_back() {
     Fault { change: OWN_KERNEL, after: "rm /nix/boot/nixos/m*-initrd; sync", ..Fault::default() }
-        .sends_the_host_back();
+        .assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn an_initrd_that_hangs() {
+fn an_initrd_that_hangs_sends_the_host_back() {
     let change = "echo fault=initrd-hangs $(cat $s/kernel-params) >$s/kernel-params";
-    Fault { change, ..Fault::default() }.sends_the_host_back();
+    Fault { change, ..Fault::default() }.assert_sends_the_host_back();
 }
 
-/// A unit of the second system that runs `command` before sysinit.target.
+/// The script that gives the second system a unit that runs `command` before sysinit.target.
 fn early_unit(command: &str) -> String {
     format!(
         "u=$s/etc/systemd/system; mkdir -p $u/sysinit.target.wants; ln -s ../bad.service $u/sysinit.target.wants/
@@ -62,56 +62,57 @@ fn early_unit(command: &str) -> String {
     )
 }
 
-/// Lets the trial of the second system end soon.
-const SOON: &str = "echo within=90 $(cat $s/kernel-params) >$s/kernel-params";
+/// The script that limits the trial of the second system to 90 s.
+const SHORT_TRIAL: &str = "echo within=90 $(cat $s/kernel-params) >$s/kernel-params";
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_pid_1_that_dies() {
+fn a_pid_1_that_dies_sends_the_host_back() {
     let change = early_unit("kill -SEGV 1");
-    Fault { change: &change, marks: "begun", ..Fault::default() }.sends_the_host_back();
+    Fault { change: &change, marks: "begun", ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_job_that_never_ends() {
-    let change = format!("{SOON}; {}", early_unit("sleep 100000"));
+fn a_job_that_never_ends_sends_the_host_back() {
+    let change = format!("{SHORT_TRIAL}; {}", early_unit("sleep 100000"));
     let reason = "not blessed within 90 s";
     // The network comes before the job that hangs.
     Fault { change: &change, reason, marks: "begun network.target", ..Fault::default() }
-        .sends_the_host_back();
+        .assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_system_without_a_network() {
-    let change =
-        format!("{SOON}; mkdir -p $s/etc/systemd/network; : >$s/etc/systemd/network/10-ethernet.network");
+fn a_system_without_a_network_sends_the_host_back() {
+    let change = format!(
+        "{SHORT_TRIAL}; mkdir -p $s/etc/systemd/network; : >$s/etc/systemd/network/10-ethernet.network"
+    );
     let reason = "not blessed within 90 s";
-    Fault { change: &change, reason, marks: ALL_MARKS, ..Fault::default() }.sends_the_host_back();
+    Fault { change: &change, reason, marks: ALL_MARKS, ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn an_sshd_that_does_not_start() {
-    let change = format!("{SOON}; mkdir -p $s/etc/ssh; echo Nonsense yes >$s/etc/ssh/sshd_config");
+fn an_sshd_that_does_not_start_sends_the_host_back() {
+    let change = format!("{SHORT_TRIAL}; mkdir -p $s/etc/ssh; echo Nonsense yes >$s/etc/ssh/sshd_config");
     let marks = &ALL_MARKS.replace(" ssh.service", "");
     let reason = "not blessed within 90 s";
-    Fault { change: &change, reason, marks, ..Fault::default() }.sends_the_host_back();
+    Fault { change: &change, reason, marks, ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_health_check_that_fails() {
+fn a_health_check_that_fails_sends_the_host_back() {
     let change = "printf '#!/bin/sh\\nexit 1\\n' >$s/checks/printer; chmod 755 $s/checks/printer";
     let marks = &ALL_MARKS.replace(" healthy", "");
     let reason = "the check printer failed";
-    Fault { change, reason, marks, ..Fault::default() }.sends_the_host_back();
+    Fault { change, reason, marks, ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_deployer_who_never_confirms() {
+fn a_deployer_who_never_confirms_sends_the_host_back() {
     let reason = "not blessed within 90 s";
-    Fault { change: SOON, reason, marks: ALL_MARKS, ..Fault::default() }.sends_the_host_back();
+    Fault { change: SHORT_TRIAL, reason, marks: ALL_MARKS, ..Fault::default() }.assert_sends_the_host_back();
 }

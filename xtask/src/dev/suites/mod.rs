@@ -134,6 +134,7 @@ const fn suite(
 }
 
 impl Suite {
+    /// Whether `name` is the name of the suite or of its group.
     fn is_called(&self, name: &str) -> bool {
         self.name == name || self.group == Some(name)
     }
@@ -143,18 +144,22 @@ impl Suite {
         self.requirements.contains(&requirement)
     }
 
+    /// Whether this is the suite of property tests.
     pub fn is_fuzz(&self) -> bool {
         self.name == FUZZ
     }
 
+    /// Whether this is the suite of power cuts.
     pub fn is_boot_cuts(&self) -> bool {
         self.name == BOOT_CUTS
     }
 
     /// Whether `setup` can install everything that this machine lacks for the suite.
     pub fn is_helped_by_setup(&self, cx: &Context) -> bool {
-        let is_met = |it: &Requirement| it.is_installable() || it.missing(cx).is_none();
-        self.requirements.iter().any(|it| it.is_installable()) && self.requirements.iter().all(is_met)
+        let can_be_met =
+            |requirement: &Requirement| requirement.is_installable() || requirement.missing(cx).is_none();
+        let has_installable = self.requirements.iter().any(|requirement| requirement.is_installable());
+        has_installable && self.requirements.iter().all(can_be_met)
     }
 }
 
@@ -170,27 +175,31 @@ pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     Ok(ALL.iter().filter(is_selected).collect())
 }
 
-/// Suites by whether this machine can run them whole.
+/// Suites, sorted by whether this machine can run them whole.
 #[derive(Debug, Default)]
-pub struct Sorted {
+pub struct SortedSuites {
     pub whole: Vec<&'static Suite>,
     /// Suites of which only the tests without requirements run, each with what is missing for the others.
     pub partly: Vec<(&'static Suite, String)>,
 }
 
 /// Checks each requirement of `suites` once, and sorts the suites.
-pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> Sorted {
+pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> SortedSuites {
     let requirements = suites.iter().flat_map(|suite| suite.requirements.iter().copied());
-    let missing = requirements.map(|it| (it, it.missing(cx))).collect::<BTreeMap<_, _>>();
-    let mut sorted = Sorted::default();
+    let missing =
+        requirements.map(|requirement| (requirement, requirement.missing(cx))).collect::<BTreeMap<_, _>>();
+    let mut sorted = SortedSuites::default();
     for suite in suites {
-        // `setup` installs nothing for a suite that lacks what it cannot install: that is the reason then.
+        // Where `setup` cannot install all that a suite lacks, it installs nothing: the reasons are then only those.
         let (installable, other): (Vec<Requirement>, Vec<_>) =
-            suite.requirements.iter().partition(|it| it.is_installable());
-        let reasons_of =
-            |list: &[Requirement]| list.iter().filter_map(|it| missing[it].clone()).collect::<Vec<_>>();
-        let reasons = Some(reasons_of(&other)).filter(|it| !it.is_empty());
-        let reasons = reasons.unwrap_or_else(|| reasons_of(&installable));
+            suite.requirements.iter().partition(|requirement| requirement.is_installable());
+        let reasons_of = |list: &[Requirement]| {
+            list.iter().filter_map(|requirement| missing[requirement].clone()).collect::<Vec<_>>()
+        };
+        let mut reasons = reasons_of(&other);
+        if reasons.is_empty() {
+            reasons = reasons_of(&installable);
+        }
         if reasons.is_empty() {
             sorted.whole.push(suite);
         } else {
@@ -208,14 +217,14 @@ pub fn cargo_args(suites: &[&Suite], extent: Extent) -> Vec<String> {
     let mut args = args.into_iter().map(str::to_owned).collect::<Vec<_>>();
     if extent == Extent::Whole {
         args.extend(["--", "--include-ignored"].map(str::to_owned));
-        args.extend(threads(suites).map(|count| format!("--test-threads={count}")));
+        args.extend(test_threads(suites).map(|count| format!("--test-threads={count}")));
     }
     args
 }
 
-/// How many tests run at once; `None` leaves that to cargo. Guests wait much, for deadlines and watchdogs: where all
-/// `suites` have guests, one more test runs than there are processors.
-fn threads(suites: &[&Suite]) -> Option<usize> {
+/// The number of tests that run at once; `None` leaves the number to cargo. Guests wait much, for deadlines and
+/// watchdogs: where all `suites` have guests, one more test runs than there are processors.
+fn test_threads(suites: &[&Suite]) -> Option<usize> {
     let have_guests = suites.iter().all(|suite| suite.needs(Requirement::Qemu));
     have_guests.then(|| std::thread::available_parallelism().map_or(1, NonZero::get) + 1)
 }
@@ -223,6 +232,7 @@ fn threads(suites: &[&Suite]) -> Option<usize> {
 /// Which tests of a suite run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
+    /// All tests.
     Whole,
     /// Only the tests that need nothing but cargo.
     WithoutRequirements,
@@ -233,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suites_by_name() {
+    fn suites_are_selected_by_their_names_and_groups() {
         let names = |words: &[&str]| {
             let words = words.iter().map(ToString::to_string).collect::<Vec<_>>();
             select(&words).map(|suites| suites.iter().map(|suite| suite.name).collect::<Vec<_>>())
@@ -252,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cargo_command_for_all() {
+    fn one_cargo_command_runs_all_suites() {
         let suites = select(&["unit".into(), "cli".into()]).unwrap();
         let args = cargo_args(&suites, Extent::Whole).join(" ");
         assert_eq!(args, "test --workspace --no-fail-fast --lib --test cli -- --include-ignored");

@@ -1,4 +1,4 @@
-//! Longer runs of the property tests of parsers.
+//! The suite `fuzz`: longer runs of the property tests of parsers.
 
 use std::num::NonZero;
 
@@ -8,26 +8,29 @@ use super::report;
 use crate::bail;
 use crate::base::Context;
 
-/// The variable with the duration of the test of each parser, in seconds; `crate::base::fuzz` reads it.
+/// The variable with the duration of the test of each parser, in seconds, which `crate::base::fuzz` reads.
 pub const SECONDS: &str = "XTASK_FUZZ_SECONDS";
 
-/// Skips the tests of the fuzz runner itself.
+/// The arguments that skip the tests of the fuzz runner itself.
 const SKIP: &[&str] = &["--skip", "a_fuzz_run"];
 
-/// A run: the number of parsers and threads, and the duration per parser.
+/// A run of all property tests.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run {
+    /// The number of parsers.
     pub parsers: usize,
+    /// The duration of the test of each parser, in seconds.
     pub seconds: u64,
+    /// The number of tests that run at once.
     threads: u64,
 }
 
 impl Run {
-    /// Counts the parsers; cargo builds their tests for this.
+    /// Counts the parsers, for which cargo builds their tests, and divides `minutes` on all threads among them.
     pub fn gather(cx: &Context, minutes: NonZero<u32>) -> Result<Self> {
         let args = [&["test", "--workspace", "--lib", "fuzz", "--"], SKIP, &["--list", "--format", "terse"]];
         let list = cx.in_phase("build", || cx.launcher.read("cargo", &args.concat()))?;
-        let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
         match report::test_names(&list).len() {
             0 => bail!(Other, "cargo lists no test with `fuzz` in its name"),
             parsers => Ok(Self::new(parsers, threads, minutes)),
@@ -39,6 +42,7 @@ impl Run {
         Self { parsers, seconds: (total / parsers.max(1) as u64).max(1), threads }
     }
 
+    /// The arguments of cargo for the run.
     pub fn cargo_args(&self) -> Vec<String> {
         let args = [&["test", "--workspace", "--lib", "fuzz", "--"], SKIP].concat();
         let threads = format!("--test-threads={}", self.threads);
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn minutes_are_shared_out() {
+    fn the_minutes_are_divided_among_the_parsers() {
         let seconds =
             |parsers, threads, minutes| Run::new(parsers, threads, NonZero::new(minutes).unwrap()).seconds;
         assert_eq!(seconds(40, 2, 10), 30);

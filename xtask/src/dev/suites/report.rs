@@ -1,17 +1,17 @@
-//! The report of a test run: how much of each suite ran, and why not all of it.
+//! The report of a test run: how much of each suite ran, and the reason where not all of it ran.
 
 use serde::Serialize;
 
-use super::{Sorted, Suite};
+use super::{SortedSuites, Suite};
 use crate::base::Table;
 use crate::base::process::Launcher;
 
-/// The report of one suite. Also the JSON of `test`.
+/// The report of one suite, which is also the JSON of `test`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub suite: &'static str,
     pub run: Coverage,
-    /// The missing requirements of the other tests, with their remedies.
+    /// The missing requirements of the tests that did not run, with their remedies; `None` where all ran.
     pub why: Option<String>,
 }
 
@@ -23,13 +23,14 @@ pub enum Coverage {
     /// Only the tests without requirements.
     Partly {
         run: usize,
+        /// The number of all tests of the suite.
         of: usize,
     },
     None,
 }
 
 /// The reports of all suites, in the order of their names.
-pub fn report(launcher: &Launcher, sorted: &Sorted) -> Vec<Report> {
+pub fn report(launcher: &Launcher, sorted: &SortedSuites) -> Vec<Report> {
     let whole =
         sorted.whole.iter().map(|suite| Report { suite: suite.name, run: Coverage::Whole, why: None });
     let partly = sorted.partly.iter().map(|(suite, why)| Report {
@@ -42,6 +43,7 @@ pub fn report(launcher: &Launcher, sorted: &Sorted) -> Vec<Report> {
     reports
 }
 
+/// The table of all reports.
 pub fn table(reports: &[Report]) -> Table {
     let mut table = Table::new(&["SUITE", "RUN", "WHY NOT ALL OF IT"]);
     for Report { suite, run, why } in reports {
@@ -55,19 +57,20 @@ pub fn table(reports: &[Report]) -> Table {
     table
 }
 
-/// Counts the tests of `suite` without requirements, which cargo does not ignore.
+/// How much of `suite` ran where requirements are missing: the tests that are not marked `#[ignore]`.
 fn coverage(launcher: &Launcher, suite: &Suite) -> Coverage {
-    let of = list(launcher, suite, &[]).len();
-    let ignored = list(launcher, suite, &["--ignored"]).len();
+    let of = list_tests(launcher, suite, &[]).len();
+    let ignored = list_tests(launcher, suite, &["--ignored"]).len();
     match of.saturating_sub(ignored) {
         0 => Coverage::None,
         run => Coverage::Partly { run, of },
     }
 }
 
-fn list(launcher: &Launcher, suite: &Suite, which: &[&str]) -> Vec<String> {
+/// The names of the tests of `suite` that `options` of the test program select; none where cargo fails.
+fn list_tests(launcher: &Launcher, suite: &Suite, options: &[&str]) -> Vec<String> {
     let args =
-        [&["test", "--workspace"], suite.target, &["--", "--list", "--format", "terse"], which].concat();
+        [&["test", "--workspace"], suite.target, &["--", "--list", "--format", "terse"], options].concat();
     // If cargo fails here, the run before has failed with the same error.
     launcher.capture("cargo", &args).map(|output| test_names(&output.stdout)).unwrap_or_default()
 }
@@ -82,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_table_of_what_was_run() {
+    fn the_table_shows_how_much_of_each_suite_ran() {
         let why = || Some("needs root: run this command as root".to_owned());
         let reports = [
             Report { suite: "cli", run: Coverage::Whole, why: None },

@@ -1,4 +1,4 @@
-//! The requirements of suites beside cargo, and how they are checked.
+//! The requirements of suites beside cargo, and their checks.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub enum Requirement {
     /// Programs that read and make ext4 file systems without mounting them.
     Ext4Tools,
     LoopDevices,
-    /// For cards that fail on demand, which the tests serve by FUSE.
+    /// FUSE, by which the tests serve cards that fail on demand.
     Fuse,
     NetworkNamespaces,
     Nix,
@@ -46,11 +46,12 @@ impl Requirement {
         self.reason(cx).map(|text| format!("{text}{}", self.remedy()))
     }
 
-    /// Whether `setup` can install it.
+    /// Whether `setup` can install the requirement.
     pub fn is_installable(self) -> bool {
         !matches!(self, Self::Root | Self::LoopDevices | Self::Fuse | Self::MountNamespaces | Self::Inputs)
     }
 
+    /// The remedy, as the end of the reason.
     fn remedy(self) -> &'static str {
         match self {
             Self::Root => ": run this command as root",
@@ -74,22 +75,25 @@ impl Requirement {
         }
     }
 
+    /// Why this machine does not meet the requirement, without the remedy; `None` where it does.
     fn reason(self, cx: &Context) -> Option<String> {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
-            Self::Ext4Tools => programs(cx, &["debugfs", "e2fsck", "e2image", "mke2fs", "ssh-keygen"]),
-            Self::LoopDevices => absent(Path::new("/dev/loop-control"), "needs loop devices"),
-            Self::Fuse => absent(Path::new("/dev/fuse"), "needs FUSE"),
-            Self::NetworkNamespaces => programs(
+            Self::Ext4Tools => {
+                missing_programs(cx, &["debugfs", "e2fsck", "e2image", "mke2fs", "ssh-keygen"])
+            }
+            Self::LoopDevices => missing_path(Path::new("/dev/loop-control"), "needs loop devices"),
+            Self::Fuse => missing_path(Path::new("/dev/fuse"), "needs FUSE"),
+            Self::NetworkNamespaces => missing_programs(
                 cx,
                 &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "sudo", "busybox"],
             ),
             Self::Nix => nix::require(&cx.launcher).err().map(|error| failure::with_hint(&error)),
-            Self::Emulation => emulation(cx),
-            Self::Emulators => programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
-            Self::DeployRs => programs(cx, &["deploy", "activate"]),
-            Self::VisibleTools => hidden(&cx.launcher, &["nix-store", "activate"]),
-            Self::ImageTools => programs(
+            Self::Emulation => missing_emulation(cx),
+            Self::Emulators => missing_programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
+            Self::DeployRs => missing_programs(cx, &["deploy", "activate"]),
+            Self::VisibleTools => hidden_programs(&cx.launcher, &["nix-store", "activate"]),
+            Self::ImageTools => missing_programs(
                 cx,
                 &["mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "zstd", "fakeroot", "faketime", "unshare"],
             ),
@@ -99,27 +103,30 @@ impl Requirement {
             }
             Self::Guest => (cx.launcher.env(demo::GUEST).is_none())
                 .then(|| "needs a kernel and systemd from Debian's packages".into()),
-            Self::Qemu => programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
-            Self::ImageReaders => programs(cx, &["sqlite3", "debugfs"]),
-            Self::MountNamespaces => mount_namespaces(cx),
-            Self::Inputs => unset(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
+            Self::Qemu => missing_programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
+            Self::ImageReaders => missing_programs(cx, &["sqlite3", "debugfs"]),
+            Self::MountNamespaces => missing_mount_namespaces(cx),
+            Self::Inputs => unset_variables(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
         }
     }
 }
 
-fn unset(names: &[&str]) -> Option<String> {
+/// The text about the variables `names` that are not set; `None` where all are set.
+fn unset_variables(names: &[&str]) -> Option<String> {
     let missing = names.iter().filter(|name| std::env::var_os(name).is_none()).copied().collect::<Vec<_>>();
     (!missing.is_empty()).then(|| format!("needs source trees, named by {}", missing.join(" and ")))
 }
 
-fn absent(path: &Path, text: &str) -> Option<String> {
+/// `text` with the missing `path`; `None` where the path exists.
+fn missing_path(path: &Path, text: &str) -> Option<String> {
     (!path.exists()).then(|| format!("{text} ({} is missing)", path.display()))
 }
 
-fn programs(cx: &Context, names: &[&str]) -> Option<String> {
+/// The text about the programs `names` that are not installed; `None` where all are.
+fn missing_programs(cx: &Context, names: &[&str]) -> Option<String> {
     // Debian keeps the programs of administrators off the PATH of users.
-    let sbin = |name: &str| ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(name).exists());
-    let missing = names.iter().filter(|name| cx.launcher.which(name).is_none() && !sbin(name));
+    let is_in_sbin = |name: &str| ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(name).exists());
+    let missing = names.iter().filter(|name| cx.launcher.which(name).is_none() && !is_in_sbin(name));
     let missing = missing.copied().collect::<Vec<_>>();
     (!missing.is_empty()).then(|| format!("needs {}", missing.join(", ")))
 }
@@ -127,25 +134,28 @@ fn programs(cx: &Context, names: &[&str]) -> Option<String> {
 /// The folders that the target of a deploy replaces by its own.
 const HIDDEN: &[&str] = &["/nix", "/run", "/tmp"];
 
-/// Why the target of a deploy does not see the programs `names`, if so.
-fn hidden(launcher: &Launcher, names: &[&str]) -> Option<String> {
+/// The text about the programs `names` that the target of a deploy does not see; `None` where it sees all.
+fn hidden_programs(launcher: &Launcher, names: &[&str]) -> Option<String> {
     let files = names.iter().filter_map(|name| launcher.which(name)?.canonicalize().ok());
-    let names = files.filter(|file| is_hidden(file)).map(|file| file.display().to_string());
-    let hidden = names.collect::<Vec<_>>();
+    let hidden = files.filter(|file| is_hidden(file)).map(|file| file.display().to_string());
+    let hidden = hidden.collect::<Vec<_>>();
     let text = || format!("needs programs outside {}, not {}", HIDDEN.join(", "), hidden.join(", "));
     (!hidden.is_empty()).then(text)
 }
 
+/// Whether `file` is in a folder that the target of a deploy replaces.
 fn is_hidden(file: &Path) -> bool {
     HIDDEN.iter().any(|dir| file.starts_with(dir))
 }
 
-fn mount_namespaces(cx: &Context) -> Option<String> {
+/// The text about private mount namespaces that cannot be made; `None` where they can.
+fn missing_mount_namespaces(cx: &Context) -> Option<String> {
     let unshared = cx.launcher.read("unshare", &["--user", "--map-root-user", "--mount", "true"]);
     unshared.err().map(|error| format!("needs private mount namespaces ({error:#})"))
 }
 
-fn emulation(cx: &Context) -> Option<String> {
+/// Why this machine cannot emulate `AArch64`, with the remedy; `None` where it can.
+fn missing_emulation(cx: &Context) -> Option<String> {
     let checked =
         nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux", &[]));
     checked.err().map(|error| failure::with_hint(&error))
@@ -156,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_that_a_target_does_not_see() {
+    fn programs_in_replaced_folders_are_hidden() {
         for (file, expected) in [
             ("/nix/store/x-nix/bin/nix", true),
             ("/run/current-system/sw/bin/nix", true),
