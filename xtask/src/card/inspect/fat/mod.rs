@@ -137,7 +137,7 @@ impl<'a> Fat<'a> {
         let mut link = [0; 4];
         match self.layout.root {
             Root::Chain { .. } => {
-                self.partition.read(self.layout.table + u64::from(cluster) * 4, &mut link)?
+                self.partition.read(self.layout.table + u64::from(cluster) * 4, &mut link)?;
             }
             Root::Region { .. } => {
                 self.partition.read(self.layout.table + u64::from(cluster) * 2, &mut link[..2])?;
