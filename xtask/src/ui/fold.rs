@@ -6,37 +6,41 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::layout;
 
-/// The widest column of labels, in columns: that of the phases, and the gap after it.
+/// The widest label in columns, with the gap after it: that of a phase, such as `     write  `.
 const MAX_LABEL: usize = 12;
+/// The width of the label of a result in columns, with the gap after it, such as `card    `.
+const RESULT_LABEL: usize = 8;
 /// The least width that is folded to, in columns: less leaves no room for words.
 const MIN_WIDTH: usize = 30;
 
-/// The fewest hexadecimal digits of a hash: those of SHA-1, or the rest of a longer one that is broken.
+/// The fewest hexadecimal digits that count as a hash: a half of a SHA-256, which is left when the other half is on the
+/// line before.
 const MIN_HASH: usize = 32;
 
 /// How many bytes of a word are searched for a hash.
-const MAX_PREFIX: usize = 256;
+const HASH_SEARCH_LEN: usize = 256;
 
-/// `text` for people, folded at the width of the terminal behind stderr. Unchanged where stderr is no terminal, or one
-/// of unknown width.
+/// Folds `text` at the width of the terminal behind stderr. Returns the text unchanged where stderr is no terminal, or
+/// one of unknown width.
 pub fn fold_for_stderr(text: &str) -> String {
     let width = std::io::stderr().is_terminal().then(layout::known_width).flatten();
     width.map_or_else(|| text.to_owned(), |width| fold(text, width.into()))
 }
 
-/// The same for text that goes to stdout: a result in a pipe or a file stays one line.
+/// Like [`fold_for_stderr`], for text that goes to stdout: a result in a pipe or a file stays one line.
 pub fn fold_for_stdout(text: &str) -> String {
     if std::io::stdout().is_terminal() { fold_for_stderr(text) } else { text.to_owned() }
 }
 
-/// Folds each line of `text` at blanks to at most `width` columns. The lines that follow are indented to stand beside
-/// the label of the first. A command in backquotes stays whole if it fits into a line, and a path always does, so that
-/// it can be copied. A hash that does not fit into a line gets lines of its own, in parts of the same length.
+/// Folds each line of `text` at blanks to at most `width` columns, see [`fold_line`]. A command in backquotes stays
+/// whole if it fits into a line, and a path always does, so that a user can copy it. A hash that does not fit into a
+/// line gets lines of its own, in parts of the same length.
 fn fold(text: &str, width: usize) -> String {
     let lines = text.split('\n').map(|line| fold_line(line, width.max(MIN_WIDTH)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// Folds one line. The lines after the first are indented to stand beside its label, or by two columns without one.
 fn fold_line(line: &str, width: usize) -> String {
     if line.width() <= width {
         return line.to_owned();
@@ -46,21 +50,23 @@ fn fold_line(line: &str, width: usize) -> String {
     let mut folded = vec![label.to_owned()];
     let mut column = label.width();
     let mut gap = "";
-    let mut ends_line = false;
+    let mut is_after_part = false;
     for Word { text, is_part } in words(rest, width.saturating_sub(indent)) {
-        let needed = gap.len() + text.width();
+        let is_first = gap.is_empty();
+        // A part of a broken word has a line of its own.
+        let fits = column + gap.len() + text.width() <= width && !is_after_part && !is_part;
         match folded.last_mut() {
-            Some(last) if gap.is_empty() || column + needed <= width && !ends_line && !is_part => {
+            Some(last) if is_first || fits => {
                 last.push_str(gap);
                 last.push_str(text);
-                column += needed;
+                column += gap.len() + text.width();
             }
             _ => {
                 folded.push(format!("{:indent$}{text}", ""));
                 column = indent + text.width();
             }
         }
-        ends_line = is_part;
+        is_after_part = is_part;
         gap = " ";
     }
     folded.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
@@ -68,21 +74,26 @@ fn fold_line(line: &str, width: usize) -> String {
 
 /// The length of the label of `line`, with the blanks around it, in bytes: `     write  ` or `card    `; 0 without one.
 fn label_len(line: &str) -> usize {
-    let indent = line.len() - line.trim_start_matches(' ').len();
-    let label = line[indent..].find(' ').unwrap_or(0);
-    let gap = &line[indent + label..];
-    let gap_len = gap.len() - gap.trim_start_matches(' ').len();
-    let end = indent + label + gap_len;
-    match (gap_len, indent) {
+    let indent = blanks_len(line);
+    let word_len = line[indent..].find(' ').unwrap_or(0);
+    let gap = blanks_len(&line[indent + word_len..]);
+    let end = indent + word_len + gap;
+    match (gap, indent) {
         (2.., _) if end <= MAX_LABEL => end,
-        // A line that continues another, or whose label ends right before its text: `unmount /media/me`.
-        (1, 0) if end == 8 => end,
+        // The label fills its column up to one blank: `unmount /media/me`.
+        (1, 0) if end == RESULT_LABEL => end,
+        // The line continues another.
         (_, 2..=MAX_LABEL) => indent,
         _ => 0,
     }
 }
 
-/// A word of a line, or a part of one that is broken.
+/// The number of blanks at the start of `text`.
+fn blanks_len(text: &str) -> usize {
+    text.len() - text.trim_start_matches(' ').len()
+}
+
+/// A word of a line, or a part of a word that is broken.
 struct Word<'a> {
     text: &'a str,
     /// Whether the word goes on behind this part.
@@ -106,40 +117,61 @@ fn words(text: &str, width: usize) -> Vec<Word<'_>> {
 /// The length in bytes of the first word of `text`, and of the gap behind it: a blank, or nothing where the word is
 /// broken.
 fn first_word(text: &str, width: usize) -> (usize, usize) {
-    let mut column = 0;
-    let mut is_command = false;
-    let mut end = 0;
-    for (at, char) in text.char_indices() {
-        column += char.width().unwrap_or(1);
-        if char == ' ' && !is_command {
-            return (at, 1);
-        }
-        if column > width {
-            break;
-        }
-        is_command ^= char == '`';
-        end = at + char.len_utf8();
+    if let Some(len) = unbroken_word(text, width) {
+        return (len, 1);
     }
-    let blank = text.find(' ').unwrap_or(text.len());
-    if end == text.len() && !is_command || blank < end {
-        return (blank.min(end), 1);
+    let word = text.split(' ').next().unwrap_or_default();
+    let fitting = fitting_len(word, width);
+    if fitting == word.len() || word.contains('/') {
+        return (word.len(), 1);
     }
-    if text[..blank].contains('/') {
-        return (blank, 1);
-    }
-    (hash_part(&text[..blank], width).unwrap_or(end), 0)
+    (hash_part(word, width).unwrap_or(fitting), 0)
 }
 
-/// The length of the first part of `word`, if it is a hash in hexadecimal digits, or has one behind a prefix: one half
-/// of a SHA-256, where there is room for that.
+/// The length in bytes of the first word of `text`, in which a command in backquotes may have blanks. `None` where that
+/// is wider than `width` columns, or the last backquote opens no command.
+fn unbroken_word(text: &str, width: usize) -> Option<usize> {
+    let mut column = 0;
+    let mut is_in_command = false;
+    for (at, char) in text.char_indices() {
+        if char == ' ' && !is_in_command {
+            return Some(at);
+        }
+        column += char.width().unwrap_or(1);
+        if column > width {
+            return None;
+        }
+        if char == '`' {
+            is_in_command = !is_in_command;
+        }
+    }
+    if is_in_command { None } else { Some(text.len()) }
+}
+
+/// The length in bytes of the longest start of `word` that fits into `width` columns.
+fn fitting_len(word: &str, width: usize) -> usize {
+    let mut column = 0;
+    let too_wide = word.char_indices().find(|(_, char)| {
+        column += char.width().unwrap_or(1);
+        column > width
+    });
+    too_wide.map_or(word.len(), |(at, _)| at)
+}
+
+/// The length in bytes of the first part of `word`, which is broken inside its hash: behind a half of a SHA-256, or
+/// behind a quarter where `width` leaves no room for a half. `None` if the word has no hash in hexadecimal digits near
+/// its start.
 fn hash_part(word: &str, width: usize) -> Option<usize> {
-    let near = (0..=word.len().min(MAX_PREFIX)).rfind(|at| word.is_char_boundary(*at))?;
-    let word = &word[..near];
-    let run = word.split(|c: char| !c.is_ascii_hexdigit()).max_by_key(|run| run.len())?;
-    let start = word.find(run)?;
+    let searched_len = (0..=word.len().min(HASH_SEARCH_LEN)).rfind(|at| word.is_char_boundary(*at))?;
+    let searched = &word[..searched_len];
+    let hash = searched.split(|c: char| !c.is_ascii_hexdigit()).max_by_key(|digits| digits.len())?;
+    if hash.len() < MIN_HASH {
+        return None;
+    }
+    let start = searched.find(hash)?;
     let room = width.checked_sub(start)?;
-    let part = [32, 16].into_iter().find(|part| *part <= room && *part < run.len());
-    part.filter(|_| run.len() >= MIN_HASH).map(|part| start + part)
+    let len = [32, 16].into_iter().find(|len| *len <= room && *len < hash.len())?;
+    Some(start + len)
 }
 
 #[cfg(test)]
@@ -175,6 +207,17 @@ mod tests {
                 "hint: run `umount /mnt/a/b/c/d`, then retry it",
                 30,
                 "hint: run\n  `umount /mnt/a/b/c/d`, then\n  retry it",
+            ),
+            ("hint: run the command `umount /mnt/a`", 30, "hint: run the command\n  `umount /mnt/a`"),
+            (
+                "hint: a long first line of words, an unclosed `x",
+                34,
+                "hint: a long first line of words,\n  an unclosed `x",
+            ),
+            (
+                "hint: the rest of this is an unclosed `x y",
+                40,
+                "hint: the rest of this is an unclosed `x\n  y",
             ),
         ] {
             assert_eq!(fold(line, width), folded, "{width}");
