@@ -35,14 +35,14 @@ pub fn usage_error(error: &clap::Error) -> ExitCode {
         if base::program::is_cargo_alias() {
             error.exit();
         }
-        return if ui::help(error) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if ui::print_help(error) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let text = error.render().to_string();
     let text = text.trim().trim_start_matches("error: ");
     if json {
         return failed(&failure::ExitKind::Usage.error(text), json);
     }
-    ui::usage_error(&escaped_usage_error().unwrap_or(error.render().to_string()));
+    ui::print_usage_error(&escaped_usage_error().unwrap_or(error.render().to_string()));
     failure::ExitKind::Usage.code().into()
 }
 
@@ -60,7 +60,7 @@ pub fn run(cli: Cli) -> ExitCode {
         return failed(&error, json);
     }
     // The worker reports its errors on stdout to the tool that started it, which prints them.
-    if let Some(code) = commands::worker(&cli.command) {
+    if let Some(code) = commands::run_worker(&cli.command) {
         return code.into();
     }
     match commands::run(cli) {
@@ -71,6 +71,6 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// Prints `error` and returns its exit code.
 fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
-    ui::error(error, json);
+    ui::print_error(error, json);
     failure::kind(error).code().into()
 }

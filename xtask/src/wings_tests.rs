@@ -20,8 +20,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// The files outside of `dev` that may import it: the commands for developers, and their command lines.
-const FOR_DEVELOPERS: &[&str] =
-    &["cli/demo.rs", "cli/dev.rs", "commands/bench.rs", "commands/demo.rs", "commands/test.rs"];
+const FOR_DEVELOPERS: &[&str] = &[
+    "cli/demo.rs",
+    "cli/dev.rs",
+    "commands/bench.rs",
+    "commands/demo.rs",
+    "commands/suite_parts.rs",
+    "commands/test.rs",
+];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().unwrap() {

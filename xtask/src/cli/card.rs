@@ -13,15 +13,16 @@ use crate::bail;
 #[derive(Debug, Args)]
 pub struct Card {
     #[command(subcommand)]
-    pub what: CardCommand,
+    pub command: CardCommand,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum CardCommand {
     /// Show what is on a card, which flash wrote it, and what keeps it from booting
-    #[command(arg = super::unread_flake())]
+    #[command(arg = super::hidden_flake_arg())]
     Inspect(CardInspect),
-    /// Compare a card with the image of a host, of a file or of its receipt, without writing anything
+    /// Compare a card with the image of a host, an image file or the image of the card's receipt, without writing
+    /// anything
     #[command(
         override_usage = "cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>"
     )]
@@ -32,16 +33,17 @@ pub enum CardCommand {
 
 #[derive(Debug, Args)]
 pub struct CardInspect {
-    /// The card, as `cargo xtask devices` lists it, or a file with the content of one
+    /// The card, as `cargo xtask devices` lists it, or a file with the content of a card
     pub device: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub struct CardVerify {
-    /// The host whose image is built and compared; none for the image of --image or of the receipt
+    // A single word is the device: `image_and_device` decides.
+    /// The host whose image is built and compared; without it, the image of --image or of the card's receipt
     #[arg(value_name = "HOST")]
     first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it, or a file with the content of one
+    /// The card, as `cargo xtask devices` lists it, or a file with the content of a card
     #[arg(value_name = "DEVICE")]
     second: Option<String>,
     /// Compare with this file: .img, .img.zst, .img.xz, .img.gz or .img.bz2
@@ -52,23 +54,22 @@ pub struct CardVerify {
     #[command(flatten)]
     pub build: BuildArgs,
     /// Allow decompression this much memory, such as 1GiB, where the image declares more than 256 MiB
-    #[arg(long, value_name = "SIZE", value_parser = super::memory_limit)]
+    #[arg(long, value_name = "SIZE", value_parser = super::parse_memory_limit)]
     pub memory_limit: Option<u64>,
 }
 
 impl CardVerify {
-    /// The argument that may name a host.
+    /// The argument that names the host, or the attribute of its image; `None` if no image is built.
     pub(super) fn host_word(&mut self) -> Option<&mut String> {
-        let is_named = self.names_host();
-        self.first.as_mut().filter(|_| is_named)
+        if self.names_host() { self.first.as_mut() } else { None }
     }
 
-    /// Whether the image is built for the comparison.
+    /// Whether a host is named, whose image is then built for the comparison.
     pub fn names_host(&self) -> bool {
         self.image.is_none() && self.second.is_some()
     }
 
-    /// What the card is compared with, `None` for the image of its receipt; and the card.
+    /// The image to compare with (`None`: the image of the card's receipt), and the card.
     ///
     /// # Errors
     /// `Usage` for no device, and for a host together with an image.
@@ -79,8 +80,8 @@ impl CardVerify {
                 Ok((Some(ImageArg::Built(image_source(host))), Path::new(device)))
             }
             (Some(host), None, None) if is_bare_name(host) => bail!(
-                Usage, "no device is named: {host} is none";
-                hint: "is {host} a host? Name the device behind it: {host} /dev/…, as `cargo xtask devices` lists it"
+                Usage, "no device is named: {host} is not a device";
+                hint: "if {host} is a host, name the device after it: {host} /dev/…, as `cargo xtask devices` lists it"
             ),
             (Some(device), None, None) => Ok((None, Path::new(device))),
             (_, Some(_), Some(_)) => Err(super::flash::host_and_image_error()),
@@ -113,10 +114,9 @@ mod tests {
     #[test]
     fn positional_arguments_of_verify() {
         let parse = |first: Option<&str>, second: Option<&str>, image: Option<&str>| {
-            let [first, second] = [first, second].map(|word| word.map(str::to_owned));
             let args = CardVerify {
-                first,
-                second,
+                first: first.map(str::to_owned),
+                second: second.map(str::to_owned),
                 image: image.map(Into::into),
                 memory_limit: None,
                 sums: ChecksumArgs::default(),

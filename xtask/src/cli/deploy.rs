@@ -11,7 +11,7 @@ use crate::bail;
 use crate::base::{Address, HostName};
 
 /// The longest wait for a host, in minutes: a week.
-const MAX_WAIT: u64 = 7 * 24 * 60;
+const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").args(["hosts", "all"]).required(true))]
@@ -19,7 +19,7 @@ const MAX_WAIT: u64 = 7 * 24 * 60;
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations
     /// whose address is known
-    #[arg(value_name = "HOST", value_parser = host)]
+    #[arg(value_name = "HOST", value_parser = parse_host)]
     pub hosts: Vec<HostName>,
     /// Deploy all nodes of the flake in parallel
     #[arg(long)]
@@ -40,20 +40,20 @@ pub struct Deploy {
     pub reboot: bool,
     /// Wait up to this many minutes for a host that does not answer yet, as after a flash, and after a reboot
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10",
-          value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT))]
+          value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT_MINUTES))]
     pub wait: Option<u64>,
     /// Run this command on the host as a health check: it must succeed after the deploy. May be given several times. Of
     /// a list `a; b` only the last command counts; write `a && b` for all of them
-    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    #[arg(long, value_name = "COMMAND", value_parser = parse_health_check)]
     pub health: Vec<String>,
-    /// Deploy although FIRMWARE of the host is not that of the new system, or lacks what a trial needs: the host boots
-    /// the new system with FIRMWARE as it is
+    /// Deploy although FIRMWARE of the host differs from that of the new system, or lacks what a trial needs: the host
+    /// boots the new system with its present FIRMWARE
     #[arg(long)]
     pub keep_firmware: bool,
     /// Keep the system that is on trial: make it the boot default. Nothing is deployed
     #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
     pub bless: bool,
-    /// Do not try the system that the next boot would try: the boot default stays as it is. Nothing is deployed
+    /// Cancel the trial of the pending system: the next boot starts the boot default. Nothing is deployed
     #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
     pub abort_trial: bool,
     #[command(flatten)]
@@ -68,14 +68,14 @@ pub struct Deploy {
 #[derive(Debug, Args)]
 pub struct History {
     /// List only the receipts of this host
-    #[arg(value_parser = host)]
+    #[arg(value_parser = parse_host)]
     pub host: Option<HostName>,
 }
 
 #[derive(Debug, Args)]
 pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them (default: all hosts with a deploy node)
-    #[arg(value_name = "HOST", value_parser = host)]
+    #[arg(value_name = "HOST", value_parser = parse_host)]
     pub hosts: Vec<HostName>,
     /// Ask the host at this address, whatever the flake says. A host with a NixOS configuration then needs no node
     #[arg(long, value_name = "[USER@]ADDRESS", requires = "hosts")]
@@ -101,15 +101,15 @@ impl Deploy {
         &self.deploy_args[separator.map_or(self.deploy_args.len(), |at| at + 1)..]
     }
 
-    /// The host whose trial is decided about.
+    /// The one host of `--bless` and `--abort-trial`.
     ///
     /// # Errors
     /// Those of [`Self::hosts`], and `Usage` for several hosts.
     pub fn only_host(&self) -> Result<HostName> {
-        let hosts = self.hosts()?.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
-        match <[HostName; 1]>::try_from(hosts) {
-            Ok([host]) => Ok(host),
-            Err(hosts) => bail!(
+        let hosts = self.hosts()?.into_iter().collect::<BTreeSet<_>>();
+        match hosts.first() {
+            Some(host) if hosts.len() == 1 => Ok(host.clone()),
+            _ => bail!(
                 Usage, "--bless and --abort-trial are for one host, and {} hosts are named", hosts.len();
                 hint: "run the command once for each host"
             ),
@@ -121,7 +121,7 @@ impl Deploy {
     /// # Errors
     /// `Usage` for an attribute that is no host, and for several hosts with `--to`.
     pub fn hosts(&self) -> Result<Vec<HostName>> {
-        hosts_at(&self.hosts, self.to.as_ref())
+        named_hosts(&self.hosts, self.to.as_ref())
     }
 }
 
@@ -131,15 +131,15 @@ impl Status {
     /// # Errors
     /// Those of [`Deploy::hosts`].
     pub fn hosts(&self) -> Result<Vec<HostName>> {
-        hosts_at(&self.hosts, self.to.as_ref())
+        named_hosts(&self.hosts, self.to.as_ref())
     }
 }
 
-/// The hosts that `words` name; `to` is the address of the only one.
-fn hosts_at(words: &[HostName], to: Option<&Address>) -> Result<Vec<HostName>> {
+/// The hosts that `words` name, which may be only one where `address` is its address.
+fn named_hosts(words: &[HostName], address: Option<&Address>) -> Result<Vec<HostName>> {
     let hosts = host_ref::hosts(words)?;
     let count = hosts.iter().collect::<BTreeSet<_>>().len();
-    if to.is_some() && count > 1 {
+    if address.is_some() && count > 1 {
         bail!(
             Usage, "--to is the address of one host, and {count} hosts are named";
             hint: "run the command once for each host"
@@ -148,12 +148,12 @@ fn hosts_at(words: &[HostName], to: Option<&Address>) -> Result<Vec<HostName>> {
     Ok(hosts)
 }
 
-/// Refuses an empty name, which an unset variable of a script leads to.
-fn host(text: &str) -> Result<HostName, &'static str> {
+/// Parses the name of a host. An empty name, as of an unset variable in a script, is an error.
+fn parse_host(text: &str) -> Result<HostName, &'static str> {
     if text.trim().is_empty() { Err("must be the name of a host") } else { Ok(text.into()) }
 }
 
-/// Refuses an empty command, which the shell of the host would run with success.
-fn command(text: &str) -> Result<String, &'static str> {
+/// Parses a health check. An empty command, which the shell of the host would run with success, is an error.
+fn parse_health_check(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("must be a command for the host") } else { Ok(text.to_owned()) }
 }

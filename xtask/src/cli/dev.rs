@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 pub struct Bench {
     #[command(subcommand)]
-    pub what: Benchmark,
+    pub benchmark: Benchmark,
 }
 
 #[derive(Debug, Subcommand)]
@@ -19,7 +19,7 @@ pub enum Benchmark {
     Assemble(BenchAssemble),
     /// Deploy to hosts in namespaces of this machine, with this tool and with deploy-rs alone
     Deploy(BenchDeploy),
-    /// List the hosts of a flake with 60, with this tool and with `nix eval` alone
+    /// List the 60 hosts of a flake, with this tool and with `nix eval` alone
     Hosts(BenchHosts),
     /// Reboot guests in QEMU into a new system, on trial and without a trial
     Trial(BenchTrial),
@@ -28,7 +28,7 @@ pub enum Benchmark {
 #[derive(Debug, Args)]
 pub struct BenchFlash {
     /// How often each writer runs; the result is the median
-    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
     pub rounds: NonZero<u32>,
     /// Run only this case; may be given several times
     #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(crate::dev::bench::names()))]
@@ -41,28 +41,28 @@ pub struct BenchFlash {
 #[derive(Debug, Args)]
 pub struct BenchAssemble {
     /// How often each variant runs; the result is the median
-    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
     pub rounds: NonZero<u32>,
 }
 
 #[derive(Debug, Args)]
 pub struct BenchDeploy {
     /// How often each variant runs; the result is the median
-    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
     pub rounds: NonZero<u32>,
 }
 
 #[derive(Debug, Args)]
 pub struct BenchTrial {
-    /// How often each runs; the result is the difference of the medians
-    #[arg(long, value_name = "N", default_value = "3", value_parser = positive)]
+    /// How often each reboot is measured; the result is the difference of the medians
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
     pub rounds: NonZero<u32>,
 }
 
 #[derive(Debug, Args)]
 pub struct BenchHosts {
-    /// How often each runs; the result is the median
-    #[arg(long, value_name = "N", default_value = "31", value_parser = positive)]
+    /// How often each program runs; the result is the median
+    #[arg(long, value_name = "N", default_value = "31", value_parser = parse_positive)]
     pub rounds: NonZero<u32>,
 }
 
@@ -75,14 +75,14 @@ pub struct Test {
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub minutes: Option<NonZero<u32>>,
-    /// After how many of the power cuts of the suite boot-cuts U-Boot starts the card (default: 10; a long run: 100)
-    #[arg(long, value_name = "N", value_parser = positive)]
+    /// The number of power cuts of the suite boot-cuts after which U-Boot starts the card (default: 10; a long run: 100)
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub cuts: Option<NonZero<u32>>,
 }
 
 /// Parses a whole number, 1 or more.
-fn positive(text: &str) -> Result<NonZero<u32>, &'static str> {
+fn parse_positive(text: &str) -> Result<NonZero<u32>, &'static str> {
     text.parse().map_err(|_| "must be a whole number, 1 or more")
 }

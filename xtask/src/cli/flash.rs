@@ -13,12 +13,14 @@ use crate::{bail, failure};
 /// The image that a command writes or compares: of a host, or in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageArg<'a> {
-    /// The image is built.
+    /// An image that is built from the flake.
     Built(ImageSource),
+    /// The file of `--image`.
     File(&'a Path),
 }
 
 impl<'a> ImageArg<'a> {
+    /// The host of the image; `None` for a file, and for an attribute whose path names no host.
     pub fn host(&self) -> Option<HostName> {
         match self {
             Self::Built(source) => source.host(),
@@ -36,7 +38,8 @@ impl<'a> ImageArg<'a> {
 
 #[derive(Debug, Args)]
 pub struct Flash {
-    /// The host whose image is built and written, as `cargo xtask hosts` lists it; none with --image
+    /// The host whose image is built and written, as `cargo xtask hosts` lists it; leave it out with --image
+    // With --image, this word is the device: `image_and_device` decides.
     #[arg(value_name = "HOST")]
     first: Option<String>,
     /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted
@@ -64,7 +67,7 @@ pub struct Flash {
     #[arg(long)]
     pub check_image: bool,
     /// Allow decompression this much memory, such as 1GiB, where the image declares more than 256 MiB
-    #[arg(long, value_name = "SIZE", value_parser = super::memory_limit)]
+    #[arg(long, value_name = "SIZE", value_parser = super::parse_memory_limit)]
     pub memory_limit: Option<u64>,
     /// Do not eject the card after the flash
     #[arg(long)]
@@ -72,9 +75,12 @@ pub struct Flash {
 }
 
 impl Flash {
-    /// The argument that may name a host.
+    /// The argument that may name the host, or the attribute of its image; `None` if it can only be the device.
     pub(super) fn host_word(&mut self) -> Option<&mut String> {
-        self.first.as_mut().filter(|word| self.image.is_none() && !word.starts_with("/dev/"))
+        if self.image.is_some() {
+            return None;
+        }
+        self.first.as_mut().filter(|word| !word.starts_with("/dev/"))
     }
 
     /// The image to write, and the card; `None` for the card that is inserted next.
@@ -84,9 +90,7 @@ impl Flash {
     pub fn image_and_device(&self) -> Result<(ImageArg<'_>, Option<&Path>)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
             (device, None, Some(file)) => Ok((ImageArg::File(file), device.map(Path::new))),
-            (Some(host), None, None) if host.starts_with('#') || !host.contains('/') => {
-                Ok((ImageArg::Built(image_source(host)), None))
-            }
+            (Some(host), None, None) if !is_path(host) => Ok((ImageArg::Built(image_source(host)), None)),
             (Some(host), Some(device), None) => {
                 Ok((ImageArg::Built(image_source(host)), Some(Path::new(device))))
             }
@@ -97,6 +101,11 @@ impl Flash {
             ),
         }
     }
+}
+
+/// Whether `word` is a path, and so no host and no attribute of a flake (`#ATTRIBUTE`).
+fn is_path(word: &str) -> bool {
+    word.contains('/') && !word.starts_with('#')
 }
 
 /// The error of a command line with both a host and an image.

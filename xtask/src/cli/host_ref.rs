@@ -9,22 +9,21 @@ use crate::bail;
 use crate::base::{HostName, ImageSource};
 
 impl Cli {
-    /// Takes the flake out of the hosts that are named as `FLAKE#HOST`, and returns it. What is left of such a host
-    /// begins with `#`.
+    /// Takes the flake of `--flake`, and the flakes out of the hosts that are named as `FLAKE#HOST`: `#HOST` is left of
+    /// such a host. Returns `None` if no flake is named.
     ///
     /// # Errors
-    /// `Usage` for several flakes.
+    /// `Usage` for several flakes, and for a flake without a host behind its `#`.
     pub fn take_flake(&mut self) -> Result<Option<String>> {
         let mut found = self.flake.take();
         for word in self.command.host_words() {
-            let Some((flake, attribute)) = split(word) else { continue };
+            let Some((flake, attribute)) = split_flake(word) else { continue };
             if attribute.is_empty() {
                 bail!(Usage, "`{word}` names no host"; hint: "name it as FLAKE#HOST");
             }
             let flake = if flake.is_empty() { "." } else { flake }.to_owned();
-            if found.as_ref().is_some_and(|known| *known != flake) {
-                let known = found.unwrap_or_default();
-                bail!(Usage, "two flakes are named: {known} and {flake}"; hint: "run the command once for each");
+            if let Some(other) = found.as_ref().filter(|other| **other != flake) {
+                bail!(Usage, "two flakes are named: {other} and {flake}"; hint: "run the command once for each");
             }
             *word = format!("#{attribute}");
             found = Some(flake);
@@ -34,12 +33,12 @@ impl Cli {
 }
 
 impl Command {
-    /// The arguments that may name a host.
+    /// The arguments that may name a host as `FLAKE#HOST`, or an image as `FLAKE#ATTRIBUTE`.
     fn host_words(&mut self) -> Vec<&mut String> {
         match self {
             Self::SdImage(args) => vec![args.host.as_mut_string()],
             Self::Flash(args) => args.host_word().into_iter().collect(),
-            Self::Card(Card { what: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
+            Self::Card(Card { command: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             _ => Vec::new(),
@@ -47,12 +46,13 @@ impl Command {
     }
 }
 
-/// `FLAKE#ATTRIBUTE` in its two parts. The name of a folder may have a `#` too.
-fn split(word: &str) -> Option<(&str, &str)> {
-    let all = word.match_indices('#').map(|(at, _)| at).collect::<Vec<_>>();
-    let is_folder = |at: &&usize| Path::new(&word[..**at]).is_dir();
-    let at = all.iter().rev().find(is_folder).or(all.first())?;
-    Some((&word[..*at], &word[at + 1..]))
+/// Splits `FLAKE#ATTRIBUTE` into its two parts; `None` without a `#`. The name of a folder may have a `#` too: the last
+/// `#` behind a folder separates, else the first one.
+fn split_flake(word: &str) -> Option<(&str, &str)> {
+    let mut ends_of_folders =
+        word.rmatch_indices('#').map(|(at, _)| at).filter(|at| Path::new(&word[..*at]).is_dir());
+    let at = ends_of_folders.next().or_else(|| word.find('#'))?;
+    Some((&word[..at], &word[at + 1..]))
 }
 
 /// The source of the image that `word` names: a host, or an attribute path behind `#`.
@@ -64,20 +64,23 @@ pub(super) fn image_source(word: &str) -> ImageSource {
     }
 }
 
-/// The hosts of a deploy among `words`.
+/// The hosts that `words` name, each as `HOST`, `#HOST` or `#deploy.nodes.HOST`.
 ///
 /// # Errors
-/// `Usage` for an attribute that is no node.
+/// `Usage` for another attribute.
 pub(super) fn hosts(words: &[HostName]) -> Result<Vec<HostName>> {
-    let host = |word: &HostName| {
-        let Some(name) = word.strip_prefix('#') else { return Ok(word.clone()) };
-        let node = name.strip_prefix("deploy.nodes.").unwrap_or(name);
-        if node.contains('.') && node == name {
-            bail!(Usage, "`{name}` is no host"; hint: "name the host as FLAKE#HOST, or with --flake FLAKE HOST");
-        }
-        Ok(node.into())
-    };
     words.iter().map(host).collect()
+}
+
+fn host(word: &HostName) -> Result<HostName> {
+    let Some(attribute) = word.strip_prefix('#') else { return Ok(word.clone()) };
+    if let Some(node) = attribute.strip_prefix("deploy.nodes.") {
+        return Ok(node.into());
+    }
+    if attribute.contains('.') {
+        bail!(Usage, "`{attribute}` is no host"; hint: "name the host as FLAKE#HOST, or with --flake FLAKE HOST");
+    }
+    Ok(attribute.into())
 }
 
 #[cfg(test)]
@@ -86,7 +89,8 @@ mod tests {
 
     use super::*;
 
-    fn taken(args: &[&str]) -> Result<(Option<String>, Cli)> {
+    /// The flake that is taken from the command line `args`, and the command line without it.
+    fn take_from(args: &[&str]) -> Result<(Option<String>, Cli)> {
         let mut cli = Cli::try_parse_from([&["xtask"], args].concat()).unwrap();
         cli.take_flake().map(|flake| (flake, cli))
     }
@@ -100,18 +104,18 @@ mod tests {
             (&["sd-image", "github:o/f#images.pi"], Some("github:o/f"), "#images.pi"),
             (&["--flake", ".", "sd-image", ".#a"], Some("."), "#a"),
         ] {
-            let (found, cli) = taken(args).unwrap();
+            let (found, cli) = take_from(args).unwrap();
             let Command::SdImage(image) = cli.command else { panic!("{args:?}") };
             assert_eq!((found.as_deref(), image.host.as_str()), (flake, host), "{args:?}");
         }
-        let (flake, cli) = taken(&["deploy", "f#a", "f#b"]).unwrap();
+        let (flake, cli) = take_from(&["deploy", "f#a", "f#b"]).unwrap();
         let Command::Deploy(deploy) = cli.command else { panic!() };
         assert_eq!(
             (flake.as_deref(), hosts(&deploy.hosts).unwrap()),
             (Some("f"), vec!["a".into(), "b".into()])
         );
         for args in [&["deploy", "f#a", "g#b"][..], &["--flake", "f", "status", "g#a"], &["sd-image", "f#"]] {
-            assert!(taken(args).is_err(), "{args:?}");
+            assert!(take_from(args).is_err(), "{args:?}");
         }
     }
 
@@ -121,7 +125,7 @@ mod tests {
         let folder = dir.path().join("a#b");
         std::fs::create_dir(&folder).unwrap();
         let word = format!("{}#pi", folder.display());
-        assert_eq!(split(&word), Some((folder.to_str().unwrap(), "pi")));
+        assert_eq!(split_flake(&word), Some((folder.to_str().unwrap(), "pi")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 pub struct Identity {
     #[command(subcommand)]
-    pub what: IdentityCommand,
+    pub command: IdentityCommand,
 }
 
 #[derive(Debug, Subcommand)]
@@ -16,7 +16,7 @@ pub enum IdentityCommand {
     /// Show the fingerprint of the key, its public key, and its age recipient, to which you encrypt secrets for the
     /// host
     Show(IdentityOf),
-    /// Make the key if there is none, before the first flash would, and show it
+    /// Make the key if there is none, as the first flash would, and show it
     Make(IdentityOf),
 }
 
@@ -32,7 +32,7 @@ pub struct IdentityOf {
 /// The payload of a card: what it gets beside its image.
 #[derive(Debug, Default, Args)]
 pub struct PayloadArgs {
-    /// The ssh host key of the card, which the first connection then already knows [default: keep, or none with
+    /// Which ssh host key the card gets; the first connection then already knows the key [default: keep, or none with
     /// --image]
     #[arg(long, value_enum)]
     pub identity: Option<crate::identity::KeyChoice>,
@@ -42,8 +42,8 @@ pub struct PayloadArgs {
     /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]
     pub identity_dir: Option<PathBuf>,
-    /// Copy the content of this folder, with its modes, to the folder of the card that holds the host's etc/ssh: Wi-Fi
-    /// secrets, age keys
+    /// Copy the content of this folder with its modes to the card, such as Wi-Fi secrets and age keys: into the folder
+    /// that holds the host's etc/ssh
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
 }

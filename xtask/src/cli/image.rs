@@ -9,7 +9,7 @@ use crate::card::image::{GivenSums, Sum, parse_sha256};
 
 #[derive(Debug, Default, Args)]
 pub struct BuildArgs {
-    /// Take this file of the build's output, if it has several images
+    /// Take this file of the build's output, if the output has several images
     #[arg(long, value_name = "NAME")]
     pub file: Option<String>,
     #[command(flatten)]
@@ -45,7 +45,8 @@ pub struct ChecksumArgs {
 }
 
 impl ChecksumArgs {
-    pub fn given(&self) -> GivenSums {
+    /// The checksums that the user gave.
+    pub fn given_sums(&self) -> GivenSums {
         GivenSums { sha256: self.sha256.clone(), file: self.checksums.clone() }
     }
 }

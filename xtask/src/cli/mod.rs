@@ -13,9 +13,6 @@ mod image;
 use std::iter;
 use std::path::Path;
 
-use crate::base::HostName;
-use crate::base::ImageSource;
-use crate::base::TimeLimit;
 use clap::{Arg, Args, Parser, Subcommand};
 
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
@@ -28,25 +25,26 @@ pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
 
 use crate::base::failure::{ExitKind, SUCCESS};
+use crate::base::{HostName, ImageSource, TimeLimit};
 
-/// The usual way of a host, shown after the list of commands.
-const USUAL_WAY: &str = "\
+/// The usual commands in their order, shown after the list of all commands.
+const WORKFLOW: &str = "\
 From a flake to a running host:
   cargo xtask sd-image HOST        build the image and print its path
   cargo xtask flash HOST DEVICE    build the image, write it to a card and verify the card
   cargo xtask deploy HOST          update the running host over ssh
   cargo xtask status               show what each host runs";
 
-/// The text after the list of commands: the usual way of a host, and the exit codes.
+/// The text after the list of all commands: the usual commands, and the exit codes.
 fn after_help() -> String {
     let failures = ExitKind::all().iter().map(|kind| (kind.code(), kind.meaning()));
     let codes = iter::once((0, SUCCESS)).chain(failures);
     let lines = codes.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect::<Vec<_>>();
-    format!("{USUAL_WAY}\n\nExit codes (docs/flashing.md, docs/deploying.md):\n{}", lines.join("\n"))
+    format!("{WORKFLOW}\n\nExit codes (docs/flashing.md, docs/deploying.md):\n{}", lines.join("\n"))
 }
 
 /// The heading of the options that all commands share.
-const GLOBAL: &str = "Global options";
+const GLOBAL_HEADING: &str = "Global options";
 
 /// The text after the options of `flash`.
 const FLASH_EXAMPLES: &str = "\
@@ -68,10 +66,10 @@ Examples:
 pub struct Cli {
     /// The flake to work on, a folder or a reference such as github:owner/name (default: `XTASK_FLAKE`, or the nearest
     /// flake.nix upwards)
-    #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL)]
+    #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL_HEADING)]
     pub flake: Option<String>,
     /// Print results as JSON, and events as JSON lines on stderr
-    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
     pub json: bool,
     #[command(subcommand)]
     pub command: Command,
@@ -96,7 +94,7 @@ pub enum Command {
     Status(Status),
     /// List the flashes and deploys of the flake's hosts, the newest last
     History(History),
-    /// List the hosts of the flake, and where it has their images
+    /// List the hosts of the flake, and where the flake has their images
     Hosts(Hosts),
     /// List the inserted cards, and whether `flash` accepts them
     Devices(Devices),
@@ -105,21 +103,21 @@ pub enum Command {
     /// Show or make the ssh host key of a host, which its cards get
     Identity(Identity),
     /// Check whether this machine can build images and deploy, and list what is missing
-    #[command(arg = unread_flake())]
+    #[command(arg = hidden_flake_arg())]
     Doctor,
     /// Install what this machine lacks for building, flashing and deploying
-    #[command(arg = unread_flake())]
+    #[command(arg = hidden_flake_arg())]
     Setup(Setup),
     /// Build a small real image and flash it to a virtual card: the whole way without a Pi
-    #[command(arg = unread_flake())]
+    #[command(arg = hidden_flake_arg())]
     Demo(Demo),
     /// Run formatting, lints and all test suites that this machine can run
     #[cfg(feature = "dev")]
-    #[command(arg = unread_flake())]
+    #[command(arg = hidden_flake_arg())]
     Test(Test),
     /// Benchmark this tool against its alternatives
     #[cfg(feature = "dev")]
-    #[command(arg = unread_flake())]
+    #[command(arg = hidden_flake_arg())]
     Bench(Bench),
     /// Run the worker that writes cards, elevated where needed: it gets a job on stdin and reports events on stdout
     #[command(hide = true, name = crate::card::worker::Access::Write.command_name())]
@@ -135,34 +133,33 @@ impl Command {
         match self {
             Self::Deploy(_) | Self::Hosts(_) | Self::SdImage(_) | Self::Status(_) => true,
             Self::Flash(args) => args.image.is_none(),
-            Self::Card(Card { what: CardCommand::Verify(args) }) => args.names_host(),
+            Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
             _ => false,
         }
     }
 
     /// Whether the command may read or write keys and receipts of the flake's hosts.
     pub fn uses_state(&self) -> bool {
-        let has_state = matches!(self, Self::Card(_) | Self::Flash(_) | Self::History(_) | Self::Identity(_));
-        has_state || self.evaluates()
+        self.evaluates()
+            || matches!(self, Self::Card(_) | Self::Flash(_) | Self::History(_) | Self::Identity(_))
     }
 
-    /// Whether the command reads the names in the flake alone, for which nothing is built.
+    /// Whether the command reads only names from the flake, for which Nix builds nothing.
     pub fn reads_names_only(&self) -> bool {
         matches!(self, Self::Hosts(args) if !args.evaluate)
     }
 
-    /// The time that one evaluation may take, if it is another than usual.
+    /// The longest time that one evaluation may take; `None` for the default.
     pub fn eval_timeout(&self) -> Option<TimeLimit> {
         match self {
-            Self::Deploy(args) => args.eval,
-            Self::Hosts(args) => return args.eval_timeout(),
-            Self::SdImage(args) => args.build.nix.eval,
-            Self::Flash(args) => args.build.nix.eval,
-            Self::Status(args) => args.nix.eval,
-            Self::Card(Card { what: CardCommand::Verify(args) }) => args.build.nix.eval,
-            _ => return None,
+            Self::Deploy(args) => args.eval.eval_timeout,
+            Self::Hosts(args) => args.eval_timeout(),
+            Self::SdImage(args) => args.build.nix.eval.eval_timeout,
+            Self::Flash(args) => args.build.nix.eval.eval_timeout,
+            Self::Status(args) => args.nix.eval.eval_timeout,
+            Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.nix.eval.eval_timeout,
+            _ => None,
         }
-        .eval_timeout
     }
 
     /// The user's arguments for Nix.
@@ -173,12 +170,12 @@ impl Command {
             Self::SdImage(args) => &args.build.nix.nix_args,
             Self::Flash(args) => &args.build.nix.nix_args,
             Self::Status(args) => &args.nix.nix_args,
-            Self::Card(Card { what: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
+            Self::Card(Card { command: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
             _ => &[],
         }
     }
 
-    /// The folder with the keys of hosts that the user named, if any.
+    /// The folder of `flash --identity-dir`. Of the commands that evaluate the flake, only `flash` has this option.
     pub fn identity_dir(&self) -> Option<&Path> {
         match self {
             Self::Flash(args) => args.payload.identity_dir.as_deref(),
@@ -186,7 +183,7 @@ impl Command {
         }
     }
 
-    /// Whether the flake may set any ssh option.
+    /// Whether the flake may set all ssh options, also those that run programs on this machine.
     pub fn trusts_flake(&self) -> bool {
         match self {
             Self::Deploy(args) => args.trust.trust_flake,
@@ -196,14 +193,14 @@ impl Command {
     }
 }
 
-/// A hidden `--flake` for commands that read no flake: help does not list it, and the parser accepts it there as before
-/// the name of the command.
-fn unread_flake() -> Arg {
+/// The option `--flake` of a command that reads no flake: the parser accepts the option after the name of the command, as
+/// it does before, but the help of the command does not list it.
+fn hidden_flake_arg() -> Arg {
     Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
 
-/// Parses a memory limit above 0.
-fn memory_limit(text: &str) -> anyhow::Result<u64> {
+/// Parses a memory limit above 0, and returns it in bytes.
+fn parse_memory_limit(text: &str) -> anyhow::Result<u64> {
     match crate::base::parse_bytes(text)? {
         0 => anyhow::bail!("0 leaves no memory for decompression; omit the option for 256 MiB"),
         size => Ok(size),
@@ -236,6 +233,7 @@ pub struct SdImage {
 }
 
 impl SdImage {
+    /// The source of the image that the user named.
     pub fn source(&self) -> ImageSource {
         host_ref::image_source(&self.host)
     }
@@ -251,7 +249,8 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// One host in a loop must not keep all others waiting for long.
+    /// The longest time that one evaluation may take; `None` for the default. With `--evaluate` the default is shorter: a
+    /// host whose evaluation does not end must not keep all others waiting for long.
     fn eval_timeout(&self) -> Option<TimeLimit> {
         self.nix.eval.eval_timeout.or_else(|| self.evaluate.then(|| TimeLimit::from_minutes(5)))
     }

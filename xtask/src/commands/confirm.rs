@@ -8,6 +8,7 @@ use crate::cli::ConfirmArgs;
 use crate::ui::{self, Prompt};
 
 impl ConfirmArgs {
+    /// Whether virtual cards are accepted, by `--allow-virtual`.
     pub fn virtual_cards(&self) -> VirtualCards {
         if self.allow_virtual { VirtualCards::Allowed } else { VirtualCards::Refused }
     }
@@ -18,17 +19,19 @@ impl ConfirmArgs {
     /// `Usage` for an invalid size.
     pub fn confirmation(&self) -> Result<Confirmation> {
         let size = self.expect_size.as_deref().map(crate::base::parse_bytes).transpose()?;
-        let expected = || Confirmation::Expected { size, serial: self.expect_serial.clone() };
-        Ok(match (self.yes, ui::on_terminal()) {
-            (true, _) => expected(),
-            (false, true) if size.is_some() || self.expect_serial.is_some() => expected(),
-            (false, true) => Confirmation::Typed,
-            (false, false) => Confirmation::Missing,
+        let serial = self.expect_serial.clone();
+        let is_expected = size.is_some() || serial.is_some();
+        Ok(if self.yes || (is_expected && ui::can_ask()) {
+            Confirmation::Expected { size, serial }
+        } else if ui::can_ask() {
+            Confirmation::Typed
+        } else {
+            Confirmation::Missing
         })
     }
 
-    /// Asks for the phrase that confirms `disk`, unless `--yes` was given. `consequence` is the sentence that says what
-    /// will happen to the card.
+    /// Asks for the phrase that confirms `disk`, unless `--yes` was given. The sentence `consequence` names what will
+    /// happen to the card.
     ///
     /// # Errors
     /// `Refused` for another answer, and `Interrupted` for Ctrl-C.

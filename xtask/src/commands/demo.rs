@@ -1,7 +1,7 @@
 //! `demo`: builds an image, flashes a virtual card and boots it, on this machine alone.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -30,60 +30,61 @@ const HOST: &str = "demo";
 
 pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let start = Instant::now();
-    let all = [Purpose::Build, Purpose::Boot];
-    setup::ensure(cx, if args.boot.is_some() { &all } else { &all[..1] }, sudo::ASK)?;
+    let purposes: &[Purpose] =
+        if args.boot.is_some() { &[Purpose::Build, Purpose::Boot] } else { &[Purpose::Build] };
+    setup::ensure(cx, purposes, sudo::ASK)?;
     let setup_seconds = start.elapsed().as_secs_f64();
-    let home = cx.state.join("demo");
-    let (staged, file) = build(cx, &home)?;
+    let folder = cx.state.join("demo");
+    let (staged, file) = build(cx, &folder)?;
     let build_seconds = start.elapsed().as_secs_f64() - setup_seconds;
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
-    let mut card = VirtualCard::make(cx, &home, card_size(image.size))?;
-    let flake = FlakeRef::with_all_files(&home.join("flake"));
+    let mut card = VirtualCard::make(cx, &folder, card_size(image.size))?;
+    let flake = FlakeRef::with_all_files(&folder.join("flake"));
     let host = HostName::from(HOST);
     let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(&host))?;
     let payload = payload_setup.plan(cx, &flake, &image, None)?;
-    let plan = plan(&card, image, payload)?;
+    let plan = make_plan(&card, image, payload)?;
     cx.show_plan(&plan);
     let signals = interrupt::guard()?;
     let receipt = receipt::begin_flash(cx, Some((&host, &flake)), &plan);
     let report = receipt.record(cx, |cx| worker::run(cx, &plan))?;
-    let updated = payload_setup.update_known_hosts(cx);
+    let known_hosts_updated = payload_setup.update_known_hosts(cx);
     receipt.complete(cx, Flashed::new(Some((&host, &flake)), &plan, &report));
-    updated?;
+    known_hosts_updated?;
     drop(signals);
-    let contents = inspect(&card, report.size)?;
+    let contents = inspect_card(&card, report.size)?;
     card.detach();
     let Plan { image, payload, .. } = plan;
     let identity = payload.and_then(|payload| payload.content.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
+    let boot_start = start.elapsed().as_secs_f64();
     let verify = |machine| qemu::verify_host(cx, machine, &card.file, &staged.emulator_uboot(), fingerprint);
-    let before_boot = start.elapsed().as_secs_f64();
     let booted = args.boot.map(verify).transpose()?;
     let total = start.elapsed().as_secs_f64();
-    let boot = booted.is_some().then_some(total - before_boot);
+    let boot = booted.as_ref().map(|_| total - boot_start);
     let seconds = Seconds { setup: setup_seconds, build: build_seconds, boot, total };
     let VirtualCard { path: card, file, .. } = card;
-    show(cx, &Done { image, card, file, report, identity, contents, booted, seconds })
+    show(cx, &DemoReport { image, card, file, report, identity, contents, booted, seconds })
 }
 
 /// The result of the demo. Also its JSON.
 #[derive(Serialize)]
-struct Done {
+struct DemoReport {
     image: Image,
-    /// The loop device that was the card, or the file itself.
+    /// The loop device that was the card, or the file where there is no loop device.
     card: PathBuf,
-    /// The file behind the card, which keeps its content.
+    /// The file behind the card, which keeps the content of the card.
     file: PathBuf,
     report: Report,
     /// The identity of the host on the card.
     identity: Option<Identity>,
     contents: BootFiles,
-    /// The values of the booted host, where it was booted; the card keeps its changes.
+    /// The facts that the booted host printed; `None` if nothing was booted. The card keeps the changes of the boots.
     booted: Option<VerifiedHost>,
     seconds: Seconds,
 }
 
-/// The durations, in seconds, that the report of the flash does not have.
+/// The durations of the demo in seconds, beside those in the report of the flash.
 #[derive(Serialize)]
 struct Seconds {
     /// Setting up the machine.
@@ -96,11 +97,11 @@ struct Seconds {
     total: f64,
 }
 
-/// Builds the image under emulation and returns its flake and its file.
-fn build(cx: &Context, home: &std::path::Path) -> Result<(StagedFlake, PathBuf)> {
+/// Builds the image under emulation in `folder`, and returns its flake and its file.
+fn build(cx: &Context, folder: &Path) -> Result<(StagedFlake, PathBuf)> {
     let version = nix::require(&cx.launcher)?;
     emulation::require(cx, version, "aarch64-linux", &[])?;
-    let staged = demo::stage(cx, home)?;
+    let staged = demo::stage(cx, folder)?;
     // All inputs are local: a binary cache has none of the outputs, and without a network its queries would time out.
     let offline = ["--option", "substitute", "false"].map(str::to_owned);
     let built = nix::build(&cx.launcher, &staged.installable()?, &offline, cx.reporter.as_ref())?;
@@ -113,8 +114,8 @@ fn card_size(image: u64) -> u64 {
     (image + 1).next_power_of_two()
 }
 
-/// Makes the plan by the checks for a real card, with its size as the confirmation.
-fn plan(card: &VirtualCard, image: Image, payload: Option<PayloadPlan>) -> Result<Plan> {
+/// Plans the flash, with the checks for a real card and the size of `card` as the confirmation.
+fn make_plan(card: &VirtualCard, image: Image, payload: Option<PayloadPlan>) -> Result<Plan> {
     let disk = Disk::load(&Roots::default(), &card.path)?;
     let confirmation = Confirmation::Expected { size: Some(card_size(image.size)), serial: None };
     let request = Request {
@@ -128,44 +129,48 @@ fn plan(card: &VirtualCard, image: Image, payload: Option<PayloadPlan>) -> Resul
     Ok(Plan::new(image, disk, Mode::default(), payload))
 }
 
-fn inspect(card: &VirtualCard, size: u64) -> Result<BootFiles> {
+/// The boot files on `card`, of which the image takes the first `size` bytes.
+///
+/// # Errors
+/// Where the card would not boot.
+fn inspect_card(card: &VirtualCard, size: u64) -> Result<BootFiles> {
     let path = card.path.display();
     let disk = File::open(&card.path).with_context(|| format!("opening {path}"))?;
     let found = inspect::inspect(&disk, size, &Budget::without_stop()).and_then(Inspection::into_boot_files);
     found.with_context(|| format!("inspecting {path}"))
 }
 
-fn show(cx: &Context, done: &Done) -> Result<()> {
+fn show(cx: &Context, demo: &DemoReport) -> Result<()> {
     if cx.json {
-        return ui::json(done);
+        return ui::print_json(demo);
     }
-    let Done { image, report, contents, .. } = done;
+    let DemoReport { image, report, contents, .. } = demo;
     let name = image.source.path.file_name().unwrap_or_default().display();
-    ui::result(&format!(
+    ui::print_result(&format!(
         "image   {name}: {} ({} compressed)",
         Bytes(image.size),
         Bytes(image.source.stored.size)
     ))?;
-    ui::result(&format!("card    {}, kept in {}", done.card.display(), done.file.display()))?;
+    ui::print_result(&format!("card    {}, kept in {}", demo.card.display(), demo.file.display()))?;
     for volume in &contents.volumes {
-        ui::result(&format!("        {volume}"))?;
+        ui::print_result(&format!("        {volume}"))?;
     }
     let boot = &contents.boot;
-    ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
-    ui::result(&format!("store   {} paths", boot.store_paths))?;
-    if let Some(identity) = &done.identity {
-        ui::result(&format!("host    {}, ssh key {}", identity.host, identity.fingerprint))?;
+    ui::print_result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
+    ui::print_result(&format!("store   {} paths", boot.store_paths))?;
+    if let Some(identity) = &demo.identity {
+        ui::print_result(&format!("host    {}, ssh key {}", identity.host, identity.fingerprint))?;
     }
     let sum = image.file_sha256.as_deref().unwrap_or("unknown");
-    ui::result(&format!("verify  {} read back, {FILE_SHA256} {sum}", Bytes(report.size)))?;
-    if let Some(verified) = &done.booted {
-        ui::result("")?;
-        ui::table(&qemu::table(verified))?;
-        ui::result("")?;
+    ui::print_result(&format!("verify  {} read back, {FILE_SHA256} {sum}", Bytes(report.size)))?;
+    if let Some(verified) = &demo.booted {
+        ui::print_result("")?;
+        ui::print_table(&qemu::table(verified))?;
+        ui::print_result("")?;
     }
-    let Seconds { setup, build, boot, total } = done.seconds;
+    let Seconds { setup, build, boot, total } = demo.seconds;
     let flash::Seconds { write, verify, .. } = report.seconds;
     let parts = format!("setup {setup:.1} s, build {build:.1} s, write {write:.1} s, verify {verify:.1} s");
     let boot = boot.map(|seconds| format!(", boot {seconds:.1} s")).unwrap_or_default();
-    ui::result(&format!("time    {total:.1} s: {parts}{boot}"))
+    ui::print_result(&format!("time    {total:.1} s: {parts}{boot}"))
 }

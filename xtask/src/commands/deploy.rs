@@ -13,7 +13,7 @@ use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
-    let options = options(args)?;
+    let options = deploy_options(args)?;
     if let Some(decision) = decision(args) {
         return decide(cx, &options, decision, &args.only_host()?);
     }
@@ -27,7 +27,7 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     }
 }
 
-fn options(args: &Deploy) -> Result<DeployOptions> {
+fn deploy_options(args: &Deploy) -> Result<DeployOptions> {
     let goal = match (args.dry_run, args.boot) {
         (true, _) => Goal::Show,
         (_, true) => Goal::Boot,
@@ -44,12 +44,16 @@ fn options(args: &Deploy) -> Result<DeployOptions> {
     })
 }
 
+/// The decision about a trial that the command line asks for, instead of a deploy.
 fn decision(args: &Deploy) -> Option<Decision> {
-    let abort = args.abort_trial.then_some(Decision::Abort);
-    args.bless.then_some(Decision::Bless).or(abort)
+    match (args.bless, args.abort_trial) {
+        (true, _) => Some(Decision::Bless),
+        (false, true) => Some(Decision::Abort),
+        (false, false) => None,
+    }
 }
 
-/// Decides about the trial of `host`: shows the plan, carries it out, and keeps a receipt.
+/// Decides about the trial of `host`. Where that changes something, shows the plan before and keeps a receipt.
 fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &HostName) -> Result<()> {
     nix::require(&cx.launcher)?;
     let plan = deploy::plan_decision(cx, options, decision, host)?;
@@ -61,7 +65,7 @@ fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &Host
     if has_changes {
         receipt::save(cx, Deployed::of_decision(&cx.flake, &outcome));
     }
-    if cx.json { ui::json(&outcome.json()) } else { ui::result(&outcome.summary()) }
+    if cx.json { ui::print_json(&outcome.json()) } else { ui::print_result(&outcome.summary()) }
 }
 
 fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host: &HostName) -> Result<()> {
@@ -71,9 +75,9 @@ fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host
     if let Some(error) = deploy::build(cx, options, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }
-    match apply(cx, options, plan)? {
-        Ending::Planned(plan) if cx.json => ui::json(&plan.json()),
-        Ending::Planned(plan) => ui::result(&plan.summary()),
+    match show_and_apply(cx, options, plan)? {
+        Ending::Planned(plan) if cx.json => ui::print_json(&plan.json()),
+        Ending::Planned(plan) => ui::print_result(&plan.summary()),
         Ending::Ended(outcome) => show(cx, &outcome),
     }
 }
@@ -85,24 +89,26 @@ fn deploy_several(
     hosts: Vec<HostName>,
 ) -> Result<()> {
     let members = deploy::deploy_all(cx, options, version, hosts, |host_cx, plan| {
-        let ending = apply(host_cx, options, plan)?;
+        let ending = show_and_apply(host_cx, options, plan)?;
         if let Ending::Ended(outcome) = &ending {
             print_remarks(host_cx, outcome);
-            host_cx
-                .note(outcome.error().map_or_else(|| outcome.summary(), |error| failure::with_hint(&error)));
+            host_cx.note(match outcome.error() {
+                Some(error) => failure::with_hint(&error),
+                None => outcome.summary(),
+            });
         }
         Ok(ending)
     })?;
     if cx.json {
-        ui::json(&members.iter().map(deploy::Member::json).collect::<Value>())?;
+        ui::print_json(&members.iter().map(deploy::Member::json).collect::<Value>())?;
     } else {
-        ui::table(&deploy::verdict_table(&members))?;
+        ui::print_table(&deploy::verdict_table(&members))?;
     }
     deploy::worst_failure(&members).map_or(Ok(()), Err)
 }
 
-/// Shows the plan; unless this is a dry run, applies it and keeps a receipt.
-fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending> {
+/// Checks and shows the plan; unless this is a dry run, applies it and keeps a receipt.
+fn show_and_apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending> {
     deploy::add_boot_outlook(cx, &mut plan)?;
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
@@ -123,12 +129,16 @@ fn apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Ending
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
     print_remarks(cx, outcome);
-    let printed = if cx.json { ui::json(&outcome.json()) } else { Ok(()) };
-    match outcome.error() {
-        Some(error) => Err(error),
-        None if cx.json => printed,
-        None => ui::result(&outcome.summary()),
-    }
+    let error = outcome.error();
+    let printed = if cx.json {
+        ui::print_json(&outcome.json())
+    } else if error.is_none() {
+        ui::print_result(&outcome.summary())
+    } else {
+        Ok(())
+    };
+    // A failed deploy matters more than a result that cannot be printed.
+    error.map_or(printed, Err)
 }
 
 fn print_remarks(cx: &Context, outcome: &Outcome) {

@@ -12,18 +12,19 @@ use crate::{nix, ui};
 /// The system of a Raspberry Pi.
 const SYSTEM: &str = "aarch64-linux";
 
-/// A checked requirement: its name, and what was found or else the remedy.
+/// A checked requirement.
 struct Finding {
     name: String,
+    /// What meets the requirement, or else what is wrong and the remedy.
     found: Result<String, String>,
 }
 
 pub fn run(cx: &Context) -> Result<()> {
     let findings = gather(cx)?;
     if cx.json {
-        ui::json(&findings.iter().map(Finding::json).collect::<serde_json::Value>())?;
+        ui::print_json(&findings.iter().map(Finding::json).collect::<serde_json::Value>())?;
     } else {
-        ui::table(&table(&findings))?;
+        ui::print_table(&table(&findings))?;
     }
     match findings.iter().filter(|finding| finding.found.is_err()).count() {
         0 => Ok(()),
@@ -39,23 +40,26 @@ fn gather(cx: &Context) -> Result<Vec<Finding>> {
         Ok(version) => probe_builders(cx, *version)?,
         Err(_) => Vec::new(),
     };
-    let able = match &version {
+    let support = match &version {
         Ok(version) => build_support(cx, *version, &builders),
         Err(_) => Err("unknown without nix".to_owned()),
     };
     let requirements = [
         ("nix", version.map(|v| v.to_string()).map_err(|error| failure::with_hint(&error))),
-        (SYSTEM, able),
-        ("debugfs", debugfs(cx)),
-        ("ssh-keygen", program(cx, "ssh-keygen", "run `cargo xtask setup`")),
-        ("ssh", program(cx, "ssh", "run `cargo xtask setup`")),
-        ("deploy-rs", program(cx, "deploy", "run `cargo xtask setup`")),
+        (SYSTEM, support),
+        ("debugfs", find_debugfs(cx)),
+        ("ssh-keygen", find_program(cx, "ssh-keygen")),
+        ("ssh", find_program(cx, "ssh")),
+        ("deploy-rs", find_program(cx, "deploy")),
     ];
     let findings = requirements.into_iter().map(|(name, found)| Finding { name: name.to_owned(), found });
-    Ok(findings.chain(builders.into_iter().map(of_builder)).collect())
+    Ok(findings.chain(builders.into_iter().map(builder_finding)).collect())
 }
 
-/// What the remote builders answer. Settings that cannot be read are an error of [`build_support`].
+/// Asks the remote builders; none where Nix's settings cannot be read, which [`build_support`] reports.
+///
+/// # Errors
+/// `Interrupted` for Ctrl-C.
 fn probe_builders(cx: &Context, version: nix::Version) -> Result<Vec<(Builder, Answer)>> {
     match emulation::probe_builders(&cx.launcher, version) {
         Err(error) if failure::kind(&error) != ExitKind::Interrupted => Ok(Vec::new()),
@@ -63,7 +67,7 @@ fn probe_builders(cx: &Context, version: nix::Version) -> Result<Vec<(Builder, A
     }
 }
 
-/// How this machine builds for [`SYSTEM`]: a remote builder counts if it answers.
+/// How this machine builds for [`SYSTEM`], or why it cannot. Remote builders count only if one of them answers.
 fn build_support(
     cx: &Context,
     version: nix::Version,
@@ -73,16 +77,15 @@ fn build_support(
     let support = support.map_err(|error| failure::with_hint(&error))?;
     let text = support.explain_with_hint(SYSTEM);
     let mut for_system = builders.iter().filter(|(builder, _)| builder.builds_for(SYSTEM));
+    let all_fail = for_system.all(|(_, answer)| matches!(answer, Answer::Fails(_)));
     match support {
-        BuildSupport::Remote if for_system.all(|(_, answer)| matches!(answer, Answer::Fails(_))) => {
-            Err(format!("{text}, and none can be used"))
-        }
+        BuildSupport::Remote if all_fail => Err(format!("{text}, and none can be used")),
         support if support.can_build() => Ok(text),
         _ => Err(text),
     }
 }
 
-fn of_builder((builder, answer): (Builder, Answer)) -> Finding {
+fn builder_finding((builder, answer): (Builder, Answer)) -> Finding {
     let found = match answer {
         Answer::Builds => Ok("answers".to_owned()),
         Answer::ForDaemon => Ok("its ssh answers; only nix-daemon may log in".to_owned()),
@@ -95,14 +98,15 @@ fn of_builder((builder, answer): (Builder, Answer)) -> Finding {
     Finding { name: builder.address, found }
 }
 
-fn program(cx: &Context, name: &str, remedy: &str) -> Result<String, String> {
-    let missing = || format!("there is no {name} on PATH; {remedy}");
+/// The path of the program `name` that `setup` installs.
+fn find_program(cx: &Context, name: &str) -> Result<String, String> {
+    let missing = || format!("there is no {name} on PATH; run `cargo xtask setup`");
     cx.launcher.which(name).map(|path| path.display().to_string()).ok_or_else(missing)
 }
 
-/// The path of debugfs, if all three programs of e2fsprogs that write the payload of a card are there. Debian keeps
-/// them off the `PATH` of users.
-fn debugfs(cx: &Context) -> Result<String, String> {
+/// The path of debugfs, if all three programs of e2fsprogs that write the payload of a card are installed. Debian does
+/// not have them on the `PATH` of users.
+fn find_debugfs(cx: &Context) -> Result<String, String> {
     let path = ext4::find_programs(&cx.launcher).map_err(|error| failure::with_hint(&error))?;
     Ok(path.display().to_string())
 }
@@ -121,7 +125,7 @@ fn table(findings: &[Finding]) -> Table {
 
 impl Finding {
     fn json(&self) -> serde_json::Value {
-        let text = self.found.as_ref().unwrap_or_else(|remedy| remedy);
+        let (Ok(text) | Err(text)) = &self.found;
         serde_json::json!({ "name": self.name, "ok": self.found.is_ok(), "text": text })
     }
 }

@@ -1,5 +1,5 @@
-//! Host keys and receipts of the flake in other state folders: that of the flake before it could hold its state, and
-//! those of earlier versions, which belonged to the checkout of the tool.
+//! Moves host keys and receipts of the flake from other state folders: from that of the flake before it could hold its
+//! state, and from those of earlier versions, which belonged to the checkout of the tool.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,12 @@ use crate::base::Context;
 use crate::base::project::{self, EarlierState};
 use crate::{identity, receipt};
 
-/// Moves what belongs to the flake from there to the state folder of the flake: its receipts and keys. Those of the tool
-/// have keys of several flakes: only the hosts whose cards were flashed from this one, by the receipts, are moved.
+/// Moves the receipts of the flake and the keys of its hosts to the state folder of the flake. The state folder of a tool
+/// has keys of several flakes: from there, only the keys of hosts move whose cards were flashed from this flake, by the
+/// receipts.
 ///
 /// # Errors
-/// Where something cannot be moved.
+/// Where a key or a receipt cannot be moved.
 pub fn move_to_flake(cx: &Context) -> Result<()> {
     for state in project::earlier_states(&cx.flake, &cx.state) {
         let (earlier, hosts) = match state {
@@ -23,16 +24,16 @@ pub fn move_to_flake(cx: &Context) -> Result<()> {
                 (folder, flashed)
             }
         };
-        let between = format!("from {} to {}", earlier.display(), cx.state.display());
+        let route = format!("from {} to {}", earlier.display(), cx.state.display());
         for host in hosts.into_iter().collect::<BTreeSet<_>>() {
             if identity::move_key(&earlier, &cx.state, &host)? {
-                cx.note(format!("moved the key of {host} {between}"));
+                cx.note(format!("moved the key of {host} {route}"));
             }
         }
         match receipt::move_receipts(&earlier, &cx.state, &cx.flake)? {
             0 => {}
-            1 => cx.note(format!("moved 1 receipt {between}")),
-            count => cx.note(format!("moved {count} receipts {between}")),
+            1 => cx.note(format!("moved 1 receipt {route}")),
+            count => cx.note(format!("moved {count} receipts {route}")),
         }
     }
     Ok(())

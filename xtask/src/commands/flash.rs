@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::payload::PayloadSetup;
-use super::protected::{NamedPaths, protected};
+use super::protected::{NamedPaths, protected_paths};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, interrupt};
@@ -33,7 +33,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
         }
         ImageArg::File(file) => Built { file: file.to_path_buf(), layout: None },
     };
-    let image = check(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
+    let image = check_image(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
     let payload = payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
     let disk = match named {
@@ -43,13 +43,13 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     };
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
-    let plan = confirmed(cx, args, &request, Plan::new(image, disk, args.mode, payload))?;
-    let earlier = receipt::rates_of(cx, &plan.disk);
+    let plan = show_and_confirm(cx, args, &request, Plan::new(image, disk, args.mode, payload))?;
+    let earlier_rates = receipt::rates_of(cx, &plan.disk);
     // Ctrl-C must not come between the written card and its key in known_hosts.
     let signals = interrupt::guard()?;
     let source = host.as_ref().map(|host| (host, &cx.flake));
     let receipt = receipt::begin_flash(cx, source, &plan);
-    let report = receipt.record(cx, |cx| write(cx, &plan))?.with_rates_of(earlier);
+    let report = receipt.record(cx, |cx| write(cx, &plan))?.with_rates_of(earlier_rates);
     let known_hosts_updated = payload_setup.update_known_hosts(cx);
     receipt.complete(cx, Flashed::new(source, &plan, &report));
     drop(signals);
@@ -60,13 +60,16 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     known_hosts_updated.and(printed)
 }
 
-/// The image in `file`, checked: a damaged image is never written. `card` is the size of the card in bytes, if known.
-fn check(cx: &Context, args: &Flash, file: &Path, card: Option<u64>) -> Result<Image> {
+/// Checks the image in `file`: a damaged image is never written. `card_size` is in bytes; `None` where no card is named.
+fn check_image(cx: &Context, args: &Flash, file: &Path, card_size: Option<u64>) -> Result<Image> {
     let cache = CheckCache::new(&cx.state);
-    let limits = Limits::new(args.memory_limit, card);
-    let source = Source::open(file)?.within(limits).with_sums(args.sums.given());
-    let check = if args.check_image { image::examine_and_remember } else { image::examine_once };
-    check(source, &cache, cx.reporter.as_ref())
+    let limits = Limits::new(args.memory_limit, card_size);
+    let source = Source::open(file)?.within(limits).with_sums(args.sums.given_sums());
+    if args.check_image {
+        image::examine_and_remember(source, &cache, cx.reporter.as_ref())
+    } else {
+        image::examine_once(source, &cache, cx.reporter.as_ref())
+    }
 }
 
 /// Writes the card. Where verification fails, the card or the image may be damaged: the next flash checks the image
@@ -79,7 +82,10 @@ fn write(cx: &Context, plan: &Plan) -> Result<Report> {
     })
 }
 
-/// The card at `device`, if `flash` accepts it and may write it.
+/// The card at `device`.
+///
+/// # Errors
+/// `Refused` where `flash` does not accept the card, and the error of a card that this user cannot write.
 fn load_writable(cx: &Context, args: &Flash, device: &Path) -> Result<Disk> {
     let disk = Disk::load(&Roots::default(), device)?;
     refuse(&refusals(&disk, &request(cx, args, args.image.as_deref(), None)?))?;
@@ -87,23 +93,24 @@ fn load_writable(cx: &Context, args: &Flash, device: &Path) -> Result<Disk> {
     Ok(disk)
 }
 
+/// What the user asks of the card, for its refusals. `image` and `image_size` (in bytes) are `None` while unknown.
 fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<u64>) -> Result<Request> {
     let PayloadArgs { files, identity_dir, .. } = &args.payload;
     let named = NamedPaths { image, files: files.as_deref(), identities: identity_dir.as_deref() };
-    let may_ask = !args.confirm.yes && ui::on_terminal();
+    let may_ask = !args.confirm.yes && ui::can_ask();
     let mounted = if args.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
     Ok(Request {
         image_size,
         virtual_cards: args.confirm.virtual_cards(),
         mounted,
-        protected: protected(cx, named),
+        protected: protected_paths(cx, named),
         confirmation: args.confirm.confirmation()?,
     })
 }
 
 /// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a card
 /// that was just inserted.
-fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
+fn show_and_confirm(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
     cx.show_plan(&plan);
     let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
     if let Some(warning) = image::host_key_warning(&plan.shared_host_keys()) {
@@ -121,14 +128,21 @@ fn confirmed(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Resul
     Ok(plan)
 }
 
+/// Asks whether the mounted partitions of the card may be unmounted, unless `--unmount` was given.
+///
+/// # Errors
+/// `Refused` for another answer than yes, and `Interrupted` for Ctrl-C.
 fn confirm_unmounting(args: &Flash, plan: &Plan) -> Result<()> {
     let mounts = plan.disk.plain_mounts();
-    let texts = mounts.map(|(device, at)| format!("/dev/{device} is mounted at {}", at.display()));
-    let mounts = texts.collect::<Vec<_>>();
-    let them = if mounts.len() > 1 { "them" } else { "it" };
-    let question = format!("{}. Unmount {them}? [y/N]", mounts.join(", "));
+    let sentences = mounts.map(|(device, at)| format!("/dev/{device} is mounted at {}", at.display()));
+    let sentences = sentences.collect::<Vec<_>>();
+    if sentences.is_empty() || args.unmount {
+        return Ok(());
+    }
+    let pronoun = if sentences.len() > 1 { "them" } else { "it" };
+    let question = format!("{}. Unmount {pronoun}? [y/N]", sentences.join(", "));
     let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
-    if mounts.is_empty() || args.unmount || prompt.confirm()? {
+    if prompt.confirm()? {
         return Ok(());
     }
     bail!(Refused, "not confirmed; nothing was unmounted, and nothing was written")
@@ -142,12 +156,12 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
             "device": plan.disk.path, "image": plan.image.source.path, "identity": identity, "report": report,
             "file_sha256": plan.image.file_sha256
         });
-        return ui::json(&result);
+        return ui::print_json(&result);
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
     let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
     let payload = payload.unwrap_or_default();
     let size = Bytes(report.size);
     let sum = plan.image.file_sha256.as_deref().unwrap_or("unknown");
-    ui::result(&format!("{path} holds the image{payload}: {size} read back, {FILE_SHA256} {sum}"))
+    ui::print_result(&format!("{path} holds the image{payload}: {size} read back, {FILE_SHA256} {sum}"))
 }

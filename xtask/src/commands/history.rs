@@ -1,6 +1,7 @@
 //! `history [HOST]`: lists the flashes and deploys of a flake's hosts by their receipts.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -11,17 +12,17 @@ use crate::ui;
 
 pub fn run(cx: &Context, args: &History) -> Result<()> {
     let mut receipts = receipt::read_all(cx)?;
-    let known = receipts.iter().filter_map(Receipt::host).map(str::to_owned).collect::<BTreeSet<_>>();
+    let all_hosts = receipts.iter().filter_map(Receipt::host).map(str::to_owned).collect::<BTreeSet<_>>();
     receipts.retain(|receipt| args.host.is_none() || receipt.host() == args.host.as_deref());
     receipts.reverse();
     if cx.json {
-        return ui::json(&receipts);
+        return ui::print_json(&receipts);
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
-        cx.note(no_receipt(args.host.as_ref(), known));
+        cx.note(no_receipt_note(args.host.as_ref(), all_hosts));
     }
-    ui::table(&table(&receipts))
+    ui::print_table(&table(&receipts))
 }
 
 /// Warns of receipts from the future. Receipts are in the order of their actions, also where the clock was wrong.
@@ -36,14 +37,16 @@ fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
     }
 }
 
-/// The note for a history without receipts of `host`; `known` are the hosts with receipts.
-fn no_receipt(host: Option<&HostName>, known: BTreeSet<String>) -> String {
+/// The note for a history without receipts of `host`, or of any host; `all_hosts` are the hosts with receipts.
+fn no_receipt_note(host: Option<&HostName>, all_hosts: BTreeSet<String>) -> String {
     let Some(host) = host else {
         return "there is no receipt: nothing was flashed or deployed from this flake yet".into();
     };
-    let hosts = known.into_iter().collect::<Vec<_>>().join(", ");
-    let others = if hosts.is_empty() { String::new() } else { format!(" (receipts: {hosts})") };
-    format!("there is no receipt of {host}: it was not flashed or deployed to from this flake yet{others}")
+    let others = all_hosts.into_iter().collect::<Vec<_>>().join(", ");
+    let others = if others.is_empty() { String::new() } else { format!(" (receipts: {others})") };
+    format!(
+        "there is no receipt of {host}: no flash and no deploy of it was made from this flake yet{others}"
+    )
 }
 
 fn table(receipts: &[Receipt]) -> Table {
@@ -54,36 +57,37 @@ fn table(receipts: &[Receipt]) -> Table {
     table
 }
 
+/// The cells of a row of [`table`].
 fn cells(receipt: &Receipt) -> [String; 6] {
+    let when = receipt.when().to_string();
+    let what = receipt.operation().to_owned();
+    let host = receipt.host().unwrap_or("-").to_owned();
     let time = |seconds: f64| format!("{seconds:.1} s");
     match receipt {
-        Receipt::Flash(it) => [
-            it.when.to_string(),
-            receipt.operation().into(),
-            it.card_host().unwrap_or("-").to_owned(),
+        Receipt::Flash(flash) => [
+            when,
+            what,
+            host,
             "done".into(),
-            time(it.seconds.total()),
-            it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),
+            time(flash.seconds.total()),
+            image_name(flash.image.store_path.as_ref(), &flash.image.path),
         ],
-        Receipt::BrokenFlash(it) => [
-            it.when.to_string(),
-            receipt.operation().into(),
-            it.host.as_deref().unwrap_or("-").to_owned(),
-            "broken off".into(),
-            "-".into(),
-            format!(
+        Receipt::BrokenFlash(flash) => {
+            let content = format!(
                 "{} ({})",
-                it.image.store_path.clone().unwrap_or_else(|| it.image.path.display().to_string()),
-                it.progress()
-            ),
-        ],
-        Receipt::Deploy(it) => [
-            it.when.to_string(),
-            receipt.operation().into(),
-            it.host.to_string(),
-            it.verdict.replace('_', " "),
-            time(it.seconds.total()),
-            it.to.clone(),
-        ],
+                image_name(flash.image.store_path.as_ref(), &flash.image.path),
+                flash.progress()
+            );
+            [when, what, host, "broken off".into(), "-".into(), content]
+        }
+        Receipt::Deploy(deploy) => {
+            let verdict = deploy.verdict.replace('_', " ");
+            [when, what, host, verdict, time(deploy.seconds.total()), deploy.to.clone()]
+        }
     }
+}
+
+/// The store path of an image, or the path of its file without one.
+fn image_name(store_path: Option<&String>, file: &Path) -> String {
+    store_path.cloned().unwrap_or_else(|| file.display().to_string())
 }

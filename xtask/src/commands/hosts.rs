@@ -14,19 +14,19 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     nix::require_any(&cx.launcher)?;
     // A list changes nothing, also not the lock of the flake.
     let options = &nix::with_keep_lock(&args.nix.nix_args);
-    let Listed { catalogue, fingerprint } = read(cx, args)?;
+    let Listing { catalogue, fingerprint } = list(cx, args)?;
     for broken in &catalogue.broken {
         cx.warn(format!("the output `{}` is left out: {}", broken.name, failure::with_hint(&broken.error)));
     }
     let hosts = catalogue.hosts().cloned().collect::<Vec<_>>();
     let images = if args.evaluate {
-        evaluate(cx, &hosts, options)?
+        evaluate_images(cx, &hosts, options)?
     } else {
-        remembered(cx, &hosts, fingerprint.as_ref())
+        recall_images(cx, &hosts, fingerprint.as_ref())
     };
     let rows = hosts.iter().zip(images).collect::<Vec<_>>();
     if cx.json {
-        return ui::json(&rows.iter().map(|(host, image)| row(host, image)).collect::<Value>());
+        return ui::print_json(&rows.iter().map(|(host, image)| json_row(host, image)).collect::<Value>());
     }
     if hosts.is_empty() {
         cx.warn(format!("{} has no host with a configuration, an image or a deploy node", cx.flake));
@@ -39,97 +39,107 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
             if host.deploy_node { "yes" } else { "-" }.to_owned(),
         ]);
     }
-    ui::table(&table)
+    ui::print_table(&table)
 }
 
-/// What Nix says of the whole flake.
-struct Listed {
+/// The hosts of the flake.
+struct Listing {
     catalogue: Catalogue,
-    /// That of the flake, if earlier evaluations are remembered that it may identify.
+    /// The fingerprint of the flake, which leads to earlier evaluations; `None` where none are in the cache.
     fingerprint: Option<Fingerprint>,
 }
 
-/// Reads the names. Where they take a build, reads them again, with all that protects the keys of hosts from builds.
-fn read(cx: &mut Context, args: &Hosts) -> Result<Listed> {
-    let list = |cx: &Context| cx.in_phase("evaluate", || list(cx, args));
-    let listed = list(cx);
-    let needs_build = match &listed {
-        Ok(listed) => listed.catalogue.broken.iter().any(|broken| nix::is_forbidden_build(&broken.error)),
+/// Lists the hosts. If that needs a build, protects the keys of hosts from builds, and lists the hosts again.
+fn list(cx: &mut Context, args: &Hosts) -> Result<Listing> {
+    let listing = list_once(cx, args);
+    let needs_build = match &listing {
+        Ok(listing) => listing.catalogue.broken.iter().any(|broken| nix::is_forbidden_build(&broken.error)),
         Err(error) => nix::is_forbidden_build(error),
     };
     if !needs_build || args.evaluate || cx.launcher.protects_keys() {
-        return listed;
+        return listing;
     }
     keys::protect(cx, None, &args.nix.nix_args)?;
-    list(cx)
+    list_once(cx, args)
 }
 
-/// Starts Nix once: for the names, or, where earlier evaluations are remembered, for the fingerprint that leads to
-/// them.
-fn list(cx: &Context, args: &Hosts) -> Result<Listed> {
+/// Lists the hosts by the evaluation of an earlier run, if the cache has it. Starts Nix once: for the names, or for the
+/// fingerprint that leads into the cache.
+fn list_once(cx: &Context, args: &Hosts) -> Result<Listing> {
     let options = &args.nix.nix_args;
     let cache = EvalCache::new(&cx.state);
-    let is_remembered = !args.evaluate && nix::is_cacheable(options) && cache.exists();
-    let fingerprint = is_remembered.then(|| Fingerprint::of(&cx.launcher, &cx.flake)).flatten();
-    let catalogue = match &fingerprint {
-        Some(fingerprint) => Catalogue::get_or_read(&cx.launcher, &cx.flake, &cache, fingerprint),
-        None => Catalogue::read(&cx.launcher, &cx.flake, options),
-    };
-    Ok(Listed { catalogue: catalogue?, fingerprint })
+    let may_be_cached = !args.evaluate && nix::is_cacheable(options) && cache.exists();
+    cx.in_phase("evaluate", || {
+        let fingerprint = if may_be_cached { Fingerprint::of(&cx.launcher, &cx.flake) } else { None };
+        let catalogue = match &fingerprint {
+            Some(fingerprint) => Catalogue::get_or_read(&cx.launcher, &cx.flake, &cache, fingerprint),
+            None => Catalogue::read(&cx.launcher, &cx.flake, options),
+        };
+        Ok(Listing { catalogue: catalogue?, fingerprint })
+    })
 }
 
 /// What is known of the image of a host.
-enum Known {
-    /// The systems of the package `HOST-sdImage`.
-    Systems(Vec<String>),
-    /// Found by an evaluation.
+enum KnownImage {
+    /// The flake has a package `HOST-sdImage`, for these systems.
+    Package(Vec<String>),
+    /// An evaluation found the image.
     Found(Box<HostImage>),
-    /// Why an evaluation found none.
+    /// An evaluation found no image, for this reason.
     Missing(anyhow::Error),
     NotEvaluated,
     /// The host has only a deploy node.
     None,
 }
 
-/// What the names say, and what earlier evaluations of the flake with this fingerprint found.
-fn remembered(cx: &Context, hosts: &[Host], fingerprint: Option<&Fingerprint>) -> Vec<Known> {
+/// The images by the names in the flake, and by earlier evaluations of the flake with this `fingerprint`.
+fn recall_images(cx: &Context, hosts: &[Host], fingerprint: Option<&Fingerprint>) -> Vec<KnownImage> {
     let cache = EvalCache::new(&cx.state);
-    let found = |host: &Host| HostImage::from_cache(&cache, fingerprint?, &host.name);
-    let recall = |host: &Host| match of_names(host) {
-        Known::NotEvaluated => found(host).map_or(Known::NotEvaluated, |image| Known::Found(image.into())),
+    let recall = |host: &Host| HostImage::from_cache(&cache, fingerprint?, &host.name);
+    let image_of = |host| match image_by_names(host) {
+        KnownImage::NotEvaluated => match recall(host) {
+            Some(image) => KnownImage::Found(image.into()),
+            None => KnownImage::NotEvaluated,
+        },
         known => known,
     };
-    hosts.iter().map(recall).collect()
+    hosts.iter().map(image_of).collect()
 }
 
-fn of_names(host: &Host) -> Known {
+/// The image of `host` by the names in the flake, without an evaluation of the configuration.
+fn image_by_names(host: &Host) -> KnownImage {
     match host {
-        Host { image_systems, .. } if !image_systems.is_empty() => Known::Systems(image_systems.clone()),
-        Host { configured: true, .. } | Host { in_images: true, .. } => Known::NotEvaluated,
-        _ => Known::None,
+        Host { image_systems, .. } if !image_systems.is_empty() => KnownImage::Package(image_systems.clone()),
+        Host { configured: true, .. } | Host { in_images: true, .. } => KnownImage::NotEvaluated,
+        _ => KnownImage::None,
     }
 }
 
-/// Evaluates each host whose names do not say where its image is, each in a process of its own.
-fn evaluate(cx: &Context, hosts: &[Host], options: &[String]) -> Result<Vec<Known>> {
+/// Finds the images. Evaluates each host whose image the names do not show, in a process of its own.
+///
+/// # Errors
+/// `Interrupted` for Ctrl-C.
+fn evaluate_images(cx: &Context, hosts: &[Host], options: &[String]) -> Result<Vec<KnownImage>> {
     let signals = interrupt::guard()?;
-    let images = parallel::map(parallel::max_evaluations(), hosts, |host| match of_names(host) {
-        Known::NotEvaluated => {
-            let host_cx = cx.for_host(&host.name);
-            let found = signals
-                .check()
-                .and_then(|()| HostImage::find(&host_cx, &ImageSource::Host(host.name.clone()), options));
-            found.map_or_else(Known::Missing, |image| Known::Found(image.into()))
-        }
+    let find = |host: &Host| {
+        signals.check()?;
+        HostImage::find(&cx.for_host(&host.name), &ImageSource::Host(host.name.clone()), options)
+    };
+    let images = parallel::map(parallel::max_evaluations(), hosts, |host| match image_by_names(host) {
+        KnownImage::NotEvaluated => match find(host) {
+            Ok(image) => KnownImage::Found(image.into()),
+            Err(error) => KnownImage::Missing(error),
+        },
         known => known,
     });
-    signals.check().map(|()| images)
+    signals.check()?;
+    Ok(images)
 }
 
-impl std::fmt::Display for Known {
+impl std::fmt::Display for KnownImage {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
-            Self::Systems(systems) => f.write_str(&systems.join(", ")),
+            Self::Package(systems) => f.write_str(&systems.join(", ")),
             Self::Found(image) => image.fmt(f),
             Self::Missing(error) => {
                 let text = error.to_string();
@@ -141,16 +151,18 @@ impl std::fmt::Display for Known {
     }
 }
 
-fn row(host: &Host, image: &Known) -> Value {
+fn json_row(host: &Host, image: &KnownImage) -> Value {
     let mut row = json!(host);
     row["image"] = match image {
-        Known::Systems(systems) => json!({ "state": "found", "place": "convention", "systems": systems }),
-        Known::Found(image) => {
+        KnownImage::Package(systems) => {
+            json!({ "state": "found", "place": "convention", "systems": systems })
+        }
+        KnownImage::Found(image) => {
             json!({ "state": "found", "place": image.place, "attribute": image.to_string(), "systems": [image.system] })
         }
-        Known::Missing(error) => json!({ "state": "missing", "error": failure::with_hint(error) }),
-        Known::NotEvaluated => json!({ "state": "not_evaluated" }),
-        Known::None => json!({ "state": "none" }),
+        KnownImage::Missing(error) => json!({ "state": "missing", "error": failure::with_hint(error) }),
+        KnownImage::NotEvaluated => json!({ "state": "not_evaluated" }),
+        KnownImage::None => json!({ "state": "none" }),
     };
     row
 }

@@ -12,10 +12,10 @@ use crate::identity::{self, KeyChoice, KeyFolder};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &Identity) -> Result<()> {
-    let (IdentityCommand::Show(of) | IdentityCommand::Make(of)) = &args.what;
+    let (IdentityCommand::Show(of) | IdentityCommand::Make(of)) = &args.command;
     let folder = KeyFolder::new(&cx.state, &of.host, of.identity_dir.as_deref())?;
-    if matches!(args.what, IdentityCommand::Make(_)) {
-        // Makes git ignore it, where it is beside the flake.
+    if matches!(args.command, IdentityCommand::Make(_)) {
+        // Git then ignores the state folder, which may be beside the flake.
         state::create_private_folder(&cx.state)?;
         identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
         folder.choose(&cx.launcher, KeyChoice::Keep)?;
@@ -24,7 +24,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     let pending = folder.pending_key(&cx.launcher)?;
     show(
         cx,
-        &Shown {
+        &IdentityFacts {
             host: of.host.clone(),
             fingerprint: key.fingerprint(),
             age: key.age_recipient()?,
@@ -39,14 +39,14 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
 fn no_key_error(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     let host = &of.host;
     let dir = folder.path().display();
-    let elsewhere = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));
-    let make = format!("cargo xtask identity make {host}{}", elsewhere.unwrap_or_default());
-    failure!(Refused, "{host} has no key in {dir}"; hint: "flash the host, or run `{make}`")
+    let option = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));
+    let command = format!("cargo xtask identity make {host}{}", option.unwrap_or_default());
+    failure!(Refused, "{host} has no key in {dir}"; hint: "flash the host, or run `{command}`")
 }
 
 /// The facts about an identity. Also the JSON.
 #[derive(Serialize)]
-struct Shown {
+struct IdentityFacts {
     host: HostName,
     /// `SHA256:…`.
     fingerprint: String,
@@ -55,7 +55,7 @@ struct Shown {
     /// `ssh-ed25519 AAAA…`.
     public: String,
     folder: PathBuf,
-    /// The `known_hosts` by which deploys verify the host, if it has the key.
+    /// The `known_hosts` by which deploys verify the host; `None` if the key is not in that file.
     known_hosts: Option<PathBuf>,
     /// `SHA256:…` of a pending key, which an unfinished flash may have put on a card.
     // Programs that read `--json` know this name from earlier versions.
@@ -63,19 +63,20 @@ struct Shown {
     pending: Option<String>,
 }
 
-fn show(cx: &Context, shown: &Shown) -> Result<()> {
+fn show(cx: &Context, facts: &IdentityFacts) -> Result<()> {
     if cx.json {
-        return ui::json(shown);
+        return ui::print_json(facts);
     }
-    ui::result(&format!("key     {}", shown.fingerprint))?;
-    ui::result(&format!("age     {}", shown.age))?;
-    ui::result(&format!("public  {}", shown.public))?;
-    ui::result(&format!("folder  {}", shown.folder.display()))?;
-    match &shown.known_hosts {
-        Some(file) => ui::result(&format!("known   {}", file.display())),
-        None => ui::result("known   no: the next flash of this host adds it"),
-    }?;
-    shown.pending.iter().try_for_each(|pending| {
-        ui::result(&format!("pending {pending}: a card may have it; `flash --identity new` uses it"))
-    })
+    ui::print_result(&format!("key     {}", facts.fingerprint))?;
+    ui::print_result(&format!("age     {}", facts.age))?;
+    ui::print_result(&format!("public  {}", facts.public))?;
+    ui::print_result(&format!("folder  {}", facts.folder.display()))?;
+    match &facts.known_hosts {
+        Some(file) => ui::print_result(&format!("known   {}", file.display()))?,
+        None => ui::print_result("known   no: the next flash of this host adds it")?,
+    }
+    if let Some(key) = &facts.pending {
+        ui::print_result(&format!("pending {key}: a card may have it; `flash --identity new` uses it"))?;
+    }
+    Ok(())
 }

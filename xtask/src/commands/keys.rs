@@ -8,38 +8,39 @@ use anyhow::Result;
 use crate::base::Context;
 use crate::{identity, nix};
 
-/// Protects the private keys of hosts from everything that Nix builds and evaluates: removes the permissions of their
-/// folders, and as root, which could still read them, evaluates without the capabilities for that. Root always does so:
-/// a folder of keys may be anywhere, and only the commands that use it name it. `named` is the user's folder of keys,
-/// beside the project's; `options` are the user's arguments for Nix.
+/// Protects the private keys of hosts from everything that Nix builds and evaluates. Removes the permissions of the
+/// folders with keys: of the project's, and of `named`, the folder of `--identity-dir`. Root could still read the keys,
+/// so Nix evaluates without the capabilities for that. As root this is always so: any folder may have keys, and only the
+/// commands that use such a folder name it. `options` are the user's arguments for Nix.
 ///
 /// # Errors
 /// `Refused` where the protection is impossible, and for a flake input that names the keys.
 pub fn protect(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
     nix::protect_keys_from_builds(cx, &identity::folder(&cx.state))?;
-    close(cx, named, options)
+    close_folders(cx, named, options)
 }
 
-/// Like [`protect`], for a command that needs no build.
+/// Like [`protect`], for a command that needs no build: Nix must not build.
 ///
 /// # Errors
-/// As of [`protect`].
+/// Those of [`protect`].
 pub fn protect_without_builds(cx: &mut Context, options: &[String]) -> Result<()> {
     nix::protect_keys_without_builds(cx);
-    close(cx, None, options)
+    close_folders(cx, None, options)
 }
 
-/// Closes the folders of keys, and keeps evaluations of root from opening them.
-fn close(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
+/// Closes the folders with keys, and keeps evaluations of root from opening them. Where there are keys, checks the inputs
+/// of the flake too.
+fn close_folders(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
     let keys = identity::folder(&cx.state);
     cx.launcher = cx.launcher.clone().protecting_keys();
-    let all = iter::once(keys.as_path()).chain(named).map(identity::close_all);
-    // All folders are closed, also after the first one with keys.
-    let has_keys = all.collect::<Result<Vec<_>>>()?.contains(&true);
+    let mut has_keys = false;
+    for folder in iter::once(keys.as_path()).chain(named) {
+        has_keys |= identity::close_all(folder)?;
+    }
     if has_keys && cx.launcher.protects_keys() && cx.launcher.which("nix").is_some() {
         let lock = || nix::lock_without_keys(&cx.launcher, &cx.flake, &nix::eval_args(options), &keys);
-        let locked = cx.in_phase("inputs", lock)?;
-        if let Some(locked) = locked {
+        if let Some(locked) = cx.in_phase("inputs", lock)? {
             cx.flake = locked;
         }
     }

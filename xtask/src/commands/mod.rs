@@ -21,6 +21,8 @@ mod setup;
 mod status;
 mod sudo;
 #[cfg(feature = "dev")]
+mod suite_parts;
+#[cfg(feature = "dev")]
 mod test;
 
 use anyhow::{Context as _, Result};
@@ -32,26 +34,27 @@ use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};
 
-/// Runs the worker and returns its exit code, if `command` is the worker. The worker may be root: it reads nothing that
-/// the environment names, and starts no program by `PATH`.
-pub fn worker(command: &Command) -> Option<u8> {
+/// Runs the worker and returns its exit code; `None` if `command` is not the worker. The worker may be root: it reads
+/// nothing that the environment names, and starts no program by `PATH`.
+pub fn run_worker(command: &Command) -> Option<u8> {
     let access = match command {
         Command::WriteCard => Access::Write,
         Command::ReadCard => Access::Read,
         _ => return None,
     };
     // A message that cannot be printed changes nothing on the card: the worker continues to a defined end.
-    Some(worker::serve(access, |line| drop(ui::json_line(line))))
+    Some(worker::serve(access, |line| drop(ui::print_json_line(line))))
 }
 
 /// Makes the context and runs the command.
 pub fn run(mut cli: Cli) -> Result<()> {
-    let mut cx = context(&mut cli)?;
+    let mut cx = make_context(&mut cli)?;
     prepare(&mut cx, &cli.command)?;
     dispatch(cx, cli.command)
 }
 
-fn context(cli: &mut Cli) -> Result<Context> {
+/// Makes the context of a command, and takes the flake out of its command line.
+fn make_context(cli: &mut Cli) -> Result<Context> {
     let flake = project::flake(cli.take_flake()?.as_deref())?;
     let here = std::env::current_dir().context("finding the working directory")?;
     Ok(Context {
@@ -107,7 +110,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         #[cfg(feature = "dev")]
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),
-        // The worker has no context: see [`worker`].
+        // The worker has no context: see [`run_worker`].
         Command::WriteCard | Command::ReadCard => Err(ExitKind::Usage.error("this command is internal")),
     }
 }

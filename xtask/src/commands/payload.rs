@@ -1,7 +1,7 @@
 //! The payload of a card: the identity of its host, and files. The payload is complete before the card is written;
 //! `known_hosts` of the workstation is updated afterwards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -17,13 +17,48 @@ use crate::nix::flake::HostLayout;
 
 /// The requested payload, before there is an image.
 pub struct PayloadSetup {
-    /// The host whose identity the card gets, and which key.
-    host: Option<(KeyFolder, KeyChoice)>,
+    /// `None` where the card has no host, or the name of the host allows no key.
+    requested_key: Option<RequestedKey>,
+    /// The folder of `--files`, and its content.
     files: Option<(PathBuf, Vec<PayloadEntry>)>,
-    /// The key of the payload.
+    /// The key that the card gets, once [`Self::plan`] has chosen it.
     key: Option<HostKey>,
     /// Whether the user asked for an identity, or named its host.
     is_identity_named: bool,
+}
+
+/// The host whose identity a card gets, and which of its keys.
+struct RequestedKey {
+    folder: KeyFolder,
+    choice: KeyChoice,
+}
+
+impl RequestedKey {
+    /// The requested key of `host`, the host of the image, or of that of `--identity-of`.
+    ///
+    /// # Errors
+    /// `Usage` for a requested key without a host, and `Refused` for a host whose name allows no key.
+    fn find(cx: &Context, args: &PayloadArgs, host: Option<&HostName>) -> Result<Option<Self>> {
+        let Some(host) = args.identity_of.as_ref().or(host) else {
+            return match args.identity {
+                None | Some(KeyChoice::None) => Ok(None),
+                Some(KeyChoice::Keep | KeyChoice::New) => bail!(
+                    Usage, "an image file does not name its host"; hint: "name the host with --identity-of HOST"
+                ),
+            };
+        };
+        let folder = KeyFolder::new(&cx.state, host, args.identity_dir.as_deref());
+        match (folder, args.identity.unwrap_or_default()) {
+            // A host whose name allows no key needs none here.
+            (Err(_), KeyChoice::None) => Ok(None),
+            (folder, choice) => Ok(Some(Self { folder: folder?, choice })),
+        }
+    }
+
+    /// Whether the card gets a key.
+    fn is_wanted(&self) -> bool {
+        self.choice != KeyChoice::None
+    }
 }
 
 impl PayloadSetup {
@@ -32,59 +67,42 @@ impl PayloadSetup {
     /// # Errors
     /// Everything that would keep the payload from the card, as far as it is known without the image.
     pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&HostName>) -> Result<Self> {
-        let of = args.identity_of.as_ref().or(host);
-        let host = match (of, args.identity) {
-            (Some(host), choice) => {
-                let folder = KeyFolder::new(&cx.state, host, args.identity_dir.as_deref());
-                match (folder, choice.unwrap_or_default()) {
-                    // A name that no key can have needs no key.
-                    (Err(_), KeyChoice::None) => None,
-                    (folder, choice) => Some((folder?, choice)),
-                }
-            }
-            (None, None | Some(KeyChoice::None)) => None,
-            (None, Some(_)) => {
-                bail!(Usage, "an image file does not name its host"; hint: "name the host with --identity-of HOST");
-            }
-        };
-        if host.is_some() {
+        let requested_key = RequestedKey::find(cx, args, host)?;
+        if requested_key.is_some() {
             identity::check_known_hosts(&cx.state)?;
         }
-        let read =
-            |dir: &PathBuf| identity::read_files(dir, Owners::of_this_user()).map(|read| (dir.clone(), read));
-        let files = args.files.as_ref().map(read).transpose()?;
-        if let Some((dir, entries)) = &files {
-            ext4::check_entries(&PayloadRoot::persist(), entries)?;
-            if entries.is_empty() {
-                cx.note(format!("--files {} is empty: the card gets no files", dir.display()));
-            }
-        }
+        let files = match &args.files {
+            Some(dir) => Some((dir.clone(), read_files(cx, dir)?)),
+            None => None,
+        };
         let is_identity_named = args.identity.is_some() || args.identity_of.is_some();
-        let setup = Self { host, files, key: None, is_identity_named };
+        let setup = Self { requested_key, files, key: None, is_identity_named };
         if setup.is_requested() {
             ext4::find_programs(&cx.launcher)?;
         }
         Ok(setup)
     }
 
+    /// Whether the card gets a key or files.
     fn is_requested(&self) -> bool {
-        self.files.is_some() || self.host.as_ref().is_some_and(|(_, choice)| *choice != KeyChoice::None)
+        self.files.is_some() || self.requested_key.as_ref().is_some_and(RequestedKey::is_wanted)
     }
 
-    /// Refuses a folder of keys that Nix would copy to its store with the `flake`.
+    /// Keeps the folder of a wanted key out of Nix's store.
+    ///
+    /// # Errors
+    /// `Refused` where Nix would copy the folder to its store with the `flake`.
     pub fn keep_out_of_stores(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
-        match &self.host {
-            Some((folder, KeyChoice::Keep | KeyChoice::New)) => {
-                // Makes git ignore it, where it is beside the flake.
-                state::create_private_folder(&cx.state)?;
-                identity::keep_out_of_stores(&cx.launcher, folder, flake)
-            }
-            _ => Ok(()),
-        }
+        let Some(requested) = self.requested_key.as_ref().filter(|key| key.is_wanted()) else {
+            return Ok(());
+        };
+        // Git then ignores the state folder, which may be beside the flake.
+        state::create_private_folder(&cx.state)?;
+        identity::keep_out_of_stores(&cx.launcher, &requested.folder, flake)
     }
 
-    /// The payload for `image`, which is built from `flake`; `layout` is evaluated there. Makes a key for a host
-    /// without one.
+    /// Plans the payload for `image`, which is built from `flake`, with the `layout` of the host as the flake evaluates
+    /// it; `None` if the card gets no payload. Makes a key for a host without one.
     ///
     /// # Errors
     /// [`ExitKind::Refused`] for an image without a partition or without space for the payload.
@@ -98,14 +116,17 @@ impl PayloadSetup {
         if !self.is_requested() {
             return Ok(None);
         }
-        let Some(PayloadPlace { region, root, .. }) = self.place(cx, image, layout)? else { return Ok(None) };
+        let Some(place) = self.find_place(cx, image, layout)? else { return Ok(None) };
+        let PayloadPlace { region, root, .. } = place;
         if let Some((_, entries)) = &self.files {
             ext4::check_entries(&root, entries)?;
         }
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
-        let choose = |(folder, choice): &(KeyFolder, KeyChoice)| folder.choose(&cx.launcher, *choice);
-        self.key = self.host.as_ref().map(choose).transpose()?.flatten();
+        self.key = match &self.requested_key {
+            Some(requested) => requested.folder.choose(&cx.launcher, requested.choice)?,
+            None => None,
+        };
         self.warn_of_pending(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let payload = Payload::gather(root, key, self.files.take())?;
@@ -116,9 +137,12 @@ impl PayloadSetup {
         Ok(plan)
     }
 
-    /// The place of the payload in `image`. Where it is unknown, `None` if the card can do without: nobody asked for a
-    /// key, and the host has none yet.
-    fn place(
+    /// Finds the place of the payload in `image`. `None` where the place is unknown and the card can do without a key,
+    /// see [`Self::can_do_without_key`].
+    ///
+    /// # Errors
+    /// `Refused` for an unknown place otherwise, and where only the place of the files is unknown.
+    fn find_place(
         &mut self,
         cx: &Context,
         image: &Image,
@@ -135,56 +159,56 @@ impl PayloadSetup {
         };
         if self.can_do_without_key(cx)? {
             cx.warn(format!("the card gets no host key, so its host makes its own: {error:#}"));
-            self.host.iter_mut().for_each(|(_, choice)| *choice = KeyChoice::None);
+            if let Some(requested) = &mut self.requested_key {
+                requested.choice = KeyChoice::None;
+            }
             return Ok(None);
         }
         Err(self.no_place_refusal(&error))
     }
 
-    /// Whether the card can do without a key: nobody asked for one, and the host has none yet.
+    /// Whether the card can do without a key: nobody asked for a key or files, and the host has no key yet.
     fn can_do_without_key(&self, cx: &Context) -> Result<bool> {
-        let Some((folder, _)) = self.host.as_ref().filter(|_| !self.is_identity_named) else {
+        let Some(RequestedKey { folder, .. }) = &self.requested_key else { return Ok(false) };
+        if self.is_identity_named || self.files.is_some() {
             return Ok(false);
-        };
-        let has_key =
-            folder.public_key(&cx.launcher)?.is_some() || folder.pending_key(&cx.launcher)?.is_some();
-        Ok(!has_key && self.files.is_none())
+        }
+        Ok(folder.public_key(&cx.launcher)?.is_none() && folder.pending_key(&cx.launcher)?.is_none())
     }
 
-    /// The refusal of a payload without a place, which is unknown because of `error`.
+    /// The refusal of a payload whose place is unknown because of `error`.
     fn no_place_refusal(&self, error: &anyhow::Error) -> anyhow::Error {
-        let hint = match (&self.host, &self.files) {
-            (Some((_, KeyChoice::Keep | KeyChoice::New)), None) => {
-                "pass --identity none: the host then makes its own key"
-            }
-            (Some((_, KeyChoice::Keep | KeyChoice::New)), Some(_)) => {
+        let is_key_wanted = self.requested_key.as_ref().is_some_and(RequestedKey::is_wanted);
+        let hint = match (is_key_wanted, &self.files) {
+            (true, None) => "pass --identity none: the host then makes its own key",
+            (true, Some(_)) => {
                 "pass --identity none, and leave out --files: copy the files to the running host"
             }
-            _ => "leave out --files, and copy the files to the running host",
+            (false, _) => "leave out --files, and copy the files to the running host",
         };
         crate::failure!(Refused, "{error:#}"; hint: "{hint}")
     }
 
-    /// Warns of a pending key: the kept key may be outdated.
+    /// Warns if a newer key than the kept one is pending, which a card may have.
     fn warn_of_pending(&self, cx: &Context) {
-        let Some((folder, KeyChoice::Keep)) = &self.host else { return };
+        let Some(RequestedKey { folder, choice: KeyChoice::Keep }) = &self.requested_key else { return };
         if self.key.as_ref().is_none_or(HostKey::was_pending) {
             return;
         }
-        let host = folder.host();
         match folder.pending_key(&cx.launcher) {
             Ok(None) => {}
             Ok(Some(key)) => cx.warn(format!(
-                                "a newer key of {host} is pending, {}: an unfinished flash may have put it on a card; pass --identity new to \
-                                 use it, or remove {} to drop it",
+                "a newer key of {} is pending, {}: an unfinished flash may have put it on a card; pass --identity \
+                 new to use it, or remove {} to drop it",
+                folder.host(),
                 key.fingerprint(),
-                                folder.pending_path().display()
+                folder.pending_path().display()
             )),
             Err(error) => cx.warn(failure::with_hint(&error)),
         }
     }
 
-    /// Warns where Nix copies the files to its store; they need not be secret.
+    /// Warns where Nix copies the files to its store. The files need not be secret, so this is no refusal.
     fn warn_of_stores(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
         let Some((dir, _)) = &self.files else { return Ok(()) };
         if identity::is_copied_to_store(&cx.launcher, dir, flake)? {
@@ -194,47 +218,64 @@ impl PayloadSetup {
         Ok(())
     }
 
-    /// Updates `known_hosts` of the project to the key on the written card.
+    /// Updates `known_hosts` of the project to the written card: adds the key that the card got, or removes the key of a
+    /// host that makes its own.
     pub fn update_known_hosts(&self, cx: &Context) -> Result<()> {
-        match (&self.key, &self.host) {
-            (Some(key), _) => {
-                let host = &key.identity.host;
-                let added = key.commit().map_err(|error| {
-                    let hint = format!(
-                        "put `{host} {}` into {} as the only line of {host}",
-                        key.public.line(),
-                        key.folder().known_hosts().display()
-                    );
-                    let text =
-                        format!("the card is verified, but its key was not added to known_hosts: {error:#}");
-                    failure::kind(&error).error_with_hint(text, hint)
-                });
-                if added? {
-                    cx.note(format!("added the key of {host} to known_hosts of the project"));
-                }
+        match (&self.key, &self.requested_key) {
+            (Some(key), _) => add_to_known_hosts(cx, key),
+            (None, Some(RequestedKey { folder, choice: KeyChoice::None })) => {
+                remove_from_known_hosts(cx, folder)
             }
-            (None, Some((folder, KeyChoice::None))) => {
-                let host = folder.host();
-                let removed = folder.remove_known_host().map_err(|error| {
-                    let hint = format!("remove the line of {host} from {}", folder.known_hosts().display());
-                    let text =
-                        format!("the card is verified, but known_hosts still has another key: {error:#}");
-                    failure::kind(&error).error_with_hint(text, hint)
-                });
-                if removed? {
-                    cx.note(format!(
-                        "removed the key of {host} from known_hosts of the project: the host makes its own"
-                    ));
-                }
-            }
-            (None, _) => {}
+            (None, _) => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Finds the files of `image` that the payload replaces. Where that fails, the replaced files are listed when they are
-/// replaced.
+fn add_to_known_hosts(cx: &Context, key: &HostKey) -> Result<()> {
+    let host = &key.identity.host;
+    let is_new = key.commit().map_err(|error| {
+        let text = format!("the card is verified, but its key was not added to known_hosts: {error:#}");
+        let hint = format!(
+            "put `{host} {}` into {} as the only line of {host}",
+            key.public.line(),
+            key.folder().known_hosts().display()
+        );
+        failure::kind(&error).error_with_hint(text, hint)
+    })?;
+    if is_new {
+        cx.note(format!("added the key of {host} to known_hosts of the project"));
+    }
+    Ok(())
+}
+
+fn remove_from_known_hosts(cx: &Context, folder: &KeyFolder) -> Result<()> {
+    let host = folder.host();
+    let is_removed = folder.remove_known_host().map_err(|error| {
+        let text = format!("the card is verified, but known_hosts still has another key: {error:#}");
+        let hint = format!("remove the line of {host} from {}", folder.known_hosts().display());
+        failure::kind(&error).error_with_hint(text, hint)
+    })?;
+    if is_removed {
+        cx.note(format!("removed the key of {host} from known_hosts of the project: the host makes its own"));
+    }
+    Ok(())
+}
+
+/// Reads and checks the content of `dir`, the folder of `--files`.
+fn read_files(cx: &Context, dir: &Path) -> Result<Vec<PayloadEntry>> {
+    let entries = identity::read_files(dir, Owners::of_this_user())?;
+    ext4::check_entries(&PayloadRoot::persist(), &entries)?;
+    if entries.is_empty() {
+        cx.note(format!("--files {} is empty: the card gets no files", dir.display()));
+    }
+    Ok(entries)
+}
+
+/// Adds to `plan` the files of `image` that the payload replaces. Where the image cannot be searched, the flash lists the
+/// files when it replaces them.
+///
+/// # Errors
+/// `Refused` where the payload cannot replace a file.
 fn find_replaced(cx: &Context, image: &Image, plan: &mut PayloadPlan) -> Result<()> {
     let found = cx.in_phase("files", || ext4::replaced_files(image, &plan.region, &plan.content));
     plan.replaced = match found {

@@ -9,7 +9,7 @@ use crate::identity;
 /// The folder of the Nix store, with the image and the tools.
 const STORE: &str = "/nix";
 
-/// The paths that the user of a flash named.
+/// The paths on the command line of a flash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NamedPaths<'a> {
     pub image: Option<&'a Path>,
@@ -20,9 +20,10 @@ pub struct NamedPaths<'a> {
 }
 
 /// All protected paths, resolved through links.
-pub fn protected(cx: &Context, named: NamedPaths) -> Vec<Protected> {
+pub fn protected_paths(cx: &Context, named: NamedPaths) -> Vec<Protected> {
     let flake = cx.flake.folder();
     let keys = named.identities.map_or_else(|| identity::folder(&cx.state), Path::to_owned);
+    // Refusals name each path as `NAME PATH`; a comma separates where `NAME` has several nouns.
     let paths = [
         ("the image", named.image.map(Path::to_owned), Extent::Itself),
         ("the flake", flake.map(Path::to_owned), Extent::Itself),

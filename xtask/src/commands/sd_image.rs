@@ -10,20 +10,20 @@ use crate::cli::SdImage;
 use crate::ui;
 
 pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
-    let started = Instant::now();
+    let start = Instant::now();
     let built = image::build(cx, &args.source(), args.build.file.as_deref(), &args.build.nix.nix_args)?;
     let source = Source::open(&built.file)?;
     image::require_disk_image(&source)?;
-    let seconds = started.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
     warn_of_host_keys(cx, &source)?;
     show(cx, &source, seconds)
 }
 
-/// Warns of ssh host keys inside the image, which is read once for that and for a later flash. An image whose
-/// decompression takes more memory than allowed is not read.
+/// Warns of ssh host keys inside the image. The image is checked on the way, so that a later flash need not check it. An
+/// image whose decompression takes more memory than allowed is not read.
 ///
 /// # Errors
-/// A damaged image, which no flash would write.
+/// The error of a damaged image, which no flash would write.
 fn warn_of_host_keys(cx: &Context, source: &Source) -> Result<()> {
     if source.check_limits().is_err() {
         return Ok(());
@@ -35,14 +35,14 @@ fn warn_of_host_keys(cx: &Context, source: &Source) -> Result<()> {
     Ok(())
 }
 
-/// Prints only the path, for `$(cargo xtask sd-image HOST)`.
+/// Prints only the path on stdout, for `$(cargo xtask sd-image HOST)`.
 fn show(cx: &Context, image: &Source, seconds: f64) -> Result<()> {
     if cx.json {
         let facts = serde_json::json!({
             "path": image.path, "size": image.size, "stored": image.stored.size, "seconds": seconds
         });
-        return ui::json(&facts);
+        return ui::print_json(&facts);
     }
     cx.note(format!("{image}, in {seconds:.1} s"));
-    ui::result(&image.path.display().to_string())
+    ui::print_result(&image.path.display().to_string())
 }

@@ -10,27 +10,31 @@ use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
-        return if cx.json { ui::json(&as_json(configuration)) } else { ui::own(configuration) };
+        return if cx.json {
+            ui::print_json(&configuration_json(configuration))
+        } else {
+            ui::print_own_text(configuration)
+        };
     }
     let sudo = if args.yes { Sudo::Confirmed } else { sudo::ASK };
     let report = setup::ensure(cx, &[Purpose::Build, Purpose::Deploy], sudo)?;
     if cx.json {
-        return ui::json(&report);
+        return ui::print_json(&report);
     }
     Ok(())
 }
 
-/// The JSON for a NixOS machine, which is configured instead.
-fn as_json(configuration: &str) -> serde_json::Value {
+/// The JSON of `setup` on a NixOS machine, on which it installs nothing.
+fn configuration_json(configuration: &str) -> serde_json::Value {
     serde_json::json!({ "configuration": configuration })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::as_json;
+    use super::configuration_json;
 
     #[test]
-    fn a_configuration() {
-        assert_eq!(as_json("a = \"b\";\n").to_string(), r#"{"configuration":"a = \"b\";\n"}"#);
+    fn the_json_of_a_configuration() {
+        assert_eq!(configuration_json("a = \"b\";\n").to_string(), r#"{"configuration":"a = \"b\";\n"}"#);
     }
 }

@@ -1,5 +1,7 @@
 //! `status [HOST…]`: shows what each host runs, and how it differs from the flake.
 
+use std::cmp::Reverse;
+
 use anyhow::Result;
 use serde_json::Value;
 
@@ -14,35 +16,37 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     nix::require(&cx.launcher)?;
     // A question changes nothing, also not the lock of the flake.
     let nix_args = &nix::with_keep_lock(&args.nix.nix_args);
-    let hosts = match named {
-        named if named.is_empty() => deploy::deployable_hosts(cx, nix_args)?,
-        named => deploy::deduplicate(&named),
-    };
+    let hosts =
+        if named.is_empty() { deploy::deployable_hosts(cx, nix_args)? } else { deploy::deduplicate(&named) };
     let receipts = receipt::read_all(cx)?;
     let overrides = Overrides::of_address(args.to.as_ref());
     let statuses = cx.in_phase("query", || {
-        deploy::statuses(cx, hosts, &overrides, nix_args, |host| last(&receipts, host))
+        deploy::statuses(cx, hosts, &overrides, nix_args, |host| last_receipts(&receipts, host))
     })?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
         cx.warn(remark);
     }
     if cx.json {
-        ui::json(&statuses.iter().map(deploy::Status::json).collect::<Value>())?;
+        ui::print_json(&statuses.iter().map(deploy::Status::json).collect::<Value>())?;
     } else {
-        ui::table(&deploy::status_table(&statuses))?;
+        ui::print_table(&deploy::status_table(&statuses))?;
     }
     deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
 }
 
-/// The last flash and the last deploy of `host`, in order of time; `receipts` are the newest first.
-fn last(receipts: &[Receipt], host: &HostName) -> History {
-    let of_host = || receipts.iter().filter(|receipt| receipt.host() == Some(host)).enumerate();
-    let flash = of_host().find(|(_, receipt)| matches!(receipt, Receipt::Flash(_)));
-    let deploy = of_host().find(|(_, receipt)| matches!(receipt, Receipt::Deploy(_)));
-    let mut both = flash.into_iter().chain(deploy).collect::<Vec<_>>();
-    both.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
+/// The last flash and the last deploy of `host`, the older one first; `receipts` begin with the newest.
+fn last_receipts(receipts: &[Receipt], host: &HostName) -> History {
+    let position = |is_wanted: fn(&Receipt) -> bool| {
+        receipts.iter().position(|receipt| receipt.host() == Some(host) && is_wanted(receipt))
+    };
+    let flash = position(|receipt| matches!(receipt, Receipt::Flash(_)));
+    let deploy = position(|receipt| matches!(receipt, Receipt::Deploy(_)));
+    let mut positions = flash.into_iter().chain(deploy).collect::<Vec<_>>();
+    // A greater position is an older receipt.
+    positions.sort_unstable_by_key(|position| Reverse(*position));
+    let found = positions.into_iter().map(|position| &receipts[position]).collect::<Vec<_>>();
     History {
-        words: both.iter().map(|(_, receipt)| receipt.to_string()).collect(),
-        last: both.last().map(|(_, receipt)| format!("{receipt:#}")),
+        words: found.iter().map(ToString::to_string).collect(),
+        last: found.last().map(|receipt| format!("{receipt:#}")),
     }
 }

@@ -10,7 +10,7 @@ use crate::ui::{self, Prompt};
 pub const ASK: Sudo = Sudo::Ask(ask);
 
 fn ask(cx: &Context, commands: &str) -> Result<bool> {
-    if !ui::on_terminal() {
+    if !ui::can_ask() {
         return Ok(false);
     }
     cx.note(commands);

@@ -5,15 +5,13 @@ use std::num::NonZero;
 use anyhow::Result;
 
 use crate::bail;
-use crate::base::{Context, failure};
+use crate::base::Context;
 use crate::cli::Test;
-use crate::commands::sudo;
-use crate::dev::demo;
+use crate::commands::suite_parts;
 use crate::dev::suites::{self, Extent, Requirement, Suite};
-use crate::setup::{self, Purpose};
 use crate::ui;
 
-/// The checks before the suites, run when no suite is named: arguments of cargo.
+/// The checks before the suites, each as the arguments of cargo. They run only if no suite is named.
 const CHECKS: &[&[&str]] = &[
     &["fmt", "--all", "--check"],
     &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
@@ -21,7 +19,8 @@ const CHECKS: &[&[&str]] = &[
 ];
 
 pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
-    let (fuzz, suites) = suites::select(&args.suites)?.into_iter().partition::<Vec<_>, _>(|it| it.is_fuzz());
+    let (fuzz, suites) =
+        suites::select(&args.suites)?.into_iter().partition::<Vec<_>, _>(|suite| suite.is_fuzz());
     if fuzz.is_empty() && args.minutes.is_some() {
         bail!(Usage, "--minutes applies only to the suite fuzz"; hint: "name it: `cargo xtask test fuzz`");
     }
@@ -32,45 +31,50 @@ pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
         Some(cuts) => cx.launcher = cx.launcher.clone().with_env(suites::CUTS, cuts.to_string()),
         None => {}
     }
-    let run = if suites.is_empty() { Ok(()) } else { run_suites(cx, args, suites) };
-    let fuzzed =
-        if fuzz.is_empty() { Ok(()) } else { run_fuzz(cx, args.minutes.unwrap_or(NonZero::<u32>::MIN)) };
-    run.and(fuzzed)
+    let suites_result = if suites.is_empty() { Ok(()) } else { run_suites(cx, args, suites) };
+    let minutes = args.minutes.unwrap_or(NonZero::<u32>::MIN);
+    let fuzz_result = if fuzz.is_empty() { Ok(()) } else { run_fuzz(cx, minutes) };
+    suites_result.and(fuzz_result)
 }
 
 fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Result<()> {
     if suites.iter().any(|suite| suite.is_helped_by_setup(cx)) {
-        prepare(cx);
+        suite_parts::install_requirements(cx);
     }
     if suites.iter().any(|suite| suite.needs(Requirement::Programs)) {
-        fetch_programs(cx);
+        suite_parts::fetch_programs(cx);
     }
     if suites.iter().any(|suite| suite.needs(Requirement::Guest) && suite.is_helped_by_setup(cx)) {
-        fetch_guest(cx);
+        suite_parts::fetch_guest(cx);
     }
     let sorted = suites::sort(cx, suites);
-    if args.suites.is_empty() {
+    let is_suite_named = !args.suites.is_empty();
+    if !is_suite_named {
         CHECKS.iter().try_for_each(|check| cargo(cx, check))?;
     }
-    let parts = sorted.partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
-    // The whole suites run last: their output stays above the table.
-    let runs = [(&parts, Extent::WithoutRequirements), (&sorted.whole, Extent::Whole)];
-    let runs = runs.into_iter().filter(|(suites, _)| !suites.is_empty());
-    let results = runs.map(|(suites, extent)| cargo(cx, &suites::cargo_args(suites, extent)));
-    let result = results.collect::<Vec<_>>().into_iter().collect::<Result<()>>();
+    let partly = sorted.partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
+    // The whole suites run last, so that their output is right above the table. They run also if the first run fails.
+    let partly_result = run_group(cx, &partly, Extent::WithoutRequirements);
+    let whole_result = run_group(cx, &sorted.whole, Extent::Whole);
     show(cx, &suites::report(&cx.launcher, &sorted))?;
-    result.and_then(|()| if args.suites.is_empty() { Ok(()) } else { require_whole(&sorted.partly) })
+    partly_result.and(whole_result)?;
+    if is_suite_named { require_whole(&sorted.partly) } else { Ok(()) }
+}
+
+/// Runs `suites` to the same `extent` in one run of cargo; none without a suite.
+fn run_group(cx: &Context, suites: &[&'static Suite], extent: Extent) -> Result<()> {
+    if suites.is_empty() { Ok(()) } else { cargo(cx, &suites::cargo_args(suites, extent)) }
 }
 
 fn show(cx: &Context, reports: &[suites::Report]) -> Result<()> {
     if cx.json {
-        return ui::json(&reports);
+        return ui::print_json(&reports);
     }
-    ui::result("")?;
-    ui::table(&suites::table(reports))
+    ui::print_result("")?;
+    ui::print_table(&suites::table(reports))
 }
 
-/// Fails for a named suite that this machine cannot run whole.
+/// Fails if there are suites in `partly`: each with the reason why this machine cannot run it whole.
 fn require_whole(partly: &[(&Suite, String)]) -> Result<()> {
     if partly.is_empty() {
         return Ok(());
@@ -80,7 +84,7 @@ fn require_whole(partly: &[(&Suite, String)]) -> Result<()> {
     bail!(Other, "{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Runs the property tests for about `minutes`. Cargo prints the smallest input of each finding.
+/// Runs the property tests of all parsers for about `minutes`. Cargo prints the smallest input of each finding.
 fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
     let run = suites::property::Run::gather(cx, minutes)?;
     let suites::property::Run { parsers, seconds, .. } = run;
@@ -91,43 +95,7 @@ fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
     Ok(())
 }
 
-/// Installs requirements of the suites. A failed setup is only a warning: the table lists the suites that lack it.
-fn prepare(cx: &mut Context) {
-    if let Err(error) =
-        setup::ensure(cx, &[Purpose::Build, Purpose::Deploy, Purpose::Boot, Purpose::Tests], sudo::ASK)
-    {
-        cx.warn(failure::with_hint(&error));
-    }
-}
-
-/// Passes the assembler's programs from Debian's packages, fetched once, to the suites.
-fn fetch_programs(cx: &mut Context) {
-    match demo::stage_programs(cx) {
-        Ok(folders) => {
-            for (name, dir) in folders {
-                cx.launcher = cx.launcher.clone().with_env(name, dir);
-            }
-        }
-        Err(error) => cx.warn(failure::with_hint(&error)),
-    }
-}
-
-/// Prepares what guests need, as for the suite `trial`.
-pub fn prepare_guests(cx: &mut Context) {
-    prepare(cx);
-    fetch_programs(cx);
-    fetch_guest(cx);
-}
-
-/// Passes the parts of a guest, fetched once, to the suites.
-fn fetch_guest(cx: &mut Context) {
-    match demo::stage_guest(cx) {
-        Ok(dir) => cx.launcher = cx.launcher.clone().with_env(demo::GUEST, dir),
-        Err(error) => cx.warn(failure::with_hint(&error)),
-    }
-}
-
-/// Runs cargo on the terminal. The Nix of the suites builds their derivations itself and queries no cache.
+/// Runs cargo on the terminal. In the suites, Nix builds all derivations itself and queries no binary cache.
 fn cargo<S: AsRef<str>>(cx: &Context, args: &[S]) -> Result<()> {
     let args = args.iter().map(AsRef::as_ref).collect::<Vec<_>>();
     let words = args.join(" ");

@@ -1,4 +1,4 @@
-//! The three reporters: progress bars on a terminal, plain lines elsewhere, JSON lines for programs.
+//! The reporters for a terminal (progress bars), for logs and pipes (plain lines), and for programs (JSON lines).
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +15,9 @@ use super::multi_progress::HostProgress;
 use super::progress_line::ProgressReporter;
 use crate::base::{Bytes, Event, HostName, Reporter, escape, program};
 
-/// The reporter for this run: JSON with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
+/// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
-    ProgressReporter::answering(if json {
+    ProgressReporter::wrap(if json {
         Arc::new(JsonLines)
     } else if std::io::stderr().is_terminal() {
         Arc::new(Bars::default())
@@ -31,19 +31,20 @@ pub struct JsonLines;
 
 impl Reporter for JsonLines {
     fn report(&self, event: &Event) {
-        if let Some(line) = json_line(event) {
+        if let Some(line) = event_json(event) {
             print_line(&line);
         }
     }
 
     fn report_for(&self, host: &HostName, event: &Event) {
-        if let Some(line) = json_line(&HostEvent { host, event }) {
+        if let Some(line) = event_json(&HostEvent { host, event }) {
             print_line(&line);
         }
     }
 }
 
-pub(super) fn json_line(event: &impl Serialize) -> Option<String> {
+/// `event` as one line of JSON, escaped; `None` if it cannot be serialized.
+pub(super) fn event_json(event: &impl Serialize) -> Option<String> {
     serde_json::to_string(event).ok().map(|line| escape::json(&line))
 }
 
@@ -67,7 +68,7 @@ impl Reporter for PlainLines {
 
     fn report_for(&self, host: &HostName, event: &Event) {
         if let Some(text) = line_of(event) {
-            print_line(&prefixed(host, &text));
+            print_line(&prefix_with_host(host, &text));
         }
     }
 }
@@ -102,9 +103,15 @@ impl Reporter for Bars {
         match event {
             Event::Phase { name, total, bytes } => *running = Some(PhaseBar::new(name, *total, *bytes)),
             Event::Progress { done, total, detail } => {
-                running.iter_mut().for_each(|it| it.advance(*done, *total, detail.as_deref()));
+                if let Some(running) = running.as_mut() {
+                    running.advance(*done, *total, detail.as_deref());
+                }
             }
-            Event::Step { text } => running.iter().for_each(|it| it.step(text)),
+            Event::Step { text } => {
+                if let Some(running) = running.as_ref() {
+                    running.show_step(text);
+                }
+            }
             Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed { .. } => {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
@@ -113,17 +120,22 @@ impl Reporter for Bars {
                     print_line(&fold_for_stderr(&line));
                 }
             }
-            _ => line_of(event).iter().for_each(|line| above(running.as_ref(), &fold_for_stderr(line))),
+            Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Map { .. } => {
+                if let Some(line) = line_of(event) {
+                    print_above(running.as_ref(), &fold_for_stderr(&line));
+                }
+            }
         }
     }
 
     fn report_for(&self, host: &HostName, event: &Event) {
-        let line = line_of(event).map(|text| fold_for_stderr(&prefixed(host, &text)));
+        let line = line_of(event).map(|text| fold_for_stderr(&prefix_with_host(host, &text)));
         self.hosts.report(host, event, line.as_deref());
     }
 }
 
 impl PhaseBar {
+    /// Shows the bar of the phase `name`. `total` is in bytes if `bytes` is set, else in steps; `None`: unknown.
     pub(super) fn new(name: &str, total: Option<u64>, bytes: bool) -> Self {
         let amount = match (bytes, total.is_some()) {
             (true, true) => Amount::Bytes,
@@ -132,23 +144,25 @@ impl PhaseBar {
         };
         let bar = ProgressBar::new(total.unwrap_or(0));
         let name = escape::line(name);
-        let running = Self { bar, name, amount, width: layout::width() };
-        running.lay_out();
-        running.bar.enable_steady_tick(Duration::from_millis(120));
-        running
+        let phase_bar = Self { bar, name, amount, width: layout::width() };
+        phase_bar.lay_out();
+        phase_bar.bar.enable_steady_tick(Duration::from_millis(120));
+        phase_bar
     }
 
+    /// Fits the parts of the bar to its width.
     fn lay_out(&self) {
         let Layout { prefix, template } = Layout::new(&self.name, self.amount, self.width);
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar.set_style(Charset::of_locale().applied_to(style.with_key("count", count)));
+        self.bar.set_style(Charset::of_locale().apply_to(style.with_key("count", write_count)));
         self.bar.set_prefix(prefix);
     }
 
-    pub(super) fn step(&self, text: &str) {
+    pub(super) fn show_step(&self, text: &str) {
         self.bar.set_message(escape::line(text));
     }
 
+    /// Shows the progress, after fitting the bar to a terminal whose width has changed.
     pub(super) fn advance(&mut self, done: u64, total: Option<u64>, detail: Option<&str>) {
         let width = layout::width();
         if width != self.width {
@@ -166,13 +180,14 @@ impl PhaseBar {
 }
 
 /// Writes `done/total `, or nothing while the total is unknown.
-fn count(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+fn write_count(state: &ProgressState, text: &mut dyn std::fmt::Write) {
     if let Some(total) = state.len().filter(|total| *total > 0) {
         let _ = write!(text, "{}/{total} ", state.pos());
     }
 }
 
-fn above(running: Option<&PhaseBar>, line: &str) {
+/// Prints `line` above the bar of the running phase, if there is one.
+fn print_above(running: Option<&PhaseBar>, line: &str) {
     match running {
         Some(running) => running.bar.suspend(|| print_line(line)),
         None => print_line(line),
@@ -180,7 +195,7 @@ fn above(running: Option<&PhaseBar>, line: &str) {
 }
 
 /// `text` with the name of the host before each line.
-pub(super) fn prefixed(host: &HostName, text: &str) -> String {
+pub(super) fn prefix_with_host(host: &HostName, text: &str) -> String {
     let host = escape::line(host);
     text.split('\n').map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
 }
@@ -190,7 +205,7 @@ fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", program::as_called(line.to_owned()));
 }
 
-/// The plain line of an event, escaped; `None` for progress.
+/// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result.
 pub(super) fn line_of(event: &Event) -> Option<String> {
     match event {
         Event::Note { text } => Some(escape::lines(text)),
@@ -209,6 +224,7 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
     }
 }
 
+/// The line of a phase that has ended: its `amount` in bytes if `bytes` is set, else in steps.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -217,13 +233,14 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
 )]
 fn done_line(name: &str, amount: u64, bytes: bool, seconds: f64) -> String {
     match (bytes, amount) {
-        (false, 0) => return format!("{name:>10}  nothing to do"),
-        (false, 1) => return format!("{name:>10}  1 step in {seconds:.1} s"),
-        (false, _) => return format!("{name:>10}  {amount} steps in {seconds:.1} s"),
-        (true, _) => {}
+        (false, 0) => format!("{name:>10}  nothing to do"),
+        (false, 1) => format!("{name:>10}  1 step in {seconds:.1} s"),
+        (false, _) => format!("{name:>10}  {amount} steps in {seconds:.1} s"),
+        (true, _) => {
+            let rate = (amount as f64 / seconds.max(0.001)) as u64;
+            format!("{name:>10}  {} in {seconds:.1} s ({}/s)", Bytes(amount), Bytes(rate))
+        }
     }
-    let rate = (amount as f64 / seconds.max(0.001)) as u64;
-    format!("{name:>10}  {} in {seconds:.1} s ({}/s)", Bytes(amount), Bytes(rate))
 }
 
 #[cfg(test)]
@@ -231,16 +248,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_and_events_name_their_host() {
+    fn the_lines_and_the_json_of_a_host_name_it() {
         let event = Event::note("a\n  b");
-        assert_eq!(prefixed(&"pi".into(), &line_of(&event).unwrap()), "pi: a\npi: b");
+        assert_eq!(prefix_with_host(&"pi".into(), &line_of(&event).unwrap()), "pi: a\npi: b");
         let line =
             serde_json::to_string(&HostEvent { host: &"pi".into(), event: &Event::PhaseEnded }).unwrap();
         assert_eq!(line, r#"{"host":"pi","event":"over"}"#);
     }
 
     #[test]
-    fn a_line_has_the_amount_and_the_rate_and_progress_has_none() {
+    fn a_done_phase_has_a_line_and_progress_has_none() {
         let done = Event::Done { name: "write".into(), amount: 64 << 20, bytes: true, seconds: 2.0 };
         assert_eq!(line_of(&done).unwrap(), "     write  64.0 MiB in 2.0 s (32.0 MiB/s)");
         assert_eq!(line_of(&Event::warning("hot")).unwrap(), "warning: hot");

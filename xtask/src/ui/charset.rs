@@ -20,21 +20,22 @@ impl Charset {
         *CHARSET
     }
 
-    /// `style` with these characters.
-    pub fn applied_to(self, style: ProgressStyle) -> ProgressStyle {
+    /// `style` with these characters for its bar and its spinner.
+    pub fn apply_to(self, style: ProgressStyle) -> ProgressStyle {
         match self {
             Self::Unicode => style,
             Self::Ascii => style.progress_chars("#>.").tick_chars("|/-\\ "),
         }
     }
 
-    /// The characters of the locale in an environment: the first variable that is set and not empty decides
-    /// (locale(7)). Without any, the locale is `C`.
+    /// The characters of the locale in an environment, of which `variable` returns the value of a variable. The first of
+    /// three variables that is set and not empty names the locale (locale(7)); without any, the locale is `C`.
     fn of(variable: impl Fn(&str) -> Option<OsString>) -> Self {
-        let mut set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
-        let locale = set.find(|value| !value.is_empty()).unwrap_or_default();
+        let mut values = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
+        let locale = values.find(|value| !value.is_empty()).unwrap_or_default();
         let locale = locale.to_string_lossy().to_ascii_lowercase();
-        let codeset = locale.split_once('.').map_or("", |(_, codeset)| codeset);
+        // LANGUAGE_TERRITORY.CODESET@MODIFIER
+        let codeset = locale.split_once('.').map_or("", |(_, rest)| rest);
         let codeset = codeset.split('@').next().unwrap_or_default();
         if matches!(codeset, "utf-8" | "utf8") { Self::Unicode } else { Self::Ascii }
     }
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_locale_decides() {
+    fn the_codeset_of_the_locale_decides() {
         for (variables, expected) in [
             (&[][..], Charset::Ascii),
             (&[("LANG", "C.UTF-8")], Charset::Unicode),

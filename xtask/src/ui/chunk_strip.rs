@@ -20,6 +20,7 @@ pub struct ChunkStrip<'a> {
     pub charset: Charset,
 }
 
+/// The character that stands for chunks of `state` in the strip.
 fn symbol(state: ChunkState, charset: Charset) -> char {
     let (unicode, ascii) = match state {
         ChunkState::Skipped => ('·', '.'),
@@ -32,6 +33,7 @@ fn symbol(state: ChunkState, charset: Charset) -> char {
     if charset == Charset::Unicode { unicode } else { ascii }
 }
 
+/// The words for `state` in the legend.
 fn label(state: ChunkState) -> &'static str {
     match state {
         ChunkState::Skipped => "zeros",
@@ -51,11 +53,12 @@ impl<'a> ChunkStrip<'a> {
 
     /// The cells of the strip; each has the worst state of its chunks.
     fn cells(&self) -> Vec<ChunkState> {
-        let states = self.runs.iter().flat_map(|run| (0..run.mib).map(|_| run.state)).collect::<Vec<_>>();
-        let room = self.width.saturating_sub(INDENT + "[]".len()).clamp(1, MAX_WIDTH);
-        let width = room.min(states.len());
-        let edge = |cell: usize| cell * states.len() / width.max(1);
-        (0..width).filter_map(|cell| states[edge(cell)..edge(cell + 1)].iter().max().copied()).collect()
+        let chunks = self.runs.iter().flat_map(|run| (0..run.mib).map(|_| run.state)).collect::<Vec<_>>();
+        let max_width = self.width.saturating_sub(INDENT + "[]".len()).clamp(1, MAX_WIDTH);
+        let width = max_width.min(chunks.len());
+        let first_chunk = |cell: usize| cell * chunks.len() / width;
+        let chunks_of = |cell: usize| &chunks[first_chunk(cell)..first_chunk(cell + 1)];
+        (0..width).filter_map(|cell| chunks_of(cell).iter().max().copied()).collect()
     }
 
     /// The lines of the legend, the worst state first.
@@ -63,14 +66,14 @@ impl<'a> ChunkStrip<'a> {
         let mut states = self.runs.iter().map(|run| run.state).collect::<Vec<_>>();
         states.sort_unstable();
         states.dedup();
-        let room = self.width.saturating_sub(INDENT);
+        let max_width = self.width.saturating_sub(INDENT);
         let mut lines = vec![String::new()];
         for state in states.into_iter().rev() {
             let mib = self.runs.iter().filter(|run| run.state == state).map(|run| run.mib).sum::<u64>();
             let entry = format!("{} {mib} MiB {}", symbol(state, self.charset), label(state));
             match lines.last_mut() {
                 Some(line) if line.is_empty() => line.push_str(&entry),
-                Some(line) if line.chars().count() + GAP.len() + entry.chars().count() <= room => {
+                Some(line) if line.chars().count() + GAP.len() + entry.chars().count() <= max_width => {
                     line.push_str(GAP);
                     line.push_str(&entry);
                 }

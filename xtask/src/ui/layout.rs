@@ -18,7 +18,7 @@ pub fn width() -> u16 {
     known_width().unwrap_or(DEFAULT_WIDTH)
 }
 
-/// The width that the terminal behind stderr reports, in columns.
+/// The width that the terminal behind stderr reports, in columns; `None` where there is no terminal, or it reports none.
 pub fn known_width() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0)
@@ -35,11 +35,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout for the phase `name` on a terminal of `width` columns. With less width, first the bar gets shorter,
-    /// then parts are left out, the most informative ones last.
+    /// The layout for the phase `name` on a terminal of `width` columns. On a narrower terminal first the bar is
+    /// shorter, then parts are missing; the most informative parts stay longest.
     pub fn new(name: &str, amount: Amount, width: u16) -> Self {
         let width = usize::from(width);
-        // A long name leaves less width for the rest.
+        // The columns of the line, without those that a long name takes beyond its column.
         let room = width.saturating_sub(name.chars().count().saturating_sub(NAME_WIDTH));
         let rest = match (amount, room) {
             (Amount::Bytes, 70..) => {
@@ -52,15 +52,15 @@ impl Layout {
             (Amount::Bytes, 46..) => "{bytes}/{total_bytes} {eta} left {wide_msg}",
             (Amount::BytesOfUnknownTotal, 40..) => "{spinner} {bytes} {binary_bytes_per_sec} {wide_msg}",
             (Amount::Steps, 30..) => "{spinner} {count}{elapsed} {wide_msg}",
-            (Amount::Bytes, _) => return Self::narrow(name, width, "{percent}% {eta} left"),
-            (Amount::BytesOfUnknownTotal, _) => return Self::narrow(name, width, "{spinner} {bytes}"),
-            (Amount::Steps, _) => return Self::narrow(name, width, "{spinner} {elapsed}"),
+            (Amount::Bytes, _) => return Self::with_cut_name(name, width, "{percent}% {eta} left"),
+            (Amount::BytesOfUnknownTotal, _) => return Self::with_cut_name(name, width, "{spinner} {bytes}"),
+            (Amount::Steps, _) => return Self::with_cut_name(name, width, "{spinner} {elapsed}"),
         };
         Self { prefix: name.to_owned(), template: format!("{{prefix:>{NAME_WIDTH}}} {rest}") }
     }
 
-    /// The layout with the name cut to the width beside `rest`, which has at most 14 columns.
-    fn narrow(name: &str, width: usize, rest: &str) -> Self {
+    /// The layout for a narrow terminal: `rest`, which has at most 14 columns, and as much of the name as fits beside it.
+    fn with_cut_name(name: &str, width: usize, rest: &str) -> Self {
         let prefix = name.chars().take(width.saturating_sub(15)).collect();
         Self { prefix, template: format!("{{prefix}} {rest}") }
     }
@@ -70,8 +70,8 @@ impl Layout {
 mod tests {
     use super::*;
 
-    /// The length of the line with the longest values in practice.
-    fn longest(layout: &Layout) -> usize {
+    /// The length of the line of `layout` with the longest values in practice.
+    fn max_line_len(layout: &Layout) -> usize {
         let mut line = layout.template.clone();
         for (key, words) in [
             ("{prefix:>10}", format!("{:>10}", layout.prefix).as_str()),
@@ -88,9 +88,12 @@ mod tests {
         ] {
             line = line.replace(key, words);
         }
-        let bar = line.split_once("{bar:").map(|(_, rest)| rest.split_once('}').unwrap().0.to_owned());
-        let drawn = bar.map_or(0, |columns| columns.parse::<usize>().unwrap() - columns.len() - 6);
-        line.chars().count() + drawn
+        if let Some((before, rest)) = line.split_once("{bar:") {
+            let (columns, after) = rest.split_once('}').unwrap();
+            let bar = "#".repeat(columns.parse().unwrap());
+            line = format!("{before}{bar}{after}");
+        }
+        line.chars().count()
     }
 
     #[test]
@@ -99,14 +102,14 @@ mod tests {
             for name in ["check", "download 14 packages of bookworm for arm64"] {
                 for width in 20..200 {
                     let layout = Layout::new(name, amount, width);
-                    assert!(longest(&layout) <= usize::from(width), "{width}: {layout:?}");
+                    assert!(max_line_len(&layout) <= usize::from(width), "{width}: {layout:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn what_is_left_out_first() {
+    fn narrower_terminals_have_fewer_parts() {
         for (name, width, expected) in [
             ("check", 200, "{prefix:>10} {bar:30} {bytes}/"),
             ("check", 80, "{prefix:>10} {bar:20} {bytes}/"),

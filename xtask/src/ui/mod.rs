@@ -12,7 +12,7 @@ mod prompt;
 mod render_tests;
 
 pub use bars::reporter;
-pub use prompt::{Prompt, on_terminal};
+pub use prompt::{Prompt, can_ask};
 
 use std::io::{ErrorKind, Write};
 
@@ -23,28 +23,28 @@ use crate::base::failure::{self, Reason};
 use crate::base::{Event, Reporter, Table, escape, program};
 
 /// Writes a line of the result to stdout, for people; folded on a terminal.
-pub fn result(text: &str) -> Result<()> {
+pub fn print_result(text: &str) -> Result<()> {
     write_result(&fold::fold_for_stdout(&program::as_called(escape::lines(text))))
 }
 
 /// Writes a table to stdout.
-pub fn table(table: &Table) -> Result<()> {
+pub fn print_table(table: &Table) -> Result<()> {
     write_result(&program::as_called(table.to_string()))
 }
 
-/// Writes text of the tool itself to stdout, without escaping.
-pub fn own(text: &'static str) -> Result<()> {
+/// Writes a text of the tool itself to stdout: it needs no escaping, and its lines are not folded.
+pub fn print_own_text(text: &'static str) -> Result<()> {
     write_result(text)
 }
 
 /// Writes the result as one line of JSON to stdout.
-pub fn json(value: &impl Serialize) -> Result<()> {
+pub fn print_json(value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value).context("writing the result as JSON")?;
-    json_line(&program::as_called(line))
+    print_json_line(&program::as_called(line))
 }
 
-/// Writes a line of serialized JSON to stdout.
-pub fn json_line(line: &str) -> Result<()> {
+/// Writes a line of serialized JSON to stdout, escaped.
+pub fn print_json_line(line: &str) -> Result<()> {
     write_result(&escape::json(line))
 }
 
@@ -62,7 +62,7 @@ fn write_result(lines: &str) -> Result<()> {
 }
 
 /// Prints the error of the command on stderr: with its hint and its reasons for people, as an event with `--json`.
-pub fn error(error: &anyhow::Error, json: bool) {
+pub fn print_error(error: &anyhow::Error, json: bool) {
     if json {
         return bars::JsonLines.report(&Event::failed(error));
     }
@@ -70,26 +70,28 @@ pub fn error(error: &anyhow::Error, json: bool) {
     let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&program::as_called(lines)));
 }
 
-/// An error for people. Each of several reasons is one line, followed by the line of its hint.
+/// The lines of an error for people. Each of several reasons is one line, followed by the line of its hint.
 fn error_lines(message: &str, hint: Option<&str>, reasons: &[Reason]) -> String {
     let colon = if reasons.is_empty() { "" } else { ":" };
-    let reasons = reasons.iter().map(|reason| {
-        let hint = reason.hint.as_ref().map(|hint| format!("\n    hint: {}", escape::line(hint)));
-        format!("\n  - {}{}", escape::line(&reason.message), hint.unwrap_or_default())
-    });
-    let reasons = reasons.collect::<String>();
+    let reasons = reasons.iter().map(reason_lines).collect::<String>();
     let hint = hint.map(|hint| format!("\nhint: {}", escape::lines(hint))).unwrap_or_default();
     format!("error: {}{colon}{reasons}{hint}", escape::lines(message))
 }
 
-/// Prints the help or the version that the user asked for, and returns whether it was printed.
-pub fn help(text: &clap::Error) -> bool {
+/// The line of a reason and that of its hint, each with a line break before it.
+fn reason_lines(reason: &Reason) -> String {
+    let hint = reason.hint.as_ref().map(|hint| format!("\n    hint: {}", escape::line(hint)));
+    format!("\n  - {}{}", escape::line(&reason.message), hint.unwrap_or_default())
+}
+
+/// Prints the help or the version that the user asked for, and returns whether that succeeded.
+pub fn print_help(text: &clap::Error) -> bool {
     let plain = program::as_called(text.render().to_string());
     write_result(plain.trim_end()).is_ok()
 }
 
-/// Prints an error of the command line in the layout of the parser.
-pub fn usage_error(text: &str) {
+/// Prints the error `text` of the command line, which the parser has laid out.
+pub fn print_usage_error(text: &str) {
     let lines = text.trim_end().split('\n').map(escape::line).collect::<Vec<_>>();
     let _ = writeln!(std::io::stderr(), "{}", program::as_called(lines.join("\n")));
 }

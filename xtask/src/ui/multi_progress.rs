@@ -16,6 +16,7 @@ const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
 #[derive(Default)]
 pub struct HostProgress {
     display: MultiProgress,
+    /// The line of each host with a running phase.
     pub(super) lines: Mutex<BTreeMap<HostName, ProgressBar>>,
 }
 
@@ -25,10 +26,14 @@ impl HostProgress {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Phase { name: text, .. } | Event::Step { text } | Event::Log { text } => {
-                let bar = lines.entry(host.to_owned()).or_insert_with(|| self.begin(host));
+                let bar = lines.entry(host.to_owned()).or_insert_with(|| self.add_line(host));
                 bar.set_message(escape::log(text));
             }
-            Event::PhaseEnded => lines.remove(host).iter().for_each(ProgressBar::finish_and_clear),
+            Event::PhaseEnded => {
+                if let Some(bar) = lines.remove(host) {
+                    bar.finish_and_clear();
+                }
+            }
             _ => {}
         }
         if let Some(line) = line {
@@ -36,10 +41,11 @@ impl HostProgress {
         }
     }
 
-    fn begin(&self, host: &HostName) -> ProgressBar {
+    /// Adds the line of `host` below the others.
+    fn add_line(&self, host: &HostName) -> ProgressBar {
         let bar = self.display.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(Charset::of_locale().applied_to(style));
+        bar.set_style(Charset::of_locale().apply_to(style));
         bar.set_prefix(escape::line(host));
         bar.enable_steady_tick(Duration::from_millis(120));
         bar

@@ -1,4 +1,4 @@
-//! The progress as one line, for SIGUSR1: in all modes, whatever else they show of it.
+//! The progress as one line, which answers SIGUSR1: on a terminal, in plain lines and with `--json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Bytes, Event, HostName, Reporter, escape, progress_signal};
 
-/// The worker passes its requests on. One that the user sends to both is answered once.
+/// The shortest time between two answers. A worker passes a SIGUSR1 that it gets on to the tool, so a signal that the
+/// user sends to both is answered once.
 const MIN_INTERVAL: Duration = Duration::from_millis(300);
 
-/// A reporter that follows the running phases and passes all events on.
+/// A reporter that tracks the running phases and passes all events on to another reporter.
 pub struct ProgressReporter {
     reporter: Arc<dyn Reporter>,
     phases: Mutex<Phases>,
@@ -17,15 +18,17 @@ pub struct ProgressReporter {
     warned: Mutex<BTreeSet<String>>,
 }
 
-/// The running phases: that of the command, and those of the hosts that it works on in parallel.
+/// The running phases: that of the command, and those of the hosts that the command works on in parallel.
 #[derive(Default)]
 struct Phases {
-    running: BTreeMap<Option<HostName>, Running>,
-    /// The last time the progress was reported.
-    reported: Option<Instant>,
+    /// The phase of each host; `None` is the phase of the command.
+    running: BTreeMap<Option<HostName>, RunningPhase>,
+    /// The last time somebody asked for the progress.
+    last_request: Option<Instant>,
 }
 
-struct Running {
+/// A phase that runs, with its progress: in bytes if `bytes` is set, else in steps.
+struct RunningPhase {
     name: String,
     bytes: bool,
     done: u64,
@@ -36,27 +39,34 @@ struct Running {
 }
 
 impl ProgressReporter {
-    /// Wraps `reporter`, and answers SIGUSR1 while the result lives.
-    pub fn answering(reporter: Arc<dyn Reporter>) -> Arc<dyn Reporter> {
+    /// Wraps `reporter` in one that answers SIGUSR1 as long as it lives.
+    pub fn wrap(reporter: Arc<dyn Reporter>) -> Arc<dyn Reporter> {
         let wrapped = Arc::new(Self { reporter, phases: Mutex::default(), warned: Mutex::default() });
-        let answer = Arc::downgrade(&wrapped);
-        progress_signal::answer_with(move || Weak::upgrade(&answer).map(|it| it.report_progress()).is_some());
+        let weak = Arc::downgrade(&wrapped);
+        progress_signal::answer_with(move || report_if_alive(&weak));
         wrapped
     }
 
-    fn follow(&self, host: Option<&HostName>, event: &Event) {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner).follow(host, event);
+    fn track(&self, host: Option<&HostName>, event: &Event) {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).track(host, event);
     }
+}
+
+/// Reports the progress, and returns whether `reporter` still lives to report it.
+fn report_if_alive(reporter: &Weak<ProgressReporter>) -> bool {
+    let Some(reporter) = reporter.upgrade() else { return false };
+    reporter.report_progress();
+    true
 }
 
 impl Reporter for ProgressReporter {
     fn report(&self, event: &Event) {
-        self.follow(None, event);
+        self.track(None, event);
         self.reporter.report(event);
     }
 
     fn report_for(&self, host: &HostName, event: &Event) {
-        self.follow(Some(host), event);
+        self.track(Some(host), event);
         self.reporter.report_for(host, event);
     }
 
@@ -76,11 +86,12 @@ impl Reporter for ProgressReporter {
 }
 
 impl Phases {
-    fn follow(&mut self, host: Option<&HostName>, event: &Event) {
+    /// Updates the phase of `host`, or of the command without one, by `event`.
+    fn track(&mut self, host: Option<&HostName>, event: &Event) {
         let host = host.cloned();
         match event {
             Event::Phase { name, total, bytes } => {
-                let running = Running {
+                let running = RunningPhase {
                     name: escape::line(name),
                     bytes: *bytes,
                     done: 0,
@@ -108,9 +119,9 @@ impl Phases {
         }
     }
 
-    /// The progress at `now`; `None` where it was just reported.
+    /// The progress at `now`; `None` less than [`MIN_INTERVAL`] after the last request.
     fn line(&mut self, now: Instant) -> Option<String> {
-        let last = self.reported.replace(now);
+        let last = self.last_request.replace(now);
         if last.is_some_and(|last| now.saturating_duration_since(last) < MIN_INTERVAL) {
             return None;
         }
@@ -119,41 +130,47 @@ impl Phases {
             None => running.text(now),
         });
         let text = texts.collect::<Vec<_>>().join("; ");
-        Some(if text.is_empty() {
-            "progress: no phase is running".to_owned()
-        } else {
-            format!("progress: {text}")
-        })
+        Some(format!("progress: {}", if text.is_empty() { "no phase is running" } else { &text }))
     }
 }
 
-impl Running {
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+impl RunningPhase {
+    /// The progress in words, at the time `now`.
     fn text(&self, now: Instant) -> String {
-        let Self { name, done, total, .. } = self;
         let seconds = now.saturating_duration_since(self.since).as_secs_f64();
-        if !self.bytes {
-            let step = if self.step.is_empty() { String::new() } else { format!(", {}", self.step) };
-            let count = total.map(|total| format!(" {done} of {total} steps")).unwrap_or_default();
-            return format!("{name}{count} in {seconds:.1} s{step}");
-        }
-        let rate = *done as f64 / seconds.max(0.001);
+        if self.bytes { self.text_of_bytes(seconds) } else { self.text_of_steps(seconds) }
+    }
+
+    fn text_of_steps(&self, seconds: f64) -> String {
+        let Self { name, done, total, step, .. } = self;
+        let step = if step.is_empty() { String::new() } else { format!(", {step}") };
+        let count = total.map(|total| format!(" {done} of {total} steps")).unwrap_or_default();
+        format!("{name}{count} in {seconds:.1} s{step}")
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rate for people"
+    )]
+    fn text_of_bytes(&self, seconds: f64) -> String {
+        let Self { name, done, total, .. } = self;
+        let bytes_per_second = *done as f64 / seconds.max(0.001);
         let of_total = total.map(|total| {
             let percent = u128::from(*done) * 100 / u128::from(total.max(1));
             format!(" of {} ({percent} %)", Bytes(total))
         });
-        let left = total.filter(|_| rate > 0.0).map(|total| {
-            let left = total.saturating_sub(*done) as f64 / rate;
-            format!(", {left:.0} s left")
+        let time_left = total.filter(|_| bytes_per_second > 0.0).map(|total| {
+            let seconds_left = total.saturating_sub(*done) as f64 / bytes_per_second;
+            format!(", {seconds_left:.0} s left")
         });
-        let [of_total, left] = [of_total, left].map(Option::unwrap_or_default);
-        format!("{name} {}{of_total} in {seconds:.1} s, {}/s{left}", Bytes(*done), whole(rate))
+        let done = Bytes(*done);
+        let rate = Bytes(bytes_per_second as u64);
+        let of_total = of_total.unwrap_or_default();
+        let time_left = time_left.unwrap_or_default();
+        format!("{name} {done}{of_total} in {seconds:.1} s, {rate}/s{time_left}")
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
-fn whole(rate: f64) -> Bytes {
-    Bytes(rate as u64)
 }
 
 #[cfg(test)]
@@ -165,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_has_what_is_known() {
+    fn the_line_has_the_known_parts_of_the_progress() {
         let progress = |done| Event::Progress { done, total: None, detail: None };
         for (events, line) in [
             (vec![], "progress: no phase is running"),
@@ -184,7 +201,7 @@ mod tests {
         ] {
             let mut phases = Phases::default();
             for event in &events {
-                phases.follow(None, event);
+                phases.track(None, event);
             }
             let since = Instant::now();
             phases.running.values_mut().for_each(|running| running.since = since);
@@ -198,7 +215,7 @@ mod tests {
     fn hosts_have_their_own_phases() {
         let mut phases = Phases::default();
         for host in ["b", "a"] {
-            phases.follow(Some(&host.into()), &phase(None, false));
+            phases.track(Some(&host.into()), &phase(None, false));
         }
         let line = phases.line(Instant::now()).unwrap();
         assert_eq!(line, "progress: a: write in 0.0 s; b: write in 0.0 s");

@@ -1,4 +1,4 @@
-//! Prompts.
+//! Questions to the user, on the terminal.
 
 use std::io::{BufRead, IsTerminal, Stderr, Write};
 
@@ -12,8 +12,8 @@ use crate::base::escape;
 use crate::base::failure::ExitKind;
 use crate::base::interrupt::{self, SignalGuard};
 
-/// Whether a user can be asked: both stdin and stderr are a terminal.
-pub fn on_terminal() -> bool {
+/// Whether a user can answer a question: both stdin and stderr are a terminal.
+pub fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
@@ -23,13 +23,13 @@ pub struct Prompt<'a> {
     pub notice: &'a str,
     /// The question, on one line.
     pub question: &'a str,
-    /// The error for Ctrl-C instead of an answer: the state of the work.
+    /// The error where the user presses Ctrl-C instead of answering: what was changed until then.
     pub unanswered: &'a str,
 }
 
 impl Prompt<'_> {
-    /// Asks once and returns the trimmed answer; an empty string at the end of the input. What was typed before the
-    /// question is no answer to it.
+    /// Asks once, and returns the answer without blanks around it: an empty string where the input ends. Keys that were
+    /// pressed before the question are discarded.
     ///
     /// # Errors
     /// [`ExitKind::Interrupted`] where the user presses Ctrl-C.
@@ -37,10 +37,10 @@ impl Prompt<'_> {
         let signals = interrupt::guard()?;
         let mut stderr = std::io::stderr();
         discard_typed_ahead().context("discarding what was typed before the question")?;
-        write!(stderr, "{} ", fold_for_stderr(&self.shown()))
+        write!(stderr, "{} ", fold_for_stderr(&self.text()))
             .and_then(|()| stderr.flush())
             .context("asking on the terminal")?;
-        if !is_answered(&signals).context("waiting for the answer from the terminal")? {
+        if !wait_for_answer(&signals).context("waiting for the answer from the terminal")? {
             end_line(&mut stderr);
             return Err(ExitKind::Interrupted.error(self.unanswered));
         }
@@ -53,12 +53,16 @@ impl Prompt<'_> {
         Ok(line.trim().to_owned())
     }
 
-    pub(super) fn shown(&self) -> String {
+    /// The escaped lines of the prompt.
+    pub(super) fn text(&self) -> String {
         let notice = if self.notice.is_empty() { String::new() } else { escape::line(self.notice) + "\n" };
         notice + &escape::line(self.question)
     }
 
-    /// Whether the answer is `y` or `yes`.
+    /// Asks once, and returns whether the answer is `y` or `yes`.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
     pub fn confirm(&self) -> Result<bool> {
         Ok(matches!(self.ask()?.to_lowercase().as_str(), "y" | "yes"))
     }
@@ -81,9 +85,9 @@ fn end_line(stderr: &mut Stderr) {
     let _ = writeln!(stderr);
 }
 
-/// Waits until stdin is readable or at its end (`true`), or the user asks to stop (`false`). A read would continue to
-/// wait after a signal, so it begins only when it cannot wait.
-fn is_answered(signals: &SignalGuard) -> std::io::Result<bool> {
+/// Waits for an answer. Returns `true` once stdin is readable or at its end, and `false` once a signal asks the tool to
+/// stop. Only this wait ends at a signal: a read would continue to wait, so it begins when there is something to read.
+fn wait_for_answer(signals: &SignalGuard) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
     // A signal just before `poll` does not end the wait, so each wait is short.
     let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };

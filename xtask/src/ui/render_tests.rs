@@ -15,33 +15,34 @@ const SAMPLES: &[&str] = &[
     "{wide_msg} {prefix} 日本 é 100%",
 ];
 
-/// Asserts that a terminal draws all of `shown`, which has `count` lines.
+/// Asserts that `shown` has `count` lines, and that a terminal draws each of its characters.
 #[track_caller]
-fn is_drawn(shown: &str, count: usize) {
+fn assert_drawn(shown: &str, count: usize) {
     let lines = shown.split('\n').collect::<Vec<_>>();
     assert_eq!(lines.len(), count, "{shown:?}");
     for line in lines {
         // No control character, and no character that reverses, hides or ends a line.
-        let wrong = |c: &char| {
+        let is_wrong = |c: &char| {
             u32::from(*c) < 0x20
                 || matches!(c,
                     '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
                     | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
         };
-        assert_eq!(line.chars().find(wrong), None, "{shown:?}");
+        assert_eq!(line.chars().find(is_wrong), None, "{shown:?}");
     }
 }
 
-/// Asserts that only the first line begins at the left edge, so that no other looks like a line of the tool.
+/// Asserts that `shown` has as many lines as `text`, and that only the first begins at the left edge, so that no other
+/// looks like a line of the tool.
 #[track_caller]
-fn is_one_text(shown: &str, text: &str) {
-    is_drawn(shown, text.trim_end_matches('\n').split('\n').count());
+fn assert_one_text(shown: &str, text: &str) {
+    assert_drawn(shown, text.trim_end_matches('\n').split('\n').count());
     for line in shown.split('\n').skip(1) {
         assert!(line.is_empty() || line.starts_with("  "), "{shown:?}");
     }
 }
 
-/// All events with `text` in every field; a new variant must be added here.
+/// One event of each kind, with `text` in all its fields of text. The `match` fails to compile until a new kind is added.
 #[expect(clippy::match_same_arms, reason = "the list is there to be complete")]
 fn events(text: &str) -> Vec<Event> {
     let text = || text.to_owned();
@@ -72,24 +73,24 @@ fn events(text: &str) -> Vec<Event> {
 #[test]
 fn fuzz_lines_of_events() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
-        // The whole name of the host is before each line of a text.
+        // The name of the host is repeated before each line, so a long one would make the test slow.
         let host = text.chars().take(100).collect::<String>();
         for event in events(text) {
             let Some(shown) = bars::line_of(&event) else { continue };
             match event {
-                Event::Note { .. } | Event::Warning { hint: None, .. } => is_one_text(&shown, text),
+                Event::Note { .. } | Event::Warning { hint: None, .. } => assert_one_text(&shown, text),
                 Event::Warning { hint: Some(_), .. } => {
                     let (warning, hint) = shown.rsplit_once("\nhint: ").expect("a hint");
-                    is_one_text(warning, text);
-                    is_drawn(hint, 1);
+                    assert_one_text(warning, text);
+                    assert_drawn(hint, 1);
                 }
-                Event::Map { .. } => is_drawn(&shown, 2),
-                _ => is_drawn(&shown, 1),
+                Event::Map { .. } => assert_drawn(&shown, 2),
+                _ => assert_drawn(&shown, 1),
             }
-            let for_host = bars::prefixed(&host.as_str().into(), &shown);
+            let for_host = bars::prefix_with_host(&host.as_str().into(), &shown);
             let name = escape::line(&host);
             assert!(for_host.lines().all(|line| line.starts_with(&name)), "{for_host:?}");
-            is_drawn(&for_host, shown.split('\n').count());
+            assert_drawn(&for_host, shown.split('\n').count());
         }
     });
 }
@@ -98,17 +99,17 @@ fn fuzz_lines_of_events() {
 fn fuzz_bars() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
         let mut running = PhaseBar::new(text, Some(1), false);
-        is_drawn(&running.bar.prefix(), 1);
+        assert_drawn(&running.bar.prefix(), 1);
         running.advance(1, None, Some(text));
-        is_drawn(&running.bar.message(), 1);
-        running.step(text);
-        is_drawn(&running.bar.message(), 1);
+        assert_drawn(&running.bar.message(), 1);
+        running.show_step(text);
+        assert_drawn(&running.bar.message(), 1);
         let hosts = super::multi_progress::HostProgress::default();
         for event in events(text) {
             hosts.report(&text.into(), &event, None);
             for bar in hosts.lines.lock().unwrap().values() {
-                is_drawn(&bar.prefix(), 1);
-                is_drawn(&bar.message(), 1);
+                assert_drawn(&bar.prefix(), 1);
+                assert_drawn(&bar.message(), 1);
             }
         }
     });
@@ -118,8 +119,8 @@ fn fuzz_bars() {
 fn fuzz_json_lines() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
         for event in events(text) {
-            let shown = bars::json_line(&event).unwrap();
-            is_drawn(&shown, 1);
+            let shown = bars::event_json(&event).unwrap();
+            assert_drawn(&shown, 1);
             assert_eq!(serde_json::from_str::<Event>(&shown).unwrap(), event);
         }
     });
@@ -131,24 +132,24 @@ fn fuzz_table_cells() {
         let mut table = Table::new(&["A", text]);
         table.row([text, text]);
         table.row(["b", text, text]);
-        is_drawn(&table.to_string(), 3);
+        assert_drawn(&table.to_string(), 3);
     });
 }
 
 #[test]
 fn fuzz_questions_and_errors() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
-        is_drawn(&Prompt { notice: "", question: text, unanswered: "" }.shown(), 1);
-        is_drawn(&Prompt { notice: &format!("{text}."), question: text, unanswered: "" }.shown(), 2);
+        assert_drawn(&Prompt { notice: "", question: text, unanswered: "" }.text(), 1);
+        assert_drawn(&Prompt { notice: &format!("{text}."), question: text, unanswered: "" }.text(), 2);
         let message = super::error_lines(text, None, &[]);
-        is_one_text(&message, &format!("error: {text}"));
+        assert_one_text(&message, &format!("error: {text}"));
         assert!(message.starts_with("error: "));
         // No line of a message looks like a hint.
         let both = super::error_lines(text, Some(text), &[]);
         assert_eq!(both.lines().filter(|line| line.starts_with("hint: ")).count(), 1, "{both}");
         // Each reason and each hint is one line.
         let listed = super::error_lines("two", None, &[reason(text), reason("b")]);
-        is_drawn(&listed, 5);
+        assert_drawn(&listed, 5);
     });
 }
 

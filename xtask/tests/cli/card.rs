@@ -29,8 +29,8 @@ fn card_commands_check_their_arguments() {
         ),
         (
             &["card", "verify", "pi4"],
-            "error: no device is named: pi4 is none\nhint: is pi4 a host? Name the device behind it: pi4 /dev/…, as \
-             `cargo xtask devices` lists it\n",
+            "error: no device is named: pi4 is not a device\nhint: if pi4 is a host, name the device after it: pi4 /dev/…, \
+             as `cargo xtask devices` lists it\n",
         ),
         (
             &["card", "verify", "h", "/d", "--image", "a"],

@@ -6,9 +6,10 @@ use crate::base::{Bytes, Context};
 use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::worker::{self, Access, CapacityJob};
 use crate::cli::CardCheck;
-use crate::commands::protected::{NamedPaths, protected};
+use crate::commands::protected::{NamedPaths, protected_paths};
 use crate::ui;
 
+/// The sentence before the confirmation.
 const CONSEQUENCE: &str = "Capacity probes overwrite blocks all over this card and restore them afterwards.";
 
 pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
@@ -16,19 +17,21 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
     refuse(&refusals(&disk, &request(cx, args)?))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     cx.note(format!("card    {}", disk.summary()));
-    disk.size_warning().into_iter().for_each(|warning| cx.warn(warning));
+    if let Some(warning) = disk.size_warning() {
+        cx.warn(warning);
+    }
     args.confirm.confirm(&disk, CONSEQUENCE)?;
     let probes = worker::run(cx, &CapacityJob { disk: disk.clone() })?;
     show(cx, &disk, probes)
 }
 
-/// The same request as for a flash: the probes overwrite the card for a moment.
+/// The request of a flash without an image: the probes overwrite blocks of the card for a moment.
 fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
     Ok(Request {
         image_size: None,
         virtual_cards: args.confirm.virtual_cards(),
         mounted: Mounted::Refused,
-        protected: protected(cx, NamedPaths::default()),
+        protected: protected_paths(cx, NamedPaths::default()),
         confirmation: args.confirm.confirmation()?,
     })
 }
@@ -36,9 +39,9 @@ fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
 fn show(cx: &Context, disk: &Disk, probes: usize) -> Result<()> {
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "size": disk.size, "places": probes });
-        return ui::json(&result);
+        return ui::print_json(&result);
     }
-    ui::result(&format!(
+    ui::print_result(&format!(
         "{}: capacity ok: {}, {probes} probes read back",
         disk.path.display(),
         Bytes(disk.size)

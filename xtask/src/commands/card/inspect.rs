@@ -15,24 +15,23 @@ use crate::ui;
 pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     let disk = super::load_readable(cx, &args.device)?;
     let inspection = worker::run(cx, &InspectJob { disk: disk.clone() })?;
-    let last = receipt::of_card(cx, &disk);
-    let origin = Origin::find(last, &inspection);
-    let found = Found { disk, inspection, origin };
-    show(cx, &found)?;
-    match &found.inspection.verdict {
+    let origin = Origin::find(receipt::of_card(cx, &disk), &inspection);
+    let facts = CardFacts { disk, inspection, origin };
+    show(cx, &facts)?;
+    match &facts.inspection.verdict {
         Verdict::Yes { .. } => Ok(()),
         Verdict::No { why, hint: None } => {
-            bail!(Verification, "{} does not boot: {why}", found.disk.path.display())
+            bail!(Verification, "{} does not boot: {why}", facts.disk.path.display())
         }
         Verdict::No { why, hint: Some(hint) } => {
-            bail!(Verification, "{} does not boot: {why}", found.disk.path.display(); hint: "{hint}")
+            bail!(Verification, "{} does not boot: {why}", facts.disk.path.display(); hint: "{hint}")
         }
     }
 }
 
 /// The facts about a card. Also the JSON.
 #[derive(Serialize)]
-struct Found {
+struct CardFacts {
     disk: Disk,
     #[serde(flatten)]
     inspection: Inspection,
@@ -43,18 +42,16 @@ struct Found {
 #[derive(Serialize)]
 #[serde(tag = "known", rename_all = "snake_case")]
 enum Origin {
-    /// A flash of this project wrote the card, and it still has the partitions of that image.
-    Flashed {
-        receipt: Box<Flashed>,
-    },
-    /// A flash of this project wrote the card once, and it holds something else now.
-    Overwritten {
-        receipt: Box<Flashed>,
-    },
+    /// A flash of this project wrote the card, which still has the partitions of that image.
+    Flashed { receipt: Box<Flashed> },
+    /// A flash of this project wrote the card once, and the card holds something else now.
+    Overwritten { receipt: Box<Flashed> },
+    /// No receipt of this project is for this card.
     Nothing,
 }
 
 impl Origin {
+    /// The origin by the last flash of this card, if there is a receipt of one.
     fn find(last: Option<Flashed>, inspection: &Inspection) -> Self {
         match last.map(Box::new) {
             Some(receipt) if inspection.has_partitions_of(&receipt.image.layout) => Self::Flashed { receipt },
@@ -64,28 +61,28 @@ impl Origin {
     }
 }
 
-fn show(cx: &Context, found: &Found) -> Result<()> {
+fn show(cx: &Context, facts: &CardFacts) -> Result<()> {
     if cx.json {
-        return ui::json(found);
+        return ui::print_json(facts);
     }
-    let Found { disk, inspection, origin } = found;
-    ui::result(&format!("card    {}", disk.summary()))?;
+    let CardFacts { disk, inspection, origin } = facts;
+    ui::print_result(&format!("card    {}", disk.summary()))?;
     for (index, partition) in inspection.partitions.iter().enumerate() {
-        ui::result(&format!("{:8}{partition}", if index == 0 { "holds" } else { "" }))?;
+        ui::print_result(&format!("{:8}{partition}", if index == 0 { "holds" } else { "" }))?;
     }
     match &inspection.verdict {
         Verdict::Yes { contents } => {
             let boot = &contents.boot;
-            ui::result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
+            ui::print_result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
             for uboot in &contents.uboots {
-                ui::result(&format!("        by {uboot}"))?;
+                ui::print_result(&format!("        by {uboot}"))?;
             }
-            ui::result(&format!("store   {} paths", boot.store_paths))?;
-            ui::result(&format!("trial   {}", contents.trial))?;
+            ui::print_result(&format!("store   {} paths", boot.store_paths))?;
+            ui::print_result(&format!("trial   {}", contents.trial))?;
         }
-        Verdict::No { why, .. } => ui::result(&format!("boots   not: {why}"))?,
+        Verdict::No { why, .. } => ui::print_result(&format!("boots   not: {why}"))?,
     }
-    ui::result(&format!("origin  {origin}"))
+    ui::print_result(&format!("origin  {origin}"))
 }
 
 impl std::fmt::Display for Origin {

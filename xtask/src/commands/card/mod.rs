@@ -15,14 +15,17 @@ use crate::card::worker::{self, Access};
 use crate::cli::{Card, CardCommand};
 
 pub fn run(cx: &Context, args: &Card) -> Result<()> {
-    match &args.what {
+    match &args.command {
         CardCommand::Inspect(args) => inspect::run(cx, args),
         CardCommand::Verify(args) => verify::run(cx, args),
         CardCommand::Check(args) => check::run(cx, args),
     }
 }
 
-/// The card at `device`, for reading. No disk is refused for that.
+/// The card at `device`, for reading. This refuses no disk, also not one of the running system.
+///
+/// # Errors
+/// `Refused` for a reader without a card, and the error of a card that this user cannot read.
 fn load_readable(cx: &Context, device: &Path) -> Result<Disk> {
     let disk = Disk::load(&Roots::default(), device)?;
     if disk.size == 0 {

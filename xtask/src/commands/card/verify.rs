@@ -14,25 +14,18 @@ use crate::receipt::{self, Flashed, PayloadReceipt};
 use crate::ui;
 
 /// The hint for a difference, which need not be a fault.
-const BOOTED: &str = "a card that has booted differs: its system writes to it";
+const BOOTED_HINT: &str = "a card that has booted differs: its system writes to it";
 /// The hint for a card that cannot have booted.
-const UNFINISHED: &str = "the first MiB is blank: no flash of the card has finished; flash it again";
+const UNFINISHED_HINT: &str = "the first MiB is blank: no flash of the card has finished; flash it again";
 
 pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let (image_arg, device) = args.image_and_device()?;
     let disk = super::load_readable(cx, device)?;
     let receipt = receipt::of_card(cx, &disk);
-    let recorded = receipt.as_ref().and_then(|receipt| receipt.payload.clone());
+    let recorded_payload = receipt.as_ref().and_then(|receipt| receipt.payload.clone());
     let limits = Limits::new(args.memory_limit, None);
     let against = match image_arg {
-        Some(ImageArg::Built(source)) => {
-            let built = image::build(cx, &source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
-            Against::Image(examine(cx, Source::open(&built.file)?.within(limits))?.into())
-        }
-        Some(ImageArg::File(file)) => {
-            let source = Source::open(file)?.within(limits).with_sums(args.sums.given());
-            Against::Image(examine(cx, source)?.into())
-        }
+        Some(image_arg) => Against::Image(open_image(cx, args, &image_arg, limits)?.into()),
         None => image_of_receipt(cx, &disk, receipt.clone(), limits)?,
     };
     check_size(&disk, &against)?;
@@ -40,16 +33,31 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     for used in &disk.uses {
         cx.warn(format!("{used}: writes during the comparison count as differences"));
     }
-    let payload = recorded.as_ref().map(|recorded| recorded.added.clone());
+    let payload = recorded_payload.as_ref().map(|payload| payload.added.clone());
     let comparison = worker::run(cx, &CompareJob { disk: disk.clone(), against, payload })?;
-    show(cx, &disk, &comparison, recorded.as_ref())
+    show(cx, &disk, &comparison, recorded_payload.as_ref())
+}
+
+/// The image of the command line, built if it is that of a host.
+fn open_image(cx: &Context, args: &CardVerify, image_arg: &ImageArg, limits: Limits) -> Result<Image> {
+    let source = match image_arg {
+        ImageArg::Built(source) => {
+            let built = image::build(cx, source, args.build.file.as_deref(), &args.build.nix.nix_args)?;
+            Source::open(&built.file)?
+        }
+        ImageArg::File(file) => Source::open(file)?.with_sums(args.sums.given_sums()),
+    };
+    examine(cx, source.within(limits))
 }
 
 fn examine(cx: &Context, source: Source) -> Result<Image> {
     image::examine(source, Depth::Structure, cx.reporter.as_ref())
 }
 
-/// The image of the card's receipt: its file if that is unchanged, else its hash.
+/// The image of the card's receipt: its file if the file is unchanged, else its hash.
+///
+/// # Errors
+/// `Refused` for a card without a receipt.
 fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits: Limits) -> Result<Against> {
     let path = disk.path.display();
     let Some(receipt) = receipt else {
@@ -71,7 +79,7 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
     }
 }
 
-/// Says what the card was flashed with, where that is another image than the one to compare with.
+/// Notes which flash wrote the card, where its image is in another file than the one to compare with.
 fn note_other_flash(cx: &Context, disk: &Disk, receipt: Option<&Flashed>, against: &Against) {
     let Against::Image(image) = against else { return };
     if let Some(receipt) = receipt.filter(|receipt| receipt.image.path != image.source.path) {
@@ -79,6 +87,7 @@ fn note_other_flash(cx: &Context, disk: &Disk, receipt: Option<&Flashed>, agains
     }
 }
 
+/// Refuses the comparison with an image that is larger than the card.
 fn check_size(disk: &Disk, against: &Against) -> Result<()> {
     let size = match against {
         Against::Image(image) => image.size,
@@ -95,18 +104,18 @@ fn check_size(disk: &Disk, against: &Against) -> Result<()> {
     )
 }
 
-fn show(cx: &Context, disk: &Disk, comparison: &Comparison, recorded: Option<&PayloadReceipt>) -> Result<()> {
+fn show(cx: &Context, disk: &Disk, comparison: &Comparison, payload: Option<&PayloadReceipt>) -> Result<()> {
     let path = disk.path.display();
     if cx.json {
         let result = serde_json::json!({ "device": disk.path, "comparison": comparison });
-        ui::json(&result)?;
+        ui::print_json(&result)?;
     }
     match comparison.fault() {
         Some((kind, fault)) => {
             let text = format!("{path} {fault}");
             Err(match kind {
-                ExitKind::Verification if comparison.blank => kind.error_with_hint(text, UNFINISHED),
-                ExitKind::Verification => kind.error_with_hint(text, BOOTED),
+                ExitKind::Verification if comparison.blank => kind.error_with_hint(text, UNFINISHED_HINT),
+                ExitKind::Verification => kind.error_with_hint(text, BOOTED_HINT),
                 _ => kind.error(text),
             })
         }
@@ -116,10 +125,10 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, recorded: Option<&Pa
             let hash = comparison.hash;
             let bytes = comparison.size;
             let sum = comparison.card_sha256.as_deref().unwrap_or("unknown");
-            // A hash of the whole card is the hash of the image with its payload.
-            let held = recorded.filter(|payload| comparison.with_payload || hash == payload.added.hash);
+            // The hash of a card with a payload is that of the image with the payload.
+            let held = payload.filter(|payload| comparison.with_payload || hash == payload.added.hash);
             let and_payload = held.map(|payload| format!(" and {}", payload.words)).unwrap_or_default();
-            ui::result(&format!(
+            ui::print_result(&format!(
                 "{path} holds the image{and_payload}: {size} compared, SHA-256 of its first {bytes} bytes {sum}"
             ))
         }
