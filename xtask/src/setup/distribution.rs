@@ -6,11 +6,11 @@ use std::path::Path;
 /// The distributions that `setup` treats differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distribution {
-    /// Its owner's flake configures the machine: advice only.
+    /// The owner's flake configures the machine, so `setup` only gives advice.
     NixOs,
     Debian,
     Ubuntu,
-    /// Any other, by the name in its os-release: advice only.
+    /// Any other, with the name in its os-release: `setup` only gives advice.
     Other(String),
 }
 
@@ -20,7 +20,7 @@ impl Distribution {
         Self::parse(&std::fs::read_to_string(etc.join("os-release")).unwrap_or_default())
     }
 
-    /// Parses an os-release file (`NAME=value`, the value quoted or not).
+    /// Parses the text of an os-release file: lines of `NAME=value`, with or without quotes around the value.
     pub fn parse(text: &str) -> Self {
         let value = |name: &str| {
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));

@@ -8,7 +8,7 @@ mod facts;
 mod nix;
 mod plan;
 mod root;
-mod run_steps;
+mod step_runner;
 mod tools;
 mod unsupported;
 
@@ -24,7 +24,7 @@ use crate::nix as nix_command;
 use crate::nix::emulation;
 
 use facts::Facts;
-use plan::{Step, plan};
+use plan::{Step, plan_steps};
 use root::Privilege;
 
 /// What to set the machine up for.
@@ -51,7 +51,7 @@ pub enum Sudo {
 /// The result of a setup. Also the JSON of `setup`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// What is required and was there before.
+    /// The requirements that the machine met before the setup.
     // Programs that read `--json` know this name from earlier versions.
     #[serde(rename = "there")]
     pub present: Vec<&'static str>,
@@ -68,8 +68,8 @@ pub struct Report {
 pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Report> {
     let start = Instant::now();
     let facts = Facts::gather(cx, purposes);
-    let steps = plan(&facts);
-    run_steps(cx, &facts, &steps, sudo)?;
+    let steps = plan_steps(&facts);
+    show_and_run(cx, &facts, &steps, sudo)?;
     verify(cx, purposes)?;
     nix_command::protect_keys_from_builds(cx, &identity::folder(&cx.state))?;
     let seconds = start.elapsed().as_secs_f64();
@@ -78,19 +78,20 @@ pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Repo
         _ => format!("setup: done in {seconds:.1} s"),
     });
     let done = steps.iter().map(Step::to_string).collect();
-    Ok(Report { present: facts.present(purposes), done, seconds })
+    Ok(Report { present: facts.met_requirements(purposes), done, seconds })
 }
 
-fn run_steps(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<()> {
+/// Shows `steps` and runs them, and makes the context use the Nix that they install.
+fn show_and_run(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<()> {
     if steps.is_empty() {
         return Ok(());
     }
     unsupported::check_machine(facts, steps)?;
-    show(cx, steps);
-    let privilege = confirm_privilege(cx, facts, steps, sudo)?;
+    show_steps(cx, steps);
+    let privilege = confirm_privilege(cx, steps, sudo)?;
     for step in steps {
         cx.note(format!("setup: {step}"));
-        run_steps::run(cx, step, privilege)?;
+        step_runner::run(cx, step, privilege)?;
     }
     cx.launcher = nix_command::private_nix::activate(cx.launcher.clone(), &project::tools_dir());
     Ok(())
@@ -99,40 +100,45 @@ fn run_steps(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Res
 /// What to add to the configuration of this machine, if it runs NixOS.
 pub fn configuration() -> Option<&'static str> {
     let distribution = distribution::Distribution::load(std::path::Path::new("/etc"));
-    (distribution == distribution::Distribution::NixOs).then_some(unsupported::NIXOS)
+    (distribution == distribution::Distribution::NixOs).then_some(unsupported::NIXOS_ADVICE)
 }
 
-fn show(cx: &Context, steps: &[Step]) {
+fn show_steps(cx: &Context, steps: &[Step]) {
     let lines = steps.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>();
     cx.note(format!("setup: steps to do: {}\n{}", steps.len(), lines.join("\n")));
 }
 
-/// How to run the root commands of `steps`; a user who is not root has to confirm them first.
+/// Finds out how to run the root commands of `steps`. A user who is not root has to confirm them.
 ///
 /// # Errors
 /// `Permission` where there is no sudo, or the user does not confirm.
-fn confirm_privilege(cx: &Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<Privilege> {
-    let commands = steps.iter().flat_map(|step| step.root_commands(&facts.user)).collect::<Vec<_>>();
+fn confirm_privilege(cx: &Context, steps: &[Step], sudo: Sudo) -> Result<Privilege> {
+    let commands = steps.iter().flat_map(|step| step.root_commands()).collect::<Vec<_>>();
     let privilege = Privilege::detect(&cx.launcher);
     if commands.is_empty() || privilege == Privilege::Root {
         return Ok(privilege);
     }
     let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
-    let confirmed = match sudo {
-        _ if privilege == Privilege::Unavailable => false,
+    if privilege == Privilege::Unavailable {
+        bail!(
+            Permission, "setup needs root, and there is no sudo on PATH";
+            hint: "run these commands as root, then this command again:\n{lines}"
+        );
+    }
+    let is_confirmed = match sudo {
         Sudo::Confirmed => true,
         Sudo::Ask(ask) => ask(cx, &format!("These commands need root and run by sudo:\n{lines}"))?,
     };
-    if confirmed {
-        return Ok(privilege);
+    if !is_confirmed {
+        bail!(
+            Permission, "setup needs root, and nobody has confirmed that it runs sudo";
+            hint: "run these commands as root, then this command again:\n{lines}"
+        );
     }
-    bail!(
-        Permission, "setup needs root, and nobody has confirmed that it runs sudo";
-        hint: "run these commands as root, then this command again:\n{lines}"
-    )
+    Ok(privilege)
 }
 
-/// Verifies that the machine now has what `purposes` require, whatever the steps reported.
+/// Verifies that the machine now meets the requirements of `purposes`, whatever the steps reported.
 fn verify(cx: &Context, purposes: &[Purpose]) -> Result<()> {
     let version = nix_command::require(&cx.launcher)?;
     emulation::require(cx, version, "aarch64-linux", &[])?;

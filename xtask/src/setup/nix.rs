@@ -28,11 +28,13 @@ const COMMANDS: &[&str] = &[
     "nix-store",
 ];
 
-/// The configuration of the private Nix under `prefix`. Builds run in a sandbox, since they could read the private keys of hosts
-/// otherwise; builds of root each run as a user of their own, for which the machine needs no accounts.
-/// `extra-platforms` lists `aarch64-linux`. The sandbox contains nothing of this machine but the shell as /bin/sh, which
-/// builds expect of every Nix; it is at another place than Debian's Nix expects. The binary cache stays that of Nix, as
-/// nearly all of a host's image is downloaded.
+/// The configuration of the private Nix under `prefix`.
+///
+/// Builds run in a sandbox: otherwise they could read the private keys of hosts. The sandbox contains nothing of this
+/// machine but a shell as /bin/sh, which builds expect of every Nix; Debian's Nix looks for that shell at another path,
+/// so it is named here. The builds of root each run as a user of their own, for which the machine needs no accounts.
+/// `extra-platforms` lists `aarch64-linux`. The binary cache stays that of Nix, as nearly all of a host's image is
+/// downloaded.
 fn settings(prefix: &Path) -> String {
     let shell = prefix.join("usr/bin/bash-static").display().to_string();
     // Nix splits the list at spaces.
@@ -44,15 +46,16 @@ fn settings(prefix: &Path) -> String {
     )
 }
 
-/// The configuration of the Nix under `prefix`.
-fn conf(prefix: &Path) -> PathBuf {
+/// The path of the configuration of the Nix under `prefix`.
+fn conf_path(prefix: &Path) -> PathBuf {
     prefix.join("etc/nix.conf")
 }
 
-/// Whether the Nix under `prefix` has another configuration, such as one of an earlier version of this tool.
+/// Whether there is a Nix under `prefix` with another configuration than [`settings`], such as that of an earlier version
+/// of this tool.
 pub fn is_outdated(prefix: &Path) -> bool {
     let expected = settings(prefix);
-    let current = || bounded::read(&conf(prefix), expected.len() as u64, Links::Follow);
+    let current = || bounded::read(&conf_path(prefix), expected.len() as u64, Links::Follow);
     prefix.join("bin/nix").exists() && !current().is_ok_and(|text| text == expected.as_bytes())
 }
 
@@ -61,76 +64,84 @@ pub fn configure(prefix: &Path) -> Result<()> {
     write_settings(prefix, prefix)
 }
 
-/// Writes the configuration of a Nix that will be under `prefix` to the folder `place`.
-fn write_settings(place: &Path, prefix: &Path) -> Result<()> {
-    let conf = conf(place);
+/// Writes the configuration of a Nix that is in `folder` now, and under `prefix` when it runs.
+fn write_settings(folder: &Path, prefix: &Path) -> Result<()> {
+    let conf = conf_path(folder);
     state::write(&conf, settings(prefix).as_bytes()).with_context(|| format!("writing {}", conf.display()))
 }
 
-/// The folder of Nix's database of the store.
+/// The folder with the database of the Nix store.
 const NIX_STATE: &str = "/nix/var/nix";
 
-/// Installs Nix into `prefix`, from the first of `suites` that the mirror has.
+/// Installs Nix into `prefix`, from the first of `suites` that the mirror has with a recent Nix.
+///
+/// # Errors
+/// Where no suite can be used, with the reason for each.
 pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
-    let fresh = prefix.with_extension("new");
+    let unpacked = prefix.with_extension("new");
     let mut errors = Vec::new();
     for suite in suites {
-        match unpack(cx, suite, &fresh) {
-            Ok(()) => return replace(cx, &fresh, prefix),
+        match unpack(cx, suite, &unpacked) {
+            Ok(()) => return replace(cx, &unpacked, prefix),
             Err(error) => errors.push(format!("{suite}: {}", with_hint(&error))),
         }
     }
     bail!(Other, "no suite of the mirror has a recent nix-bin ({})", errors.join("; "))
 }
 
-fn unpack(cx: &Context, suite: &str, fresh: &Path) -> Result<()> {
-    let _ = fs::remove_dir_all(fresh);
-    fs::create_dir_all(fresh).with_context(|| format!("creating {}", fresh.display()))?;
-    let home = fresh.parent().unwrap_or(fresh).join("apt");
-    Archive::open(cx, &home, suite, arch()?)?.install(&["nix-bin"], fresh)
+/// Downloads the package of Nix from `suite`, and unpacks it with its dependencies into the folder `into`.
+fn unpack(cx: &Context, suite: &str, into: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(into);
+    fs::create_dir_all(into).with_context(|| format!("creating {}", into.display()))?;
+    let apt_folder = into.parent().unwrap_or(into).join("apt");
+    Archive::open(cx, &apt_folder, suite, this_arch()?)?.install(&["nix-bin"], into)
 }
 
-/// Makes the unpacked packages a Nix that works from `prefix`, replaces the old `prefix` with it, and runs it once.
-fn replace(cx: &Context, fresh: &Path, prefix: &Path) -> Result<()> {
-    create_own_folders(fresh)?;
-    set_library_path(cx, &fresh.join("usr/bin/nix"), prefix)?;
-    link_commands(&fresh.join("bin"))?;
-    write_settings(fresh, prefix)?;
-    // Without this folder Nix takes /nix for absent, and uses another store for a user who is not root.
+/// Makes the `unpacked` packages a Nix that works from `prefix`, moves them there in place of an older Nix, and runs the
+/// new Nix once.
+fn replace(cx: &Context, unpacked: &Path, prefix: &Path) -> Result<()> {
+    create_own_folders(unpacked)?;
+    set_library_path(cx, &unpacked.join("usr/bin/nix"), prefix)?;
+    link_commands(&unpacked.join("bin"))?;
+    write_settings(unpacked, prefix)?;
+    // Without this folder Nix takes /nix for absent, and gives a user who is not root another store.
     fs::create_dir_all(NIX_STATE).with_context(|| format!("creating {NIX_STATE}"))?;
     let _ = fs::remove_dir_all(prefix);
-    let context = || format!("renaming {} to {}", fresh.display(), prefix.display());
-    fs::rename(fresh, prefix).with_context(context)?;
+    let context = || format!("renaming {} to {}", unpacked.display(), prefix.display());
+    fs::rename(unpacked, prefix).with_context(context)?;
     let version = crate::nix::require(&private_nix::with_private_nix(cx.launcher.clone(), prefix))?;
     cx.note(format!("setup: nix {version} in {}", prefix.display()));
     Ok(())
 }
 
-/// Creates `bin` and `etc` in `fresh`. The packages of some suites contain them, `bin` as a link to `usr/bin`.
-fn create_own_folders(fresh: &Path) -> Result<()> {
-    ["bin", "etc"].map(|name| fresh.join(name)).iter().try_for_each(|folder| {
-        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))
-    })
+/// Creates the folders `bin` and `etc` in `unpacked`. The packages of some suites contain them, `bin` as a link to
+/// `usr/bin`.
+fn create_own_folders(unpacked: &Path) -> Result<()> {
+    for name in ["bin", "etc"] {
+        let folder = unpacked.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// Makes `program` load its libraries from `prefix`.
 fn set_library_path(cx: &Context, program: &Path, prefix: &Path) -> Result<()> {
-    let arch = arch()?;
+    let arch = this_arch()?;
     let libraries = prefix.join("usr/lib").join(arch.triplet());
     let loader = libraries.join(arch.loader());
     let args = [
         "--force-rpath",
         "--set-rpath",
-        &utf8(&libraries)?,
+        &to_utf8(&libraries)?,
         "--set-interpreter",
-        &utf8(&loader)?,
-        &utf8(program)?,
+        &to_utf8(&loader)?,
+        &to_utf8(program)?,
     ];
     cx.launcher.read("patchelf", &args).context("setting the library path of nix")?;
     Ok(())
 }
 
-/// Links the commands of Nix in `bin`.
+/// Makes the links in the folder `bin` to the program `nix`: one for each of its commands.
 fn link_commands(bin: &Path) -> Result<()> {
     let targets =
         COMMANDS.iter().map(|name| (bin.join(name), "nix")).chain([(bin.join("nix"), "../usr/bin/nix")]);
@@ -140,11 +151,15 @@ fn link_commands(bin: &Path) -> Result<()> {
     Ok(())
 }
 
-fn utf8(path: &Path) -> Result<String> {
+fn to_utf8(path: &Path) -> Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-fn arch() -> Result<Arch> {
+/// The architecture of this machine.
+///
+/// # Errors
+/// `Refused` where there are no packages of Nix for it.
+fn this_arch() -> Result<Arch> {
     let unsupported = || failure!(Refused, "setup has no Nix for {} machines", std::env::consts::ARCH);
     Arch::of_this_machine().ok_or_else(unsupported)
 }
@@ -160,13 +175,13 @@ mod tests {
         for folder in ["bin", "etc"] {
             fs::create_dir(prefix.join(folder)).unwrap();
         }
-        fs::write(conf(prefix), "build-users-group =\nsandbox = false\n").unwrap();
+        fs::write(conf_path(prefix), "build-users-group =\nsandbox = false\n").unwrap();
         assert!(!is_outdated(prefix), "there is no Nix");
         fs::write(prefix.join("bin/nix"), "").unwrap();
         assert!(is_outdated(prefix));
         configure(prefix).unwrap();
         assert!(!is_outdated(prefix));
-        let text = fs::read_to_string(conf(prefix)).unwrap();
+        let text = fs::read_to_string(conf_path(prefix)).unwrap();
         for line in ["sandbox = true", "sandbox-fallback = false", "auto-allocate-uids = true"] {
             assert!(text.lines().any(|found| found == line), "{line}");
         }

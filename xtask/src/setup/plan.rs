@@ -24,33 +24,33 @@ pub enum Step {
     InstallNix {
         suites: &'static [&'static str],
     },
-    /// Writes the configuration of that Nix.
+    /// Writes the configuration of the Nix in the folder of the project.
     ConfigureNix,
     InstallDeployRs,
 }
 
-/// The steps for what is missing; none where nothing is.
-pub fn plan(facts: &Facts) -> Vec<Step> {
+/// Plans the steps that install what is missing; none where nothing is missing.
+pub fn plan_steps(facts: &Facts) -> Vec<Step> {
     let mut steps = Vec::new();
-    let packages = packages(facts);
+    let packages = missing_packages(facts);
     if !packages.is_empty() {
         steps.push(Step::Packages(packages));
     }
     if !facts.runs_aarch64 {
-        if !facts.binfmt_mounted {
+        if !facts.is_binfmt_mounted {
             steps.push(Step::MountBinfmt);
         }
         steps.push(Step::RegisterQemu);
     }
     if facts.lacks_extra_platform {
-        steps.push(Step::AddExtraPlatform { systemd: facts.systemd });
+        steps.push(Step::AddExtraPlatform { systemd: facts.has_systemd });
     }
-    if !facts.nix {
+    if !facts.has_nix {
         if facts.store == Store::Absent {
             steps.push(Step::CreateStore { user: facts.user.clone() });
         }
         steps.push(Step::InstallNix { suites: facts.distribution.suites_with_nix() });
-    } else if facts.outdated_settings {
+    } else if facts.has_outdated_settings {
         steps.push(Step::ConfigureNix);
     }
     if facts.lacks_deploy_rs {
@@ -59,18 +59,19 @@ pub fn plan(facts: &Facts) -> Vec<Step> {
     steps
 }
 
-fn packages(facts: &Facts) -> Vec<&'static str> {
-    let qemu = (!facts.runs_aarch64 && !facts.qemu_entry).then_some("qemu-user-static");
-    let patchelf = (!facts.nix && !facts.patchelf).then_some("patchelf");
-    let certificates = (!facts.certificates).then_some("ca-certificates");
-    let mut names = facts
-        .missing_tools
-        .iter()
-        .map(|tool| tool.package)
-        .chain(qemu)
-        .chain(patchelf)
-        .chain(certificates)
-        .collect::<Vec<_>>();
+/// The names of the packages to install, sorted.
+fn missing_packages(facts: &Facts) -> Vec<&'static str> {
+    let mut names = facts.missing_tools.iter().map(|tool| tool.package).collect::<Vec<_>>();
+    if !facts.runs_aarch64 && !facts.has_qemu_entry {
+        names.push("qemu-user-static");
+    }
+    // The private Nix gets its library path by patchelf.
+    if !facts.has_nix && !facts.has_patchelf {
+        names.push("patchelf");
+    }
+    if !facts.has_certificates {
+        names.push("ca-certificates");
+    }
     names.sort_unstable();
     names.dedup();
     names
@@ -78,11 +79,11 @@ fn packages(facts: &Facts) -> Vec<&'static str> {
 
 impl Step {
     /// The commands of the step that need root.
-    pub fn root_commands(&self, user: &str) -> Vec<RootCommand> {
+    pub fn root_commands(&self) -> Vec<RootCommand> {
         match self {
             Self::Packages(names) => vec![
-                apt(&["update"]),
-                apt(&[&["install", "--yes", "--no-install-recommends"], &names[..]].concat()),
+                apt_command(&["update"]),
+                apt_command(&[&["install", "--yes", "--no-install-recommends"], &names[..]].concat()),
             ],
             Self::MountBinfmt => {
                 vec![RootCommand::new(&["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT])]
@@ -91,7 +92,7 @@ impl Step {
             Self::RegisterQemu => {
                 vec![RootCommand::new(&["cp", QEMU_ENTRY, &format!("{BINFMT}/register")])]
             }
-            Self::CreateStore { .. } => {
+            Self::CreateStore { user } => {
                 vec![RootCommand::new(&["install", "-d", "-m", "0755", "-o", user, "/nix"])]
             }
             Self::AddExtraPlatform { systemd } => {
@@ -104,11 +105,11 @@ impl Step {
     }
 }
 
-/// The script for sed that appends a last line; systems that the file lists already stay.
+/// The script for sed that appends a line to the configuration of Nix: it adds to the systems that are listed already.
 const APPEND_EXTRA_PLATFORM: &str = "$a extra-extra-platforms = aarch64-linux";
 
-/// apt-get without questions; it waits where another apt-get runs.
-fn apt(words: &[&str]) -> RootCommand {
+/// The command that runs apt-get without questions, and waits for another apt-get to end.
+fn apt_command(words: &[&str]) -> RootCommand {
     let fixed = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=400"];
     RootCommand::new(&[&fixed, words].concat())
 }
@@ -147,50 +148,59 @@ mod tests {
     use super::super::tools::required_tools;
     use super::*;
 
-    fn ready() -> Facts {
+    /// The facts about a machine that lacks nothing.
+    fn complete_machine() -> Facts {
         Facts {
             distribution: Distribution::Debian,
             user: "pi".into(),
-            nix: true,
-            outdated_settings: false,
+            has_nix: true,
+            has_outdated_settings: false,
             store: Store::Writable,
             runs_aarch64: true,
             lacks_extra_platform: false,
-            systemd: true,
-            certificates: true,
-            binfmt_mounted: true,
-            qemu_entry: true,
-            patchelf: true,
+            has_systemd: true,
+            has_certificates: true,
+            is_binfmt_mounted: true,
+            has_qemu_entry: true,
+            has_patchelf: true,
             lacks_deploy_rs: false,
             missing_tools: Vec::new(),
         }
     }
 
     fn steps(facts: &Facts) -> Vec<String> {
-        plan(facts).iter().map(ToString::to_string).collect()
+        plan_steps(facts).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn only_missing_parts_are_planned() {
         let none: [&str; 0] = [];
-        assert_eq!(steps(&ready()), none);
+        assert_eq!(steps(&complete_machine()), none);
         let nix = "install a recent Nix for this project only";
-        assert_eq!(steps(&Facts { nix: false, ..ready() }), [nix]);
-        assert_eq!(steps(&Facts { nix: false, outdated_settings: true, ..ready() }), [nix]);
-        let settings = "configure the project's Nix";
-        assert_eq!(steps(&Facts { outdated_settings: true, ..ready() }), [settings]);
+        assert_eq!(steps(&Facts { has_nix: false, ..complete_machine() }), [nix]);
         assert_eq!(
-            steps(&Facts { nix: false, store: Store::Absent, patchelf: false, ..ready() }),
+            steps(&Facts { has_nix: false, has_outdated_settings: true, ..complete_machine() }),
+            [nix]
+        );
+        let settings = "configure the project's Nix";
+        assert_eq!(steps(&Facts { has_outdated_settings: true, ..complete_machine() }), [settings]);
+        assert_eq!(
+            steps(&Facts { has_nix: false, store: Store::Absent, has_patchelf: false, ..complete_machine() }),
             ["install the packages patchelf", "create the folder /nix for pi", nix]
         );
         let qemu = "register qemu for programs of aarch64-linux";
-        assert_eq!(steps(&Facts { runs_aarch64: false, ..ready() }), [qemu]);
+        assert_eq!(steps(&Facts { runs_aarch64: false, ..complete_machine() }), [qemu]);
         assert_eq!(
-            steps(&Facts { runs_aarch64: false, qemu_entry: false, binfmt_mounted: false, ..ready() }),
+            steps(&Facts {
+                runs_aarch64: false,
+                has_qemu_entry: false,
+                is_binfmt_mounted: false,
+                ..complete_machine()
+            }),
             ["install the packages qemu-user-static", "mount binfmt_misc at /proc/sys/fs/binfmt_misc", qemu]
         );
         assert_eq!(
-            steps(&Facts { lacks_extra_platform: true, certificates: false, ..ready() }),
+            steps(&Facts { lacks_extra_platform: true, has_certificates: false, ..complete_machine() }),
             [
                 "install the packages ca-certificates",
                 "add aarch64-linux to extra-platforms in /etc/nix/nix.conf"
@@ -198,7 +208,7 @@ mod tests {
         );
         let missing_tools = required_tools(&[Purpose::Deploy]).collect();
         assert_eq!(
-            steps(&Facts { missing_tools, lacks_deploy_rs: true, ..ready() }),
+            steps(&Facts { missing_tools, lacks_deploy_rs: true, ..complete_machine() }),
             [
                 "install the packages openssh-client",
                 "compile deploy-rs for this project only (takes some minutes)"
@@ -207,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_are_present() {
+    fn requirements_that_are_met() {
         let purposes = [Purpose::Build, Purpose::Deploy];
         let tools = ["git", "debugfs", "e2fsck", "e2image", "ssh-keygen", "ssh"];
         let all = [&["nix", "aarch64-linux", "deploy-rs"], &tools[..]].concat();
-        assert_eq!(ready().present(&purposes), all);
-        assert_eq!(ready().present(&purposes[..1]), [&all[..2], &tools[..5]].concat());
-        let bare = Facts { nix: false, runs_aarch64: false, lacks_deploy_rs: true, ..ready() };
-        assert_eq!(bare.present(&purposes), tools);
+        assert_eq!(complete_machine().met_requirements(&purposes), all);
+        assert_eq!(complete_machine().met_requirements(&purposes[..1]), [&all[..2], &tools[..5]].concat());
+        let bare = Facts { has_nix: false, runs_aarch64: false, lacks_deploy_rs: true, ..complete_machine() };
+        assert_eq!(bare.met_requirements(&purposes), tools);
         let missing_tools = required_tools(&purposes[1..]).collect();
         let lacking = Facts { lacks_extra_platform: true, missing_tools, ..bare };
-        assert_eq!(lacking.present(&purposes), tools[..5]);
+        assert_eq!(lacking.met_requirements(&purposes), tools[..5]);
     }
 
     #[test]
@@ -230,7 +240,7 @@ mod tests {
             Step::CreateStore { user: "pi".into() },
         ];
         let append = "sed -i '$a extra-extra-platforms = aarch64-linux' /etc/nix/nix.conf";
-        let commands = steps.iter().flat_map(|step| step.root_commands("pi")).map(|it| it.to_string());
+        let commands = steps.iter().flat_map(|step| step.root_commands()).map(|command| command.to_string());
         let apt = "env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=400";
         assert_eq!(
             commands.collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! Commands that need root: as values, so that they can be shown, and the way to run them.
+//! Commands that need root: values that are shown before they run.
 
 use std::fmt;
 
@@ -21,6 +21,7 @@ pub enum Privilege {
 }
 
 impl Privilege {
+    /// Finds out which privilege this user has, without asking for a password.
     pub fn detect(launcher: &Launcher) -> Self {
         if rustix::process::geteuid().is_root() {
             return Self::Root;
@@ -38,6 +39,7 @@ impl Privilege {
 pub struct RootCommand(pub Vec<String>);
 
 impl RootCommand {
+    /// The command with the argument vector `words`.
     pub fn new(words: &[&str]) -> Self {
         Self(words.iter().map(|&word| word.to_owned()).collect())
     }

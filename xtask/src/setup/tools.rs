@@ -16,9 +16,10 @@ pub fn required_tools(purposes: &[Purpose]) -> impl Iterator<Item = Tool> {
     rows.filter(|tool| purposes.contains(&tool.purpose))
 }
 
+/// The programs, each with its package and the purpose that requires it.
 const TOOLS: &[(&str, &str, Purpose)] = &[
     ("git", "git", Purpose::Build),
-    // These write the payload to the card.
+    // These three write the payload to the card.
     ("debugfs", "e2fsprogs", Purpose::Build),
     ("e2fsck", "e2fsprogs", Purpose::Build),
     ("e2image", "e2fsprogs", Purpose::Build),

@@ -14,7 +14,7 @@ use crate::bail;
 /// a store away from its owner.
 pub fn check_machine(facts: &Facts, steps: &[Step]) -> Result<()> {
     check_distribution(&facts.distribution, steps)?;
-    if !facts.nix && facts.store == Store::Foreign {
+    if !facts.has_nix && facts.store == Store::Foreign {
         bail!(
             Refused, "/nix belongs to another user, and its Nix is too old or not on PATH";
             hint: "update that Nix to 2.18 or newer, or run this as the user who owns /nix"
@@ -26,7 +26,9 @@ pub fn check_machine(facts: &Facts, steps: &[Step]) -> Result<()> {
 fn check_distribution(distribution: &Distribution, steps: &[Step]) -> Result<()> {
     match distribution {
         Distribution::Debian | Distribution::Ubuntu => Ok(()),
-        Distribution::NixOs => bail!(Refused, "setup does not change a NixOS machine"; hint: "{NIXOS}"),
+        Distribution::NixOs => {
+            bail!(Refused, "setup does not change a NixOS machine"; hint: "{NIXOS_ADVICE}")
+        }
         Distribution::Other(name) => {
             let lines = steps.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>().join("\n");
             bail!(
@@ -37,8 +39,8 @@ fn check_distribution(distribution: &Distribution, steps: &[Step]) -> Result<()>
     }
 }
 
-/// What to add to the configuration of a NixOS machine.
-pub const NIXOS: &str = "add to the configuration of this NixOS machine\n\n  \
+/// The manual steps on a NixOS machine.
+pub const NIXOS_ADVICE: &str = "add to the configuration of this NixOS machine\n\n  \
     boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];\n  \
     nix.settings.experimental-features = [ \"nix-command\" \"flakes\" ];\n\n\
     switch to it with nixos-rebuild, and work in the shell with the other programs:\n\n  nix develop";

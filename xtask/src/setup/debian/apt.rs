@@ -14,7 +14,7 @@ use crate::failure;
 pub struct Package {
     pub name: String,
     pub version: String,
-    /// The file name of the download, the epoch's colon written as `%3a`.
+    /// The file name of the download, in which `%3a` stands for the colon of the epoch.
     pub file: String,
     /// The size of the download in bytes.
     pub size: u64,
@@ -27,8 +27,8 @@ impl Package {
     }
 }
 
-/// Creates the private state under `dir`, with `sources` (deb822) as the only source.
-pub fn prepare(dir: &Path, sources: &str) -> Result<()> {
+/// Creates the private state of apt under `dir`, with `sources` (deb822) as the only source.
+pub fn create_state(dir: &Path, sources: &str) -> Result<()> {
     let context = || format!("preparing {}", dir.display());
     for part in ["sources.d", "state/lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(dir.join(part)).with_context(context)?;
@@ -38,28 +38,34 @@ pub fn prepare(dir: &Path, sources: &str) -> Result<()> {
     state::write(&dir.join("sources.d/mirror.sources"), sources.as_bytes()).with_context(context)
 }
 
-/// The options that keep apt away from the system's own state. The machine's configuration (proxies) applies, its
-/// pinning does not. Progress goes to stderr as `dlstatus` lines.
+/// The options that make apt use the private state under `dir` instead of the system's. The machine's configuration
+/// (proxies) applies, its pinning does not. apt reports its progress on stderr, in lines that begin with `dlstatus`.
 pub fn options(dir: &Path, arch: &str) -> Vec<OsString> {
-    let at = |key: &str, part: &str| {
+    let path_option = |key: &str, part: &str| {
         let mut option = OsString::from(format!("{key}="));
         option.push(dir.join(part));
         option
     };
-    let places = [
-        at("Dir::Etc::SourceParts", "sources.d"),
-        at("Dir::State", "state"),
-        at("Dir::State::Lists", "state/lists"),
-        at("Dir::State::Status", "status"),
-        at("Dir::Cache", "cache"),
-        at("Dir::Cache::Archives", "cache/archives"),
+    let paths = [
+        path_option("Dir::Etc::SourceParts", "sources.d"),
+        path_option("Dir::State", "state"),
+        path_option("Dir::State::Lists", "state/lists"),
+        path_option("Dir::State::Status", "status"),
+        path_option("Dir::Cache", "cache"),
+        path_option("Dir::Cache::Archives", "cache/archives"),
     ];
     let arch = [format!("APT::Architecture={arch}"), format!("APT::Architectures={arch}")];
-    let options = places.into_iter().chain(FIXED.iter().map(OsString::from)).chain(arch.map(OsString::from));
-    ["-q".into(), "-q".into()].into_iter().chain(options.flat_map(|option| ["-o".into(), option])).collect()
+    let mut words = vec!["-q".into(), "-q".into()];
+    for option in
+        paths.into_iter().chain(FIXED_OPTIONS.iter().map(OsString::from)).chain(arch.map(OsString::from))
+    {
+        words.extend(["-o".into(), option]);
+    }
+    words
 }
 
-const FIXED: &[&str] = &[
+/// The options that are the same for each private state.
+const FIXED_OPTIONS: &[&str] = &[
     "Dir::Etc::SourceList=/dev/null",
     "Dir::Etc::Preferences=/dev/null",
     "Dir::Etc::PreferencesParts=/dev/null",
@@ -72,14 +78,18 @@ const FIXED: &[&str] = &[
     "Acquire::Languages=none",
 ];
 
-/// Parses the output of `apt-get --print-uris`: lines of `'URI' FILE SIZE HASH`.
+/// Parses the output of `apt-get --print-uris`: lines of `'URI' FILE SIZE HASH` among others.
+///
+/// # Errors
+/// `Other` for a line of another format that begins with a quote.
 pub fn parse_uris(text: &str) -> Result<Vec<Package>> {
     let lines = text.lines().filter(|line| line.starts_with('\''));
-    lines
-        .map(|line| parse_uri(line).ok_or_else(|| failure!(Other, "apt printed an unexpected line {line:?}")))
-        .collect()
+    let package_of =
+        |line| parse_uri(line).ok_or_else(|| failure!(Other, "apt printed an unexpected line {line:?}"));
+    lines.map(package_of).collect()
 }
 
+/// Parses one line of [`parse_uris`]; `None` for another format. FILE is `NAME_VERSION_ARCHITECTURE.deb`.
 fn parse_uri(line: &str) -> Option<Package> {
     let mut words = line.rsplit_once('\'')?.1.split_whitespace();
     let file = words.next()?;
@@ -87,11 +97,11 @@ fn parse_uri(line: &str) -> Option<Package> {
     let mut parts = file.strip_suffix(".deb")?.splitn(3, '_');
     let name = parts.next()?.to_owned();
     let version = parts.next()?.replace("%3a", ":");
-    parts.next()?;
+    let _architecture = parts.next()?;
     Some(Package { name, version, file: file.to_owned(), size })
 }
 
-/// The percentage in a line of the form `dlstatus:COUNT:PERCENT:TEXT`.
+/// The percentage in a line of the form `dlstatus:COUNT:PERCENT:TEXT`; `None` for another line.
 pub fn parse_percent(line: &str) -> Option<f64> {
     line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
 }

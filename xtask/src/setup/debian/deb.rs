@@ -34,7 +34,7 @@ impl Deb {
 
     /// Unpacks all files into `root`, owned by the user of this process.
     pub fn unpack(&self, launcher: &Launcher, root: &Path) -> Result<()> {
-        self.tar(launcher, root, &[])
+        self.extract(launcher, root, &[])
     }
 
     /// Unpacks the files that match `patterns` (`usr/sbin/mke2fs`, `boot/vmlinuz-*`; `*` matches `/` too).
@@ -43,10 +43,11 @@ impl Deb {
     /// Where a pattern matches no file.
     pub fn unpack_only(&self, launcher: &Launcher, root: &Path, patterns: &[String]) -> Result<()> {
         let members = patterns.iter().map(|pattern| format!("./{pattern}").into()).collect::<Vec<_>>();
-        self.tar(launcher, root, &members)
+        self.extract(launcher, root, &members)
     }
 
-    fn tar(&self, launcher: &Launcher, root: &Path, members: &[OsString]) -> Result<()> {
+    /// Extracts the `members` of the package into `root`, or all files if `members` is empty.
+    fn extract(&self, launcher: &Launcher, root: &Path, members: &[OsString]) -> Result<()> {
         fs::create_dir_all(root).with_context(|| format!("creating {}", root.display()))?;
         let dpkg_args = ["--fsys-tarfile".into(), self.path.clone().into_os_string()];
         let mut tar_args =
@@ -63,7 +64,7 @@ impl Deb {
 mod tests {
     use super::*;
 
-    /// Builds a package with three files.
+    /// Builds a package with three files in `dir`.
     fn build_deb(dir: &Path) -> Deb {
         let tree = dir.join("tree");
         for (file, text) in [
@@ -83,6 +84,7 @@ mod tests {
         Deb::new(&package, dir).unwrap()
     }
 
+    /// Asserts that `patterns`, or all files without any, unpack exactly the `expected` files.
     fn check(patterns: &[&str], expected: &[&str]) {
         let dir = tempfile::tempdir().unwrap();
         let deb = build_deb(dir.path());

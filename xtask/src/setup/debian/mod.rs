@@ -35,7 +35,7 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Prepares the private apt state of `suite`, such as `bookworm`, under `home`. This downloads nothing.
+    /// Creates the private apt state of `suite`, such as `bookworm`, in a folder under `home`. This downloads nothing.
     ///
     /// # Errors
     /// `Refused` where the machine has no apt, or no apt source of its distribution.
@@ -51,7 +51,7 @@ impl<'a> Archive<'a> {
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let lock =
             Lock::take(&home.join("lock"), "another run that downloads packages", cx.reporter.as_ref())?;
-        apt::prepare(&dir, &sources::load(Path::new("/etc"))?.for_suite(suite))?;
+        apt::create_state(&dir, &sources::load(Path::new("/etc"))?.for_suite(suite))?;
         let suite = suite.to_owned();
         Ok(Self { launcher: &cx.launcher, reporter: cx.reporter.as_ref(), suite, arch, dir, _lock: lock })
     }
@@ -59,10 +59,10 @@ impl<'a> Archive<'a> {
     /// Updates the package lists, and returns `packages` with all their dependencies.
     pub fn resolve(&self, packages: &[&str]) -> Result<Vec<Package>> {
         let context = || format!("updating the package lists of {} for {}", self.suite, self.arch);
-        self.apt(self.launcher, &["update"], 0).with_context(context)?;
+        self.run_apt(self.launcher, &["update"], 0).with_context(context)?;
         let mut args = vec!["install", "--print-uris", "--yes"];
         args.extend(packages);
-        let uris = self.apt(self.launcher, &args, 0);
+        let uris = self.run_apt(self.launcher, &args, 0);
         apt::parse_uris(&uris.with_context(|| format!("resolving {}", packages.join(" ")))?)
     }
 
@@ -77,7 +77,7 @@ impl<'a> Archive<'a> {
         let start = std::time::Instant::now();
         let pinned = packages.iter().map(Package::pinned).collect::<Vec<_>>();
         let args = std::iter::once("download").chain(pinned.iter().map(String::as_str)).collect::<Vec<_>>();
-        self.apt(&self.launcher.in_dir(into), &args, total).context("downloading packages")?;
+        self.run_apt(&self.launcher.in_dir(into), &args, total).context("downloading packages")?;
         let seconds = start.elapsed().as_secs_f64();
         self.reporter.report(&Event::Done { name: phase, amount: total, bytes: true, seconds });
         packages.iter().map(|package| Deb::new(package, into)).collect()
@@ -92,14 +92,15 @@ impl<'a> Archive<'a> {
         fs::remove_dir_all(&debs).with_context(|| format!("removing {}", debs.display()))
     }
 
-    /// Runs `apt-get` on the private state, and returns its stdout. The percentages that
-    /// it prints become progress: 100 percent are `total` bytes.
-    fn apt(&self, launcher: &Launcher, command: &[&str], total: u64) -> Result<String> {
+    /// Runs `apt-get` on the private state, and returns its stdout. Reports the percentages that apt prints as progress:
+    /// 100 percent are `total` bytes, and with a total of 0 there is no progress.
+    fn run_apt(&self, launcher: &Launcher, command: &[&str], total: u64) -> Result<String> {
         let mut args = apt::options(&self.dir, self.arch.name());
         args.extend(command.iter().map(OsString::from));
         let mut errors = Vec::new();
         let output = launcher.stream("apt-get", &args, |line| match apt::parse_percent(line) {
-            Some(percent) => self.progress(percent, total),
+            Some(percent) => self.report_progress(percent, total),
+            // Other lines of status are no errors.
             None if line.contains("status:") => {}
             None => errors.push(line.to_owned()),
         })?;
@@ -111,7 +112,7 @@ impl<'a> Archive<'a> {
     }
 
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn progress(&self, percent: f64, total: u64) {
+    fn report_progress(&self, percent: f64, total: u64) {
         if total > 0 {
             let done = (total as f64 * percent / 100.0) as u64;
             self.reporter.report(&Event::Progress { done, total: Some(total), detail: None });

@@ -1,11 +1,11 @@
-//! Reads the machine's apt sources, in both formats, and finds that of its distribution.
+//! Reads the machine's apt sources, in both formats of apt, and finds the source of its distribution.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::failure;
+use crate::bail;
 
 /// An apt source: the addresses of packages, and how their lists are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ const TRUST_FIELDS: &[&str] =
 /// The names of suites that follow the releases of the distribution, beside its code name.
 const ROLLING_SUITES: &[&str] = &["stable", "oldstable", "testing", "unstable", "sid"];
 
-/// The source of the distribution, from the files under `etc` (`/etc`).
+/// Finds the source of the distribution in the files under `etc` (`/etc`).
 ///
 /// # Errors
 /// `Refused` where no source is that of the distribution.
@@ -34,23 +34,24 @@ pub fn load(etc: &Path) -> Result<Source> {
     let path = etc.join("os-release");
     let release = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let mut sources = Vec::new();
-    for file in files(etc)? {
+    for file in source_files(etc)? {
         let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         let is_deb822 = file.extension().is_some_and(|end| end == "sources");
         sources.extend(if is_deb822 { parse_deb822(&text) } else { parse_one_line(&text) });
     }
-    let source = sources.into_iter().find(|source| source.is_of_distribution(code_name(&release)));
-    let is_ubuntu = release.lines().any(|line| line == "ID=ubuntu");
-    source.map(|source| Source { is_ubuntu, ..source }).ok_or_else(|| {
-        failure!(
-            Refused, "/etc/apt has no source for the component main of {}", code_name(&release);
+    let code_name = code_name(&release);
+    let Some(source) = sources.into_iter().find(|source| source.is_of_distribution(code_name)) else {
+        bail!(
+            Refused, "/etc/apt has no source for the component main of {code_name}";
             hint: "add one (see sources.list(5)), then run this command again"
-        )
-    })
+        );
+    };
+    let is_ubuntu = release.lines().any(|line| line == "ID=ubuntu");
+    Ok(Source { is_ubuntu, ..source })
 }
 
-/// The files that apt itself reads, in its order.
-fn files(etc: &Path) -> Result<Vec<PathBuf>> {
+/// The files that apt itself reads, in apt's order.
+fn source_files(etc: &Path) -> Result<Vec<PathBuf>> {
     let list = etc.join("apt/sources.list");
     let parts = etc.join("apt/sources.list.d");
     let mut found = Vec::new();
@@ -71,40 +72,48 @@ fn code_name(release: &str) -> &str {
     value.unwrap_or_default().trim_matches('"')
 }
 
-/// Parses the format of `*.sources`: stanzas of fields, separated by empty lines.
+/// The fields of a source, by the names of deb822.
+type Fields = Vec<(String, String)>;
+
+/// Parses the format of `*.sources`: stanzas of fields, separated by empty lines. Disabled sources are left out.
 pub fn parse_deb822(text: &str) -> Vec<Source> {
     let lines = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
     let stanzas = lines.split(|line| line.trim().is_empty()).filter(|stanza| !stanza.is_empty());
     stanzas
-        .map(fields)
-        .filter(|fields| get(fields, "Enabled") != "no")
+        .map(parse_stanza)
+        .filter(|fields| field(fields, "Enabled") != "no")
         .map(|fields| Source::new(&fields))
         .collect()
 }
 
-fn fields(stanza: &[&str]) -> Vec<(String, String)> {
-    let mut fields = Vec::<(String, String)>::new();
+fn parse_stanza(stanza: &[&str]) -> Fields {
+    let mut fields = Fields::new();
     for line in stanza {
-        match (line.starts_with([' ', '\t']), line.split_once(':'), fields.last_mut()) {
-            (true, _, Some((_, value))) => value.extend(["\n", line]),
-            (false, Some((name, value)), _) => fields.push((name.to_owned(), value.trim().to_owned())),
-            _ => {}
+        if line.starts_with([' ', '\t']) {
+            // The line continues the value of the last field.
+            if let Some((_, value)) = fields.last_mut() {
+                value.extend(["\n", line]);
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            fields.push((name.to_owned(), value.trim().to_owned()));
         }
     }
     fields
 }
 
-fn get<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+/// The value of the field `name`; empty where it is missing.
+fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
 }
 
 /// Parses the format of `*.list`: `deb [option=value …] uri suite component…`.
 pub fn parse_one_line(text: &str) -> Vec<Source> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    lines.filter_map(one_line).map(|fields| Source::new(&fields)).collect()
+    lines.filter_map(parse_line).map(|fields| Source::new(&fields)).collect()
 }
 
-fn one_line(line: &str) -> Option<Vec<(String, String)>> {
+/// Parses one line of [`parse_one_line`]; `None` for an empty or incomplete one.
+fn parse_line(line: &str) -> Option<Fields> {
     let (kind, rest) = line.split_once(char::is_whitespace)?;
     let rest = rest.trim_start();
     let bracketed = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
@@ -120,8 +129,8 @@ fn one_line(line: &str) -> Option<Vec<(String, String)>> {
 
 impl Source {
     fn new(fields: &[(String, String)]) -> Self {
-        let words = |name| get(fields, name).split_whitespace().map(str::to_owned).collect();
-        let trust = TRUST_FIELDS.iter().map(|&name| (name.to_owned(), get(fields, name).to_owned()));
+        let words = |name| field(fields, name).split_whitespace().map(str::to_owned).collect();
+        let trust = TRUST_FIELDS.iter().map(|&name| (name.to_owned(), field(fields, name).to_owned()));
         Self {
             kinds: words("Types"),
             uris: words("URIs"),
@@ -134,13 +143,13 @@ impl Source {
 
     /// Whether packages of the distribution's component main can be downloaded from this source.
     fn is_of_distribution(&self, code_name: &str) -> bool {
-        let is_own = |suite: &String| suite == code_name || ROLLING_SUITES.contains(&suite.as_str());
-        let has = |list: &[String], word: &str| list.iter().any(|item| item == word);
-        let reachable = !self.uris.is_empty() && !self.uris.iter().any(|uri| uri.starts_with("cdrom:"));
-        has(&self.kinds, "deb")
-            && has(&self.components, "main")
-            && reachable
-            && self.suites.iter().any(is_own)
+        let is_of_suite = |suite: &String| suite == code_name || ROLLING_SUITES.contains(&suite.as_str());
+        let is_on_disc = |uri: &String| uri.starts_with("cdrom:");
+        self.kinds.iter().any(|kind| kind == "deb")
+            && self.components.iter().any(|component| component == "main")
+            && self.suites.iter().any(is_of_suite)
+            && !self.uris.is_empty()
+            && !self.uris.iter().any(is_on_disc)
     }
 
     /// A deb822 file for `suite` with the mirror and trust of this source: for the component main, and on Ubuntu also
@@ -163,7 +172,7 @@ mod tests {
     const DEB822: &str = "# comment\nTypes: deb deb-src\nURIs: http://mirror/debian\n# inside\nSuites: bookworm bookworm-updates\n\
         Components: main contrib\nArchitectures: amd64\nSigned-By: /usr/share/keyrings/a.gpg\n";
 
-    /// Asserts the source for trixie where `/etc/apt` has the given `files`; `None`: refused.
+    /// Asserts the source for trixie that is made where `/etc/apt` has these `files`. `None`: no source is found.
     fn check(files: &[(&str, &str)], expected: Option<&str>) {
         let etc = tempfile::tempdir().unwrap();
         fs::create_dir_all(etc.path().join("apt/sources.list.d")).unwrap();
@@ -209,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_of_others_are_refused() {
+    fn sources_of_others_and_disabled_sources_are_refused() {
         check(&[], None);
         check(
             &[(
@@ -242,7 +251,7 @@ mod tests {
             let found = parse_deb822(text)
                 .into_iter()
                 .chain(parse_one_line(text))
-                .filter(|it| it.is_of_distribution("bookworm"));
+                .filter(|source| source.is_of_distribution("bookworm"));
             found.map(|source| source.for_suite("sid").len()).sum::<usize>()
         });
     }

@@ -1,4 +1,4 @@
-//! Runs the steps of the plan.
+//! Runs a step of the plan.
 
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{Context, Event, project, state};
 
-/// The version of deploy-rs that this tool supports; older ones fail with Nix 2.33.
-const DEPLOY_RS: [&str; 4] = ["deploy-rs", "--version", "1.0.0", "--locked"];
+/// The arguments of cargo for the version of deploy-rs that this tool supports; older ones fail with Nix 2.33.
+const DEPLOY_RS: &[&str] = &["deploy-rs", "--version", "1.0.0", "--locked"];
 
 /// Runs `step`, with `privilege` for the commands that need root.
 pub fn run(cx: &Context, step: &Step, privilege: Privilege) -> Result<()> {
@@ -21,17 +21,19 @@ pub fn run(cx: &Context, step: &Step, privilege: Privilege) -> Result<()> {
         Step::InstallNix { suites } => nix::install(cx, suites, &project::tools_dir().join("nix")),
         Step::ConfigureNix => nix::configure(&project::tools_dir().join("nix")),
         Step::InstallDeployRs => install_deploy_rs(cx),
-        Step::CreateStore { user } => as_root(cx, step, privilege, user),
-        Step::Packages(_) | Step::MountBinfmt | Step::RegisterQemu | Step::AddExtraPlatform { .. } => {
-            as_root(cx, step, privilege, "")
-        }
+        Step::Packages(_)
+        | Step::MountBinfmt
+        | Step::RegisterQemu
+        | Step::AddExtraPlatform { .. }
+        | Step::CreateStore { .. } => run_root_commands(cx, step, privilege),
     }
 }
 
-fn as_root(cx: &Context, step: &Step, privilege: Privilege, user: &str) -> Result<()> {
-    step.root_commands(user).iter().try_for_each(|command| {
-        in_phase(cx, &command.to_string(), |on_line| command.run(&cx.launcher, privilege, on_line))
-    })
+fn run_root_commands(cx: &Context, step: &Step, privilege: Privilege) -> Result<()> {
+    for command in step.root_commands() {
+        in_phase(cx, &command.to_string(), |on_line| command.run(&cx.launcher, privilege, on_line))?;
+    }
+    Ok(())
 }
 
 /// Compiles deploy-rs into the folder of the project's tools.
@@ -41,7 +43,7 @@ fn as_root(cx: &Context, step: &Step, privilege: Privilege, user: &str) -> Resul
 fn install_deploy_rs(cx: &Context) -> Result<()> {
     require_cargo(&cx.launcher)?;
     let root = project::tools_dir().display().to_string();
-    let args = [&["install"], &DEPLOY_RS[..], &["--root", &root]].concat();
+    let args = [&["install"], DEPLOY_RS, &["--root", &root]].concat();
     let args = args.into_iter().map(str::to_owned).collect::<Vec<_>>();
     in_phase(cx, "cargo install deploy-rs", |on_line| run_streaming(&cx.launcher, "cargo", &args, on_line))
 }
@@ -56,14 +58,19 @@ fn require_cargo(launcher: &Launcher) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` as a phase that shows the last line of its output.
-fn in_phase(cx: &Context, name: &str, work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>) -> Result<()> {
+/// Runs `work` as a phase that shows the last line of the output. `work` runs `command`, and passes each line that it
+/// prints to its argument.
+fn in_phase(
+    cx: &Context,
+    command: &str,
+    work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>,
+) -> Result<()> {
     let start = Instant::now();
     cx.reporter.report(&Event::Phase { name: "setup".into(), total: None, bytes: false });
     work(&mut |line| {
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail: Some(line.to_owned()) });
     })
-    .with_context(|| format!("running {name}"))?;
+    .with_context(|| format!("running {command}"))?;
     let seconds = start.elapsed().as_secs_f64();
     cx.reporter.report(&Event::Done { name: "setup".into(), amount: 1, bytes: false, seconds });
     Ok(())
