@@ -23,7 +23,7 @@ let
           pkgs.nixfmt
           pkgs.rustfmt
         ];
-        # Only what the two programs read, so that a change to the documentation checks nothing again.
+        # Only the files that the two programs read, so that a change to the documentation does not rerun this check.
         src = lib.fileset.toSource {
           root = ../.;
           fileset = lib.fileset.unions [

@@ -1,5 +1,5 @@
-# deploy-rs's library for a system, around the binary of nixpkgs. The one of deploy-rs's own flake is in no
-# public cache: for a Pi it would be compiled under emulation.
+# deploy-rs's library for a system, around the binary of nixpkgs. The binary of deploy-rs's own flake is in no public
+# cache: for a Pi it would be compiled under emulation.
 { inputs }:
 system:
 let

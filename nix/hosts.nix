@@ -1,7 +1,7 @@
 # Turns the registry of hosts into NixOS configurations, SD images and deploy nodes.
 {
   inputs,
-  # Facts by the name of the host, and where the modules of a host are.
+  # `registry` has the facts about each host by its name; `moduleOf` returns the path of the module of a host.
   registry ? import ../hosts,
   moduleOf ? name: ../hosts + "/${name}",
 }:

@@ -1,4 +1,4 @@
-# The module of a Raspberry Pi for any flake: it brings what the modules of this repository take from inputs.
+# The module of a Raspberry Pi for any flake: the modules of this repository, with those that they need of other flakes.
 { inputs }:
 {
   _file = ./module.nix;

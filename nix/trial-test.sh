@@ -31,7 +31,7 @@ on_host() {
         -o StrictHostKeyChecking=yes -o UserKnownHostsFile=state/identity/known_hosts root@127.0.0.1 "$@"
 }
 
-# wait_for COMMAND...: on the host, for up to ten minutes, which spans reboots under emulation.
+# wait_for COMMAND...: waits until COMMAND succeeds on the host, for up to ten minutes, as emulated reboots are slow.
 wait_for() {
     tries=0
     until on_host "$@" >/dev/null 2>&1; do
@@ -41,9 +41,10 @@ wait_for() {
     done
 }
 
+# status NAME: prints the value of NAME in the status of the host.
 status() { on_host boot-trial status | sed -n "s/^$1=//p"; }
 
-# assert_status NAME VALUE
+# assert_status NAME VALUE: fails unless the status of the host has the line NAME=VALUE.
 assert_status() {
     found=$(status "$1")
     [ "$found" = "$2" ] || die "$1 is '$found', not '$2'"

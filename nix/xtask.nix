@@ -6,7 +6,7 @@ rustPlatform.buildRustPackage {
 
   src = lib.fileset.toSource {
     root = ../.;
-    # With the documents and the files that they name, which the unit tests read.
+    # The unit tests also read the documents, and the files that the documents name.
     fileset = lib.fileset.unions [
       ../CHANGELOG.md
       ../CONTRIBUTING.md

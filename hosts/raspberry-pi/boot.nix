@@ -8,12 +8,12 @@ in
     generations = lib.mkOption {
       type = lib.types.ints.between 2 20;
       default = 4;
-      description = "How many generations the boot menu has. Each has its kernel and initrd on the card.";
+      description = "How many generations the boot menu lists. The kernel and the initrd of each are on the card.";
     };
     deviceTrees = lib.mkOption {
       type = lib.types.str;
       default = "bcm2[78]*-rpi-*.dtb";
-      description = "Which device trees of the kernel are on the card: those of the Raspberry Pi boards.";
+      description = "The device trees of the kernel that are copied to the card, as a pattern of file names.";
     };
   };
 
@@ -25,7 +25,7 @@ in
         # /boot is in memory: the files that a switch writes there are gone at the next boot, which then starts
         # the flashed generation again. U-Boot reads boot/ of NIXOS_SD, which is mounted at /nix.
         mirroredBoots = [ { path = "/nix/boot"; } ];
-        # Each generation has its kernel and initrd there, and the default of 20 fills a card.
+        # The kernel and the initrd of each generation are in that folder, and the default of 20 would fill a card.
         configurationLimit = cfg.generations;
         # U-Boot takes the device tree of the kernel, not that of the firmware, which describes the
         # foundation's kernel.
@@ -34,7 +34,7 @@ in
     };
 
     initrd = {
-      # The persisted files and the growth of the card depend on the order that systemd gives.
+      # The persisted files and the growth of the card depend on the order in which systemd starts units.
       systemd.enable = true;
       availableKernelModules = [
         "ext4"

@@ -16,7 +16,7 @@ let
   };
   boot = "${pkgs.raspberrypifw}/share/raspberrypi/boot";
 
-  # The package set `tools` makes the tree; it need not be that of the Pi.
+  # The package set `tools` makes the tree. It may be that of a workstation: only `pkgs` has programs for the Pi.
   treeBy =
     tools:
     tools.runCommand "raspberry-pi-firmware" { } ''
@@ -65,7 +65,7 @@ in
       type = lib.types.functionTo lib.types.package;
       default = treeBy;
       defaultText = lib.literalMD "GPU firmware, device trees, U-Boot and config.txt";
-      description = "The content of FIRMWARE, made by the package set that is given.";
+      description = "The function that makes the content of FIRMWARE with the package set that it gets.";
     };
   };
 
@@ -93,7 +93,7 @@ in
       };
       pi3 = {
         kernel = "u-boot-pi3.bin";
-        # The clock of the serial port follows this clock; with another one, U-Boot's console is noise.
+        # The clock of the serial port follows this clock; at another frequency, U-Boot's console is noise.
         core_freq = 250;
       };
       # U-Boot treats the Pi Zero 2 W as a Pi 3.

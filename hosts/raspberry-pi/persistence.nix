@@ -37,7 +37,7 @@ in
     environment.persistence.${cfg.path} = {
       hideMounts = true;
       directories = [
-        # The numbers of users: without them, files change their owners when a user is added.
+        # The numbers of the users: if they are lost, files change their owners when a user is added.
         "/var/lib/nixos"
         # The Pi has no clock that runs without power. It continues from the time of the last run; otherwise no
         # certificate is valid until the network provides the time.
@@ -60,9 +60,9 @@ in
       files = [ "/etc/machine-id" ] ++ cfg.files;
     };
 
-    # No bind mount: sshd, and sops or age, read the key at its real place, before anything is mounted. The image has no
-    # key. `cargo xtask flash` writes one to the card, so that it is known before the host boots; otherwise the first
-    # boot makes one.
+    # The key has no bind mount: sshd, and sops or age, read the key at its real place, before anything is mounted. The
+    # image has no key. `cargo xtask flash` writes a key to the card, so that the workstation knows the key before the
+    # host boots; otherwise the first boot makes one.
     services.openssh.hostKeys = [
       {
         path = "${cfg.path}/etc/ssh/ssh_host_ed25519_key";

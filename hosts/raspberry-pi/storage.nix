@@ -18,7 +18,7 @@ in
       type = lib.types.str;
       default = "NIXOS_SD";
       readOnly = true;
-      description = "The label of the partition that is mounted at /nix. The assembler writes this one.";
+      description = "The label of the partition that is mounted at /nix. The assembler writes this label.";
     };
   };
 
@@ -55,8 +55,8 @@ in
     # Nix unpacks downloads in TMPDIR, and before 2.30 builds there too: in /tmp that would take memory.
     nix.settings.build-dir = "/nix/tmp";
     systemd.services.nix-daemon.environment.TMPDIR = "/nix/tmp";
-    # D: empty the folder, in which a power cut leaves half a build. !: only at boot, not at a switch, when a build
-    # may run.
+    # `D` empties the folder, in which a power cut leaves half a build. `!` does so only at boot: during a switch, a
+    # build may run.
     systemd.tmpfiles.rules = [ "D! /nix/tmp 0755 root root -" ];
   };
 }

@@ -3,7 +3,7 @@
 # would change.
 #
 # A power cut leaves the old file or the new one. The flag of a trial (trial.env) is no part of an update. $fat is
-# trial/fat.sh. $then is a command for the end, or empty; it takes --dry-run, too.
+# trial/fat.sh. $then is a command that runs at the end, or empty; --dry-run is passed on to it.
 #
 # On PATH: ls, find, mkdir, mountpoint of any kind, and the programs of fat.sh.
 set -eu
@@ -14,11 +14,12 @@ case ${1:-} in
     "") ;;
     *) echo "usage: update-firmware [--dry-run]" >&2 && exit 2 ;;
 esac
-# It is mounted on demand.
+# Where FIRMWARE is mounted on demand, this access mounts it.
 ls "$target" >/dev/null
 mountpoint -q "$target" || { echo "update-firmware: FIRMWARE is not mounted at $target" >&2 && exit 1; }
 trap 'exit 130' INT TERM HUP
 
+# update NAME: replaces the file NAME of FIRMWARE, or prints that it would.
 update() {
     if [ -n "$dry" ]; then
         echo "would update $1"

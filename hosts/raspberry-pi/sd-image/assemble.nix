@@ -1,4 +1,4 @@
-# The derivation around the assembler. Everything but `config` is for the machine that assembles.
+# The derivation around the assembler. All packages are those of the machine that assembles; `config` is that of the Pi.
 {
   lib,
   pkgs,
@@ -21,8 +21,8 @@ let
   inherit (config.system.build) toplevel;
   closure = closureInfo { rootPaths = [ toplevel ]; };
 
-  # The program that the boot module runs on the Pi, with tools of the assembling machine. No older generations: without
-  # a sandbox those of the building machine would be found.
+  # The command that writes the boot menu, as on the Pi, but with the tools of the assembling machine. The menu has no
+  # older generations: without a sandbox the command would find those of the assembling machine.
   menuWriter = import ../trial/menu-writer.nix {
     inherit
       config
@@ -59,7 +59,7 @@ runCommand config.image.fileName
     };
   }
   ''
-    # NIXOS_SD is mounted at /nix, so its root is the folder nix of this one.
+    # NIXOS_SD is mounted at /nix, so its root is the folder `nix` of a root folder.
     export ROOT_TREE=$PWD/root/nix HOME=$PWD
     ${pkgs.runtimeShell} ${./prepare.sh}
 

@@ -1,5 +1,5 @@
-# The SD image. The module of nixpkgs is not used: it makes one root file system with the store in /nix/store, and
-# registers the store paths and grows the card through /, which is a tmpfs here.
+# The SD image. The module of nixpkgs does not fit: it makes one root file system with the store in /nix/store, and its
+# first boot registers the store paths and grows the card by the device of /, which is a tmpfs here.
 {
   config,
   lib,
@@ -22,7 +22,7 @@ in
     rootUuid = lib.mkOption {
       type = lib.types.str;
       default = "44444444-4444-4444-8888-888888888888";
-      description = "The UUID of NIXOS_SD. It is a constant, so that the same input gives the same image.";
+      description = "The UUID of NIXOS_SD. The default is a constant, so that the same input gives the same image.";
     };
   };
 

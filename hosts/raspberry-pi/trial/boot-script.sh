@@ -7,6 +7,7 @@
 # On PATH: gzip, tail, od, wc, cat of any kind.
 set -eu
 
+# be32 NUMBER: prints NUMBER as four bytes, the highest first.
 be32() {
     for bits in 24 16 8 0; do
         # shellcheck disable=SC2059 # The format is the byte.
@@ -14,7 +15,7 @@ be32() {
     done
 }
 
-# Prints the CRC-32 of stdin. gzip writes it at its end.
+# Prints the CRC-32 of stdin, which gzip writes near the end of its output.
 crc32() {
     gzip -1 | tail -c 8 | od -A n -N 4 -t u1 | {
         read -r a b c d
@@ -22,14 +23,15 @@ crc32() {
     }
 }
 
+# body FILE: prints all that follows the header: the length of the script FILE, a zero, and its text.
 body() {
     be32 "$(wc -c <"$1")"
     be32 0
     cat "$1"
 }
 
-# header CRC: prints the header with the CRC-32 of itself. It says Linux, arm64, script, not compressed; the name takes
-# 32 bytes.
+# header CRC: prints the header. CRC is the CRC-32 of the header with a CRC of 0. The header names the system Linux,
+# arm64, a script, no compression, and the name of the image, which takes 32 bytes.
 header() {
     be32 $((0x27051956))
     be32 "$1"

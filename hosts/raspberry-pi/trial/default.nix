@@ -11,7 +11,7 @@
 let
   cfg = config.raspberryPi.trial;
   loader = config.boot.loader.generic-extlinux-compatible;
-  # The command that writes a boot menu with so many generations beside the default.
+  # The command that writes a boot menu with that number of generations beside the default.
   menuWriterFor =
     generations:
     import ./menu-writer.nix {
@@ -24,8 +24,8 @@ let
         ;
     };
 
-  # The folder with the scripts of a trial, boot.scr, and the flag: set in trial.env, blank in no-trial.env. The
-  # packages `tools` make it.
+  # The folder with the scripts of a trial, boot.scr, and the flag: set in trial.env, blank in no-trial.env. The package
+  # set `tools` makes the folder.
   filesWith =
     tools:
     tools.runCommand "boot-trial" { } ''
@@ -98,7 +98,7 @@ in
     confirmWithin = lib.mkOption {
       type = lib.types.ints.between 60 86400;
       default = 600;
-      description = "How many seconds after the start of its kernel a host goes back, if it was not blessed.";
+      description = "How many seconds after the start of its kernel a host goes back, unless the trial was blessed.";
     };
     healthChecks = lib.mkOption {
       type = lib.types.attrsOf lib.types.lines;
@@ -118,7 +118,7 @@ in
         if config.services.openssh.startWhenNeeded then "sshd.socket" else "sshd.service"
       );
       defaultText = lib.literalMD "the basic system, the network and sshd";
-      description = "Units whose start a trial notes. They show how far a trial came that ended in a panic or a hang.";
+      description = "Units whose start a trial notes, to show how far a trial came before a panic or a hang.";
     };
     watchdog = lib.mkOption {
       type = lib.types.nullOr lib.types.str;
@@ -153,7 +153,7 @@ in
       internal = true;
       readOnly = true;
       default = filesWith;
-      description = "The folder with boot.scr and the blank flag, made by the packages that are passed.";
+      description = "The function that makes the folder with boot.scr and the flags, with the package set that it gets.";
     };
   };
 
@@ -206,7 +206,8 @@ in
           settings.Manager = lib.mkIf (cfg.watchdog != null) {
             RuntimeWatchdogSec = lib.mkDefault cfg.watchdog;
           };
-          # A job that never ends: systemd feeds the watchdog meanwhile, and the deadline is a unit of the system.
+          # Ends a boot whose initrd waits for ever: systemd feeds the watchdog meanwhile, and the unit of the
+          # deadline starts only after the initrd.
           targets.initrd.unitConfig = {
             JobTimeoutSec = lib.mkDefault cfg.confirmWithin;
             JobTimeoutAction = lib.mkDefault "reboot-force";

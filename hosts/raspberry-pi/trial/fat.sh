@@ -1,14 +1,15 @@
 # A function for files on FAT. To be sourced.
 #
-# A rename over a file frees the clusters of the old one. Without a journal, a power cut may find them freed on the card
-# while the folder there still names them. So the new file and the old one exchange their names, which frees nothing, and
-# the old one is removed once the exchange is on the card.
+# A rename over a file frees the clusters of the old file. FAT has no journal: after a power cut the clusters may be
+# free on the card while the folder there still names them. So the new file and the old one exchange their names, which
+# frees nothing, and the old file is removed once the exchange is on the card.
 #
 # On PATH: cp, cmp, mv with --exchange (coreutils 9.5; Linux 6.0 for FAT), rm, sync.
 
 # put_on_fat FILE TARGET: gives TARGET the content of FILE. A power cut leaves the old TARGET or the new one.
 #
-# A file that a power cut left is not touched: in the midst of an exchange both names may be those of one file.
+# A TARGET.new that a power cut left is not touched: if the cut came during the exchange, both names may be those of one
+# file.
 put_on_fat() {
     new=$2.new
     while [ -e "$new" ]; do new=${new}w; done
@@ -28,8 +29,8 @@ put_on_fat() {
     flush_fat "$2"
 }
 
-# flush_fat FILE: all that was written is on the card. `sync` writes the tables of a FAT into the cache of the card, which
-# only the sync of a file flushes.
+# flush_fat FILE: waits until all writes are on the card. `sync` writes the tables of a FAT into the cache of the card,
+# which only the sync of a file flushes.
 flush_fat() {
     sync
     sync "$1"

@@ -1,6 +1,6 @@
 # Functions for the flag of a trial on FIRMWARE, which is at $firmware. To be sourced.
 
-# Prints what makes a trial impossible; fails if nothing does.
+# Prints the reason why no trial is possible; fails if a trial is possible.
 trial_obstacle() {
     if ! mounted; then
         echo "FIRMWARE is not mounted at $firmware"
@@ -15,12 +15,13 @@ trial_obstacle() {
     fi
 }
 
-# Mounts FIRMWARE, if it is not mounted. With an automount of systemd the access mounts it.
+# Whether FIRMWARE is mounted. Mounts it if it is not; with an automount of systemd the access does so.
 mounted() {
     ls "$firmware" >/dev/null 2>&1 || :
     mountpoint -q "$firmware" || mount "$firmware" 2>/dev/null
 }
 
+# size FILE: prints the size of FILE in bytes, 0 if it cannot be read.
 size() { { wc -c <"$1" || echo 0; } 2>/dev/null; }
 
 # bootable FOLDER: whether the MBR marks the partition of FOLDER as bootable. U-Boot scans no other partitions.
@@ -39,12 +40,13 @@ mbr_byte() { echo $(od -A n -t u1 -j "$1" -N 1 "$disk" 2>/dev/null); }
 # Whether the flag is set, so that the next boot is a trial.
 is_armed() { mounted && cmp -s "$lib/trial.env" "$firmware/trial.env"; }
 
-# write_flag FILE: overwrites the flag in place. It is one sector, which is written whole or not at all.
+# write_flag FILE: overwrites the flag in place with FILE. The flag is one sector, which is written whole or not at all.
 write_flag() {
     dd if="$1" of="$firmware/trial.env" bs=512 count=1 conv=notrunc,fsync 2>/dev/null || :
     cmp -s "$1" "$firmware/trial.env" || die "writing trial.env on FIRMWARE failed"
 }
 
+# Clears the flag if it is set.
 clear_flag() {
     ! is_armed || write_flag "$lib/no-trial.env"
 }
@@ -61,7 +63,7 @@ prepare_firmware() {
     bootable "$boot" || make_bootable "$boot"
 }
 
-# put_on_firmware FILE NAME: copies FILE to FIRMWARE as NAME, or says that it would.
+# put_on_firmware FILE NAME: copies FILE to FIRMWARE as NAME, or prints that it would.
 put_on_firmware() {
     if [ -n "$dry" ]; then
         say "would write $2 on FIRMWARE"

@@ -1,8 +1,9 @@
 # boot-trial install SYSTEM: writes the boot menu, as the boot loader's installer of NixOS does. To be sourced.
 #
-# DEFAULT is the blessed system, whatever is installed. A system that was never blessed has an entry of its own, which
-# one boot tries. $menu_writer, nixpkgs' command that writes menus, writes to the disk in an order that does not survive
-# a power cut. So it works in a copy of the folder, made of hard links, and this script publishes the result.
+# DEFAULT stays the blessed system. A system that was never blessed gets an entry of its own, which one boot tries.
+#
+# $menu_writer, nixpkgs' command that writes menus, writes to the disk in an order that does not survive a power cut. So
+# it works in a copy of the folder, made of hard links, and this script publishes the result.
 
 install_menu() {
     system=$(readlink -f "$1")
@@ -56,7 +57,7 @@ add_files() {
     done
 }
 
-# Removes the files that no menu names any more.
+# Removes the files that no entry of the new menu names.
 remove_files() {
     for file in "$boot"/nixos/*; do
         name=${file##*/}

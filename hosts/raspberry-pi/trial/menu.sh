@@ -6,8 +6,8 @@
 #
 # On PATH: awk, sync, ln, mv, and fsfreeze of util-linux or busybox.
 
-# Writes everything to its place on the file system of $boot: freezing empties the journal. The traps keep this shell
-# from ending while the file system is frozen, as all writes would then wait for ever.
+# Writes all data to their places on the file system of $boot: a freeze empties the journal. The traps keep this shell
+# from ending while the file system is frozen: all writes would then wait for ever.
 flush_journal() {
     sync
     trap '' HUP INT TERM
@@ -45,7 +45,7 @@ system_of() {
     done <"${2:-$menu}"
 }
 
-# system_in PARAMETERS: prints the system that the parameters of a kernel start; fails if there is none.
+# system_in PARAMETERS: prints the system that the parameters of a kernel start; fails if they name none.
 system_in() (
     set -f
     for parameter in $1; do

@@ -28,8 +28,8 @@
 set -eu
 menu=$boot/extlinux/extlinux.conf
 state=$boot/trial
-# Exists in a boot that is a trial, until the trial ends. Without it units start nothing: each program costs a slow Pi
-# its time.
+# This file exists in a boot that is a trial, until the trial ends. Without the file no unit starts a program, as each
+# program costs time on a slow Pi.
 trial_boot=/run/boot-trial
 trial_label=nixos-trial
 . "$lib/fat.sh"
@@ -70,6 +70,7 @@ booted() {
     read -r parameters </proc/cmdline || :
     system_in "$parameters" || :
 }
+# The system that DEFAULT of the menu starts; nothing without a menu.
 blessed() { [ ! -e "$menu" ] || system_of "$(default_label)"; }
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
 uptime_in_seconds() { sed 's/[. ].*//' /proc/uptime; }
@@ -85,7 +86,7 @@ pending() { field system record; }
 was_blessed() { [ -e "$state/blessed" ] && grep -qxF "$1" "$state/blessed"; }
 on_trial() { [ -n "$(pending)" ] && [ "$(pending)" = "$(booted)" ] && [ "$(booted)" != "$(blessed)" ]; }
 
-# put NAME: makes stdin a file of the state folder, whole or not at all.
+# put NAME: writes stdin to the file NAME of the state folder, whole or not at all.
 put() {
     cat >"$state/$1.new"
     sync "$state/$1.new"
@@ -93,8 +94,8 @@ put() {
     sync "$state"
 }
 
-# arm SYSTEM WHO: makes the next boot try SYSTEM, which WHO blesses. The record is written before the flag, so that a
-# boot that uses the flag up finds the record.
+# arm SYSTEM WHO: makes the next boot try SYSTEM, which WHO blesses. The record is written before the flag: the boot
+# that clears the flag must find the record.
 arm() {
     [ -n "$1" ] || die "no system is pending"
     [ "$(system_of "$trial_label")" = "$1" ] || die "the boot menu has no entry for a trial of $1"
@@ -118,7 +119,7 @@ bless() {
         [ "$(system_of "$(default_label "$menu.new")" "$menu.new")" = "$system" ] || die "the new boot menu is wrong"
         publish_menu "$menu.new"
     fi
-    # The system that was flashed is not in the list before its first successor is.
+    # Nobody has blessed the system that was flashed: it enters the list together with its first successor.
     remember ${old:+"$old"} "$system"
     keep_from_garbage blessed "$system"
     [ "$(pending)" != "$system" ] || conclude blessed ""
@@ -162,12 +163,13 @@ conclude() {
 
 marks() { [ ! -e "$state/marks" ] || tr '\n' ' ' <"$state/marks" | sed 's/ $//'; }
 
-# keep_from_garbage NAME SYSTEM: keeps SYSTEM in a garbage collection, by the link boot-NAME.
+# keep_from_garbage NAME SYSTEM: keeps SYSTEM from the garbage collection, by the link boot-NAME.
 keep_from_garbage() {
     mkdir -p "$gcroots"
     ln -sfn "$2" "$gcroots/boot-$1"
 }
 
+# Prints the state of the trial, as KEY=VALUE lines.
 status() {
     echo "version=1"
     echo "missing=$(trial_obstacle || :)"
@@ -182,6 +184,7 @@ status() {
     sed 's/^/last-/' "$state/outcome" 2>/dev/null || :
 }
 
+# mark NAME: adds NAME to the marks, if this boot is a trial.
 mark() {
     [ ! -e "$trial_boot" ] || { echo "$1" >>"$state/marks" && sync "$state/marks"; }
 }
@@ -216,7 +219,8 @@ review() {
     conclude rolled-back "$reason"
 }
 
-# Goes back if nobody has blessed the system in time. The time counts from the start of the kernel.
+# Sleeps until the time for the blessing is over, and goes back unless the system is blessed by then. The time counts
+# from the start of the kernel.
 deadline() {
     on_trial || return 0
     up=$(uptime_in_seconds)
@@ -224,7 +228,7 @@ deadline() {
     ! on_trial || go_back "not blessed within $within s"
 }
 
-# Runs the checks, and waits for the deployer where the deployer blesses.
+# Runs the checks, and waits until the trial has ended where the deployer blesses.
 health() {
     on_trial || {
         review
@@ -244,7 +248,7 @@ complete() {
     lock && bless
 }
 
-# Ends the trial: the next boot starts DEFAULT. A shutdown that hangs is cut off after a minute.
+# go_back REASON: ends the trial by a reboot, which starts DEFAULT. A shutdown that hangs is cut off after a minute.
 go_back() {
     on_trial || die "no system is on trial"
     echo "$*" | put reason

@@ -1,20 +1,22 @@
-# boot-trial wait: one command waits on the host, as many looks from outside would slow down its boot. To be sourced.
+# boot-trial wait: one command waits on the host, as repeated questions from outside would slow down its boot. To be
+# sourced.
 
-# wait_for_checks SECONDS: waits until the checks of a trial have passed and the boot is over, or the trial has ended, for
-# so long at most.
+# wait_for_checks SECONDS: waits until the checks of a trial have passed and the boot is over, or the trial has ended,
+# or SECONDS have passed.
 wait_for_checks() {
-    looks=$((2 * $1))
+    tries=$((2 * $1))
     on_trial || return 0
-    while [ -e "$state/record" ] && { ! is_healthy || is_booting; } && [ "$looks" -gt 0 ]; do
+    while [ -e "$state/record" ] && { ! is_healthy || is_booting; } && [ "$tries" -gt 0 ]; do
         sleep 0.5
-        looks=$((looks - 1))
+        tries=$((tries - 1))
     done
 }
 
+# Whether the checks of the trial have passed.
 is_healthy() { grep -qx healthy "$state/marks" 2>/dev/null; }
 
-# Whether a job of the boot runs. The jobs of the trial itself run until it ends, and others wait for them. A job that
-# hangs must leave time for the blessing.
+# Whether a job of the boot still runs, without the jobs of the trial, which run until it ends. After half of the time
+# for the blessing the boot counts as over: a job that hangs must leave time to bless.
 is_booting() {
     [ "$(uptime_in_seconds)" -lt $((within / 2)) ] &&
         systemctl list-jobs --no-legend --plain | grep -v ' boot-trial-' | grep -q ' running$'

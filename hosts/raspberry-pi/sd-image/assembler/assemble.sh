@@ -1,8 +1,8 @@
 #!/bin/sh
 # Assembles an SD image: an MBR, the FAT32 partition FIRMWARE and the ext4 partition NIXOS_SD.
 #
-# This is the one assembler. It runs inside Nix, in `cargo xtask demo` and in the tests, without root and
-# without loop devices, and the same input gives the same bytes. It takes everything from the environment:
+# This is the one assembler: it runs inside Nix, in `cargo xtask demo` and in the tests, without root and without loop
+# devices, and the same input gives the same bytes. All its input is in variables of the environment:
 #
 #   OUT                the image to make, NAME.img.zst
 #   ROOT_TREE          a folder whose content becomes the root of NIXOS_SD (boot, persist, var/nix ...)
@@ -24,7 +24,7 @@ export LC_ALL=C TZ=UTC0 MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
 
 DISK_ID=2178694e
 ALIGN_MIB=8
-# Blocks of 4096 bytes in 2 TiB: how far the root file system can grow on a large card.
+# How far the root file system can grow on a large card: the blocks of 4096 bytes in 2 TiB.
 GROWTH_BLOCKS=536870912
 
 here=${0%/*}
@@ -35,6 +35,7 @@ here=${0%/*}
 say() { echo "assemble: $*" >&2; }
 die() { say "$*"; exit 1; }
 
+# $way is how mke2fs gets the files of NIXOS_SD: as an `archive`, or in a `folder` where it reads no archive.
 main() {
     check_input
     work=
@@ -54,6 +55,7 @@ main() {
     compress
 }
 
+# Fails unless all variables of the input have values that fit.
 check_input() {
     for name in OUT ROOT_TREE STORE_PATHS FIRMWARE_TREE FIRMWARE_MIB ROOT_UUID HEADROOM_MIB SOURCE_DATE_EPOCH; do
         eval "value=\${$name:-}"
@@ -61,7 +63,7 @@ check_input() {
     done
     for name in FIRMWARE_MIB HEADROOM_MIB SOURCE_DATE_EPOCH; do
         eval "value=\$$name"
-        # The shell would take a number with a zero in front for an octal one.
+        # In the shell, a number that begins with 0 is octal.
         case $value in *[!0-9]* | 0?*) die "$name is not a whole number: $value" ;; esac
     done
     [ "$FIRMWARE_MIB" -ge 34 ] || die "FIRMWARE_MIB is $FIRMWARE_MIB; FAT32 needs 34 at least"
@@ -80,7 +82,7 @@ check_input() {
     FIRMWARE_TREE=$(cd "$FIRMWARE_TREE" && pwd -P)
 }
 
-# U-Boot scans the partitions that are bootable: FIRMWARE has its script, NIXOS_SD its menu.
+# Writes the partition table. U-Boot scans only bootable partitions: its script is on FIRMWARE, its menu on NIXOS_SD.
 partition() {
     sfdisk --quiet --no-reread --no-tell-kernel "$image" <<TABLE || die "writing the partition table failed"
 label: dos
@@ -91,8 +93,8 @@ start=$((root_at * 2048)), size=$((root_mib * 2048)), type=83, bootable
 TABLE
 }
 
-# zstd reads a file and no pipe, so that the frame header has the size of the content. The output has another name
-# until it is whole, so that OUT is never a part of an image.
+# Compresses the image into OUT. zstd reads a file and no pipe, so that the frame header has the size of the content.
+# The output has another name until it is whole, so that OUT never holds a part of an image.
 compress() {
     mkdir -p "$(dirname "$OUT")"
     zstd -q -f -T0 "-${ZSTD_LEVEL:-10}" "$image" -o "$OUT.part" || die "compressing the image failed"

@@ -1,5 +1,6 @@
 # The part of the assembler that makes FIRMWARE. To be sourced.
 
+# Makes the file system with all files in it.
 make_firmware() {
     find_clashes
     # mkfs.vfat would choose clusters and geometry for a disk as large as the whole image, and a file system with
@@ -11,7 +12,7 @@ make_firmware() {
         die "making FIRMWARE failed: $(cat "$work/log")"
     fat="$image@@${ALIGN_MIB}M"
     (
-        # FAT has no time before 1980; mtools would make it a year in the future.
+        # FAT has no time before 1980; mtools would turn an earlier time into one in the future.
         [ "$SOURCE_DATE_EPOCH" -ge 315532800 ] || SOURCE_DATE_EPOCH=315532800
         cd "$FIRMWARE_TREE" && copy_folder ::
     )
@@ -35,7 +36,8 @@ copy_folder() {
     set --
     for entry in ./* ./.[!.]* ./..?*; do
         [ -d "$entry" ] && continue
-        # A pattern without a match stays a pattern and is skipped; mcopy refuses a link that leads nowhere.
+        # A pattern without a match stays as it is and names no file. A link that leads nowhere goes on to mcopy, which
+        # refuses it.
         if [ -e "$entry" ] || [ -L "$entry" ]; then set -- "$@" "$entry"; fi
     done
     [ $# -eq 0 ] || mcopy -i "$fat" "$@" "$target/" </dev/null ||

@@ -53,7 +53,7 @@ list_content() {
     ) >"$work/order"
 }
 
-# Writes the store paths' own names to the file `bases`, and size, mode and name of what is in them to `stored`.
+# Writes the names of the store paths to the file `bases`, and size, mode and name of all files in them to `stored`.
 list_store() {
     store=
     : >"$work/bases"
@@ -70,7 +70,7 @@ list_store() {
     (
         cd "$store"
         set --
-        # Not by xargs: that of busybox garbles names where it begins its next command.
+        # No xargs: that of busybox garbles the names at which its next command begins.
         while read -r base; do
             set -- "$@" "$base"
             [ $# -lt 500 ] && continue
@@ -106,7 +106,7 @@ list_parents() {
     tr '\n' '\0' <"$work/parents" >"$work/parents.list"
 }
 
-# Writes one line an item: its bytes, blocks and inodes, its name, its place below `top`.
+# Prints one line an item: its bytes, blocks and inodes, its name, its place below `top`.
 measure() {
     awk '
         from == "bases" { bytes[$0] = 0; place[$0] = "s/" $0; next }
@@ -131,9 +131,9 @@ measure() {
     ' from=bases "$work/bases" from=store "$work/stored" from=root "$work/rooted"
 }
 
-# Writes how many groups there are, the inodes of each, and the blocks of all that is in groups.
+# Prints how many groups there are, the inodes of each, and the blocks of all items in groups.
 size_groups() {
-    # Without an archive the order is that of the names, whatever is done here: a huge room makes no groups.
+    # Without an archive mke2fs takes the order of the names. A huge room then makes no groups, which would be useless.
     room=$((ROOM_MIB * 256))
     [ "$way" = archive ] || room=$GROWTH_BLOCKS
     awk -v large="$LARGE" -v room="$room" '
@@ -158,8 +158,8 @@ size_groups() {
     ' "$work/measured"
 }
 
-# Writes one line an item: its group (0 for a large item), 1 for an item of this host, its size class, its name without
-# the hash, its number of inodes, its place below `top`.
+# Prints one line an item: its group (0 for a large item), 1 if the configuration of this host makes it, its size class,
+# its name without the hash, its number of inodes, its place below `top`.
 classify() {
     awk -v large="$LARGE" -v groups="$groups" '
         BEGIN { letters = "+-._?=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" }
@@ -183,7 +183,7 @@ classify() {
     ' "$work/measured"
 }
 
-# Writes the order of the items and of the placeholders. `rest` stands for the small files of ROOT_TREE (the boot menu,
+# Prints the items and the placeholders in their order. `rest` stands for the small files of ROOT_TREE (the boot menu,
 # the Nix database), and `parents` for the parent folders of its large files.
 place() {
     awk -v groups="$groups" -v inodes="$inodes" -v folders="$work/folders" -v files="$work/files" '

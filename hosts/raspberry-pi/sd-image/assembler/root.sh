@@ -1,7 +1,8 @@
 # The part of the assembler that makes NIXOS_SD. To be sourced.
 
+# Makes the file system with all files in it.
 make_root() {
-    # The machine's own mke2fs.conf must not matter.
+    # mke2fs must not read the machine's own mke2fs.conf.
     cat >"$work/mke2fs.conf" <<CONF
 [defaults]
 	base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
@@ -23,8 +24,8 @@ CONF
     options=offset=$((root_at << 20)),hash_seed=$ROOT_UUID,root_owner=0:0,resize=$GROWTH_BLOCKS
     options=$options,nodiscard,lazy_itable_init=0,lazy_journal_init=1
     set -- -q -F -t ext4 -L NIXOS_SD -U "$ROOT_UUID" -m 1 -E "$options"
-    # To grow a mounted file system is one transaction with all reserved blocks of descriptors. A transaction has a
-    # quarter of the journal at most, and the 4 MiB that mke2fs chooses below 128 MiB are too small for this one.
+    # A mounted file system grows in one transaction with all reserved blocks of descriptors. A transaction takes at
+    # most a quarter of the journal, and the journal of 4 MiB that mke2fs chooses below 128 MiB is too small for that.
     [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
     root="$image?offset=$((root_at << 20))"
     "root_from_$way" "$@"
@@ -87,13 +88,14 @@ takes_archive() {
     mke2fs -q -F -t ext4 -d "$work/nothing.tar" "$work/probe.img" >/dev/null 2>&1
 }
 
-# Streams the files into mke2fs in their order: that fixes the order of inodes and blocks.
+# Streams the files into mke2fs in the order of the list, which becomes the order of their inodes and blocks.
 root_from_archive() {
     { archive || echo failed >"$work/archive-failed"; } |
         mke2fs "$@" -d - "$image" "${root_mib}M" || die "making NIXOS_SD failed"
     [ ! -e "$work/archive-failed" ] || die "reading the files for NIXOS_SD failed"
 }
 
+# Writes the archive of all files to stdout, with the names that they have on NIXOS_SD.
 archive() {
     tar -c --format=gnu --owner=0 --group=0 --numeric-owner --no-recursion --hard-dereference --null \
         --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime \
@@ -102,7 +104,8 @@ archive() {
         --transform='flags=rSH;s,^s/,store/,' --transform='flags=rSH;s,^r/,,' -C "$work/top" -T "$work/order"
 }
 
-# The way for an older mke2fs: a folder, in the order of names; fakeroot makes root the owner, faketime stops the clock.
+# Copies the files into an older mke2fs: from a folder, in the order of names. fakeroot makes root their owner, faketime
+# stops the clock.
 root_from_folder() {
     command -v fakeroot >/dev/null && command -v faketime >/dev/null ||
         die "this mke2fs reads no archive (1.47.1 or newer with libarchive does), and there is no fakeroot or no faketime"
