@@ -81,7 +81,7 @@ pub fn parse_deb822(text: &str) -> Vec<Source> {
     let stanzas = lines.split(|line| line.trim().is_empty()).filter(|stanza| !stanza.is_empty());
     stanzas
         .map(parse_stanza)
-        .filter(|fields| field(fields, "Enabled") != "no")
+        .filter(|fields| !is_false(field(fields, "Enabled")))
         .map(|fields| Source::new(&fields))
         .collect()
 }
@@ -99,6 +99,11 @@ fn parse_stanza(stanza: &[&str]) -> Fields {
         }
     }
     fields
+}
+
+/// Whether `value` is one of apt's words for false.
+fn is_false(value: &str) -> bool {
+    ["no", "false", "without", "off", "disable", "0"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// The value of the field `name`; empty where it is missing.
@@ -227,7 +232,10 @@ mod tests {
             )],
             None,
         );
-        check(&[("sources.list.d/debian.sources", &DEB822.replace("Types", "Enabled: no\nTypes"))], None);
+        for value in ["no", "No", "false", "off", "0"] {
+            let disabled = DEB822.replace("Types", &format!("Enabled: {value}\nTypes"));
+            check(&[("sources.list.d/debian.sources", &disabled)], None);
+        }
         check(&[("sources.list.d/debian.sources.bak", DEB822)], None);
     }
 
