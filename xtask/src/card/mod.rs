@@ -1,4 +1,4 @@
-//! What is on a card, what goes onto it, and the writer that puts it there.
+//! Cards: finding them, the images that are written to them, the writing, and the inspection of what they hold.
 
 pub mod disk;
 pub mod ext4;

@@ -121,7 +121,7 @@ fn show_and_confirm(cx: &Context, args: &Flash, request: &Request, plan: Plan) -
     }
     args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
     let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
-    plan.disk.same_as(&disk)?;
+    plan.disk.require_same(&disk)?;
     refuse(&refusals(&disk, request))?;
     let plan = Plan::new(plan.image, disk, plan.mode, plan.payload);
     confirm_unmounting(args, &plan)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{Context, git, project};
-use crate::card::disk::{Extent, Protected, Roots};
+use crate::card::disk::{Extent, ProtectedPath, Roots};
 use crate::identity;
 
 /// The folder of the Nix store, with the image and the tools.
@@ -20,7 +20,7 @@ pub struct NamedPaths<'a> {
 }
 
 /// All protected paths, resolved through links.
-pub fn protected_paths(cx: &Context, named: NamedPaths) -> Vec<Protected> {
+pub fn protected_paths(cx: &Context, named: NamedPaths) -> Vec<ProtectedPath> {
     let flake = cx.flake.folder();
     let keys = named.identities.map_or_else(|| identity::folder(&cx.state), Path::to_owned);
     // Refusals name each path as `NAME PATH`; a comma separates where `NAME` has several nouns.
@@ -41,5 +41,8 @@ pub fn protected_paths(cx: &Context, named: NamedPaths) -> Vec<Protected> {
         .map(|folder| ("the git history of the flake,", folder, Extent::Tree));
     let known = paths.into_iter().filter_map(|(what, path, extent)| Some((what, path?, extent)));
     let roots = Roots::default();
-    known.chain(histories).map(|(what, path, extent)| Protected::find(&roots, what, &path, extent)).collect()
+    known
+        .chain(histories)
+        .map(|(what, path, extent)| ProtectedPath::find(&roots, what, &path, extent))
+        .collect()
 }

@@ -123,7 +123,7 @@ fn flash_without_a_device_checks_its_flags_before_the_build() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
     nix.run(&["flash", "stinky"])
-        .assert_stderr_contains("there is no terminal to confirm the card on")
+        .assert_stderr_contains("cannot ask for the confirmation of a card: there is no terminal")
         .assert_code(3);
     nix.run(&["flash", "stinky", "--yes"])
         .assert_stderr_contains("--yes alone does not identify the card")

@@ -70,7 +70,7 @@ fn card_check_writes_only_after_confirmation() {
             &["--yes", "--expect-size", "12MiB"][..],
             "is a loop device, not a card\nhint: pass --allow-virtual to accept it",
         ),
-        (&["--allow-virtual"], "there is no terminal to confirm on that "),
+        (&["--allow-virtual"], "cannot ask whether "),
         (
             &["--allow-virtual", "--yes"],
             "--yes alone does not identify the card\nhint: add --expect-size 12582912",

@@ -63,7 +63,7 @@ fn another_card_in_the_same_reader_is_refused() {
     let now = confirmed.plan["disk"]["diskseq"].as_u64().expect("Linux 5.15 or later");
     confirmed.plan["disk"]["diskseq"] = json!(now - 1);
     confirmed.assert_refused(&format!(
-        "{} is not the card that was confirmed: its media count was {} and is {now}; run the command again",
+        "{} is not the card that was confirmed: its count of inserted media was {} and is {now}; run the command again",
         card.device.device(),
         now - 1
     ));

@@ -106,7 +106,7 @@ fn a_loop_device_needs_allow_virtual_and_a_size() {
         "is a loop device, not a card\nhint: pass --allow-virtual",
     );
     assert_refused(card.device(), &["--allow-virtual", "--yes"], "--yes alone does not identify the card");
-    assert_refused(card.device(), &["--allow-virtual"], "there is no terminal to confirm on");
+    assert_refused(card.device(), &["--allow-virtual"], "may be overwritten: there is no terminal");
     let other = ["--allow-virtual", "--yes", "--expect-size", "65MiB"];
     assert_refused(card.device(), &other, "has 67108864 bytes, but 68157440 are expected");
     assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));

@@ -95,7 +95,7 @@ fn waiting_without_a_terminal_needs_a_description_of_the_card() {
     let file = file.to_str().unwrap();
     let hint = "pass --yes with --expect-size SIZE or --expect-serial SERIAL";
     for (more, error) in [
-        (&[][..], "there is no terminal to confirm the card on"),
+        (&[][..], "cannot ask for the confirmation of a card: there is no terminal"),
         (&["--yes"], "--yes alone does not identify the card"),
     ] {
         let outcome = sandbox.run(&[&["flash", "--image", file][..], more].concat());

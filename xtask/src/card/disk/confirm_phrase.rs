@@ -8,7 +8,7 @@ const LARGEST_USUAL_CARD: u64 = 256 << 30;
 /// The size of the largest card of the standard SDXC, in bytes.
 const LARGEST_CARD: u64 = 2 << 40;
 
-/// The phrase that confirms a disk. The phrase for an unusual disk cannot be typed by habit.
+/// The phrase that confirms a disk. For a disk that is large for a card, it is a phrase that nobody types by habit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfirmPhrase {
     /// The name of the device, with or without `/dev/`.
@@ -22,14 +22,16 @@ pub enum ConfirmPhrase {
 impl Disk {
     /// The phrase that confirms this disk.
     pub fn confirm_phrase(&self) -> ConfirmPhrase {
+        if self.size <= LARGEST_USUAL_CARD {
+            return ConfirmPhrase::Name(self.name.clone());
+        }
         match &self.serial {
-            _ if self.size <= LARGEST_USUAL_CARD => ConfirmPhrase::Name(self.name.clone()),
             Some(serial) => ConfirmPhrase::Serial(serial.clone()),
             None => ConfirmPhrase::Size(self.size),
         }
     }
 
-    /// A warning of a disk that is larger than an ordinary card, or than any.
+    /// A warning of a disk that is larger than ordinary cards, or than any card; `None` for other disks.
     pub fn size_warning(&self) -> Option<String> {
         let path = self.path.display();
         let size = Bytes(self.size);
@@ -39,14 +41,17 @@ impl Disk {
                  your data"
             ));
         }
-        (self.size > LARGEST_USUAL_CARD).then(|| {
-            format!("{path} is large for a card ({size}): check that it is not a disk with your data")
-        })
+        if self.size > LARGEST_USUAL_CARD {
+            return Some(format!(
+                "{path} is large for a card ({size}): check that it is not a disk with your data"
+            ));
+        }
+        None
     }
 }
 
 impl ConfirmPhrase {
-    /// The phrase in words, to ask for it: `the name of the device (sdb)`.
+    /// The words for the phrase in the question to the user: `the name of the device (sdb)`.
     pub fn question(&self) -> String {
         match self {
             Self::Name(name) => format!("the name of the device ({name})"),

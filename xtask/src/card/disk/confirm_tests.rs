@@ -1,15 +1,16 @@
 //! Confirming a disk: on the terminal, or by options of the command line.
 
 use super::fake::FakeMachine;
-use super::tests::{check, request};
+use super::tests::{assert_refusals, request};
 use super::*;
 
+/// The confirmation of a command line with the given expectations.
 fn expected(size: Option<u64>, serial: Option<&str>) -> Confirmation {
     Confirmation::Expected { size, serial: serial.map(str::to_owned) }
 }
 
 #[test]
-fn confirmation_without_a_terminal() {
+fn without_a_terminal_options_must_identify_the_card() {
     let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
     for (confirmation, refusal) in [
@@ -17,7 +18,7 @@ fn confirmation_without_a_terminal() {
         (
             Confirmation::Missing,
             Some(
-                "there is no terminal to confirm on that /dev/mmcblk0 may be overwritten; \
+                "cannot ask whether /dev/mmcblk0 may be overwritten: there is no terminal; \
                   pass --yes --expect-size 32000000000",
             ),
         ),
@@ -43,7 +44,7 @@ fn confirmation_without_a_terminal() {
             ),
         ),
     ] {
-        check(&card, &Request { confirmation, ..request() }, refusal.as_slice());
+        assert_refusals(&card, &Request { confirmation, ..request() }, refusal.as_slice());
     }
 }
 
@@ -51,7 +52,7 @@ fn confirmation_without_a_terminal() {
 fn the_size_alone_does_not_identify_a_large_card() {
     let machine = FakeMachine::new();
     let large = Disk { size: 300 << 30, ..machine.with_card(&[]).disk("mmcblk0") };
-    check(
+    assert_refusals(
         &large,
         &Request { confirmation: expected(Some(300 << 30), None), ..request() },
         &["/dev/mmcblk0 is large for a card (300.0 GiB): its size alone does not identify it; \
@@ -60,15 +61,15 @@ fn the_size_alone_does_not_identify_a_large_card() {
 }
 
 #[test]
-fn confirm_phrases() {
+fn a_large_disk_is_not_confirmed_by_its_name() {
     let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
-    let name = card.confirm_phrase();
-    assert!(name.accepts("mmcblk0") && name.accepts("/dev/mmcblk0 ") && !name.accepts("mmcblk1"));
+    let phrase = card.confirm_phrase();
+    assert!(phrase.accepts("mmcblk0") && phrase.accepts("/dev/mmcblk0 ") && !phrase.accepts("mmcblk1"));
     let large = Disk { size: 300 << 30, ..card };
     assert_eq!(large.confirm_phrase(), ConfirmPhrase::Serial("1b534d45".to_owned()));
-    let unnamed = Disk { serial: None, ..large };
-    assert!(unnamed.confirm_phrase().accepts("322122547200") && !unnamed.confirm_phrase().accepts("mmcblk0"));
+    let phrase = Disk { serial: None, ..large }.confirm_phrase();
+    assert!(phrase.accepts("322122547200") && !phrase.accepts("mmcblk0"));
 }
 
 #[test]

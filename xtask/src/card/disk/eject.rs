@@ -5,12 +5,12 @@ use crate::base::process::Launcher;
 
 /// The programs that eject a medium behind USB, with their arguments before the device path, in the order in which they
 /// are tried: `eject` (util-linux) needs access to the device, `udisksctl` asks the service of the desktop.
-const PROGRAMS: [&[&str]; 2] =
-    [&["eject"], &["udisksctl", "power-off", "--no-user-interaction", "--block-device"]];
+const PROGRAMS: &[(&str, &[&str])] =
+    &[("eject", &[]), ("udisksctl", &["power-off", "--no-user-interaction", "--block-device"])];
 
 impl Disk {
-    /// Ejects a USB card. Returns a line that the card can be removed, also where no program could eject it: everything
-    /// was synced before, so a card in a slot needs no eject. `None` for a virtual card.
+    /// Ejects a USB card. Returns the line for the user that the card can be removed; `None` for a virtual card. A card
+    /// that no program can eject, such as one in a card slot, can be removed too: all its data was synced before.
     pub fn eject(&self, launcher: &Launcher) -> Option<String> {
         let path = self.path.display();
         match self.kind {
@@ -22,13 +22,18 @@ impl Disk {
         }
     }
 
-    /// Whether one of [`PROGRAMS`] has ejected the medium.
+    /// Runs [`PROGRAMS`] until one of them has ejected the medium, and returns whether one has.
     fn try_eject(&self, launcher: &Launcher) -> bool {
-        let mut present = PROGRAMS.iter().filter(|words| launcher.which(words[0]).is_some());
-        present.any(|words| {
-            let args = words[1..].iter().map(AsRef::as_ref).chain([self.path.as_os_str()]);
-            launcher.capture(words[0], &args.collect::<Vec<_>>()).is_ok_and(|output| output.success())
-        })
+        for (program, options) in PROGRAMS {
+            if launcher.which(program).is_none() {
+                continue;
+            }
+            let args = options.iter().map(AsRef::as_ref).chain([self.path.as_os_str()]).collect::<Vec<_>>();
+            if launcher.capture(program, &args).is_ok_and(|output| output.success()) {
+                return true;
+            }
+        }
+        false
     }
 }
 

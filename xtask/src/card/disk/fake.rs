@@ -12,6 +12,7 @@ pub struct FakeMachine {
 }
 
 impl FakeMachine {
+    /// A machine without disks.
     pub fn new() -> Self {
         let machine = Self { dir: tempfile::tempdir().unwrap() };
         for folder in
@@ -29,37 +30,37 @@ impl FakeMachine {
     }
 
     /// Writes the file `path`, `sys/...`, and makes its folders.
-    pub fn file(&self, path: &str, text: &str) -> &Self {
+    pub fn write_file(&self, path: &str, text: &str) -> &Self {
         let path = self.dir.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
         self
     }
 
-    /// Adds the block device at `place` below `/sys/devices` with `attributes`. Its size is 32 GB unless `attributes`
-    /// have another.
-    pub fn device(&self, place: &str, number: &str, attributes: &[(&str, &str)]) -> &Self {
+    /// Adds the block device with the device path `device_path` below `/sys/devices`, the device number `number` and
+    /// `attributes`. Its size is 32 GB unless `attributes` have another.
+    pub fn add_device(&self, device_path: &str, number: &str, attributes: &[(&str, &str)]) -> &Self {
         let sys = self.dir.path().join("sys");
-        let name = Path::new(place).file_name().unwrap();
-        let dir = sys.join("devices").join(place);
+        let name = Path::new(device_path).file_name().unwrap();
+        let dir = sys.join("devices").join(device_path);
         for (attribute, text) in [("dev", number), ("size", "62500000")].iter().chain(attributes) {
-            self.file(&format!("sys/devices/{place}/{attribute}"), &format!("{text}\n"));
+            self.write_file(&format!("sys/devices/{device_path}/{attribute}"), &format!("{text}\n"));
         }
         symlink(&dir, sys.join("class/block").join(name)).unwrap();
         symlink(&dir, sys.join("dev/block").join(number)).unwrap();
         if !dir.join("partition").exists() {
             symlink(&dir, sys.join("block").join(name)).unwrap();
         }
-        self.file(&format!("dev/{}", name.to_str().unwrap()), "")
+        self.write_file(&format!("dev/{}", name.to_str().unwrap()), "")
     }
 
     /// Stacks the device `upper` on the device `lower`.
     pub fn stack(&self, upper: &str, lower: &str) -> &Self {
         let class = self.dir.path().join("sys/class/block");
-        for (at, folder, to) in [(upper, "slaves", lower), (lower, "holders", upper)] {
-            let folder = class.join(at).join(folder);
+        for (device, folder, linked) in [(upper, "slaves", lower), (lower, "holders", upper)] {
+            let folder = class.join(device).join(folder);
             fs::create_dir_all(&folder).unwrap();
-            symlink(class.join(to).canonicalize().unwrap(), folder.join(to)).unwrap();
+            symlink(class.join(linked).canonicalize().unwrap(), folder.join(linked)).unwrap();
         }
         self
     }
@@ -75,17 +76,23 @@ impl FakeMachine {
         self
     }
 
-    pub fn swap(&self, device: &str) -> &Self {
-        self.file("proc/swaps", &format!("Filename Type Size Used Priority\n{device} partition 9 0 -2\n"))
+    /// Uses `device` as the only swap device.
+    pub fn add_swap(&self, device: &str) -> &Self {
+        self.write_file(
+            "proc/swaps",
+            &format!("Filename Type Size Used Priority\n{device} partition 9 0 -2\n"),
+        )
     }
 
+    /// The disk `name`, as [`Disk::by_number`] loads it.
     pub fn disk(&self, name: &str) -> Disk {
         let number =
             fs::read_to_string(self.dir.path().join("sys/class/block").join(name).join("dev")).unwrap();
         Disk::by_number(&self.roots(), DeviceNumber::parse(&number).unwrap()).unwrap()
     }
 
-    pub fn names(&self) -> Vec<String> {
+    /// The names of all disks that [`list`] returns.
+    pub fn disk_names(&self) -> Vec<String> {
         list(&self.roots()).unwrap().into_iter().map(|disk| disk.name).collect()
     }
 
@@ -105,11 +112,11 @@ impl FakeMachine {
     pub fn with_card(&self, attributes: &[(&str, &str)]) -> &Self {
         let own =
             [("device/type", "SD"), ("device/cid", "1b534d45"), ("device/name", "EB1QT"), ("diskseq", "7")];
-        let place = "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:59b4/block/mmcblk0";
-        self.device(place, "179:0", &[&own, attributes].concat());
+        let device_path = "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:59b4/block/mmcblk0";
+        self.add_device(device_path, "179:0", &[&own, attributes].concat());
         for (number, size) in [("1", "61440"), ("2", "61440000")] {
-            let part = format!("{place}/mmcblk0p{number}");
-            self.device(&part, &format!("179:{number}"), &[("partition", number), ("size", size)]);
+            let part = format!("{device_path}/mmcblk0p{number}");
+            self.add_device(&part, &format!("179:{number}"), &[("partition", number), ("size", size)]);
         }
         self
     }
@@ -117,26 +124,30 @@ impl FakeMachine {
     /// Adds a USB stick with one partition, whose `removable` is 0.
     pub fn with_stick(&self) -> &Self {
         let usb = "pci0000:00/0000:00:14.0/usb1/1-3";
-        self.file(&format!("sys/devices/{usb}/idVendor"), "0781\n");
-        self.file(&format!("sys/devices/{usb}/serial"), "4C530001\n");
-        let place = format!("{usb}/1-3:1.0/host6/target6:0:0/6:0:0:0/block/sdb");
-        let facts = [("removable", "0"), ("device/vendor", "SanDisk "), ("device/model", "Ultra Fit")];
-        self.device(&place, "8:16", &facts);
-        self.device(&format!("{place}/sdb1"), "8:17", &[("partition", "1")])
+        self.write_file(&format!("sys/devices/{usb}/idVendor"), "0781\n");
+        self.write_file(&format!("sys/devices/{usb}/serial"), "4C530001\n");
+        let device_path = format!("{usb}/1-3:1.0/host6/target6:0:0/6:0:0:0/block/sdb");
+        let attributes = [("removable", "0"), ("device/vendor", "SanDisk "), ("device/model", "Ultra Fit")];
+        self.add_device(&device_path, "8:16", &attributes);
+        self.add_device(&format!("{device_path}/sdb1"), "8:17", &[("partition", "1")])
     }
 
     /// Adds a SATA disk with three partitions.
     pub fn with_sata(&self) -> &Self {
-        let place = "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda";
-        self.device(place, "8:0", &[]);
+        let device_path = "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda";
+        self.add_device(device_path, "8:0", &[]);
         for number in ["1", "2", "3"] {
-            self.device(&format!("{place}/sda{number}"), &format!("8:{number}"), &[("partition", number)]);
+            self.add_device(
+                &format!("{device_path}/sda{number}"),
+                &format!("8:{number}"),
+                &[("partition", number)],
+            );
         }
         self
     }
 }
 
-/// The id of the mount that a new mount at `at` stands on, as in the kernel: the last one of the innermost.
+/// The id of the mount on which a new mount at `at` stands, as in the kernel: of the innermost mounts, the last one.
 fn topmost_around(mountinfo: &str, at: &str) -> String {
     let around = mountinfo.lines().filter_map(|line| {
         let words = line.split(' ').collect::<Vec<_>>();

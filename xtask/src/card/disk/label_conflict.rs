@@ -4,22 +4,26 @@
 use super::{Disk, Roots, Use, list};
 
 /// The labels by which a NixOS SD image finds its own partitions.
-const LABELS: [&str; 2] = ["NIXOS_SD", "FIRMWARE"];
+const LABELS: &[&str] = &["NIXOS_SD", "FIRMWARE"];
 
-/// A warning for each other disk that has one of [`LABELS`], be it a card or the disk that this machine runs from.
-/// No warning where the disks cannot be listed: other checks report that.
+/// A warning for each disk beside `disk` that has one of [`LABELS`], be it a card or the disk that this machine runs
+/// from. No warning where the disks cannot be listed: other checks report that error.
 pub fn label_conflicts(roots: &Roots, disk: &Disk) -> Vec<String> {
     let others = list(roots).unwrap_or_default().into_iter().filter(|other| other.number != disk.number);
     others.filter_map(|other| label_conflict(&other)).collect()
 }
 
+/// The warning about `other`; `None` where it has none of [`LABELS`].
 fn label_conflict(other: &Disk) -> Option<String> {
     let labels = other.partitions.iter().filter_map(|part| part.label.as_deref());
-    let same = labels.filter(|label| LABELS.contains(label)).collect::<Vec<_>>().join(" and ");
+    let same = labels.filter(|label| LABELS.contains(label)).collect::<Vec<_>>();
+    if same.is_empty() {
+        return None;
+    }
     let advice = if other.uses.iter().any(Use::is_system) {
         ", and this machine runs from it: remove the new card before this machine boots again"
     } else {
         ": unplug it before a program finds a card by its label"
     };
-    (!same.is_empty()).then(|| format!("{} has the label {same} too{advice}", other.path.display()))
+    Some(format!("{} has the label {} too{advice}", other.path.display(), same.join(" and ")))
 }

@@ -1,12 +1,14 @@
 //! Finding disks: one by its path, or all of them.
 
-use std::fs::Metadata;
+use std::fs::{FileType, Metadata};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::sysfs::BlockDevice;
+use super::udev::Filesystem;
 use super::usage::Usage;
 use super::{DeviceNumber, Disk, DiskKind, Partition, Roots, kind, probe, udev};
 use crate::{bail, failure};
@@ -20,28 +22,23 @@ impl Disk {
     /// # Errors
     /// Nothing at `path`, something else than a disk (a folder, a character device), or a partition.
     pub fn load(roots: &Roots, path: &Path) -> Result<Self> {
-        let shown = path.display();
-        let found = path.canonicalize().and_then(|real| Ok((real.metadata()?, real)));
-        let (stat, real) = found.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => missing_error(roots, path),
-            _ => anyhow::Error::new(error).context(format!("inspecting {shown}")),
-        })?;
+        let to_path_error = |error| path_error(roots, path, error);
+        let real_path = path.canonicalize().map_err(to_path_error)?;
+        let stat = real_path.metadata().map_err(to_path_error)?;
         if stat.is_file() {
-            return Ok(describe_file(roots, &real, &stat));
+            return Ok(describe_file(roots, &real_path, &stat));
         }
         if !stat.file_type().is_block_device() {
-            let what = match stat.file_type() {
-                kind if kind.is_dir() => "a folder",
-                kind if kind.is_char_device() => "a character device",
-                _ => "a pipe or a socket",
-            };
-            bail!(Refused, "{shown} is {what}, not a disk"; hint: "run `cargo xtask devices` to list the disks");
+            return Err(not_a_disk_error(path, stat.file_type()));
         }
         Self::by_number(roots, DeviceNumber::from_raw(stat.rdev()))
-            .with_context(|| format!("inspecting {shown}"))
+            .with_context(|| format!("inspecting {}", path.display()))
     }
 
     /// The disk with this device number.
+    ///
+    /// # Errors
+    /// No block device with this number, or a partition.
     pub fn by_number(roots: &Roots, number: DeviceNumber) -> Result<Self> {
         let missing = || failure!(Io, "there is no block device {number} in sysfs");
         let device = BlockDevice::by_number(roots, number).ok_or_else(missing)?;
@@ -50,13 +47,35 @@ impl Disk {
     }
 }
 
-/// The error for a `path` with nothing there, which may lack its `/dev/`.
+/// The error for a `path` whose file cannot be found or read because of `error`.
+fn path_error(roots: &Roots, path: &Path, error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => missing_error(roots, path),
+        _ => anyhow::Error::new(error).context(format!("inspecting {}", path.display())),
+    }
+}
+
+/// The error for the file at `path`, which is neither a block device nor a plain file.
+fn not_a_disk_error(path: &Path, file_type: FileType) -> anyhow::Error {
+    let shown = path.display();
+    let what = if file_type.is_dir() {
+        "a folder"
+    } else if file_type.is_char_device() {
+        "a character device"
+    } else {
+        "a pipe or a socket"
+    };
+    failure!(Refused, "{shown} is {what}, not a disk"; hint: "run `cargo xtask devices` to list the disks")
+}
+
+/// The error for a `path` that does not exist. Where only `/dev/` is missing in front of the path, the hint is the whole
+/// path.
 fn missing_error(roots: &Roots, path: &Path) -> anyhow::Error {
     let shown = path.display();
-    let below = Path::new("/dev").join(path);
-    let is_name = path.is_relative() && below.file_name() == path.file_name();
-    if is_name && BlockDevice::by_path(roots, &below).is_some() {
-        return failure!(Refused, "there is no {shown}"; hint: "did you mean {}?", below.display());
+    let in_dev = Path::new("/dev").join(path);
+    let is_name = path.is_relative() && path.file_name().is_some();
+    if is_name && BlockDevice::by_path(roots, &in_dev).is_some() {
+        return failure!(Refused, "there is no {shown}"; hint: "did you mean {}?", in_dev.display());
     }
     failure!(
         Refused,
@@ -65,15 +84,15 @@ fn missing_error(roots: &Roots, path: &Path) -> anyhow::Error {
     )
 }
 
-/// Every disk of the machine, by name, without drives that have no medium and without unused loop devices.
+/// Every disk of the machine, sorted by name, without drives that have no medium and without unused loop devices.
 pub fn list(roots: &Roots) -> Result<Vec<Disk>> {
-    let devices = present(roots)?;
+    let devices = present_devices(roots)?;
     let usage = Usage::load(roots);
     Ok(devices.iter().map(|device| describe(roots, device, &usage)).collect())
 }
 
-/// The block devices of the disks that [`list`] returns, read from sysfs alone: this is cheap.
-pub(super) fn present(roots: &Roots) -> Result<Vec<BlockDevice>> {
+/// The block devices of the disks that [`list`] returns, read from sysfs alone, which is cheap.
+pub(super) fn present_devices(roots: &Roots) -> Result<Vec<BlockDevice>> {
     let folder = roots.sys.join("block");
     let entries = folder.read_dir().with_context(|| format!("listing disks in {}", folder.display()))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -83,6 +102,7 @@ pub(super) fn present(roots: &Roots) -> Result<Vec<BlockDevice>> {
     Ok(devices)
 }
 
+/// Fails where `device` is a partition.
 fn refuse_partition(device: &BlockDevice) -> Result<()> {
     if device.is_partition() {
         let part = device.path();
@@ -98,7 +118,7 @@ fn refuse_partition(device: &BlockDevice) -> Result<()> {
     Ok(())
 }
 
-/// What sysfs, udev and the disk itself contain about the whole disk `device`.
+/// Describes the whole disk `device` by sysfs, udev, its own content and its uses in `usage`.
 fn describe(roots: &Roots, device: &BlockDevice, usage: &Usage) -> Disk {
     let sector_size = device.number("queue/logical_block_size").and_then(|size| u32::try_from(size).ok());
     Disk {
@@ -107,36 +127,38 @@ fn describe(roots: &Roots, device: &BlockDevice, usage: &Usage) -> Disk {
         number: device.device_number(),
         size: device.size(),
         sector_size: sector_size.unwrap_or(DEFAULT_SECTOR),
-        read_only: device.flag("ro") || device.flag("force_ro"),
+        read_only: device.is_set("ro") || device.is_set("force_ro"),
         kind: kind::disk_kind(device),
         vendor: device.text("device/vendor").filter(|vendor| !vendor.starts_with("0x")),
         model: device.text("device/model").or_else(|| device.text("device/name")),
         serial: serial(device),
         diskseq: device.number("diskseq"),
         partitions: partitions(roots, device),
-        uses: [usage.of(device), usage.of_backing(roots, device)].concat(),
+        uses: [usage.uses_of(device), usage.uses_of_backing(roots, device)].concat(),
     }
 }
 
-/// The partitions that the kernel knows. Where it knows none: the file system that udev found on the whole disk, else
-/// the partitions that the disk itself has.
+/// The partitions of `disk` that the kernel knows. Where the kernel knows none: the file system that udev found on the
+/// whole disk, else the partitions by the table on the disk itself.
 fn partitions(roots: &Roots, disk: &BlockDevice) -> Vec<Partition> {
     let known = disk.partitions();
-    if known.is_empty() && disk.size() > 0 {
-        let udev::Filesystem { label, fstype } = udev::filesystem(roots, disk.device_number());
-        if fstype.is_some() {
-            return vec![Partition { name: None, number: 0, start: 0, size: disk.size(), label, fstype }];
-        }
-        return probe::partitions(&roots.dev.join(disk.device_path()), disk.size());
+    if !known.is_empty() || disk.size() == 0 {
+        return known.iter().map(|part| partition(roots, part)).collect();
     }
-    known.iter().map(|part| partition(roots, part)).collect()
+    let Filesystem { label, fstype } = udev::filesystem(roots, disk.device_number());
+    if fstype.is_some() {
+        return vec![Partition { name: None, number: 0, start: 0, size: disk.size(), label, fstype }];
+    }
+    probe::partitions(&disk.node(roots), disk.size())
 }
 
+/// The partition `device`, with its file system by udev, or where udev knows none, by the partition itself.
 fn partition(roots: &Roots, device: &BlockDevice) -> Partition {
-    let found = udev::filesystem(roots, device.device_number());
-    let probed = || probe::filesystem(&roots.dev.join(device.device_path()), 0);
-    let udev::Filesystem { label, fstype } =
-        if found == udev::Filesystem::default() { probed() } else { found };
+    let mut filesystem = udev::filesystem(roots, device.device_number());
+    if filesystem == Filesystem::default() {
+        filesystem = probe::filesystem(&device.node(roots), 0);
+    }
+    let Filesystem { label, fstype } = filesystem;
     let number = device.number("partition").and_then(|number| u32::try_from(number).ok());
     Partition {
         name: Some(device.name()),
@@ -161,7 +183,7 @@ fn usb_serial(device: &BlockDevice) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The virtual card that is the plain file `path`.
+/// Describes the plain file `path` as a virtual card.
 fn describe_file(roots: &Roots, path: &Path, stat: &Metadata) -> Disk {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Disk {
@@ -177,6 +199,6 @@ fn describe_file(roots: &Roots, path: &Path, stat: &Metadata) -> Disk {
         serial: None,
         diskseq: None,
         partitions: probe::partitions(path, stat.len()),
-        uses: Usage::load(roots).of_file(roots, path),
+        uses: Usage::load(roots).uses_of_file(roots, path),
     }
 }

@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result};
 
 use crate::base::process::Launcher;
 
-/// A loop device over a file, which the kernel detaches when this is dropped.
+/// A loop device over a file. The kernel detaches the device when the `LoopDevice` is dropped.
 #[derive(Debug)]
 pub struct LoopDevice {
-    /// `/dev/loop3`.
+    /// The path of the device node, `/dev/loop3`.
     pub path: PathBuf,
     /// The open device. The kernel detaches it at its last close, even if this process is killed.
     #[cfg_attr(not(feature = "dev"), expect(dead_code, reason = "keeps the device attached"))]
@@ -23,11 +23,11 @@ impl LoopDevice {
     pub fn attach(launcher: &Launcher, file: &Path) -> Result<Self> {
         let text = launcher.read("losetup", &["--find".as_ref(), "--show".as_ref(), file.as_os_str()])?;
         let path = PathBuf::from(text.trim());
-        let open = OpenOptions::new().read(true).open(&path);
-        // This marks a device that is open: the kernel detaches it at the last close.
-        let marked = launcher.read("losetup", &[OsStr::new("--detach"), path.as_os_str()]);
-        let open = open.with_context(|| format!("opening {}", path.display()))?;
-        marked?;
+        let opened = OpenOptions::new().read(true).open(&path);
+        // Detaches the device at once where opening it has failed, else at the last close.
+        let detached = launcher.read("losetup", &[OsStr::new("--detach"), path.as_os_str()]);
+        let open = opened.with_context(|| format!("opening {}", path.display()))?;
+        detached?;
         Ok(Self { path, open })
     }
 

@@ -1,7 +1,7 @@
 //! The disks of this machine: their properties, their uses, and the reasons to refuse one.
 //!
-//! [`Disk`] describes one whole disk by sysfs, or a plain file that is a virtual card. It is sent to the elevated
-//! worker, which loads the disk again and compares.
+//! [`Disk`] describes one whole disk by sysfs, or a plain file that is a virtual card. The elevated worker is sent a
+//! `Disk`, loads the disk again and compares.
 
 mod backing;
 mod confirm;
@@ -33,11 +33,11 @@ pub use confirm::Confirmation;
 pub use confirm_phrase::ConfirmPhrase;
 pub use label_conflict::label_conflicts;
 pub use load::list;
-pub use lock::{Locked, adopt, open_exclusive, open_shared};
+pub use lock::{Locked, adopt_exclusive, adopt_shared, open_exclusive, open_shared};
 pub use loop_device::LoopDevice;
 pub use model::{DeviceNumber, Disk, DiskKind, Partition, Role, Use};
 pub use mount_owner::MountOwner;
-pub use protected_path::{Extent, Protected};
+pub use protected_path::{Extent, ProtectedPath};
 pub use refusal::{Refusal, refuse};
 pub use refusals::refusals;
 pub use request::{Mounted, Request, VirtualCards};

@@ -161,16 +161,19 @@ impl Use {
         }
     }
 
-    /// This use of a lower device as a use of `device`, which is stacked on the lower device.
+    /// This use as a use of the device `upper`, which is stacked on `device`: `device` becomes the first of `through`.
     #[must_use]
-    pub fn of_stacked(self, device: &str) -> Self {
+    pub fn into_use_of_upper(self, upper: &str) -> Self {
         let through = [vec![self.device], self.through].concat();
-        Self { device: device.to_owned(), through, role: self.role }
+        Self { device: upper.to_owned(), through, role: self.role }
     }
 
-    /// The loop device on top of `device`, `loop3`, where no other use of the loop device is known.
-    pub fn loop_device(&self) -> Option<&str> {
-        let topmost = self.through.last().filter(|_| self.role == Role::Held)?;
+    /// The topmost device, `loop3`, where it is a loop device that is neither mounted nor used as swap; else `None`.
+    pub fn idle_loop_device(&self) -> Option<&str> {
+        if self.role != Role::Held {
+            return None;
+        }
+        let topmost = self.through.last()?;
         topmost.starts_with("loop").then_some(topmost)
     }
 }
@@ -181,51 +184,65 @@ impl fmt::Display for Use {
         let Self { device, through, role } = self;
         let chain = through.join(", ");
         match role {
-            Role::Held if self.loop_device().is_some() => write!(f, "{device} is behind {chain}"),
-            Role::Held => write!(f, "{device} is part of {chain}"),
-            Role::Mounted { at, owner: MountOwner::Configuration } => {
-                write!(f, "{device} is mounted at {} by the configuration of this machine", at.display())
+            Role::Held => {
+                let relation = if self.idle_loop_device().is_some() { "behind" } else { "part of" };
+                return write!(f, "{device} is {relation} {chain}");
             }
-            Role::Mounted { at, .. } => write!(f, "{device} is mounted at {}", at.display()),
-            Role::Swap => write!(f, "{device} is used as swap"),
-        }?;
-        if through.is_empty() || matches!(role, Role::Held) {
-            return Ok(());
+            Role::Swap => write!(f, "{device} is used as swap")?,
+            Role::Mounted { at, owner } => {
+                write!(f, "{device} is mounted at {}", at.display())?;
+                if *owner == MountOwner::Configuration {
+                    f.write_str(" by the configuration of this machine")?;
+                }
+            }
         }
-        write!(f, " through {chain}")
+        if !through.is_empty() {
+            write!(f, " through {chain}")?;
+        }
+        Ok(())
     }
 }
 
 impl Disk {
-    /// The vendor and the model, as far as they are known; else `-`.
+    /// The product name, or `-` where it is unknown.
     pub fn title(&self) -> String {
-        let words = [&self.vendor, &self.model].into_iter().flatten().map(String::as_str);
-        let title = words.collect::<Vec<_>>().join(" ");
-        if title.is_empty() { "-".to_owned() } else { Plain(title).to_string() }
+        self.product_name().unwrap_or_else(|| "-".to_owned())
     }
 
-    /// The path, kind and size of the disk, and a second line with its title and serial number, to stand beside a label
-    /// of 8 columns.
+    /// The vendor and the model; `None` where neither is known.
+    fn product_name(&self) -> Option<String> {
+        let words = [&self.vendor, &self.model].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        (!words.is_empty()).then(|| Plain(words.join(" ")).to_string())
+    }
+
+    /// The path, kind and size of the disk, and a second line with its product name and serial number as far as they are
+    /// known, to stand beside a label of 8 columns.
     pub fn summary(&self) -> String {
-        let title = Some(self.title()).filter(|title| title != "-");
+        let first_line = format!("{} ({}, {})", self.path.display(), self.kind, Bytes(self.size));
         let serial = self.serial.as_ref().map(|serial| format!("serial number {}", Plain(serial)));
-        let names = title.into_iter().chain(serial).collect::<Vec<_>>().join(", ");
-        let second_line = if names.is_empty() { names } else { format!("\n        {names}") };
-        format!("{} ({}, {}){second_line}", self.path.display(), self.kind, Bytes(self.size))
+        let names = self.product_name().into_iter().chain(serial).collect::<Vec<_>>();
+        if names.is_empty() {
+            return first_line;
+        }
+        format!("{first_line}\n        {}", names.join(", "))
     }
 
     /// The partitions of the disk in one line: `FIRMWARE (vfat), NIXOS_SD (ext4)`.
     pub fn content(&self) -> String {
-        let parts = self.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
-        if parts.is_empty() { "no known partitions".to_owned() } else { parts.join(", ") }
+        if self.partitions.is_empty() {
+            return "no known partitions".to_owned();
+        }
+        self.partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 }
 
 impl fmt::Display for Partition {
+    /// The label and the type of the file system, as far as they are known: `FIRMWARE (vfat)`; else `partition 2 of 29.3
+    /// GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.label, &self.fstype) {
             (Some(label), Some(fstype)) => write!(f, "{} ({})", Plain(label), Plain(fstype)),
-            (Some(name), None) | (None, Some(name)) => Plain(name).fmt(f),
+            (Some(known), None) | (None, Some(known)) => Plain(known).fmt(f),
             (None, None) => write!(f, "partition {} of {}", self.number, Bytes(self.size)),
         }
     }

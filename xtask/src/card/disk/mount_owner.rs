@@ -1,4 +1,4 @@
-//! Whose mount a mount is: the running system's, or that of a user who mounted a card somewhere.
+//! The owner of a mount: the running system, its configuration, or a user who mounted a card somewhere.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::{Roots, mounts};
 use crate::base::bounded::{self, Links};
 
-/// Whose mount it is. Only that of a user may be unmounted to write a card.
+/// The owner of a mount. Only a mount of a user may be unmounted to write a card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MountOwner {
-    /// A folder of the running system.
+    /// The running system: the mount point is one of its folders.
     #[default]
     System,
-    /// The configuration of the machine mounts it at each boot.
+    /// The configuration of the machine, which mounts the file system at each boot.
     Configuration,
+    /// A user who mounted a card.
     User,
 }
 
@@ -47,10 +48,10 @@ const SHARED_FOLDERS: &[&str] = &[
     "/var/usrlocal",
 ];
 
-/// The largest file of the configuration that is read, in bytes.
+/// The size of the largest file of the configuration that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// The paths that the running system needs, beside the fixed folders.
+/// The paths that the running system needs, beside [`SYSTEM_FOLDERS`] and [`SHARED_FOLDERS`].
 #[derive(Debug, Default)]
 pub struct SystemPaths {
     /// The mount points in fstab that are mounted at each boot, and those of the mount units of systemd.
@@ -60,24 +61,26 @@ pub struct SystemPaths {
 }
 
 impl SystemPaths {
+    /// Reads fstab, passwd and the names of the mount units. A file that cannot be read counts as empty.
     pub fn load(roots: &Roots) -> Self {
         let read = |name: &str| {
             let bytes = bounded::read(&roots.etc.join(name), MAX_FILE, Links::Follow).unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
         };
         let units = roots.etc.join("systemd/system").read_dir().into_iter().flatten();
-        let names = units.filter_map(|unit| unit.ok()?.file_name().into_string().ok());
-        let units = names.filter_map(|name| unit_mount_point(&name));
-        let configured = fstab_mount_points(&read("fstab")).into_iter().chain(units).collect();
-        Self { configured, homes: homes(&read("passwd")) }
+        let unit_names = units.filter_map(|unit| unit.ok()?.file_name().into_string().ok());
+        let of_units = unit_names.filter_map(|name| unit_mount_point(&name));
+        let configured = fstab_mount_points(&read("fstab")).into_iter().chain(of_units).collect();
+        Self { configured, homes: home_folders(&read("passwd")) }
     }
 
     /// The owner of the mount at `at`.
     pub fn owner(&self, at: &Path) -> MountOwner {
-        let is_home = || self.homes.iter().any(|home| home.starts_with(at));
-        let is_folder = SYSTEM_FOLDERS.iter().any(|folder| at.starts_with(folder))
+        let is_system_folder = at == Path::new("/")
+            || SYSTEM_FOLDERS.iter().any(|folder| at.starts_with(folder))
             || SHARED_FOLDERS.iter().any(|folder| at == Path::new(folder));
-        if at == Path::new("/") || is_folder || is_home() {
+        let has_home = self.homes.iter().any(|home| home.starts_with(at));
+        if is_system_folder || has_home {
             MountOwner::System
         } else if self.configured.contains(at) {
             MountOwner::Configuration
@@ -90,16 +93,23 @@ impl SystemPaths {
 /// The mount points of fstab(5), without those that are only mounted on request (`noauto`).
 fn fstab_mount_points(text: &str) -> Vec<PathBuf> {
     let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
-    let entries = lines.filter_map(|line| {
-        let fields = line.split_ascii_whitespace().collect::<Vec<_>>();
-        let options = fields.get(3).copied().unwrap_or_default();
-        let is_manual = options.split(',').any(|option| option == "noauto");
-        (!is_manual).then_some(*fields.get(1)?)
-    });
-    entries.map(|field| PathBuf::from(mounts::unescape(field))).filter(|path| path.is_absolute()).collect()
+    lines.filter_map(fstab_mount_point).collect()
 }
 
-/// The mount point of a mount unit, `home-me-data.mount`, whose name systemd escapes (systemd.unit(5)).
+/// The mount point of a line of fstab(5): source, mount point, type, options and two numbers. `None` with the option
+/// `noauto`, and for a line without a mount point, such as that of a swap partition.
+fn fstab_mount_point(line: &str) -> Option<PathBuf> {
+    let fields = line.split_ascii_whitespace().collect::<Vec<_>>();
+    let options = fields.get(3).copied().unwrap_or_default();
+    if options.split(',').any(|option| option == "noauto") {
+        return None;
+    }
+    let mount_point = PathBuf::from(mounts::unescape(fields.get(1)?));
+    mount_point.is_absolute().then_some(mount_point)
+}
+
+/// The mount point of a mount unit by its name, `home-me-data.mount`, which systemd escapes (systemd.unit(5)). `None`
+/// for other units.
 fn unit_mount_point(name: &str) -> Option<PathBuf> {
     let name = name.strip_suffix(".mount")?.replace('-', "/");
     let mut parts = name.split("\\x");
@@ -112,8 +122,8 @@ fn unit_mount_point(name: &str) -> Option<PathBuf> {
     Some(Path::new("/").join(String::from_utf8_lossy(&bytes).trim_start_matches('/')))
 }
 
-/// The home folders in passwd(5), without `/`, which is a mount of the system in any case.
-fn homes(text: &str) -> BTreeSet<PathBuf> {
+/// The home folders in passwd(5), without `/`, which belongs to the system in any case.
+fn home_folders(text: &str) -> BTreeSet<PathBuf> {
     let homes = text.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
     homes.filter(|home| home.is_absolute() && home != Path::new("/")).collect()
 }
@@ -139,11 +149,11 @@ mod tests {
         /home/me/comment /home/me/my /rooted /optional /home/me/other";
 
     #[test]
-    fn a_mount_of_a_user_is_told_from_one_of_the_system() {
+    fn the_mount_point_decides_who_owns_a_mount() {
         let machine = FakeMachine::new();
-        machine.file("etc/fstab", FSTAB).file("etc/passwd", PASSWD);
-        machine.file("etc/systemd/system/home-me-a\\x2db\\x20c.mount", "");
-        machine.file("etc/systemd/system/home-me-other.service", "");
+        machine.write_file("etc/fstab", FSTAB).write_file("etc/passwd", PASSWD);
+        machine.write_file("etc/systemd/system/home-me-a\\x2db\\x20c.mount", "");
+        machine.write_file("etc/systemd/system/home-me-other.service", "");
         let paths = SystemPaths::load(&machine.roots());
         for (owner, mount_points) in [
             (MountOwner::System, OF_THE_SYSTEM.split(' ').collect()),
@@ -167,7 +177,7 @@ mod tests {
     fn fuzz() {
         let unit = "home-me-a\\x2db\\x20c.mount";
         crate::base::fuzz::check_text(&[FSTAB, PASSWD, unit], |text| {
-            (fstab_mount_points(text).len(), homes(text).len(), unit_mount_point(text))
+            (fstab_mount_points(text).len(), home_folders(text).len(), unit_mount_point(text))
         });
     }
 }

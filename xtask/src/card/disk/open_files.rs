@@ -3,7 +3,7 @@
 use std::fs::read_link;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, makedev, statx};
 
 use super::sysfs::BlockDevice;
 use super::{DeviceNumber, Disk, DiskKind, Roots, mounts};
@@ -11,26 +11,26 @@ use super::{DeviceNumber, Disk, DiskKind, Roots, mounts};
 /// The number of processes that a message lists at most.
 const MAX_LISTED: usize = 5;
 
-/// The processes with an open file or their working directory in `folder` or below: `bash (1234)`. Reads only the names
-/// of the files, so that a file system that hangs does no harm.
+/// The processes that use `folder` or something below it as an open file, working directory, root or program:
+/// `bash (1234)`. Reads only the names of the files, so that a file system that hangs does no harm.
 pub fn users(roots: &Roots, folder: &Path) -> Vec<String> {
-    processes(roots, |process| uses(process, folder))
+    matching_processes(roots, |process| uses_folder(process, folder))
 }
 
 /// The processes other than this one that have `disk` or a partition of it open for writing: the kernel lets them write
 /// even while another process claims the disk exclusively.
 pub fn writers(roots: &Roots, disk: &Disk) -> Vec<String> {
-    others_with_open(roots, disk, is_for_writing)
+    other_processes(roots, disk, is_for_writing)
 }
 
 /// The processes other than this one that have `disk` or a partition of it open.
 pub fn openers(roots: &Roots, disk: &Disk) -> Vec<String> {
-    others_with_open(roots, disk, |_| true)
+    other_processes(roots, disk, |_| true)
 }
 
-/// The processes other than this one that have a file open by which `disk` is locked.
+/// The processes other than this one that have `disk` or a partition of it open and locked.
 pub fn lockers(roots: &Roots, disk: &Disk) -> Vec<String> {
-    others_with_open(roots, disk, |info| info.lines().any(|line| line.starts_with("lock:")))
+    other_processes(roots, disk, |info| info.lines().any(|line| line.starts_with("lock:")))
 }
 
 /// A mount of a disk that only the processes of another mount namespace see.
@@ -41,45 +41,51 @@ pub struct HiddenMount {
     pub process: String,
 }
 
-/// The first mount of `disk` in another mount namespace, such as that of a container.
+/// The first mount of `disk` or a partition of it that any process sees; `None` where no process sees one. The caller
+/// has found no mount in its own namespace, so this one is in another, such as that of a container.
 pub fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<HiddenMount> {
-    let numbers = numbers(roots, disk);
+    let numbers = device_numbers(roots, disk);
     process_ids(roots).into_iter().find_map(|id| {
         let mounts = mounts::mounts_of_process(roots, id);
         let mount = mounts.into_iter().find(|mount| numbers.contains(&mount.number))?;
-        Some(HiddenMount { at: mount.at, process: title(roots, id) })
+        Some(HiddenMount { at: mount.at, process: process_title(roots, id) })
     })
 }
 
-/// The numbers of `disk` and its partitions.
-fn numbers(roots: &Roots, disk: &Disk) -> Vec<DeviceNumber> {
+/// The device numbers of `disk` and its partitions.
+fn device_numbers(roots: &Roots, disk: &Disk) -> Vec<DeviceNumber> {
     let device = disk.number.and_then(|number| BlockDevice::by_number(roots, number));
     let parts = device.iter().flat_map(BlockDevice::partitions).filter_map(|part| part.device_number());
     parts.chain(disk.number).collect()
 }
 
-/// The processes other than this one that have `disk` or a partition of it open in a way for which `matches` is true,
-/// given the content of the fdinfo file.
-fn others_with_open(roots: &Roots, disk: &Disk, matches: impl Fn(&str) -> bool) -> Vec<String> {
-    let numbers = numbers(roots, disk);
-    let is_disk = |facts: &Statx| {
-        let number = DeviceNumber { major: facts.stx_rdev_major, minor: facts.stx_rdev_minor };
-        let filesystem = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
-        match (FileType::from_raw_mode(facts.stx_mode.into()), &disk.kind) {
-            (FileType::BlockDevice, _) => numbers.contains(&number),
-            (_, DiskKind::File { device, inode }) => (*device, *inode) == (filesystem, facts.stx_ino),
-            _ => false,
-        }
-    };
-    let own_process = read_link(roots.proc.join("self")).ok();
-    let is_own = |process: &Path| own_process.as_deref() == process.file_name().map(Path::new);
-    processes(roots, |process| !is_own(process) && has_open(process, &is_disk, &matches))
+/// The processes other than this one that have `disk` or a partition of it open, with an fdinfo file whose content
+/// satisfies `matches`.
+fn other_processes(roots: &Roots, disk: &Disk, matches: impl Fn(&str) -> bool) -> Vec<String> {
+    let numbers = device_numbers(roots, disk);
+    let own_id = read_link(roots.proc.join("self")).ok();
+    let is_own = |process: &Path| own_id.as_deref() == process.file_name().map(Path::new);
+    let has_disk_open = |process: &Path| has_open(process, |stat| is_of_disk(stat, disk, &numbers), &matches);
+    matching_processes(roots, |process| !is_own(process) && has_disk_open(process))
 }
 
-/// The first [`MAX_LISTED`] processes for which `predicate` is true, given their folders in `/proc`.
-fn processes(roots: &Roots, predicate: impl Fn(&Path) -> bool) -> Vec<String> {
-    let found = process_ids(roots).into_iter().filter(|id| predicate(&roots.proc.join(id.to_string())));
-    found.map(|id| title(roots, id)).take(MAX_LISTED).collect()
+/// Whether `stat` describes a block device with one of the `numbers` of `disk`, or the plain file that is `disk`.
+fn is_of_disk(stat: &Statx, disk: &Disk, numbers: &[DeviceNumber]) -> bool {
+    if FileType::from_raw_mode(stat.stx_mode.into()) == FileType::BlockDevice {
+        return numbers.contains(&DeviceNumber { major: stat.stx_rdev_major, minor: stat.stx_rdev_minor });
+    }
+    match disk.kind {
+        DiskKind::File { device, inode } => {
+            device == makedev(stat.stx_dev_major, stat.stx_dev_minor) && inode == stat.stx_ino
+        }
+        _ => false,
+    }
+}
+
+/// The titles of the first [`MAX_LISTED`] processes whose folders in `/proc` satisfy `matches`.
+fn matching_processes(roots: &Roots, matches: impl Fn(&Path) -> bool) -> Vec<String> {
+    let found = process_ids(roots).into_iter().filter(|id| matches(&roots.proc.join(id.to_string())));
+    found.map(|id| process_title(roots, id)).take(MAX_LISTED).collect()
 }
 
 /// The ids of all processes, in ascending order.
@@ -91,40 +97,39 @@ fn process_ids(roots: &Roots) -> Vec<u32> {
     ids
 }
 
-/// Whether `process` has a file open for which `is_disk` is true, and `matches` for its fdinfo file.
-fn has_open(process: &Path, is_disk: &impl Fn(&Statx) -> bool, matches: &impl Fn(&str) -> bool) -> bool {
-    let open = process.join("fd").read_dir().into_iter().flatten();
-    let mut names = open.filter_map(|entry| Some(entry.ok()?.file_name()));
+/// Whether the process with the folder `process` in `/proc` has a file open whose statx satisfies `is_disk`, and whose
+/// fdinfo file satisfies `matches`.
+fn has_open(process: &Path, is_disk: impl Fn(&Statx) -> bool, matches: impl Fn(&str) -> bool) -> bool {
+    // Cached facts suffice: asking a file system that does not answer would hang.
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let descriptors = process.join("fd").read_dir().into_iter().flatten();
+    let mut names = descriptors.filter_map(|entry| Some(entry.ok()?.file_name()));
     names.any(|name| {
-        // What the kernel has cached suffices: a question to a file system that does not answer would hang.
-        let facts = statx(
-            CWD,
-            process.join("fd").join(&name),
-            AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT,
-            StatxFlags::BASIC_STATS,
-        );
+        let stat = statx(CWD, process.join("fd").join(&name), flags, StatxFlags::BASIC_STATS);
         let info = || std::fs::read_to_string(process.join("fdinfo").join(&name)).unwrap_or_default();
-        facts.is_ok_and(|facts| is_disk(&facts)) && matches(&info())
+        stat.is_ok_and(|stat| is_disk(&stat)) && matches(&info())
     })
 }
 
-/// Whether the flags in the fdinfo file `info` are those of a file open for writing: `flags:\t0100002` (proc(5)).
+/// Whether the content `info` of an fdinfo file has the flags of a file open for writing, `flags:\t0100002` (proc(5)).
 fn is_for_writing(info: &str) -> bool {
-    let bits = info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+    let octal = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let bits = octal.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok());
     let flags = bits.map_or(OFlags::empty(), OFlags::from_bits_retain);
     let writes = matches!(flags & OFlags::RWMODE, OFlags::WRONLY | OFlags::RDWR);
     writes && !flags.contains(OFlags::PATH)
 }
 
-fn uses(process: &Path, folder: &Path) -> bool {
+/// Whether the process with the folder `process` in `/proc` uses `folder` or something below it.
+fn uses_folder(process: &Path, folder: &Path) -> bool {
     let fixed_links = ["cwd", "root", "exe"].map(|link| process.join(link));
-    let open = process.join("fd").read_dir().into_iter().flatten();
-    let links = fixed_links.into_iter().chain(open.filter_map(|entry| Some(entry.ok()?.path())));
+    let descriptors = process.join("fd").read_dir().into_iter().flatten();
+    let links = fixed_links.into_iter().chain(descriptors.filter_map(|entry| Some(entry.ok()?.path())));
     links.filter_map(|link| read_link(link).ok()).any(|target: PathBuf| target.starts_with(folder))
 }
 
 /// The name and the id of a process: `bash (1234)`.
-fn title(roots: &Roots, id: u32) -> String {
+fn process_title(roots: &Roots, id: u32) -> String {
     let name = std::fs::read_to_string(roots.proc.join(id.to_string()).join("comm"));
     format!("{} ({id})", name.as_deref().map_or("a process", str::trim))
 }
@@ -145,8 +150,8 @@ mod tests {
             ("3", "vlc", "fd/7", "/media/me/CARD/film"),
             ("4", "cat", "fd/3", "/media/me/CARD2/film"),
         ] {
-            machine.file(&format!("proc/{id}/comm"), &format!("{name}\n"));
-            machine.file(&format!("proc/{id}/fd/info"), "");
+            machine.write_file(&format!("proc/{id}/comm"), &format!("{name}\n"));
+            machine.write_file(&format!("proc/{id}/fd/info"), "");
             symlink(to, roots.proc.join(id).join(link)).unwrap();
         }
         assert_eq!(users(&roots, Path::new("/media/me/CARD")), ["vlc (3)", "bash (20)"]);
@@ -170,10 +175,12 @@ mod tests {
             ("7", "itself", "3", &card, "0100002"),
         ];
         for (id, name, fd, to, flags) in rows {
-            machine.file(&format!("proc/{id}/comm"), &format!("{name}\n"));
-            machine.file(&format!("proc/{id}/fd/x"), "");
-            machine
-                .file(&format!("proc/{id}/fdinfo/{fd}"), &format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t25\n"));
+            machine.write_file(&format!("proc/{id}/comm"), &format!("{name}\n"));
+            machine.write_file(&format!("proc/{id}/fd/x"), "");
+            machine.write_file(
+                &format!("proc/{id}/fdinfo/{fd}"),
+                &format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t25\n"),
+            );
             symlink(to, roots.proc.join(id).join("fd").join(fd)).unwrap();
         }
         std::fs::remove_dir_all(roots.proc.join("self")).unwrap();
@@ -183,7 +190,7 @@ mod tests {
         assert_eq!(openers(&roots, &disk), ["qemu (3)", "cat (4)", "path (5)", "dd (20)"]);
         assert!(lockers(&roots, &disk).is_empty());
         let lock = "flags:\t0100000\nlock:\t1: FLOCK  ADVISORY  WRITE 4 00:05:211 0 EOF\n";
-        machine.file("proc/4/fdinfo/3", lock);
+        machine.write_file("proc/4/fdinfo/3", lock);
         assert_eq!(lockers(&roots, &disk), ["cat (4)"]);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{Disk, DiskKind, Roots, usage};
 
-/// The number of links that the kernel follows on the way to a file at most.
+/// The greatest number of links that the kernel follows on the way to a file.
 const MAX_LINKS: usize = 40;
 
 /// How much of a path is protected.
@@ -20,7 +20,7 @@ pub enum Extent {
 
 /// A file or folder that must not be overwritten.
 #[derive(Clone, Debug)]
-pub struct Protected {
+pub struct ProtectedPath {
     /// The name of the path in messages: `the image`.
     pub what: String,
     pub path: PathBuf,
@@ -28,25 +28,25 @@ pub struct Protected {
     disks: BTreeSet<String>,
 }
 
-impl Protected {
+impl ProtectedPath {
     /// Finds the disks that store `path` and each link on the way to it. A path that does not exist is on the disk on
     /// which it would be created.
     pub fn find(roots: &Roots, what: &str, path: &Path, extent: Extent) -> Self {
-        let locations = locations(path);
-        let below = match (extent, locations.last()) {
-            (Extent::Tree, Some(path)) => usage::mounted_below(roots, path),
-            _ => Vec::new(),
-        };
-        let disks = locations.iter().chain(&below).flat_map(|path| usage::carriers(roots, path)).collect();
+        let mut stored_paths = locations(path);
+        if let (Extent::Tree, Some(resolved)) = (extent, stored_paths.last()) {
+            let mount_points = usage::mount_points_below(roots, resolved);
+            stored_paths.extend(mount_points);
+        }
+        let disks = stored_paths.iter().flat_map(|path| usage::storage_devices(roots, path)).collect();
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         Self { what: what.to_owned(), path, disks }
     }
 
     /// Whether the path is stored on `disk`, or is the virtual card `disk` itself.
-    pub(super) fn is_on(&self, disk: &Disk) -> bool {
+    pub(super) fn is_stored_on(&self, disk: &Disk) -> bool {
         match &disk.kind {
-            DiskKind::File { .. } => usage::is_same(&disk.path, &self.path),
-            DiskKind::Loop { backing: Some(file) } if usage::is_same(file, &self.path) => true,
+            DiskKind::File { .. } => usage::is_same_file(&disk.path, &self.path),
+            DiskKind::Loop { backing: Some(file) } if usage::is_same_file(file, &self.path) => true,
             _ => self.disks.contains(&disk.name),
         }
     }
@@ -54,35 +54,35 @@ impl Protected {
 
 /// The folder of each link on the way to `path`, in order, and last the resolved path without links.
 fn locations(path: &Path) -> Vec<PathBuf> {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut at = PathBuf::from("/");
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut resolved = PathBuf::from("/");
+    let mut rest = component_names(&absolute).collect::<VecDeque<_>>();
     let mut locations = Vec::new();
-    let mut rest = components(&path).collect::<VecDeque<_>>();
-    while let Some(component) = rest.pop_front() {
-        if component == ".." {
-            at.pop();
+    while let Some(name) = rest.pop_front() {
+        if name == ".." {
+            resolved.pop();
             continue;
         }
-        let next = at.join(&component);
+        let next = resolved.join(&name);
         match next.read_link() {
             Ok(target) if locations.len() < MAX_LINKS => {
-                locations.push(at.clone());
+                locations.push(resolved.clone());
                 if target.is_absolute() {
-                    at = PathBuf::from("/");
+                    resolved = PathBuf::from("/");
                 }
-                rest = components(&target).chain(rest).collect();
+                rest = component_names(&target).chain(rest).collect();
             }
-            _ => at = next,
+            _ => resolved = next,
         }
     }
-    locations.push(at);
+    locations.push(resolved);
     locations
 }
 
-/// The components of `path` below the root.
-fn components(path: &Path) -> impl Iterator<Item = OsString> {
-    let below = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
-    below.map(|part| part.as_os_str().to_owned())
+/// The names in `path`, `..` among them, without the root and `.`.
+fn component_names(path: &Path) -> impl Iterator<Item = OsString> {
+    let named = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    named.map(|part| part.as_os_str().to_owned())
 }
 
 #[cfg(test)]

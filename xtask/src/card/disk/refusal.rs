@@ -11,10 +11,10 @@ pub struct Refusal {
     pub(super) remedy: Remedy,
 }
 
-/// What lifts a refusal.
+/// The kind of remedy that lifts a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Another disk, or a change of this one: no option does.
+    /// Another disk, or a change of this one. No option lifts the refusal.
     Disk,
     /// Unmounting, by hand or by an option.
     Unmounting,
@@ -22,7 +22,7 @@ pub(super) enum Remedy {
     Option,
 }
 
-/// Fails with all `refusals` as one error, if there are any.
+/// Fails with all `refusals` as one error; succeeds where there are none.
 pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
     match refusals {
         [] => Ok(()),
@@ -48,6 +48,6 @@ pub(super) fn refusal<R: Into<String>, H: Into<String>>(reason: R, hint: H) -> R
 }
 
 /// A refusal that the option in its hint lifts.
-pub(super) fn lifted_by_option<R: Into<String>, H: Into<String>>(reason: R, hint: H) -> Refusal {
+pub(super) fn refusal_lifted_by_option<R: Into<String>, H: Into<String>>(reason: R, hint: H) -> Refusal {
     Refusal { remedy: Remedy::Option, ..refusal(reason, hint) }
 }

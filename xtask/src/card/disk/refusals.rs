@@ -2,28 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use super::confirm::{expectation_mismatch, unconfirmed};
-use super::refusal::{Refusal, Remedy, lifted_by_option, refusal};
-use super::{Confirmation, Disk, DiskKind, MountOwner, Mounted, Protected, Request, Role, Use, VirtualCards};
+use super::confirm::{confirmation_refusal, expectation_refusal};
+use super::refusal::{Refusal, Remedy, refusal, refusal_lifted_by_option};
+use super::{
+    Confirmation, Disk, DiskKind, MountOwner, Mounted, ProtectedPath, Request, Role, Use, VirtualCards,
+};
 use crate::base::{Bytes, shell};
 
 /// The hint for a device that can never be a card.
 const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
+/// The number of uses that a message lists at most.
+const MAX_LISTED_USES: usize = 3;
 
-/// Every reason to refuse `disk`; empty where it may be written. Where one of them is final, no option makes the disk a
-/// card, so none is offered.
+/// Every reason to refuse `disk`; empty where `disk` may be written. With a refusal that no option lifts
+/// ([`Remedy::Disk`]), those that an option lifts are left out: their options would be useless.
 pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
     let checks = [
-        not_a_card,
-        no_medium,
-        running_system,
-        in_use,
-        protected,
-        too_small,
-        other_sectors,
-        read_only,
-        expectation_mismatch,
-        unconfirmed,
+        kind_refusal,
+        medium_refusal,
+        system_disk_refusal,
+        use_refusal,
+        protected_path_refusal,
+        size_refusal,
+        sector_size_refusal,
+        read_only_refusal,
+        expectation_refusal,
+        confirmation_refusal,
     ];
     let mut found = checks.iter().filter_map(|check| check(disk, request)).collect::<Vec<_>>();
     if found.iter().any(|refusal| refusal.remedy == Remedy::Disk) {
@@ -32,8 +36,9 @@ pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
     found
 }
 
-/// Every reason to refuse `disk` whatever was confirmed: the check of a worker that has claimed the disk.
-pub(super) fn unwritable(disk: &Disk) -> Vec<Refusal> {
+/// Every reason to refuse `disk` that no confirmation and no option lifts: the check of a worker that has claimed the
+/// disk.
+pub(super) fn worker_refusals(disk: &Disk) -> Vec<Refusal> {
     let request = Request {
         image_size: None,
         virtual_cards: VirtualCards::Allowed,
@@ -44,23 +49,24 @@ pub(super) fn unwritable(disk: &Disk) -> Vec<Refusal> {
     refusals(disk, &request)
 }
 
-/// Why `disk` cannot be the card that is waited for; `None` where it may be.
-pub(super) fn not_awaited(disk: &Disk, request: &Request) -> Option<Refusal> {
-    not_a_card(disk, request)
-        .or_else(|| expectation_mismatch(disk, request))
-        .or_else(|| too_small(disk, request))
+/// The refusal of `disk` as the card for which the command waits; `None` where `disk` may be this card.
+pub(super) fn awaited_card_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
+    kind_refusal(disk, request)
+        .or_else(|| expectation_refusal(disk, request))
+        .or_else(|| size_refusal(disk, request))
 }
 
-fn not_a_card(disk: &Disk, request: &Request) -> Option<Refusal> {
+/// The refusal of a disk that is no card by its kind.
+fn kind_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
     let path = disk.path.display();
     match &disk.kind {
         DiskKind::SdCard | DiskKind::Usb => None,
         kind if kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed => None,
-        DiskKind::Loop { .. } => Some(lifted_by_option(
+        DiskKind::Loop { .. } => Some(refusal_lifted_by_option(
             format!("{path} is a loop device, not a card"),
             "pass --allow-virtual to accept it",
         )),
-        DiskKind::File { .. } => Some(lifted_by_option(
+        DiskKind::File { .. } => Some(refusal_lifted_by_option(
             format!("{path} is a plain file, not a card"),
             "pass --allow-virtual to accept it",
         )),
@@ -74,10 +80,13 @@ fn not_a_card(disk: &Disk, request: &Request) -> Option<Refusal> {
     }
 }
 
-fn no_medium(disk: &Disk, _: &Request) -> Option<Refusal> {
+/// The refusal of a disk with a size of 0 bytes: a drive without a medium, or an empty file.
+fn medium_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
+    if disk.size > 0 {
+        return None;
+    }
     let path = disk.path.display();
     match &disk.kind {
-        _ if disk.size > 0 => None,
         DiskKind::File { .. } => {
             Some(refusal(format!("{path} is empty"), "give it the size of a card: `truncate --size 4G FILE`"))
         }
@@ -94,13 +103,14 @@ fn no_medium(disk: &Disk, _: &Request) -> Option<Refusal> {
     }
 }
 
-fn running_system(disk: &Disk, _: &Request) -> Option<Refusal> {
+/// The refusal of a disk that the running system needs.
+fn system_disk_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
     let uses = disk.uses.iter().filter(|used| used.is_system()).collect::<Vec<_>>();
     let why = list_uses(&uses)?;
     let is_configured =
         |used: &&Use| matches!(used.role, Role::Mounted { owner: MountOwner::Configuration, .. });
     let hint = if uses.iter().all(is_configured) {
-        let mount_points = mount_points(uses.iter().copied());
+        let mount_points = umount_arguments(uses.iter().copied());
         format!("run `umount {mount_points}` if this is a card after all, else name another disk")
     } else {
         LIST_CARDS.to_owned()
@@ -108,8 +118,8 @@ fn running_system(disk: &Disk, _: &Request) -> Option<Refusal> {
     Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), hint))
 }
 
-/// The mount points of `uses` as arguments of `umount`.
-fn mount_points<'a>(uses: impl Iterator<Item = &'a Use>) -> String {
+/// The mount points of `uses`, quoted for a shell.
+fn umount_arguments<'a>(uses: impl Iterator<Item = &'a Use>) -> String {
     let mount_points = uses.filter_map(|used| match &used.role {
         Role::Mounted { at, .. } => Some(shell::quote(&at.to_string_lossy())),
         _ => None,
@@ -117,56 +127,66 @@ fn mount_points<'a>(uses: impl Iterator<Item = &'a Use>) -> String {
     mount_points.collect::<Vec<_>>().join(" ")
 }
 
-fn in_use(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let will_be_unmounted =
-        request.mounted == Mounted::Unmounted && disk.uses.iter().all(Use::is_plain_mount);
-    let is_no_card = || not_a_card(disk, request).is_some_and(|refusal| refusal.remedy == Remedy::Disk);
-    if will_be_unmounted || disk.uses.iter().any(Use::is_system) || is_no_card() {
+/// The refusal of a disk that is in use. `None` where unmounting will end every use, and where [`kind_refusal`] or
+/// [`system_disk_refusal`] refuses the disk for good, so that ending its uses would be in vain.
+fn use_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
+    let is_only_mounted = disk.uses.iter().all(Use::is_plain_mount);
+    let will_be_unmounted = is_only_mounted && request.mounted == Mounted::Unmounted;
+    let is_system_disk = disk.uses.iter().any(Use::is_system);
+    let is_never_a_card = kind_refusal(disk, request).is_some_and(|refusal| refusal.remedy == Remedy::Disk);
+    if will_be_unmounted || is_system_disk || is_never_a_card {
         return None;
     }
-    let uses = disk.uses.iter().collect::<Vec<_>>();
-    let why = list_uses(&uses)?;
-    let is_mounted_only = uses.iter().all(|used| used.is_plain_mount());
-    let remedy = if is_mounted_only { Remedy::Unmounting } else { Remedy::Disk };
+    let why = list_uses(&disk.uses.iter().collect::<Vec<_>>())?;
+    let remedy = if is_only_mounted { Remedy::Unmounting } else { Remedy::Disk };
     let reason = format!("{} is in use: {why}", disk.path.display());
     Some(Refusal { remedy, ..refusal(reason, release_hint(disk)) })
 }
 
-/// The hint that releases a disk that is in use.
+/// The hint that says how to end the uses of `disk`.
 fn release_hint(disk: &Disk) -> String {
-    let mount_points = mount_points(disk.uses.iter());
-    let loops = disk.uses.iter().filter_map(Use::loop_device).map(|name| format!("/dev/{name}"));
-    let loops = loops.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ");
-    if mount_points.is_empty() && !loops.is_empty() {
-        return format!("run `losetup --detach {loops}`");
-    }
-    match disk.uses.iter().all(Use::is_plain_mount) {
-        true => format!("run `umount {mount_points}`, or pass --unmount to `flash`"),
-        false if mount_points.is_empty() => "remove it from there first".to_owned(),
-        false => format!("run `umount {mount_points}`"),
+    let mount_points = umount_arguments(disk.uses.iter());
+    let loop_names = disk.uses.iter().filter_map(Use::idle_loop_device).collect::<BTreeSet<_>>();
+    if disk.uses.iter().all(Use::is_plain_mount) {
+        format!("run `umount {mount_points}`, or pass --unmount to `flash`")
+    } else if !mount_points.is_empty() {
+        format!("run `umount {mount_points}`")
+    } else if !loop_names.is_empty() {
+        let loops = loop_names.iter().map(|name| format!("/dev/{name}")).collect::<Vec<_>>().join(" ");
+        format!("run `losetup --detach {loops}`")
+    } else {
+        "remove it from there first".to_owned()
     }
 }
 
-/// The first three uses and the number of the others; `None` where there are no uses.
+/// The first [`MAX_LISTED_USES`] uses and the number of the others; `None` where there are no uses.
 fn list_uses(uses: &[&Use]) -> Option<String> {
-    let shown = uses.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match uses.len() {
-        0 => None,
-        1..=3 => Some(shown),
-        more => Some(format!("{shown} and {} more", more - 3)),
+    if uses.is_empty() {
+        return None;
+    }
+    let listed = uses.iter().take(MAX_LISTED_USES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match uses.len().saturating_sub(MAX_LISTED_USES) {
+        0 => Some(listed),
+        more => Some(format!("{listed} and {more} more")),
     }
 }
 
-fn protected(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let Protected { what, path, .. } = request.protected.iter().find(|path| path.is_on(disk))?;
+/// The refusal of a disk that stores a protected path.
+fn protected_path_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
+    let stored = request.protected.iter().find(|path| path.is_stored_on(disk))?;
+    let ProtectedPath { what, path, .. } = stored;
     let reason =
         format!("{what} {} is on {}, which would be overwritten", path.display(), disk.path.display());
     Some(refusal(reason, "copy it to another disk first"))
 }
 
-fn too_small(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let needed = request.image_size.filter(|needed| *needed > disk.size && disk.size > 0)?;
+/// The refusal of a disk that is smaller than the image. A disk without a medium is left to [`medium_refusal`].
+fn size_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
+    let needed = request.image_size?;
     let available = disk.size;
+    if available == 0 || needed <= available {
+        return None;
+    }
     let reason = format!(
         "the image is larger than {}: it has {} ({needed} bytes), the card {} ({available} bytes), {} bytes too few",
         disk.path.display(),
@@ -177,8 +197,9 @@ fn too_small(disk: &Disk, request: &Request) -> Option<Refusal> {
     Some(refusal(reason, "use a larger card"))
 }
 
-/// Images count in sectors of 512 bytes: their partition tables would be misread on a card with other sectors.
-fn other_sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
+/// The refusal of a disk with sectors of other than 512 bytes: images count in sectors of 512 bytes, so their partition
+/// tables would be misread.
+fn sector_size_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
     if disk.sector_size == 512 {
         return None;
     }
@@ -187,7 +208,8 @@ fn other_sectors(disk: &Disk, _: &Request) -> Option<Refusal> {
     Some(refusal(reason, "use another card or reader"))
 }
 
-fn read_only(disk: &Disk, _: &Request) -> Option<Refusal> {
+/// The refusal of a disk that is read-only.
+fn read_only_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
     if !disk.read_only {
         return None;
     }

@@ -1,6 +1,6 @@
 //! The requirements that a disk is checked against before it is written.
 
-use super::{Confirmation, Protected};
+use super::{Confirmation, ProtectedPath};
 
 /// The requirements for a disk that is to be written.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ pub struct Request {
     pub virtual_cards: VirtualCards,
     pub mounted: Mounted,
     /// The paths that must not be overwritten: the image, the flake, the keys and more.
-    pub protected: Vec<Protected>,
+    pub protected: Vec<ProtectedPath>,
     pub confirmation: Confirmation,
 }
 
@@ -21,7 +21,7 @@ pub enum VirtualCards {
     Allowed,
 }
 
-/// The handling of a card whose only uses are plain mounts.
+/// The handling of a card whose only uses are plain mounts ([`Use::is_plain_mount`](super::Use::is_plain_mount)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mounted {
     Refused,

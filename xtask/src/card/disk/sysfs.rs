@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DeviceNumber, Roots};
 
-/// The unit of sizes and offsets in sysfs in bytes, whatever the sector size of the disk is.
+/// The unit of sizes and offsets in sysfs, in bytes: the same for every disk, whatever its sector size is.
 const SECTOR: u64 = 512;
 
 /// A disk, a partition or a stacked device, by its folder in sysfs with all links resolved.
@@ -26,14 +26,16 @@ impl BlockDevice {
         dir.canonicalize().ok().map(|dir| Self { dir })
     }
 
-    /// The block device at `path` in `/dev`, `/dev/mapper/root`. Links are followed below `roots.dev`.
+    /// The block device at `path` in `/dev`, `/dev/mapper/root`. Links are followed below `roots.dev`. `None` for a path
+    /// outside `/dev`, and for a path without a block device.
     pub fn by_path(roots: &Roots, path: &Path) -> Option<Self> {
-        let below = roots.dev.canonicalize().ok()?;
-        let path = roots.dev.join(path.strip_prefix("/dev").ok()?).canonicalize().ok()?;
-        let name = path.strip_prefix(below).ok()?.to_str()?.replace('/', "!");
+        let dev_folder = roots.dev.canonicalize().ok()?;
+        let node = roots.dev.join(path.strip_prefix("/dev").ok()?).canonicalize().ok()?;
+        let name = node.strip_prefix(dev_folder).ok()?.to_str()?.replace('/', "!");
         Self::by_name(roots, &name)
     }
 
+    /// The folder in sysfs.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -43,13 +45,18 @@ impl BlockDevice {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The path of the device node, `/dev/sdb1`.
+    /// The path of the device node for messages and other programs, `/dev/sdb1`.
     pub fn path(&self) -> PathBuf {
-        Path::new("/dev").join(self.device_path())
+        Path::new("/dev").join(self.path_below_dev())
     }
 
-    /// The path of the device node below `/dev`: sysfs has `!` where the path has `/`.
-    pub fn device_path(&self) -> String {
+    /// The path of the device node in the folder `roots.dev`, to open the device.
+    pub fn node(&self, roots: &Roots) -> PathBuf {
+        roots.dev.join(self.path_below_dev())
+    }
+
+    /// The path of the device node below `/dev`: the name in sysfs has `!` where the path has `/`.
+    fn path_below_dev(&self) -> String {
         self.name().replace('!', "/")
     }
 
@@ -60,21 +67,22 @@ impl BlockDevice {
         (!text.is_empty()).then_some(text)
     }
 
+    /// The number in `attribute`; `None` where the attribute is absent or no decimal number.
     pub fn number(&self, attribute: &str) -> Option<u64> {
         self.text(attribute)?.parse().ok()
     }
 
     /// Whether `attribute` exists and is not 0.
-    pub fn flag(&self, attribute: &str) -> bool {
+    pub fn is_set(&self, attribute: &str) -> bool {
         self.number(attribute).is_some_and(|value| value != 0)
     }
 
-    /// The size in bytes.
+    /// The size in bytes; 0 where it is unknown.
     pub fn size(&self) -> u64 {
         self.number("size").unwrap_or_default().saturating_mul(SECTOR)
     }
 
-    /// The start of a partition, in bytes from the start of the disk.
+    /// The start of a partition, in bytes from the start of the disk; 0 where it is unknown.
     pub fn start(&self) -> u64 {
         self.number("start").unwrap_or_default().saturating_mul(SECTOR)
     }
@@ -89,27 +97,37 @@ impl BlockDevice {
 
     /// The whole disk: this device itself, or the disk of this partition.
     pub fn disk(&self) -> Self {
-        match self.dir.parent().filter(|_| self.is_partition()) {
-            Some(dir) => Self { dir: dir.to_owned() },
-            None => self.clone(),
+        match self.dir.parent() {
+            Some(dir) if self.is_partition() => Self { dir: dir.to_owned() },
+            _ => self.clone(),
         }
     }
 
     /// The partitions that the kernel knows, sorted by number.
     pub fn partitions(&self) -> Vec<Self> {
-        let mut parts = self.children(".").filter(Self::is_partition).collect::<Vec<_>>();
+        let mut parts = self.entries(".").filter(Self::is_partition).collect::<Vec<_>>();
         parts.sort_by_key(|part| part.number("partition"));
         parts
     }
 
-    /// The devices in the folder `slaves` (below this one) or `holders` (on top of it), sorted by name.
-    pub fn linked(&self, folder: &str) -> Vec<Self> {
-        let mut devices = self.children(folder).collect::<Vec<_>>();
+    /// The devices on which this device is stacked, sorted by name.
+    pub fn slaves(&self) -> Vec<Self> {
+        self.linked_devices("slaves")
+    }
+
+    /// The devices that are stacked on this device, sorted by name.
+    pub fn holders(&self) -> Vec<Self> {
+        self.linked_devices("holders")
+    }
+
+    fn linked_devices(&self, folder: &str) -> Vec<Self> {
+        let mut devices = self.entries(folder).collect::<Vec<_>>();
         devices.sort_by_key(Self::name);
         devices
     }
 
-    fn children(&self, folder: &str) -> impl Iterator<Item = Self> {
+    /// The entries of `folder` in the folder of this device, as devices. Entries that are no devices are among them.
+    fn entries(&self, folder: &str) -> impl Iterator<Item = Self> {
         let entries = self.dir.join(folder).read_dir().into_iter().flatten();
         entries.filter_map(|entry| entry.ok()?.path().canonicalize().ok()).map(|dir| Self { dir })
     }
@@ -118,7 +136,7 @@ impl BlockDevice {
     pub fn title(&self) -> String {
         let name = self.name();
         match self.text("dm/name").or_else(|| self.text("md/level")) {
-            Some(own) => format!("{name} ({own})"),
+            Some(detail) => format!("{name} ({detail})"),
             None => name,
         }
     }
@@ -144,7 +162,7 @@ mod tests {
                     device.size(),
                     device.start(),
                     device.device_number(),
-                    device.flag("partition"),
+                    device.is_set("partition"),
                     device.text("loop/backing_file"),
                 )
             },

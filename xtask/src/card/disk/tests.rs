@@ -8,6 +8,7 @@ use crate::base::failure::with_hint;
 
 const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
 
+/// A request for a card that is confirmed on the terminal, without any option.
 pub(super) fn request() -> Request {
     Request {
         image_size: None,
@@ -18,21 +19,25 @@ pub(super) fn request() -> Request {
     }
 }
 
+/// Asserts that `disk` has exactly the refusals `expected`, each as its reason and its hint.
 #[track_caller]
-pub(super) fn check(disk: &Disk, request: &Request, words: &[&str]) {
+pub(super) fn assert_refusals(disk: &Disk, request: &Request, expected: &[&str]) {
     let refusals = refusals(disk, request);
-    let refusals = refusals.iter().map(|refusal| refusal.to_reason().to_string()).collect::<Vec<_>>();
-    assert_eq!(refusals, words);
+    let texts = refusals.iter().map(|refusal| refusal.to_reason().to_string()).collect::<Vec<_>>();
+    assert_eq!(texts, expected);
 }
 
-/// Checks the refusals of the disk `name` on the machine that `make` sets up; `@` stands for [`LIST_CARDS`].
+/// Asserts that the disk `name` has exactly the refusal `expected` on the machine that `set_up` makes of an empty one; `@`
+/// stands for [`LIST_CARDS`].
 #[track_caller]
-fn refused(name: &str, make: impl for<'a> Fn(&'a FakeMachine) -> &'a FakeMachine, words: &[&str]) {
+fn assert_refused_on(
+    name: &str,
+    set_up: impl for<'a> Fn(&'a FakeMachine) -> &'a FakeMachine,
+    expected: &str,
+) {
     let machine = FakeMachine::new();
-    make(&machine);
-    let words = words.iter().map(|line| line.replace('@', LIST_CARDS)).collect::<Vec<_>>();
-    let words = words.iter().map(String::as_str).collect::<Vec<_>>();
-    check(&machine.disk(name), &request(), &words);
+    set_up(&machine);
+    assert_refusals(&machine.disk(name), &request(), &[&expected.replace('@', LIST_CARDS)]);
 }
 
 #[test]
@@ -40,7 +45,7 @@ fn a_card_and_a_stick_are_accepted() {
     let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
     for name in ["mmcblk0", "sdb"] {
-        check(&machine.disk(name), &request(), &[]);
+        assert_refusals(&machine.disk(name), &request(), &[]);
     }
     let card = machine.disk("mmcblk0");
     assert_eq!((card.kind, card.size, card.diskseq), (DiskKind::SdCard, 32_000_000_000, Some(7)));
@@ -48,7 +53,7 @@ fn a_card_and_a_stick_are_accepted() {
     assert_eq!(card.partitions[1].size, 31_457_280_000);
     let stick = machine.disk("sdb");
     assert_eq!((stick.title().as_str(), stick.serial.as_deref()), ("SanDisk Ultra Fit", Some("4C530001")));
-    assert_eq!(machine.names(), ["mmcblk0", "sdb"]);
+    assert_eq!(machine.disk_names(), ["mmcblk0", "sdb"]);
 }
 
 #[test]
@@ -61,7 +66,7 @@ fn a_partition_is_no_disk() {
 }
 
 #[test]
-fn a_device_without_its_folder() {
+fn the_name_of_a_device_is_suggested_with_its_folder() {
     let machine = FakeMachine::new();
     machine.with_card(&[]);
     for (path, hint) in [
@@ -100,77 +105,80 @@ fn other_devices_are_no_cards() {
         ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot0", "a boot or protected area of an eMMC"),
         ("virtual/block/new0", "a device of an unknown kind"),
     ];
-    for (place, what) in cases {
-        let name = place.rsplit_once('/').unwrap().1;
-        let words = format!("/dev/{name} is {what}, not a card; @");
-        refused(name, |machine| machine.device(place, "9:9", &[("removable", "1")]), &[&words]);
-    }
-    refused(
-        "nvme0c0n1",
-        |machine| machine.device("pci/nvme/nvme0/nvme0c0n1", "9:9", &[("hidden", "1")]),
-        &["/dev/nvme0c0n1 is a hidden path of another disk, not a card; @"],
-    );
-    // An eMMC is recognized by its type, even if it is removable.
-    refused(
-        "mmcblk0",
-        |machine| machine.with_card(&[("device/type", "MMC"), ("removable", "1")]),
-        &["/dev/mmcblk0 is an eMMC of this machine, not a card; @"],
-    );
-    refused(
-        "loop1",
-        |machine| machine.device("virtual/block/loop1", "7:1", &[]),
-        &["/dev/loop1 is a loop device, not a card; pass --allow-virtual to accept it"],
-    );
-}
-
-#[test]
-fn the_state_of_the_card() {
-    for attribute in ["ro", "force_ro"] {
-        refused(
-            "mmcblk0",
-            |machine| machine.with_card(&[(attribute, "1")]),
-            &[
-                "/dev/mmcblk0 is read-only; slide the write-protect switch on the side of the card or its adapter",
-            ],
+    for (device_path, what) in cases {
+        let name = device_path.rsplit_once('/').unwrap().1;
+        let expected = format!("/dev/{name} is {what}, not a card; @");
+        assert_refused_on(
+            name,
+            |machine| machine.add_device(device_path, "9:9", &[("removable", "1")]),
+            &expected,
         );
     }
-    refused(
-        "mmcblk0",
-        |machine| machine.with_card(&[("size", "0")]),
-        &["/dev/mmcblk0 has no medium in it; insert the card and try again"],
+    assert_refused_on(
+        "nvme0c0n1",
+        |machine| machine.add_device("pci/nvme/nvme0/nvme0c0n1", "9:9", &[("hidden", "1")]),
+        "/dev/nvme0c0n1 is a hidden path of another disk, not a card; @",
     );
-    refused(
+    // An eMMC is recognized by its type, even if it is removable.
+    assert_refused_on(
         "mmcblk0",
-        |machine| machine.with_card(&[("queue/logical_block_size", "4096")]),
-        &["/dev/mmcblk0 has sectors of 4096 bytes, but a card needs 512; use another card or reader"],
+        |machine| machine.with_card(&[("device/type", "MMC"), ("removable", "1")]),
+        "/dev/mmcblk0 is an eMMC of this machine, not a card; @",
+    );
+    assert_refused_on(
+        "loop1",
+        |machine| machine.add_device("virtual/block/loop1", "7:1", &[]),
+        "/dev/loop1 is a loop device, not a card; pass --allow-virtual to accept it",
     );
 }
 
 #[test]
-fn a_card_in_use() {
-    refused(
+fn a_card_in_an_unfit_state_is_refused() {
+    for attribute in ["ro", "force_ro"] {
+        assert_refused_on(
+            "mmcblk0",
+            |machine| machine.with_card(&[(attribute, "1")]),
+            "/dev/mmcblk0 is read-only; slide the write-protect switch on the side of the card or its adapter",
+        );
+    }
+    assert_refused_on(
+        "mmcblk0",
+        |machine| machine.with_card(&[("size", "0")]),
+        "/dev/mmcblk0 has no medium in it; insert the card and try again",
+    );
+    assert_refused_on(
+        "mmcblk0",
+        |machine| machine.with_card(&[("queue/logical_block_size", "4096")]),
+        "/dev/mmcblk0 has sectors of 4096 bytes, but a card needs 512; use another card or reader",
+    );
+}
+
+#[test]
+fn a_card_in_use_is_refused() {
+    assert_refused_on(
         "mmcblk0",
         |machine| machine.with_card(&[]).mount("179:2", "/media/me/MY\\040CARD", "ext4", "/dev/root"),
-        &["/dev/mmcblk0 is in use: mmcblk0p2 is mounted at /media/me/MY CARD; \
-           run `umount '/media/me/MY CARD'`, or pass --unmount to `flash`"],
+        "/dev/mmcblk0 is in use: mmcblk0p2 is mounted at /media/me/MY CARD; \
+         run `umount '/media/me/MY CARD'`, or pass --unmount to `flash`",
     );
-    refused(
+    assert_refused_on(
         "sdb",
-        |machine| machine.with_stick().swap("/dev/sdb1"),
-        &["/dev/sdb is a disk of the running system: sdb1 is used as swap; @"],
+        |machine| machine.with_stick().add_swap("/dev/sdb1"),
+        "/dev/sdb is a disk of the running system: sdb1 is used as swap; @",
     );
-    refused(
+    assert_refused_on(
         "sdb",
         |machine| {
-            let machine = machine.with_stick().device("virtual/block/md0", "9:0", &[("md/level", "raid1")]);
+            let machine =
+                machine.with_stick().add_device("virtual/block/md0", "9:0", &[("md/level", "raid1")]);
             machine.stack("md0", "sdb1")
         },
-        &["/dev/sdb is in use: sdb1 is part of md0 (raid1); remove it from there first"],
+        "/dev/sdb is in use: sdb1 is part of md0 (raid1); remove it from there first",
     );
-    refused(
+    assert_refused_on(
         "mmcblk0",
         |machine| machine.with_card(&[]).mount("179:1", "/boot/firmware", "vfat", "/dev/mmcblk0p1"),
-        &["/dev/mmcblk0 is a disk of the running system: mmcblk0p1 is mounted at /boot/firmware; @"],
+        "/dev/mmcblk0 is a disk of the running system: mmcblk0p1 is mounted at /boot/firmware; @",
     );
 }
 
@@ -178,7 +186,7 @@ fn a_card_in_use() {
 fn a_name_that_begins_alike_is_another_device() {
     let machine = FakeMachine::new();
     for (name, number) in [("loop1", "7:1"), ("loop10", "7:10")] {
-        machine.device(&format!("virtual/block/{name}"), number, &[]);
+        machine.add_device(&format!("virtual/block/{name}"), number, &[]);
     }
     machine.mount("7:10", "/mnt", "ext4", "/dev/loop10");
     assert_eq!(machine.disk("loop1").uses, []);
@@ -186,16 +194,16 @@ fn a_name_that_begins_alike_is_another_device() {
 }
 
 #[test]
-fn the_system_below_encryption_and_volumes() {
+fn the_system_below_encryption_and_volumes_is_found() {
     let machine = FakeMachine::new();
     machine.with_sata();
     for (number, name) in [("0", "cryptroot"), ("1", "vg-root"), ("2", "vg-swap")] {
-        let place = format!("virtual/block/dm-{number}");
-        machine.device(&place, &format!("253:{number}"), &[("dm/name", name)]);
+        let device_path = format!("virtual/block/dm-{number}");
+        machine.add_device(&device_path, &format!("253:{number}"), &[("dm/name", name)]);
     }
     machine.stack("dm-0", "sda2").stack("dm-1", "dm-0").stack("dm-2", "dm-0");
     machine.mount("0:20", "/", "tmpfs", "none").mount("253:1", "/nix", "ext4", "/dev/mapper/vg-root");
-    machine.swap("/dev/dm-2");
+    machine.add_swap("/dev/dm-2");
     let uses = machine.disk("sda").uses.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
         uses,
@@ -212,7 +220,7 @@ fn every_member_of_a_btrfs_is_in_use() {
     let machine = FakeMachine::new();
     machine.with_sata().with_stick();
     for member in ["sda1", "sdb1"] {
-        machine.file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
+        machine.write_file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
     }
     machine.mount("0:31", "/home", "btrfs", "/dev/sda1");
     for (disk, member) in [("sda", "sda1"), ("sdb", "sdb1")] {
@@ -222,49 +230,49 @@ fn every_member_of_a_btrfs_is_in_use() {
 }
 
 #[test]
-fn what_is_on_a_card() {
+fn the_partitions_of_a_card_are_listed() {
     let machine = FakeMachine::new();
     machine.with_card(&[]);
-    machine.file("run/udev/data/b179:1", "E:ID_FS_LABEL=FIRMWARE\nE:ID_FS_TYPE=vfat\n");
+    machine.write_file("run/udev/data/b179:1", "E:ID_FS_LABEL=FIRMWARE\nE:ID_FS_TYPE=vfat\n");
     assert_eq!(machine.disk("mmcblk0").content(), "FIRMWARE (vfat), partition 2 of 29.3 GiB");
 }
 
 #[test]
-fn another_card_with_the_same_labels() {
+fn another_card_with_the_same_labels_is_warned_of() {
     let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
-    let warned = |machine: &FakeMachine| label_conflicts(&machine.roots(), &machine.disk("sdb"));
-    machine.file("run/udev/data/b8:17", "E:ID_FS_LABEL=NIXOS_SD\n");
-    assert!(warned(&machine).is_empty(), "the card itself is no conflict");
-    machine.file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");
+    let warnings = |machine: &FakeMachine| label_conflicts(&machine.roots(), &machine.disk("sdb"));
+    machine.write_file("run/udev/data/b8:17", "E:ID_FS_LABEL=NIXOS_SD\n");
+    assert!(warnings(&machine).is_empty(), "the card itself is no conflict");
+    machine.write_file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");
     let words =
         "/dev/mmcblk0 has the label NIXOS_SD too: unplug it before a program finds a card by its label";
-    assert_eq!(warned(&machine), [words]);
+    assert_eq!(warnings(&machine), [words]);
     machine.mount("179:2", "/nix", "ext4", "/dev/mmcblk0p2");
     let words = "/dev/mmcblk0 has the label NIXOS_SD too, and this machine runs from it: \
         remove the new card before this machine boots again";
-    assert_eq!(warned(&machine), [words]);
+    assert_eq!(warnings(&machine), [words]);
 }
 
 #[test]
-fn a_file_behind_a_loop_device() {
+fn a_file_behind_a_loop_device_is_in_use() {
     let machine = FakeMachine::new();
-    machine.file("card.img", "content");
+    machine.write_file("card.img", "content");
     let card = machine.roots().sys.with_file_name("card.img").canonicalize().unwrap();
     let backing = card.display().to_string();
-    machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", &backing)]);
-    let words = |machine: &FakeMachine| Disk::load(&machine.roots(), &card).unwrap().uses[0].to_string();
-    assert_eq!(words(&machine), "card.img is behind loop3");
+    machine.add_device("virtual/block/loop3", "7:3", &[("loop/backing_file", &backing)]);
+    let first_use = |machine: &FakeMachine| Disk::load(&machine.roots(), &card).unwrap().uses[0].to_string();
+    assert_eq!(first_use(&machine), "card.img is behind loop3");
     machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
-    assert_eq!(words(&machine), "card.img is mounted at /mnt through loop3");
+    assert_eq!(first_use(&machine), "card.img is mounted at /mnt through loop3");
 }
 
 #[test]
-fn the_size_of_the_image() {
+fn an_image_that_does_not_fit_on_the_card_is_refused() {
     let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
-    check(&card, &Request { image_size: Some(card.size), ..request() }, &[]);
-    check(
+    assert_refusals(&card, &Request { image_size: Some(card.size), ..request() }, &[]);
+    assert_refusals(
         &card,
         &Request { image_size: Some(card.size + 65536), ..request() },
         &["the image is larger than /dev/mmcblk0: it has 29.8 GiB (32000065536 bytes), \
@@ -273,19 +281,19 @@ fn the_size_of_the_image() {
 }
 
 #[test]
-fn another_card_in_the_same_slot() {
+fn another_card_in_the_same_slot_is_not_the_confirmed_one() {
     let machine = FakeMachine::new();
     let card = machine.with_card(&[]).disk("mmcblk0");
-    assert!(card.same_as(&card).is_ok());
-    let other = |now: Disk| card.same_as(&now).unwrap_err().to_string();
+    assert!(card.require_same(&card).is_ok());
+    let difference = |now: Disk| card.require_same(&now).unwrap_err().to_string();
     assert_eq!(
-        other(Disk { diskseq: Some(8), ..card.clone() }),
-        "/dev/mmcblk0 is not the card that was confirmed: its media count was 7 and is 8"
+        difference(Disk { diskseq: Some(8), ..card.clone() }),
+        "/dev/mmcblk0 is not the card that was confirmed: its count of inserted media was 7 and is 8"
     );
     assert_eq!(
-        other(Disk { size: 5, ..card.clone() }),
+        difference(Disk { size: 5, ..card.clone() }),
         "/dev/mmcblk0 is not the card that was confirmed: its size was 32000000000 and is 5"
     );
-    let travelled = serde_json::from_str::<Disk>(&serde_json::to_string(&card).unwrap()).unwrap();
-    assert_eq!(travelled, card);
+    let received = serde_json::from_str::<Disk>(&serde_json::to_string(&card).unwrap()).unwrap();
+    assert_eq!(received, card);
 }

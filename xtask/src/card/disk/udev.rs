@@ -1,39 +1,49 @@
 //! The database of udev with the file systems of disks and partitions: readable by every user, unlike the devices.
 
+use std::path::PathBuf;
+
 use super::{DeviceNumber, Roots};
 use crate::base::bounded::{self, Links};
 
 /// The size of the largest entry that is read, in bytes.
 const MAX_ENTRY: u64 = 1 << 20;
 
-/// A file system as the database describes it; empty where there is no udev or no file system.
+/// A file system by the database of udev; without label and type where there is no udev or no file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filesystem {
     pub label: Option<String>,
-    /// `vfat`, `ext4`, `zfs_member`.
+    /// The type: `vfat`, `ext4`, `zfs_member`.
     pub fstype: Option<String>,
 }
 
 /// The file system on the block device with this number.
 pub fn filesystem(roots: &Roots, number: Option<DeviceNumber>) -> Filesystem {
-    let file = |number| roots.run.join(format!("udev/data/b{number}"));
-    let text = number.and_then(|number| bounded::read(&file(number), MAX_ENTRY, Links::Follow).ok());
-    parse(&String::from_utf8_lossy(&text.unwrap_or_default()))
+    let entry =
+        number.and_then(|number| bounded::read(&entry_path(roots, number), MAX_ENTRY, Links::Follow).ok());
+    parse(&String::from_utf8_lossy(&entry.unwrap_or_default()))
 }
 
 /// Whether udev has processed the block device with this number; true where there is no udev.
 pub fn has_processed(roots: &Roots, number: Option<DeviceNumber>) -> bool {
-    let entry = |number| roots.run.join(format!("udev/data/b{number}")).exists();
-    !roots.run.join("udev/control").exists() || number.is_none_or(entry)
+    let is_running = roots.run.join("udev/control").exists();
+    !is_running || number.is_none_or(|number| entry_path(roots, number).exists())
 }
 
-fn parse(text: &str) -> Filesystem {
-    let value = |key: &str| {
-        let value_of =
-            |line: &str| Some(line.strip_prefix("E:")?.strip_prefix(key)?.strip_prefix('=')?.to_owned());
-        text.lines().find_map(value_of).filter(|value| !value.is_empty())
-    };
-    Filesystem { label: value("ID_FS_LABEL"), fstype: value("ID_FS_TYPE") }
+/// The path of the entry for the block device with this number.
+fn entry_path(roots: &Roots, number: DeviceNumber) -> PathBuf {
+    roots.run.join(format!("udev/data/b{number}"))
+}
+
+/// Parses an entry of the database.
+fn parse(entry: &str) -> Filesystem {
+    Filesystem { label: property(entry, "ID_FS_LABEL"), fstype: property(entry, "ID_FS_TYPE") }
+}
+
+/// The value of `key` in `entry`, by the line `E:KEY=VALUE`; `None` where it is absent or empty.
+fn property(entry: &str, key: &str) -> Option<String> {
+    let mut properties = entry.lines().filter_map(|line| line.strip_prefix("E:")?.split_once('='));
+    let (_, value) = properties.find(|(name, _)| *name == key)?;
+    (!value.is_empty()).then(|| value.to_owned())
 }
 
 #[cfg(test)]

@@ -18,19 +18,19 @@ use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::base::shell;
 
-/// How long the copies of a mount in other mount namespaces are waited for after unmounting.
+/// The longest wait after unmounting for the end of the mount's copies in other mount namespaces.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Use {
-    /// Whether unmounting releases the disk without harm: a mount of the disk or a partition itself that a user has
-    /// made.
+    /// Whether this use is a plain mount, which unmounting ends without harm: a user has mounted the disk or the
+    /// partition itself.
     pub fn is_plain_mount(&self) -> bool {
         matches!(self.role, Role::Mounted { .. }) && self.through.is_empty() && !self.is_system()
     }
 }
 
 impl Disk {
-    /// The plain mounts, each as the partition (or the disk) and the mount point.
+    /// The plain mounts ([`Use::is_plain_mount`]): for each the name of the partition or disk, and the mount point.
     pub fn plain_mounts(&self) -> impl Iterator<Item = (&str, &Path)> {
         let plain = self.uses.iter().filter(|used| used.is_plain_mount());
         plain.filter_map(|used| match &used.role {
@@ -43,26 +43,27 @@ impl Disk {
 /// Unmounts `disk` from the `confirmed` mount points, the topmost mount first.
 ///
 /// # Errors
-/// Another disk than the one that was confirmed, and a disk that is used in any other way by now: then nothing is
-/// unmounted. A mount point that is busy, which is not retried, or that this user may not unmount.
+/// Before anything is unmounted: the disk is not the one that was confirmed, or has other uses by now. Later: a mount
+/// point is busy, which is not retried, or this user may not unmount it.
 pub fn unmount(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<()> {
     if confirmed.is_empty() {
         return Ok(());
     }
     let now = Disk::load(roots, &disk.path)?;
-    disk.same_as(&now)?;
+    disk.require_same(&now)?;
     let mut unmounted = Vec::new();
     for mount in unmount_order(roots, &now, confirmed)? {
         unmount_one(&mount).map_err(|error| unmount_error(roots, &mount, &unmounted, error))?;
         unmounted.push(mount.at);
     }
-    wait_for_copies(disk);
+    wait_for_mount_copies(disk);
     Ok(())
 }
 
-/// Waits until the disk can be claimed: a process that makes a mount namespace, such as a build in a sandbox, has
-/// copies of all mounts for some milliseconds. Where the disk stays claimed, the exclusive claim that follows fails.
-fn wait_for_copies(disk: &Disk) {
+/// Waits until the disk can be claimed, for [`UNMOUNT_TIMEOUT`] at most: a process that makes a mount namespace, such as
+/// a build in a sandbox, has copies of all mounts for some milliseconds. Where the disk stays claimed, the exclusive
+/// claim that follows fails.
+fn wait_for_mount_copies(disk: &Disk) {
     let deadline = Instant::now() + UNMOUNT_TIMEOUT;
     let is_claimed = || {
         let claim = (OFlags::EXCL | OFlags::CLOEXEC).bits().cast_signed();
@@ -74,7 +75,8 @@ fn wait_for_copies(disk: &Disk) {
     }
 }
 
-/// The mounts of `disk` in the order in which they can be unmounted.
+/// The mounts of `disk` in the order in which they can be unmounted. Fails where unmounting them would not be enough:
+/// with another use of the disk, a mount that is not `confirmed`, and a mount of another device on top of one of these.
 fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Vec<Mount>> {
     let path = disk.path.display();
     if let Some(used) = disk.uses.iter().find(|used| !used.is_plain_mount()) {
@@ -85,9 +87,10 @@ fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Ve
         let at = new.at.display();
         bail!(Refused, "{path} has been mounted at {at} since it was confirmed; nothing was written");
     }
-    let is_on_top = |other: &Mount| own_mounts.iter().any(|mount| mount.id == other.parent);
-    let foreign = mounts(roots).into_iter().find(|other| is_on_top(other) && !own_mounts.contains(other));
-    if let Some(Mount { source, at, .. }) = foreign {
+    let stands_on_own = |other: &Mount| own_mounts.iter().any(|mount| mount.id == other.parent);
+    let foreign_on_top =
+        mounts(roots).into_iter().find(|other| stands_on_own(other) && !own_mounts.contains(other));
+    if let Some(Mount { source, at, .. }) = foreign_on_top {
         let mount_point = shell::quote(&at.to_string_lossy());
         bail!(
             Refused,
@@ -99,17 +102,23 @@ fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Ve
     Ok(topmost_first(own_mounts))
 }
 
-/// Sorts the mounts so that each is unmounted before the mount that it stands on, its `parent`.
-fn topmost_first(mut left: Vec<Mount>) -> Vec<Mount> {
+/// Sorts `mounts` so that each comes before its `parent`, the mount on which it stands.
+fn topmost_first(mut mounts: Vec<Mount>) -> Vec<Mount> {
     let mut order = Vec::new();
-    while let Some(free) = left.iter().rposition(|mount| left.iter().all(|other| other.parent != mount.id)) {
-        order.push(left.remove(free));
+    while let Some(topmost) = mounts.iter().rposition(|mount| !is_parent(mount, &mounts)) {
+        order.push(mounts.remove(topmost));
     }
     order
 }
 
-/// Unmounts `mount` from within the folder of the mount point, which is opened without following links: the owner of a
-/// folder above may meanwhile put a link to another mount there. A folder with a mount on it cannot be replaced.
+/// Whether one of `mounts` stands on `mount`.
+fn is_parent(mount: &Mount, mounts: &[Mount]) -> bool {
+    mounts.iter().any(|other| other.parent == mount.id)
+}
+
+/// Unmounts `mount` from within the folder that contains the mount point. The folder is opened without following links:
+/// the owner of a folder above may replace that by a link to another mount. The mount point itself cannot be replaced
+/// while something is mounted on it.
 fn unmount_one(mount: &Mount) -> Result<(), Errno> {
     let folder = mount.at.parent().ok_or(Errno::BUSY)?;
     let name = mount.at.file_name().ok_or(Errno::BUSY)?;
@@ -119,7 +128,7 @@ fn unmount_one(mount: &Mount) -> Result<(), Errno> {
     result
 }
 
-/// Unmounts `mount` from `name` in the working directory.
+/// Unmounts `mount` from the mount point `name` in the working directory. `EBUSY` where another mount hides it.
 fn unmount_here(mount: &Mount, name: &Path) -> Result<(), Errno> {
     if !is_visible(mount, name) {
         return Err(Errno::BUSY);
@@ -127,7 +136,7 @@ fn unmount_here(mount: &Mount, name: &Path) -> Result<(), Errno> {
     loop {
         match rustix::mount::unmount(name, UnmountFlags::NOFOLLOW) {
             Err(Errno::INTR) => {}
-            // Another process has unmounted it.
+            // Another process has unmounted it already.
             Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
             result => return result,
         }
@@ -143,32 +152,34 @@ fn open_without_links(folder: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Whether `mount` is the visible mount at `path`: a mount that hides `mount` would be unmounted instead. Always true
-/// for kernels before 5.8, which do not report the mount.
+/// Whether `mount` is the visible mount at `path`: a mount that hides `mount` would be unmounted instead. Also true where
+/// the kernel does not report the mount at `path`, which kernels before 5.8 never do.
 fn is_visible(mount: &Mount, path: &Path) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let Ok(found) = statx(CWD, path, flags, StatxFlags::MNT_ID) else { return true };
-    found.stx_mask & StatxFlags::MNT_ID.bits() == 0 || found.stx_mnt_id == mount.id
+    let Ok(stat) = statx(CWD, path, flags, StatxFlags::MNT_ID) else { return true };
+    let is_reported = stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    !is_reported || stat.stx_mnt_id == mount.id
 }
 
-/// The error of unmounting `mount` after the mount points `unmounted`.
+/// The error of unmounting `mount` after the mount points `unmounted`, which it names too.
 fn unmount_error(roots: &Roots, mount: &Mount, unmounted: &[PathBuf], error: Errno) -> anyhow::Error {
     let mount_point = shell::quote(&mount.at.to_string_lossy());
-    let (kind, why, hint) = match error {
-        Errno::BUSY if !is_visible(mount, &mount.at) => (
-            ExitKind::Refused,
-            "another mount hides it".to_owned(),
-            "unmount the other mount first".to_owned(),
-        ),
-        Errno::BUSY => {
-            let (why, hint) = busy(roots, &mount.at);
-            (ExitKind::Refused, why, hint)
+    let Cause { kind, why, hint } = match error {
+        Errno::BUSY if !is_visible(mount, &mount.at) => Cause {
+            kind: ExitKind::Refused,
+            why: "another mount hides it".to_owned(),
+            hint: "unmount the other mount first".to_owned(),
+        },
+        Errno::BUSY => busy_cause(roots, &mount.at),
+        Errno::PERM | Errno::ACCESS => Cause {
+            kind: ExitKind::Permission,
+            why: "this user has no permission to unmount it".to_owned(),
+            hint: format!("run `umount {mount_point}` as root"),
+        },
+        other => {
+            let hint = format!("run `umount {mount_point}`");
+            Cause { kind: ExitKind::Io, why: other.to_string(), hint }
         }
-        Errno::PERM | Errno::ACCESS => {
-            let why = "this user has no permission to unmount it".to_owned();
-            (ExitKind::Permission, why, format!("run `umount {mount_point}` as root"))
-        }
-        other => (ExitKind::Io, other.to_string(), format!("run `umount {mount_point}`")),
     };
     let before = unmounted.iter().map(|at| format!("; {} is unmounted", at.display())).collect::<String>();
     let at = mount.at.display();
@@ -176,14 +187,22 @@ fn unmount_error(roots: &Roots, mount: &Mount, unmounted: &[PathBuf], error: Err
     kind.error_with_hint(message, hint)
 }
 
-/// Why the mount at `at` is busy, and the hint for it.
-fn busy(roots: &Roots, at: &Path) -> (String, String) {
+/// The cause of a failed unmount, for its error.
+struct Cause {
+    kind: ExitKind,
+    why: String,
+    hint: String,
+}
+
+/// The cause where the file system at the mount point `at` is busy, with the processes that use it.
+fn busy_cause(roots: &Roots, at: &Path) -> Cause {
+    let kind = ExitKind::Refused;
     let users = open_files::users(roots, at).join(", ");
     if users.is_empty() {
         let hint = format!("run `fuser -vm {}` to list its users", shell::quote(&at.to_string_lossy()));
-        return ("it is busy".to_owned(), hint);
+        return Cause { kind, why: "it is busy".to_owned(), hint };
     }
-    (format!("it is busy with {users}"), format!("end {users} first"))
+    Cause { kind, why: format!("it is busy with {users}"), hint: format!("end {users} first") }
 }
 
 #[cfg(test)]
@@ -191,7 +210,7 @@ mod tests {
     use super::super::fake::FakeMachine;
     use super::*;
 
-    /// The owner of a folder above replaces it by a link at the last moment.
+    /// The owner of a folder above the mount point may replace that folder by a link at the last moment.
     #[test]
     fn links_on_the_way_are_not_followed() {
         let dir = tempfile::tempdir().unwrap();
@@ -205,56 +224,57 @@ mod tests {
         assert_eq!(unmount_one(&mount), Err(Errno::LOOP));
     }
 
-    fn order(machine: &FakeMachine, confirmed: &[&str]) -> Result<Vec<String>, String> {
-        let confirmed = confirmed.iter().map(PathBuf::from).collect::<Vec<_>>();
+    const CONFIRMED: &[&str] = &["/media/a", "/media/a/b", "/mnt"];
+
+    /// The mount points of sdb in the order of unmounting after [`CONFIRMED`] were confirmed, or the error.
+    fn mount_point_order(machine: &FakeMachine) -> Result<Vec<String>, String> {
+        let confirmed = CONFIRMED.iter().map(PathBuf::from).collect::<Vec<_>>();
         let order = unmount_order(&machine.roots(), &machine.disk("sdb"), &confirmed);
-        let paths = |order: Vec<Mount>| order.iter().map(|mount| mount.at.display().to_string()).collect();
-        order.map(paths).map_err(|error| crate::base::failure::with_hint(&error))
+        let order = order.map_err(|error| crate::base::failure::with_hint(&error))?;
+        Ok(order.iter().map(|mount| mount.at.display().to_string()).collect())
     }
 
-    /// A stick with two partitions, one mounted in the other, on itself, and by a second name.
-    fn mounted() -> FakeMachine {
+    /// A machine with a stick: the partition is mounted at `/media/a` twice and at `/mnt`, the disk at `/media/a/b`.
+    fn machine_with_mounts() -> FakeMachine {
         let machine = FakeMachine::new();
         machine.with_stick().mount("0:20", "/", "tmpfs", "none");
-        machine.mount("8:17", "/media/a", "ext4", "/dev/sdb1").mount(
-            "8:16",
-            "/media/a/b",
-            "vfat",
-            "/dev/sdb",
-        );
-        machine.mount("8:17", "/media/a", "ext4", "/dev/sdb1").mount("8:17", "/mnt", "ext4", "/dev/sdb1");
+        machine.mount("8:17", "/media/a", "ext4", "/dev/sdb1");
+        machine.mount("8:16", "/media/a/b", "vfat", "/dev/sdb");
+        machine.mount("8:17", "/media/a", "ext4", "/dev/sdb1");
+        machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1");
         machine
     }
 
     #[test]
-    fn the_topmost_goes_first() {
-        let order = order(&mounted(), &["/media/a", "/media/a/b", "/mnt"]).unwrap();
+    fn the_topmost_mount_is_unmounted_first() {
+        let order = mount_point_order(&machine_with_mounts()).unwrap();
         assert_eq!(order, ["/mnt", "/media/a", "/media/a/b", "/media/a"]);
+    }
+
+    #[track_caller]
+    fn assert_refused(machine: &FakeMachine, error: &str) {
+        assert_eq!(mount_point_order(machine).unwrap_err(), error);
     }
 
     #[test]
     fn only_confirmed_mounts_are_unmounted() {
-        let refused = |machine: &FakeMachine, why: &str| {
-            let words = order(machine, &["/media/a", "/media/a/b", "/mnt"]).unwrap_err();
-            assert_eq!(words, why);
-        };
-        let machine = mounted();
+        let machine = machine_with_mounts();
         machine.mount("8:17", "/srv/x", "ext4", "/dev/sdb1");
-        refused(&machine, "/dev/sdb is in use: sdb1 is mounted at /srv/x; nothing was written");
-        let machine = mounted();
+        assert_refused(&machine, "/dev/sdb is in use: sdb1 is mounted at /srv/x; nothing was written");
+        let machine = machine_with_mounts();
         machine.mount("8:17", "/media/new", "ext4", "/dev/sdb1");
-        refused(
+        assert_refused(
             &machine,
             "/dev/sdb has been mounted at /media/new since it was confirmed; nothing was written",
         );
-        let machine = mounted();
+        let machine = machine_with_mounts();
         machine.mount("0:50", "/mnt/scratch", "tmpfs", "scratch");
-        refused(
+        assert_refused(
             &machine,
             "scratch is mounted at /mnt/scratch, on top of /dev/sdb; nothing was written; run `umount /mnt/scratch`",
         );
-        let machine = mounted();
-        machine.swap("/dev/sdb1");
-        refused(&machine, "/dev/sdb is in use: sdb1 is used as swap; nothing was written");
+        let machine = machine_with_mounts();
+        machine.add_swap("/dev/sdb1");
+        assert_refused(&machine, "/dev/sdb is in use: sdb1 is used as swap; nothing was written");
     }
 }

@@ -1,9 +1,10 @@
 //! Cards that are in use: those that unmounting releases, and those with protected paths.
 
 use super::fake::FakeMachine;
-use super::tests::{check, request};
+use super::tests::{assert_refusals, request};
 use super::*;
 
+/// A request that lets the card be unmounted.
 fn unmounted() -> Request {
     Request { mounted: Mounted::Unmounted, ..request() }
 }
@@ -14,15 +15,15 @@ fn a_card_that_is_only_mounted_is_accepted_with_unmounting() {
     machine.with_stick().mount("8:17", "/media/me/A", "vfat", "/dev/sdb1");
     machine.mount("8:17", "/mnt", "vfat", "/dev/sdb1");
     let stick = machine.disk("sdb");
-    check(&stick, &unmounted(), &[]);
+    assert_refusals(&stick, &unmounted(), &[]);
     let mounts = stick.plain_mounts().map(|(device, at)| format!("{device} {}", at.display()));
     assert_eq!(mounts.collect::<Vec<_>>(), ["sdb1 /media/me/A", "sdb1 /mnt"]);
 }
 
-type Make = fn(&FakeMachine);
+type SetUp = fn(&FakeMachine);
 
-/// How a stick is used beside a plain mount, and the refusal.
-const OTHER_USES: &[(Make, &str)] = &[
+/// Ways to use a stick otherwise than by a plain mount of the user, each with the refusal.
+const OTHER_USES: &[(SetUp, &str)] = &[
     (
         |machine| {
             machine.mount("8:17", "/home", "ext4", "/dev/sdb1");
@@ -32,14 +33,14 @@ const OTHER_USES: &[(Make, &str)] = &[
     ),
     (
         |machine| {
-            machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/dev/sdb1");
+            machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").add_swap("/dev/sdb1");
         },
         "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
          run `cargo xtask devices` to list the cards",
     ),
     (
         |machine| {
-            machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").swap("/mnt/swapfile");
+            machine.mount("8:17", "/mnt", "ext4", "/dev/sdb1").add_swap("/mnt/swapfile");
         },
         "/dev/sdb is a disk of the running system: sdb1 is used as swap; \
          run `cargo xtask devices` to list the cards",
@@ -60,7 +61,7 @@ const OTHER_USES: &[(Make, &str)] = &[
     (
         |machine| {
             for member in ["sda1", "sdb1"] {
-                machine.file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
+                machine.write_file(&format!("sys/fs/btrfs/11-22/devices/{member}"), "");
             }
             machine.mount("0:31", "/mnt", "btrfs", "/dev/sda1");
         },
@@ -71,20 +72,20 @@ const OTHER_USES: &[(Make, &str)] = &[
 
 #[test]
 fn unmounting_does_not_end_other_uses() {
-    for (make, words) in OTHER_USES {
+    for (set_up, expected) in OTHER_USES {
         let machine = FakeMachine::new();
-        machine.with_sata().with_stick().device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]);
-        make(&machine);
-        check(&machine.disk("sdb"), &unmounted(), &[words]);
+        machine.with_sata().with_stick().add_device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]);
+        set_up(&machine);
+        assert_refusals(&machine.disk("sdb"), &unmounted(), &[expected]);
     }
 }
 
 #[test]
 fn a_btrfs_of_one_device_is_only_mounted() {
     let machine = FakeMachine::new();
-    machine.with_stick().file("sys/fs/btrfs/11-22/devices/sdb1", "");
+    machine.with_stick().write_file("sys/fs/btrfs/11-22/devices/sdb1", "");
     machine.mount("0:31", "/mnt", "btrfs", "/dev/sdb1");
-    check(&machine.disk("sdb"), &unmounted(), &[]);
+    assert_refusals(&machine.disk("sdb"), &unmounted(), &[]);
 }
 
 #[test]
@@ -94,44 +95,44 @@ fn a_card_with_a_protected_path_is_refused() {
     machine.mount("8:17", "/media/me/CARD", "ext4", "/dev/sdb1");
     let stick = machine.disk("sdb");
     for what in ["the image", "the flake", "the working directory"] {
-        let path = |text: &str| Protected::find(&machine.roots(), what, text.as_ref(), Extent::Itself);
-        let protected = vec![path("/media/me/other"), path("/media/me/CARD/work")];
+        let protect = |path: &str| ProtectedPath::find(&machine.roots(), what, path.as_ref(), Extent::Itself);
+        let protected = vec![protect("/media/me/other"), protect("/media/me/CARD/work")];
         let words = format!(
             "{what} /media/me/CARD/work is on /dev/sdb, which would be overwritten; \
              copy it to another disk first"
         );
-        check(&stick, &Request { protected, ..unmounted() }, &[&words]);
+        assert_refusals(&stick, &Request { protected, ..unmounted() }, &[&words]);
     }
 }
 
 #[test]
-fn a_file_with_two_names() {
+fn a_file_is_protected_under_each_of_its_names() {
     let machine = FakeMachine::new();
     let dir = tempfile::tempdir().unwrap();
     let [card, name] = ["card.img", "name.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
     std::fs::write(&card, "content").and_then(|()| std::fs::hard_link(&card, &name)).unwrap();
-    let protected = vec![Protected::find(&machine.roots(), "the image", &name, Extent::Itself)];
-    let words = |device: String| {
+    let protected = vec![ProtectedPath::find(&machine.roots(), "the image", &name, Extent::Itself)];
+    let refusal = |device: &str| {
         let name = name.display();
         format!("the image {name} is on {device}, which would be overwritten; copy it to another disk first")
     };
     let request = Request { virtual_cards: VirtualCards::Allowed, protected, ..request() };
     let disk = Disk::load(&machine.roots(), &card).unwrap();
-    check(&disk, &request, &[&words(card.display().to_string())]);
-    machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", card.to_str().unwrap())]);
-    check(&machine.disk("loop3"), &request, &[&words("/dev/loop3".to_owned())]);
+    assert_refusals(&disk, &request, &[&refusal(card.to_str().unwrap())]);
+    machine.add_device("virtual/block/loop3", "7:3", &[("loop/backing_file", card.to_str().unwrap())]);
+    assert_refusals(&machine.disk("loop3"), &request, &[&refusal("/dev/loop3")]);
     machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
-    let used = Disk::load(&machine.roots(), &name).unwrap().uses;
-    assert_eq!(used[0].to_string(), "name.img is mounted at /mnt through loop3");
-    machine.device("virtual/block/loop4", "7:4", &[("loop/backing_file", name.to_str().unwrap())]);
+    let uses = Disk::load(&machine.roots(), &name).unwrap().uses;
+    assert_eq!(uses[0].to_string(), "name.img is mounted at /mnt through loop3");
+    machine.add_device("virtual/block/loop4", "7:4", &[("loop/backing_file", name.to_str().unwrap())]);
     assert_eq!(machine.disk("loop4").uses[0].to_string(), "loop4 is mounted at /mnt through loop3");
 }
 
 #[test]
 fn a_file_system_on_the_whole_disk_is_known_from_udev() {
     let machine = FakeMachine::new();
-    machine.device("pci/usb1/1-2/host7/block/sdd", "8:48", &[]);
-    machine.file("run/udev/data/b8:48", "E:ID_FS_LABEL=PHOTOS\nE:ID_FS_TYPE=exfat\n");
+    machine.add_device("pci/usb1/1-2/host7/block/sdd", "8:48", &[]);
+    machine.write_file("run/udev/data/b8:48", "E:ID_FS_LABEL=PHOTOS\nE:ID_FS_TYPE=exfat\n");
     assert_eq!(machine.disk("sdd").content(), "PHOTOS (exfat)");
 }
 
@@ -139,9 +140,9 @@ fn a_file_system_on_the_whole_disk_is_known_from_udev() {
 #[test]
 fn a_worker_refuses_a_disk_whatever_was_confirmed() {
     let machine = FakeMachine::new();
-    machine.with_sata().with_stick().device("virtual/block/loop3", "7:3", &[]);
+    machine.with_sata().with_stick().add_device("virtual/block/loop3", "7:3", &[]);
     let reasons = |name| -> Vec<String> {
-        refusals::unwritable(&machine.disk(name)).into_iter().map(|refusal| refusal.reason).collect()
+        refusals::worker_refusals(&machine.disk(name)).into_iter().map(|refusal| refusal.reason).collect()
     };
     assert!(reasons("loop3").is_empty() && reasons("sdb").is_empty());
     assert_eq!(reasons("sda"), ["/dev/sda is an internal SATA disk, not a card"]);
@@ -153,15 +154,15 @@ fn a_worker_refuses_a_disk_whatever_was_confirmed() {
 fn a_card_that_its_user_mounted_is_no_disk_of_the_system() {
     for at in ["/home/me/card", "/root/card", "/var/mnt/card", "/var/tmp/my card"] {
         let machine = FakeMachine::new();
-        machine.file("etc/passwd", "me:x:1000:100::/home/me:/bin/sh\nroot:x:0:0::/root:/bin/sh\n");
+        machine.write_file("etc/passwd", "me:x:1000:100::/home/me:/bin/sh\nroot:x:0:0::/root:/bin/sh\n");
         machine.with_stick().mount("8:17", &at.replace(' ', "\\040"), "vfat", "/dev/sdb1");
         let stick = machine.disk("sdb");
         let quoted = crate::base::shell::quote(at);
         let words = format!(
             "/dev/sdb is in use: sdb1 is mounted at {at}; run `umount {quoted}`, or pass --unmount to `flash`"
         );
-        check(&stick, &request(), &[&words]);
-        check(&stick, &unmounted(), &[]);
+        assert_refusals(&stick, &request(), &[&words]);
+        assert_refusals(&stick, &unmounted(), &[]);
         assert_eq!(stick.plain_mounts().count(), 1);
     }
 }
@@ -169,17 +170,19 @@ fn a_card_that_its_user_mounted_is_no_disk_of_the_system() {
 #[test]
 fn a_disk_that_the_system_mounts_below_home_stays_one_of_the_system() {
     let machine = FakeMachine::new();
-    machine.file("etc/fstab", "LABEL=data /home/me/data ext4 defaults 0 0\n");
+    machine.write_file("etc/fstab", "LABEL=data /home/me/data ext4 defaults 0 0\n");
     machine.with_stick().mount("8:17", "/home/me/data", "ext4", "/dev/sdb1");
     let words = "/dev/sdb is a disk of the running system: sdb1 is mounted at /home/me/data by the configuration of this \
         machine; run `umount /home/me/data` if this is a card after all, else name another disk";
     for request in [request(), unmounted()] {
-        check(&machine.disk("sdb"), &request, &[words]);
+        assert_refusals(&machine.disk("sdb"), &request, &[words]);
     }
-    machine.mount("8:17", "/home/me", "ext4", "/dev/sdb1").file("etc/passwd", "me:x:1:1::/home/me:/bin/sh\n");
+    machine
+        .mount("8:17", "/home/me", "ext4", "/dev/sdb1")
+        .write_file("etc/passwd", "me:x:1:1::/home/me:/bin/sh\n");
     let words = "/dev/sdb is a disk of the running system: sdb1 is mounted at /home/me/data by the configuration of this \
         machine, sdb1 is mounted at /home/me; run `cargo xtask devices` to list the cards";
-    check(&machine.disk("sdb"), &unmounted(), &[words]);
+    assert_refusals(&machine.disk("sdb"), &unmounted(), &[words]);
 }
 
 /// A user who is told how to confirm believes that the rest is in order.
@@ -196,15 +199,15 @@ fn a_refusal_that_no_option_lifts_offers_none() {
     let root = FakeMachine::new();
     root.with_stick().mount("8:17", "/", "ext4", "/dev/sdb1");
     let looped = FakeMachine::new();
-    looped.device("virtual/block/loop1", "7:1", &[]).mount("7:1", "/", "ext4", "/dev/loop1");
+    looped.add_device("virtual/block/loop1", "7:1", &[]).mount("7:1", "/", "ext4", "/dev/loop1");
     let swap = FakeMachine::new();
-    swap.with_stick().swap("/dev/sdb1");
+    swap.with_stick().add_swap("/dev/sdb1");
     let locked = FakeMachine::new();
     locked.with_card(&[("ro", "1")]);
     let empty = FakeMachine::new();
     empty.with_card(&[("size", "0")]);
     let held = FakeMachine::new();
-    held.with_stick().device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]).stack("dm-0", "sdb1");
+    held.with_stick().add_device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]).stack("dm-0", "sdb1");
     for (machine, name, reason) in [
         (&internal, "sda", format!("/dev/sda is an internal SATA disk, not a card; {list}")),
         (&root, "sdb", format!("/dev/sdb is a disk of the running system: sdb1 is mounted at /; {list}")),
@@ -219,7 +222,7 @@ fn a_refusal_that_no_option_lifts_offers_none() {
         (&held, "sdb", "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove it from there first".into()),
     ] {
         for request in without_terminal(request()) {
-            check(&machine.disk(name), &request, &[&reason]);
+            assert_refusals(&machine.disk(name), &request, &[&reason]);
         }
     }
 }
@@ -230,12 +233,12 @@ fn options_that_lift_all_refusals_are_all_offered() {
     let machine = FakeMachine::new();
     machine.with_stick().mount("8:17", "/home/me/card", "vfat", "/dev/sdb1");
     let missing = Request { confirmation: Confirmation::Missing, ..request() };
-    check(
+    assert_refusals(
         &machine.disk("sdb"),
         &missing,
         &[
             "/dev/sdb is in use: sdb1 is mounted at /home/me/card; run `umount /home/me/card`, or pass --unmount to `flash`",
-            "there is no terminal to confirm on that /dev/sdb may be overwritten; pass --yes --expect-size 32000000000",
+            "cannot ask whether /dev/sdb may be overwritten: there is no terminal; pass --yes --expect-size 32000000000",
         ],
     );
 }

@@ -12,7 +12,9 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::caller::Caller;
 use super::needs::{Access, Needs};
 use super::request::CardFiles;
-use crate::card::disk::{Disk, Locked, Roots, adopt, open_exclusive, open_shared, unmount};
+use crate::card::disk::{
+    Disk, Locked, Roots, adopt_exclusive, adopt_shared, open_exclusive, open_shared, unmount,
+};
 use crate::{bail, failure};
 
 /// A card that is open and locked.
@@ -43,7 +45,11 @@ impl ClaimedCard {
     /// Takes over the card that the parent process has claimed.
     pub fn adopt(needs: &Needs, files: CardFiles) -> Result<Self> {
         let CardFiles { card, view } = files;
-        let locked = adopt(&Roots::default(), needs.disk, card, needs.access == Access::Write)?;
+        let roots = Roots::default();
+        let locked = match needs.access {
+            Access::Write => adopt_exclusive(&roots, needs.disk, card)?,
+            Access::Read => adopt_shared(&roots, needs.disk, card)?,
+        };
         Ok(Self { locked, view })
     }
 
@@ -65,11 +71,11 @@ pub fn claim_for_caller(caller: Caller, needs: &Needs) -> Result<Locked> {
         )
     })?;
     let disk = Disk::by_number(&roots, number)?;
-    disk_of_job.same_as(&disk)?;
+    claimed_disk.require_same(&disk)?;
     caller.authorize(needs.access, &disk)?;
     unmount(&roots, &disk, needs.unmount)?;
     let locked = claim(&roots, &disk, needs.access)?;
-    caller.authorize(needs.access, &locked.now()?)?;
+    caller.authorize(needs.access, &locked.current_disk()?)?;
     Ok(locked)
 }
 

@@ -25,17 +25,25 @@ pub fn open_error(roots: &Roots, disk: &Disk, claim: Claim, error: std::io::Erro
     }
 }
 
-/// The error for a busy disk, with what uses it now and by which processes, as far as this process can see.
+/// The error for a busy disk, with its uses and the processes behind them, as far as this process can see them.
 pub fn busy_error(roots: &Roots, disk: &Disk) -> anyhow::Error {
-    let now =
-        disk.number.map_or_else(|| Disk::load(roots, &disk.path), |number| Disk::by_number(roots, number));
-    let now = now.unwrap_or_else(|_| Disk { uses: Vec::new(), ..disk.clone() });
-    let (user, hint) = known_uses(roots, &now)
+    let loaded = match disk.number {
+        Some(number) => Disk::by_number(roots, number),
+        None => Disk::load(roots, &disk.path),
+    };
+    let now = loaded.unwrap_or_else(|_| Disk { uses: Vec::new(), ..disk.clone() });
+    let Cause { why, hint } = known_uses(roots, &now)
         .or_else(|| hidden_mount(roots, &now))
         .or_else(|| membership(&now))
         .or_else(|| openers(roots, &now))
         .unwrap_or_else(unknown_use);
-    ExitKind::Refused.error_with_hint(format_args!("{} is in use: {user}", disk.path.display()), hint)
+    ExitKind::Refused.error_with_hint(format_args!("{} is in use: {why}", disk.path.display()), hint)
+}
+
+/// A cause for which a disk is busy, for the error.
+struct Cause {
+    why: String,
+    hint: String,
 }
 
 /// The error for a disk that another program has locked.
@@ -52,51 +60,56 @@ pub fn locked_error(roots: &Roots, disk: &Disk) -> anyhow::Error {
     )
 }
 
-/// The known uses of `disk`, and the hint.
-fn known_uses(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
-    let uses = disk.uses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let users = disk.plain_mounts().flat_map(|(_, at)| open_files::users(roots, at));
-    let users = users.collect::<Vec<_>>().join(", ");
-    match (uses.is_empty(), users.is_empty()) {
-        (true, _) => None,
-        (false, true) => Some((uses, "end this use first".to_owned())),
-        (false, false) => Some((format!("{uses}, and busy with {users}"), format!("end {users} first"))),
+/// The cause by the known uses of `disk` and the processes that keep its plain mounts busy; `None` without known uses.
+fn known_uses(roots: &Roots, disk: &Disk) -> Option<Cause> {
+    if disk.uses.is_empty() {
+        return None;
     }
+    let uses = disk.uses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let users = disk.plain_mounts().flat_map(|(_, at)| open_files::users(roots, at)).collect::<Vec<_>>();
+    if users.is_empty() {
+        return Some(Cause { why: uses, hint: "end this use first".to_owned() });
+    }
+    let users = users.join(", ");
+    Some(Cause { why: format!("{uses}, and busy with {users}"), hint: format!("end {users} first") })
 }
 
-/// The mount of `disk` in another mount namespace, and the hint.
-fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
+/// The cause by a mount of `disk` in another mount namespace; `None` where no such mount is visible.
+fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<Cause> {
     let HiddenMount { at, process } = open_files::hidden_mount(roots, disk)?;
-    let user = format!("it is mounted at {} in the mount namespace of {process}", at.display());
-    Some((user, format!("unmount it there, or end {process} first")))
+    let why = format!("it is mounted at {} in the mount namespace of {process}", at.display());
+    Some(Cause { why, hint: format!("unmount it there, or end {process} first") })
 }
 
-/// The processes that have `disk` open, and the hint.
-fn openers(roots: &Roots, disk: &Disk) -> Option<(String, String)> {
+/// The cause by the processes that have `disk` open; `None` where no such process is visible.
+fn openers(roots: &Roots, disk: &Disk) -> Option<Cause> {
     let openers = open_files::openers(roots, disk);
+    if openers.is_empty() {
+        return None;
+    }
     let have = if openers.len() == 1 { "has" } else { "have" };
     let openers = openers.join(", ");
-    (!openers.is_empty()).then(|| (format!("{openers} {have} it open"), format!("end {openers} first")))
+    Some(Cause { why: format!("{openers} {have} it open"), hint: format!("end {openers} first") })
 }
 
-/// The array or pool that `disk` is a part of, and the hint.
-fn membership(disk: &Disk) -> Option<(String, String)> {
-    let whole = disk.partitions.iter().find_map(whole)?;
-    Some((format!("it is part of {whole}"), "remove it from there first".to_owned()))
+/// The cause by the array or pool of which `disk` is a part; `None` where udev shows none.
+fn membership(disk: &Disk) -> Option<Cause> {
+    let pool = disk.partitions.iter().find_map(pool_title)?;
+    Some(Cause { why: format!("it is part of {pool}"), hint: "remove it from there first".to_owned() })
 }
 
-/// The uses that no file of `/proc` and `/sys` shows, and the hint.
-fn unknown_use() -> (String, String) {
-    let hidden = "a mount in a container or another namespace, a lazily unmounted file system, \
+/// The possible causes that no file of `/proc` and `/sys` shows.
+fn unknown_use() -> Cause {
+    let why = "a mount in a container or another namespace, a lazily unmounted file system, \
         a ZFS pool, or a program that claims the disk";
-    (hidden.to_owned(), "end this use first".to_owned())
+    Cause { why: why.to_owned(), hint: "end this use first".to_owned() }
 }
 
-/// The array, volume group or pool of which `part` is a member by its type in udev, which neither mounts nor sysfs
-/// show.
-fn whole(part: &Partition) -> Option<String> {
+/// The array, volume group or pool of which `part` is a member, `a zfs called tank`. Only the type in udev's database
+/// shows the membership, not the mounts or sysfs. `None` for a partition that is no member.
+fn pool_title(part: &Partition) -> Option<String> {
     let fstype = part.fstype.as_deref()?;
-    let whole = fstype.strip_suffix("_member").or(Some(fstype).filter(|name| *name == "bcache"))?;
+    let pool = if fstype == "bcache" { fstype } else { fstype.strip_suffix("_member")? };
     let label = part.label.as_ref().map(|label| format!(" called {label}")).unwrap_or_default();
-    Some(format!("a {whole}{label}"))
+    Some(format!("a {pool}{label}"))
 }

@@ -14,17 +14,17 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::refusal::refuse;
-use super::refusals::unwritable;
+use super::refusals::worker_refusals;
 use super::usage::Usage;
 use super::{DeviceNumber, Disk, DiskKind, Roots, open_files};
 use crate::{bail, failure};
 
-/// How long another lock of the disk is waited for: udev locks a disk for some milliseconds while it probes the disk.
+/// The longest wait for the end of another lock of the disk: udev locks a disk for some milliseconds while it probes it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long another writer of the disk is waited for: it may be about to close the disk.
+/// The longest wait for other writers of the disk, which may be about to close it.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A disk that is open and locked until this is dropped.
+/// A disk that is open and locked until the `Locked` is dropped.
 #[derive(Debug)]
 pub struct Locked {
     file: File,
@@ -32,7 +32,7 @@ pub struct Locked {
     roots: Roots,
     /// The disk as it was confirmed.
     disk: Disk,
-    /// The kernel's count of device events at the last check of the disk; `None` before the first.
+    /// The kernel's count of device events at the last call of [`Locked::check_events`]; `None` before the first.
     events: Mutex<Option<u64>>,
 }
 
@@ -56,25 +56,28 @@ pub fn open_shared(roots: &Roots, disk: &Disk) -> Result<Locked> {
     open(roots, disk, Claim::Shared)
 }
 
-/// Takes over `file`, which another process has opened and locked with [`open_exclusive`] or [`open_shared`].
-pub fn adopt(roots: &Roots, disk: &Disk, file: File, exclusive: bool) -> Result<Locked> {
-    let claim = if exclusive { Claim::Exclusive } else { Claim::Shared };
-    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
-    locked.check()?;
-    Ok(locked)
+/// Takes over `file`, which another process has opened and locked with [`open_exclusive`].
+pub fn adopt_exclusive(roots: &Roots, disk: &Disk, file: File) -> Result<Locked> {
+    Locked::checked(roots, disk, file, Claim::Exclusive)
 }
 
+/// Takes over `file`, which another process has opened and locked with [`open_shared`].
+pub fn adopt_shared(roots: &Roots, disk: &Disk, file: File) -> Result<Locked> {
+    Locked::checked(roots, disk, file, Claim::Shared)
+}
+
+/// Opens and locks `disk` for the access of `claim`, and checks that it is the disk that was confirmed.
 fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
-    let exclusive = claim == Claim::Exclusive;
+    let is_exclusive = claim == Claim::Exclusive;
     let is_file = matches!(disk.kind, DiskKind::File { .. });
-    let claim_flag = if exclusive && !is_file { OFlags::EXCL } else { OFlags::empty() };
+    // For a plain file, the kernel has no exclusive claim.
+    let claim_flag = if is_exclusive && !is_file { OFlags::EXCL } else { OFlags::empty() };
     let flags = (claim_flag | OFlags::CLOEXEC).bits().cast_signed();
-    let opened = OpenOptions::new().read(true).write(exclusive).custom_flags(flags).open(&disk.path);
+    let opened = OpenOptions::new().read(true).write(is_exclusive).custom_flags(flags).open(&disk.path);
     let file = opened.map_err(|error| busy::open_error(roots, disk, claim, error))?;
     lock(roots, &file, disk, claim)?;
-    let locked = Locked { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
-    locked.check()?;
-    if exclusive {
+    let locked = Locked::checked(roots, disk, file, claim)?;
+    if is_exclusive {
         wait_for_writers(roots, disk)?;
     }
     Ok(locked)
@@ -98,24 +101,32 @@ fn wait_for_writers(roots: &Roots, disk: &Disk) -> Result<()> {
 }
 
 impl Locked {
+    /// The disk that is open as `file`, after a first [`Self::check`].
+    fn checked(roots: &Roots, disk: &Disk, file: File, claim: Claim) -> Result<Self> {
+        let locked = Self { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
+        locked.check()?;
+        Ok(locked)
+    }
+
     /// The open disk.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Fails where the open disk is not, or no longer, the disk that was confirmed, or is open for writing and must not
-    /// be written, whatever the caller has checked before. Called again before each write that matters.
+    /// Fails where the open disk is not, or no longer, the disk that was confirmed. A disk that is open for writing must
+    /// also pass [`worker_refusals`], whatever the caller has checked before. Called again before each write that
+    /// matters.
     pub fn check(&self) -> Result<()> {
-        let now = self.now()?;
-        self.disk.same_as(&now)?;
+        let now = self.current_disk()?;
+        self.disk.require_same(&now)?;
         match self.claim {
-            Claim::Exclusive => refuse(&unwritable(&now)),
+            Claim::Exclusive => refuse(&worker_refusals(&now)),
             Claim::Shared => Ok(()),
         }
     }
 
-    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call. The
-    /// attaching of a loop device to the disk and a change of the disk's size are such events.
+    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call: attaching a
+    /// loop device to the disk and changing the size of the disk count too. Without a count of events, always checks.
     pub fn check_events(&self) -> Result<()> {
         let now = device_events(&self.roots);
         let mut last = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,33 +138,33 @@ impl Locked {
     }
 
     /// The open disk as it is now, found by the descriptor and its device number, never by its path.
-    pub fn now(&self) -> Result<Disk> {
+    pub fn current_disk(&self) -> Result<Disk> {
         let path = self.disk.path.display();
-        let doing = || format!("inspecting {path}");
-        let stat = self.file.metadata().with_context(doing)?;
-        let size = (&self.file).seek(SeekFrom::End(0)).with_context(doing)?;
+        let inspecting = || format!("inspecting {path}");
+        let stat = self.file.metadata().with_context(inspecting)?;
+        let size = (&self.file).seek(SeekFrom::End(0)).with_context(inspecting)?;
         if stat.is_file() {
             let kind = DiskKind::File { device: stat.dev(), inode: stat.ino() };
             let read_only = stat.permissions().readonly();
-            let uses = Usage::load(&self.roots).of_file(&self.roots, &self.disk.path);
+            let uses = Usage::load(&self.roots).uses_of_file(&self.roots, &self.disk.path);
             return Ok(Disk { size, kind, number: None, read_only, uses, ..self.disk.clone() });
         }
         if !stat.file_type().is_block_device() {
             bail!(Refused, "{path} is no longer a disk"; hint: "run the command again");
         }
-        let sector_size = rustix::fs::ioctl_blksszget(&self.file).with_context(doing)?;
-        let gone = |_| failure!(Io, "{path} is gone"; hint: "was it unplugged? insert the card again");
-        let disk = Disk::by_number(&self.roots, DeviceNumber::from_raw(stat.rdev())).map_err(gone)?;
+        let sector_size = rustix::fs::ioctl_blksszget(&self.file).with_context(inspecting)?;
+        let gone_error = |_| failure!(Io, "{path} is gone"; hint: "was it unplugged? insert the card again");
+        let disk = Disk::by_number(&self.roots, DeviceNumber::from_raw(stat.rdev())).map_err(gone_error)?;
         Ok(Disk { size, sector_size, ..disk })
     }
 }
 
-/// The number of device events that the kernel has sent so far; `None` where sysfs does not have it.
+/// The number of device events that the kernel has sent so far; `None` where sysfs does not have this number.
 fn device_events(roots: &Roots) -> Option<u64> {
     std::fs::read_to_string(roots.sys.join("kernel/uevent_seqnum")).ok()?.trim().parse().ok()
 }
 
-/// Locks `file` within [`LOCK_TIMEOUT`].
+/// Locks `file`, the open `disk`, and fails where another program holds the lock for longer than [`LOCK_TIMEOUT`].
 fn lock(roots: &Roots, file: &File, disk: &Disk, claim: Claim) -> Result<()> {
     let operation = match claim {
         Claim::Exclusive => FlockOperation::NonBlockingLockExclusive,

@@ -5,13 +5,14 @@ use super::busy::busy_error;
 use super::*;
 use crate::base::failure::{ExitKind, kind, with_hint};
 
+/// The error of opening `disk` for writing.
 fn open_error(disk: &Disk) -> (String, ExitKind) {
     let error = open_exclusive(&Roots::default(), disk).unwrap_err();
     (with_hint(&error), kind(&error))
 }
 
-/// A virtual card of 1 MiB.
-fn file() -> (tempfile::TempDir, Disk) {
+/// A virtual card of 1 MiB, with the folder that holds its file.
+fn virtual_card() -> (tempfile::TempDir, Disk) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap().join("card");
     File::create(&path).unwrap().set_len(1 << 20).unwrap();
@@ -21,7 +22,7 @@ fn file() -> (tempfile::TempDir, Disk) {
 
 #[test]
 fn no_file_is_created_and_a_character_device_is_no_disk() {
-    let (_dir, disk) = file();
+    let (_dir, disk) = virtual_card();
     std::fs::remove_file(&disk.path).unwrap();
     let words = format!("{} is gone; insert the card again", disk.path.display());
     assert_eq!(open_error(&disk), (words, ExitKind::Io));
@@ -35,7 +36,7 @@ fn no_file_is_created_and_a_character_device_is_no_disk() {
 
 #[test]
 fn a_file_is_known_by_its_descriptor() {
-    let (_dir, disk) = file();
+    let (_dir, disk) = virtual_card();
     let locked = open_exclusive(&Roots::default(), &disk).unwrap();
     locked.check().unwrap();
     // Another file under the same name does not matter; another size of this one does.
@@ -53,11 +54,11 @@ fn a_file_is_known_by_its_descriptor() {
 
 /// The kernel has no exclusive claim for a file.
 #[test]
-fn a_file_that_was_attached_and_mounted_after_all() {
+fn a_file_that_was_mounted_after_it_was_opened_is_refused() {
     let machine = FakeMachine::new();
-    let (_dir, disk) = file();
+    let (_dir, disk) = virtual_card();
     let locked = open_exclusive(&machine.roots(), &disk).unwrap();
-    machine.device("virtual/block/loop3", "7:3", &[("loop/backing_file", disk.path.to_str().unwrap())]);
+    machine.add_device("virtual/block/loop3", "7:3", &[("loop/backing_file", disk.path.to_str().unwrap())]);
     machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
     let words = format!(
         "{} is in use: card is mounted at /mnt through loop3; run `umount /mnt`",
@@ -70,7 +71,7 @@ fn a_file_that_was_attached_and_mounted_after_all() {
 
 #[test]
 fn readers_share_a_card_and_writers_do_not() {
-    let (_dir, disk) = file();
+    let (_dir, disk) = virtual_card();
     std::fs::set_permissions(&disk.path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
     let disk = Disk { read_only: true, ..disk };
     let one = open_shared(&Roots::default(), &disk).unwrap();
@@ -87,18 +88,18 @@ fn the_error_of_a_busy_disk_names_its_user() {
     let disk = machine.disk("sdb");
     let error = || with_hint(&busy_error(&roots, &disk));
     assert!(error().starts_with("/dev/sdb is in use: a mount in a container or another namespace, "));
-    machine.file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
+    machine.write_file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
     let words = "/dev/sdb is in use: it is part of a zfs called tank; remove it from there first";
     assert_eq!(error(), words);
     // In the mount namespace of a container.
-    machine.file("proc/77/mountinfo", "41 27 8:17 / /data rw - vfat /dev/sdb1 rw\n");
-    machine.file("proc/77/comm", "postgres\n");
+    machine.write_file("proc/77/mountinfo", "41 27 8:17 / /data rw - vfat /dev/sdb1 rw\n");
+    machine.write_file("proc/77/comm", "postgres\n");
     let words = "/dev/sdb is in use: it is mounted at /data in the mount namespace of postgres (77); \
         unmount it there, or end postgres (77) first";
     assert_eq!(error(), words);
     machine.mount("8:17", "/media/me/CARD", "vfat", "/dev/sdb1");
     assert_eq!(error(), "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD; end this use first");
-    machine.file("proc/78/comm", "vlc\n").file("proc/78/fd/x", "");
+    machine.write_file("proc/78/comm", "vlc\n").write_file("proc/78/fd/x", "");
     std::os::unix::fs::symlink("/media/me/CARD/film", roots.proc.join("78/fd/3")).unwrap();
     let words =
         "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD, and busy with vlc (78); end vlc (78) first";

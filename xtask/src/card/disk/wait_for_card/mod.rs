@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::load::present;
-use super::refusals::not_awaited;
+use super::load::present_devices;
+use super::refusals::awaited_card_refusal;
 use super::sysfs::BlockDevice;
 use super::{DeviceNumber, Disk, Request, Roots, udev};
 use crate::bail;
@@ -14,8 +14,8 @@ use crate::base::{Event, Reporter, interrupt};
 
 const SCAN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The number of scans, 5 s, that wait for the partitions of a card and its entry in udev's database: some kernels do
-/// not scan partition tables, and some udevs do not run.
+/// The number of scans (5 s) after which a card is taken without its partitions and its entry in udev's database: some
+/// kernels do not scan partition tables, and some machines have a udev that does not run.
 const MAX_SCANS: usize = 25;
 
 const PROMPT: &str = "insert the card (Ctrl-C stops); a card that is already in is ignored: \
@@ -25,13 +25,13 @@ const PROMPT: &str = "insert the card (Ctrl-C stops); a card that is already in 
 /// meanwhile. The caller makes the other checks of `request`.
 ///
 /// # Errors
-/// Two cards at once, and the request to stop.
+/// Two cards that are inserted at once, and an interrupt by the user.
 pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> Result<Disk> {
-    let hold = interrupt::guard()?;
+    let interrupts = interrupt::guard()?;
     let mut scanner = Scanner::begin(roots, request)?;
     reporter.report(&Event::note(PROMPT));
     reporter.report(&Event::Phase { name: "wait".into(), total: None, bytes: false });
-    while !hold.is_stop_requested() {
+    while !interrupts.is_stop_requested() {
         let Scan { ignored, card } = scanner.scan()?;
         for text in ignored {
             reporter.report(&Event::note(text));
@@ -46,7 +46,7 @@ pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> 
 }
 
 /// One medium in one drive. The kernel counts media in `diskseq`, so that another card in the same reader is another
-/// medium. Kernels before 5.15 do not count: there a scan sees the empty reader between two cards.
+/// medium. Kernels before 5.15 do not count media: there a scan sees the empty reader between two cards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Medium {
     name: String,
@@ -64,7 +64,7 @@ impl Medium {
 struct Scanner<'a> {
     roots: &'a Roots,
     request: &'a Request,
-    /// The media that have been there since the beginning.
+    /// The media that have been in their drives since [`Self::begin`].
     before: Vec<Medium>,
     /// The ignored media, each with its note.
     ignored: Vec<(Medium, String)>,
@@ -81,22 +81,27 @@ struct Scan {
 }
 
 impl<'a> Scanner<'a> {
+    /// Remembers the media that are in their drives now.
     fn begin(roots: &'a Roots, request: &'a Request) -> Result<Self> {
-        let before = present(roots)?.iter().map(Medium::of).collect();
+        let before = media(roots)?;
         Ok(Self { roots, request, before, ignored: Vec::new(), pending: None })
     }
 
+    /// Scans the drives once. Fails where there are two new cards.
     fn scan(&mut self) -> Result<Scan> {
-        let now = present(self.roots)?.iter().map(Medium::of).collect::<Vec<_>>();
+        let now = media(self.roots)?;
         self.before.retain(|medium| now.contains(medium));
         let mut scan = Scan::default();
         let mut cards = Vec::new();
-        for medium in now.into_iter().filter(|medium| !self.before.contains(medium)).collect::<Vec<_>>() {
+        for medium in now {
+            if self.before.contains(&medium) {
+                continue;
+            }
             // The medium may be gone again.
             let Some(disk) = medium.number.and_then(|number| Disk::by_number(self.roots, number).ok()) else {
                 continue;
             };
-            match not_awaited(&disk, self.request) {
+            match awaited_card_refusal(&disk, self.request) {
                 Some(refusal) => scan.ignored.extend(self.ignore(medium, &refusal.reason)),
                 None => cards.push(disk),
             }
@@ -105,7 +110,7 @@ impl<'a> Scanner<'a> {
         Ok(scan)
     }
 
-    /// The note on an ignored medium; `None` where it was reported already.
+    /// Remembers that `medium` is ignored for `reason`, and returns the note on it; `None` where it was reported already.
     fn ignore(&mut self, medium: Medium, reason: &str) -> Option<String> {
         let note = format!("{reason}; still waiting");
         let ignored = (medium, note.clone());
@@ -121,11 +126,11 @@ impl<'a> Scanner<'a> {
     fn take_if_ready(&mut self, card: Option<Disk>) -> Option<Disk> {
         let pending = self.pending.take();
         let card = card?;
-        let (unchanged, scans) = match pending {
-            Some((last, scans)) if last.same_as(&card).is_ok() => (last == card, scans + 1),
+        let (is_unchanged, scans) = match pending {
+            Some((last, scans)) if last.require_same(&card).is_ok() => (last == card, scans + 1),
             _ => (false, 1),
         };
-        if unchanged && (scans > MAX_SCANS || is_complete(self.roots, &card)) {
+        if is_unchanged && (scans > MAX_SCANS || is_complete(self.roots, &card)) {
             return Some(card);
         }
         self.pending = Some((card, scans));
@@ -133,13 +138,19 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether the kernel has scanned the partition table of `card` and udev has processed the card.
-fn is_complete(roots: &Roots, card: &Disk) -> bool {
-    let scanned = card.partitions.iter().all(|part| part.name.is_some() || part.number == 0);
-    // Virtual cards are mostly attached without their partitions.
-    (scanned || card.kind.is_virtual()) && udev::has_processed(roots, card.number)
+/// The media that are in their drives now.
+fn media(roots: &Roots) -> Result<Vec<Medium>> {
+    Ok(present_devices(roots)?.iter().map(Medium::of).collect())
 }
 
+/// Whether the kernel has scanned the partition table of `card` and udev has processed the card.
+fn is_complete(roots: &Roots, card: &Disk) -> bool {
+    let is_scanned = card.partitions.iter().all(|part| part.name.is_some() || part.number == 0);
+    // Virtual cards are mostly attached without their partitions.
+    (is_scanned || card.kind.is_virtual()) && udev::has_processed(roots, card.number)
+}
+
+/// The only card of `cards`, or none. Fails where there are several.
 fn at_most_one(mut cards: Vec<Disk>) -> Result<Option<Disk>> {
     let [first, second, ..] = cards.as_slice() else { return Ok(cards.pop()) };
     bail!(
