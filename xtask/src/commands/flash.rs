@@ -64,7 +64,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
 fn check_image(cx: &Context, args: &Flash, file: &Path, card_size: Option<u64>) -> Result<Image> {
     let cache = CheckCache::new(&cx.state);
     let limits = Limits::new(args.memory_limit, card_size);
-    let source = Source::open(file)?.within(limits).with_sums(args.sums.given_sums());
+    let source = Source::open(file)?.with_limits(limits).with_sums(args.sums.given_sums());
     if args.check_image {
         image::examine_and_remember(source, &cache, cx.reporter.as_ref())
     } else {

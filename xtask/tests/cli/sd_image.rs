@@ -161,7 +161,7 @@ fn an_output_without_exactly_one_image_is_an_error() {
     let nix = answers.install();
     let outcome = nix.run(SD_IMAGE_ARGS);
     let message = format!(
-        "error: there are 2 images in {}: sd-image/a.img, sd-image/b.img.zst\n",
+        "error: there are several images in {}: sd-image/a.img, sd-image/b.img.zst\n",
         out.path().display()
     );
     outcome

@@ -68,8 +68,8 @@ fn not_a_disk_error(path: &Path, file_type: FileType) -> anyhow::Error {
     failure!(Refused, "{shown} is {what}, not a disk"; hint: "run `cargo xtask devices` to list the disks")
 }
 
-/// The error for a `path` that does not exist. Where only `/dev/` is missing in front of the path, the hint is the whole
-/// path.
+/// The error for a `path` that does not exist. Where only `/dev/` is missing in front of the path, the hint is the
+/// whole path.
 fn missing_error(roots: &Roots, path: &Path) -> anyhow::Error {
     let shown = path.display();
     let in_dev = Path::new("/dev").join(path);

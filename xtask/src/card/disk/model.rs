@@ -215,8 +215,8 @@ impl Disk {
         (!words.is_empty()).then(|| Plain(words.join(" ")).to_string())
     }
 
-    /// The path, kind and size of the disk, and a second line with its product name and serial number as far as they are
-    /// known, to stand beside a label of 8 columns.
+    /// The path, kind and size of the disk, and a second line with its product name and serial number as far as they
+    /// are known, to stand beside a label of 8 columns.
     pub fn summary(&self) -> String {
         let first_line = format!("{} ({}, {})", self.path.display(), self.kind, Bytes(self.size));
         let serial = self.serial.as_ref().map(|serial| format!("serial number {}", Plain(serial)));
@@ -237,8 +237,8 @@ impl Disk {
 }
 
 impl fmt::Display for Partition {
-    /// The label and the type of the file system, as far as they are known: `FIRMWARE (vfat)`; else `partition 2 of 29.3
-    /// GiB`.
+    /// The label and the type of the file system, as far as they are known: `FIRMWARE (vfat)`; else `partition 2 of
+    /// 29.3 GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.label, &self.fstype) {
             (Some(label), Some(fstype)) => write!(f, "{} ({})", Plain(label), Plain(fstype)),

@@ -27,8 +27,8 @@ pub fn filesystem(path: &Path, start: u64) -> Filesystem {
     with_timeout(path, move |disk| read_filesystem(disk, start))
 }
 
-/// The partitions of the disk at `path`, of `size` bytes, by the MBR of the disk. A file system on the whole disk counts
-/// as one partition with the number 0.
+/// The partitions of the disk at `path`, of `size` bytes, by the MBR of the disk. A file system on the whole disk
+/// counts as one partition with the number 0.
 pub fn partitions(path: &Path, size: u64) -> Vec<Partition> {
     with_timeout(path, move |disk| read_partitions(disk, size))
 }

@@ -88,7 +88,8 @@ fn medium_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
     let path = disk.path.display();
     match &disk.kind {
         DiskKind::File { .. } => {
-            Some(refusal(format!("{path} is empty"), "give it the size of a card: `truncate --size 4G FILE`"))
+            let file = shell::quote(&disk.path.to_string_lossy());
+            Some(refusal(format!("{path} is empty"), format!("run `truncate --size 4G {file}`")))
         }
         DiskKind::Loop { backing: None } => {
             Some(refusal(format!("{path} has no file behind it"), "attach a file with `losetup`"))
@@ -151,11 +152,11 @@ fn release_hint(disk: &Disk) -> String {
         format!("run `umount {mount_points}`, or pass --unmount to `flash`")
     } else if !mount_points.is_empty() {
         format!("run `umount {mount_points}`")
-    } else if !loop_names.is_empty() {
+    } else if loop_names.is_empty() {
+        "remove the disk from there first".to_owned()
+    } else {
         let loops = loop_names.iter().map(|name| format!("/dev/{name}")).collect::<Vec<_>>().join(" ");
         format!("run `losetup --detach {loops}`")
-    } else {
-        "remove it from there first".to_owned()
     }
 }
 
@@ -173,8 +174,7 @@ fn list_uses(uses: &[&Use]) -> Option<String> {
 
 /// The refusal of a disk that stores a protected path.
 fn protected_path_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let stored = request.protected.iter().find(|path| path.is_stored_on(disk))?;
-    let ProtectedPath { what, path, .. } = stored;
+    let ProtectedPath { what, path, .. } = request.protected.iter().find(|path| path.is_stored_on(disk))?;
     let reason =
         format!("{what} {} is on {}, which would be overwritten", path.display(), disk.path.display());
     Some(refusal(reason, "copy it to another disk first"))

@@ -26,8 +26,8 @@ impl BlockDevice {
         dir.canonicalize().ok().map(|dir| Self { dir })
     }
 
-    /// The block device at `path` in `/dev`, `/dev/mapper/root`. Links are followed below `roots.dev`. `None` for a path
-    /// outside `/dev`, and for a path without a block device.
+    /// The block device at `path` in `/dev`, `/dev/mapper/root`. Links are followed below `roots.dev`. `None` for a
+    /// path outside `/dev`, and for a path without a block device.
     pub fn by_path(roots: &Roots, path: &Path) -> Option<Self> {
         let dev_folder = roots.dev.canonicalize().ok()?;
         let node = roots.dev.join(path.strip_prefix("/dev").ok()?).canonicalize().ok()?;

@@ -27,8 +27,8 @@ pub(super) fn assert_refusals(disk: &Disk, request: &Request, expected: &[&str])
     assert_eq!(texts, expected);
 }
 
-/// Asserts that the disk `name` has exactly the refusal `expected` on the machine that `set_up` makes of an empty one; `@`
-/// stands for [`LIST_CARDS`].
+/// Asserts that the disk `name` has exactly the refusal `expected` on the machine that `set_up` makes of an empty one;
+/// `@` stands for [`LIST_CARDS`].
 #[track_caller]
 fn assert_refused_on(
     name: &str,
@@ -173,7 +173,7 @@ fn a_card_in_use_is_refused() {
                 machine.with_stick().add_device("virtual/block/md0", "9:0", &[("md/level", "raid1")]);
             machine.stack("md0", "sdb1")
         },
-        "/dev/sdb is in use: sdb1 is part of md0 (raid1); remove it from there first",
+        "/dev/sdb is in use: sdb1 is part of md0 (raid1); remove the disk from there first",
     );
     assert_refused_on(
         "mmcblk0",

@@ -60,8 +60,8 @@ pub fn unmount(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<()> 
     Ok(())
 }
 
-/// Waits until the disk can be claimed, for [`UNMOUNT_TIMEOUT`] at most: a process that makes a mount namespace, such as
-/// a build in a sandbox, has copies of all mounts for some milliseconds. Where the disk stays claimed, the exclusive
+/// Waits until the disk can be claimed, for [`UNMOUNT_TIMEOUT`] at most: a process that makes a mount namespace, such
+/// as a build in a sandbox, has copies of all mounts for some milliseconds. Where the disk stays claimed, the exclusive
 /// claim that follows fails.
 fn wait_for_mount_copies(disk: &Disk) {
     let deadline = Instant::now() + UNMOUNT_TIMEOUT;
@@ -117,8 +117,8 @@ fn is_parent(mount: &Mount, mounts: &[Mount]) -> bool {
 }
 
 /// Unmounts `mount` from within the folder that contains the mount point. The folder is opened without following links:
-/// the owner of a folder above may replace that by a link to another mount. The mount point itself cannot be replaced
-/// while something is mounted on it.
+/// the owner of a folder above may replace that folder by a link to another mount. The mount point itself cannot be
+/// replaced while something is mounted on it.
 fn unmount_one(mount: &Mount) -> Result<(), Errno> {
     let folder = mount.at.parent().ok_or(Errno::BUSY)?;
     let name = mount.at.file_name().ok_or(Errno::BUSY)?;
@@ -152,8 +152,8 @@ fn open_without_links(folder: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Whether `mount` is the visible mount at `path`: a mount that hides `mount` would be unmounted instead. Also true where
-/// the kernel does not report the mount at `path`, which kernels before 5.8 never do.
+/// Whether `mount` is the visible mount at `path`: a mount that hides `mount` would be unmounted instead. Also true
+/// where the kernel does not report the mount at `path`, which kernels before 5.8 never do.
 fn is_visible(mount: &Mount, path: &Path) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let Ok(stat) = statx(CWD, path, flags, StatxFlags::MNT_ID) else { return true };

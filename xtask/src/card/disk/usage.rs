@@ -88,8 +88,8 @@ impl Usage {
         [uses, held_uses].concat()
     }
 
-    /// The uses of the plain file `path`: as swap, by the loop devices over the file, and the uses of these loop devices.
-    /// No other check protects a file: the kernel has no exclusive claim for files.
+    /// The uses of the plain file `path`: as swap, by the loop devices over the file, and the uses of these loop
+    /// devices. No other check protects a file: the kernel has no exclusive claim for files.
     pub fn uses_of_file(&self, roots: &Roots, path: &Path) -> Vec<Use> {
         self.uses_of_file_with_id(roots, path, InodeId::of(path))
     }
@@ -109,8 +109,8 @@ impl Usage {
         uses
     }
 
-    /// The uses of the backing of the virtual device `disk` by other devices than `disk`: the kernel's exclusive claim is
-    /// for one device only, and other devices may have the same backing.
+    /// The uses of the backing of the virtual device `disk` by other devices than `disk`: the kernel's exclusive claim
+    /// is for one device only, and other devices may have the same backing.
     pub fn uses_of_backing(&self, roots: &Roots, disk: &BlockDevice) -> Vec<Use> {
         let own_title = disk.title();
         let is_by_other = |used: &Use| used.through.first() != Some(&own_title);
@@ -129,8 +129,8 @@ impl Usage {
         }
     }
 
-    /// The uses of `upper` as uses of `lower`, on which `upper` is stacked. Where `upper` has no uses, `upper` itself is
-    /// the use.
+    /// The uses of `upper` as uses of `lower`, on which `upper` is stacked. Where `upper` has no uses, `upper` itself
+    /// is the use.
     fn uses_by_upper(&self, upper: &BlockDevice, lower: &str) -> Vec<Use> {
         let mut uses = self.uses_of(upper);
         if uses.is_empty() {
@@ -184,8 +184,8 @@ pub fn is_same_file(left: &Path, right: &Path) -> bool {
     left == right || InodeId::of(left).is_some_and(|id| InodeId::of(right) == Some(id))
 }
 
-/// [`is_same_file`] for the path `other` of a swap file or of the file behind any loop device: `other` is only looked up
-/// if it is on the file system of `path`, because another file system may hang.
+/// [`is_same_file`] for the path `other` of a swap file or of the file behind any loop device: `other` is only looked
+/// up if it is on the file system of `path`, because another file system may hang.
 fn is_same_file_on_mount(roots: &Roots, other: &Path, path: &Path) -> bool {
     let filesystem = |path| mounts::innermost_mount(roots, path).map(|mount| mount.number);
     other == path || filesystem(other) == filesystem(path) && is_same_file(other, path)
@@ -217,8 +217,8 @@ pub fn mount_points_below(roots: &Roots, path: &Path) -> Vec<PathBuf> {
     mount_points.filter(|at| at != path && at.starts_with(path)).collect()
 }
 
-/// The devices of the file system of `path`, by the device number of the file system, or where that number is anonymous,
-/// by the innermost mount around `path`.
+/// The devices of the file system of `path`, by the device number of the file system, or where that number is
+/// anonymous, by the innermost mount around `path`.
 fn devices_of_path(roots: &Roots, path: &Path) -> Vec<BlockDevice> {
     if let Some(device) = filesystem_device(roots, path) {
         return vec![device];
@@ -242,8 +242,8 @@ fn filesystem_device(roots: &Roots, file: &Path) -> Option<BlockDevice> {
     BlockDevice::by_number(roots, number)
 }
 
-/// The use of `part`, a disk or a partition, by its holders; `None` where it has none, or where a use of `part` is among
-/// the `known` uses.
+/// The use of `part`, a disk or a partition, by its holders; `None` where it has none, or where a use of `part` is
+/// among the `known` uses.
 fn held_use(part: &BlockDevice, known: &[Use]) -> Option<Use> {
     let device = part.name();
     let through = part.holders().iter().map(BlockDevice::title).collect::<Vec<_>>();

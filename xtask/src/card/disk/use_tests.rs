@@ -49,7 +49,7 @@ const OTHER_USES: &[(SetUp, &str)] = &[
         |machine| {
             machine.stack("dm-0", "sdb1");
         },
-        "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove it from there first",
+        "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove the disk from there first",
     ),
     (
         |machine| {
@@ -219,7 +219,7 @@ fn a_refusal_that_no_option_lifts_offers_none() {
             "/dev/mmcblk0 is read-only; slide the write-protect switch on the side of the card or its adapter".into(),
         ),
         (&empty, "mmcblk0", "/dev/mmcblk0 has no medium in it; insert the card and try again".into()),
-        (&held, "sdb", "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove it from there first".into()),
+        (&held, "sdb", "/dev/sdb is in use: sdb1 is part of dm-0 (safe); remove the disk from there first".into()),
     ] {
         for request in without_terminal(request()) {
             assert_refusals(&machine.disk(name), &request, &[&reason]);

@@ -48,7 +48,7 @@ pub fn payload_place(image: &Image, layout: Option<&HostLayout>) -> Result<Paylo
 /// `Refused` where the image has no such partition, or the partition has not the folder that the configuration requires.
 fn evaluated_place(image: &Image, key_place: &KeyPlace) -> Result<PayloadPlace> {
     let KeyPlace { device, mounted_at, folder, key, required_folder } = key_place;
-    let region = image::partition(image, device).map_err(|error| match kind(&error) {
+    let region = image::ext4_partition(image, device).map_err(|error| match kind(&error) {
         ExitKind::Refused => {
             failure!(Refused, "{error:#}, which the configuration of the host mounts at {mounted_at}")
         }
@@ -71,7 +71,7 @@ fn evaluated_place(image: &Image, key_place: &KeyPlace) -> Result<PayloadPlace> 
 
 /// The place of the payload by the names in the root folder of `NIXOS_SD`.
 fn guessed_place(image: &Image) -> Result<PayloadPlace> {
-    let region = image::partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))?;
+    let region = image::ext4_partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))?;
     let names = root_names(image, &region)?;
     let has = |name: &str| names.iter().any(|found| found == name.as_bytes());
     let root = match (has("store"), has("nix")) {

@@ -83,7 +83,7 @@ impl<'a> Ext4Payload<'a> {
 
     /// Fails where the file system on the card is not the one of the plan, whose numbers all later steps use.
     fn check_region(&self, card: &File) -> Result<()> {
-        let found = image::root_on(card, &self.plan.region, &self.budget())?;
+        let found = image::reread_region(card, &self.plan.region, &self.budget())?;
         if found == self.plan.region {
             return Ok(());
         }

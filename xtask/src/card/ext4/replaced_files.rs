@@ -198,7 +198,7 @@ mod tests {
         let image =
             Image { source, size: GIB << 30, hash: None, layout, file_sha256: None, host_keys: Vec::new() };
         let label = MountedDevice::Label(image::NIXOS_SD.to_owned());
-        let region = image::partition(&image, &label).unwrap();
+        let region = image::ext4_partition(&image, &label).unwrap();
         let payload =
             Payload { root: PayloadRoot::persist(), identity: None, files: None, entries: Vec::new() };
         let error = replaced_files(&image, &region, &payload).unwrap_err();

@@ -84,7 +84,7 @@ impl Body {
 
     /// The hash of the image as it was written: the body on the card, and the head.
     pub fn hash(&self, job: &FlashJob) -> Result<blake3::Hash> {
-        let found = chunk_hash::whole(&self.hashes);
+        let found = chunk_hash::content_hash(&self.hashes);
         if job.content.hash.is_some_and(|hash| hash != found) {
             bail!(
                 Verification, "the image has changed since it was checked";
@@ -233,10 +233,10 @@ pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> 
 fn image_error(at: u64, error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(_) => failure!(Io, "reading the image at byte {at}: {error}"),
-        None if let Some(reason) = OutOfMemory::of(error) => {
+        None if let Some(reason) = OutOfMemory::cause_of(error) => {
             failure!(Io, "reading the image at byte {at}: {error}"; hint: "{}", reason.hint())
         }
-        None if Changed::is(error) => {
+        None if Changed::is_cause_of(error) => {
             failure!(Verification, "reading the image: {error}"; hint: "{}", Changed::HINT)
         }
         None => failure!(Verification, "the image is damaged at byte {at}: {error}"; hint: "{NEW_IMAGE}"),

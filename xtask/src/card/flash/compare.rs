@@ -134,7 +134,7 @@ impl Comparator<'_> {
             Ok(Some(chunk.bytes))
         })?;
         phase.end();
-        let hash = chunk_hash::whole(&self.hashes);
+        let hash = chunk_hash::content_hash(&self.hashes);
         let with_payload = self.payload.is_some_and(|payload| payload.image == hash);
         if with_payload {
             self.judge_payload_chunks();
@@ -230,7 +230,7 @@ fn compare_with_hash(
         Ok(Some(chunk.bytes))
     })?;
     Ok(Comparison {
-        equal: chunk_hash::whole(&hashes) == expected,
+        equal: chunk_hash::content_hash(&hashes) == expected,
         with_payload: false,
         size,
         hash: expected,

@@ -84,8 +84,8 @@ pub fn write(job: &FlashJob, body: &mut Body, payload: &dyn PayloadWriter) -> Re
         chunks.push(PayloadChunk { at, hash: hashes[index] });
     }
     payload.verify().map_err(cause_of)?;
-    let image = chunk_hash::whole(&body.hashes);
-    let hash = chunk_hash::whole(&hashes);
+    let image = chunk_hash::content_hash(&body.hashes);
+    let hash = chunk_hash::content_hash(&hashes);
     Ok((WrittenPayload { image, hash, chunks }, retries))
 }
 

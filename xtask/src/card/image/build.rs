@@ -14,12 +14,12 @@ use crate::nix::flake::{HostImage, HostLayout};
 #[derive(Debug)]
 pub struct Built {
     pub file: PathBuf,
-    /// Where the host of the image reads its key, if its configuration is known.
+    /// The folders in which the host of the image reads its key; `None` where its configuration is unknown.
     pub layout: Option<HostLayout>,
 }
 
-/// Finds the image of `source` in the flake, builds it and returns it with its file: `file` of the output, if it has
-/// several. Nix gets `nix_args` unchanged.
+/// Finds the image of `source` in the flake, builds it, and finds the file of the image in the output: where the output
+/// has several, `file` names one. Nix gets `nix_args` unchanged.
 ///
 /// # Errors
 /// Those of [`HostImage::find`], of the build and of [`find::find`]; `Refused` where this machine cannot build it.

@@ -14,12 +14,12 @@ use super::fingerprint::Fingerprint;
 use super::host_keys::HostKeyFile;
 use crate::base::state;
 
-/// The largest number of images in the cache.
+/// The largest number of cache in the cache.
 const MAX_IMAGES: usize = 64;
 /// The size of the largest cache file that is read, in bytes. Each image takes about 300.
 const MAX_CACHE_FILE: u64 = 1 << 20;
-/// The clock of a file system may tick only every 10 ms. A file that was changed this short a time before it was read
-/// may be changed again with the same timestamps.
+/// The time after a change of a file from which on another change gives other timestamps: the clock of a file system
+/// may tick only every 10 ms.
 const SETTLE_TIME: Duration = Duration::from_millis(100);
 
 /// The check cache, in a file of the state folder.
@@ -27,8 +27,8 @@ pub struct CheckCache {
     file: PathBuf,
 }
 
-/// The identity of a file and its content. It includes ctime, which programs cannot set (unlike mtime), so every write
-/// and every replacement gives another id.
+/// The identity of a file and its content. A `FileId` includes ctime, which programs cannot set (unlike mtime), so
+/// every write and every replacement gives another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileId {
     device: u64,
@@ -68,13 +68,18 @@ impl FileId {
         Ok(Self::from(&metadata))
     }
 
-    /// Whether a change after `moment` would give another id.
+    /// Whether a change of the file after `moment` would give another id.
     fn is_settled(&self, moment: SystemTime) -> bool {
+        self.changed_at()
+            .and_then(|changed| moment.duration_since(changed).ok())
+            .is_some_and(|age| age >= SETTLE_TIME)
+    }
+
+    /// The time of the last change; `None` before 1970.
+    fn changed_at(&self) -> Option<SystemTime> {
         let (seconds, nanos) = self.changed;
-        let since_1970 = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
-        let changed = since_1970
-            .and_then(|(seconds, nanos)| SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)));
-        changed.is_some_and(|changed| moment.duration_since(changed).is_ok_and(|age| age >= SETTLE_TIME))
+        let since_1970 = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since_1970)
     }
 }
 
@@ -92,30 +97,33 @@ impl CheckCache {
         Self { file: state.join("checked-images.json") }
     }
 
-    /// The cached check of the file at `path`.
+    /// The cached check of the file at `path`; `None` where the file was not checked, or has changed since.
     pub fn recall(&self, path: &Path) -> Option<CachedCheck> {
         let file_id = FileId::of(path).ok()?;
         self.load().into_iter().find(|cached| cached.file_id == file_id)
     }
 
-    /// Keeps the result `found` of the check of the file at `path` that started at `begin`. Where the result cannot be
-    /// kept, the next check reads the file again.
-    pub fn keep(&self, path: &Path, found: CachedCheck, begin: SystemTime) {
-        let unchanged = FileId::of(path).is_ok_and(|after| after == found.file_id);
-        if !unchanged || !found.file_id.is_settled(begin) {
+    /// Keeps the result `check` of the check of the file at `path` that started at `begin`. Keeps nothing where the
+    /// file has changed since, or may change without another id. Where the result is not kept, the next check reads the
+    /// file again.
+    pub fn keep(&self, path: &Path, check: CachedCheck, begin: SystemTime) {
+        let has_changed = FileId::of(path).ok() != Some(check.file_id);
+        if has_changed || !check.file_id.is_settled(begin) {
             return;
         }
-        let others =
-            self.load().into_iter().filter(|other| other.file_id != found.file_id).collect::<Vec<_>>();
-        let all = std::iter::once(found).chain(others).take(MAX_IMAGES).collect::<Vec<_>>();
-        let _ = self.store(&all);
+        let mut checks = self.load();
+        checks.retain(|other| other.file_id != check.file_id);
+        checks.insert(0, check);
+        checks.truncate(MAX_IMAGES);
+        let _ = self.store(&checks);
     }
 
     /// Removes the result for the file at `path`, so that the next check reads the file again.
     pub fn forget(&self, path: &Path) {
         let Ok(file_id) = FileId::of(path) else { return };
-        let others = self.load().into_iter().filter(|other| other.file_id != file_id).collect::<Vec<_>>();
-        let _ = self.store(&others);
+        let mut checks = self.load();
+        checks.retain(|other| other.file_id != file_id);
+        let _ = self.store(&checks);
     }
 
     /// Removes the results for all files.
@@ -129,14 +137,15 @@ impl CheckCache {
         }
     }
 
+    /// Reads all cached checks, the latest first; none where the file is absent or cannot be parsed.
     fn load(&self) -> Vec<CachedCheck> {
         let text = state::read(&self.file, MAX_CACHE_FILE).ok().flatten().unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    fn store(&self, all: &[CachedCheck]) -> Result<()> {
-        state::create_private_folder(self.file.parent().context("a file is in a folder")?)?;
-        state::write(&self.file, &serde_json::to_vec(all)?)
+    fn store(&self, checks: &[CachedCheck]) -> Result<()> {
+        state::create_private_folder(self.file.parent().context("the check cache is not in a folder")?)?;
+        state::write(&self.file, &serde_json::to_vec(checks)?)
     }
 }
 
@@ -149,7 +158,7 @@ mod tests {
     use super::*;
 
     /// A folder with a file that is older than [`SETTLE_TIME`].
-    fn settled() -> (tempfile::TempDir, PathBuf) {
+    fn settled_file() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.img");
         fs::write(&file, "an image").unwrap();
@@ -157,7 +166,8 @@ mod tests {
         (dir, file)
     }
 
-    fn found(file: &Path) -> CachedCheck {
+    /// The result of a check of `file`.
+    fn check_of(file: &Path) -> CachedCheck {
         let file_id = FileId::of(file).unwrap();
         let sums = ImageSums { file: vec![Sum::new(Algorithm::Sha256, &[7; 32])], content: Vec::new() };
         let host_keys = Some(vec![HostKeyFile { partition: 2, path: "etc/ssh/ssh_host_rsa_key".into() }]);
@@ -166,91 +176,91 @@ mod tests {
 
     #[test]
     fn a_check_is_cached_until_the_file_changes() {
-        let (dir, file) = settled();
-        let images = CheckCache::new(&dir.path().join("state"));
-        assert_eq!(images.recall(&file), None);
-        let known = found(&file);
-        images.keep(&file, known.clone(), SystemTime::now());
-        assert_eq!(images.recall(&file), Some(known.clone()));
+        let (dir, file) = settled_file();
+        let cache = CheckCache::new(&dir.path().join("state"));
+        assert_eq!(cache.recall(&file), None);
+        let check = check_of(&file);
+        cache.keep(&file, check.clone(), SystemTime::now());
+        assert_eq!(cache.recall(&file), Some(check.clone()));
         // The same bytes, with the old time of the content: the file was written all the same.
         let times = fs::FileTimes::new().set_modified(file.metadata().unwrap().modified().unwrap());
         fs::write(&file, fs::read(&file).unwrap()).unwrap();
         fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
-        assert_eq!(Fingerprint::from(&file.metadata().unwrap()), known.file_id.fingerprint);
-        assert_eq!(images.recall(&file), None);
+        assert_eq!(Fingerprint::from(&file.metadata().unwrap()), check.file_id.fingerprint);
+        assert_eq!(cache.recall(&file), None);
     }
 
     #[test]
     fn the_check_of_a_file_that_changes_meanwhile_is_not_cached() {
-        let (dir, file) = settled();
-        let images = CheckCache::new(dir.path());
-        let before = found(&file);
+        let (dir, file) = settled_file();
+        let cache = CheckCache::new(dir.path());
+        let before = check_of(&file);
         fs::write(&file, "another").unwrap();
         // A file that was just written may be written again in the same tick of the clock.
-        for known in [before, found(&file)] {
-            images.keep(&file, known, SystemTime::now());
-            assert_eq!(images.recall(&file), None);
+        for check in [before, check_of(&file)] {
+            cache.keep(&file, check, SystemTime::now());
+            assert_eq!(cache.recall(&file), None);
         }
     }
 
     #[test]
     fn only_the_named_file_is_forgotten() {
-        let (dir, file) = settled();
-        let images = CheckCache::new(&dir.path().join("state"));
+        let (dir, file) = settled_file();
+        let cache = CheckCache::new(&dir.path().join("state"));
         let other = dir.path().join("y.img");
         fs::copy(&file, &other).unwrap();
         for file in [&file, &other] {
-            images.keep(file, found(file), SystemTime::now() + SETTLE_TIME);
+            cache.keep(file, check_of(file), SystemTime::now() + SETTLE_TIME);
         }
-        images.forget(&file);
-        assert_eq!(images.recall(&file), None);
-        assert!(images.recall(&other).is_some());
+        cache.forget(&file);
+        assert_eq!(cache.recall(&file), None);
+        assert!(cache.recall(&other).is_some());
     }
 
     #[test]
     fn the_oldest_checks_are_forgotten() {
-        let (dir, file) = settled();
-        let images = CheckCache::new(&dir.path().join("state"));
+        let (dir, file) = settled_file();
+        let cache = CheckCache::new(&dir.path().join("state"));
         let files = (0..=MAX_IMAGES).map(|n| dir.path().join(n.to_string())).collect::<Vec<_>>();
         for other in &files {
             fs::copy(&file, other).unwrap();
-            images.keep(other, found(other), SystemTime::now() + SETTLE_TIME);
+            cache.keep(other, check_of(other), SystemTime::now() + SETTLE_TIME);
         }
-        assert_eq!(images.load().len(), MAX_IMAGES);
-        assert_eq!(images.recall(&files[0]), None);
-        assert!(images.recall(&files[1]).is_some());
+        assert_eq!(cache.load().len(), MAX_IMAGES);
+        assert_eq!(cache.recall(&files[0]), None);
+        assert!(cache.recall(&files[1]).is_some());
     }
 
     #[test]
     fn a_cache_that_is_no_regular_file_is_ignored_and_replaced() {
-        let (dir, file) = settled();
-        let images = CheckCache::new(&dir.path().join("state"));
-        let keep = || images.keep(&file, found(&file), SystemTime::now());
+        let (dir, file) = settled_file();
+        let cache = CheckCache::new(&dir.path().join("state"));
+        let keep = || cache.keep(&file, check_of(&file), SystemTime::now());
         keep();
-        assert_eq!(images.file.metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(cache.file.metadata().unwrap().mode() & 0o777, 0o600);
         let moved = dir.path().join("elsewhere");
-        fs::rename(&images.file, &moved).unwrap();
-        std::os::unix::fs::symlink(&moved, &images.file).unwrap();
-        assert_eq!(images.recall(&file), None);
-        fs::remove_file(&images.file).unwrap();
-        rustix::fs::mkfifoat(rustix::fs::CWD, &images.file, 0o600.into()).unwrap();
-        assert_eq!(images.recall(&file), None);
-        fs::remove_file(&images.file).unwrap();
-        fs::File::create(&images.file).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(images.recall(&file), None);
+        fs::rename(&cache.file, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &cache.file).unwrap();
+        assert_eq!(cache.recall(&file), None);
+        fs::remove_file(&cache.file).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &cache.file, 0o600.into()).unwrap();
+        assert_eq!(cache.recall(&file), None);
+        fs::remove_file(&cache.file).unwrap();
+        fs::File::create(&cache.file).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(cache.recall(&file), None);
         // The large file is replaced.
         keep();
-        assert!(images.recall(&file).is_some());
+        assert!(cache.recall(&file).is_some());
     }
 
     #[test]
     fn fuzz() {
-        let (dir, file) = settled();
-        let images = CheckCache::new(&dir.path().join("state"));
-        images.keep(&file, found(&file), SystemTime::now());
-        crate::base::fuzz::check(&[&fs::read(&images.file).unwrap()], |bytes| {
-            let known = serde_json::from_slice::<Vec<CachedCheck>>(bytes).unwrap_or_default();
-            known.iter().filter(|known| known.file_id.is_settled(SystemTime::now())).count()
+        let (dir, file) = settled_file();
+        let cache = CheckCache::new(&dir.path().join("state"));
+        cache.keep(&file, check_of(&file), SystemTime::now());
+        crate::base::fuzz::check(&[&fs::read(&cache.file).unwrap()], |bytes| {
+            let checks = serde_json::from_slice::<Vec<CachedCheck>>(bytes).unwrap_or_default();
+            checks.iter().filter(|check| check.file_id.is_settled(SystemTime::now())).count()
         });
     }
 }

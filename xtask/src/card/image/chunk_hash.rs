@@ -37,33 +37,34 @@ impl<'a> Deserialize<'a> for ChunkHash {
     }
 }
 
-/// The hash of the content of these chunks.
-pub fn whole(chunks: &[ChunkHash]) -> blake3::Hash {
+/// The hash of the whole content that has these `chunks`.
+pub fn content_hash(chunks: &[ChunkHash]) -> blake3::Hash {
     let list = chunks.iter().flat_map(|chunk| chunk.0).collect::<Vec<_>>();
     blake3::hash(&list)
 }
 
-/// Fills `bytes` from `stream` and returns the number of bytes, which is less only at the end of the stream. An error
-/// comes with the number of bytes read before.
-pub fn read_chunk(stream: &mut impl Read, bytes: &mut [u8]) -> Result<usize, (usize, std::io::Error)> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match stream.read(&mut bytes[done..]) {
+/// Fills `chunk` from `stream` and returns the number of bytes read, which is smaller than the chunk only at the end of
+/// the stream. An error comes with the number of bytes read before it.
+pub fn read_chunk(stream: &mut impl Read, chunk: &mut [u8]) -> Result<usize, (usize, std::io::Error)> {
+    let mut filled = 0;
+    while filled < chunk.len() {
+        match stream.read(&mut chunk[filled..]) {
             Ok(0) => break,
-            Ok(n) => done += n,
+            Ok(count) => filled += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err((done, error)),
+            Err(error) => return Err((filled, error)),
         }
     }
-    Ok(done)
+    Ok(filled)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
+    /// The hash of the whole `content`.
     pub(crate) fn hash(content: &[u8]) -> blake3::Hash {
-        whole(&content.chunks(CHUNK).map(ChunkHash::of).collect::<Vec<_>>())
+        content_hash(&content.chunks(CHUNK).map(ChunkHash::of).collect::<Vec<_>>())
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Decompression within the limits of memory and of parts without content.
+//! Decompression within the limits of memory and of the number of parts.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 
@@ -6,7 +6,7 @@ use liblzma::stream::{Action, CONCATENATED, Status, Stream};
 
 use super::limits::OutOfMemory;
 use super::members::Members;
-use super::xz::dictionary_within;
+use super::xz::largest_dictionary_within;
 
 /// The hint for a file that is truncated or damaged.
 pub const DOWNLOAD_AGAIN: &str = "build or download it again";
@@ -22,8 +22,8 @@ impl<R: Read> Zstd<R> {
     /// Decodes `file`; `memory` is the largest window in bytes.
     pub fn new(file: R, memory: u64) -> Result<Self> {
         let mut decoder = zstd::Decoder::new(file)?;
-        let log = memory.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
-        decoder.window_log_max(log.clamp(*WINDOW_LOGS.start(), *WINDOW_LOGS.end()))?;
+        let window_log = memory.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
+        decoder.window_log_max(window_log.clamp(*WINDOW_LOGS.start(), *WINDOW_LOGS.end()))?;
         Ok(Self(decoder))
     }
 }
@@ -31,7 +31,9 @@ impl<R: Read> Zstd<R> {
 impl<R: Read> Read for Zstd<R> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
         self.0.read(bytes).map_err(|error| match error.get_ref() {
-            Some(reason) if reason.to_string().contains("not enough memory") => OutOfMemory::Memory.error(),
+            Some(reason) if reason.to_string().contains("not enough memory") => {
+                OutOfMemory::Memory.io_error()
+            }
             _ => error,
         })
     }
@@ -41,8 +43,9 @@ impl<R: Read> Read for Zstd<R> {
 pub struct Xz<R> {
     file: BufReader<R>,
     stream: Stream,
+    /// The size of the largest dictionary in bytes.
     memory: u64,
-    ended: bool,
+    is_at_end: bool,
 }
 
 impl<R: Read> Xz<R> {
@@ -50,7 +53,7 @@ impl<R: Read> Xz<R> {
     pub fn new(file: R, memory: u64) -> Result<Self> {
         let limit = memory.saturating_add(LZMA_OVERHEAD);
         let stream = Stream::new_stream_decoder(limit, CONCATENATED)?;
-        Ok(Self { file: BufReader::with_capacity(64 << 10, file), stream, memory, ended: false })
+        Ok(Self { file: BufReader::with_capacity(64 << 10, file), stream, memory, is_at_end: false })
     }
 
     /// The error for a block whose dictionary is too large.
@@ -62,32 +65,40 @@ impl<R: Read> Xz<R> {
             let middle = low + (high - low) / 2;
             if self.stream.set_memlimit(middle).is_ok() { high = middle } else { low = middle + 1 }
         }
-        OutOfMemory::Limit { wanted: dictionary_within(low), limit: self.memory }.error()
+        OutOfMemory::Limit { wanted: largest_dictionary_within(low), limit: self.memory }.io_error()
+    }
+
+    /// Decodes buffered input to `bytes` once. Returns the number of decoded bytes, which may be 0 before the end.
+    fn decode_once(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        let input = self.file.fill_buf()?;
+        let is_end_of_file = input.is_empty();
+        let action = if is_end_of_file { Action::Finish } else { Action::Run };
+        let input_before = self.stream.total_in();
+        let output_before = self.stream.total_out();
+        let status = self.stream.process(input, bytes, action);
+        let difference = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
+        let consumed = difference(self.stream.total_in(), input_before);
+        let produced = difference(self.stream.total_out(), output_before);
+        self.file.consume(consumed);
+        match status {
+            Err(liblzma::stream::Error::MemLimit) => Err(self.too_large_error()),
+            Err(liblzma::stream::Error::Mem) => Err(OutOfMemory::Memory.io_error()),
+            Err(error) => Err(error.into()),
+            Ok(Status::StreamEnd) => {
+                self.is_at_end = true;
+                Ok(produced)
+            }
+            Ok(_) if produced == 0 && is_end_of_file => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) if produced == 0 && consumed == 0 => Err(ErrorKind::InvalidData.into()),
+            Ok(_) => Ok(produced),
+        }
     }
 }
 
 impl<R: Read> Read for Xz<R> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
-        while !self.ended && !bytes.is_empty() {
-            let input = self.file.fill_buf()?;
-            let at_end = input.is_empty();
-            let in_before = self.stream.total_in();
-            let out_before = self.stream.total_out();
-            let action = if at_end { Action::Finish } else { Action::Run };
-            let status = self.stream.process(input, bytes, action);
-            let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
-            let consumed = since(self.stream.total_in(), in_before);
-            let produced = since(self.stream.total_out(), out_before);
-            self.file.consume(consumed);
-            match status {
-                Err(liblzma::stream::Error::MemLimit) => return Err(self.too_large_error()),
-                Err(liblzma::stream::Error::Mem) => return Err(OutOfMemory::Memory.error()),
-                Err(error) => return Err(error.into()),
-                Ok(Status::StreamEnd) => self.ended = true,
-                Ok(_) if produced == 0 && at_end => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(_) if produced == 0 && consumed == 0 => return Err(ErrorKind::InvalidData.into()),
-                Ok(_) => {}
-            }
+        while !self.is_at_end && !bytes.is_empty() {
+            let produced = self.decode_once(bytes)?;
             if produced > 0 {
                 return Ok(produced);
             }
@@ -109,6 +120,7 @@ mod tests {
     use liblzma::stream::{Check, Filters, LzmaOptions};
     use std::io::Write;
 
+    /// The text `an image` as xz, with a dictionary of this size in bytes.
     fn xz(dictionary: u32) -> Vec<u8> {
         let mut options = LzmaOptions::new_preset(0).unwrap();
         options.dict_size(dictionary);
@@ -119,38 +131,45 @@ mod tests {
     }
 
     /// An xz stream whose header has these bits for the size of its dictionary.
-    pub(super) fn with_dictionary_bits(bits: u8) -> Vec<u8> {
+    fn with_dictionary_bits(bits: u8) -> Vec<u8> {
         let mut file = xz(1 << 20);
-        let at = file.windows(2).position(|pair| pair == [0x21, 1]).unwrap() + 2;
-        file[at] = bits;
-        let len = (usize::from(file[12]) + 1) * 4;
+        let bits_offset = file.windows(2).position(|pair| pair == [0x21, 1]).unwrap() + 2;
+        file[bits_offset] = bits;
+        let header_len = (usize::from(file[12]) + 1) * 4;
+        let crc_offset = 12 + header_len - 4;
         let mut crc = flate2::Crc::new();
-        crc.update(&file[12..12 + len - 4]);
-        file[12 + len - 4..12 + len].copy_from_slice(&crc.sum().to_le_bytes());
+        crc.update(&file[12..crc_offset]);
+        file[crc_offset..crc_offset + 4].copy_from_slice(&crc.sum().to_le_bytes());
         file
     }
 
-    fn unpacked(file: &[u8], memory: u64) -> Result<Vec<u8>> {
+    /// All bytes of `decoder`.
+    fn read_all(mut decoder: impl Read) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        Xz::new(file, memory)?.read_to_end(&mut bytes).map(|_| bytes)
+        decoder.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn decode_xz(file: &[u8], memory: u64) -> Result<Vec<u8>> {
+        read_all(Xz::new(file, memory)?)
     }
 
     #[test]
-    fn a_dictionary_that_is_too_large_is_refused_wherever_it_comes() {
+    fn a_dictionary_that_is_too_large_is_refused_in_every_stream() {
         let small = xz(1 << 20);
-        assert_eq!(unpacked(&[&small[..], &small].concat(), 1 << 20).unwrap(), b"an imagean image");
+        assert_eq!(decode_xz(&[&small[..], &small].concat(), 1 << 20).unwrap(), b"an imagean image");
         // 1.5 GiB and 4 GiB, in the first stream and in a later one.
         for (bits, wanted) in [(37, 3 << 29), (40, u64::from(u32::MAX))] {
             let large = with_dictionary_bits(bits);
             for file in [large.clone(), [&small[..], &large].concat()] {
                 let mut error = None;
-                let memory = allocation_counter::measure(|| error = unpacked(&file, 256 << 20).err());
+                let memory = allocation_counter::measure(|| error = decode_xz(&file, 256 << 20).err());
                 let expected = OutOfMemory::Limit { wanted, limit: 256 << 20 };
-                assert_eq!(error.as_ref().and_then(OutOfMemory::of), Some(expected), "{error:?}");
+                assert_eq!(error.as_ref().and_then(OutOfMemory::cause_of), Some(expected), "{error:?}");
                 assert!(memory.bytes_max < 1 << 20);
             }
         }
-        assert_eq!(unpacked(&with_dictionary_bits(37), 3 << 29).unwrap(), b"an image");
+        assert_eq!(decode_xz(&with_dictionary_bits(37), 3 << 29).unwrap(), b"an image");
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -165,47 +184,41 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// The content of a gzip file, and what stands behind it.
-    fn gunzipped(file: &[u8]) -> Result<(Vec<u8>, Option<String>)> {
-        let mut bytes = Vec::new();
+    /// The content of a gzip file, and the words for its trailer.
+    fn decode_gzip(file: &[u8]) -> Result<(Vec<u8>, Option<String>)> {
         let trailer = FoundTrailer::default();
-        Gzip::new(file, file.len() as u64, trailer.clone()).read_to_end(&mut bytes)?;
+        let bytes = read_all(Gzip::new(file, file.len() as u64, trailer.clone()))?;
         Ok((bytes, trailer.get().map(ToString::to_string)))
     }
 
     #[test]
     fn all_gzip_members_are_decoded() {
-        let unpacked = |file: &[u8]| gunzipped(file).map(|(bytes, _)| bytes);
+        let content = |file: &[u8]| decode_gzip(file).map(|(bytes, _)| bytes);
         let two = [gzip(b"one"), gzip(b""), gzip(b"two")].concat();
-        assert_eq!(unpacked(&two).unwrap(), b"onetwo");
-        assert!(unpacked(&[&two[..], b"garbage"].concat()).is_err());
-        assert!(unpacked(&two[..two.len() - 1]).is_err());
-        assert!(unpacked(b"").is_err());
-        assert_eq!(unpacked(&gzip(b"").repeat(1000)).unwrap(), b"");
-        assert_eq!(unpacked(&gzip(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
+        assert_eq!(content(&two).unwrap(), b"onetwo");
+        assert!(content(&[&two[..], b"garbage"].concat()).is_err());
+        assert!(content(&two[..two.len() - 1]).is_err());
+        assert!(content(b"").is_err());
+        assert_eq!(content(&gzip(b"").repeat(1000)).unwrap(), b"");
+        assert_eq!(content(&gzip(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
     }
 
     #[test]
     fn all_bzip2_streams_are_decoded() {
-        let unpacked = |file: &[u8]| {
-            let mut bytes = Vec::new();
-            Bzip2::new(file, file.len() as u64, FoundTrailer::default())
-                .read_to_end(&mut bytes)
-                .map(|_| bytes)
-        };
+        let content = |file: &[u8]| read_all(Bzip2::new(file, file.len() as u64, FoundTrailer::default()));
         let two = [bzip2(b"one"), bzip2(b""), bzip2(b"two")].concat();
-        assert_eq!(unpacked(&two).unwrap(), b"onetwo");
-        assert_eq!(unpacked(&[&two[..], &[0; 700]].concat()).unwrap(), b"onetwo");
+        assert_eq!(content(&two).unwrap(), b"onetwo");
+        assert_eq!(content(&[&two[..], &[0; 700]].concat()).unwrap(), b"onetwo");
         for wrong in
             [&[&two[..], b"garbage"].concat(), &two[..two.len() - 1], &[&two[..], b"BZh9"].concat(), b""]
         {
-            assert!(unpacked(wrong).is_err(), "{wrong:?}");
+            assert!(content(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(unpacked(&bzip2(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
+        assert_eq!(content(&bzip2(b"").repeat(100_000)).unwrap_err().to_string(), TOO_MANY_PARTS);
     }
 
-    /// As `fwtool` of `OpenWrt` appends it: a header, JSON, and an end with a magic number, a checksum, a type and a
-    /// length.
+    /// Metadata as `fwtool` of `OpenWrt` appends it: a header, JSON, and an end with a magic number, a checksum, a type
+    /// and a length.
     fn openwrt_metadata() -> Vec<u8> {
         let json = br#"{ "metadata_version": "1.1", "supported_devices": ["raspberrypi,4-model-b"] }"#;
         let len = u32::try_from(8 + json.len() + 16).unwrap();
@@ -213,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_and_padding_behind_a_gzip_stream_are_found() {
+    fn metadata_and_padding_after_a_gzip_stream_are_found() {
         let one = gzip(b"one");
         let metadata = openwrt_metadata();
         let twice = metadata.repeat(2);
@@ -225,13 +238,19 @@ mod tests {
             (&[0; 1], "1 bytes of padding".to_owned()),
             (&vec![0; 3 << 20], "3145728 bytes of padding".to_owned()),
         ] {
-            assert_eq!(gunzipped(&[&one[..], trailer].concat()).unwrap(), (b"one".to_vec(), Some(words)));
+            assert_eq!(decode_gzip(&[&one[..], trailer].concat()).unwrap(), (b"one".to_vec(), Some(words)));
         }
-        let mut damaged = gzip(b"two");
-        damaged[0] ^= 1;
-        let cut = &one[..one.len() - 3];
-        for trailer in [&damaged[..], cut, b"\x1f", b"{\"a\": 1}", &[&vec![0; 2 << 20][..], b"x"].concat()] {
-            assert!(gunzipped(&[&one[..], trailer].concat()).is_err(), "{}", trailer.escape_ascii());
+        let mut damaged_member = gzip(b"two");
+        damaged_member[0] ^= 1;
+        let truncated_member = &one[..one.len() - 3];
+        for trailer in [
+            &damaged_member[..],
+            truncated_member,
+            b"\x1f",
+            b"{\"a\": 1}",
+            &[&vec![0; 2 << 20][..], b"x"].concat(),
+        ] {
+            assert!(decode_gzip(&[&one[..], trailer].concat()).is_err(), "{}", trailer.escape_ascii());
         }
     }
 

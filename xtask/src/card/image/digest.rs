@@ -3,10 +3,12 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
+/// Serializes `hash` as hexadecimal text.
 pub fn serialize<S: Serializer>(hash: &blake3::Hash, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&hash.to_hex())
 }
 
+/// Deserializes a hash of hexadecimal text.
 pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<blake3::Hash, D::Error> {
     parse(&String::deserialize(deserializer)?)
 }
@@ -28,6 +30,7 @@ pub mod option {
     }
 
     pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<blake3::Hash>, D::Error> {
-        Option::<String>::deserialize(deserializer)?.map(|text| parse::<D::Error>(&text)).transpose()
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| parse(&text)).transpose()
     }
 }

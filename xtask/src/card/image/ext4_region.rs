@@ -1,5 +1,5 @@
-//! The ext4 partition of an image that the host reads, its position and its free space, read without unpacking the
-//! image to disk.
+//! The ext4 partition that a host mounts: its position and its free space, read without decompressing the image to a
+//! file.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,10 +18,11 @@ use crate::nix::flake::MountedDevice;
 /// The label of the partition with the store, in the images of nixpkgs and of this project.
 pub const NIXOS_SD: &str = "NIXOS_SD";
 
-/// The number of bytes that are read to detect the file system of a partition: the superblock is the second KiB.
-const BEGIN: usize = 2048;
+/// The number of bytes at the start of a partition that are read to detect its file system. The superblock of an ext4
+/// is the second KiB.
+const PARTITION_HEAD: usize = 2048;
 
-/// Where the UUID of an ext4 is, in bytes from its start.
+/// The position of the UUID of an ext4, in bytes from the start of the partition.
 const UUID: Range<usize> = 1024 + 0x68..1024 + 0x78;
 
 /// An ext4 file system that files can be written to.
@@ -43,55 +44,57 @@ pub struct Ext4Region {
 /// The ext4 partition of `image` that a host mounts as `device`.
 ///
 /// # Errors
-/// [`ExitKind::Refused`] where there is none that files can be written to, and an image that cannot be read.
-pub fn partition(image: &Image, device: &MountedDevice) -> Result<Ext4Region> {
+/// [`ExitKind::Refused`] where there is no such partition, or none that files can be written to; and an image that
+/// cannot be read.
+pub fn ext4_partition(image: &Image, device: &MountedDevice) -> Result<Ext4Region> {
     let mut partitions = image.layout.partitions.iter().collect::<Vec<_>>();
     partitions.sort_by_key(|partition| partition.start);
+    let decoding = || image.source.decoding_context();
     let mut stream = image.source.stream()?;
-    let mut at = 0;
+    let mut position = 0;
     for partition in partitions {
-        let Some(ahead) = partition.start.checked_sub(at) else { continue };
-        let doing = || image.source.decoding_context();
-        std::io::copy(&mut stream.by_ref().take(ahead), &mut std::io::sink()).with_context(doing)?;
-        let mut begin = Vec::with_capacity(BEGIN);
-        stream.by_ref().take(BEGIN as u64).read_to_end(&mut begin).with_context(doing)?;
-        at = partition.start + begin.len() as u64;
-        let filesystem = identify_filesystem(&begin).filter(|found| found.kind == "ext4");
+        // A partition that begins inside the head of the one before is skipped.
+        let Some(gap) = partition.start.checked_sub(position) else { continue };
+        std::io::copy(&mut stream.by_ref().take(gap), &mut std::io::sink()).with_context(decoding)?;
+        let mut head = Vec::with_capacity(PARTITION_HEAD);
+        stream.by_ref().take(PARTITION_HEAD as u64).read_to_end(&mut head).with_context(decoding)?;
+        position = partition.start + head.len() as u64;
+        let filesystem = identify_filesystem(&head).filter(|found| found.kind == "ext4");
         let Some(Filesystem { label, .. }) = filesystem else { continue };
         let is_wanted = match device {
             MountedDevice::Label(wanted) => label == *wanted,
-            MountedDevice::Uuid(uuid) => begin.get(UUID).is_some_and(|bytes| uuid_text(bytes) == *uuid),
-            MountedDevice::Number(number) => partition.number == *number,
+            MountedDevice::Uuid(wanted) => head.get(UUID).is_some_and(|bytes| uuid_text(bytes) == *wanted),
+            MountedDevice::Number(wanted) => partition.number == *wanted,
         };
         if is_wanted {
             let name = if label.is_empty() { format!("partition {}", partition.number) } else { label };
-            return parse(partition.start, partition.size, name, &begin[1024..]);
+            return parse(partition.start, partition.size, name, &head[1024..]);
         }
     }
     bail!(Refused, "{} has no partition {device} with ext4", image.source.path.display())
 }
 
-/// The UUID `bytes` as `/dev/disk/by-uuid` has it.
+/// The UUID `bytes` in the form of `/dev/disk/by-uuid`: five groups of hexadecimal digits.
 fn uuid_text(bytes: &[u8]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    [0..4, 4..6, 6..8, 8..10, 10..16].map(|part| hex(bytes.get(part).unwrap_or_default())).join("-")
+    [0..4, 4..6, 6..8, 8..10, 10..16].map(|group| hex(bytes.get(group).unwrap_or_default())).join("-")
 }
 
-/// The file system of [`Ext4Region::size`] bytes at byte [`Ext4Region::start`] of `disk`, as it is now.
+/// Reads the superblock of `region` on `disk` again, and returns the region with the free space that it has now.
 ///
 /// # Errors
-/// A file system that is no ext4 that files can be written to.
-pub fn root_on(disk: &File, root: &Ext4Region, budget: &Budget) -> Result<Ext4Region> {
+/// A file system that is no ext4, or an ext4 that no files can be written to.
+pub fn reread_region(disk: &File, region: &Ext4Region, budget: &Budget) -> Result<Ext4Region> {
     let mut superblock = [0; SUPERBLOCK_SIZE];
-    LimitedRegion::new(disk, root.start, root.size, budget.clone())
-        .read(SUPERBLOCK_START, &mut superblock)?;
-    parse(root.start, root.size, root.name.clone(), &superblock)
+    LimitedRegion::new(disk, region.start, region.size, budget.clone()).read(SUPERBLOCK_START, &mut superblock)?;
+    parse(region.start, region.size, region.name.clone(), &superblock)
 }
 
-/// Parses the superblock of the partition `name` of `size` bytes at byte `start`.
+/// Parses the superblock of the partition `name` of `size` bytes at byte `start`. Fails where no files can be written
+/// to the partition.
 fn parse(start: u64, size: u64, name: String, superblock: &[u8]) -> Result<Ext4Region> {
     if start < HEAD {
-        bail!(Refused, "{name} begins in the first MiB, which is written last");
+        bail!(Refused, "no file can be written to {name}: it begins in the first MiB, which is written last");
     }
     let found = Superblock::parse(superblock, size).map_err(|error| {
         ExitKind::Refused.error_with_hint_of(
@@ -114,22 +117,24 @@ mod tests {
     use crate::base::Silent;
     use crate::card::inspect::mbr;
 
+    /// The partition `NIXOS_SD` of `image`.
     fn root(image: &Image) -> Result<Ext4Region> {
-        partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))
+        ext4_partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))
     }
 
-    /// The beginning of a file system of 4 MiB, as mke2fs makes it.
-    fn real() -> Vec<u8> {
+    /// The beginning of an ext4 of 4 MiB, as mke2fs makes it.
+    fn ext4_head() -> Vec<u8> {
         crate::card::inspect::ext4::tests::make_ext4(
             &["-L", NIXOS_SD, "-b", "1024", "-O", "^metadata_csum,64bit"],
             4,
         )
     }
 
-    fn parsed(start: u64, words: &[(usize, u32)]) -> Result<Ext4Region, String> {
-        let mut bytes = real()[1024..2048].to_vec();
-        for (at, word) in words {
-            bytes[*at..at + 4].copy_from_slice(&word.to_le_bytes());
+    /// Parses the superblock of [`ext4_head`] at byte `start`, with each of the `words` at its offset.
+    fn parse_with_words(start: u64, words: &[(usize, u32)]) -> Result<Ext4Region, String> {
+        let mut bytes = ext4_head()[1024..2048].to_vec();
+        for (offset, word) in words {
+            bytes[*offset..offset + 4].copy_from_slice(&word.to_le_bytes());
         }
         parse(start, 4 << 20, NIXOS_SD.to_owned(), &bytes).map_err(|error| error.to_string())
     }
@@ -145,12 +150,17 @@ mod tests {
             free_inodes: 80,
             name: NIXOS_SD.into(),
         };
-        assert_eq!(parsed(HEAD, &words), Ok(root));
+        assert_eq!(parse_with_words(HEAD, &words), Ok(root));
         let damaged = |what| {
             format!("NIXOS_SD is no ext4 that files can be written to: the superblock is damaged: {what}")
         };
         for (start, words, expected) in [
-            (HEAD - 512, &words[..], "NIXOS_SD begins in the first MiB, which is written last".to_owned()),
+            (
+                HEAD - 512,
+                &words[..],
+                "no file can be written to NIXOS_SD: it begins in the first MiB, which is written last"
+                    .to_owned(),
+            ),
             (HEAD, &[(0x60, 0x2c6)], "NIXOS_SD was not unmounted: its journal is not empty".to_owned()),
             (HEAD, &[(0x18, 7)], damaged("wrong block size")),
             (HEAD, &[(0x18, 60)], damaged("wrong block size")),
@@ -162,7 +172,7 @@ mod tests {
             (HEAD, &[(0x20, 0)], damaged("wrong number of blocks in a group")),
             (HEAD, &[(0x150, u32::MAX)], damaged("larger than the partition")),
         ] {
-            assert_eq!(parsed(start, words), Err(expected));
+            assert_eq!(parse_with_words(start, words), Err(expected));
         }
     }
 
@@ -178,11 +188,11 @@ mod tests {
             root(&image).map_err(|error| error.to_string().replace(file.to_str().unwrap(), "FILE"))
         };
         assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
-        bytes[4 << 20..].copy_from_slice(&real());
-        let label = (4 << 20) + 1024 + 120;
-        bytes[label] = b'X';
+        bytes[4 << 20..].copy_from_slice(&ext4_head());
+        let label_offset = (4 << 20) + 1024 + 120;
+        bytes[label_offset] = b'X';
         assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));
-        bytes[label] = b'N';
+        bytes[label_offset] = b'N';
         assert_eq!(found(&bytes).map(|root| (root.start, root.block_size)), Ok((4 << 20, 1024)));
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The size and the time of a file, which change with every write to the file.
+/// The size of a file and the time of its last change, by which a write to the file is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The size in bytes.
@@ -18,8 +18,8 @@ pub struct Fingerprint {
 }
 
 impl From<&Metadata> for Fingerprint {
-    fn from(facts: &Metadata) -> Self {
-        Self { size: facts.len(), modified: (facts.mtime(), facts.mtime_nsec()) }
+    fn from(metadata: &Metadata) -> Self {
+        Self { size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
     }
 }
 
@@ -28,11 +28,11 @@ impl From<&Metadata> for Fingerprint {
 pub struct UnchangedReader {
     file: File,
     /// The number of bytes read so far. The position of the file itself may be shared with other processes.
-    at: u64,
+    position: u64,
     fingerprint: Fingerprint,
 }
 
-/// The reason of an error: the file has changed.
+/// The cause of an error: the file has changed.
 #[derive(Debug)]
 pub struct Changed;
 
@@ -42,16 +42,17 @@ impl UnchangedReader {
     /// # Errors
     /// Those of [`File::open`], and [`Changed`].
     pub fn open(path: &Path, fingerprint: Fingerprint) -> Result<Self, Error> {
-        Self::of(File::open(path)?, fingerprint)
+        Self::from_open(File::open(path)?, fingerprint)
     }
 
     /// Reads the open `file` from its start.
     ///
     /// # Errors
     /// [`Changed`], and a file without readable metadata.
-    pub fn of(file: File, fingerprint: Fingerprint) -> Result<Self, Error> {
-        let reader = Self { file, at: 0, fingerprint };
-        reader.check().map(|()| reader)
+    pub fn from_open(file: File, fingerprint: Fingerprint) -> Result<Self, Error> {
+        let reader = Self { file, position: 0, fingerprint };
+        reader.check()?;
+        Ok(reader)
     }
 
     /// The file itself.
@@ -59,6 +60,7 @@ impl UnchangedReader {
         self.file
     }
 
+    /// Fails with [`Changed`] where the file has another fingerprint now.
     fn check(&self) -> Result<(), Error> {
         let now = Fingerprint::from(&self.file.metadata()?);
         if now == self.fingerprint { Ok(()) } else { Err(Error::other(Changed)) }
@@ -67,8 +69,8 @@ impl UnchangedReader {
 
 impl Read for UnchangedReader {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
+        let count = self.file.read_at(buffer, self.position)?;
+        self.position += count as u64;
         if count == 0 {
             self.check()?;
         }
@@ -77,11 +79,11 @@ impl Read for UnchangedReader {
 }
 
 impl Changed {
-    /// The remedy.
+    /// The hint for an error with this cause.
     pub const HINT: &str = "run the same command again once nothing writes to the image";
 
-    /// Whether this is the reason of `error`.
-    pub fn is(error: &Error) -> bool {
+    /// Whether `Changed` is the cause of `error`.
+    pub fn is_cause_of(error: &Error) -> bool {
         error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
     }
 }
@@ -106,15 +108,15 @@ mod tests {
         let path = dir.path().join("image");
         std::fs::write(&path, "first").unwrap();
         let fingerprint = Fingerprint::from(&path.metadata().unwrap());
-        let read = |mut file: UnchangedReader| file.read_to_string(&mut String::new());
+        let read = |mut reader: UnchangedReader| reader.read_to_string(&mut String::new());
         assert_eq!(read(UnchangedReader::open(&path, fingerprint).unwrap()).unwrap(), 5);
-        let open = UnchangedReader::open(&path, fingerprint).unwrap();
+        let reader = UnchangedReader::open(&path, fingerprint).unwrap();
         // The kernel's clock for files goes in steps of some milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(30));
         File::options().write(true).open(&path).unwrap().write_all(b"later").unwrap();
-        assert!(Changed::is(&read(open).unwrap_err()));
-        assert!(Changed::is(&UnchangedReader::open(&path, fingerprint).unwrap_err()));
+        assert!(Changed::is_cause_of(&read(reader).unwrap_err()));
+        assert!(Changed::is_cause_of(&UnchangedReader::open(&path, fingerprint).unwrap_err()));
         std::fs::remove_file(&path).unwrap();
-        assert!(!Changed::is(&UnchangedReader::open(&path, fingerprint).unwrap_err()));
+        assert!(!Changed::is_cause_of(&UnchangedReader::open(&path, fingerprint).unwrap_err()));
     }
 }

@@ -9,12 +9,15 @@ use crate::base::{Event, Plain};
 use crate::card::inspect::ext4::StreamedExt4;
 use crate::card::inspect::{Partition, PartitionTable};
 
-/// The folders of a partition in which hosts keep their keys. `nix/persist` is that of a host whose / is the partition,
-/// `persist` also that of a host whose /nix is the partition.
-const FOLDERS: [&str; 3] = ["etc/ssh", "persist/etc/ssh", "nix/persist/etc/ssh"];
+/// The folders of a partition in which hosts keep their keys. `nix/persist` belongs to a host whose / is the partition,
+/// `persist` also to a host whose /nix is the partition.
+const FOLDERS: &[&str] = &["etc/ssh", "persist/etc/ssh", "nix/persist/etc/ssh"];
 
 /// The names of all folders in [`FOLDERS`].
-const PARTS: [&[u8]; 4] = [b"etc", b"ssh", b"persist", b"nix"];
+const FOLDER_NAMES: &[&[u8]] = &[b"etc", b"ssh", b"persist", b"nix"];
+
+/// The number of keys that the warning lists at most.
+const MAX_LISTED: usize = 3;
 
 /// The remedy for keys inside an image.
 const HINT: &str = "build the image without a key: `cargo xtask flash HOST` gives each card a key of its own";
@@ -34,37 +37,39 @@ impl fmt::Display for HostKeyFile {
     }
 }
 
-/// The warning of the host `keys` inside an image, if there are any.
+/// The warning of the host `keys` inside an image; `None` where there are none.
 pub fn host_key_warning(keys: &[HostKeyFile]) -> Option<Event> {
-    let named = keys.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let more = if keys.len() > 3 { " and more" } else { "" };
-    let text = match keys.len() {
-        0 => return None,
-        1 => format!("the image has an ssh host key inside: {named}; all its cards share that key"),
-        _ => format!("the image has ssh host keys inside: {named}{more}; all its cards share these keys"),
+    if keys.is_empty() {
+        return None;
+    }
+    let listed = keys.iter().take(MAX_LISTED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = if keys.len() > MAX_LISTED { " and more" } else { "" };
+    let text = match keys {
+        [_] => format!("the image has an ssh host key inside: {listed}; all its cards share that key"),
+        _ => format!("the image has ssh host keys inside: {listed}{more}; all its cards share these keys"),
     };
     Some(Event::warning_with_hint(text, HINT))
 }
 
-/// Whether `name` is that of a private host key, as sshd and ssh-keygen call them.
+/// Whether sshd and ssh-keygen give the name `name` to private host keys.
 fn is_host_key(name: &[u8]) -> bool {
     name.len() < 256 && name.starts_with(b"ssh_host_") && name.ends_with(b"_key")
 }
 
 /// Whether `name` can be a part of the path of a host key.
-fn is_relevant(name: &[u8]) -> bool {
-    PARTS.contains(&name) || is_host_key(name)
+fn is_part_of_key_path(name: &[u8]) -> bool {
+    FOLDER_NAMES.contains(&name) || is_host_key(name)
 }
 
 /// A search for host keys in an image that is read from its start to its end.
 #[derive(Default)]
 pub struct HostKeySearch {
-    /// The partitions whose end is not reached yet, in descending order: the next one is the last.
-    ahead: Vec<Partition>,
+    /// The partitions whose end is not reached yet, in descending order: the last one in the list comes next.
+    remaining: Vec<Partition>,
     /// The file system of the partition that is being read.
     current: Option<StreamedExt4>,
     /// The number of bytes so far.
-    at: u64,
+    position: u64,
     found: Vec<HostKeyFile>,
 }
 
@@ -80,31 +85,32 @@ impl HostKeySearch {
             is_apart
         });
         partitions.reverse();
-        Self { ahead: partitions, current: None, at: 0, found: Vec::new() }
+        Self { remaining: partitions, current: None, position: 0, found: Vec::new() }
     }
 
-    /// Takes the next `bytes` of the image.
+    /// Searches the next `bytes` of the image.
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let Some(partition) = self.ahead.last() else { return };
-            let is_inside = self.at >= partition.start;
+            let Some(partition) = self.remaining.last() else { return };
+            let is_inside = self.position >= partition.start;
             let end = if is_inside { partition.end() } else { partition.start };
-            let left = usize::try_from(end - self.at).unwrap_or(usize::MAX);
-            let (next, rest) = bytes.split_at(left.min(bytes.len()));
+            let until_end = usize::try_from(end - self.position).unwrap_or(usize::MAX);
+            let (next, rest) = bytes.split_at(until_end.min(bytes.len()));
             if is_inside {
                 let size = partition.size;
-                self.current.get_or_insert_with(|| StreamedExt4::new(size, is_relevant)).feed(next);
+                self.current.get_or_insert_with(|| StreamedExt4::new(size, is_part_of_key_path)).feed(next);
             }
-            self.at += next.len() as u64;
+            self.position += next.len() as u64;
             bytes = rest;
-            if is_inside && self.at == end {
+            if is_inside && self.position == end {
                 self.end_partition();
             }
         }
     }
 
+    /// Collects the keys of the partition whose end is reached, and goes on to the next.
     fn end_partition(&mut self) {
-        let Some(partition) = self.ahead.pop() else { return };
+        let Some(partition) = self.remaining.pop() else { return };
         let Some(files) = self.current.take().map(StreamedExt4::finish) else { return };
         let mut inodes = Vec::new();
         for folder in FOLDERS {
@@ -135,8 +141,8 @@ mod tests {
     use crate::card::inspect::ext4::tests::make_ext4;
     use crate::card::inspect::mbr;
 
-    /// A partition of `mib` MiB with these files, each with its content.
-    fn root(files: &[(&str, &str)], mib: u64) -> Vec<u8> {
+    /// An ext4 of `mib` MiB with these files, each with its content.
+    fn ext4_with(files: &[(&str, &str)], mib: u64) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         for (path, content) in files {
             let path = dir.path().join(path);
@@ -146,7 +152,7 @@ mod tests {
         make_ext4(&["-L", "NIXOS_SD", "-d", dir.path().to_str().unwrap()], mib)
     }
 
-    /// An image of partitions, each with its first sector.
+    /// An image of these partitions, each as its first sector and its bytes.
     fn image(partitions: &[(u32, &[u8])]) -> Vec<u8> {
         let sectors = |bytes: &[u8]| u32::try_from(bytes.len() / 512).unwrap();
         let entries = partitions.iter().map(|(start, bytes)| (0x83, false, *start, sectors(bytes)));
@@ -159,6 +165,7 @@ mod tests {
         image
     }
 
+    /// The keys that a check finds in `image`, which is written to `file`.
     fn keys(image: &[u8], file: &Path) -> Vec<String> {
         std::fs::write(file, zstd::encode_all(image, 1).unwrap()).unwrap();
         let image = examine(Source::open(file).unwrap(), Depth::Whole, &Silent).unwrap();
@@ -195,11 +202,11 @@ mod tests {
         ] {
             // Also where the partition begins in the middle of a block and of a chunk.
             for start in [4096, 4099] {
-                let image = image(&[(2048, &firmware), (start, &root(files, 8))]);
+                let image = image(&[(2048, &firmware), (start, &ext4_with(files, 8))]);
                 assert_eq!(keys(&image, &file), expected, "{files:?}");
             }
         }
-        let nix = root(&[(ED25519, "secret")], 8);
+        let nix = ext4_with(&[(ED25519, "secret")], 8);
         let both = image(&[(2048, &nix), (2048 + 16384, &nix)]);
         assert_eq!(keys(&both, &file).len(), 2);
         assert_eq!(keys(&image(&[(2048, &firmware)]), &file), [""; 0]);
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn of_partitions_that_overlap_the_first_is_searched() {
         let dir = tempfile::tempdir().unwrap();
-        let mut image = image(&[(2048, &root(&[(ED25519, "secret")], 8))]);
+        let mut image = image(&[(2048, &ext4_with(&[(ED25519, "secret")], 8))]);
         image[462..478].copy_from_slice(&mbr(&[(0x83, false, 2056, 4096)])[446..462]);
         let found = keys(&image, &dir.path().join("pi.img.zst"));
         assert_eq!(found, ["etc/ssh/ssh_host_ed25519_key on partition 1"]);
@@ -221,14 +228,14 @@ mod tests {
     fn a_cached_check_has_the_keys_too() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pi.img");
-        std::fs::write(&file, image(&[(2048, &root(&[(ED25519, "secret")], 8))])).unwrap();
+        std::fs::write(&file, image(&[(2048, &ext4_with(&[(ED25519, "secret")], 8))])).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(150));
         let cache = CheckCache::new(&dir.path().join("state"));
         let open = || Source::open(&file).unwrap();
         let checked = examine_and_remember(open(), &cache, &Silent).unwrap();
         assert_eq!(checked.host_keys.len(), 1);
         assert_eq!(examine_once(open(), &cache, &Silent).unwrap().host_keys, checked.host_keys);
-        // An earlier version has searched no keys.
+        // The cache of an earlier version, which did not search for keys.
         let path = dir.path().join("state/checked-images.json");
         let mut cached = serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
         cached[0].as_object_mut().unwrap().remove("host_keys").unwrap();

@@ -13,12 +13,12 @@ use crate::card::inspect::MAX_MEMORY;
 /// The size of the largest image in bytes: the limit of a master boot record.
 const MAX_CONTENT: u64 = 2 << 40;
 
-/// The limits of an image file.
+/// The limits that an image file must keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The largest window of its decompression in bytes, which is the memory that it takes.
+    /// The largest window of the decompression in bytes, which is the memory that the decompression takes.
     pub memory: u64,
-    /// The size of its content in bytes: the size of the card, where that is known.
+    /// The largest size of the content in bytes: the size of the card, where that is known.
     pub content: u64,
 }
 
@@ -28,15 +28,16 @@ impl Default for Limits {
     }
 }
 
-/// A compressed file of up to this size in bytes is read whatever the limit of its content is.
+/// The size in bytes up to which a compressed file is read whatever the limit of its content is.
 const ALWAYS_READ: u64 = 1 << 30;
 
 impl Limits {
-    /// The limits by the `memory` that the user allows and the size of the `card`, in bytes.
+    /// The limits by the `memory` that the user allows and the size of the `card`, in bytes. Without them, and for a
+    /// card of 0 bytes, the default limits.
     pub fn new(memory: Option<u64>, card: Option<u64>) -> Self {
         let default = Self::default();
-        let card = card.filter(|size| *size > 0);
-        Self { memory: memory.unwrap_or(default.memory), content: card.unwrap_or(default.content) }
+        let content = card.filter(|size| *size > 0);
+        Self { memory: memory.unwrap_or(default.memory), content: content.unwrap_or(default.content) }
     }
 
     /// Checks that a decompression with this `window` in bytes is within the memory limit.
@@ -50,15 +51,15 @@ impl Limits {
         Err(OutOfMemory::Limit { wanted: window, limit: self.memory }.refusal())
     }
 
-    /// Checks the size of a compressed file, `stored` bytes, against the limit of its content. A file that is read in
-    /// seconds passes, as reading it then gives the exact error.
+    /// Checks the size of a compressed file, `stored` bytes, against the limit of its content. A file of up to
+    /// [`ALWAYS_READ`] bytes passes: it is read in seconds, which gives the exact error.
     ///
     /// # Errors
-    /// [`ExitKind::Refused`] for a larger file: it does not fit, or most of it is padding, which takes time to read and
-    /// has no content.
+    /// [`ExitKind::Refused`] for a larger file: its content does not fit, or most of the file is padding, which takes
+    /// time to read and has no content.
     pub fn check_stored(&self, stored: u64) -> Result<(), anyhow::Error> {
-        // A file that cannot be compressed becomes a little longer.
         let content = self.content.max(ALWAYS_READ);
+        // Content that cannot be compressed becomes a little longer.
         let limit = content.saturating_add(content / 64).saturating_add(16 << 20);
         if stored > limit {
             bail!(
@@ -73,27 +74,27 @@ impl Limits {
         Ok(())
     }
 
-    /// Checks the `size` of an image in bytes.
+    /// Checks the size of the content, of which at least `size` bytes are known.
     ///
     /// # Errors
-    /// [`ExitKind::Refused`] for an image that is too large.
+    /// [`ExitKind::Refused`] for content that is too large.
     pub fn check_content(&self, size: u64) -> Result<(), anyhow::Error> {
-        let Some(missing) = size.checked_sub(self.content).filter(|missing| *missing > 0) else {
+        if size <= self.content {
             return Ok(());
-        };
-        match self.content {
-            MAX_CONTENT => {
-                bail!(Refused, "the image is larger than {}, and so than any card", Bytes(MAX_CONTENT))
-            }
-            card => bail!(
-                Refused,
-                "the image is larger than the card: it has {} ({size} bytes) or more, the card {} ({card} bytes), \
-                 {missing} bytes too few",
-                Bytes(size),
-                Bytes(card);
-                hint: "use a larger card"
-            ),
         }
+        if self.content == MAX_CONTENT {
+            bail!(Refused, "the image is larger than any card: it has more than {}", Bytes(MAX_CONTENT));
+        }
+        let card = self.content;
+        bail!(
+            Refused,
+            "the image is larger than the card: it has {} ({size} bytes) or more, the card {} ({card} bytes), \
+             {} bytes too few",
+            Bytes(size),
+            Bytes(card),
+            size - card;
+            hint: "use a larger card"
+        )
     }
 }
 
@@ -105,7 +106,7 @@ pub fn max_parts(len: u64) -> u64 {
     65_536 + len / 512
 }
 
-/// The reason of an error: there is not enough memory, and the image may be whole.
+/// The cause of an error: there is not enough memory for the decompression. The image may be whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutOfMemory {
     /// The decompression takes more memory than its limit, in bytes.
@@ -115,22 +116,22 @@ pub enum OutOfMemory {
 }
 
 impl OutOfMemory {
-    /// The lack of memory that caused `error`, if it did.
-    pub fn of(error: &Error) -> Option<Self> {
+    /// The lack of memory that caused `error`; `None` for another cause.
+    pub fn cause_of(error: &Error) -> Option<Self> {
         error.get_ref().and_then(|reason| reason.downcast_ref()).copied()
     }
 
-    /// The input/output error with this reason.
-    pub fn error(self) -> Error {
+    /// The input/output error with this cause.
+    pub fn io_error(self) -> Error {
         Error::new(ErrorKind::OutOfMemory, self)
     }
 
-    /// The refusal with this reason, and its remedy as hint.
+    /// The refusal with this cause, and with its remedy as hint.
     pub fn refusal(self) -> anyhow::Error {
         ExitKind::Refused.error_with_hint(self, self.hint())
     }
 
-    /// The remedy.
+    /// The remedy, for the hint.
     pub fn hint(self) -> String {
         match self {
             Self::Limit { wanted, .. } => {
@@ -174,7 +175,13 @@ mod tests {
         assert!(error.ends_with("pass --memory-limit 257MiB"), "{error}");
         Limits::new(Some(2 << 30), None).check_memory(2 << 30).unwrap();
         limits.check_content(2 << 40).unwrap();
-        assert!(limits.check_content(u64::MAX).unwrap_err().to_string().ends_with("and so than any card"));
+        assert!(
+            limits
+                .check_content(u64::MAX)
+                .unwrap_err()
+                .to_string()
+                .starts_with("the image is larger than any card: ")
+        );
         let card = Limits::new(None, Some(1 << 20));
         let error = with_hint(&card.check_content((1 << 20) + 512).unwrap_err());
         assert!(error.ends_with("(1048576 bytes), 512 bytes too few; use a larger card"), "{error}");

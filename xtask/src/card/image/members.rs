@@ -1,4 +1,4 @@
-//! Files of members that stand one behind the other: gzip and bzip2. What follows the last member is read too.
+//! Files of several members, one after the other: gzip and bzip2. The trailer after the last member is read too.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
@@ -6,17 +6,20 @@ use std::sync::{Arc, OnceLock};
 
 use super::limits::{TOO_MANY_PARTS, max_parts};
 
-/// The size of the largest metadata behind the last member, in bytes.
+/// The size of the largest metadata after the last member, in bytes.
 const MAX_METADATA: usize = 1 << 20;
-/// The last bytes of a file with metadata of `OpenWrt`: this magic number, a checksum, a type and a length (`fwtool`).
-const OPENWRT: &[u8] = b"FWx0";
+/// The magic number in the end of the metadata of `OpenWrt` (`fwtool`).
+const OPENWRT_MAGIC: &[u8] = b"FWx0";
+/// The length of the end of the metadata of `OpenWrt` in bytes: the magic number, a checksum, a type and a length.
 const OPENWRT_END: usize = 16;
 
 /// A decoder of one member.
 pub trait Member<R>: Read + Sized {
     /// The first byte of every member.
     const FIRST: u8;
+    /// Decodes the member that begins at the position of `file`.
     fn begin(file: BufReader<R>) -> Self;
+    /// The file at the position after the member, once the member was read to its end.
     fn into_file(self) -> BufReader<R>;
 }
 
@@ -44,22 +47,23 @@ impl<R: Read> Member<R> for bzip2::bufread::BzDecoder<BufReader<R>> {
     }
 }
 
-/// What stands behind the last member, and is not part of the content.
+/// The bytes after the last member, which are not part of the content: their kind and their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trailer {
-    /// The number of bytes.
+    /// Padding of zeros.
     Zeros(u64),
+    /// Metadata of `OpenWrt`, with or without padding.
     OpenWrt(u64),
 }
 
-/// Where a decoder puts the trailer that it has found.
+/// The trailer of a file; empty until a decoder has found one.
 pub type FoundTrailer = Arc<OnceLock<Trailer>>;
 
 /// A decoder of all members.
 pub struct Members<D> {
     member: Option<D>,
     /// The number of further members that are allowed.
-    left: u64,
+    allowed: u64,
     trailer: FoundTrailer,
 }
 
@@ -70,11 +74,11 @@ impl<D> Members<D> {
         D: Member<R>,
     {
         let member = D::begin(BufReader::with_capacity(64 << 10, file));
-        Self { member: Some(member), left: max_parts(len), trailer }
+        Self { member: Some(member), allowed: max_parts(len), trailer }
     }
 
-    /// Goes to what stands behind a member: the next one, a trailer, or the end.
-    fn next_member<R: Read>(&mut self, mut file: BufReader<R>) -> Result<()>
+    /// Finishes a member: begins the member that follows in `file`, or reads the trailer. Does nothing at the end.
+    fn finish_member<R: Read>(&mut self, mut file: BufReader<R>) -> Result<()>
     where
         D: Member<R>,
     {
@@ -82,12 +86,13 @@ impl<D> Members<D> {
             None => Ok(()),
             Some(first) if *first == D::FIRST => {
                 let too_many = || Error::new(ErrorKind::InvalidData, TOO_MANY_PARTS);
-                self.left = self.left.checked_sub(1).ok_or_else(too_many)?;
+                self.allowed = self.allowed.checked_sub(1).ok_or_else(too_many)?;
                 self.member = Some(D::begin(file));
                 Ok(())
             }
             Some(_) => {
                 let trailer = Trailer::read(&mut file)?;
+                // A file has one trailer; a second reading finds the same.
                 let _ = self.trailer.set(trailer);
                 Ok(())
             }
@@ -95,8 +100,8 @@ impl<D> Members<D> {
     }
 }
 
-/// The reading of members of one kind.
-macro_rules! read_members {
+/// Implements `Read` for the members of one kind of decoder.
+macro_rules! impl_read {
     ($decoder:ty) => {
         impl<R: Read> Read for Members<$decoder> {
             fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
@@ -106,7 +111,7 @@ macro_rules! read_members {
                         return Ok(produced);
                     }
                     if let Some(member) = self.member.take() {
-                        self.next_member(member.into_file())?;
+                        self.finish_member(member.into_file())?;
                     }
                 }
                 Ok(0)
@@ -114,11 +119,11 @@ macro_rules! read_members {
         }
     };
 }
-read_members!(flate2::bufread::GzDecoder<BufReader<R>>);
-read_members!(bzip2::bufread::BzDecoder<BufReader<R>>);
+impl_read!(flate2::bufread::GzDecoder<BufReader<R>>);
+impl_read!(bzip2::bufread::BzDecoder<BufReader<R>>);
 
 impl Trailer {
-    /// Reads `file` to its end.
+    /// Reads `file` from the end of the last member to its end.
     ///
     /// # Errors
     /// `InvalidData` for bytes of no known kind: the start of a member may be damaged.
@@ -126,28 +131,34 @@ impl Trailer {
         let mut metadata = Vec::new();
         file.by_ref().take(MAX_METADATA as u64).read_to_end(&mut metadata)?;
         let mut len = metadata.len() as u64;
-        let mut has_only_zeros = true;
+        let mut is_rest_zero = true;
         loop {
             let bytes = file.fill_buf()?;
             let count = bytes.len();
             if count == 0 {
                 break;
             }
-            has_only_zeros &= bytes.iter().all(|byte| *byte == 0);
+            is_rest_zero &= bytes.iter().all(|byte| *byte == 0);
             file.consume(count);
             len += count as u64;
         }
-        let end = metadata.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        let last = &metadata[end.saturating_sub(OPENWRT_END)..end];
-        match has_only_zeros {
-            true if end == 0 => Ok(Self::Zeros(len)),
-            true if last.windows(OPENWRT.len()).any(|window| window == OPENWRT) => Ok(Self::OpenWrt(len)),
-            _ => Err(Error::new(
-                ErrorKind::InvalidData,
-                format!("{len} bytes behind its stream are of no known kind"),
-            )),
+        let padding = metadata.iter().rev().take_while(|byte| **byte == 0).count();
+        metadata.truncate(metadata.len() - padding);
+        if is_rest_zero && metadata.is_empty() {
+            Ok(Self::Zeros(len))
+        } else if is_rest_zero && is_openwrt(&metadata) {
+            Ok(Self::OpenWrt(len))
+        } else {
+            let message = format!("the {len} bytes after its stream are neither padding nor known metadata");
+            Err(Error::new(ErrorKind::InvalidData, message))
         }
     }
+}
+
+/// Whether `metadata`, without padding, ends as the metadata of `OpenWrt`.
+fn is_openwrt(metadata: &[u8]) -> bool {
+    let end = &metadata[metadata.len().saturating_sub(OPENWRT_END)..];
+    end.windows(OPENWRT_MAGIC.len()).any(|window| window == OPENWRT_MAGIC)
 }
 
 impl fmt::Display for Trailer {

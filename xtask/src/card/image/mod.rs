@@ -21,7 +21,7 @@ pub use build::{Built, build};
 pub use check::{Depth, Image, examine, examine_and_remember, examine_once, require_disk_image};
 pub use check_cache::CheckCache;
 pub use checksums::{Algorithm, GivenSums, Hasher, Sum, parse_sha256};
-pub use ext4_region::{Ext4Region, NIXOS_SD, partition, root_on};
+pub use ext4_region::{Ext4Region, NIXOS_SD, ext4_partition, reread_region};
 pub use find::{Wanted, find};
 pub use fingerprint::Changed;
 pub use host_keys::{HostKeyFile, host_key_warning};

@@ -123,7 +123,7 @@ impl Worker {
         let JobRequest { job, programs, .. } = request;
         if let (Some(image), Some(file)) = (job.needs().image, &files.image) {
             check_readable(file)?;
-            image.source.check(file)?;
+            image.source.check_unchanged(file)?;
         }
         let cancel = &watch_for_stop(self.write_line.clone())?;
         let programs = programs.as_deref();

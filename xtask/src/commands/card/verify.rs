@@ -47,7 +47,7 @@ fn open_image(cx: &Context, args: &CardVerify, image_arg: &ImageArg, limits: Lim
         }
         ImageArg::File(file) => Source::open(file)?.with_sums(args.sums.given_sums()),
     };
-    examine(cx, source.within(limits))
+    examine(cx, source.with_limits(limits))
 }
 
 fn examine(cx: &Context, source: Source) -> Result<Image> {
@@ -66,7 +66,7 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
     };
     cx.note(format!("{path} was {receipt}"));
     let Flashed { image: then, payload, .. } = receipt;
-    match Source::open(&then.path).and_then(|source| examine(cx, source.within(limits))) {
+    match Source::open(&then.path).and_then(|source| examine(cx, source.with_limits(limits))) {
         Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
             Ok(Against::Image(Image { hash: Some(then.hash), ..now }.into()))
         }

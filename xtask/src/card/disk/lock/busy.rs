@@ -95,7 +95,7 @@ fn openers(roots: &Roots, disk: &Disk) -> Option<Cause> {
 /// The cause by the array or pool of which `disk` is a part; `None` where udev shows none.
 fn membership(disk: &Disk) -> Option<Cause> {
     let pool = disk.partitions.iter().find_map(pool_title)?;
-    Some(Cause { why: format!("it is part of {pool}"), hint: "remove it from there first".to_owned() })
+    Some(Cause { why: format!("it is part of {pool}"), hint: "remove the disk from there first".to_owned() })
 }
 
 /// The possible causes that no file of `/proc` and `/sys` shows.

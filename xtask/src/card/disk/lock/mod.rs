@@ -19,7 +19,8 @@ use super::usage::Usage;
 use super::{DeviceNumber, Disk, DiskKind, Roots, open_files};
 use crate::{bail, failure};
 
-/// The longest wait for the end of another lock of the disk: udev locks a disk for some milliseconds while it probes it.
+/// The longest wait for the end of another lock of the disk: udev locks a disk for some milliseconds while it probes
+/// it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for other writers of the disk, which may be about to close it.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,12 +59,12 @@ pub fn open_shared(roots: &Roots, disk: &Disk) -> Result<Locked> {
 
 /// Takes over `file`, which another process has opened and locked with [`open_exclusive`].
 pub fn adopt_exclusive(roots: &Roots, disk: &Disk, file: File) -> Result<Locked> {
-    Locked::checked(roots, disk, file, Claim::Exclusive)
+    Locked::from_file(roots, disk, file, Claim::Exclusive)
 }
 
 /// Takes over `file`, which another process has opened and locked with [`open_shared`].
 pub fn adopt_shared(roots: &Roots, disk: &Disk, file: File) -> Result<Locked> {
-    Locked::checked(roots, disk, file, Claim::Shared)
+    Locked::from_file(roots, disk, file, Claim::Shared)
 }
 
 /// Opens and locks `disk` for the access of `claim`, and checks that it is the disk that was confirmed.
@@ -76,7 +77,7 @@ fn open(roots: &Roots, disk: &Disk, claim: Claim) -> Result<Locked> {
     let opened = OpenOptions::new().read(true).write(is_exclusive).custom_flags(flags).open(&disk.path);
     let file = opened.map_err(|error| busy::open_error(roots, disk, claim, error))?;
     lock(roots, &file, disk, claim)?;
-    let locked = Locked::checked(roots, disk, file, claim)?;
+    let locked = Locked::from_file(roots, disk, file, claim)?;
     if is_exclusive {
         wait_for_writers(roots, disk)?;
     }
@@ -101,8 +102,8 @@ fn wait_for_writers(roots: &Roots, disk: &Disk) -> Result<()> {
 }
 
 impl Locked {
-    /// The disk that is open as `file`, after a first [`Self::check`].
-    fn checked(roots: &Roots, disk: &Disk, file: File, claim: Claim) -> Result<Self> {
+    /// Makes a `Locked` of `disk`, which is open and locked as `file`. Fails where the first [`Self::check`] fails.
+    fn from_file(roots: &Roots, disk: &Disk, file: File, claim: Claim) -> Result<Self> {
         let locked = Self { file, claim, roots: roots.clone(), disk: disk.clone(), events: Mutex::new(None) };
         locked.check()?;
         Ok(locked)
@@ -113,8 +114,8 @@ impl Locked {
         &self.file
     }
 
-    /// Fails where the open disk is not, or no longer, the disk that was confirmed. A disk that is open for writing must
-    /// also pass [`worker_refusals`], whatever the caller has checked before. Called again before each write that
+    /// Fails where the open disk is not, or no longer, the disk that was confirmed. A disk that is open for writing
+    /// must also pass [`worker_refusals`], whatever the caller has checked before. Called again before each write that
     /// matters.
     pub fn check(&self) -> Result<()> {
         let now = self.current_disk()?;
@@ -125,8 +126,8 @@ impl Locked {
         }
     }
 
-    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call: attaching a
-    /// loop device to the disk and changing the size of the disk count too. Without a count of events, always checks.
+    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call: attaching
+    /// a loop device to the disk and changing the size of the disk count too. Without a count of events, always checks.
     pub fn check_events(&self) -> Result<()> {
         let now = device_events(&self.roots);
         let mut last = self.events.lock().unwrap_or_else(PoisonError::into_inner);

@@ -89,7 +89,7 @@ fn the_error_of_a_busy_disk_names_its_user() {
     let error = || with_hint(&busy_error(&roots, &disk));
     assert!(error().starts_with("/dev/sdb is in use: a mount in a container or another namespace, "));
     machine.write_file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
-    let words = "/dev/sdb is in use: it is part of a zfs called tank; remove it from there first";
+    let words = "/dev/sdb is in use: it is part of a zfs called tank; remove the disk from there first";
     assert_eq!(error(), words);
     // In the mount namespace of a container.
     machine.write_file("proc/77/mountinfo", "41 27 8:17 / /data rw - vfat /dev/sdb1 rw\n");

@@ -110,7 +110,8 @@ impl<'a> Scanner<'a> {
         Ok(scan)
     }
 
-    /// Remembers that `medium` is ignored for `reason`, and returns the note on it; `None` where it was reported already.
+    /// Remembers that `medium` is ignored for `reason`, and returns the note on it; `None` where it was reported
+    /// already.
     fn ignore(&mut self, medium: Medium, reason: &str) -> Option<String> {
         let note = format!("{reason}; still waiting");
         let ignored = (medium, note.clone());

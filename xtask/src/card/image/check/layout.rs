@@ -1,4 +1,4 @@
-//! The partition table of an image, and the reason for one that has none.
+//! The partition table of an image, and the refusal of an image without one.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,48 +7,57 @@ use anyhow::Result;
 
 use super::super::decode::DOWNLOAD_AGAIN;
 use super::super::source::Source;
-use crate::bail;
 use crate::base::shell;
 use crate::card::inspect::{Format, HEAD, OtherFile, PartitionTable, SECTOR, content_path};
+use crate::failure;
 
-/// The partition table of `source`, which has `size` bytes and begins with `head`.
+/// The size of content whose size is unknown, in bytes: no partition exceeds it.
+const UNKNOWN_SIZE: u64 = u64::MAX / SECTOR * SECTOR;
+
+/// Parses the partition table of `source`, whose content has `size` bytes and begins with `head`.
 ///
 /// # Errors
-/// `Refused` for a size of partial sectors, for no valid table, and for a file of another known kind.
-pub fn parse(source: &Source, head: &[u8], size: u64) -> Result<PartitionTable> {
+/// `Refused` for a size that is not a multiple of a sector, for no valid table, and for a file of another known kind.
+pub fn parse_layout(source: &Source, head: &[u8], size: u64) -> Result<PartitionTable> {
     let table = PartitionTable::parse(head, size.next_multiple_of(SECTOR));
-    let table = if size.is_multiple_of(SECTOR) { table } else { partial_sector(source, size, table.is_ok()) };
-    table.map_err(|error| match OtherFile::sniff_without_table(head) {
+    let checked = if size.is_multiple_of(SECTOR) {
+        table
+    } else if table.is_ok() {
+        Err(partial_sector_error(size, &padding_hint(&source.path, source.format)))
+    } else {
+        Err(partial_sector_error(size, DOWNLOAD_AGAIN))
+    };
+    checked.map_err(|error| match OtherFile::sniff_without_table(head) {
         Some(other) => source.other_file_refusal(other),
         None => error.context(format!("{} is no disk image", source.path.display())),
     })
 }
 
-/// The same for `head`, the first chunk, while the size of the content may be unknown.
-pub fn parse_early(source: &Source, head: &[u8]) -> Result<PartitionTable> {
-    parse(source, head, source.size.unwrap_or(u64::MAX / SECTOR * SECTOR))
+/// Does the same as [`parse_layout`] while the size of the content may be unknown. `head` is the first chunk.
+pub fn parse_layout_early(source: &Source, head: &[u8]) -> Result<PartitionTable> {
+    parse_layout(source, head, source.size.unwrap_or(UNKNOWN_SIZE))
 }
 
 /// Checks that `source` begins as a disk image, without decompressing more than its first MiB.
 ///
 /// # Errors
-/// As for [`parse`], and for a file that cannot be decompressed.
-pub fn require(source: &Source) -> Result<()> {
+/// As for [`parse_layout`], and for a file that cannot be decompressed.
+pub fn require_disk_image(source: &Source) -> Result<()> {
     let mut head = Vec::new();
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
-    read.map_err(|error| source.refusal(&error))?;
-    let is_whole = (head.len() as u64) < HEAD;
-    let size = if is_whole { head.len() as u64 } else { source.size.unwrap_or(u64::MAX / SECTOR * SECTOR) };
-    parse(source, &head, size).map(drop)
+    read.map_err(|error| source.decode_refusal(&error))?;
+    let is_whole_content = (head.len() as u64) < HEAD;
+    let size = if is_whole_content { head.len() as u64 } else { source.size.unwrap_or(UNKNOWN_SIZE) };
+    parse_layout(source, &head, size).map(drop)
 }
 
-fn partial_sector(source: &Source, size: u64, has_table: bool) -> Result<PartitionTable> {
-    let remedy = if has_table { padding(&source.path, source.format) } else { DOWNLOAD_AGAIN.to_owned() };
-    bail!(Refused, "its size, {size} bytes, is not a multiple of {SECTOR}-byte sectors"; hint: "{remedy}")
+/// The error for content of `size` bytes whose last sector is not whole.
+fn partial_sector_error(size: u64, hint: &str) -> anyhow::Error {
+    failure!(Refused, "its size, {size} bytes, is not a multiple of {SECTOR}-byte sectors"; hint: "{hint}")
 }
 
-/// The remedy for an image that is whole but for the end of its last sector.
-fn padding(path: &Path, format: Format) -> String {
+/// The hint for an image in which only the end of the last sector is missing.
+fn padding_hint(path: &Path, format: Format) -> String {
     let quoted = |path: &Path| shell::quote(&path.to_string_lossy());
     let file = quoted(path);
     match format.decompress_command() {
@@ -70,9 +79,9 @@ mod tests {
     use crate::base::Silent;
     use crate::base::failure::{hint, with_hint};
 
-    /// Without a compression, and with one.
+    /// The content of a compressed file, and the file itself.
     #[test]
-    fn other_content_is_named() {
+    fn the_refusal_names_the_kind_of_other_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap().join("pi.tgz");
         let file = path.display();
@@ -129,14 +138,16 @@ mod tests {
         }
     }
 
-    /// Without reading more than the first MiB.
+    /// No more than the first MiB is read.
     #[test]
-    fn the_begin_of_an_image_is_required() {
+    fn the_beginning_of_an_image_is_required() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pi.img.zst");
         let require = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            Source::open(&path).and_then(|source| require(&source)).map_err(|error| format!("{error:#}"))
+            Source::open(&path)
+                .and_then(|source| require_disk_image(&source))
+                .map_err(|error| format!("{error:#}"))
         };
         let packed = zstd::encode_all(&image()[..], 1).unwrap();
         for good in [image(), packed.clone(), zstd::bulk::compress(&image(), 1).unwrap()] {

@@ -21,25 +21,25 @@ use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
 use crate::card::inspect::{HEAD, Partition, PartitionTable};
 
-pub use layout::require as require_disk_image;
+pub use layout::require_disk_image;
 
-/// Decompression with a larger window, in bytes, is a warning. `zstd` itself stops here, too.
+/// The window in bytes above which decompression causes a warning: `zstd` refuses a larger one by default.
 const LARGE_WINDOW: u64 = 128 << 20;
 
-/// The result of a check. It is sent to the worker in the plan: the image that is written later must have this hash.
+/// An image that was checked. The plan sends it to the worker: the bytes that are written later must have its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     pub source: Source,
     /// The decompressed size in bytes, a multiple of the sector size.
     pub size: u64,
-    /// The hash of the decompressed bytes, see [`super::chunk_hash`], if they were all read.
+    /// The hash of the decompressed bytes, see [`super::chunk_hash`]; `None` where not all of them were read.
     #[serde(with = "super::digest::option")]
     pub hash: Option<blake3::Hash>,
     pub layout: PartitionTable,
-    /// The SHA-256 of the stored file in hexadecimal digits, if it was computed. The worker has no use for it.
+    /// The SHA-256 of the stored file in hexadecimal digits; `None` where it was not computed, and in the worker.
     #[serde(skip)]
     pub file_sha256: Option<String>,
-    /// The ssh host keys inside, if all of the image was read.
+    /// The ssh host keys inside; empty where not all of the image was read.
     #[serde(skip)]
     pub host_keys: Vec<HostKeyFile>,
 }
@@ -49,25 +49,26 @@ pub struct Image {
 pub enum Depth {
     /// All of the image, so that any damage is found before the card is touched.
     Whole,
-    /// The structure of the file, where that shows that the file is not truncated and how large its content is (raw,
-    /// and zstd as `zstd FILE` makes it); otherwise all of the image.
+    /// The structure of the file, where the structure shows that the file is not truncated and how large its content is
+    /// (raw, and zstd as `zstd FILE` makes it); otherwise all of the image.
     Structure,
 }
 
 /// Checks the image `source`.
 ///
 /// # Errors
-/// A truncated or damaged file, a file that exceeds its limits, bytes that are no disk image, and a request to stop.
+/// A truncated or damaged file, a file that exceeds its limits, bytes that are no disk image or do not match a
+/// checksum, and an interrupt by the user.
 pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     warn_of_file(&source, reporter);
     let checksums = source.checksums()?;
     match source.size {
-        Some(size) if depth == Depth::Structure && checksums.of_content().is_empty() => {
-            check_file(&source, &checksums, reporter)?;
-            from_head(source, size, None)
+        Some(size) if depth == Depth::Structure && checksums.content_algorithms().is_empty() => {
+            compare_stored_file(&source, &checksums, reporter)?;
+            image_from_head(source, size, None)
         }
-        _ => check(source, &checksums, reporter).map(|(image, _)| image),
+        _ => check_whole(source, &checksums, reporter).map(|(image, _)| image),
     }
 }
 
@@ -78,25 +79,26 @@ pub fn examine(source: Source, depth: Depth, reporter: &dyn Reporter) -> Result<
 pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter) -> Result<Image> {
     source.check_limits()?;
     let checksums = source.checksums()?;
-    // A cached check counts only if it has the size that the structure of the file shows, a sum of the file, and a
-    // search for host keys.
-    let fits = |found: &CachedCheck| {
-        let has_size = source.size.is_none_or(|size| size == found.size);
-        has_size && !found.sums.file.is_empty() && found.host_keys.is_some()
+    let Some(cached) = cache.recall(&source.path).filter(|cached| is_usable(cached, &source)) else {
+        return examine_and_remember(source, cache, reporter);
     };
-    let found = cache.recall(&source.path).filter(fits);
-    let Some((found, notes)) = found.and_then(|found| {
-        let notes = checksums.compare(&source.path, &found.sums).ok()?;
-        Some((found, notes))
-    }) else {
+    // A sum that differs, or that the cached check has not computed, is examined again.
+    let Ok(notes) = checksums.compare(&source.path, &cached.sums) else {
         return examine_and_remember(source, cache, reporter);
     };
     warn_of_file(&source, reporter);
     reporter.report(&Event::note("the image was checked before, and the file has not changed since"));
-    report(notes, reporter);
-    let image = from_head(source, found.size, Some(found.hash))?;
-    let host_keys = found.host_keys.unwrap_or_default();
-    Ok(Image { file_sha256: found.sums.file_sha256(), host_keys, ..image })
+    report_notes(notes, reporter);
+    let image = image_from_head(source, cached.size, Some(cached.hash))?;
+    let host_keys = cached.host_keys.unwrap_or_default();
+    Ok(Image { file_sha256: cached.sums.file_sha256(), host_keys, ..image })
+}
+
+/// Whether a cached check of `source` is complete: it has the size that the structure of the file shows, a sum of the
+/// file, and the result of a search for host keys.
+fn is_usable(cached: &CachedCheck, source: &Source) -> bool {
+    let has_same_size = source.size.is_none_or(|size| size == cached.size);
+    has_same_size && !cached.sums.file.is_empty() && cached.host_keys.is_some()
 }
 
 /// Checks the [whole](Depth::Whole) of `source`, and keeps the result in `cache`.
@@ -109,11 +111,11 @@ pub fn examine_and_remember(source: Source, cache: &CheckCache, reporter: &dyn R
     let checksums = source.checksums()?;
     let file_id = FileId::of(&source.path)?;
     let begin = SystemTime::now();
-    let (image, sums) = check(source, &checksums, reporter)?;
+    let (image, sums) = check_whole(source, &checksums, reporter)?;
     if let Some(hash) = image.hash {
         let host_keys = Some(image.host_keys.clone());
-        let found = CachedCheck { file_id, size: image.size, hash, sums, host_keys };
-        cache.keep(&image.source.path, found, begin);
+        let check = CachedCheck { file_id, size: image.size, hash, sums, host_keys };
+        cache.keep(&image.source.path, check, begin);
     }
     Ok(image)
 }
@@ -130,67 +132,69 @@ fn warn_of_file(source: &Source, reporter: &dyn Reporter) {
     }
 }
 
-fn report(notes: impl IntoIterator<Item = String>, reporter: &dyn Reporter) {
+fn report_notes(notes: impl IntoIterator<Item = String>, reporter: &dyn Reporter) {
     notes.into_iter().for_each(|note| reporter.report(&Event::note(note)));
 }
 
-/// Compares the stored bytes of `source` with their `checksums`, if there are any.
-fn check_file(source: &Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<()> {
-    let algorithms = checksums.of_file();
+/// Compares the stored bytes of `source` with `checksums`. Reads nothing where no checksum is for the stored bytes.
+fn compare_stored_file(source: &Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<()> {
+    let algorithms = checksums.file_algorithms();
     if algorithms.is_empty() {
         return Ok(());
     }
-    let mut file = HashingReader::new(source.file()?, &algorithms);
+    let mut file = HashingReader::new(source.stored_bytes()?, &algorithms);
     std::io::copy(&mut file, &mut std::io::sink())
         .with_context(|| format!("reading {}", source.path.display()))?;
     let sums = ImageSums { file: file.finish(), content: Vec::new() };
-    report(checksums.compare(&source.path, &sums)?, reporter);
+    report_notes(checksums.compare(&source.path, &sums)?, reporter);
     Ok(())
 }
 
-/// Decompresses only the head of `source`, which is known to be complete and to have `size` bytes.
-fn from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Image> {
+/// The image `source`, whose file is known to be whole and to have `size` bytes of content with the `hash`, if it is
+/// known. Decompresses only the head.
+fn image_from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Image> {
     let mut head = Vec::new();
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
-    read.map_err(|error| source.refusal(&error))?;
-    let layout = layout::parse(&source, &head, size)?;
+    read.map_err(|error| source.decode_refusal(&error))?;
+    let layout = layout::parse_layout(&source, &head, size)?;
     Ok(Image { source, size, hash, layout, file_sha256: None, host_keys: Vec::new() })
 }
 
-/// Reads all of `source`. Returns the sums that were computed, too.
+/// Reads all of `source`. Returns the image, and the sums that were computed.
 ///
 /// # Errors
-/// A truncated or damaged file, bytes that are no disk image or do not match the `checksums`, and a request to stop.
-fn check(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<(Image, ImageSums)> {
-    let hold = interrupt::guard()?;
-    let stopped = || hold.is_stop_requested();
+/// A truncated or damaged file, bytes that are no disk image or do not match the `checksums`, and an interrupt by the
+/// user.
+fn check_whole(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<(Image, ImageSums)> {
+    let interrupts = interrupt::guard()?;
+    let is_stopped = || interrupts.is_stop_requested();
     let mut phase = Phase::begin(reporter, "check", source.size);
-    let mut algorithms = checksums.of_file();
+    let mut algorithms = checksums.file_algorithms();
     algorithms.insert(Algorithm::Sha256);
-    let mut file = HashingReader::new(source.file()?, &algorithms);
-    let stream = source.decode(StoppableReader { file: &mut file, stopped: &stopped })?;
-    let mut stream = HashingReader::new(stream, &checksums.of_content());
-    let read = read_through(&source, &mut stream, &mut phase, &stopped)?;
-    let content = stream.finish();
-    let sums = ImageSums { file: file.finish(), content };
+    let mut file = HashingReader::new(source.stored_bytes()?, &algorithms);
+    let decoded = source.decode(StoppableReader { file: &mut file, is_stopped: &is_stopped })?;
+    let mut stream = HashingReader::new(decoded, &checksums.content_algorithms());
+    let content = read_content(&source, &mut stream, &mut phase, &is_stopped)?;
+    let content_sums = stream.finish();
+    let sums = ImageSums { file: file.finish(), content: content_sums };
     let notes = checksums.compare(&source.path, &sums)?;
     phase.end();
-    report(notes, reporter);
+    report_notes(notes, reporter);
     let trailer =
         source.trailer.get().map(|trailer| format!("the {trailer} behind the stream are not written"));
-    report(trailer, reporter);
-    let ImageContent { head, size, hash, host_keys } = read;
-    let layout = layout::parse(&source, &head, size)?;
+    report_notes(trailer, reporter);
+    let ImageContent { head, size, hash, host_keys } = content;
+    let layout = layout::parse_layout(&source, &head, size)?;
     let file_sha256 = sums.file_sha256();
     Ok((Image { source, size, hash: Some(hash), layout, file_sha256, host_keys }, sums))
 }
 
-/// What a check finds in the content of an image.
+/// The facts of the content of an image that a check finds.
 #[derive(Debug)]
 struct ImageContent {
-    /// The first [`HEAD`] bytes.
+    /// The first [`HEAD`] bytes, or all where there are fewer.
     head: Vec<u8>,
-    /// In bytes.
+    /// The size in bytes.
     size: u64,
     hash: blake3::Hash,
     host_keys: Vec<HostKeyFile>,
@@ -199,13 +203,14 @@ struct ImageContent {
 /// Reads `stream`, the decompressed bytes of `source`, to its end.
 ///
 /// # Errors
-/// [`ExitKind::Refused`] without reading on for a first chunk without a valid partition table, or with a table that
-/// exceeds the limits.
-fn read_through(
+/// [`ExitKind::Refused`] for a decoder that fails, for content that exceeds the limits, and after the first chunk for
+/// an invalid partition table, or partitions that exceed the limits. [`ExitKind::Interrupted`] where `is_stopped` is
+/// true.
+fn read_content(
     source: &Source,
     mut stream: impl Read,
     phase: &mut Phase,
-    stopped: &(dyn Fn() -> bool + Sync),
+    is_stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<ImageContent> {
     let mut hashes = Vec::new();
     let mut keys = HostKeySearch::default();
@@ -214,10 +219,10 @@ fn read_through(
     let mut size = 0;
     loop {
         let read = read_chunk(&mut stream, &mut buffer);
-        if stopped() {
+        if is_stopped() {
             bail!(Interrupted, "stopped while the image was checked; nothing was written");
         }
-        let len = read.map_err(|(done, error)| decode_error(source, size + done as u64, &error))?;
+        let len = read.map_err(|(len, error)| decode_error(source, size + len as u64, &error))?;
         if size == 0 {
             head = buffer[..len].to_vec();
             keys = check_head(source, &head)?;
@@ -230,42 +235,43 @@ fn read_through(
         source.limits.check_content(size)?;
         phase.advance(len);
         if len < CHUNK {
-            let hash = chunk_hash::whole(&hashes);
+            let hash = chunk_hash::content_hash(&hashes);
             return Ok(ImageContent { head, size, hash, host_keys: keys.finish() });
         }
     }
 }
 
-/// The error of a decoder after `done` bytes of its output: a refusal, as nothing has been written.
-fn decode_error(source: &Source, done: u64, error: &std::io::Error) -> anyhow::Error {
-    if OutOfMemory::of(error).is_some() || Changed::is(error) {
-        return source.refusal(error);
+/// The error of a decoder after it has returned `len` bytes: a refusal, because nothing was written.
+fn decode_error(source: &Source, len: u64, error: &std::io::Error) -> anyhow::Error {
+    if OutOfMemory::cause_of(error).is_some() || Changed::is_cause_of(error) {
+        return source.decode_refusal(error);
     }
-    let message = format_args!("after {done} bytes: {error}");
+    let message = format_args!("after {len} bytes: {error}");
     ExitKind::Refused.error_with_hint(message, DOWNLOAD_AGAIN).context(source.decoding_context())
 }
 
 /// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the
-/// image is read. An image of less than one chunk is checked later. Returns the search for host keys in the partitions.
+/// image is read. Returns the search for host keys in the partitions. For an image of less than one chunk, the table is
+/// checked later, and the search is empty.
 fn check_head(source: &Source, head: &[u8]) -> Result<HostKeySearch> {
     if head.len() < CHUNK {
         return Ok(HostKeySearch::default());
     }
-    let layout = layout::parse_early(source, head)?;
+    let layout = layout::parse_layout_early(source, head)?;
     let end = layout.partitions.iter().map(Partition::end).max();
     source.limits.check_content(end.unwrap_or_default())?;
     Ok(HostKeySearch::new(&layout))
 }
 
-/// A reader that fails after a request to stop, so that a decoder that produces nothing stops, too.
+/// A reader that fails once `is_stopped` is true, so that a decoder that returns nothing stops, too.
 struct StoppableReader<'a, R> {
     file: R,
-    stopped: &'a (dyn Fn() -> bool + Sync),
+    is_stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl<R: Read> Read for StoppableReader<'_, R> {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        if (self.stopped)() { Err(std::io::Error::other("stopped")) } else { self.file.read(bytes) }
+        if (self.is_stopped)() { Err(std::io::Error::other("stopped")) } else { self.file.read(bytes) }
     }
 }
 

@@ -6,14 +6,15 @@ use super::*;
 use crate::base::Silent;
 use crate::card::inspect::mbr;
 
-fn checked(file: &[u8]) -> Result<Image> {
+/// Checks an image file with the bytes `file`.
+fn check_file(file: &[u8]) -> Result<Image> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.img.zst");
     std::fs::write(&path, file).unwrap();
     Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent))
 }
 
-/// The SHA-256 of `bytes`, taken without the code that is tested.
+/// The SHA-256 of `bytes`, computed without the code under test.
 fn sha256(bytes: &[u8]) -> String {
     sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(bytes))
         .iter()
@@ -21,6 +22,7 @@ fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// An image of 2 MiB with one partition.
 pub(super) fn image() -> Vec<u8> {
     let mut bytes = mbr(&[(0x83, true, 2048, 2048)]).to_vec();
     bytes.resize(2 << 20, 7);
@@ -31,7 +33,7 @@ pub(super) fn image() -> Vec<u8> {
 fn a_good_image_has_its_size_hash_and_partitions() {
     let bytes = image();
     for file in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
-        let image = checked(&file).unwrap();
+        let image = check_file(&file).unwrap();
         assert_eq!((image.size, image.hash), (2 << 20, Some(hash(&bytes))));
         assert_eq!(image.layout.partitions.len(), 1);
     }
@@ -41,9 +43,9 @@ fn a_good_image_has_its_size_hash_and_partitions() {
 fn the_structure_is_enough_where_it_has_the_size() {
     let bytes = image();
     let dir = tempfile::tempdir().unwrap();
-    let sized = zstd::bulk::compress(&bytes, 1).unwrap();
-    let silent = zstd::encode_all(&bytes[..], 1).unwrap();
-    for (file, hash) in [(&bytes, None), (&sized, None), (&silent, Some(hash(&bytes)))] {
+    let with_size = zstd::bulk::compress(&bytes, 1).unwrap();
+    let without_size = zstd::encode_all(&bytes[..], 1).unwrap();
+    for (file, hash) in [(&bytes, None), (&with_size, None), (&without_size, Some(hash(&bytes)))] {
         let path = dir.path().join("x");
         std::fs::write(&path, file).unwrap();
         let image = examine(Source::open(&path).unwrap(), Depth::Structure, &Silent).unwrap();
@@ -57,12 +59,12 @@ fn a_checksum_beside_the_image_is_of_the_stored_bytes() {
     let bytes = image();
     let file = dir.path().join("x.img");
     let list = dir.path().join("SHA256SUMS");
-    let packed = |level| zstd::encode_all(&bytes[..], level).unwrap();
     let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
     std::io::Write::write_all(&mut xz, &bytes).unwrap();
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut gz, &bytes).unwrap();
-    for stored in [bytes.clone(), packed(1), xz.finish().unwrap(), gz.finish().unwrap()] {
+    let zst = zstd::encode_all(&bytes[..], 1).unwrap();
+    for stored in [bytes.clone(), zst, xz.finish().unwrap(), gz.finish().unwrap()] {
         std::fs::write(&file, &stored).unwrap();
         let sum = sha256(&stored);
         std::fs::write(&list, format!("{sum}  x.img\n")).unwrap();
@@ -83,27 +85,27 @@ fn a_request_to_stop_ends_the_check() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), image()).unwrap();
     let source = Source::open(file.path()).unwrap();
-    let file = source.file().unwrap();
+    let file = source.stored_bytes().unwrap();
     let mut phase = Phase::begin(&Silent, "check", None);
-    let error = read_through(&source, source.decode(file).unwrap(), &mut phase, &|| true).unwrap_err();
+    let error = read_content(&source, source.decode(file).unwrap(), &mut phase, &|| true).unwrap_err();
     assert_eq!(error.to_string(), "stopped while the image was checked; nothing was written");
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
 }
 
-/// The file is not damaged: a message to download it again would be wrong.
+/// A hint to download the file again would be wrong.
 #[test]
-fn a_file_that_changes_while_it_is_checked() {
+fn a_file_that_changes_while_it_is_checked_is_not_called_damaged() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for bytes in [image(), zstd::encode_all(&image()[..], 1).unwrap()] {
         std::fs::write(file.path(), bytes).unwrap();
         let source = Source::open(file.path()).unwrap();
-        let reader = source.file().unwrap();
+        let reader = source.stored_bytes().unwrap();
         let mut phase = Phase::begin(&Silent, "check", None);
         std::thread::sleep(std::time::Duration::from_millis(30));
         let touched = std::fs::FileTimes::new().set_modified(SystemTime::now());
         std::fs::File::options().write(true).open(file.path()).unwrap().set_times(touched).unwrap();
         let stream = source.decode(reader).unwrap();
-        let error = read_through(&source, stream, &mut phase, &|| false).unwrap_err();
+        let error = read_content(&source, stream, &mut phase, &|| false).unwrap_err();
         let expected =
             format!("the image {}: the file has changed since it was opened", file.path().display());
         assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
@@ -111,7 +113,7 @@ fn a_file_that_changes_while_it_is_checked() {
     }
 }
 
-/// A zstd file of `first` and `gib` GiB of zeros, which take 32 KiB for each GiB.
+/// A zstd file whose content is `first` and `gib` GiB of zeros. In the file, each GiB of zeros takes 32 KiB.
 fn bomb(first: &[u8], gib: usize) -> Vec<u8> {
     let block = |kind: u32, size: usize| {
         let header = u32::try_from(size).unwrap() << 3 | kind << 1;
@@ -122,7 +124,9 @@ fn bomb(first: &[u8], gib: usize) -> Vec<u8> {
     [begin, zeros.repeat(gib << 13), vec![1, 0, 0]].concat()
 }
 
-fn refused(source: Source, expected: &str) {
+/// Asserts that the check of `source` is refused with `expected`, without reading much of the image.
+#[track_caller]
+fn assert_refused_soon(source: Source, expected: &str) {
     let begin = std::time::Instant::now();
     let error = examine(source, Depth::Whole, &Silent).unwrap_err();
     assert!(format!("{error:#}").contains(expected), "{error:#}");
@@ -140,10 +144,16 @@ fn errors_of_the_first_mib_come_before_all_is_decompressed() {
         Source::open(&file).unwrap()
     };
     let card = Limits::new(None, Some(64 << 20));
-    refused(open(bomb(&[0; 512], 100)), "is no disk image: no partition table");
+    assert_refused_soon(open(bomb(&[0; 512], 100)), "is no disk image: no partition table");
     let large = mbr(&[(0x83, true, 2048, 1 << 20)]);
-    refused(open(bomb(&large, 100)).within(card), "513.0 MiB (537919488 bytes) or more, the card 64.0 MiB");
-    refused(open(bomb(&table, 100)).within(card), "65.0 MiB (68157440 bytes) or more, the card 64.0 MiB");
+    assert_refused_soon(
+        open(bomb(&large, 100)).with_limits(card),
+        "513.0 MiB (537919488 bytes) or more, the card 64.0 MiB",
+    );
+    assert_refused_soon(
+        open(bomb(&table, 100)).with_limits(card),
+        "65.0 MiB (68157440 bytes) or more, the card 64.0 MiB",
+    );
 }
 
 #[test]
@@ -156,8 +166,8 @@ fn decompression_beyond_the_memory_limit_is_refused() {
     for bytes in [[&long[..], &good].concat(), [&good[..], skippable, &long].concat()] {
         std::fs::write(&file, bytes).unwrap();
         let source = Source::open(&file).unwrap();
-        refused(source.clone(), "takes 2.0 GiB of memory, more than the limit of 256.0 MiB");
-        let allowed = source.within(Limits::new(Some(2 << 30), None));
+        assert_refused_soon(source.clone(), "takes 2.0 GiB of memory, more than the limit of 256.0 MiB");
+        let allowed = source.with_limits(Limits::new(Some(2 << 30), None));
         assert_eq!(examine(allowed, Depth::Whole, &Silent).unwrap().size, 2 << 20);
     }
 }
@@ -171,10 +181,10 @@ fn a_request_to_stop_ends_a_decoder_that_produces_nothing() {
     let source = Source::open(file.path()).unwrap();
     let asked = std::sync::atomic::AtomicU32::new(0);
     let mut phase = Phase::begin(&Silent, "check", None);
-    let stopped = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
-    let file = StoppableReader { file: source.file().unwrap(), stopped: &stopped };
+    let is_stopped = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
+    let file = StoppableReader { file: source.stored_bytes().unwrap(), is_stopped: &is_stopped };
     let stream = source.decode(file).unwrap();
-    let error = read_through(&source, stream, &mut phase, &stopped).unwrap_err();
+    let error = read_content(&source, stream, &mut phase, &is_stopped).unwrap_err();
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Interrupted);
     assert!(asked.into_inner() < 10);
 }
@@ -193,7 +203,7 @@ fn bad_images_are_refused_with_the_reason() {
         (b"only text", "is no disk image: its size, 9 bytes, is not a multiple of 512-byte sectors"),
         (&[0; 1024], "is no disk image: no partition table"),
     ] {
-        let error = checked(file).unwrap_err();
+        let error = check_file(file).unwrap_err();
         assert!(format!("{error:#}").contains(expected), "{error:#}");
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
     }
@@ -210,7 +220,7 @@ fn checksums_beside_a_link_and_beside_its_target_are_compared() {
     std::os::unix::fs::symlink(&target, &link).unwrap();
     let right = sha256(&image());
     let wrong = "0".repeat(64);
-    let matching = |sums: &[(&str, &str)], named: &std::path::Path| {
+    let check_with = |sums: &[(&str, &str)], named: &std::path::Path| {
         for (name, sum) in sums {
             let image = if name.starts_with("store") { "a.img" } else { "latest.img" };
             std::fs::write(dir.path().join(name), format!("{sum}  {image}\n")).unwrap();
@@ -222,15 +232,15 @@ fn checksums_beside_a_link_and_beside_its_target_are_compared() {
         checked.map(drop).map_err(|error| (crate::base::failure::kind(&error), format!("{error:#}")))
     };
     for name in ["home/latest.img.sha256", "home/SHA256SUMS", "store/a.img.sha256", "store/SHA256SUMS"] {
-        assert_eq!(matching(&[(name, &right)], &link), Ok(()), "{name}");
-        let (kind, message) = matching(&[(name, &wrong)], &link).unwrap_err();
+        assert_eq!(check_with(&[(name, &right)], &link), Ok(()), "{name}");
+        let (kind, message) = check_with(&[(name, &wrong)], &link).unwrap_err();
         assert_eq!(kind, ExitKind::Refused);
         assert!(message.contains("does not match") && message.contains(name), "{message}");
     }
     let both = [("home/SHA256SUMS", right.as_str()), ("store/SHA256SUMS", &wrong)];
-    let (_, message) = matching(&both, &link).unwrap_err();
+    let (_, message) = check_with(&both, &link).unwrap_err();
     assert!(message.contains("two different SHA-256"), "{message}");
     assert!(both.iter().all(|(name, _)| message.contains(name)), "{message}");
     // Who names the image itself is not concerned by a link elsewhere.
-    assert_eq!(matching(&[("home/SHA256SUMS", &wrong)], &target), Ok(()));
+    assert_eq!(check_with(&[("home/SHA256SUMS", &wrong)], &target), Ok(()));
 }

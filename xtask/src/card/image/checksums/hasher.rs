@@ -10,9 +10,9 @@ use sha2::digest::DynDigest;
 use super::sum::{Algorithm, Sum};
 
 /// The number of reads that may wait to be hashed.
-const WAITING: usize = 8;
+const MAX_WAITING_READS: usize = 8;
 
-/// Hashes that are computed at the same time.
+/// The hashers of several algorithms, which hash the same bytes.
 pub struct Hashers(Vec<(Algorithm, Box<dyn DynDigest + Send>)>);
 
 impl Hashers {
@@ -24,25 +24,24 @@ impl Hashers {
         self.0.iter_mut().for_each(|(_, hasher)| hasher.update(bytes));
     }
 
+    /// The sums of all bytes, one for each algorithm.
     fn finish(self) -> Vec<Sum> {
         self.0.into_iter().map(|(algorithm, hasher)| Sum::new(algorithm, &hasher.finalize())).collect()
     }
 }
 
-/// A hasher in a thread of its own.
+/// A hasher in a thread of its own, where one can be started.
 pub enum Hasher {
-    Thread {
-        sender: SyncSender<Vec<u8>>,
-        thread: JoinHandle<Vec<Sum>>,
-    },
-    /// In the reading thread, where no other can be started.
+    /// In a thread of its own, which `sender` gives the bytes.
+    Thread { sender: SyncSender<Vec<u8>>, thread: JoinHandle<Vec<Sum>> },
+    /// In the reading thread.
     Inline(Hashers),
 }
 
 impl Hasher {
     /// Starts to hash with `algorithms`.
     pub fn start(algorithms: &BTreeSet<Algorithm>) -> Self {
-        let (sender, receiver) = sync_channel::<Vec<u8>>(WAITING);
+        let (sender, receiver) = sync_channel::<Vec<u8>>(MAX_WAITING_READS);
         let mut hashers = Hashers::new(algorithms);
         let hash = move || {
             for bytes in receiver {
@@ -59,13 +58,13 @@ impl Hasher {
     /// Hashes the next `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
-            // Without the thread there are no sums, and then no sum fits.
+            // After a panic of the thread there are no sums, and then no expected sum is found.
             Self::Thread { sender, .. } => drop(sender.send(bytes.to_vec())),
             Self::Inline(hashers) => hashers.update(bytes),
         }
     }
 
-    /// The sums of all bytes.
+    /// The sums of all bytes; none after a panic of the thread.
     pub fn finish(self) -> Vec<Sum> {
         match self {
             Self::Thread { sender, thread } => {
@@ -77,15 +76,16 @@ impl Hasher {
     }
 }
 
-/// A reader that hashes the bytes that are read, in a thread of its own: decompression need not wait for it.
+/// A reader that hashes the bytes that are read in a thread of its own, so that decompression need not wait for the
+/// hash.
 pub struct HashingReader<R> {
     inner: R,
-    /// `None` for no algorithm.
+    /// `None` where there is no algorithm.
     hasher: Option<Hasher>,
 }
 
 impl<R> HashingReader<R> {
-    /// A reader of `inner`.
+    /// Reads `inner`, and hashes its bytes with `algorithms`.
     pub fn new(inner: R, algorithms: &BTreeSet<Algorithm>) -> Self {
         let hasher = (!algorithms.is_empty()).then(|| Hasher::start(algorithms));
         Self { inner, hasher }

@@ -6,109 +6,128 @@ use super::sum::{Algorithm, Sum};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub sum: Sum,
-    /// The path of the file; `None` for a sum alone, and for one of stdin.
+    /// The path of the file; `None` for a sum alone, and for a sum of stdin.
     pub path: Option<String>,
 }
 
-/// Parses one line: `SUM  PATH`, `SUM *PATH`, `SUM PATH`, a tab instead, `SHA256 (PATH) = SUM`, `SHA256(PATH)= SUM`,
-/// `sha256:SUM`, `sha256-BASE64`, `SHA256 SUM PATH`, `PATH: SUM`, or a sum alone. `default` is the algorithm by the
-/// name of the file, for sums that have no name of their own.
+/// Parses one line: `SUM  PATH`, `SUM *PATH`, `SUM PATH` (each with blanks or tabs), `SHA256 (PATH) = SUM`,
+/// `SHA256(PATH)= SUM`, `sha256:SUM`, `sha256-BASE64`, `SHA256 SUM PATH`, `PATH: SUM`, or a sum alone. `None` for a
+/// line in no such form. `default` is the algorithm of sums whose line does not name the algorithm.
 ///
 /// A backslash before the sum marks a path with escaped characters.
 pub fn parse(line: &str, default: Option<Algorithm>) -> Option<Entry> {
     let line = line.trim_end_matches('\r').trim_start_matches([' ', '\t']);
-    let unmarked = line.strip_prefix('\\').filter(|rest| !rest.starts_with('\\'));
-    let bare = unmarked.unwrap_or(line);
-    let (sum, path) = sum_first(bare, default)
-        .or_else(|| tagged(bare, default))
-        .or_else(|| labelled(bare))
-        .or_else(|| path_first(bare, default))?;
-    let path = if unmarked.is_some() { unescape(path)? } else { path.to_owned() };
-    let is_named = !matches!(path.trim(), "" | "-" | "*-" | "stdin");
-    Some(Entry { sum, path: is_named.then_some(path) })
+    let escaped = line.strip_prefix('\\').filter(|rest| !rest.starts_with('\\'));
+    let text = escaped.unwrap_or(line);
+    let (sum, path) = parse_sum_first(text, default)
+        .or_else(|| parse_tagged(text, default))
+        .or_else(|| parse_algorithm_first(text))
+        .or_else(|| parse_path_first(text, default))?;
+    let path = if escaped.is_some() { unescape(path)? } else { path.to_owned() };
+    let is_file = !matches!(path.trim(), "" | "-" | "*-" | "stdin");
+    Some(Entry { sum, path: is_file.then_some(path) })
 }
 
-/// Parses a text that is a sum alone.
-pub fn bare(text: &str, default: Option<Algorithm>) -> Option<Sum> {
-    parse(text.trim(), default).filter(|entry| entry.path.is_none()).map(|entry| entry.sum)
+/// Parses a text that is a sum alone; `None` for any other text.
+fn parse_sum_alone(text: &str, default: Option<Algorithm>) -> Option<Sum> {
+    let Entry { sum, path } = parse(text.trim(), default)?;
+    path.is_none().then_some(sum)
 }
 
 /// Parses a SHA-256 of a command line: hexadecimal digits, or `sha256-` and base64 (SRI, as Nix prints it).
 ///
 /// # Errors
-/// The text for the user.
+/// The words for the user about any other text.
 pub fn parse_sha256(text: &str) -> Result<Sum, &'static str> {
-    bare(text, Some(Algorithm::Sha256))
+    parse_sum_alone(text, Some(Algorithm::Sha256))
         .filter(|sum| sum.algorithm == Algorithm::Sha256)
         .ok_or("must be 64 hexadecimal digits, or sha256-BASE64")
 }
 
-/// `SUM  PATH`, `SUM *PATH`, and `SUM` alone. The second character after the sum, a blank or `*`, is coreutils' mark of
-/// the mode in which the file was read.
-fn sum_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
+/// Parses `SUM  PATH`, `SUM *PATH`, and `SUM` alone to the sum and the path, which may be empty. The second character
+/// after the sum, a blank or `*`, is coreutils' mark of the mode in which the file was read.
+fn parse_sum_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
     let end = line.find([' ', '\t']).unwrap_or(line.len());
     let (digits, rest) = line.split_at(end);
     let is_hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let sum = Sum::parse(digits, default).filter(|_| is_hex)?;
-    let rest = rest.get(1..).unwrap_or_default();
-    Some((sum, rest.strip_prefix([' ', '*']).unwrap_or(rest)))
-}
-
-/// `SHA256 (PATH) = SUM`; openssl leaves the spaces out, and for stdin also the name of the algorithm.
-fn tagged(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
-    let (tag, rest) = line.split_once('(')?;
-    let (path, digits) = rest.rsplit_once(')')?;
-    let digits = digits.trim().strip_prefix('=')?.trim();
-    let algorithm = if tag.trim().is_empty() { default } else { Some(Algorithm::named(tag)?) };
-    let sum = Sum::parse(digits, algorithm)?;
-    (algorithm.is_none_or(|algorithm| algorithm == sum.algorithm)).then_some((sum, path))
-}
-
-/// `sha256:SUM`, `SHA256 = SUM`, `sha256-BASE64`, and `SHA256  SUM  PATH`, a row of PowerShell.
-fn labelled(line: &str) -> Option<(Sum, &str)> {
-    let at = line.find([':', '=', ' ', '\t']).filter(|at| Algorithm::named(&line[..*at]).is_some());
-    let at = at.or_else(|| line.find('-'))?;
-    let algorithm = Algorithm::named(&line[..at])?;
-    let rest = line[at..].trim_start_matches([':', '=', ' ', '\t', '-']);
-    let (digits, path) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
-    let sum = Sum::parse(digits, Some(algorithm)).filter(|sum| sum.algorithm == algorithm)?;
-    Some((sum, path.trim()))
-}
-
-/// `PATH: SUM` and `PATH SUM`.
-fn path_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
-    let (path, digits) = line.trim_end().rsplit_once([' ', '\t', ':', '='])?;
+    if !is_hex {
+        return None;
+    }
     let sum = Sum::parse(digits, default)?;
-    // A tag of an unknown algorithm is no path.
-    let path = path.trim_end_matches([' ', '\t', ':', '=']).trim();
-    (!path.contains('(')).then_some((sum, path))
+    let marked_path = rest.get(1..).unwrap_or_default();
+    Some((sum, marked_path.strip_prefix([' ', '*']).unwrap_or(marked_path)))
 }
 
-/// The path without its escapes, as coreutils write it; `None` for an escape that they do not write.
+/// Parses `SHA256 (PATH) = SUM` to the sum and the path; openssl leaves the spaces out, and for stdin also the name of
+/// the algorithm.
+fn parse_tagged(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
+    let (tag, rest) = line.split_once('(')?;
+    let (path, assignment) = rest.rsplit_once(')')?;
+    let digits = assignment.trim().strip_prefix('=')?.trim();
+    let algorithm = if tag.trim().is_empty() { default } else { Some(Algorithm::by_name(tag)?) };
+    let sum = Sum::parse(digits, algorithm)?;
+    let has_tagged_algorithm = algorithm.is_none_or(|algorithm| algorithm == sum.algorithm);
+    has_tagged_algorithm.then_some((sum, path))
+}
+
+/// Parses `sha256:SUM`, `SHA256 = SUM`, `sha256-BASE64`, and `SHA256  SUM  PATH`, a row of PowerShell, to the sum and
+/// the path, which may be empty.
+fn parse_algorithm_first(line: &str) -> Option<(Sum, &str)> {
+    let (algorithm, rest) = split_algorithm(line)?;
+    let (digits, path) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+    let sum = Sum::parse(digits, Some(algorithm))?;
+    (sum.algorithm == algorithm).then_some((sum, path.trim()))
+}
+
+/// The algorithm at the beginning of `line`, and the rest after the separator. A `-` separates too, unless it is a part
+/// of the name, as in `SHA-256:`.
+fn split_algorithm(line: &str) -> Option<(Algorithm, &str)> {
+    for separators in [&[':', '=', ' ', '\t'][..], &['-']] {
+        let Some(end) = line.find(separators) else { continue };
+        if let Some(algorithm) = Algorithm::by_name(&line[..end]) {
+            return Some((algorithm, line[end..].trim_start_matches([':', '=', ' ', '\t', '-'])));
+        }
+    }
+    None
+}
+
+/// Parses `PATH: SUM` and `PATH SUM` to the sum and the path.
+fn parse_path_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
+    let (before, digits) = line.trim_end().rsplit_once([' ', '\t', ':', '='])?;
+    let sum = Sum::parse(digits, default)?;
+    let path = before.trim_end_matches([' ', '\t', ':', '=']).trim();
+    let is_tag_of_unknown_algorithm = path.contains('(');
+    (!is_tag_of_unknown_algorithm).then_some((sum, path))
+}
+
+/// Replaces the escapes of coreutils in `path` by the characters; `None` for an escape that coreutils do not write.
 fn unescape(path: &str) -> Option<String> {
     let mut chars = path.chars();
     let mut plain = String::new();
-    while let Some(c) = chars.next() {
-        plain.push(match c {
-            '\\' => match chars.next()? {
-                '\\' => '\\',
-                'n' => '\n',
-                'r' => '\r',
-                _ => return None,
-            },
-            c => c,
+    while let Some(next) = chars.next() {
+        if next != '\\' {
+            plain.push(next);
+            continue;
+        }
+        plain.push(match chars.next()? {
+            '\\' => '\\',
+            'n' => '\n',
+            'r' => '\r',
+            _ => return None,
         });
     }
     Some(plain)
 }
 
-/// Whether `line` names the file `name`, in whatever form: `name` stands there, and not as a part of a longer name.
+/// Whether `line` contains the file name `name` in any form, but not as a part of a longer name.
 pub fn mentions(line: &str, name: &str) -> bool {
-    let is_outside = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"._-+~".contains(c));
-    !name.is_empty()
-        && line.match_indices(name).any(|(at, _)| {
-            is_outside(line[..at].chars().next_back()) && is_outside(line[at + name.len()..].chars().next())
-        })
+    let is_boundary = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"._-+~".contains(c));
+    let is_whole_name = |start: usize| {
+        let before = line[..start].chars().next_back();
+        let after = line[start + name.len()..].chars().next();
+        is_boundary(before) && is_boundary(after)
+    };
+    !name.is_empty() && line.match_indices(name).any(|(start, _)| is_whole_name(start))
 }
 
 #[cfg(test)]
@@ -119,7 +138,7 @@ mod tests {
     const BASE64: &str = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
 
     #[test]
-    fn forms_of_lines() {
+    fn every_form_of_a_line_is_parsed() {
         for (line, path) in [
             ("HEX  a.img", Some("a.img")),
             ("HEX *a.img\r", Some("a.img")),
@@ -163,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sha256_of_the_command_line() {
+    fn a_sha256_of_the_command_line_is_parsed_or_refused() {
         let upper = HEX.to_uppercase();
         let sri = format!("sha256-{BASE64}");
         for text in [HEX, &upper, &format!("sha256:{HEX}"), &sri, &format!(" {HEX}\n")] {

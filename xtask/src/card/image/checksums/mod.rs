@@ -23,6 +23,7 @@ pub use sum::{Algorithm, Sum};
 /// The checksums that the user passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GivenSums {
+    /// The sum of the option `--sha256`.
     pub sha256: Option<Sum>,
     /// A checksum file, which must have a sum of the image.
     pub file: Option<PathBuf>,
@@ -30,96 +31,98 @@ pub struct GivenSums {
 
 /// The bytes that a sum covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Covers {
+enum Coverage {
     /// The image file as it is stored.
     File,
     /// The decompressed content.
     Content,
-    /// One of both: nothing says which.
+    /// The file or the content: nothing says which.
     Either,
 }
 
-impl Covers {
-    /// What a sum covers that names no file: for a compressed image nothing says which bytes.
-    fn of_unnamed(is_compressed: bool) -> Self {
+impl Coverage {
+    /// The coverage of a sum that names no file. For a compressed image, nothing says which bytes the sum covers.
+    fn of_unnamed_sum(is_compressed: bool) -> Self {
         if is_compressed { Self::Either } else { Self::File }
     }
 }
 
-/// Where a sum comes from.
+/// The origin of a sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
+    /// The option `--sha256`.
     Option,
+    /// This checksum file.
     File(PathBuf),
 }
 
 /// A sum that the image must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Expected {
+struct ExpectedSum {
     origin: Origin,
-    covers: Covers,
+    coverage: Coverage,
     sum: Sum,
 }
 
 /// All sums that an image must have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checksums(Vec<Expected>);
+pub struct Checksums(Vec<ExpectedSum>);
 
 /// The sums that an image has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSums {
-    /// Of the file as it is stored.
+    /// The sums of the file as it is stored.
     pub file: Vec<Sum>,
-    /// Of the decompressed content.
+    /// The sums of the decompressed content.
     pub content: Vec<Sum>,
 }
 
 impl Checksums {
-    /// Reads the checksums of `image` from the files beside it and beside the `link` that leads to it, and from what
-    /// the user passes.
+    /// Reads the checksums of `image` from the files beside `image` and beside the `link` that leads to it, and takes
+    /// those that the user passes (`given`).
     ///
     /// # Errors
-    /// A checksum file that cannot be read, names the image in a form that is not understood, or has no sum for it
-    /// though it should; and contradictory sums.
+    /// A checksum file that cannot be read, that names the image in a form that is not understood, or that is for the
+    /// image alone and has no sum of it; and contradictory sums.
     pub fn find(image: &Path, link: Option<&Path>, is_compressed: bool, given: &GivenSums) -> Result<Self> {
         let mut all = Vec::new();
         if let Some(sum) = given.sha256.clone() {
-            let covers = Covers::of_unnamed(is_compressed);
-            all.push(Expected { origin: Origin::Option, covers, sum });
+            let coverage = Coverage::of_unnamed_sum(is_compressed);
+            all.push(ExpectedSum { origin: Origin::Option, coverage, sum });
         }
         if let Some(path) = &given.file {
             let opening = || format!("opening the checksum file {}", path.display());
             let path = path.canonicalize().with_context(opening)?;
-            let file = ChecksumFile { algorithm: places::algorithm(&path), path, scope: Scope::One };
-            all.extend(file.sums(&Names::new(image, is_compressed))?);
+            let file = ChecksumFile { algorithm: places::algorithm_by_name(&path), path, scope: Scope::One };
+            all.extend(file.read_sums(&Names::new(image, is_compressed))?);
         }
         for image in link.into_iter().chain([image]) {
             let names = Names::new(image, is_compressed);
-            for file in places::beside(&names)? {
-                all.extend(file.sums(&names)?);
+            for file in places::checksum_files_beside(&names)? {
+                all.extend(file.read_sums(&names)?);
             }
         }
         refuse_contradiction(image, &all)?;
         Ok(Self(all))
     }
 
-    /// The algorithms of the sums of the stored file.
-    pub fn of_file(&self) -> BTreeSet<Algorithm> {
-        self.algorithms_without(Covers::Content)
+    /// The algorithms of the sums that may cover the stored file.
+    pub fn file_algorithms(&self) -> BTreeSet<Algorithm> {
+        self.algorithms_except(Coverage::Content)
     }
 
-    /// The algorithms of the sums of the decompressed content.
-    pub fn of_content(&self) -> BTreeSet<Algorithm> {
-        self.algorithms_without(Covers::File)
+    /// The algorithms of the sums that may cover the decompressed content.
+    pub fn content_algorithms(&self) -> BTreeSet<Algorithm> {
+        self.algorithms_except(Coverage::File)
     }
 
-    /// The algorithms of all sums but those that cover `other`.
-    fn algorithms_without(&self, other: Covers) -> BTreeSet<Algorithm> {
-        let sums = self.0.iter().filter(|expected| expected.covers != other);
+    /// The algorithms of all sums except those with the coverage `excluded`.
+    fn algorithms_except(&self, excluded: Coverage) -> BTreeSet<Algorithm> {
+        let sums = self.0.iter().filter(|expected| expected.coverage != excluded);
         sums.map(|expected| expected.sum.algorithm).collect()
     }
 
-    /// Compares all sums with those that `image` has. Returns what fits, for the user.
+    /// Compares all sums with the sums `found` that `image` has. Returns a note for the user on each that is the same.
     ///
     /// # Errors
     /// [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a different sum.
@@ -129,52 +132,55 @@ impl Checksums {
 }
 
 impl ImageSums {
-    /// The SHA-256 of the stored file in hexadecimal digits.
+    /// The SHA-256 of the stored file in hexadecimal digits; `None` where it was not computed.
     pub fn file_sha256(&self) -> Option<String> {
         self.file.iter().find(|sum| sum.algorithm == Algorithm::Sha256).map(|sum| sum.hex.clone())
     }
 }
 
-impl Expected {
+impl ExpectedSum {
+    /// Compares this sum with the sums `found` that `image` has. Returns the note for the user that it is the same, and
+    /// fails where it is not.
     fn compare(&self, image: &Path, found: &ImageSums) -> Result<String> {
-        let Self { origin, sum, covers } = self;
+        let Self { origin, sum, coverage } = self;
         let algorithm = sum.algorithm;
-        if *covers != Covers::Content && found.file.contains(sum) {
+        if *coverage != Coverage::Content && found.file.contains(sum) {
             return Ok(format!("the {algorithm} is that of {origin}"));
         }
-        if *covers != Covers::File && found.content.contains(sum) {
+        if *coverage != Coverage::File && found.content.contains(sum) {
             return Ok(format!("the {algorithm} of the decompressed image is that of {origin}"));
         }
-        let (whose, sums) = match covers {
-            Covers::Content => ("the content of ", &found.content),
-            _ => ("", &found.file),
+        let (part, sums) = match coverage {
+            Coverage::Content => ("the content of ", &found.content),
+            Coverage::File | Coverage::Either => ("", &found.file),
         };
-        let other = sums.iter().find(|found| found.algorithm == algorithm).map_or("nothing", Sum::short);
+        let same_algorithm = sums.iter().find(|sum| sum.algorithm == algorithm);
         bail!(
             Refused,
-            "{whose}the image {} does not match {origin}: its {algorithm} begins with {other}, not {}",
+            "{part}the image {} does not match {origin}: its {algorithm} begins with {}, not {}",
             image.display(),
-            sum.short();
+            same_algorithm.map_or("nothing", Sum::first_digits),
+            sum.first_digits();
             hint: "{}", origin.remedy()
         )
     }
 }
 
-/// Refuses two different sums of the same algorithm for the same thing: neither is trusted.
-fn refuse_contradiction(image: &Path, all: &[Expected]) -> Result<()> {
-    let mut known = BTreeMap::new();
-    for two in all {
-        let one = *known.entry((two.covers, two.sum.algorithm)).or_insert(two);
-        if one.sum != two.sum {
+/// Refuses two different sums of the same algorithm for the same bytes: neither is trusted.
+fn refuse_contradiction(image: &Path, all: &[ExpectedSum]) -> Result<()> {
+    let mut first_sums = BTreeMap::new();
+    for expected in all {
+        let first = *first_sums.entry((expected.coverage, expected.sum.algorithm)).or_insert(expected);
+        if first.sum != expected.sum {
             bail!(
                 Refused,
                 "there are two different {} for {}: one in {} begins with {}, one in {} with {}",
-                one.sum.algorithm,
+                first.sum.algorithm,
                 image.display(),
-                one.origin,
-                one.sum.short(),
-                two.origin,
-                two.sum.short();
+                first.origin,
+                first.sum.first_digits(),
+                expected.origin,
+                expected.sum.first_digits();
                 hint: "remove the wrong one"
             );
         }
@@ -183,6 +189,7 @@ fn refuse_contradiction(image: &Path, all: &[Expected]) -> Result<()> {
 }
 
 impl Origin {
+    /// The hint for a sum of this origin that the image does not have.
     fn remedy(&self) -> String {
         match self {
             Self::Option => "download the image again, or correct the sum".to_owned(),

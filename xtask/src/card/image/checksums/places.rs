@@ -12,30 +12,30 @@ use crate::bail;
 
 /// The largest number of checksum files that are read beside one image.
 const MAX_FILES: usize = 64;
-/// The names that are tried in a folder that cannot be listed.
-const USUAL: &[&str] = &["SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "SHA512SUMS"];
-/// The words that end the name of a list of checksums. Names of algorithms do so too.
+/// The names of lists that are tried in a folder that cannot be listed.
+const USUAL_LISTS: &[&str] = &["SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "SHA512SUMS"];
+/// The last words in names of lists of checksums, beside the names of algorithms.
 const LIST_WORDS: &[&str] = &["checksum", "checksums", "hashes"];
-/// The words that end the name of a checksum file of one image. Names of algorithms do so too.
+/// The last words in names of checksum files of one image, beside the names of algorithms.
 const OWN_WORDS: &[&str] = &["checksum", "checksums", "sha", "hash", "sum"];
-/// The endings of image files. `other.img.sha256` belongs to `other.img`, and is no list with the image.
+/// The endings of image files: `other.img.sha256` belongs to `other.img`, and is no list of checksums.
 const IMAGE_ENDINGS: &[&str] =
     &[".img", ".raw", ".iso", ".zst", ".xz", ".gz", ".bz2", ".zip", ".7z", ".tar", ".qcow2", ".bmap"];
 
-/// The checksum files for the image `names` in its folder.
+/// The checksum files for the image `names` in the folder of the image, those for the image alone first.
 ///
 /// # Errors
 /// `Refused` for more than [`MAX_FILES`].
-pub fn beside(names: &Names) -> Result<Vec<ChecksumFile>> {
+pub fn checksum_files_beside(names: &Names) -> Result<Vec<ChecksumFile>> {
     let folder = names.image.parent().unwrap_or(Path::new("/"));
-    let found = entries(folder, names);
-    let files = found.iter().filter_map(|name| {
-        let (scope, algorithm) = role(name, names)?;
-        let path = folder.join(name);
-        // A folder called `checksums` is no checksum file.
-        (algorithm.is_some() || path.is_file()).then_some(ChecksumFile { path, scope, algorithm })
+    let candidates = file_names(folder, names).into_iter().filter_map(|name| {
+        let Role { scope, algorithm } = role(&name, names)?;
+        Some(ChecksumFile { path: folder.join(name), scope, algorithm })
     });
-    let files = files.collect::<Vec<_>>();
+    // A folder called `checksums` is no checksum file.
+    let mut files =
+        candidates.filter(|file| file.algorithm.is_some() || file.path.is_file()).collect::<Vec<_>>();
+    files.sort_by_key(|file| file.scope == Scope::Many);
     if files.len() > MAX_FILES {
         bail!(
             Refused,
@@ -48,46 +48,52 @@ pub fn beside(names: &Names) -> Result<Vec<ChecksumFile>> {
     Ok(files)
 }
 
-/// The names of the files in `folder`, in order: those for one image first.
-fn entries(folder: &Path, names: &Names) -> Vec<String> {
-    let listed = folder.read_dir().map(|entries| {
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.collect::<BTreeSet<_>>()
-    });
-    let mut found = match listed {
-        Ok(found) => found.into_iter().collect::<Vec<_>>(),
+/// The names of the files in `folder`, sorted. Where the folder of the image `names` cannot be listed: the usual names
+/// of checksum files that exist.
+fn file_names(folder: &Path, names: &Names) -> Vec<String> {
+    match folder.read_dir() {
+        Ok(entries) => {
+            let found = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            found.collect::<BTreeSet<_>>().into_iter().collect()
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         Err(_) => {
-            let for_image = format!("{}.sha256", names.name());
-            let usual = USUAL.iter().map(ToString::to_string).chain([for_image]);
+            let for_image = format!("{}.sha256", names.image_name());
+            let usual = USUAL_LISTS.iter().map(ToString::to_string).chain([for_image]);
             usual.filter(|name| folder.join(name).symlink_metadata().is_ok()).collect()
         }
-    };
-    found.sort_by_key(|name| role(name, names).map(|(scope, _)| scope != Scope::One));
-    found
+    }
 }
 
-/// The algorithm by the name of the checksum file at `path`.
-pub fn algorithm(path: &Path) -> Option<Algorithm> {
+/// The algorithm by the name of the checksum file at `path`; `None` where no word in the name is an algorithm.
+pub fn algorithm_by_name(path: &Path) -> Option<Algorithm> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-    name.rsplit(['-', '_', '.']).find_map(Algorithm::named)
+    name.rsplit(['-', '_', '.']).find_map(Algorithm::by_name)
 }
 
-/// What the file `name` is for the image `names`; `None` for a file that is no checksum file, or one of another image.
-fn role(name: &str, names: &Names) -> Option<(Scope, Option<Algorithm>)> {
+/// What a file is for an image, by its name.
+struct Role {
+    scope: Scope,
+    algorithm: Option<Algorithm>,
+}
+
+/// The role of the file `name` for the image `names`; `None` for a file that is no checksum file, or that is one of
+/// another image.
+fn role(name: &str, names: &Names) -> Option<Role> {
+    const SEPARATORS: [char; 3] = ['-', '_', '.'];
     let lower = name.to_ascii_lowercase();
-    let bare = lower.strip_suffix(".asc").unwrap_or(&lower);
-    let bare = bare.strip_suffix(".txt").unwrap_or(bare);
-    let separators = ['-', '_', '.'];
-    let word = bare.rsplit(separators).next().unwrap_or(bare);
-    let algorithm = Algorithm::named(word);
-    let before = bare.strip_suffix(word)?.trim_end_matches(separators);
-    if names.all().any(|name| name == before) {
-        return (algorithm.is_some() || OWN_WORDS.contains(&word)).then_some((Scope::One, algorithm));
+    let unsigned = lower.strip_suffix(".asc").unwrap_or(&lower);
+    let stem = unsigned.strip_suffix(".txt").unwrap_or(unsigned);
+    let last_word = stem.rsplit(SEPARATORS).next().unwrap_or(stem);
+    let before = stem.strip_suffix(last_word)?.trim_end_matches(SEPARATORS);
+    let algorithm = Algorithm::by_name(last_word);
+    if names.own_prefixes().iter().any(|prefix| prefix == before) {
+        let is_own = algorithm.is_some() || OWN_WORDS.contains(&last_word);
+        return is_own.then_some(Role { scope: Scope::One, algorithm });
     }
     let is_of_another = IMAGE_ENDINGS.iter().any(|ending| before.ends_with(ending));
-    let is_list = algorithm.is_some() || LIST_WORDS.contains(&word);
-    (is_list && !is_of_another).then_some((Scope::Many, algorithm))
+    let is_list = algorithm.is_some() || LIST_WORDS.contains(&last_word);
+    (is_list && !is_of_another).then_some(Role { scope: Scope::Many, algorithm })
 }
 
 #[cfg(test)]
@@ -95,10 +101,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_checksum_files() {
+    fn the_name_of_a_file_decides_its_role() {
         let names = Names::new(Path::new("/srv/Pi.img.zst"), true);
-        let role =
-            |name: &str| role(name, &names).map(|(scope, algorithm)| format!("{scope:?} {algorithm:?}"));
+        let role = |name: &str| {
+            role(name, &names).map(|Role { scope, algorithm }| format!("{scope:?} {algorithm:?}"))
+        };
         for (name, expected) in [
             ("Pi.img.zst.sha256", "One Some(Sha256)"),
             ("Pi.img.zst.SHA256SUM", "One Some(Sha256)"),
@@ -143,11 +150,12 @@ mod tests {
         }
         std::fs::create_dir(dir.path().join("checksums")).unwrap();
         let names = Names::new(&dir.path().join("a.img"), false);
-        let found = beside(&names).unwrap().into_iter().map(|file| file.path).collect::<Vec<_>>();
+        let found =
+            checksum_files_beside(&names).unwrap().into_iter().map(|file| file.path).collect::<Vec<_>>();
         assert_eq!(found, ["a.img.sha256", "SHA256SUMS"].map(|name| dir.path().join(name)));
         for number in 0..MAX_FILES {
             std::fs::write(dir.path().join(format!("{number}.md5")), "").unwrap();
         }
-        assert!(beside(&names).unwrap_err().to_string().contains("has 66 checksum files"));
+        assert!(checksum_files_beside(&names).unwrap_err().to_string().contains("has 66 checksum files"));
     }
 }

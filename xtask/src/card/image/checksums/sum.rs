@@ -22,26 +22,26 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All algorithms. For sums of the same length, the first one is meant where nothing names the algorithm.
-    const ALL: [Self; 7] =
-        [Self::Sha256, Self::Sha512, Self::Sha384, Self::Sha224, Self::Sha1, Self::Md5, Self::Blake2b];
+    /// All algorithms. Where nothing names the algorithm of a sum, it is the first with sums of this length.
+    const ALL: &[Self] =
+        &[Self::Sha256, Self::Sha512, Self::Sha384, Self::Sha224, Self::Sha1, Self::Md5, Self::Blake2b];
 
-    /// The algorithm with this name in a checksum file, or in the name of one: `SHA256`, `SHA2-256` of openssl 3,
-    /// `md5sum`.
-    pub fn named(name: &str) -> Option<Self> {
-        let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '/';
-        let letters = name.trim().chars().filter(is_letter).collect::<String>().to_ascii_uppercase();
-        let name = letters.strip_suffix("SUM").or(letters.strip_suffix("SUMS")).unwrap_or(&letters);
-        Some(match name {
-            "SHA256" | "SHA2256" => Self::Sha256,
-            "SHA512" | "SHA2512" => Self::Sha512,
-            "SHA384" | "SHA2384" => Self::Sha384,
-            "SHA224" | "SHA2224" => Self::Sha224,
-            "SHA1" => Self::Sha1,
-            "MD5" => Self::Md5,
-            "B2" | "BLAKE2" | "BLAKE2B" | "BLAKE2B512" => Self::Blake2b,
-            _ => return None,
-        })
+    /// The algorithm with this name in a checksum file, or in the name of a checksum file: `SHA256`, `SHA2-256` of
+    /// openssl 3, `md5sum`. `None` for an unknown name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let is_significant = |c: &char| c.is_ascii_alphanumeric() || *c == '/';
+        let letters = name.trim().chars().filter(is_significant).collect::<String>().to_ascii_uppercase();
+        let stem = letters.strip_suffix("SUM").or(letters.strip_suffix("SUMS")).unwrap_or(&letters);
+        match stem {
+            "SHA256" | "SHA2256" => Some(Self::Sha256),
+            "SHA512" | "SHA2512" => Some(Self::Sha512),
+            "SHA384" | "SHA2384" => Some(Self::Sha384),
+            "SHA224" | "SHA2224" => Some(Self::Sha224),
+            "SHA1" => Some(Self::Sha1),
+            "MD5" => Some(Self::Md5),
+            "B2" | "BLAKE2" | "BLAKE2B" | "BLAKE2B512" => Some(Self::Blake2b),
+            _ => None,
+        }
     }
 
     /// The length of a sum in bytes.
@@ -56,6 +56,7 @@ impl Algorithm {
         }
     }
 
+    /// A new hasher of this algorithm.
     pub fn hasher(self) -> Box<dyn DynDigest + Send> {
         match self {
             Self::Sha256 => Box::new(sha2::Sha256::default()),
@@ -92,25 +93,27 @@ pub struct Sum {
 }
 
 impl Sum {
+    /// The sum with these `bytes`.
     pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Self {
         Self { algorithm, hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
     }
 
-    /// Parses hexadecimal digits, or base64 where `algorithm` is known. Without it, the length decides.
-    pub fn parse(text: &str, algorithm: Option<Algorithm>) -> Option<Self> {
+    /// Parses a sum of the algorithm `default`: hexadecimal digits or base64. Hexadecimal digits of another length, or
+    /// without `default`, are a sum of the algorithm with this length. `None` for other texts.
+    pub fn parse(text: &str, default: Option<Algorithm>) -> Option<Self> {
         if text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let fits = |algorithm: &Algorithm| algorithm.len() * 2 == text.len();
-            let algorithm = algorithm.filter(fits).or_else(|| Algorithm::ALL.into_iter().find(fits))?;
+            let has_this_length = |algorithm: &Algorithm| algorithm.len() * 2 == text.len();
+            let by_length = || Algorithm::ALL.iter().copied().find(has_this_length);
+            let algorithm = default.filter(has_this_length).or_else(by_length)?;
             return Some(Self { algorithm, hex: text.to_ascii_lowercase() });
         }
+        let algorithm = default?;
         let bytes = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).ok()?;
-        algorithm
-            .filter(|algorithm| algorithm.len() == bytes.len())
-            .map(|algorithm| Self::new(algorithm, &bytes))
+        (bytes.len() == algorithm.len()).then(|| Self::new(algorithm, &bytes))
     }
 
-    /// The first digits: enough to compare by eye.
-    pub fn short(&self) -> &str {
+    /// The first twelve digits: enough to compare by eye.
+    pub fn first_digits(&self) -> &str {
         &self.hex[..12]
     }
 }
@@ -119,8 +122,8 @@ impl Sum {
 mod tests {
     use super::*;
 
-    /// Of the text `abc`, by coreutils 9.1.
-    const ABC: [(&str, &str); 7] = [
+    /// The sums of the text `abc` by coreutils 9.1, each with a name of its algorithm.
+    const ABC: &[(&str, &str)] = &[
         ("MD5", "900150983cd24fb0d6963f7d28e17f72"),
         ("SHA1", "a9993e364706816aba3e25717850c26c9cd0d89d"),
         ("SHA224", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"),
@@ -142,17 +145,17 @@ mod tests {
     ];
 
     #[test]
-    fn sums_of_all_algorithms() {
+    fn every_algorithm_has_names_a_hasher_and_a_length() {
         for (name, hex) in ABC {
-            let algorithm = Algorithm::named(name).expect(name);
+            let algorithm = Algorithm::by_name(name).expect(name);
             let mut hasher = algorithm.hasher();
             hasher.update(b"abc");
             let sum = Sum::new(algorithm, &hasher.finalize());
-            assert_eq!(sum.hex, hex, "{name}");
+            assert_eq!(sum.hex, *hex, "{name}");
             assert_eq!(Sum::parse(&hex.to_uppercase(), Some(algorithm)), Some(sum));
         }
         for unknown in ["SHA3-256", "SHA512/256", "BLAKE2b-256", "CRC", ""] {
-            assert_eq!(Algorithm::named(unknown), None, "{unknown}");
+            assert_eq!(Algorithm::by_name(unknown), None, "{unknown}");
         }
     }
 }

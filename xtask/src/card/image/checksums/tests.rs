@@ -3,30 +3,32 @@
 use super::*;
 use crate::base::failure::{ExitKind, hint};
 
-/// Of the text `abc` (FIPS 180-4).
+/// The SHA-256 of the text `abc` (FIPS 180-4).
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
+/// The name of a list of checksums.
 const LIST: &str = "SHA256SUMS";
 
 /// The checksums of the compressed `image`.
-fn found(image: &Path) -> Result<Checksums> {
+fn find_checksums(image: &Path) -> Result<Checksums> {
     Checksums::find(image, None, true, &GivenSums::default())
 }
 
-/// The names of the files with sums of the image `a.img.zst`, with these sums.
-fn beside(files: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
+/// The sums of the image `a.img.zst` in the `files` beside it, each as the name of its file and its digits. Each of
+/// `files` is a name and a text.
+fn sums_beside(files: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    let name = |origin: &Origin| origin.to_string().rsplit('/').next().unwrap().to_owned();
-    let found = found(&dir.path().join("a.img.zst"))?;
-    Ok(found.0.iter().map(|it| (name(&it.origin), it.sum.hex.clone())).collect())
+    let file_name = |origin: &Origin| origin.to_string().rsplit('/').next().unwrap().to_owned();
+    let found = find_checksums(&dir.path().join("a.img.zst"))?;
+    Ok(found.0.iter().map(|expected| (file_name(&expected.origin), expected.sum.hex.clone())).collect())
 }
 
-/// The only sum of `image`.
-fn only(image: &Path) -> String {
-    let found = found(image).unwrap().0;
+/// The digits of the only sum of `image`.
+fn only_sum(image: &Path) -> String {
+    let found = find_checksums(image).unwrap().0;
     assert_eq!(found.len(), 1, "{found:?}");
     found[0].sum.hex.clone()
 }
@@ -44,7 +46,7 @@ fn a_list_may_have_a_byte_order_mark_and_equal_names() {
         format!("{own}  a/x.img\n"),
     ] {
         std::fs::write(&list, &text).unwrap();
-        assert_eq!(only(&image), own, "{text}");
+        assert_eq!(only_sum(&image), own, "{text}");
     }
 }
 
@@ -73,7 +75,7 @@ fn the_sum_of_the_image_is_found() {
         (vec![("b.img.sha256", format!("{other}  b.img\n"))], None),
     ] {
         let files = files.iter().map(|(name, text)| (*name, text.as_str())).collect::<Vec<_>>();
-        let found = beside(&files).unwrap();
+        let found = sums_beside(&files).unwrap();
         assert!(found.iter().all(|(_, sum)| sum == ABC), "{files:?}");
         assert_eq!(found.first().map(|(name, _)| name.as_str()), expected, "{files:?}");
     }
@@ -93,14 +95,14 @@ fn two_sums_for_one_image_are_refused() {
         vec![(own, &format!("{ABC}  a.img.zst\n")), (list, &format!("{other}  a.img.zst\n"))],
     ] {
         let files = files.iter().map(|(name, text)| (*name, text.as_str())).collect::<Vec<_>>();
-        let error = beside(&files).unwrap_err();
+        let error = sums_beside(&files).unwrap_err();
         assert!(error.to_string().starts_with("there are two different SHA-256 for "), "{error}");
         assert_eq!(hint(&error), Some("remove the wrong one"));
         assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
     }
 }
 
-/// Such a list must not be ignored as if it had no line for the image.
+/// A list without a line for the image is ignored; one with a line that is not understood must not be.
 #[test]
 fn a_list_that_names_the_image_without_a_sum_is_refused() {
     let short = &ABC[1..];
@@ -110,7 +112,7 @@ fn a_list_that_names_the_image_without_a_sum_is_refused() {
         format!("{short} *out/a.img.zst\r\n"),
         format!("SHA512 (a.img.zst) = 00\nSHA256 (a.img.zst) = {ABC}\n"),
     ] {
-        let error = beside(&[(LIST, &text)]).unwrap_err();
+        let error = sums_beside(&[(LIST, &text)]).unwrap_err();
         let line = text.lines().next().unwrap();
         let words = format!("SHA256SUMS names a.img.zst in line 1, whose form is not understood: {line}");
         assert!(error.to_string().ends_with(&words), "{error}");
@@ -119,7 +121,7 @@ fn a_list_that_names_the_image_without_a_sum_is_refused() {
     }
 }
 
-/// `sha256sum -c` reads these, too.
+/// `sha256sum -c` reads these forms, too.
 #[test]
 fn one_space_a_tab_and_openssl_are_understood() {
     for text in [
@@ -128,7 +130,7 @@ fn one_space_a_tab_and_openssl_are_understood() {
         format!("SHA256(a.img.zst)= {ABC}\n"),
         format!("  {ABC}  a.img.zst\n"),
     ] {
-        assert_eq!(beside(&[(LIST, &text)]).unwrap(), [(LIST.to_owned(), ABC.to_owned())], "{text}");
+        assert_eq!(sums_beside(&[(LIST, &text)]).unwrap(), [(LIST.to_owned(), ABC.to_owned())], "{text}");
     }
 }
 
@@ -136,14 +138,14 @@ fn one_space_a_tab_and_openssl_are_understood() {
 fn an_escaped_name_is_found() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(LIST), format!("\\{ABC}  a\\\\b.img\n")).unwrap();
-    assert_eq!(only(&dir.path().join("a\\b.img")), ABC);
+    assert_eq!(only_sum(&dir.path().join("a\\b.img")), ABC);
 }
 
 #[test]
 fn a_sidecar_without_the_sum_is_refused() {
     let two = format!("{ABC}  b.img\n{ABC}  c.img\n");
     for text in ["", "not a sum\n", &ABC[1..], &two] {
-        let error = beside(&[("a.img.zst.sha256", text)]).unwrap_err();
+        let error = sums_beside(&[("a.img.zst.sha256", text)]).unwrap_err();
         let words = "a.img.zst.sha256 has no SHA-256 of a.img.zst";
         assert!(error.to_string().ends_with(words), "{error}");
         assert!(hint(&error).is_some_and(|hint| hint.ends_with("a.img.zst.sha256 again, or remove it")));
@@ -157,7 +159,7 @@ fn a_folder_with_the_name_of_a_checksum_file_is_refused() {
     for name in ["a.img.sha256", LIST] {
         let path = dir.path().join(name);
         std::fs::create_dir(&path).unwrap();
-        let error = found(&dir.path().join("a.img")).unwrap_err();
+        let error = find_checksums(&dir.path().join("a.img")).unwrap_err();
         let words = "has the name of a checksum file, but is not a regular file";
         assert!(error.to_string().ends_with(words), "{error}");
         assert!(hint(&error).is_some_and(|hint| hint.starts_with("remove ")));
@@ -169,7 +171,7 @@ fn a_folder_with_the_name_of_a_checksum_file_is_refused() {
 fn a_list_of_a_terabyte_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::File::create(dir.path().join(LIST)).unwrap().set_len(1 << 40).unwrap();
-    let error = found(&dir.path().join("a.img")).unwrap_err();
+    let error = find_checksums(&dir.path().join("a.img")).unwrap_err();
     assert!(error.to_string().contains("larger than 4.0 MiB"), "{error}");
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
 }
@@ -193,7 +195,7 @@ fn every_sum_is_compared() {
     let wrong = "0".repeat(64);
     let wrong512 = "0".repeat(128);
     let right = format!("{f256}  a.img.zst\n");
-    for (files, fault) in [
+    for (files, wrong_algorithm) in [
         (vec![("SHA256SUMS", right.clone())], None),
         (vec![("a.img.zst.sha256", right.clone()), ("SHA512SUMS", format!("{f512}  a.img.zst\n"))], None),
         (vec![("x-CHECKSUM", format!("# c\nMD5 (a.img.zst) = {fmd5}\nBLAKE2b (a.img.zst) = {fb2}\n"))], None),
@@ -211,19 +213,20 @@ fn every_sum_is_compared() {
         (vec![("SHA512SUMS", format!("{c512}  a.img.zst\n"))], Some("SHA-512")),
         (vec![("SHA256SUMS", format!("{f256}  a.img\n"))], Some("SHA-256")),
     ] {
-        assert_compared(&image, &computed, &files, fault);
+        assert_compared(&image, &computed, &files, wrong_algorithm);
     }
 }
 
-/// Asserts the comparison of `computed` with the checksum `files` beside `image`: the algorithm that differs, if any.
+/// Asserts that the `computed` sums are those in the checksum `files` beside `image`, except the one of the algorithm
+/// `wrong`, if any.
 #[track_caller]
-fn assert_compared(image: &Path, computed: &ImageSums, files: &[(&str, String)], fault: Option<&str>) {
+fn assert_compared(image: &Path, computed: &ImageSums, files: &[(&str, String)], wrong: Option<&str>) {
     let folder = image.parent().unwrap();
     for (name, text) in files {
         std::fs::write(folder.join(name), text).unwrap();
     }
-    let compared = found(image).and_then(|sums| sums.compare(image, computed));
-    match fault {
+    let compared = find_checksums(image).and_then(|sums| sums.compare(image, computed));
+    match wrong {
         None => assert!(!compared.unwrap().is_empty(), "{files:?}"),
         Some(algorithm) => {
             let error = compared.unwrap_err().to_string();
@@ -236,7 +239,7 @@ fn assert_compared(image: &Path, computed: &ImageSums, files: &[(&str, String)],
 }
 
 #[test]
-fn sums_of_the_command_line() {
+fn sums_of_the_command_line_are_compared() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().canonicalize().unwrap();
     let image = folder.join("images/a.img");
@@ -275,5 +278,5 @@ fn the_name_of_an_image_may_have_255_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join(format!("{}.img.zst", "ü".repeat(123)) + "x");
     std::fs::write(&image, "an image").unwrap();
-    assert_eq!(found(&image).unwrap(), Checksums::default());
+    assert_eq!(find_checksums(&image).unwrap(), Checksums::default());
 }

@@ -1,3 +1,5 @@
+//! Outputs of builds with images at all places, and outputs that are refused.
+
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -16,7 +18,7 @@ fn output(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn images_at_all_places() {
+fn an_image_is_found_at_every_place() {
     for (files, declared, expected) in [
         (&["sd-image/a.img.zst", "sd-image/notes.txt"][..], None, "sd-image/a.img.zst"),
         (&["sd-image/a.img", "b.img"], None, "sd-image/a.img"),
@@ -47,8 +49,10 @@ fn one_of_several_images_is_chosen() {
     symlink("a.img", out.join("sd-image/link.img")).unwrap();
     let find = |chosen| find(&out, Wanted { declared: None, chosen });
     let error = find(None).unwrap_err();
-    let expected =
-        format!("there are 2 images in {}: sd-image/a.img, sd-image/b.img, sd-image/link.img", out.display());
+    let expected = format!(
+        "there are several images in {}: sd-image/a.img, sd-image/b.img, sd-image/link.img",
+        out.display()
+    );
     assert_eq!((error.to_string(), hint(&error)), (expected, Some("choose one with --file NAME")));
     for (chosen, expected) in
         [("b.img", "sd-image/b.img"), ("sd-image/link.img", "sd-image/a.img"), ("c.raw", "c.raw")]
@@ -60,18 +64,18 @@ fn one_of_several_images_is_chosen() {
 }
 
 #[test]
-fn an_output_without_an_image() {
+fn an_output_without_an_image_is_an_error() {
     let (_store, out) = output(&["sd-image/notes.txt", "nixos.iso"]);
     let error = find(&out, Wanted::default()).unwrap_err();
     assert!(error.to_string().starts_with("the build made no image: "), "{error}");
 }
 
-/// Asserts the image in `out`, or a part of the error.
+/// Asserts that [`find`] finds the expected image in `out`, or fails with the expected part of an error.
 #[track_caller]
 fn assert_found(out: &Path, expected: Result<&Path, &str>) {
     let found = find(out, Wanted::default()).map_err(|error| error.to_string());
     match expected {
-        Ok(place) => assert_eq!(found.unwrap(), place),
+        Ok(image) => assert_eq!(found.unwrap(), image),
         Err(text) => assert!(found.as_ref().is_err_and(|error| error.contains(text)), "{found:?} {text}"),
     }
 }
@@ -84,15 +88,15 @@ fn an_output_that_leads_out_of_the_store_is_refused() {
     for folder in [&out.join("sd-image"), &other.join("sd-image"), &dir.path().join("sd-image")] {
         fs::create_dir_all(folder).unwrap();
     }
-    let [secret, good] = [dir.path().join("sd-image/a.img"), other.join("sd-image/a.img")];
-    fs::write(&secret, "secret").unwrap();
+    let [outside, good] = [dir.path().join("sd-image/a.img"), other.join("sd-image/a.img")];
+    fs::write(&outside, "secret").unwrap();
     fs::write(&good, "image").unwrap();
     let folder = out.join("sd-image");
     let image = folder.join("a.img");
     let check = |expected: Result<&Path, &str>| assert_found(&out, expected);
     let leads_out = Err("leads out of the store");
     for (target, expected) in [
-        (secret.as_path(), leads_out),
+        (outside.as_path(), leads_out),
         (Path::new("../../../sd-image/a.img"), leads_out),
         (Path::new("/dev/null"), leads_out),
         (Path::new("/nowhere"), leads_out),

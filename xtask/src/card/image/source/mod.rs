@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use self::open::OpenImage;
 use super::checksums::{Checksums, GivenSums};
 use super::decode::{Bzip2, DOWNLOAD_AGAIN, Gzip, Xz, Zstd};
 use super::fingerprint::{Changed, Fingerprint, UnchangedReader};
@@ -33,17 +34,18 @@ pub struct Source {
     pub format: Format,
     /// The size and the time of the stored file.
     pub stored: Fingerprint,
-    /// The decompressed size in bytes, where the structure of the file has it. Then the file is not truncated, though
-    /// its content may be damaged.
+    /// The decompressed size in bytes; `None` where the structure of the file does not contain it. A file with a known
+    /// size is not truncated, though its content may be damaged.
     pub size: Option<u64>,
-    /// The window of the decompression in bytes, which is the memory that it takes.
+    /// The window of the decompression in bytes, which is the memory that the decompression takes; 0 where it is
+    /// unknown.
     pub window: u64,
     #[serde(default)]
     pub limits: Limits,
     /// The checksums that the user passes.
     #[serde(skip)]
     given: Box<GivenSums>,
-    /// What stands behind the compressed stream, once it was read to its end.
+    /// The bytes after the compressed stream, once the stream was read to its end.
     #[serde(skip)]
     pub trailer: FoundTrailer,
 }
@@ -54,8 +56,8 @@ impl Source {
     /// # Errors
     /// A file that is missing, empty or no regular file, and a truncated zstd file.
     pub fn open(path: &Path) -> Result<Self> {
-        let link = open::link(path);
-        let (path, mut file, metadata) = open::open(path)?;
+        let link = open::absolute_link(path);
+        let OpenImage { path, mut file, metadata } = open::open(path)?;
         let stored = Fingerprint::from(&metadata);
         let mut head = Vec::new();
         let read = file.by_ref().take(xz::HEADERS.max(OTHER_HEAD)).read_to_end(&mut head);
@@ -75,7 +77,8 @@ impl Source {
         Ok(source)
     }
 
-    /// Reads the size and the window from the structure of `file`, which begins with `head`.
+    /// Reads the size and the window from the structure of `file`, which begins with `head`. Fails for a file that is
+    /// no image.
     fn read_structure(&mut self, file: &File, head: &[u8]) -> Result<()> {
         match self.format {
             Format::Raw => {
@@ -85,8 +88,8 @@ impl Source {
                 self.size = Some(self.stored.size);
             }
             Format::Zstd => {
-                let frames =
-                    zstd_frames::walk(file, self.stored.size).with_context(|| self.decoding_context())?;
+                let frames = zstd_frames::read_headers(file, self.stored.size)
+                    .with_context(|| self.decoding_context())?;
                 if frames.needs_dictionary {
                     return Err(self.stored_file_refusal(WITH_DICTIONARY));
                 }
@@ -99,13 +102,14 @@ impl Source {
         Ok(())
     }
 
-    /// The warning of a name that promises another format. The tool goes by the content, other programs by the name.
+    /// The warning of a name that belongs to another format: this tool detects the format by the content, but other
+    /// programs detect it by the name. `None` for a right name.
     pub fn name_warning(&self) -> Option<Event> {
-        let wrong = |path: &&PathBuf| {
+        let has_wrong_name = |path: &&PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            Format::of_name(&name).is_some_and(|promised| promised != self.format)
+            Format::of_name(&name).is_some_and(|format| format != self.format)
         };
-        let path = self.link.iter().chain([&self.path]).find(wrong)?;
+        let path = self.link.iter().chain([&self.path]).find(has_wrong_name)?;
         let name = path.display();
         Some(match self.format {
             Format::Raw => Event::warning_with_hint(
@@ -124,7 +128,7 @@ impl Source {
         })
     }
 
-    /// The refusal of a file whose content is something else than a disk image.
+    /// The refusal of a file whose decompressed content is something else than a disk image.
     pub fn other_file_refusal(&self, other: OtherFile) -> anyhow::Error {
         let Some(decompress) = self.format.decompress_command() else {
             return self.stored_file_refusal(other);
@@ -141,7 +145,7 @@ impl Source {
         )
     }
 
-    /// The refusal of a file that is something else than a disk image itself.
+    /// The refusal of a file that is itself, as it is stored, something else than a disk image.
     fn stored_file_refusal(&self, other: OtherFile) -> anyhow::Error {
         failure!(
             Refused,
@@ -154,7 +158,7 @@ impl Source {
 
     /// The same file with other limits.
     #[must_use]
-    pub fn within(self, limits: Limits) -> Self {
+    pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
@@ -172,45 +176,45 @@ impl Source {
         Checksums::find(&self.path, self.link.as_deref(), self.format != Format::Raw, &self.given)
     }
 
-    /// Checks the limits as far as the structure of the file shows the memory and the size.
+    /// Checks the limits, as far as the structure of the file shows the memory and the size.
     ///
     /// # Errors
     /// [`ExitKind::Refused`] where a limit is exceeded.
     pub fn check_limits(&self) -> Result<()> {
-        let doing = || format!("the image {}", self.path.display());
-        self.limits.check_memory(self.window).with_context(doing)?;
+        let image = || format!("the image {}", self.path.display());
+        self.limits.check_memory(self.window).with_context(image)?;
         if self.format != Format::Raw {
-            self.limits.check_stored(self.stored.size).with_context(doing)?;
+            self.limits.check_stored(self.stored.size).with_context(image)?;
         }
         self.limits.check_content(self.size.unwrap_or_default())
     }
 
-    /// The refusal for the `error` of a decoder, before anything was written. After a lack of memory, or a change of
-    /// the file while it was read, the image may be whole.
-    pub fn refusal(&self, error: &Error) -> anyhow::Error {
-        let image = || format!("the image {}", self.path.display());
-        match OutOfMemory::of(error) {
-            Some(reason) => reason.refusal().context(image()),
-            None if Changed::is(error) => {
-                ExitKind::Refused.error_with_hint(error, Changed::HINT).context(image())
-            }
-            None => ExitKind::Refused.error_with_hint(error, DOWNLOAD_AGAIN).context(self.decoding_context()),
+    /// The refusal for the `error` of a decoder before anything was written. It says that the image is truncated or
+    /// damaged, except after a lack of memory, or a change of the file while it was read: then the image may be whole.
+    pub fn decode_refusal(&self, error: &Error) -> anyhow::Error {
+        let image = format!("the image {}", self.path.display());
+        if let Some(cause) = OutOfMemory::cause_of(error) {
+            return cause.refusal().context(image);
         }
+        if Changed::is_cause_of(error) {
+            return ExitKind::Refused.error_with_hint(error, Changed::HINT).context(image);
+        }
+        ExitKind::Refused.error_with_hint(error, DOWNLOAD_AGAIN).context(self.decoding_context())
     }
 
-    /// The context of an error of a decoder: the file is truncated or damaged.
+    /// The context of an error of a decoder: the image is truncated or damaged.
     pub fn decoding_context(&self) -> String {
         format!("the image {} ({}) is truncated or damaged", self.path.display(), self.format)
     }
 
-    /// The decompressed stream. For a damaged or truncated file, it ends with an error.
+    /// The decompressed stream. For a damaged or truncated file, the stream ends with an error.
     pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
-        self.decode(self.file()?)
+        self.decode(self.stored_bytes()?)
     }
 
-    /// The stored bytes of the file. A file that has changed since [`Self::open`] is an error of
-    /// [`ExitKind::Verification`]; a later change is an error at the end of the file.
-    pub fn file(&self) -> Result<UnchangedReader> {
+    /// A reader of the stored bytes. Fails with [`ExitKind::Verification`] where the file has changed since
+    /// [`Self::open`]; after a later change, the reader fails at the end of the file.
+    pub fn stored_bytes(&self) -> Result<UnchangedReader> {
         self.reopen(ExitKind::Verification)
     }
 
@@ -222,36 +226,40 @@ impl Source {
         self.reopen(ExitKind::Refused).map(UnchangedReader::into_file)
     }
 
-    /// [`Self::stream`] of the `file` that was opened before.
+    /// [`Self::stream`] of the open `file`, which another process has opened with [`Self::file_for_worker`].
     pub fn stream_of(&self, file: &File) -> Result<Box<dyn Read + Send>> {
-        let reader = file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored));
-        self.decode(self.with_kind(ExitKind::Verification, reader)?)
+        let reader = file.try_clone().and_then(|file| UnchangedReader::from_open(file, self.stored));
+        self.decode(self.explain_change(ExitKind::Verification, reader)?)
     }
 
     /// Checks that `file` is still the file that [`Self::open`] has opened.
     ///
     /// # Errors
     /// [`ExitKind::Refused`] where `file` has changed.
-    pub fn check(&self, file: &File) -> Result<()> {
-        let reader = file.try_clone().and_then(|file| UnchangedReader::of(file, self.stored));
-        self.with_kind(ExitKind::Refused, reader).map(drop)
+    pub fn check_unchanged(&self, file: &File) -> Result<()> {
+        let reader = file.try_clone().and_then(|file| UnchangedReader::from_open(file, self.stored));
+        self.explain_change(ExitKind::Refused, reader).map(drop)
     }
 
-    /// Opens the file again; a change of the file is an error of the kind `changed`.
-    fn reopen(&self, changed: ExitKind) -> Result<UnchangedReader> {
-        self.with_kind(changed, UnchangedReader::open(&self.path, self.stored))
+    /// Opens the file again. Fails with the exit kind `if_changed` where the file has changed.
+    fn reopen(&self, if_changed: ExitKind) -> Result<UnchangedReader> {
+        self.explain_change(if_changed, UnchangedReader::open(&self.path, self.stored))
     }
 
-    /// `reader`, with the kind `changed` for the error [`Changed`], and with a context for every error.
-    fn with_kind(
+    /// `reader`, with a context for every error, and with the exit kind `if_changed` and a hint for [`Changed`].
+    fn explain_change(
         &self,
-        changed: ExitKind,
+        if_changed: ExitKind,
         reader: Result<UnchangedReader, Error>,
     ) -> Result<UnchangedReader> {
-        let with_kind = |error| {
-            if Changed::is(&error) { changed.error_with_hint(error, Changed::HINT) } else { error.into() }
-        };
-        reader.map_err(with_kind).with_context(|| format!("opening the image {}", self.path.display()))
+        let explained = reader.map_err(|error| {
+            if Changed::is_cause_of(&error) {
+                if_changed.error_with_hint(error, Changed::HINT)
+            } else {
+                error.into()
+            }
+        });
+        explained.with_context(|| format!("opening the image {}", self.path.display()))
     }
 
     /// The decompressed stream of the stored bytes in `file`, which is read to its end.

@@ -1,4 +1,4 @@
-//! Opening an image file, and what is no file.
+//! Opening an image file, and the refusals of paths that are no image files.
 
 use std::fs::{File, FileType, Metadata};
 use std::io::{Error, ErrorKind};
@@ -12,62 +12,76 @@ use crate::base::failure::ExitKind;
 use crate::base::shell;
 use crate::{bail, failure};
 
-/// Opens the regular file at `path`, and returns it with its path without links.
+/// An image file that was opened.
+pub struct OpenImage {
+    /// The absolute path without links.
+    pub path: PathBuf,
+    pub file: File,
+    pub metadata: Metadata,
+}
+
+/// Opens the regular file at `path`.
 ///
 /// # Errors
 /// A file that is missing, empty or no regular file.
-pub fn open(path: &Path) -> Result<(PathBuf, File, Metadata)> {
+pub fn open(path: &Path) -> Result<OpenImage> {
     let opening = || format!("opening the image {}", path.display());
     // `canonicalize` fails for `/dev/stdin` and the like, so the type of the file is checked first.
     if let Ok(metadata) = path.metadata() {
         require_file(path, metadata.file_type())?;
     }
-    let path = path.canonicalize().map_err(|error| open_error(path, error)).with_context(opening)?;
+    let resolved = path.canonicalize().map_err(|error| open_error(path, error));
+    let path = resolved.with_context(opening)?;
     if path.to_str().is_none() {
         bail!(Refused, "the path of the image {} is not UTF-8", path.display(); hint: "rename the file");
     }
     // Opening a pipe without a writer would block for ever.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(nonblocking).open(&path);
-    let file = file.map_err(|error| open_error(&path, error)).with_context(opening)?;
+    let opened = File::options().read(true).custom_flags(nonblocking).open(&path);
+    let file = opened.map_err(|error| open_error(&path, error)).with_context(opening)?;
     let metadata = file.metadata().with_context(opening)?;
     require_file(&path, metadata.file_type())?;
     if metadata.len() == 0 {
         bail!(Refused, "the image {} is empty", path.display(); hint: "{DOWNLOAD_AGAIN}");
     }
-    Ok((path, file, metadata))
+    Ok(OpenImage { path, file, metadata })
 }
 
+/// Fails where the file at `path` has another type than a regular file.
 fn require_file(path: &Path, file_type: FileType) -> Result<()> {
-    let quoted = shell::quote(&path.to_string_lossy());
-    let path = path.display();
     if file_type.is_file() {
-        Ok(())
-    } else if file_type.is_fifo() {
+        return Ok(());
+    }
+    let shown = path.display();
+    if file_type.is_fifo() {
         bail!(
             Refused,
-            "{path} is a pipe, and an image is read more than once";
+            "{shown} is a pipe, and an image is read more than once";
             hint: "save what comes through it to a file, and name that file"
         )
-    } else if file_type.is_block_device() {
+    }
+    if file_type.is_block_device() {
+        let quoted = shell::quote(&path.to_string_lossy());
         bail!(
             Refused,
-            "{path} is a device, and an image is a file";
+            "{shown} is a device, and an image is a file";
             hint: "copy it to a file: `dd if={quoted} of=card.img bs=1M`, and name that file"
         )
-    } else {
-        bail!(Refused, "{path} is not a regular file"; hint: "name an image file")
     }
+    bail!(Refused, "{shown} is not a regular file"; hint: "name an image file")
 }
 
-/// `path` as an absolute path, if the file itself is a link, not only a folder on the way to it.
-pub fn link(path: &Path) -> Option<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// `path` as an absolute path, where the file itself is a link; `None` where at most a folder on the way to it is one.
+pub fn absolute_link(path: &Path) -> Option<PathBuf> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let absolute = folder.canonicalize().ok()?.join(path.file_name()?);
     absolute.is_symlink().then_some(absolute)
 }
 
-/// The error for a file at `path` that cannot be opened.
+/// The error for a file at `path` that cannot be opened because of `error`.
 pub(super) fn open_error(path: &Path, error: Error) -> anyhow::Error {
     match error.kind() {
         ErrorKind::NotFound if path == Path::new("-") => failure!(
@@ -75,7 +89,7 @@ pub(super) fn open_error(path: &Path, error: Error) -> anyhow::Error {
             "an image is read more than once, so it cannot come from stdin";
             hint: "save it to a file"
         ),
-        ErrorKind::NotFound => match address(path) {
+        ErrorKind::NotFound => match address_hint(path) {
             Some(hint) => failure!(Refused, "it is an address, and an image is a file"; hint: "{hint}"),
             None => failure!(
                 Refused,
@@ -92,15 +106,16 @@ pub(super) fn open_error(path: &Path, error: Error) -> anyhow::Error {
     }
 }
 
-/// The hint for a path that is an address, such as `https://…`.
-fn address(path: &Path) -> Option<String> {
+/// The hint for a path that is an address, such as `https://…`; `None` for other paths.
+fn address_hint(path: &Path) -> Option<String> {
     let text = path.to_str()?;
     let (scheme, rest) = text.split_once("://")?;
-    let is_scheme = !scheme.is_empty()
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     if scheme.eq_ignore_ascii_case("file") {
         return Some(format!("name its path: {}", shell::quote(rest)));
     }
-    let download = format!("download it: `curl -fLO {}`, and name the file", shell::quote(text));
-    is_scheme.then_some(download)
+    let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    if scheme.is_empty() || !scheme.bytes().all(is_scheme_byte) {
+        return None;
+    }
+    Some(format!("download it: `curl -fLO {}`, and name the file", shell::quote(text)))
 }

@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 
-fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
+/// The `bytes` as a file of `format`.
+fn compress(format: Format, bytes: &[u8]) -> Vec<u8> {
     match format {
         Format::Raw => bytes.to_vec(),
         Format::Zstd => zstd::encode_all(bytes, 3).unwrap(),
@@ -28,6 +29,7 @@ fn packed(format: Format, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The format and the content of an image file with the bytes `file`.
 fn read(file: &[u8]) -> Result<(Format, Vec<u8>)> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("an image");
@@ -43,8 +45,8 @@ fn every_format_is_decoded_in_one_part_and_in_two() {
     let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
     let (first, second) = bytes.split_at(333_333);
     for format in [Format::Raw, Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
-        assert_eq!(read(&packed(format, &bytes)).unwrap(), (format, bytes.clone()));
-        let parts = [packed(format, first), packed(format, second)].concat();
+        assert_eq!(read(&compress(format, &bytes)).unwrap(), (format, bytes.clone()));
+        let parts = [compress(format, first), compress(format, second)].concat();
         assert_eq!(read(&parts).unwrap(), (format, bytes.clone()), "{format}");
     }
 }
@@ -57,7 +59,7 @@ fn a_window_of_the_memory_limit_is_decoded() {
     assert_eq!(read(&encoder.finish().unwrap()).unwrap(), (Format::Zstd, vec![7; 1000]));
 }
 
-/// Skippable frames of zstd, padding of xz, and members of gzip without content: reading them takes hours.
+/// Reading skippable frames of zstd, padding of xz, and members of gzip without content takes hours.
 #[test]
 fn a_file_of_padding_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -65,14 +67,14 @@ fn a_file_of_padding_is_refused() {
     for format in [Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
         let mut file = File::create(&path).unwrap();
         let skippable = [&b"\x50\x2a\x4d\x18"[..], &(3_u32 << 30).to_le_bytes()].concat();
-        let begin = if format == Format::Zstd { skippable } else { packed(format, &[7; 512]) };
+        let begin = if format == Format::Zstd { skippable } else { compress(format, &[7; 512]) };
         file.write_all(&begin).unwrap();
         let len = if format == Format::Zstd { (3 << 30) + 8 } else { 3 << 30 };
         file.set_len(len).unwrap();
         let source = Source::open(&path).unwrap();
         assert_eq!(source.format, format);
         source.check_limits().unwrap();
-        let error = source.within(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
+        let error = source.with_limits(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
         let words =
             "the compressed file has 3.0 GiB, but its content may have only 64.0 MiB: it is too large";
         assert!(format!("{error:#}").contains(words), "{error:#}");
@@ -86,8 +88,8 @@ fn the_size_is_read_from_the_structure_of_the_file() {
     let bytes = [1; 3000];
     let path = dir.path().join("an image");
     let framed = zstd::bulk::compress(&bytes, 1).unwrap();
-    let raw = packed(Format::Raw, &bytes);
-    let gzip = packed(Format::Gzip, &bytes);
+    let raw = compress(Format::Raw, &bytes);
+    let gzip = compress(Format::Gzip, &bytes);
     for (file, size) in [(raw, Some(3000)), (framed, Some(3000)), (gzip, None)] {
         std::fs::write(&path, file).unwrap();
         assert_eq!(Source::open(&path).unwrap().size, size);
@@ -95,10 +97,10 @@ fn the_size_is_read_from_the_structure_of_the_file() {
 }
 
 #[test]
-fn damage_is_an_error() {
+fn a_truncated_file_and_one_with_garbage_at_its_end_are_errors() {
     let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
     for format in [Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
-        let whole = packed(format, &bytes);
+        let whole = compress(format, &bytes);
         for cut in [whole.len() / 2, whole.len() - 1] {
             assert!(read(&whole[..cut]).is_err(), "{format} cut at {cut}");
         }
@@ -140,9 +142,9 @@ fn other_things_than_image_files_are_refused_on_opening() {
     }
 }
 
-/// Bytes in the file itself, and compressed.
+/// A zip archive, and a frame of zstd that needs a dictionary.
 #[test]
-fn files_that_are_no_images_are_named() {
+fn the_refusal_names_the_kind_of_a_file_that_is_no_image() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap().join("pi.img.gz");
     let file = path.display();
@@ -179,8 +181,8 @@ fn errors_of_opening_have_kinds_and_hints() {
     }
 }
 
-/// What the user is told of a file with this content and name.
-fn warned_of_name(dir: &Path, name: &str, content: &[u8]) -> Option<(String, String)> {
+/// The text and the hint of the warning of the name of a file with this content and name.
+fn warning_of_name(dir: &Path, name: &str, content: &[u8]) -> Option<(String, String)> {
     let path = dir.canonicalize().unwrap().join(name);
     std::fs::write(&path, content).unwrap();
     let warning = Source::open(&path).unwrap().name_warning();
@@ -192,23 +194,23 @@ fn warned_of_name(dir: &Path, name: &str, content: &[u8]) -> Option<(String, Str
 }
 
 #[test]
-fn a_name_that_promises_another_format_is_warned_of() {
+fn a_name_of_another_format_is_warned_of() {
     let dir = tempfile::tempdir().unwrap();
     let raw = vec![7; 1024];
-    let packed = |format| packed(format, &raw);
+    let compressed = |format| compress(format, &raw);
     for (name, content) in [
         ("a.img", raw.clone()),
         ("a.raw", raw.clone()),
         ("a", raw.clone()),
-        ("a.bin", packed(Format::Xz)),
-        ("a.img.zst", packed(Format::Zstd)),
-        ("A.IMG.XZ", packed(Format::Xz)),
-        ("a.raw.gz", packed(Format::Gzip)),
-        ("a.img.bz2", packed(Format::Bzip2)),
+        ("a.bin", compressed(Format::Xz)),
+        ("a.img.zst", compressed(Format::Zstd)),
+        ("A.IMG.XZ", compressed(Format::Xz)),
+        ("a.raw.gz", compressed(Format::Gzip)),
+        ("a.img.bz2", compressed(Format::Bzip2)),
     ] {
-        assert_eq!(warned_of_name(dir.path(), name, &content), None, "{name}");
+        assert_eq!(warning_of_name(dir.path(), name, &content), None, "{name}");
     }
-    let (text, hint) = warned_of_name(dir.path(), "a.img.zst", &raw).unwrap();
+    let (text, hint) = warning_of_name(dir.path(), "a.img.zst", &raw).unwrap();
     let words = "a.img.zst is not compressed, whatever its name says: programs that go by the name reject it";
     assert_eq!(text, words);
     assert!(hint.starts_with("rename it to `/") && hint.ends_with("/a.img`"), "{hint}");
@@ -217,7 +219,7 @@ fn a_name_that_promises_another_format_is_warned_of() {
         ("a.img.xz", Format::Gzip, ".img.gz"),
         ("a.raw", Format::Bzip2, ".img.bz2"),
     ] {
-        let (text, hint) = warned_of_name(dir.path(), name, &packed(format)).unwrap();
+        let (text, hint) = warning_of_name(dir.path(), name, &compressed(format)).unwrap();
         assert!(
             text.starts_with(&format!("{name} is compressed with {format}, whatever its name says: ")),
             "{text}"
@@ -225,7 +227,7 @@ fn a_name_that_promises_another_format_is_warned_of() {
         assert_eq!(hint, format!("give it the ending {ending}"));
     }
     let [link, target] = ["latest.img", "a.img.xz"].map(|name| dir.path().join(name));
-    std::fs::write(&target, packed(Format::Xz)).unwrap();
+    std::fs::write(&target, compressed(Format::Xz)).unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
     assert!(Source::open(&link).unwrap().name_warning().is_some());
     assert!(Source::open(&target).unwrap().name_warning().is_none());

@@ -3,18 +3,24 @@
 use super::*;
 use crate::base::failure::{ExitKind, hint, kind};
 
-/// The sums for the image `/srv/b/a.img.zst` in a file beside it, as `OF DIGIT`: each sum is one digit, repeated.
+/// The sums of the image `/srv/b/a.img.zst` in a checksum file beside it, each as its coverage and its first digit,
+/// `File 1`. Each sum is one digit, repeated.
 fn sums(scope: Scope, algorithm: Option<Algorithm>, text: &str) -> Result<Vec<String>> {
     let file = ChecksumFile { path: "/srv/b/SUMS".into(), scope, algorithm };
-    let found = file.sums_in(&expand(text), &Names::new(Path::new("/srv/b/a.img.zst"), true))?;
-    Ok(found.iter().map(|it| format!("{:?} {}", it.covers, &it.sum.hex[..1])).collect())
+    let found = file.parse_sums(&expand(text), &Names::new(Path::new("/srv/b/a.img.zst"), true))?;
+    Ok(found.iter().map(|expected| format!("{:?} {}", expected.coverage, &expected.sum.hex[..1])).collect())
 }
 
-/// `text` with `#DIGIT` as a SHA-256 of that digit.
+/// Replaces each `#DIGIT` in `text` by a SHA-256 that consists of this digit.
 fn expand(text: &str) -> String {
     let mut parts = text.split('#');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |all, part| all + &part[..1].repeat(64) + &part[1..])
+    let mut expanded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digit, rest) = part.split_at(1);
+        expanded += &digit.repeat(64);
+        expanded += rest;
+    }
+    expanded
 }
 
 #[test]
@@ -36,7 +42,7 @@ fn every_sum_of_the_image_is_found() {
 }
 
 #[test]
-fn the_sums_of_a_file_for_one_image() {
+fn every_sum_in_a_file_for_one_image_is_of_the_image() {
     let sha256 = Some(Algorithm::Sha256);
     for (text, expected) in [
         ("#1\n", &["Either 1"][..]),
@@ -78,12 +84,12 @@ fn a_line_that_is_not_understood_is_shown() {
 }
 
 #[test]
-fn byte_order_marks() {
+fn a_byte_order_mark_decides_the_encoding() {
     let wide = "\u{feff}sum".encode_utf16().collect::<Vec<_>>();
-    let [little, big] =
-        [u16::to_le_bytes, u16::to_be_bytes].map(|of| wide.iter().flat_map(|it| of(*it)).collect());
+    let [little, big] = [u16::to_le_bytes, u16::to_be_bytes]
+        .map(|bytes_of| wide.iter().flat_map(|unit| bytes_of(*unit)).collect());
     for bytes in [b"sum".to_vec(), "\u{feff}sum".into(), little, big] {
-        assert_eq!(decoded(&bytes), "sum");
+        assert_eq!(decode_text(&bytes), "sum");
     }
 }
 
@@ -91,7 +97,7 @@ fn byte_order_marks() {
 fn fuzz() {
     let text = expand("# a\n#1  a.img.zst\n\\#2 *x/a.img.zst\nSHA256 (a.img) = #3\n\u{feff}a.img.zst: 12\n");
     crate::base::fuzz::check(&[text.as_bytes()], |bytes| {
-        let text = decoded(bytes);
+        let text = decode_text(bytes);
         [Scope::One, Scope::Many].map(|scope| sums(scope, None, &text.replace('#', "")))
     });
 }
