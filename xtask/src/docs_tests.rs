@@ -23,27 +23,41 @@ fn read(name: &str) -> String {
 
 /// The names of all documents, relative to the repository.
 fn documents() -> Vec<String> {
-    let found = |folder: &str| {
+    let pages_in = |folder: &str| {
         let entries = repository().join(folder).read_dir().unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let pages = names.filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"));
         pages.map(|name| format!("{folder}{name}")).collect::<Vec<_>>()
     };
-    [found(""), found("docs/")].concat()
+    [pages_in(""), pages_in("docs/")].concat()
 }
 
-/// The lines of `text` outside of code blocks (`in_code: false`), or inside of them.
-fn lines(text: &str, in_code: bool) -> impl Iterator<Item = &str> {
+/// The lines of a document, without the fences of its code blocks.
+#[derive(Default)]
+struct Lines<'a> {
+    /// The lines inside of code blocks.
+    code: Vec<&'a str>,
+    /// The lines outside of code blocks.
+    prose: Vec<&'a str>,
+}
+
+fn split_lines(text: &str) -> Lines<'_> {
+    let mut lines = Lines::default();
     let mut is_code = false;
-    text.lines().filter(move |line| {
-        let is_fence = line.trim_start().starts_with("```");
-        is_code ^= is_fence;
-        !is_fence && is_code == in_code
-    })
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+        } else if is_code {
+            lines.code.push(line);
+        } else {
+            lines.prose.push(line);
+        }
+    }
+    lines
 }
 
-/// The text between backticks of a line.
-fn spans(line: &str) -> impl Iterator<Item = &str> {
+/// The code spans of a line: the texts between backticks.
+fn code_spans(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
@@ -53,20 +67,22 @@ fn anchor(heading: &str) -> String {
     heading.to_lowercase().chars().filter(is_kept).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
+/// The anchors of all headings of a document.
 fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = lines(text, false).filter(|line| line.starts_with('#'));
+    let headings = split_lines(text).prose.into_iter().filter(|line| line.starts_with('#'));
     headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
 /// The targets of the relative links of a document.
-fn links(text: &str) -> impl Iterator<Item = &str> {
-    let targets = lines(text, false).flat_map(|line| line.split("](").skip(1));
-    targets.filter_map(|rest| rest.split_once(')')).map(|(to, _)| to).filter(|to| !to.contains("://"))
+fn relative_links(text: &str) -> Vec<&str> {
+    let tails = split_lines(text).prose.into_iter().flat_map(|line| line.split("](").skip(1));
+    let targets = tails.filter_map(|tail| tail.split_once(')')).map(|(target, _)| target);
+    targets.filter(|target| !target.contains("://")).collect()
 }
 
-/// Whether the link `to` of the document `name` leads to a file, and its anchor to a heading.
-fn resolves(name: &str, to: &str) -> bool {
-    let (path, heading) = to.split_once('#').unwrap_or((to, ""));
+/// Whether the file and the heading that `link` names exist. Its path begins in the folder of the document `name`.
+fn is_valid_link(name: &str, link: &str) -> bool {
+    let (path, heading) = link.split_once('#').unwrap_or((link, ""));
     let page = match path {
         "" => repository().join(name),
         path => repository().join(name).with_file_name("").join(path),
@@ -79,8 +95,8 @@ fn every_link_resolves() {
     let mut count = 0;
     for name in documents() {
         let text = read(&name);
-        for link in links(&text) {
-            assert!(resolves(&name, link), "{name}: {link}");
+        for link in relative_links(&text) {
+            assert!(is_valid_link(&name, link), "{name}: {link}");
             count += 1;
         }
     }
@@ -90,13 +106,14 @@ fn every_link_resolves() {
 #[test]
 fn a_broken_link_is_found() {
     assert_eq!(anchor("What `sudo` grants, and not"), "what-sudo-grants-and-not");
-    assert!(resolves("README.md", "docs/style.md#glossary") && resolves("docs/style.md", "#glossary"));
+    assert!(is_valid_link("README.md", "docs/style.md#glossary"));
+    assert!(is_valid_link("docs/style.md", "#glossary"));
     for wrong in ["docs/none.md", "docs/style.md#none", "#none"] {
-        assert!(!resolves("README.md", wrong), "{wrong}");
+        assert!(!is_valid_link("README.md", wrong), "{wrong}");
     }
 }
 
-/// The first two cells of each row of the table below the heading `## Exit codes`.
+/// The exit codes and their meanings in the table below the heading `## Exit codes`.
 fn exit_codes(text: &str) -> Vec<(u8, &str)> {
     let (_, section) = text.split_once("\n## Exit codes\n").expect("a section about exit codes");
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -106,15 +123,13 @@ fn exit_codes(text: &str) -> Vec<(u8, &str)> {
 
 /// Each table has the words of [`ExitKind`], and the tables together have every code.
 #[test]
-fn the_exit_codes_of_the_documents() {
+fn the_exit_codes_of_the_documents_are_those_of_the_tool() {
     let kinds = ExitKind::all().iter().map(|kind| (kind.code(), kind.meaning()));
     let known = [(0, SUCCESS)].into_iter().chain(kinds).collect::<BTreeSet<_>>();
     let complete = read("docs/troubleshooting.md");
     assert_eq!(exit_codes(&complete).into_iter().collect::<BTreeSet<_>>(), known, "docs/troubleshooting.md");
     let pages = ["docs/flashing.md", "docs/deploying.md"].map(read);
-    let rows = pages.iter().map(|page| exit_codes(page).into_iter().collect::<BTreeSet<_>>());
-    let together = rows.fold(BTreeSet::new(), |together, rows| &together | &rows);
-    assert_eq!(together, known);
+    assert_eq!(pages.iter().flat_map(|page| exit_codes(page)).collect::<BTreeSet<_>>(), known);
 }
 
 /// The width of the documents, in characters. Tables are wider.
@@ -131,7 +146,7 @@ fn no_line_is_too_wide() {
 }
 
 /// The folders in which the documents name files.
-const ROOTS: [&str; 8] = [
+const ROOTS: &[&str] = &[
     "",
     "xtask/src",
     "xtask/src/commands",
@@ -142,13 +157,11 @@ const ROOTS: [&str; 8] = [
     "hosts/raspberry-pi/sd-image",
 ];
 
-/// Whether `span` is the path of a file of this repository: of a kind that only source files are, and no example.
-fn is_source(span: &str) -> bool {
-    let kinds = ["rs", "nix", "sh"];
-    let is_kind =
-        Path::new(span).extension().and_then(|it| it.to_str()).is_some_and(|it| kinds.contains(&it));
+/// Whether `span` is the path of a source file of this repository, and not of an example.
+fn is_source_path(span: &str) -> bool {
+    let ending = Path::new(span).extension().and_then(|ending| ending.to_str());
     let is_example = span.contains("NAME") || span.contains("smelly") || !span.contains('/');
-    is_kind && !is_example && !span.contains(' ')
+    matches!(ending, Some("rs" | "nix" | "sh")) && !is_example && !span.contains(' ')
 }
 
 #[test]
@@ -157,7 +170,8 @@ fn every_path_exists() {
     let mut count = 0;
     for name in documents() {
         let text = read(&name);
-        for path in lines(&text, false).flat_map(spans).filter(|span| is_source(span)) {
+        let spans = split_lines(&text).prose.into_iter().flat_map(code_spans);
+        for path in spans.filter(|span| is_source_path(span)) {
             assert!(exists(path), "{name}: {path}");
             count += 1;
         }
@@ -165,19 +179,20 @@ fn every_path_exists() {
     assert!(count > 60, "{count}");
 }
 
-/// The words of a command as a shell splits them, without a comment; `N` stands for a number.
+/// The words of a command as a shell splits them, without a comment. `N`, which stands for a number, becomes `1`.
 fn words(command: &str) -> Vec<String> {
     let command = command.split(" #").next().unwrap_or_default();
     let pieces = command.split('\'').enumerate();
-    let words = pieces.flat_map(|(index, piece)| match index % 2 {
-        0 => piece.split_whitespace().collect(),
-        _ => vec![piece],
+    let words = pieces.flat_map(|(index, piece)| {
+        let is_quoted = index % 2 == 1;
+        if is_quoted { vec![piece] } else { piece.split_whitespace().collect() }
     });
     words.map(|word| if word == "N" { "1".to_owned() } else { word.to_owned() }).collect()
 }
 
-/// What is wrong with a quoted command `cargo xtask …`; the name of a command alone is no mistake.
-fn mistake(command: &str) -> Option<String> {
+/// The parser's error about a quoted command `cargo xtask …`. `None` for a correct command, and for one whose arguments
+/// are missing: documents also quote the names of commands alone.
+fn command_error(command: &str) -> Option<String> {
     let error = Cli::try_parse_from(words(command).into_iter().skip(1)).err()?;
     let is_incomplete = matches!(
         error.kind(),
@@ -195,43 +210,48 @@ fn every_command_parses() {
     let mut count = 0;
     for name in documents() {
         let text = read(&name);
-        let quoted = lines(&text, false).flat_map(spans);
-        let shown = lines(&text, true).map(|line| line.trim_start_matches("$ "));
+        let lines = split_lines(&text);
+        let quoted = lines.prose.into_iter().flat_map(code_spans);
+        let shown = lines.code.into_iter().map(|line| line.trim_start_matches("$ "));
         let commands = quoted.chain(shown).filter(|text| text.starts_with("cargo xtask "));
         for command in commands.filter(|command| !command.contains('…')) {
-            assert_eq!(mistake(command), None, "{name}: {command}");
+            assert_eq!(command_error(command), None, "{name}: {command}");
             count += 1;
         }
     }
     assert!(count > 60, "{count}");
-    assert!(mistake("cargo xtask flash stinky --no-such-flag").is_some());
+    assert!(command_error("cargo xtask flash stinky --no-such-flag").is_some());
 }
 
-fn sources(folder: &Path, found: &mut String) {
+/// Appends the text of all Rust files below `folder` to `code`, except of this file.
+fn append_sources(folder: &Path, code: &mut String) {
     for entry in folder.read_dir().unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
+            append_sources(&path, code);
         } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("docs_tests.rs") {
-            found.push_str(&fs::read_to_string(path).unwrap());
+            code.push_str(&fs::read_to_string(path).unwrap());
         }
     }
 }
 
-/// `text` with an ellipsis for each value of a format string, and without the line ends that a backslash hides.
-fn plain(text: &str) -> String {
-    let joined = text.split("\\\n").map(str::trim_start).collect::<Vec<_>>().concat();
+/// The source text `code` with its messages as documents quote them: with an ellipsis for each value of a format
+/// string, and without the line ends that a backslash hides.
+fn with_ellipses(code: &str) -> String {
+    let joined = code.split("\\\n").map(str::trim_start).collect::<Vec<_>>().concat();
     let mut parts = joined.split('{');
-    let first = parts.next().unwrap_or_default().to_owned();
-    let is_value = |value: &str| !value.contains(['"', '\n']);
-    parts.fold(first, |text, part| match part.split_once('}') {
-        Some((value, rest)) if is_value(value) => text + "…" + rest,
-        _ => text + "{" + part,
-    })
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('}') {
+            Some((value, rest)) if !value.contains(['"', '\n']) => text.extend(["…", rest]),
+            _ => text.extend(["{", part]),
+        }
+    }
+    text
 }
 
-/// The parts of a quoted message that are the same each time: what is between ellipses, and between words such as
-/// `HOST`.
+/// The parts of a quoted message that are the same each time: the texts between ellipses, and between placeholders such
+/// as `HOST`.
 fn fixed_parts(message: &str) -> Vec<String> {
     let is_placeholder = |word: &str| ["HOST", "UNIT", "FILE", "N"].contains(&word);
     let words = message.split(' ').map(|word| if is_placeholder(word) { "…" } else { word });
@@ -240,49 +260,57 @@ fn fixed_parts(message: &str) -> Vec<String> {
     parts.filter(|part| part.chars().count() >= MIN_PART).collect()
 }
 
-/// The messages in the first column of the tables of `text`, whose heading is "message".
+/// The messages in the first column of the tables of `text` that have the heading "message".
 fn messages(text: &str) -> Vec<&str> {
-    let mut is_message = false;
-    let rows = text.lines().filter(|line| {
-        is_message = line.starts_with("| message |") || is_message && line.starts_with('|');
-        is_message
-    });
-    rows.flat_map(|row| spans(row.split('|').nth(1).unwrap_or_default())).collect()
+    let mut messages = Vec::new();
+    let mut is_in_table = false;
+    for line in text.lines() {
+        is_in_table = line.starts_with("| message |") || is_in_table && line.starts_with('|');
+        if is_in_table {
+            messages.extend(code_spans(line.split('|').nth(1).unwrap_or_default()));
+        }
+    }
+    messages
 }
 
 #[test]
 fn every_quoted_message_is_in_the_code() {
     let mut code = String::new();
-    sources(&repository().join("xtask"), &mut code);
-    let code = plain(&code);
+    append_sources(&repository().join("xtask"), &mut code);
+    let code = with_ellipses(&code);
     let pages = ["docs/troubleshooting.md", "docs/deploying.md"].map(read);
     let quoted = pages.iter().flat_map(|page| messages(page)).collect::<Vec<_>>();
     assert!(quoted.len() > 80, "{}", quoted.len());
-    let is_absent = |message: &&&str| !fixed_parts(message).iter().all(|part| code.contains(part));
-    assert_eq!(quoted.iter().filter(is_absent).collect::<Vec<_>>(), [&""; 0]);
+    let is_in_code = |message: &str| fixed_parts(message).iter().all(|part| code.contains(part));
+    let missing = quoted.into_iter().filter(|message| !is_in_code(message)).collect::<Vec<_>>();
+    assert_eq!(missing, [""; 0]);
 }
 
-/// The tests that a cell names, as `FILE` and the words behind it, each with its file.
+/// The tests that a cell names, each with its file: `(FILE, NAME)`. A cell has files between backticks, and behind each
+/// file the names of its tests.
 fn cell_tests(cell: &str) -> Vec<(&str, &str)> {
     let parts = cell.split('`').skip(1).collect::<Vec<_>>();
-    let files = parts.chunks(2).filter_map(|part| Some((*part.first()?, *part.get(1)?)));
-    files
-        .flat_map(|(file, names)| names.split([',', ';', ' ']).map(move |name| (file, name)))
-        .filter(|(_, name)| !name.is_empty())
-        .collect()
+    let mut tests = Vec::new();
+    for part in parts.chunks(2) {
+        if let [file, names] = part {
+            let names = names.split([',', ';', ' ']).filter(|name| !name.is_empty());
+            tests.extend(names.map(|name| (*file, name)));
+        }
+    }
+    tests
 }
 
-/// Whether the file has a test of that name; an ellipsis at either end stands for the rest of the name.
+/// Whether the file has a test with this name. An ellipsis at either end of the name stands for the rest of it.
 fn has_test(file: &str, name: &str) -> bool {
     let roots = ["xtask/src", "xtask/tests"].map(|root| repository().join(root).join(file));
     let texts = roots.iter().filter_map(|path| fs::read_to_string(path).ok()).collect::<String>();
-    let functions = texts.split("fn ").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name);
-    let mut names = functions.map(|function| match (name.strip_prefix('…'), name.strip_suffix('…')) {
+    let tails = texts.split("fn ").skip(1);
+    let mut functions = tails.filter_map(|tail| tail.split_once('(')).map(|(function, _)| function);
+    functions.any(|function| match (name.strip_prefix('…'), name.strip_suffix('…')) {
         (Some(end), _) => function.ends_with(end),
-        (None, Some(begin)) => function.starts_with(begin),
+        (None, Some(beginning)) => function.starts_with(beginning),
         (None, None) => function == name,
-    });
-    names.any(|is_same| is_same)
+    })
 }
 
 #[test]

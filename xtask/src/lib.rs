@@ -23,41 +23,49 @@ mod wings_tests;
 
 use std::process::ExitCode;
 
+use base::failure::{self, ExitKind};
 pub use base::process::Launcher;
-use base::{failure, hardening, interrupt};
+use base::{hardening, interrupt, program};
 pub use cli::Cli;
 
-/// Prints what is wrong with the command line, as an event if `--json` is among its words; or prints the requested help
-/// or version.
-pub fn usage_error(error: &clap::Error) -> ExitCode {
-    let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+/// Prints the parser's error about the command line, or the help or the version that the user requested. With `--json`
+/// the error is an event. Returns the exit code.
+pub fn report_parse_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        if base::program::is_cargo_alias() {
-            error.exit();
-        }
-        return if ui::print_help(error) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return print_help(error);
     }
-    let text = error.render().to_string();
-    let text = text.trim().trim_start_matches("error: ");
-    if json {
-        return failed(&failure::ExitKind::Usage.error(text), json);
+    let has_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+    if has_json {
+        let rendered = error.render().to_string();
+        let message = rendered.trim().trim_start_matches("error: ");
+        return report_failure(&ExitKind::Usage.error(message), has_json);
     }
-    ui::print_usage_error(&escaped_usage_error().unwrap_or(error.render().to_string()));
-    failure::ExitKind::Usage.code().into()
+    ui::print_usage_error(&escaped_usage_error().unwrap_or_else(|| error.render().to_string()));
+    ExitKind::Usage.code().into()
 }
 
-/// The error of the parser for the escaped words of the command line: the parser quotes them.
+/// Prints `help`, which is the help or the version. Returns the exit code.
+fn print_help(help: &clap::Error) -> ExitCode {
+    // Only the parser prints in colours, and only `ui` prints another name than `cargo xtask`.
+    if program::is_cargo_alias() {
+        help.exit();
+    }
+    if ui::print_help(help) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The parser's error about the command line with its words escaped, as the error quotes them. `None` where the escaped
+/// words are no error.
 fn escaped_usage_error() -> Option<String> {
     let words = std::env::args_os().map(|word| base::Plain(word.to_string_lossy()).to_string());
     let error = <Cli as clap::Parser>::try_parse_from(words).err()?;
     error.use_stderr().then(|| error.render().to_string())
 }
 
-/// Runs the command line, prints its error if there is one, and returns the exit code.
+/// Runs the command of the command line and prints its error, if it fails. Returns the exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
     if let Err(error) = hardening::forbid_core_dumps().and_then(|()| interrupt::keep_exit_codes()) {
-        return failed(&error, json);
+        return report_failure(&error, json);
     }
     // The worker reports its errors on stdout to the tool that started it, which prints them.
     if let Some(code) = commands::run_worker(&cli.command) {
@@ -65,12 +73,12 @@ pub fn run(cli: Cli) -> ExitCode {
     }
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, json),
+        Err(error) => report_failure(&error, json),
     }
 }
 
-/// Prints `error` and returns its exit code.
-fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
+/// Prints `error`, as an event where `json` is set. Returns its exit code.
+fn report_failure(error: &anyhow::Error, json: bool) -> ExitCode {
     ui::print_error(error, json);
     failure::kind(error).code().into()
 }

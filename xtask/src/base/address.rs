@@ -8,16 +8,17 @@ pub const HOSTNAME_CHARS: &str = "._-:[]";
 /// The characters of a user beside letters and digits.
 pub const USER_CHARS: &str = "._-+@";
 
-/// Whether `name` is a hostname for ssh, Nix and a shell, and nothing else to any of them.
+/// Whether ssh, Nix and a shell take `name` for a hostname and for nothing else.
 pub fn is_hostname(name: &str) -> bool {
     is_name(name, HOSTNAME_CHARS)
 }
 
-/// Whether `name` is a user for ssh, Nix and a shell, and nothing else to any of them.
+/// Whether ssh, Nix and a shell take `name` for a user and for nothing else.
 pub fn is_user(name: &str) -> bool {
     is_name(name, USER_CHARS)
 }
 
+/// Whether `name` has only ASCII letters, digits and the characters in `special`, and is neither empty nor an option.
 fn is_name(name: &str, special: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || special.contains(c);
     !name.is_empty() && !name.starts_with('-') && name.chars().all(is_allowed)
@@ -39,7 +40,7 @@ impl FromStr for Address {
             None => (None, text),
         };
         if !is_hostname(hostname) || user.is_some_and(|user| !is_user(user)) {
-            return Err("must be a hostname or an IP address, with a user before it or without; \
+            return Err("must be a hostname or an IP address, optionally after USER@; \
                         for another address, add a name to ~/.ssh/config");
         }
         if has_port(hostname) {
@@ -49,8 +50,8 @@ impl FromStr for Address {
     }
 }
 
-/// Whether `hostname` ends with a port, which ssh takes for a part of the name. IPv6 addresses have two colons and
-/// more.
+/// Whether `hostname` ends with a port, which ssh would take for a part of the name. An IPv6 address has at least two
+/// colons, and no port unless it is in brackets.
 fn has_port(hostname: &str) -> bool {
     match hostname.rsplit_once(':') {
         Some((before, _)) => before.ends_with(']') || !before.contains(':'),
@@ -59,7 +60,7 @@ fn has_port(hostname: &str) -> bool {
 }
 
 impl Address {
-    /// The options of deploy-rs for this address.
+    /// The options by which deploy-rs gets this address.
     pub fn deploy_rs_options(&self) -> Vec<String> {
         let user = self.user.as_ref().map(|user| ["--ssh-user".to_owned(), user.clone()]);
         let hostname = ["--hostname".to_owned(), self.hostname.clone()];
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn addresses_are_parsed() {
         for (text, user, hostname) in [
             ("stinky.lan", None, "stinky.lan"),
             ("root@10.0.0.5", Some("root"), "10.0.0.5"),
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn other_texts_are_no_addresses() {
         for (text, begin) in [
             ("", "must be a hostname"),
             ("@stinky", "must be a hostname"),

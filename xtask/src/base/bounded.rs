@@ -34,7 +34,7 @@ pub fn open(path: &Path, links: Links) -> Result<File> {
     Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
 }
 
-/// Reads the regular file at `path`, of at most `limit` bytes.
+/// Reads the regular file at `path`, which has at most `limit` bytes.
 ///
 /// # Errors
 /// As [`open`], and [`ErrorKind::FileTooLarge`] for a larger file, of which at most `limit` + 1 bytes are read.
@@ -42,7 +42,7 @@ pub fn read(path: &Path, limit: u64, links: Links) -> Result<Vec<u8>> {
     read_all(open(path, links)?, limit)
 }
 
-/// Reads `source` to its end, at most `limit` bytes.
+/// Reads `source` to its end, which comes after at most `limit` bytes.
 ///
 /// # Errors
 /// [`ErrorKind::FileTooLarge`] for a longer source.

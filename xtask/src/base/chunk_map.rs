@@ -40,18 +40,20 @@ pub struct ChunkRun {
 pub struct ChunkMap(Vec<ChunkState>);
 
 impl ChunkMap {
+    /// Appends the state of the next chunk.
     pub fn push(&mut self, state: ChunkState) {
         self.0.push(state);
     }
 
-    /// Sets the state of the chunk at byte `at`.
+    /// Sets the state of the chunk at byte `at` of the image. Where the map has no such chunk, nothing changes.
     pub fn set(&mut self, at: u64, state: ChunkState) {
         let index = usize::try_from(at / CHUNK).ok();
-        if let Some(known) = index.and_then(|index| self.0.get_mut(index)) {
-            *known = state;
+        if let Some(current) = index.and_then(|index| self.0.get_mut(index)) {
+            *current = state;
         }
     }
 
+    /// The map as runs of equal neighbours, in order.
     pub fn runs(&self) -> Vec<ChunkRun> {
         let runs = self.0.chunk_by(|left, right| left == right);
         runs.map(|run| ChunkRun { state: run[0], mib: run.len() as u64 }).collect()

@@ -45,8 +45,12 @@ impl Context {
         self.reporter.report(&Event::note(text));
     }
 
-    /// Reports a plan, whose lines all begin at the left edge: [`Plain`](crate::base::Plain) keeps each foreign value
-    /// on its line.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.reporter.report(&Event::warning(text));
+    }
+
+    /// Reports a plan: each line as a note, or with `--json` the whole plan as one. All lines begin at the left edge, so
+    /// the plan must escape its foreign values by [`Plain`](crate::base::Plain).
     pub fn show_plan(&self, plan: &impl Display) {
         let text = plan.to_string();
         if self.json {
@@ -55,15 +59,11 @@ impl Context {
         text.lines().for_each(|line| self.note(line));
     }
 
-    /// Runs `work`, which has no progress to report, as the phase `phase`.
+    /// Runs `work` as the phase `phase`, without progress and without a result.
     pub fn in_phase<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
         self.reporter.report(&Event::Phase { name: phase.into(), total: None, bytes: false });
-        let done = work();
+        let returned = work();
         self.reporter.report(&Event::PhaseEnded);
-        done
-    }
-
-    pub fn warn(&self, text: impl Into<String>) {
-        self.reporter.report(&Event::warning(text));
+        returned
     }
 }

@@ -1,10 +1,10 @@
-//! Escaping of foreign text: nothing in it moves the cursor, changes the writing direction, hides, or begins a line
-//! that looks like a line of this tool. `ui` escapes every text here, and only here.
+//! Escaping of foreign text, which then cannot move the cursor, change the writing direction, hide a character, or begin
+//! a line that looks like a line of this tool. `ui` escapes every text that it prints by this module alone.
 
 use std::fmt::{self, Display, Write};
 
-/// Displays its value on one line, with invisible characters as `\u{202e}`. For values within a text of several lines,
-/// such as a plan; a text of one line is escaped where it is rendered.
+/// Displays its value on one line, with invisible characters as `\u{202e}`. It is for foreign
+/// values in a text of several lines, such as a plan; `ui` escapes a text of one line when it prints the text.
 pub struct Plain<T>(pub T);
 
 impl<T: Display> Display for Plain<T> {
@@ -13,6 +13,7 @@ impl<T: Display> Display for Plain<T> {
     }
 }
 
+/// Escapes what is written to the formatter.
 struct EscapingWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Write for EscapingWriter<'_, '_> {
@@ -31,12 +32,12 @@ pub fn line(text: &str) -> String {
     Plain(text).to_string()
 }
 
-/// `text` escaped, with its line ends. All lines but the first are indented: only the tool itself begins a line at the
-/// left edge.
+/// `text` escaped, except for its line ends. All lines but the first are indented: only the tool itself begins a line at
+/// the left edge.
 pub fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for (number, part) in text.trim_end_matches('\n').split('\n').enumerate() {
-        if number > 0 {
+    for (index, part) in text.trim_end_matches('\n').split('\n').enumerate() {
+        if index > 0 {
             shown.push('\n');
             if !part.is_empty() && !part.starts_with("  ") {
                 shown.push_str("  ");
@@ -47,17 +48,20 @@ pub fn lines(text: &str) -> String {
     shown
 }
 
-/// A line of the output of a child process on one line, without its colours.
+/// `text`, a line of the output of a child process, escaped and without its colours.
 pub fn log(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.trim_end_matches(['\r', '\n']);
     while let Some((before, after)) = rest.split_once("\u{1b}[") {
         plain.push_str(before);
-        let parameters = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
-        rest = parameters.strip_prefix('m').unwrap_or_else(|| {
+        // A colour is `ESC [ PARAMETERS m`.
+        let end = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        if let Some(after_colour) = end.strip_prefix('m') {
+            rest = after_colour;
+        } else {
             plain.push_str("\u{1b}[");
-            after
-        });
+            rest = after;
+        }
     }
     plain.push_str(rest);
     line(&plain.replace('\t', "    "))
@@ -89,7 +93,7 @@ fn is_invisible(c: char) -> bool {
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'
             | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
-                        // Private use: each terminal draws them differently.
+            // Private use: each terminal draws them differently.
             | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
 }
 

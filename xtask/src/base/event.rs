@@ -29,7 +29,7 @@ pub enum Event {
     Step { text: String },
     /// The progress of the current phase; `detail` is transient.
     Progress { done: u64, total: Option<u64>, detail: Option<String> },
-    /// The current phase has ended after `seconds`.
+    /// The current phase has ended after `seconds`; `amount` is in bytes for phases that move bytes, else a count.
     Done { name: String, amount: u64, bytes: bool, seconds: f64 },
     /// The result of the check `name`; the current phase, if there is one, has ended.
     Found { name: String, text: String },
@@ -65,7 +65,7 @@ impl Event {
         Self::Warning { text: text.into(), hint: Some(hint.into()) }
     }
 
-    /// The event of work that ends with `error`.
+    /// The event of work that failed with `error`.
     pub fn failed(error: &anyhow::Error) -> Self {
         let hint = failure::hint(error).map(str::to_owned);
         let reasons = failure::reasons(error).to_vec();
@@ -91,17 +91,17 @@ impl Event {
 pub trait Reporter: Send + Sync {
     fn report(&self, event: &Event);
 
-    /// Renders an event of `host`, one of several hosts that a command works on in parallel.
+    /// Renders an event of `host`, one of the hosts that a command works on in parallel.
     fn report_for(&self, _host: &HostName, event: &Event) {
         self.report(event);
     }
 
-    /// Reports a warning that several hosts can cause alike, without their names and only the first time.
+    /// Reports a warning that is the same for several hosts: without a host, and only the first time.
     fn warn_once(&self, text: &str) {
         self.report(&Event::warning(text));
     }
 
-    /// Reports how far the running phases are, as the user asked.
+    /// Shows how far the running phases are. Called when the user asks for it.
     fn report_progress(&self) {}
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What the exit code 0 means.
 pub const SUCCESS: &str = "success";
 
-/// What kind of failure ended a command; each kind has an exit code of its own that scripts can rely on.
+/// The kind of the failure that ended a command. Each kind has an exit code of its own that scripts can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[repr(u8)]
 pub enum ExitKind {
@@ -68,9 +68,10 @@ impl ExitKind {
     }
 
     /// How severe the failure of a host is, to choose the worst of several hosts: an unknown system is worse than a
-    /// known one, and a host that runs the desired system is better than one that does not.
+    /// known one, and a host that does not run the desired system is worse than one that runs it.
     pub fn severity(self) -> u8 {
         match self {
+            // The codes rise with the severity, except for these two.
             Self::Degraded => Self::RolledBack.code(),
             Self::RolledBack => Self::Degraded.code(),
             other => other.code(),
@@ -133,7 +134,7 @@ pub struct Failure {
     kind: ExitKind,
     message: String,
     hint: Option<String>,
-    /// Further messages, each with its own hint, where there is more than one.
+    /// The reasons, each with its own hint, where there are several.
     reasons: Vec<Reason>,
 }
 
@@ -207,7 +208,7 @@ pub fn reasons(error: &anyhow::Error) -> &[Reason] {
     failures.map(|failure| &failure.reasons[..]).find(|reasons| !reasons.is_empty()).unwrap_or_default()
 }
 
-/// `error`, its hint and its reasons as one text, `MESSAGE; HINT`: for table cells and messages about several errors.
+/// `error`, its hint and its reasons as one text, `MESSAGE; HINT`, for table cells and for messages that quote errors.
 pub fn with_hint(error: &anyhow::Error) -> String {
     let reasons = reasons(error).iter().map(|reason| format!("\n  - {reason}")).collect::<String>();
     match hint(error) {
@@ -216,7 +217,7 @@ pub fn with_hint(error: &anyhow::Error) -> String {
     }
 }
 
-/// Another error with the kind, the text, the hint and the reasons of `error`.
+/// A copy of `error`: its kind, its text, its hint and its reasons.
 pub fn copy(error: &anyhow::Error) -> anyhow::Error {
     kind(error).error_with_hint_of(format_args!("{error:#}"), error)
 }
@@ -246,8 +247,8 @@ mod tests {
         assert_eq!(with_hint(&error), "outer: sdb is mounted at /mnt; run `umount sdb`");
         assert_eq!(hint(&crate::failure!(Io, "no")), None);
         assert_eq!(with_hint(&crate::failure!(Io, "no")), "no");
-        let quoting = ExitKind::Io.error_with_hint_of(format_args!("no: {error:#}"), &error);
-        assert_eq!((kind(&quoting), hint(&quoting)), (ExitKind::Io, Some("run `umount sdb`")));
+        let outer = ExitKind::Io.error_with_hint_of(format_args!("no: {error:#}"), &error);
+        assert_eq!((kind(&outer), hint(&outer)), (ExitKind::Io, Some("run `umount sdb`")));
     }
 
     #[test]

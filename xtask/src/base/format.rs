@@ -16,25 +16,23 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of the file that begins with `head`. The name of the file does not matter.
-    pub fn sniff(head: &[u8]) -> Self {
+    /// The format of the file that begins with `beginning`. The name of the file does not matter.
+    pub fn sniff(beginning: &[u8]) -> Self {
         // Skippable zstd frames (RFC 8878, section 3.1.2) may stand before the first real one.
-        let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];
-        match head {
+        let is_skippable = matches!(beginning, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+        match beginning {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [0x1f, 0x8b, ..] => Self::Gzip,
             // A block, or the end of a stream without content.
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
             | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
-            _ if skippable => Self::Zstd,
+            _ if is_skippable => Self::Zstd,
             _ => Self::Raw,
         }
     }
-}
 
-impl Format {
-    /// The format that programs expect of a file with the name `name`; `None` for a name that promises none.
+    /// The format that programs expect of a file with the name `name`; `None` for a name with another ending.
     pub fn of_name(name: &str) -> Option<Self> {
         let (_, ending) = name.rsplit_once('.')?;
         match ending.to_ascii_lowercase().as_str() {
@@ -47,7 +45,7 @@ impl Format {
         }
     }
 
-    /// The ending of the name of such an image.
+    /// The ending of the name of an image file in this format.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Raw => ".img",
@@ -58,7 +56,7 @@ impl Format {
         }
     }
 
-    /// The command that decompresses a file to stdout; `None` for a file that is not compressed.
+    /// The command that decompresses a file in this format to stdout; `None` for [`Self::Raw`].
     pub fn decompress_command(self) -> Option<&'static str> {
         match self {
             Self::Raw => None,

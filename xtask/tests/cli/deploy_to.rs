@@ -144,7 +144,7 @@ fn an_address_must_be_valid_and_is_for_one_host() {
     let invalid = |value: &str, requirement: &str| {
         format!("error: invalid value '{value}' for '--to <[USER@]ADDRESS>': must {requirement}\n")
     };
-    let no_address = "be a hostname or an IP address, with a user before it or without; for another address, add a name to ~/.ssh/config";
+    let no_address = "be a hostname or an IP address, optionally after USER@; for another address, add a name to ~/.ssh/config";
     for (args, error) in [
         (&["deploy", "a", "b", "--to", "10.0.0.5"][..], several(2)),
         (&["status", "a", "b", "c", "--to", "10.0.0.5"], several(3)),

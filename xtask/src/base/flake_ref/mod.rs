@@ -18,21 +18,27 @@ use crate::base::percent_encoding;
 /// A reference to a flake: a folder of this machine, or a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlakeRef {
-    /// What Nix gets.
+    /// The reference as Nix gets it.
     reference: String,
-    /// The folder that the reference names; `None` for a URL of another machine, an archive or a name of a registry.
+    /// The folder that the reference names; `None` for a URL of another machine, an archive, or a name in a registry.
     local: Option<LocalFlake>,
 }
 
 /// A flake in a folder of this machine. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LocalFlake {
-    /// The folder that the reference names. Nix takes it whole, or the git repository around it.
+    /// The folder that the reference names. Nix copies all of it, or the git repository around it.
     tree: PathBuf,
-    /// The folder of `flake.nix`: `tree`, or a folder in it (`?dir=`), or the next folder above with a `flake.nix`.
+    /// The folder of `flake.nix`: `tree`, a folder in `tree` (`?dir=`), or the nearest folder above with a `flake.nix`.
     folder: PathBuf,
-    /// Whether Nix takes all files of `tree`, also those that git ignores (`path:`).
+    /// Whether Nix copies all files of `tree`, also those that git ignores (`path:`).
     all_files: bool,
+}
+
+impl LocalFlake {
+    fn has_flake_nix(&self) -> bool {
+        self.folder.join("flake.nix").exists()
+    }
 }
 
 /// The files that Nix copies to its store with a flake.
@@ -66,21 +72,24 @@ impl FlakeRef {
         Self { reference: url.into(), local: None }
     }
 
-    /// What Nix gets.
+    /// The reference as Nix gets it.
     pub fn as_str(&self) -> &str {
         &self.reference
     }
 
     /// The reference without branch, commit and query.
     fn without_version(&self) -> &str {
-        let place = self.reference.split('?').next().unwrap_or_default();
-        let is_forge = ["github:", "gitlab:", "sourcehut:"].iter().any(|scheme| place.starts_with(scheme));
+        let without_query = self.reference.split('?').next().unwrap_or_default();
+        let is_forge =
+            ["github:", "gitlab:", "sourcehut:"].iter().any(|forge| without_query.starts_with(forge));
         // The third part of a reference to a forge is a branch or a commit.
-        let end = place.match_indices('/').nth(1).map(|(at, _)| at).filter(|_| is_forge);
-        &place[..end.unwrap_or(place.len())]
+        match without_query.match_indices('/').nth(1) {
+            Some((end, _)) if is_forge => &without_query[..end],
+            _ => without_query,
+        }
     }
 
-    /// Whether `other`, which Nix got for a flake in the past, is this flake, in any version.
+    /// Whether `other`, the reference to a flake as Nix got it in the past, names this flake in any version.
     pub fn is_same(&self, other: &str) -> bool {
         let Ok(other) = Self::parse(other) else { return false };
         match (self.real_folder(), other.real_folder()) {
@@ -106,25 +115,26 @@ impl FlakeRef {
         self.local.as_ref().map(|local| local.folder.as_path())
     }
 
-    /// Which files Nix copies to its store; `None` for a flake of another machine, and where there is no flake.
+    /// The files that Nix copies to its store; `None` for a flake of another machine, and for a folder without a flake.
     pub fn copied_files(&self) -> Option<CopiedFiles> {
-        let local = self.local.as_ref().filter(|local| local.folder.join("flake.nix").exists())?;
+        let local = self.local.as_ref().filter(|local| local.has_flake_nix())?;
         let tree = local.tree.canonicalize().unwrap_or_else(|_| local.tree.clone());
         let repository = tree.ancestors().find(|folder| folder.join(".git").exists());
-        Some(match repository.filter(|_| !local.all_files) {
-            Some(repository) => CopiedFiles::Listed(repository.to_owned()),
-            None => CopiedFiles::All(tree),
-        })
+        match repository {
+            Some(repository) if !local.all_files => Some(CopiedFiles::Listed(repository.to_owned())),
+            _ => Some(CopiedFiles::All(tree)),
+        }
     }
 
-    /// Checks that a folder of this machine has a flake.
+    /// Checks that there is a flake, if the reference names a folder of this machine.
     ///
     /// # Errors
-    /// `Usage` where it has none.
+    /// `Usage` for a folder without a flake.
     pub fn check(&self) -> Result<()> {
-        let Some(local) = self.local.as_ref().filter(|local| !local.folder.join("flake.nix").exists()) else {
+        let Some(local) = &self.local else { return Ok(()) };
+        if local.has_flake_nix() {
             return Ok(());
-        };
+        }
         let folder = local.folder.display();
         if local.folder.exists() {
             bail!(
@@ -148,19 +158,25 @@ impl Serialize for FlakeRef {
     }
 }
 
-/// The folder from `start` upwards that has a `flake.nix`, or `start` where none has, or where `start` does not exist. As
-/// Nix does, the search ends at the root of a git repository.
+/// The nearest folder from `start` upwards that has a `flake.nix`, or `start` where none has, or where `start` does
+/// not exist. As Nix does, the search ends at the root of a git repository.
 fn flake_folder(start: &Path) -> PathBuf {
     if !start.is_dir() {
         return start.to_owned();
     }
-    let end = start.ancestors().position(|folder| folder.join(".git").exists()).unwrap_or(usize::MAX);
-    let mut folders = start.ancestors().take(end.saturating_add(1));
-    folders.find(|folder| folder.join("flake.nix").exists()).unwrap_or(start).to_owned()
+    for folder in start.ancestors() {
+        if folder.join("flake.nix").exists() {
+            return folder.to_owned();
+        }
+        if folder.join(".git").exists() {
+            break;
+        }
+    }
+    start.to_owned()
 }
 
-/// The reference to the flake in `folder`, as a path where Nix reads it as one, else as a URL. `query` begins with `?`,
-/// or is empty.
+/// The reference to the flake in `folder`: the path itself where Nix reads it as a path, else a URL. `query` begins with
+/// `?`, or is empty.
 fn folder_reference(folder: &Path, query: &str) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@=,".contains(byte);
     if folder.as_os_str().as_bytes().iter().all(is_plain) {
@@ -171,12 +187,14 @@ fn folder_reference(folder: &Path, query: &str) -> String {
     };
     let below = folder.strip_prefix(repository).unwrap_or(Path::new(""));
     let dir = if below.as_os_str().is_empty() { String::new() } else { format!("dir={}", encode(below)) };
-    let parts = [query.trim_start_matches('?'), &dir];
-    let query = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&");
-    let separator = if query.is_empty() { "" } else { "?" };
-    format!("git+file://{}{separator}{query}", encode(repository))
+    let parameters =
+        [query.trim_start_matches('?'), &dir].into_iter().filter(|parameters| !parameters.is_empty());
+    let parameters = parameters.collect::<Vec<_>>().join("&");
+    let separator = if parameters.is_empty() { "" } else { "?" };
+    format!("git+file://{}{separator}{parameters}", encode(repository))
 }
 
+/// `path` with percent encoding, except for its slashes.
 fn encode(path: &Path) -> String {
     percent_encoding::encode(path.as_os_str().as_bytes(), b"/")
 }

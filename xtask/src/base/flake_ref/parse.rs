@@ -1,8 +1,8 @@
 //! Reading the flake reference that the user gave.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -10,8 +10,9 @@ use super::{FlakeRef, LocalFlake, encode, flake_folder, folder_reference};
 use crate::bail;
 use crate::base::percent_encoding;
 
-/// The schemes of references to folders: a folder with all its files, and a git repository.
+/// The scheme of a folder with all its files.
 const PATH_SCHEME: &str = "path:";
+/// The scheme of a git repository in a folder.
 const GIT_SCHEME: &str = "git+file:";
 
 impl FlakeRef {
@@ -24,9 +25,9 @@ impl FlakeRef {
             bail!(Usage, "the flake reference is empty"; hint: "pass --flake FOLDER or --flake URL");
         }
         let scheme = [PATH_SCHEME, GIT_SCHEME].into_iter().find(|scheme| given.starts_with(scheme));
-        let text = &given[scheme.map_or(0, str::len)..];
+        let rest = scheme.and_then(|scheme| given.strip_prefix(scheme)).unwrap_or(given);
         // A folder may have `?` and `#` in its name.
-        let (location, query) = if Path::new(text).is_dir() { (text, "") } else { split_query(given, text)? };
+        let (location, query) = if Path::new(rest).is_dir() { (rest, "") } else { split_query(given, rest)? };
         match scheme {
             Some(scheme) => from_url(scheme, location, query),
             None if is_path(location) => from_path(location, query),
@@ -34,15 +35,15 @@ impl FlakeRef {
         }
     }
 
-    /// An archive, a URL, or the name of a flake in a registry.
+    /// The flake in the archive `given`, at the URL `given`, or with the name `given` in a registry.
+    ///
+    /// # Errors
+    /// `Usage` where `given` is none of these.
     fn from_name(given: &str) -> Result<Self> {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         if Path::new(given).is_file() {
             return Ok(Self::of_url(absolute(Path::new(given))?.display().to_string()));
         }
-        if given.contains(':')
-            || given.starts_with(|c: char| c.is_ascii_alphabetic()) && given.chars().all(is_plain)
-        {
+        if given.contains(':') || is_registry_name(given) {
             return Ok(Self::of_url(given));
         }
         bail!(
@@ -52,11 +53,18 @@ impl FlakeRef {
     }
 }
 
-/// `text` of the reference `given` before its query, and the query with its `?`.
+/// Whether Nix reads `name` as the name of a flake in a registry, such as `nixpkgs` or `cluster/main`.
+fn is_registry_name(name: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_allowed)
+}
+
+/// Splits `rest`, the reference `given` without its scheme, into the location and the query. The query begins with `?`,
+/// or is empty.
 ///
 /// # Errors
 /// `Usage` for a reference with an attribute.
-fn split_query<'a>(given: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
+fn split_query<'a>(given: &str, rest: &'a str) -> Result<(&'a str, &'a str)> {
     // The folder may have `#` in its name, too.
     let split_last = given.rsplit_once('#').filter(|(flake, _)| Path::new(flake).is_dir());
     if let Some((flake, attribute)) = split_last.or_else(|| given.split_once('#')) {
@@ -66,46 +74,53 @@ fn split_query<'a>(given: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
             hint: "pass --flake '{flake}', and the attribute as the host"
         );
     }
-    Ok(text.split_at(text.find('?').unwrap_or(text.len())))
+    Ok(rest.split_at(rest.find('?').unwrap_or(rest.len())))
 }
 
-/// Whether `location` is a path: it looks like one, or a folder is there.
+/// Whether `location` is the path of a folder: a folder is there, or the text begins like a path and no file is there.
 fn is_path(location: &str) -> bool {
-    location.starts_with(['.', '/']) && !Path::new(location).is_file() || Path::new(location).is_dir()
+    let path = Path::new(location);
+    path.is_dir() || location.starts_with(['.', '/']) && !path.is_file()
 }
 
+/// The flake at the path `location`, which may be relative. Without a query, the flake may be in a folder above.
 fn from_path(location: &str, query: &str) -> Result<FlakeRef> {
     let tree = absolute(Path::new(location))?;
-    let folder = inside(&tree, query).unwrap_or_else(|| flake_folder(&tree));
-    let start = if query.is_empty() { &folder } else { &tree };
-    let reference = folder_reference(start, query);
+    let folder = folder_of_query(&tree, query).unwrap_or_else(|| flake_folder(&tree));
+    // Nix applies the query to the folder that the user gave.
+    let named = if query.is_empty() { &folder } else { &tree };
+    let reference = folder_reference(named, query);
     Ok(FlakeRef { reference, local: Some(LocalFlake { tree, folder, all_files: false }) })
 }
 
-/// The reference of `scheme`, whose path may be relative, and encoded or not.
+/// The flake at the path `location` with the `scheme`. The path may be relative, and percent-encoded.
 fn from_url(scheme: &str, location: &str, query: &str) -> Result<FlakeRef> {
     let location = location.strip_prefix("//").unwrap_or(location);
     let path = if Path::new(location).exists() { PathBuf::from(location) } else { decode(location) };
     let tree = absolute(if path.as_os_str().is_empty() { Path::new(".") } else { &path })?;
-    let folder = inside(&tree, query).unwrap_or_else(|| tree.clone());
+    let folder = folder_of_query(&tree, query).unwrap_or_else(|| tree.clone());
     let slashes = if scheme == GIT_SCHEME { "//" } else { "" };
     let reference = format!("{scheme}{slashes}{}{query}", encode(&tree));
     Ok(FlakeRef { reference, local: Some(LocalFlake { tree, folder, all_files: scheme == PATH_SCHEME }) })
 }
 
-/// The folder in `tree` that `dir=` of the query names.
-fn inside(tree: &Path, query: &str) -> Option<PathBuf> {
-    let mut words = query.trim_start_matches('?').split('&');
-    words.find_map(|word| word.strip_prefix("dir=")).map(|dir| tree.join(decode(dir)))
+/// The folder in `tree` that `dir=` of the query names; `None` for a query without `dir=`.
+fn folder_of_query(tree: &Path, query: &str) -> Option<PathBuf> {
+    let mut parameters = query.trim_start_matches('?').split('&');
+    let dir = parameters.find_map(|parameter| parameter.strip_prefix("dir="))?;
+    Some(tree.join(decode(dir)))
 }
 
+/// The path that `text` encodes in percent encoding.
 fn decode(text: &str) -> PathBuf {
     OsString::from_vec(percent_encoding::decode(text)).into()
 }
 
-/// `path` as an absolute path without `.` and, as far as it exists, without `..`.
+/// `path` as an absolute path without `.`, and without `..` if the path exists.
 fn absolute(path: &Path) -> Result<PathBuf> {
-    let whole = std::path::absolute(path).with_context(|| format!("finding {}", path.display()))?;
-    let climbs = whole.components().any(|part| part.as_os_str() == OsStr::new(".."));
-    Ok(if climbs { whole.canonicalize().unwrap_or(whole) } else { whole })
+    let absolute = std::path::absolute(path).with_context(|| format!("finding {}", path.display()))?;
+    if absolute.components().any(|part| part == Component::ParentDir) {
+        return Ok(absolute.canonicalize().unwrap_or(absolute));
+    }
+    Ok(absolute)
 }

@@ -7,22 +7,26 @@ fn parse(text: &str) -> FlakeRef {
     FlakeRef::parse(text).unwrap_or_else(|error| panic!("{text}: {error:#}"))
 }
 
-/// A folder with a flake in `name`, in a git repository where `git` is set.
-fn flake(root: &Path, name: &str, git: bool) -> PathBuf {
+/// Makes the folder `name` in `root` with a flake, and returns its path.
+fn make_flake(root: &Path, name: &str) -> PathBuf {
     let folder = root.join(name);
     fs::create_dir_all(folder.join("nix/deep")).unwrap();
     fs::write(folder.join("flake.nix"), "").unwrap();
-    if git {
-        fs::create_dir(folder.join(".git")).unwrap();
-    }
+    folder
+}
+
+/// Like [`make_flake`], with a git repository in the folder.
+fn make_repository(root: &Path, name: &str) -> PathBuf {
+    let folder = make_flake(root, name);
+    fs::create_dir(folder.join(".git")).unwrap();
     folder
 }
 
 #[test]
-fn references_to_folders() {
+fn references_to_folders_become_absolute() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
-    let plain = flake(root, "cluster", false);
+    let plain = make_flake(root, "cluster");
     let text = plain.display().to_string();
     for (given, reference, folder) in [
         (text.clone(), text.clone(), plain.clone()),
@@ -55,18 +59,18 @@ fn names_that_nix_takes_for_something_else_are_encoded() {
     for (name, encoded) in
         [("a b", "a%20b"), ("a#b", "a%23b"), ("a?b", "a%3Fb"), ("zürich", "z%C3%BCrich"), ("100%", "100%25")]
     {
-        let plain = flake(root, &format!("plain {name}"), false);
+        let plain = make_flake(root, &format!("plain {name}"));
         let given = plain.display().to_string();
         assert_eq!(parse(&given).as_str(), format!("path:{base}/plain%20{encoded}"));
         assert_eq!(parse(&format!("path:{given}")).as_str(), format!("path:{base}/plain%20{encoded}"));
-        let repository = flake(root, &format!("git {name}"), true);
+        let repository = make_repository(root, &format!("git {name}"));
         let given = repository.display().to_string();
         assert_eq!(parse(&given).as_str(), format!("git+file://{base}/git%20{encoded}"));
         assert_eq!(
             parse(&format!("git+file:{given}")).as_str(),
             format!("git+file://{base}/git%20{encoded}")
         );
-        let inner = flake(&repository, "inner", false);
+        let inner = make_flake(&repository, "inner");
         let reference = parse(&inner.join("nix").display().to_string());
         assert_eq!(reference.as_str(), format!("git+file://{base}/git%20{encoded}?dir=inner"));
         assert_eq!(reference.folder(), Some(inner.as_path()));
@@ -74,7 +78,7 @@ fn names_that_nix_takes_for_something_else_are_encoded() {
 }
 
 #[test]
-fn references_to_other_places_stay_as_they_are() {
+fn references_to_other_machines_and_archives_stay_as_they_are() {
     for text in [
         "github:owner/name",
         "nixpkgs",
@@ -93,7 +97,7 @@ fn references_to_other_places_stay_as_they_are() {
 }
 
 #[test]
-fn texts_that_are_no_references() {
+fn other_texts_are_no_references() {
     for (text, expected) in [
         ("", "the flake reference is empty"),
         (".#stinky", "--flake takes a flake, and `#stinky` names an attribute of one"),
@@ -184,40 +188,40 @@ fn a_folder_without_a_flake_is_named() {
         let error = parse(&folder).check().unwrap_err();
         assert_eq!((kind(&error), error.to_string()), (ExitKind::Usage, expected));
     }
-    let found = flake(dir.path(), "found", false);
+    let found = make_flake(dir.path(), "found");
     parse(&found.display().to_string()).check().unwrap();
 }
 
 #[test]
-fn files_that_nix_copies() {
+fn nix_copies_all_files_or_those_that_git_lists() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
-    let plain = flake(&root, "plain", false);
-    let repository = flake(&root, "repository", true);
+    let plain = make_flake(&root, "plain");
+    let repository = make_repository(&root, "repository");
     fs::create_dir_all(repository.join("nix")).unwrap();
     fs::write(repository.join("nix/flake.nix"), "{ }").unwrap();
-    let of = |text: String| parse(&text).copied_files();
-    assert_eq!(of(plain.display().to_string()), Some(CopiedFiles::All(plain.clone())));
+    let copied = |text: String| parse(&text).copied_files();
+    assert_eq!(copied(plain.display().to_string()), Some(CopiedFiles::All(plain.clone())));
     let listed = Some(CopiedFiles::Listed(repository.clone()));
-    assert_eq!(of(repository.join("nix").display().to_string()), listed);
-    assert_eq!(of(format!("git+file://{}?dir=nix", repository.display())), listed);
-    assert_eq!(of(format!("path:{}", repository.display())), Some(CopiedFiles::All(repository)));
-    assert_eq!(of("github:owner/name".into()), None);
-    assert_eq!(of(root.display().to_string()), None, "no flake");
+    assert_eq!(copied(repository.join("nix").display().to_string()), listed);
+    assert_eq!(copied(format!("git+file://{}?dir=nix", repository.display())), listed);
+    assert_eq!(copied(format!("path:{}", repository.display())), Some(CopiedFiles::All(repository)));
+    assert_eq!(copied("github:owner/name".into()), None);
+    assert_eq!(copied(root.display().to_string()), None, "no flake");
     let link = root.join("link");
     std::os::unix::fs::symlink(&plain, &link).unwrap();
-    assert_eq!(of(link.display().to_string()), Some(CopiedFiles::All(plain)));
+    assert_eq!(copied(link.display().to_string()), Some(CopiedFiles::All(plain)));
 }
 
 #[test]
-fn places_without_versions() {
-    for (text, place) in [
+fn a_reference_without_its_version() {
+    for (text, expected) in [
         ("github:owner/name/main?dir=pi", "github:owner/name"),
         ("github:owner/name", "github:owner/name"),
         ("git+ssh://git@host/a/b/c?ref=main", "git+ssh://git@host/a/b/c"),
         ("cluster/main", "cluster/main"),
     ] {
-        assert_eq!(parse(text).place(), place);
+        assert_eq!(parse(text).place(), expected);
     }
 }
 
