@@ -107,7 +107,7 @@ fn wrong_imports_are_found() {
 }
 
 /// The tests that SECURITY.md names: one such as `card::inspect::fat::tests::fuzz`, all of a module such as
-/// `card::inspect::*`, or all whose names begin alike such as `card::plan::refuses_*`.
+/// `identity::access::tests::*`, or all whose names begin alike such as `nix::keys::a_lock_that_*`.
 fn named_tests(text: &str) -> impl Iterator<Item = &str> {
     let spans = text.split('`').skip(1).step_by(2);
     spans.filter(|span| span.contains("::") && !span.ends_with("::") && !span.contains(' '))

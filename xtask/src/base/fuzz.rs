@@ -21,10 +21,10 @@ const MAX_CPU_TIME: Duration = Duration::from_secs(2);
 const CASES: u32 = 512;
 /// The seed of a test run, which so fails only where the code changed. A longer run takes other inputs each time.
 const SEED: RngSeed = RngSeed::Fixed(2026);
-/// The variable with the duration of a longer run per parser, in seconds.
-const SECONDS: &str = "XTASK_FUZZ_SECONDS";
+/// The environment variable with the seconds that each parser is tested for in a longer run.
+const SECONDS_VARIABLE: &str = "XTASK_FUZZ_SECONDS";
 
-/// Edge cases for parsers of sizes, counts and offsets.
+/// Numbers that are edge cases for parsers of sizes, counts and offsets.
 const NUMBERS: &[u64] = &[
     0,
     1,
@@ -47,15 +47,37 @@ const NUMBERS: &[u64] = &[
 /// One change to a sample.
 #[derive(Clone, Debug)]
 enum Change {
+    /// Overwrites one byte.
     Byte(Index, u8),
-    Number { at: Index, number: u64, width: usize, big_endian: bool },
+    /// Overwrites `width` bytes by the lowest bytes of `number`.
+    Number {
+        at: Index,
+        number: u64,
+        width: usize,
+        big_endian: bool,
+    },
+    /// Removes all bytes from an index on.
     Cut(Index),
     Insert(Index, Vec<u8>),
-    Repeat { from: Index, length: u16, times: u8 },
-    Remove { from: Index, length: u16 },
-    Copy { from: Index, to: Index, length: u16 },
+    /// Inserts a part `times` times behind itself.
+    Repeat {
+        from: Index,
+        length: u16,
+        times: u8,
+    },
+    Remove {
+        from: Index,
+        length: u16,
+    },
+    /// Overwrites the bytes at `to` by a part.
+    Copy {
+        from: Index,
+        to: Index,
+        length: u16,
+    },
 }
 
+/// Generates changes.
 fn change() -> impl Strategy<Value = Change> {
     let at = any::<Index>;
     let number = prop_oneof![prop::sample::select(NUMBERS), any::<u64>()];
@@ -65,14 +87,14 @@ fn change() -> impl Strategy<Value = Change> {
         4 => (at(), number, width, any::<bool>())
             .prop_map(|(at, number, width, big_endian)| Change::Number { at, number, width, big_endian }),
         1 => at().prop_map(Change::Cut),
-                2 => (at(), fragment()).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        2 => (at(), fragment()).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
         1 => (at(), 1u16..512, any::<u8>()).prop_map(|(from, length, times)| Change::Repeat { from, length, times }),
         1 => (at(), 1u16..512).prop_map(|(from, length)| Change::Remove { from, length }),
         2 => (at(), at(), 1u16..512).prop_map(|(from, to, length)| Change::Copy { from, to, length }),
     ]
 }
 
-/// Short fragments with a meaning to parsers of text or to terminals, or random bytes.
+/// Generates short fragments with a meaning to parsers of text or to terminals, or random bytes.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     const FRAGMENTS: &[&str] = &[
         "\n",
@@ -107,25 +129,25 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
 }
 
 impl Change {
+    /// Applies the change to `bytes`. Where `bytes` ends before the change does, only a part of it is applied.
     fn apply(&self, bytes: &mut Vec<u8>) {
         let position = |at: &Index, bytes: &Vec<u8>| at.index(bytes.len() + 1);
-        let slice = |from: &Index, length: u16, bytes: &Vec<u8>| {
-            let from = position(from, bytes);
-            from..bytes.len().min(from + usize::from(length))
+        let range = |from: &Index, length: u16, bytes: &Vec<u8>| {
+            let start = position(from, bytes);
+            start..bytes.len().min(start + usize::from(length))
         };
         match self {
             Self::Byte(at, byte) => {
                 let at = position(at, bytes);
-                bytes.iter_mut().skip(at).take(1).for_each(|old| *old = *byte);
+                overwrite(bytes, at, &[*byte]);
             }
             Self::Number { at, number, width, big_endian } => {
-                let new = if *big_endian { number.swap_bytes() >> (64 - 8 * width) } else { *number };
+                let mut digits = number.to_le_bytes()[..*width].to_vec();
+                if *big_endian {
+                    digits.reverse();
+                }
                 let at = position(at, bytes);
-                bytes
-                    .iter_mut()
-                    .skip(at)
-                    .zip(&new.to_le_bytes()[..*width])
-                    .for_each(|(old, new)| *old = *new);
+                overwrite(bytes, at, &digits);
             }
             Self::Cut(at) => bytes.truncate(position(at, bytes)),
             Self::Insert(at, new) => {
@@ -133,17 +155,24 @@ impl Change {
                 bytes.splice(at..at, new.iter().copied());
             }
             Self::Repeat { from, length, times } => {
-                let range = slice(from, *length, bytes);
-                let new = bytes[range.clone()].repeat(usize::from(*times));
-                bytes.splice(range.end..range.end, new);
+                let range = range(from, *length, bytes);
+                let copies = bytes[range.clone()].repeat(usize::from(*times));
+                bytes.splice(range.end..range.end, copies);
             }
-            Self::Remove { from, length } => drop(bytes.drain(slice(from, *length, bytes))),
+            Self::Remove { from, length } => drop(bytes.drain(range(from, *length, bytes))),
             Self::Copy { from, to, length } => {
-                let part = bytes[slice(from, *length, bytes)].to_vec();
+                let part = bytes[range(from, *length, bytes)].to_vec();
                 let to = position(to, bytes);
-                bytes.iter_mut().skip(to).zip(part).for_each(|(old, new)| *old = new);
+                overwrite(bytes, to, &part);
             }
         }
+    }
+}
+
+/// Overwrites the bytes from `at` on by those of `new`. The length of `bytes` stays.
+fn overwrite(bytes: &mut [u8], at: usize, new: &[u8]) {
+    for (old, new) in bytes[at..].iter_mut().zip(new) {
+        *old = *new;
     }
 }
 
@@ -158,14 +187,15 @@ fn inputs(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![7 => mutated, 1 => vec(any::<u8>(), 0..2048)]
 }
 
-/// Tests that `parse` ends within its limits and does not panic, whatever bytes it gets. `samples` are real inputs,
-/// which are mutated.
+/// Tests that `parse` ends within its limits and does not panic, whatever bytes it gets. The bytes are mutations of
+/// `samples`, which are real inputs, and random bytes.
 ///
 /// # Panics
-/// With the smallest failing input that was found.
+/// Where a test fails, with the smallest failing input that was found.
 pub fn check<T>(samples: &[&[u8]], parse: impl Fn(&[u8]) -> T) {
     let inputs = inputs(samples.iter().map(|sample| sample.to_vec()).collect());
-    let duration = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let duration =
+        std::env::var(SECONDS_VARIABLE).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let begin = Instant::now();
     loop {
         let config = Config {
@@ -191,7 +221,7 @@ pub fn check_text<T>(samples: &[&str], parse: impl Fn(&str) -> T) {
     check(&samples, |bytes| parse(&String::from_utf8_lossy(bytes)));
 }
 
-/// Checks one input.
+/// Fails where `parse` panics on `input`, or takes too much time or memory for it.
 fn check_one<T>(input: &[u8], parse: &impl Fn(&[u8]) -> T) -> Result<(), TestCaseError> {
     let mut outcome = Ok(());
     let begin = cpu_time();
@@ -202,15 +232,15 @@ fn check_one<T>(input: &[u8], parse: &impl Fn(&[u8]) -> T) -> Result<(), TestCas
         });
     });
     let time = cpu_time().saturating_sub(begin);
-    let show = || input.escape_ascii().to_string();
-    outcome.map_err(|panic| TestCaseError::fail(format!("panicked: {panic}\n{}", show())))?;
-    if time > MAX_CPU_TIME {
-        return Err(TestCaseError::fail(format!("took {time:?}\n{}", show())));
+    let failed = |what: String| Err(TestCaseError::fail(format!("{what}\n{}", input.escape_ascii())));
+    match outcome {
+        Err(panic) => failed(format!("panicked: {panic}")),
+        Ok(()) if time > MAX_CPU_TIME => failed(format!("took {time:?}")),
+        Ok(()) if memory.bytes_max > MAX_MEMORY => {
+            failed(format!("took {} bytes of memory", memory.bytes_max))
+        }
+        Ok(()) => Ok(()),
     }
-    if memory.bytes_max > MAX_MEMORY {
-        return Err(TestCaseError::fail(format!("took {} bytes of memory\n{}", memory.bytes_max, show())));
-    }
-    Ok(())
 }
 
 /// The CPU time of this thread: unlike the wall clock, it does not depend on other work of the machine.
@@ -222,6 +252,7 @@ pub fn cpu_time() -> Duration {
 mod tests {
     use super::*;
 
+    /// The message with which the test of `parse` fails.
     fn failure(parse: impl Fn(&[u8])) -> String {
         let error = catch_unwind(AssertUnwindSafe(|| check(&[b"size=10\n"], parse))).unwrap_err();
         error.downcast_ref::<String>().unwrap().clone()

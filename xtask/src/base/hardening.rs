@@ -1,4 +1,5 @@
-//! Hardening of this process: no core dumps with secrets, no privileges that it never needs, no memory beyond a limit.
+//! Hardening of this process: no core dumps with secrets, no new privileges, no memory beyond a limit, and no programs
+//! as root that others can change.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -18,23 +19,24 @@ const TRUSTED_DIRS: &[&str] =
 /// kernel that pipes cores to a program honours no other limit. Where the limit is 0 already, as below sudo, only root
 /// can raise it.
 pub fn forbid_core_dumps() -> Result<()> {
-    let limit = |bytes| setrlimit(Resource::Core, Rlimit { current: Some(bytes), maximum: Some(bytes) });
-    limit(1).or_else(|_| limit(0)).context("forbidding cores")?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding cores")
+    let set_limit = |bytes| setrlimit(Resource::Core, Rlimit { current: Some(bytes), maximum: Some(bytes) });
+    set_limit(1).or_else(|_| set_limit(0)).context("forbidding core dumps")?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding core dumps")
 }
 
-/// Confines this process and its children: each takes at most `bytes` of memory, no setuid program gives them
-/// privileges, and others can read none of their new files.
-pub fn confine(bytes: u64) -> Result<()> {
-    let now = getrlimit(Resource::Data);
-    let bytes = [now.current, now.maximum].into_iter().flatten().fold(bytes, u64::min);
-    setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: now.maximum })
+/// Confines this process and its children: each takes at most `max_bytes` of memory, no setuid program gives them
+/// privileges, and others can read none of their new files. A lower limit that is already set stays.
+pub fn confine(max_bytes: u64) -> Result<()> {
+    let old = getrlimit(Resource::Data);
+    let current = [old.current, old.maximum].into_iter().flatten().fold(max_bytes, u64::min);
+    setrlimit(Resource::Data, Rlimit { current: Some(current), maximum: old.maximum })
         .context("limiting the memory")?;
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::thread::set_no_new_privs(true).context("giving up privileges")
 }
 
-/// The program `name` in one of `TRUSTED_DIRS`, where only root can change it; `PATH` is ignored.
+/// The path of the program `name` in one of `TRUSTED_DIRS`, whatever `PATH` is. `None` where none has the program, or
+/// others than root can change the program there.
 pub fn trusted_program(name: &str) -> Option<PathBuf> {
     let files = TRUSTED_DIRS.iter().filter_map(|dir| Path::new(dir).join(name).canonicalize().ok());
     files.into_iter().find(|file| only_root_can_change(file))
@@ -44,8 +46,9 @@ pub fn trusted_program(name: &str) -> Option<PathBuf> {
 fn only_root_can_change(file: &Path) -> bool {
     let is_protected = |stat: &Metadata| {
         // In a sticky folder like /nix/store others may add files, but not replace files of root.
-        let shared = if stat.is_dir() && stat.mode() & 0o1000 != 0 { 0 } else { 0o022 };
-        stat.uid() == 0 && stat.mode() & shared == 0
+        let is_sticky = stat.is_dir() && stat.mode() & 0o1000 != 0;
+        let others_can_write = stat.mode() & 0o022 != 0;
+        stat.uid() == 0 && (is_sticky || !others_can_write)
     };
     file.is_file()
         && file.ancestors().all(|path| path.symlink_metadata().is_ok_and(|stat| is_protected(&stat)))

@@ -35,6 +35,7 @@ impl HostName {
         &self.0
     }
 
+    /// The name, to be changed in place.
     pub fn as_mut_string(&mut self) -> &mut String {
         &mut self.0
     }

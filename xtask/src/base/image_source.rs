@@ -1,20 +1,20 @@
-//! What the user names to get an image: a host, or an attribute of the flake.
+//! The source of an image, as the user names it: a host, or an attribute of the flake.
 
 use std::fmt::{self, Display};
 
 use super::host_name::HostName;
 
-/// Whose image is wanted.
+/// The host or the attribute that an image is built of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageSource {
-    /// The image of a host, at the first place that has one.
+    /// The image of a host, from the first attribute of the flake that has one.
     Host(HostName),
     /// The image at an attribute path of the flake, as Nix reads it.
     Attribute(String),
 }
 
 impl ImageSource {
-    /// The host that the image is for; of an attribute, as far as its path names one.
+    /// The host that the image is for; `None` for an attribute whose path names no host.
     pub fn host(&self) -> Option<HostName> {
         match self {
             Self::Host(host) => Some(host.clone()),
@@ -23,7 +23,7 @@ impl ImageSource {
     }
 }
 
-/// The host in `nixosConfigurations.HOST.…`, `images.HOST` or `packages.SYSTEM.HOST-sdImage`.
+/// The host in `nixosConfigurations.HOST.…`, `images.HOST` or `packages.SYSTEM.HOST-sdImage`; `None` for other paths.
 fn host_of(path: &str) -> Option<HostName> {
     let parts = path.split('.').map(|part| part.trim_matches('"')).collect::<Vec<_>>();
     match parts[..] {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_attributes() {
+    fn the_path_of_an_attribute_names_its_host() {
         for (path, host) in [
             ("nixosConfigurations.pi.config.system.build.sdImage", Some("pi")),
             ("images.pi", Some("pi")),

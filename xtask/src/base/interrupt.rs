@@ -1,5 +1,5 @@
-//! Ctrl-C: while a [`SignalGuard`] lives, a stop request sets a flag instead of ending the process, so that children
-//! end first and the command reports the state of its work.
+//! Stop requests: Ctrl-C (SIGINT), SIGTERM and SIGHUP. While a [`SignalGuard`] lives, a request sets a flag instead of
+//! ending the process, so that children end first and the command reports the state of its work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -32,31 +32,34 @@ impl Signals {
     }
 }
 
-/// The stop signals that this process does not ignore since its start.
+/// The stop signals, without those that this process was started to ignore.
 fn stop_signals() -> impl Iterator<Item = i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| !is_ignored(&status, *signal))
 }
 
-/// Sets `flag` too as soon as a stop request arrives.
+/// Makes each stop request set `flag` too, whether a guard lives or not.
 pub fn set_flag_on_stop(flag: &Arc<AtomicBool>) -> Result<()> {
-    let set = stop_signals().try_for_each(|signal| flag::register(signal, flag.clone()).map(drop));
-    set.map_err(|error| anyhow!("watching for Ctrl-C: {error}"))
+    for signal in stop_signals() {
+        flag::register(signal, flag.clone()).map_err(|error| anyhow!("watching for Ctrl-C: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Makes the kernel keep the exit codes of children until this process waits for them. With SIGCHLD ignored, as the
 /// parent may have left it, the kernel drops them.
 pub fn keep_exit_codes() -> Result<()> {
-    let doing = "watching for the end of children";
-    flag::register(SIGCHLD, Arc::default()).map(drop).map_err(|error| anyhow!("{doing}: {error}"))
+    flag::register(SIGCHLD, Arc::default())
+        .map_err(|error| anyhow!("watching for the end of children: {error}"))?;
+    Ok(())
 }
 
 /// Whether this process was started with `signal` ignored, as `nohup` and shells without job control do; it stays
 /// ignored. `status` is the text of `/proc/self/status` (proc(5)).
 fn is_ignored(status: &str, signal: i32) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    let digits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 /// While a guard lives, stop requests set a flag instead of ending the process.
@@ -99,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_that_are_ignored() {
+    fn ignored_signals_are_read_from_the_status_of_the_process() {
         let status =
             "Name:\txtask\nSigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
         assert!(is_ignored(status, SIGHUP));

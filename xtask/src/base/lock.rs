@@ -21,57 +21,62 @@ pub struct Lock(#[expect(dead_code, reason = "holds the lock")] File);
 
 impl Lock {
     /// Takes the lock on the file `path`, which is created where it is missing. While another process holds the lock,
-    /// this one waits, and notes once that it waits for `other`.
+    /// this one waits, and notes once that it waits for `holder` to end.
     ///
     /// # Errors
     /// `Interrupted` where the user stops the wait, and `Refused` for a file that is not a lock of this user.
-    pub fn take(path: &Path, other: &str, reporter: &dyn Reporter) -> Result<Self> {
+    pub fn take(path: &Path, holder: &str, reporter: &dyn Reporter) -> Result<Self> {
         let file = open(path)?;
         let signals = interrupt::guard()?;
         let mut is_noted = false;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(file)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-                Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
-            }
+        while !try_lock(&file, path)? {
             if signals.is_stop_requested() {
-                bail!(Interrupted, "stopped while waiting for {other}; nothing was changed");
+                bail!(Interrupted, "stopped while waiting for {holder}; nothing was changed");
             }
             if !is_noted {
-                reporter.report(&Event::note(format!("waiting for {other} to end")));
+                reporter.report(&Event::note(format!("waiting for {holder} to end")));
                 is_noted = true;
             }
             std::thread::sleep(RETRY_INTERVAL);
         }
+        Ok(Self(file))
     }
-}
 
-impl Lock {
     /// Takes the lock like [`Self::take`] without a note: for short work that must not be skipped.
     ///
     /// # Errors
-    /// `Refused` where another process holds the lock for longer than `timeout`.
+    /// `Refused` where another process holds the lock for longer than `timeout`, and for a file that is not a lock of
+    /// this user.
     pub fn take_within(path: &Path, timeout: Duration) -> Result<Self> {
         let file = open(path)?;
         let deadline = Instant::now() + timeout;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(file)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => {}
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                    let path = path.display();
-                    bail!(Refused, "another process holds the lock {path}";
-                                              hint: "wait for it to end, or find it by `fuser {path}`");
-                }
-                Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
+        while !try_lock(&file, path)? {
+            if Instant::now() >= deadline {
+                let path = path.display();
+                bail!(
+                    Refused, "another process holds the lock {path}";
+                    hint: "wait for it to end, or find it by `fuser {path}`"
+                );
             }
             std::thread::sleep(RETRY_INTERVAL);
         }
+        Ok(Self(file))
+    }
+}
+
+/// Locks `file`, which lies at `path`, if no other process holds the lock. Returns whether it is locked.
+fn try_lock(file: &File, path: &Path) -> Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
     }
 }
 
 /// Opens the file at `path`, and creates it where it is missing. Its content stays.
+///
+/// # Errors
+/// `Refused` for a path that is not a regular file of this user, or that others can change.
 fn open(path: &Path) -> Result<File> {
     state::check_folder(path.parent().unwrap_or(Path::new("/")))?;
     // Without NONBLOCK, opening a pipe would wait for its other end.
@@ -79,15 +84,19 @@ fn open(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
     let doing = || format!("opening the lock {}", path.display());
+    let not_regular_error = || state::unusable_error(path, "is not a regular file");
     let file = match options.open(path) {
-        Err(_) if path.symlink_metadata().is_ok_and(|stat| !stat.is_file()) => None,
-        file => Some(file.with_context(doing)?),
+        Err(_) if path.symlink_metadata().is_ok_and(|stat| !stat.is_file()) => {
+            return Err(not_regular_error());
+        }
+        opened => opened.with_context(doing)?,
     };
-    let stat = file.as_ref().map(File::metadata).transpose().with_context(doing)?;
-    match file.zip(stat) {
-        Some((file, stat)) if stat.is_file() => state::check_file(path, &stat).map(|()| file),
-        _ => Err(state::unusable_error(path, "is not a regular file")),
+    let stat = file.metadata().with_context(doing)?;
+    if !stat.is_file() {
+        return Err(not_regular_error());
     }
+    state::check_file(path, &stat)?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Files in memory: nothing of them is left when the process ends, however it does.
+//! Files in memory: nothing of them is left when the process ends, however it ends.
 
 use std::fs::{File, Permissions};
 use std::io::Write;
@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-/// An empty file in memory, which children inherit. They could not open it otherwise: the open files of this process in
-/// `/proc` are closed to all others.
+/// An empty file in memory, which children inherit. Children cannot open the file in another way: other processes cannot
+/// access the open files of this process in `/proc`.
 pub fn file(name: &str) -> Result<File> {
     Ok(memfd_create(name, MemfdFlags::empty()).context("making a file in memory")?.into())
 }
@@ -23,7 +23,7 @@ pub fn file_with(name: &str, content: &[u8]) -> Result<File> {
     Ok(file)
 }
 
-/// A second descriptor of `file`, which children inherit.
+/// A second descriptor of `file`. Children inherit it, and so can open its [`path`].
 pub fn inheritable(file: &File) -> std::io::Result<File> {
     let file = file.try_clone()?;
     fcntl_setfd(&file, FdFlags::empty())?;

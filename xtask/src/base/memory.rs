@@ -3,16 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The memory in bytes that new processes can have without swapping. `root` is the folder with `proc` and `sys`.
+/// The memory in bytes that new processes can have without swapping. `root` is the folder with `proc` and `sys`. `None`
+/// where neither the memory of the machine nor a limit of a control group can be read.
 ///
-/// `MemAvailable` of proc(5) knows nothing of the limits of a container or a service, which kill whatever exceeds them.
+/// `MemAvailable` of proc(5) knows nothing of the limits of a container or a service: the kernel kills processes that
+/// exceed them.
 pub fn available(root: &Path) -> Option<u64> {
     let in_groups = groups(root).iter().filter_map(Group::available).min();
-    let of_machine = read(&root.join("proc/meminfo")).and_then(|text| of_machine(&text));
-    in_groups.into_iter().chain(of_machine).min()
+    let in_machine = read(&root.join("proc/meminfo")).and_then(|meminfo| mem_available(&meminfo));
+    in_groups.into_iter().chain(in_machine).min()
 }
 
-fn of_machine(meminfo: &str) -> Option<u64> {
+/// The value of `MemAvailable` in the text of `/proc/meminfo`, in bytes.
+fn mem_available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
@@ -24,17 +27,18 @@ enum Version {
     Two,
 }
 
-/// A control group with the memory of this process, or one around it.
+/// A control group that counts the memory of this process: its own, or one around that.
 struct Group {
     version: Version,
     folder: PathBuf,
 }
 
 impl Group {
-    /// The part of the limit that is left; `None` without a limit. Files that the kernel caches are no use of memory.
+    /// The part of the limit that is left, in bytes; `None` without a limit. The kernel's cache of files does not count as
+    /// used.
     fn available(&self) -> Option<u64> {
         let number = |name: &str| read(&self.folder.join(name))?.trim().parse::<u64>().ok();
-        let (limit, usage, cached) = match self.version {
+        let (limit, usage, cache_label) = match self.version {
             Version::One => {
                 (number("memory.limit_in_bytes"), number("memory.usage_in_bytes"), "total_inactive_file ")
             }
@@ -45,55 +49,69 @@ impl Group {
             }
         };
         let stat = read(&self.folder.join("memory.stat")).unwrap_or_default();
-        let cached = stat.lines().find_map(|line| line.strip_prefix(cached)?.parse::<u64>().ok());
-        Some(limit?.saturating_sub(usage?.saturating_sub(cached.unwrap_or(0))))
+        let cached = stat.lines().find_map(|line| line.strip_prefix(cache_label)?.parse::<u64>().ok());
+        let used = usage?.saturating_sub(cached.unwrap_or(0));
+        Some(limit?.saturating_sub(used))
     }
 }
 
-/// The control groups of this process that limit memory, the innermost first.
+/// The control groups that count the memory of this process, the innermost first.
 fn groups(root: &Path) -> Vec<Group> {
-    let [own, mounts] =
+    let [cgroup, mountinfo] =
         ["proc/self/cgroup", "proc/self/mountinfo"].map(|name| read(&root.join(name)).unwrap_or_default());
-    let folders = mounts.lines().filter_map(|mount| {
-        let (version, of_mount, at) = mounted(mount)?;
-        let path = own.lines().find_map(|line| path_of(version, line))?;
+    let mut groups = Vec::new();
+    for mount in mountinfo.lines().filter_map(parse_mount) {
+        let Some(path) = cgroup.lines().find_map(|line| parse_path(mount.version, line)) else { continue };
         // In a container, the paths may be those outside of it.
-        let below = path.strip_prefix(of_mount.trim_end_matches('/')).unwrap_or_default();
-        Some((version, root.join(at.trim_start_matches('/')), below.trim_start_matches('/').to_owned()))
-    });
-    folders.flat_map(|(version, at, below)| levels(version, &at, &below)).collect()
+        let below = path.strip_prefix(mount.group.trim_end_matches('/')).unwrap_or_default();
+        let folder = root.join(mount.folder.trim_start_matches('/'));
+        groups.extend(groups_between(mount.version, &folder, below.trim_start_matches('/')));
+    }
+    groups
 }
 
-/// The groups from `below` up to the folder `at`.
-fn levels(version: Version, at: &Path, below: &str) -> Vec<Group> {
-    let is_plain = below.split('/').all(|part| part != "..");
-    let innermost = at.join(if is_plain { below } else { "" });
-    let folders = innermost.ancestors().take_while(|folder| folder.starts_with(at));
+/// The groups from the folder `below` in `top` up to `top`. A path with `..` leads out of `top`: then `top` alone.
+fn groups_between(version: Version, top: &Path, below: &str) -> Vec<Group> {
+    let leads_out = below.split('/').any(|part| part == "..");
+    let innermost = if leads_out { top.to_owned() } else { top.join(below) };
+    let folders = innermost.ancestors().take_while(|folder| folder.starts_with(top));
     folders.map(|folder| Group { version, folder: folder.to_owned() }).collect()
 }
 
-/// The version, the group and the folder of a line of `mountinfo`, if it mounts control groups for memory.
-fn mounted(line: &str) -> Option<(Version, &str, &str)> {
-    let (mount, kind) = line.split_once(" - ")?;
-    let mut kind = kind.split(' ');
-    let version = match (kind.next()?, kind.nth(1).unwrap_or_default()) {
-        ("cgroup2", _) => Version::Two,
-        ("cgroup", options) if options.split(',').any(|option| option == "memory") => Version::One,
+/// A mount of control groups.
+struct Mount<'a> {
+    version: Version,
+    /// The path of the group that is the root of the mount.
+    group: &'a str,
+    /// The folder where the group is mounted.
+    folder: &'a str,
+}
+
+/// The mount in a line of `/proc/self/mountinfo` (proc(5)); `None` where it has no control groups for memory.
+fn parse_mount(line: &str) -> Option<Mount<'_>> {
+    let (mount, file_system) = line.split_once(" - ")?;
+    let mut words = file_system.split(' ');
+    let kind = words.next()?;
+    let options = words.nth(1).unwrap_or_default();
+    let version = match kind {
+        "cgroup2" => Version::Two,
+        "cgroup" if options.split(',').any(|option| option == "memory") => Version::One,
         _ => return None,
     };
     let mut fields = mount.split(' ').skip(3);
-    Some((version, fields.next()?, fields.next()?))
+    Some(Mount { version, group: fields.next()?, folder: fields.next()? })
 }
 
-/// The path in a line of `/proc/self/cgroup`, if it is that of the memory.
-fn path_of(version: Version, line: &str) -> Option<&str> {
+/// The path of the group in a line of `/proc/self/cgroup`; `None` for a group that does not count memory, and for one of
+/// another version.
+fn parse_path(version: Version, line: &str) -> Option<&str> {
     let (number, rest) = line.split_once(':')?;
     let (controllers, path) = rest.split_once(':')?;
-    let is_memory = match version {
+    let counts_memory = match version {
         Version::One => controllers.split(',').any(|name| name == "memory"),
         Version::Two => number == "0" && controllers.is_empty(),
     };
-    is_memory.then_some(path)
+    counts_memory.then_some(path)
 }
 
 fn read(path: &Path) -> Option<String> {
@@ -109,7 +127,7 @@ mod tests {
                       32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n";
     const V2: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
 
-    /// The available memory in MiB where the files have these contents.
+    /// The available memory in MiB where `files` are the names and the contents of the files in `proc` and `sys`.
     fn mib(files: &[(&str, &str)]) -> Option<u64> {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -121,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_machine_without_limits() {
+    fn without_limits_the_memory_of_the_machine_counts() {
         assert_eq!(mib(&[]), None);
         assert_eq!(mib(&[("proc/meminfo", MEMINFO)]), Some(8192));
         let own = "0::/user.slice/session-1.scope\n";
@@ -162,7 +180,7 @@ mod tests {
 
     /// docker run --memory 1g on a machine with the first version: the paths are those of the machine.
     #[test]
-    fn a_container_with_the_first_version() {
+    fn a_container_with_the_first_version_has_its_limit() {
         let mount = V1.replacen(" / ", " /docker/abc ", 1);
         for (own, mount) in [
             ("4:memory:/docker/abc\n0::/\n", mount.as_str()),
@@ -194,13 +212,13 @@ mod tests {
         let samples = [MEMINFO, V1, V2, "4:memory:/docker/abc\n0::/\n"];
         crate::base::fuzz::check_text(&samples, |text| {
             for line in text.lines() {
-                if let Some((version, path, at)) = mounted(line) {
-                    levels(version, Path::new(at), path);
+                if let Some(mount) = parse_mount(line) {
+                    groups_between(mount.version, Path::new(mount.folder), mount.group);
                 }
-                path_of(Version::One, line);
-                path_of(Version::Two, line);
+                parse_path(Version::One, line);
+                parse_path(Version::Two, line);
             }
-            of_machine(text)
+            mem_available(text)
         });
     }
 }

@@ -1,58 +1,67 @@
-//! Work on several items at once.
+//! Parallel work on several items.
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::memory;
 
-/// Applies `work` to all `items`, at most `limit` at a time; the results are in the order of the items.
+/// Applies `work` to all `items`, at most to `limit` at a time. Returns the results in the order of the items; none where
+/// `limit` is 0.
 pub fn map<T: Send, R: Send>(
     limit: usize,
     items: impl IntoIterator<Item = T>,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
     let pending = Mutex::new(items.into_iter().enumerate().collect::<VecDeque<_>>());
-    let count = pending.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let count = lock(&pending).len();
     let done = Mutex::new(Vec::with_capacity(count));
-    let take = || {
-        while let Some((at, item)) = next(&pending) {
+    let work_until_empty = || {
+        // The guard of `pending` must not live while `work` runs.
+        while let Some((index, item)) = pop(&pending) {
             let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+            lock(&done).push((index, result));
         }
     };
     std::thread::scope(|scope| {
-        let start = || std::thread::Builder::new().spawn_scoped(scope, take).is_ok();
-        let started = (0..limit.min(count)).filter(|_| start()).count();
-        // Without a free thread this thread does the work.
+        let mut started = 0;
+        for _ in 0..limit.min(count) {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, work_until_empty);
+            started += usize::from(thread.is_ok());
+        }
+        // Where no thread can be started, this thread does the work.
         if started == 0 && limit > 0 {
-            take();
+            work_until_empty();
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(at, _)| *at);
+    done.sort_unstable_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn next<T>(pending: &Mutex<VecDeque<T>>) -> Option<T> {
-    pending.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+fn pop<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {
+    lock(queue).pop_front()
 }
 
-/// The memory of an evaluation of a NixOS configuration, in bytes; large ones take more.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The memory of an evaluation of a NixOS configuration, in bytes. A large configuration takes more.
 const EVALUATION_MEMORY: u64 = 1 << 30;
-/// The most evaluations at once, whatever the machine is.
+/// The maximum number of evaluations at once, however large the machine is.
 const MAX_EVALUATIONS: u64 = 16;
 
-/// How many evaluations can run at once: by the cores and the free memory of this machine, or of the control group of
-/// this process.
+/// The number of evaluations that can run at once, at least 1: by the cores of this machine, and by the free memory of
+/// the machine or of the control group of this process.
 pub fn max_evaluations() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    limited(cores, memory::available(Path::new("/")))
+    evaluations_for(cores, memory::available(Path::new("/")))
 }
 
-/// How many evaluations run at once on `cores` with this much free memory, in bytes.
-fn limited(cores: u64, memory: Option<u64>) -> usize {
-    let by_memory = memory.map_or(cores, |bytes| bytes / EVALUATION_MEMORY);
+/// The number of evaluations that can run at once on `cores` with `free_memory` in bytes, if it is known.
+fn evaluations_for(cores: u64, free_memory: Option<u64>) -> usize {
+    let by_memory = free_memory.map_or(cores, |bytes| bytes / EVALUATION_MEMORY);
     usize::try_from(cores.min(by_memory).clamp(1, MAX_EVALUATIONS)).unwrap_or(1)
 }
 
@@ -62,7 +71,7 @@ mod tests {
     use std::sync::Barrier;
 
     #[test]
-    fn at_once_and_in_order() {
+    fn work_runs_in_parallel_and_results_stay_in_order() {
         assert_eq!(map(2, 0..5, |number| number * 2), [0, 2, 4, 6, 8]);
         assert_eq!(map(0, [1], |number| number), [0; 0]);
         // Each item waits for the other two.
@@ -85,7 +94,7 @@ mod tests {
             (4, gib(0), 1),
             (4, None, 4),
         ] {
-            assert_eq!(limited(cores, memory), expected, "{cores} cores, {memory:?}");
+            assert_eq!(evaluations_for(cores, memory), expected, "{cores} cores, {memory:?}");
         }
     }
 }

@@ -1,28 +1,44 @@
 //! Percent encoding, as in URLs.
 
-/// Encodes every byte of `text` that is neither alphanumeric nor in `-_` or `kept` as `%` and two hexadecimal digits;
-/// no two texts have the same encoding. A leading dot is encoded too: no text becomes `.` or `..`.
+use std::fmt::Write;
+
+/// Encodes each byte of `text` that is neither alphanumeric nor in `-_` or `kept` as `%` and two hexadecimal digits. Dots
+/// stay, except for a leading one: no text becomes `.` or `..`. No two texts have the same encoding.
 pub fn encode(text: &[u8], kept: &[u8]) -> String {
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || kept.contains(&byte);
-    let encode_byte = |(at, &byte): (usize, &u8)| {
-        let as_it_is = is_safe(byte) || byte == b'.' && at > 0;
-        if as_it_is { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    text.iter().enumerate().map(encode_byte).collect()
+    let mut encoded = String::new();
+    for (index, byte) in text.iter().enumerate() {
+        let is_inner_dot = *byte == b'.' && index > 0;
+        if byte.is_ascii_alphanumeric() || b"-_".contains(byte) || kept.contains(byte) || is_inner_dot {
+            encoded.push(char::from(*byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
-/// Decodes percent-encoded text, of [`encode`] or any other program. A `%` without two digits stands for itself.
+/// Decodes percent-encoded text, of [`encode`] or of another program. A `%` without two digits stands for itself.
 pub fn decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        let digits = (*first == b'%').then(|| more.get(..2)).flatten();
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &more[2..] } else { more };
+    while let [first, after_first @ ..] = rest {
+        if let Some((byte, after_digits)) = decode_byte(rest) {
+            bytes.push(byte);
+            rest = after_digits;
+        } else {
+            bytes.push(*first);
+            rest = after_first;
+        }
     }
     bytes
+}
+
+/// The byte that `%` and two digits at the beginning of `text` encode, and the text after them. `None` for a text that
+/// begins in another way.
+fn decode_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, rest) = text.strip_prefix(b"%")?.split_at_checked(2)?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    Some((u8::from_str_radix(digits, 16).ok()?, rest))
 }
 
 #[cfg(test)]
@@ -30,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts() {
+    fn texts_are_encoded_and_decoded() {
         for (text, kept, expected) in [
             ("stinky", "", "stinky"),
             ("pi.example.org", "", "pi.example.org"),

@@ -7,14 +7,16 @@ use super::event::{Event, Reporter};
 /// The interval between two progress events; more events would only cost their readers time.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Reports the begin, the progress and the end of one phase.
+/// Reports the beginning, the progress and the end of one phase.
 pub struct Phase<'a> {
     reporter: &'a dyn Reporter,
     name: &'static str,
     start: Instant,
+    /// When the last progress was reported.
     last: Instant,
+    /// The bytes that are moved already.
     done: u64,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl<'a> Phase<'a> {
@@ -22,7 +24,7 @@ impl<'a> Phase<'a> {
     pub fn begin(reporter: &'a dyn Reporter, name: &'static str, total: Option<u64>) -> Self {
         reporter.report(&Event::Phase { name: name.into(), total, bytes: true });
         let now = Instant::now();
-        Self { reporter, name, start: now, last: now, done: 0, ended: false }
+        Self { reporter, name, start: now, last: now, done: 0, has_ended: false }
     }
 
     /// Counts `bytes` more bytes as moved.
@@ -36,7 +38,7 @@ impl<'a> Phase<'a> {
 
     /// Ends the phase and returns its duration in seconds.
     pub fn end(mut self) -> f64 {
-        self.ended = true;
+        self.has_ended = true;
         let seconds = self.start.elapsed().as_secs_f64();
         self.reporter.report(&Event::Done {
             name: self.name.into(),
@@ -49,9 +51,9 @@ impl<'a> Phase<'a> {
 }
 
 impl Drop for Phase<'_> {
-    /// Reports how far a phase got that ends early.
+    /// Reports how far the phase got, if it ends without [`Self::end`].
     fn drop(&mut self) {
-        if !self.ended && self.done > 0 {
+        if !self.has_ended && self.done > 0 {
             self.reporter.report(&Event::Progress { done: self.done, total: None, detail: None });
         }
     }

@@ -1,4 +1,4 @@
-//! SIGUSR1: the user asks for the progress, as with dd(1). Without a handler the signal ends a process.
+//! SIGUSR1, by which the user asks for the progress, as with dd(1). The signal ends a process without a handler.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -12,11 +12,11 @@ static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// Begins to record requests, which [`take_request`] returns. From now on SIGUSR1 does not end the process.
 pub fn watch() -> Result<()> {
-    let watching = flag::register(SIGUSR1, REQUESTED.clone()).map(drop);
-    watching.map_err(|error| anyhow!("watching for SIGUSR1: {error}"))
+    flag::register(SIGUSR1, REQUESTED.clone()).map_err(|error| anyhow!("watching for SIGUSR1: {error}"))?;
+    Ok(())
 }
 
-/// Whether there was a request since the last call.
+/// Returns whether there was a request since the last call.
 pub fn take_request() -> bool {
     REQUESTED.swap(false, Ordering::Relaxed)
 }
@@ -25,6 +25,12 @@ pub fn take_request() -> bool {
 /// started, requests are ignored.
 pub fn answer_with(answer: impl Fn() -> bool + Send + 'static) {
     let Ok(mut signals) = Signals::new([SIGUSR1]) else { return };
-    let serve = move || signals.forever().take_while(|_| answer()).for_each(drop);
+    let serve = move || {
+        for _ in signals.forever() {
+            if !answer() {
+                break;
+            }
+        }
+    };
     let _ = std::thread::Builder::new().name("progress".to_owned()).spawn(serve);
 }

@@ -1,7 +1,7 @@
 //! The folders of a project: its flake, its state folder, and the tools that `setup` installed.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -12,19 +12,19 @@ use super::flake_ref::{CopiedFiles, FlakeRef};
 use super::percent_encoding;
 use super::state::STATE;
 
-/// The name of the tool's folders among those of other programs.
+/// The name of the tool's folders, which lie beside those of other programs.
 const PROGRAM: &str = "nixos-pi-xtask";
-/// Where Nix keeps flakes that it fetched, and nobody writes.
+/// The folder where Nix keeps flakes that it fetched, and where nobody else writes.
 const STORE: &str = "/nix/store";
 
-/// The flake to work on: `given`, else that of `XTASK_FLAKE`, else the one in the working directory or the nearest
-/// folder above.
+/// The flake to work on: `given`, else the flake that `XTASK_FLAKE` names, else the flake in the working directory or in
+/// the nearest folder above. [`FlakeRef::check`] checks that it exists.
 ///
 /// # Errors
-/// `Usage` for a text that is no flake reference. That the flake exists is checked by [`FlakeRef::check`].
+/// `Usage` for a text that is no flake reference.
 pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
-    let named = std::env::var("XTASK_FLAKE").ok().filter(|value| !value.is_empty());
-    match (given, named) {
+    let from_env = std::env::var("XTASK_FLAKE").ok().filter(|value| !value.is_empty());
+    match (given, from_env) {
         (Some(given), _) => FlakeRef::parse(given),
         (None, Some(named)) => FlakeRef::parse(&named).context("reading XTASK_FLAKE"),
         (None, None) => {
@@ -40,12 +40,13 @@ pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
 /// - `.xtask` beside `flake.nix`, where git keeps it out of the flake and this user may write,
 /// - a folder in `$XDG_STATE_HOME` with the place of the flake as its name, however the user names the flake.
 pub fn state_dir(flake: &FlakeRef) -> PathBuf {
-    let named = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok());
-    let beside =
-        || flake.folder().filter(|folder| holds_state(flake, folder)).map(|folder| folder.join(STATE));
-    named
-        .or_else(beside)
-        .unwrap_or_else(|| user_states().join(percent_encoding::encode(flake.place().as_bytes(), b"")))
+    if let Some(named) = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok()) {
+        return named;
+    }
+    if let Some(folder) = flake.folder().filter(|folder| can_hold_state(flake, folder)) {
+        return folder.join(STATE);
+    }
+    user_states().join(percent_encoding::encode(flake.place().as_bytes(), b""))
 }
 
 /// The folder of the user with the state of flakes that cannot hold it.
@@ -89,27 +90,23 @@ fn states_of(flake: &FlakeRef, states: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The state folder in `checkout`; `cargo install --git` makes a checkout of each version beside the others.
+/// The existing state folders in `checkout` and, where `cargo install --git` made it, in the checkouts of other versions
+/// beside it. Sorted.
 fn state_dirs_of(checkout: &Path) -> Vec<PathBuf> {
-    let versions =
-        checkout.parent().filter(|all| all.parent().is_some_and(|cache| cache.ends_with("git/checkouts")));
-    let others = versions
-        .and_then(|all| all.read_dir().ok())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let mut folders =
-        iter::once(checkout.to_owned()).chain(others).map(|folder| folder.join(STATE)).collect::<Vec<_>>();
-    folders.sort();
-    folders.dedup();
-    folders.retain(|folder| folder.is_dir());
-    folders
+    let mut checkouts = vec![checkout.to_owned()];
+    let is_made_by_cargo =
+        |versions: &Path| versions.parent().is_some_and(|git| git.ends_with("git/checkouts"));
+    if let Some(versions) = checkout.parent().filter(|versions| is_made_by_cargo(versions)) {
+        checkouts.extend(versions.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()));
+    }
+    let states = checkouts.into_iter().map(|folder| folder.join(STATE)).filter(|state| state.is_dir());
+    // The checkout itself is among those of all versions.
+    states.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Whether the state folder can be in `folder`, which has `flake`. Not so without git: Nix would copy the whole folder
-/// to its store, private keys included. A state folder that is there already stays in use.
-fn holds_state(flake: &FlakeRef, folder: &Path) -> bool {
+/// Whether the state folder can be in `folder`, the folder of `flake`. Without git it cannot: Nix would copy the whole
+/// folder to its store, private keys included. A state folder that is there already stays in use.
+fn can_hold_state(flake: &FlakeRef, folder: &Path) -> bool {
     let is_listed = matches!(flake.copied_files(), Some(CopiedFiles::Listed(_)));
     let is_flake = folder.join("flake.nix").exists() && !folder.starts_with(STORE);
     is_flake && (folder.join(STATE).is_dir() || is_listed && access(folder, Access::WRITE_OK).is_ok())
@@ -120,7 +117,8 @@ pub fn tools_dir() -> PathBuf {
     env_path("XTASK_TOOLS").unwrap_or_else(|| user_folder("XDG_DATA_HOME", ".local/share").join(PROGRAM))
 }
 
-/// The folder of the user that `variable` names, or `default` in the home folder. Without a home folder: that of root.
+/// The folder of the user that `variable` names, or `default` in the home folder. Without `HOME`, the home folder is that
+/// of root.
 fn user_folder(variable: &str, default: &str) -> PathBuf {
     let home = || env_path("HOME").unwrap_or_else(|| PathBuf::from("/root"));
     env_path(variable).unwrap_or_else(|| home().join(default))
@@ -155,15 +153,15 @@ mod tests {
     #[test]
     fn state_is_beside_a_flake_in_a_repository_of_the_user() {
         let dir = tempfile::tempdir().unwrap();
-        let holds = || holds_state(&FlakeRef::of_folder(dir.path()), dir.path());
-        assert!(!holds(), "there is no flake");
+        let can_hold = || can_hold_state(&FlakeRef::of_folder(dir.path()), dir.path());
+        assert!(!can_hold(), "there is no flake");
         std::fs::write(dir.path().join("flake.nix"), "").unwrap();
-        assert!(!holds(), "nix copies the whole folder");
+        assert!(!can_hold(), "nix copies the whole folder");
         std::fs::create_dir(dir.path().join(".git")).unwrap();
-        assert!(holds());
+        assert!(can_hold());
         std::fs::remove_dir(dir.path().join(".git")).unwrap();
         std::fs::create_dir(dir.path().join(STATE)).unwrap();
-        assert!(holds(), "there is state already");
-        assert!(!holds_state(&FlakeRef::of_folder(Path::new(STORE)), Path::new(STORE)));
+        assert!(can_hold(), "there is state already");
+        assert!(!can_hold_state(&FlakeRef::of_folder(Path::new(STORE)), Path::new(STORE)));
     }
 }

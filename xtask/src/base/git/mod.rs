@@ -22,6 +22,7 @@ pub enum Command {
 }
 
 impl Command {
+    /// The arguments of git, before the paths.
     const fn args(self) -> &'static [&'static str] {
         match self {
             Self::CheckIgnore => &["check-ignore", "--quiet", "--"],
@@ -43,7 +44,7 @@ const SETTINGS: &[&str] = &[
     "submodule.recurse=false",
 ];
 
-/// Variables with which git fetches, locks and prompts for nothing. Objects that a partial clone lacks stay missing:
+/// Variables by which git fetches nothing, takes no lock that it can do without, and prompts for nothing. Objects that a partial clone lacks stay missing:
 /// git would fetch them by a program that the repository names.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_ALLOW_PROTOCOL", ""),
@@ -53,7 +54,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 ];
 
 /// Variables that redirect git to another repository than the one in the folder; git sets them for hooks.
-const REDIRECTING: &[&str] = &[
+const REDIRECTING_VARIABLES: &[&str] = &[
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_ATTR_SOURCE",
     "GIT_COMMON_DIR",
@@ -70,35 +71,41 @@ const REDIRECTING: &[&str] = &[
     "GIT_WORK_TREE",
 ];
 
-/// Runs `command` in the repository around `folder`.
+/// Runs `command` for `paths` in the repository around `folder`. Returns its output; an exit code other than 0 is not an
+/// error here.
 pub fn capture(launcher: &Launcher, folder: &Path, command: Command, paths: &[&OsStr]) -> Result<Output> {
-    let launcher =
-        ENVIRONMENT.iter().fold(launcher.in_dir(folder), |it, (name, value)| it.with_env(*name, *value));
-    let cleared = REDIRECTING.iter().filter(|name| launcher.env(name).is_some());
-    let mut words = cleared.flat_map(|name| ["-u", name]).map(OsString::from).collect::<Vec<_>>();
-    let program = if words.is_empty() { "git" } else { "env" };
-    words.extend((program == "env").then(|| "git".into()));
-    words.push("--no-pager".into());
-    words.extend(SETTINGS.iter().flat_map(|setting| ["-c", setting]).map(OsString::from));
-    words.extend(command.args().iter().map(OsString::from));
-    words.extend(paths.iter().map(|path| (*path).to_owned()));
-    launcher.capture(program, &words)
+    let mut launcher = launcher.in_dir(folder);
+    for (name, value) in ENVIRONMENT {
+        launcher = launcher.with_env(*name, *value);
+    }
+    let mut git_args = vec![OsString::from("--no-pager")];
+    git_args.extend(SETTINGS.iter().flat_map(|setting| ["-c", setting]).map(OsString::from));
+    git_args.extend(command.args().iter().map(OsString::from));
+    git_args.extend(paths.iter().map(|path| (*path).to_owned()));
+    let redirecting = REDIRECTING_VARIABLES.iter().filter(|name| launcher.env(name).is_some());
+    let mut env_args = redirecting.flat_map(|name| ["-u", name]).map(OsString::from).collect::<Vec<_>>();
+    if env_args.is_empty() {
+        return launcher.capture("git", &git_args);
+    }
+    env_args.push("git".into());
+    env_args.extend(git_args);
+    launcher.capture("env", &env_args)
 }
 
 /// Settings for the git that Nix runs: Nix before 2.20 asks git for the changes of a work tree.
 const INHERITED: &[(&str, &str)] = &[("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
 
-/// A launcher under whose children git runs no hook and no file system monitor. The settings follow those that are
-/// already in the environment.
+/// The same launcher; git below its children runs no hook and no file system monitor. The settings follow those that
+/// are already in the environment.
 pub fn harden(launcher: Launcher) -> Launcher {
-    let count =
-        launcher.env("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse().ok()).unwrap_or(0_usize);
-    let launcher = launcher.with_env("GIT_CONFIG_COUNT", (count + INHERITED.len()).to_string());
-    INHERITED.iter().enumerate().fold(launcher, |launcher, (index, (key, value))| {
-        let number = count + index;
-        let launcher = launcher.with_env(format!("GIT_CONFIG_KEY_{number}"), *key);
-        launcher.with_env(format!("GIT_CONFIG_VALUE_{number}"), *value)
-    })
+    let known = launcher.env("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse::<usize>().ok());
+    let first = known.unwrap_or(0);
+    let mut hardened = launcher.with_env("GIT_CONFIG_COUNT", (first + INHERITED.len()).to_string());
+    for (number, (key, value)) in (first..).zip(INHERITED) {
+        hardened = hardened.with_env(format!("GIT_CONFIG_KEY_{number}"), *key);
+        hardened = hardened.with_env(format!("GIT_CONFIG_VALUE_{number}"), *value);
+    }
+    hardened
 }
 
 #[cfg(test)]
@@ -109,8 +116,9 @@ mod tests {
 
     use super::*;
 
-    /// A repository with a submodule. Wherever git takes a program, both name one that leaves a canary file behind.
-    struct Hostile {
+    /// The repository `whole` with the submodule `part`. Wherever git takes a program from a repository, both name one
+    /// that leaves a canary file behind.
+    struct HostileRepository {
         dir: tempfile::TempDir,
     }
 
@@ -129,7 +137,7 @@ mod tests {
         "remote.origin.uploadpack",
     ];
 
-    impl Hostile {
+    impl HostileRepository {
         fn new() -> Self {
             let hostile = Self { dir: tempfile::tempdir().unwrap() };
             fs::write(
@@ -159,6 +167,7 @@ mod tests {
             hostile
         }
 
+        /// Names the program in the settings and the hooks of `repository`, and changes a file.
         fn poison(&self, repository: &str) {
             let program = self.path("program").display().to_string();
             for name in PROGRAMS {
@@ -175,16 +184,18 @@ mod tests {
             fs::write(self.path(repository).join("a.txt"), "b").unwrap();
         }
 
+        /// The path of the file or folder `name`.
         fn path(&self, name: &str) -> PathBuf {
             self.dir.path().join(name)
         }
 
+        /// Runs git in `folder`, without protection.
         fn git(&self, folder: &str, words: &[&str]) {
-            let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
-            Launcher::new(self.path(folder)).read("git", &[&who, words].concat()).unwrap();
+            let author = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+            Launcher::new(self.path(folder)).read("git", &[&author, words].concat()).unwrap();
         }
 
-        /// Whether a program ran since the last call.
+        /// Removes the canary file. Returns whether the program ran since the last call.
         fn take_canary(&self) -> bool {
             fs::remove_file(self.path("canary")).is_ok()
         }
@@ -192,7 +203,7 @@ mod tests {
 
     #[test]
     fn git_runs_no_program_of_the_repository() {
-        let hostile = Hostile::new();
+        let hostile = HostileRepository::new();
         let launcher = Launcher::new("/");
         let whole = hostile.path("whole");
         let _ = hostile.take_canary();
@@ -217,7 +228,7 @@ mod tests {
 
     #[test]
     fn git_stays_in_the_repository_of_the_folder() {
-        let hostile = Hostile::new();
+        let hostile = HostileRepository::new();
         let other = hostile.path("part/.git").display().to_string();
         let launcher = Launcher::new("/").with_env("GIT_DIR", &other).with_env("GIT_INDEX_FILE", "/nowhere");
         let listed = capture(&launcher, &hostile.path("whole"), Command::ListFiles, &[]).unwrap();
@@ -226,11 +237,13 @@ mod tests {
 
     #[test]
     fn git_under_other_programs_runs_no_hooks() {
-        let hostile = Hostile::new();
+        let hostile = HostileRepository::new();
         let launcher = Launcher::new(hostile.path("whole"));
-        let own = launcher.with_env("GIT_CONFIG_COUNT", "1");
-        let own = own.with_env("GIT_CONFIG_KEY_0", "a.b").with_env("GIT_CONFIG_VALUE_0", "kept");
-        let hardened = harden(own);
+        let with_setting = launcher
+            .with_env("GIT_CONFIG_COUNT", "1")
+            .with_env("GIT_CONFIG_KEY_0", "a.b")
+            .with_env("GIT_CONFIG_VALUE_0", "kept");
+        let hardened = harden(with_setting);
         let _ = hostile.take_canary();
         hardened.read("git", &["ls-files", "-v", "--recurse-submodules"]).unwrap();
         assert!(!hostile.take_canary());

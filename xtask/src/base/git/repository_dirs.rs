@@ -14,26 +14,28 @@ pub fn repository_dirs(folder: &Path) -> Vec<PathBuf> {
     let Some(own) = folder.ancestors().find_map(|above| git_dir(&above.join(".git"))) else {
         return Vec::new();
     };
-    let common = lines(&own.join("commondir")).next().map(|path| own.join(path));
+    let common = lines(&own.join("commondir")).first().map(|path| own.join(path));
     let objects = common.as_ref().unwrap_or(&own).join("objects");
-    let borrowed = lines(&objects.join("info/alternates")).map(|path| objects.join(path)).collect::<Vec<_>>();
+    let alternates = lines(&objects.join("info/alternates"));
+    let borrowed = alternates.iter().map(|path| objects.join(path)).collect::<Vec<_>>();
     [own].into_iter().chain(common).chain(borrowed).collect()
 }
 
-/// The folder at `path`, or the folder that the file at `path` names.
+/// The folder at `path`, or the folder that the file at `path` names behind `gitdir:`. `None` where there is neither.
 fn git_dir(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path.to_owned());
     }
-    let target =
-        lines(path).find_map(|line| line.strip_prefix("gitdir:").map(|dir| dir.trim().to_owned()))?;
-    Some(path.parent()?.join(target))
+    let lines = lines(path);
+    let target = lines.iter().find_map(|line| line.strip_prefix("gitdir:"))?;
+    Some(path.parent()?.join(target.trim()))
 }
 
-fn lines(file: &Path) -> impl Iterator<Item = String> {
+/// The lines of `file` that are not empty; none for a file that cannot be read.
+fn lines(file: &Path) -> Vec<String> {
     let bytes = bounded::read(file, MAX_FILE_SIZE, Links::Follow).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>().into_iter()
+    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Children in the background.
+//! Children that run in the background.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 
 use super::Launcher;
 
-/// A child that dropping this value kills.
+/// A child in the background. Dropping this value kills the child and waits for its end.
 #[derive(Debug)]
 pub struct Background {
     child: duct::Handle,
-    /// The writing end of its stdin, which closes when this process ends in any way.
+    /// The writing end of the child's stdin, which closes when this process ends in any way.
     _stdin: PipeWriter,
 }
 
@@ -21,14 +21,14 @@ impl Launcher {
     /// closes when this process ends.
     pub fn start<S: AsRef<OsStr>>(&self, program: &str, args: &[S], log: File) -> Result<Background> {
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
-        let command = self.duct(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(log);
+        let command = self.command(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(log);
         let child = command.start().with_context(|| format!("running {program}"))?;
         Ok(Background { child, _stdin: feed })
     }
 }
 
 impl Background {
-    /// Its process id.
+    /// The process id of the child.
     pub fn id(&self) -> u32 {
         self.child.pids().first().copied().unwrap_or_default()
     }
@@ -36,7 +36,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // The child may have ended by itself. Without the wait it would still hold its resources for a moment.
+        // The child may have ended by itself. Without the wait, a killed child would hold its resources for a moment.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! Children that process foreign bytes: their output and their time are limited. A child is killed at its limits, or as
-//! soon as the caller asks for it.
+//! Children that process foreign bytes: their output and their time are limited. A child is killed when it exceeds its
+//! limits, or as soon as the caller asks for it.
 
 use std::ffi::OsStr;
 use std::io::{PipeReader, PipeWriter, Read};
@@ -22,12 +22,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Bounds {
     /// The maximum output on each of its stdout and its stderr, in bytes.
     pub output: u64,
+    /// The maximum time from its start.
     pub time: Duration,
 }
 
 impl Launcher {
-    /// Runs a command within `bounds`. Its stdin is empty. `check` is called every 50 ms; its error kills the child and
-    /// is returned.
+    /// Runs a command within `bounds`. Its stdin is empty. `check` is called at least every 50 ms; where it fails, the
+    /// child is killed and the error is returned. An exit code other than 0 is not an error here.
     ///
     /// # Errors
     /// `ExitKind::Verification` for a child that exceeds its bounds.
@@ -38,15 +39,15 @@ impl Launcher {
         bounds: Bounds,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
-        let command = self.duct(program, args).stdin_null();
+        let command = self.command(program, args).stdin_null();
         let (code, [stdout, stderr]) = run(program, command, bounds, check, |command, [stdout, stderr]| {
             command.stdout_file(stdout).stderr_file(stderr)
         })?;
         Ok(Output { code, stdout, stderr })
     }
 
-    /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write: returns
-    /// the log beside the output. The program must not read its stdin.
+    /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write. Returns
+    /// the output and the log. The program must not read its stdin.
     ///
     /// # Errors
     /// As [`Self::run_bounded`]; the log has the limit of stdout and stderr.
@@ -57,7 +58,7 @@ impl Launcher {
         bounds: Bounds,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<(Output, String)> {
-        let command = self.duct(program, args);
+        let command = self.command(program, args);
         let (code, [stdout, stderr, log]) =
             run(program, command, bounds, check, |command, [stdout, stderr, log]| {
                 command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)
@@ -66,8 +67,8 @@ impl Launcher {
     }
 }
 
-/// Runs `command`, to which `connect` attaches the writing ends of pipes. Returns its exit code and the output of each
-/// pipe.
+/// Runs `command`, after `connect` has attached the writing ends of pipes to it. Returns its exit code and the text from
+/// each pipe.
 fn run<const COUNT: usize>(
     program: &str,
     command: Expression,
@@ -88,7 +89,7 @@ fn run<const COUNT: usize>(
     Ok((Output::from(raw).code, texts))
 }
 
-/// Makes pipes; returns their reading ends and their writing ends.
+/// Makes `COUNT` pipes. Returns their reading ends and their writing ends.
 fn pipes<const COUNT: usize>() -> Result<([PipeReader; COUNT], [PipeWriter; COUNT])> {
     let made = (0..COUNT).map(|_| std::io::pipe()).collect::<std::io::Result<Vec<_>>>()?;
     let (sources, sinks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
@@ -96,7 +97,7 @@ fn pipes<const COUNT: usize>() -> Result<([PipeReader; COUNT], [PipeWriter; COUN
     Ok((sources.try_into().map_err(|_| wrong_count())?, sinks.try_into().map_err(|_| wrong_count())?))
 }
 
-/// Reads the pipes to their ends.
+/// Reads the pipes to their ends, at most for the time and the output of `bounds` and as long as `check` succeeds.
 fn read_to_ends<const COUNT: usize>(
     program: &str,
     pipes: [PipeReader; COUNT],
@@ -105,6 +106,7 @@ fn read_to_ends<const COUNT: usize>(
 ) -> Result<[Vec<u8>; COUNT]> {
     let deadline = Instant::now() + bounds.time;
     let mut outputs = [const { Vec::new() }; COUNT];
+    // A pipe that is read to its end becomes `None`.
     let mut open = pipes.map(Some);
     let mut buffer = vec![0; 64 << 10];
     while open.iter().any(Option::is_some) {
@@ -127,7 +129,7 @@ fn read_to_ends<const COUNT: usize>(
     Ok(outputs)
 }
 
-/// Waits until a pipe is readable, at most for [`POLL_INTERVAL`].
+/// Waits until one of the pipes is readable or at its end, at most for [`POLL_INTERVAL`].
 fn wait(open: &[Option<PipeReader>]) -> Result<(), Errno> {
     let tick = Timespec { tv_sec: 0, tv_nsec: POLL_INTERVAL.subsec_nanos().into() };
     let mut polled = open.iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect::<Vec<_>>();
@@ -137,6 +139,7 @@ fn wait(open: &[Option<PipeReader>]) -> Result<(), Errno> {
     }
 }
 
+/// Whether `pipe` is readable or at its end now.
 fn is_ready(pipe: &PipeReader) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
@@ -154,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_child_within_its_bounds() {
+    fn a_child_within_its_bounds_ends_by_itself() {
         let output = run_script("echo out; echo err >&2; exit 3", BOUNDS, &|| Ok(())).unwrap();
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "out\n", "err\n"));
     }
 
     #[test]
-    fn a_child_with_a_log() {
+    fn the_log_of_a_child_is_returned() {
         let script = "echo log >>/dev/stdin; echo out; echo err >&2; exit 3";
         let launcher = Launcher::new("/");
         let (output, log) = launcher.run_bounded_with_log("sh", &["-c", script], BOUNDS, &|| Ok(())).unwrap();
@@ -168,12 +171,12 @@ mod tests {
         assert_eq!(log, "log\n");
     }
 
-    /// e2image does so on a malicious file system. The child ignores Ctrl-C.
+    /// e2image writes or waits for ever on a malicious file system. The children here ignore Ctrl-C, too.
     #[test]
     fn a_child_that_writes_or_waits_for_ever_is_killed() {
         let begin = Instant::now();
-        let late = Bounds { time: Duration::from_millis(200), ..BOUNDS };
-        let stop = || {
+        let short = Bounds { time: Duration::from_millis(200), ..BOUNDS };
+        let fail_after_half_a_second = || {
             if begin.elapsed().as_millis() > 500 {
                 Err(ExitKind::Interrupted.error("stopped"))
             } else {
@@ -183,10 +186,13 @@ mod tests {
         for (script, bounds, expected) in [
             ("trap '' INT; exec yes", BOUNDS, "sh wrote more than 1.0 MiB and was killed"),
             ("trap '' INT; exec yes >&2", BOUNDS, "sh wrote more than 1.0 MiB and was killed"),
-            ("trap '' INT; exec sleep 60", late, "sh took more than 0 s and was killed"),
+            ("trap '' INT; exec sleep 60", short, "sh took more than 0 s and was killed"),
             ("trap '' INT; exec sleep 60", BOUNDS, "stopped"),
         ] {
-            assert_eq!(run_script(script, bounds, &stop).unwrap_err().to_string(), expected);
+            assert_eq!(
+                run_script(script, bounds, &fail_after_half_a_second).unwrap_err().to_string(),
+                expected
+            );
         }
         assert!(begin.elapsed() < Duration::from_secs(10));
     }

@@ -15,43 +15,50 @@ use super::Launcher;
 const OVERRIDES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DAC_READ_SEARCH);
 
 impl Launcher {
-    /// The same launcher; its [`Launcher::run_protected`] children cannot read files against their modes, although they
+    /// The same launcher; children within [`Launcher::run_protected`] cannot read files against their modes, although they
     /// run as root. Nothing changes for a user whose children cannot do so anyway.
     #[must_use]
     pub fn protecting_keys(self) -> Self {
         Self { protects_keys: geteuid().is_root() && children_override_modes(), ..self }
     }
 
+    /// Whether [`Self::run_protected`] takes capabilities from its children.
     pub fn protects_keys(&self) -> bool {
         self.protects_keys
     }
 
-    /// Runs `work`, whose children run code of a flake: they cannot read the keys of hosts.
+    /// Runs `work`, whose children run code of a flake. They cannot read the keys of hosts, if this launcher protects
+    /// keys.
     pub fn run_protected<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        if self.protects_keys { without_overrides(work) } else { work() }
+        if self.protects_keys { run_without_overrides(work) } else { work() }
     }
 }
 
-/// Whether a child of root has one of the overrides; also where that cannot be determined.
+/// Whether a child of root has one of the overrides. True where the kernel does not answer.
 fn children_override_modes() -> bool {
-    let is_bounded = |capability| capability_is_in_bounding_set(capability).unwrap_or(true);
-    let is_inherited = |sets: rustix::thread::CapabilitySets| sets.inheritable.intersects(OVERRIDES);
-    OVERRIDES.iter().any(is_bounded) || capabilities(None).map_or(true, is_inherited)
+    let in_bounding_set = |capability| capability_is_in_bounding_set(capability).unwrap_or(true);
+    let in_inheritable_set = |sets: rustix::thread::CapabilitySets| sets.inheritable.intersects(OVERRIDES);
+    OVERRIDES.iter().any(in_bounding_set) || capabilities(None).map_or(true, in_inheritable_set)
 }
 
-/// Runs `work`, whose children, also of root, read only what the modes of files allow.
+/// Runs `work`, whose children read only the files whose modes allow it, even as root.
 ///
 /// # Errors
-/// Where root cannot drop capabilities.
-fn without_overrides<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+/// Where root cannot drop capabilities, and those of `work`.
+fn run_without_overrides<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     if !geteuid().is_root() {
         return work();
     }
     // Capabilities belong to a thread, and its children cannot regain those that it drops.
+    let drop_and_run = || {
+        drop_overrides().map_err(Error::from).context("dropping capabilities")?;
+        work()
+    };
     std::thread::scope(|scope| {
-        let dropped = || drop_overrides().map_err(Error::from).context("dropping capabilities");
-        let run = move || dropped().and_then(|()| work());
-        scope.spawn(run).join().map_err(|_| anyhow::anyhow!("the thread without capabilities panicked"))?
+        scope
+            .spawn(drop_and_run)
+            .join()
+            .map_err(|_| anyhow::anyhow!("the thread without capabilities panicked"))?
     })
 }
 
@@ -72,7 +79,7 @@ mod tests {
     use super::*;
 
     /// Runs `work` in a thread whose children inherit all its capabilities.
-    fn inheriting<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    fn run_inheriting<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         let run = || {
             let mut sets = capabilities(None).unwrap();
             sets.inheritable = sets.permitted;
@@ -87,8 +94,8 @@ mod tests {
         let protects = || Launcher::new("/").protecting_keys().protects_keys();
         assert_eq!(protects(), geteuid().is_root() && children_override_modes());
         if geteuid().is_root() {
-            assert!(inheriting(protects));
-            assert!(!without_overrides(|| Ok(protects())).unwrap());
+            assert!(run_inheriting(protects));
+            assert!(!run_without_overrides(|| Ok(protects())).unwrap());
         }
     }
 
@@ -98,17 +105,18 @@ mod tests {
         std::fs::write(dir.path().join("file"), "text").unwrap();
         let launcher = Launcher::new("/");
         let folder = dir.path().display().to_string();
-        let list = [folder.as_str()];
+        let ls_args = [folder.as_str()];
         for (mode, code) in [(0o700, 0), (0, 2)] {
             std::fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
-            let output = without_overrides(|| launcher.capture("ls", &list)).unwrap();
+            let output = run_without_overrides(|| launcher.capture("ls", &ls_args)).unwrap();
             assert_eq!(output.code, code, "{mode:o} {output:?}");
-            let output = inheriting(|| without_overrides(|| launcher.capture("ls", &list)).unwrap());
+            let output =
+                run_inheriting(|| run_without_overrides(|| launcher.capture("ls", &ls_args)).unwrap());
             assert_eq!(output.code, code, "inheriting: {mode:o} {output:?}");
         }
         // This process keeps its capabilities.
         if geteuid().is_root() {
-            assert_eq!(launcher.capture("ls", &list).unwrap().stdout, "file\n");
+            assert_eq!(launcher.capture("ls", &ls_args).unwrap().stdout, "file\n");
         }
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
     }

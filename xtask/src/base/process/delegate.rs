@@ -1,4 +1,4 @@
-//! Delegates work to a child with fewer privileges.
+//! Delegates work to a child that runs as another user.
 
 use std::ffi::OsStr;
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use super::{Launcher, Output, handover};
 /// The interval between two checks whether the child has to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The user and the group that a child runs as, without supplementary groups.
+/// The numbers of a user and a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     pub user: u32,
@@ -22,9 +22,9 @@ pub struct User {
 }
 
 impl Launcher {
-    /// Runs a command as `user`, sends it the line `input` with `files` over a socket on its stdin, and returns its
-    /// exit code. It inherits stdout and stderr. When `stop` returns true its stdin closes, and this process still
-    /// waits for it.
+    /// Runs a command as `user` without supplementary groups, sends it the line `input` with `files` over a socket on its
+    /// stdin, and returns its exit code. The command inherits stdout and stderr. When `must_stop` returns true, its stdin
+    /// closes, and this process still waits for its end.
     pub fn delegate<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -32,10 +32,10 @@ impl Launcher {
         user: User,
         input: &str,
         files: &[BorrowedFd],
-        stop: impl Fn() -> bool,
+        must_stop: impl Fn() -> bool,
     ) -> Result<i32> {
         let (stdin, feed) = UnixStream::pair().context("making a socket")?;
-        let command = self.duct(program, args).stdin_file(stdin).before_spawn(move |command| {
+        let command = self.command(program, args).stdin_file(stdin).before_spawn(move |command| {
             // The standard library drops the supplementary groups when it sets a user.
             command.gid(user.group).uid(user.user);
             Ok(())
@@ -43,15 +43,22 @@ impl Launcher {
         let running = || format!("running {program}");
         let child = command.start().with_context(running)?;
         drop(command);
-        let check = || drop(stop().then(|| feed.shutdown(Shutdown::Both)));
-        feeding(&feed, input, files, || wait(&child, check)).with_context(running)?;
+        let close_on_stop = || {
+            if must_stop() {
+                let _ = feed.shutdown(Shutdown::Both);
+            }
+        };
+        send_during(&feed, input, files, || wait(&child, close_on_stop)).with_context(running)?;
         Ok(Output::from(child.into_output().with_context(running)?).code)
     }
 }
 
 /// Runs `work` while another thread sends the line `input` with `files` to the child at the other end of `feed`: the
-/// child may read them late, where sudo asks for a password first. Then closes its stdin.
-pub fn feeding(
+/// child may read them late, where sudo asks for a password first. Closes `feed` when `work` ends.
+///
+/// # Errors
+/// Those of `work`, and where no thread can be started.
+pub fn send_during(
     feed: &UnixStream,
     input: &str,
     files: &[BorrowedFd],
@@ -65,9 +72,9 @@ pub fn feeding(
             // The child must not wait for an input that is never sent.
             let _ = feed.shutdown(Shutdown::Both);
         }
-        let done = work();
+        let result = work();
         let _ = feed.shutdown(Shutdown::Both);
-        sending.and(done)
+        sending.and(result)
     })
 }
 
@@ -87,10 +94,10 @@ mod tests {
     fn a_child_gets_the_line_and_stops_with_its_stdin() {
         let own =
             User { user: rustix::process::geteuid().as_raw(), group: rustix::process::getegid().as_raw() };
-        let run = |script: &str, stop: bool| {
-            Launcher::new("/").delegate("sh", &["-c", script], own, "hello", &[], || stop).unwrap()
+        let run = |script: &str, must_stop: fn() -> bool| {
+            Launcher::new("/").delegate("sh", &["-c", script], own, "hello", &[], must_stop).unwrap()
         };
-        assert_eq!(run("read -r line; [ \"$line\" = hello ] && exit 7", false), 7);
-        assert_eq!(run("read -r line; read -r line || exit 9", true), 9);
+        assert_eq!(run("read -r line; [ \"$line\" = hello ] && exit 7", || false), 7);
+        assert_eq!(run("read -r line; read -r line || exit 9", || true), 9);
     }
 }

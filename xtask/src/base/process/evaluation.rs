@@ -1,4 +1,4 @@
-//! What holds for all children that evaluate flakes.
+//! The rules for all children that evaluate flakes.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use crate::base::TimeLimit;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     forbids_builds: bool,
+    /// The time that one evaluation may take.
     limit: TimeLimit,
 }
 
@@ -18,7 +19,7 @@ impl Default for Rules {
     }
 }
 
-/// The error of a child that took more time than it may.
+/// The error of a child that exceeded its time limit.
 #[derive(Debug)]
 pub struct TimedOut;
 
@@ -45,12 +46,13 @@ impl Launcher {
         self
     }
 
-    /// Whether an evaluation must not build anything. As root it needs rights by which it could read the keys of hosts.
+    /// Whether an evaluation must not build anything. Where this launcher protects keys, a build is forbidden too: as root
+    /// it needs privileges by which it could read the keys of hosts.
     pub fn forbids_builds(&self) -> bool {
         self.evaluations.forbids_builds || self.protects_keys()
     }
 
-    /// The same launcher, where one evaluation takes at most `limit`.
+    /// The same launcher, each of whose evaluations takes at most `limit`.
     #[must_use]
     pub fn limiting_evaluations(mut self, limit: TimeLimit) -> Self {
         self.evaluations.limit = limit;

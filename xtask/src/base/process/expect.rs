@@ -1,5 +1,5 @@
-//! Dialogues with a child, as of expect(1): text of the child is answered, until the child ends, is stopped or times
-//! out.
+//! Dialogues with a child, as of expect(1): the caller answers the text of the child, until the child ends, is stopped or
+//! exceeds its time limit.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -43,8 +43,8 @@ pub enum DialogueEnd {
 }
 
 impl Launcher {
-    /// Runs a command for at most `limit`. `reply` gets its output, and its replies go to the command's stdin. If the
-    /// user asks to stop, the command is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
+    /// Runs a command for at most `limit`. `reply` gets the output of the command and answers it. If the user asks to
+    /// stop, the command is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
     pub fn converse<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -55,11 +55,11 @@ impl Launcher {
         let signals = interrupt::guard()?;
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
-        let command = self.duct(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);
+        let command = self.command(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
         let deadline = Instant::now() + limit;
-        let dialogue = RefCell::new(Dialogue { reply, feed, end: None, interrupted: None });
+        let dialogue = RefCell::new(Dialogue { reply, feed, end: None, last_interrupt: None });
         let mut on_wait = |partial: &[u8]| {
             let mut dialogue = dialogue.borrow_mut();
             dialogue.receive(Received::Partial(&String::from_utf8_lossy(partial)));
@@ -76,16 +76,18 @@ impl Launcher {
     }
 }
 
+/// The state of a dialogue.
 struct Dialogue<F> {
     reply: F,
+    /// The writing end of the child's stdin.
     feed: PipeWriter,
-    /// How the dialogue ended; further output is ignored.
+    /// How the dialogue ended; `None` until then. After the end, output is ignored.
     end: Option<DialogueEnd>,
-    /// When the child was last interrupted.
-    interrupted: Option<Instant>,
+    last_interrupt: Option<Instant>,
 }
 
 impl<F: FnMut(Received) -> Reply> Dialogue<F> {
+    /// Answers `received`, if the dialogue has not ended.
     fn receive(&mut self, received: Received) {
         if self.end.is_some() || received == Received::Partial("") {
             return;
@@ -98,14 +100,16 @@ impl<F: FnMut(Received) -> Reply> Dialogue<F> {
         }
     }
 
-    fn interrupt_if_due(&mut self, child: &duct::Handle, requested: bool, deadline: Instant) {
+    /// Interrupts `child` if a stop is requested or the dialogue has ended, as it does at `deadline`; and again after each
+    /// [`STOP_INTERVAL`].
+    fn interrupt_if_due(&mut self, child: &duct::Handle, is_stop_requested: bool, deadline: Instant) {
         if self.end.is_none() && Instant::now() > deadline {
             self.end = Some(DialogueEnd::TimedOut);
         }
-        let is_due = requested || self.end.is_some();
-        if is_due && self.interrupted.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
+        let must_stop = is_stop_requested || self.end.is_some();
+        if must_stop && self.last_interrupt.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
             interrupt_child(child);
-            self.interrupted = Some(Instant::now());
+            self.last_interrupt = Some(Instant::now());
         }
     }
 }
@@ -114,10 +118,11 @@ impl<F: FnMut(Received) -> Reply> Dialogue<F> {
 mod tests {
     use super::*;
 
-    /// Runs a script; its prompt `name? ` is answered by `yes`, and its line `stop` stops it.
+    /// Runs a script, answers its first prompt `name? ` by `yes`, and stops the script at its line `stop`. Returns how the
+    /// dialogue ended, and its lines with `asked` for the prompt.
     fn run_dialogue(script: &str, limit: Duration) -> (DialogueEnd, Vec<String>) {
         let mut lines = Vec::new();
-        let end = Launcher::new("/").converse("sh", &["-c", script], limit, |it| match it {
+        let end = Launcher::new("/").converse("sh", &["-c", script], limit, |received| match received {
             Received::Partial("name? ") if lines.is_empty() => {
                 lines.push("asked".to_owned());
                 Reply::Send("yes\n")
@@ -132,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_dialogue_ends() {
+    fn a_dialogue_ends_by_itself_by_a_reply_or_by_its_time_limit() {
         let long = Duration::from_secs(60);
         let asks = "printf 'name? '; read -r word; echo; echo \"$word\" >&2; exit 3";
         let (end, lines) = run_dialogue(asks, long);

@@ -23,7 +23,7 @@ use crate::base::Bytes;
 /// The maximum number of files with a line.
 pub const MAX_FILES: usize = 3;
 
-/// Sends `line`, which must have no line break, with `files`.
+/// Sends `line`, which must have no line break, with at most [`MAX_FILES`] files.
 pub fn send(socket: &UnixStream, line: &str, files: &[BorrowedFd]) -> std::io::Result<()> {
     let text = format!("{line}\n");
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
@@ -31,18 +31,21 @@ pub fn send(socket: &UnixStream, line: &str, files: &[BorrowedFd]) -> std::io::R
     if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
         return Err(std::io::Error::other("too many files"));
     }
-    let sent = loop {
+    let sent_bytes = loop {
         let pieces = [IoSlice::new(text.as_bytes())];
         match sendmsg(socket, &pieces, &mut control, SendFlags::NOSIGNAL) {
             Err(Errno::INTR) => {}
-            sent => break sent?,
+            result => break result?,
         }
     };
-    let mut socket = socket;
-    socket.write_all(&text.as_bytes()[sent..])
+    let mut writer = socket;
+    writer.write_all(&text.as_bytes()[sent_bytes..])
 }
 
-/// Fails where `socket` is not a Unix stream socket.
+/// Fails where `socket`, the stdin of this process, is not a Unix stream socket.
+///
+/// # Errors
+/// `Usage` for anything else.
 pub fn require_socket(socket: BorrowedFd) -> Result<()> {
     let is_stream = sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX)
         && sockopt::socket_type(socket) == Ok(SocketType::STREAM);
@@ -58,8 +61,8 @@ pub fn require_socket(socket: BorrowedFd) -> Result<()> {
 /// Receives a line of at most `limit` bytes, without its line end, and the files that came with its first byte.
 ///
 /// # Errors
-/// `Usage` for no line within `timeout`, for a longer line, and for more than [`MAX_FILES`] files. Files that come
-/// after the first byte are not received: the kernel closes them.
+/// `Usage` where no line comes within `timeout`, for a longer line, and for more than [`MAX_FILES`] files. Files that
+/// come after the first byte are not received: the kernel closes them.
 pub fn receive(socket: BorrowedFd, limit: usize, timeout: Duration) -> Result<(Vec<u8>, Vec<File>)> {
     require_socket(socket)?;
     let deadline = Instant::now() + timeout;
@@ -74,20 +77,20 @@ pub fn receive(socket: BorrowedFd, limit: usize, timeout: Duration) -> Result<(V
         wait(socket, deadline, timeout)?;
         match source.read(&mut buffer).context("reading the job")? {
             0 => bail!(Usage, "the job ended before the end of its line"),
-            count => append(&mut line, &buffer[..count]),
+            count => append_to_line(&mut line, &buffer[..count]),
         }
     }
     line.pop();
     Ok((line, files))
 }
 
-/// Appends `bytes` to `line` up to the end of the line, and drops the bytes after it.
-fn append(line: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends `bytes` to `line` up to the end of the line. The bytes after the end are dropped.
+fn append_to_line(line: &mut Vec<u8>, bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
     line.extend_from_slice(&bytes[..end]);
 }
 
-/// Receives the first bytes and the files that come with them.
+/// Receives the first bytes of a line, and the files that come with them.
 fn receive_first(socket: BorrowedFd) -> Result<(Vec<u8>, Vec<File>)> {
     let mut bytes = [0; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
@@ -108,11 +111,12 @@ fn receive_first(socket: BorrowedFd) -> Result<(Vec<u8>, Vec<File>)> {
         bail!(Usage, "no job arrived");
     }
     let mut line = Vec::new();
-    append(&mut line, &bytes[..received.bytes]);
+    append_to_line(&mut line, &bytes[..received.bytes]);
     Ok((line, files))
 }
 
-/// Waits until `socket` is readable or at its end. Signals take effect: this program has no handler for them here.
+/// Waits until `socket` is readable or at its end, at most until `deadline`; the error names `timeout`. Signals end this
+/// process as usual: no handler catches them here.
 fn wait(socket: BorrowedFd, deadline: Instant, timeout: Duration) -> Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -141,6 +145,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
+    /// A temporary file with `text`, to be read from its beginning.
     fn file(text: &str) -> File {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text.as_bytes()).unwrap();
@@ -150,42 +155,40 @@ mod tests {
 
     #[test]
     fn a_line_comes_with_its_files() {
-        let (one, other) = UnixStream::pair().unwrap();
+        let (sender, receiver) = UnixStream::pair().unwrap();
         let first = file("first");
         let second = file("second");
         let long = "x".repeat(3 << 20);
-        let sender = std::thread::spawn(move || send(&one, &long, &[first.as_fd(), second.as_fd()]));
-        let (line, files) = receive(other.as_fd(), 4 << 20, TIMEOUT).unwrap();
-        sender.join().unwrap().unwrap();
+        let sending = std::thread::spawn(move || send(&sender, &long, &[first.as_fd(), second.as_fd()]));
+        let (line, files) = receive(receiver.as_fd(), 4 << 20, TIMEOUT).unwrap();
+        sending.join().unwrap().unwrap();
         assert_eq!(line.len(), 3 << 20);
         let texts = files.iter().map(|file| std::io::read_to_string(file).unwrap()).collect::<Vec<_>>();
         assert_eq!(texts, ["first", "second"]);
         let own = rustix::process::geteuid().as_raw();
-        assert_eq!(peer(other.as_fd()).unwrap().user, own);
+        assert_eq!(peer(receiver.as_fd()).unwrap().user, own);
     }
 
     #[test]
     fn incomplete_jobs_are_refused() {
-        let fails = |act: &dyn Fn(UnixStream), words: &str| {
-            let (one, other) = UnixStream::pair().unwrap();
-            act(one);
-            let error = receive(other.as_fd(), 9000, Duration::from_millis(200)).unwrap_err();
-            assert_eq!(
-                (error.to_string().as_str(), crate::base::failure::kind(&error)),
-                (words, ExitKind::Usage)
-            );
+        let fails = |send: &dyn Fn(UnixStream), message: &str| {
+            let (sender, receiver) = UnixStream::pair().unwrap();
+            send(sender);
+            let error = receive(receiver.as_fd(), 9000, Duration::from_millis(200)).unwrap_err();
+            let kind = crate::base::failure::kind(&error);
+            assert_eq!((error.to_string().as_str(), kind), (message, ExitKind::Usage));
         };
         fails(&drop, "no job arrived");
-        fails(&|one| std::mem::forget(one), "no job arrived within 0 s");
-        fails(&|mut one| one.write_all(b"half").unwrap(), "the job ended before the end of its line");
-        fails(&|mut one| one.write_all(&vec![b'x'; 20_000]).unwrap(), "the job is larger than 8.8 KiB");
+        fails(&|sender| std::mem::forget(sender), "no job arrived within 0 s");
+        fails(&|mut sender| sender.write_all(b"half").unwrap(), "the job ended before the end of its line");
+        fails(&|mut sender| sender.write_all(&vec![b'x'; 20_000]).unwrap(), "the job is larger than 8.8 KiB");
         let many = (0..=MAX_FILES).map(|_| file("")).collect::<Vec<_>>();
-        let send_many = |one: UnixStream| {
+        let send_many = |sender: UnixStream| {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES + 1))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             let files = many.iter().map(AsFd::as_fd).collect::<Vec<_>>();
             assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
-            sendmsg(one, &[IoSlice::new(b"x\n")], &mut control, SendFlags::empty()).unwrap();
+            sendmsg(sender, &[IoSlice::new(b"x\n")], &mut control, SendFlags::empty()).unwrap();
         };
         fails(&send_many, "too many files came with the job");
     }

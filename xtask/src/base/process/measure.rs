@@ -28,7 +28,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 pub struct Cost {
     /// From the start of the first process to the end of the last.
     pub seconds: f64,
-    /// The CPU time of the processes, in user mode and in the kernel.
+    /// The CPU time of all processes, in user mode and in the kernel.
     pub cpu_seconds: f64,
     /// The part of `cpu_seconds` of the first process of a pipeline.
     pub first_cpu_seconds: f64,
@@ -56,33 +56,35 @@ pub fn measure(name: &str, command: &duct::Expression) -> Result<Measured> {
     let peak = peak_memory(&child.pids(), || stop.forward()).with_context(|| format!("watching {name}"));
     let seconds = start.elapsed().as_secs_f64();
     // The processes have ended, but are not yet reaped: `/proc` still has their CPU times.
-    let each = child.pids().into_iter().map(cpu_seconds).collect::<Result<Vec<_>>>();
+    let cpu_times = child.pids().into_iter().map(cpu_seconds).collect::<Result<Vec<_>>>();
     let raw = child.into_output().with_context(|| format!("waiting for {name}"))?;
     if signals.is_stop_requested() {
         bail!(Interrupted, "{name} was stopped");
     }
     let peak_bytes = peak?;
-    let each = each.with_context(|| format!("measuring {name}"))?;
+    let cpu_times = cpu_times.with_context(|| format!("measuring {name}"))?;
     let Output { code, stderr, .. } = Output::from(raw);
-    let cpu_seconds = each.iter().sum();
-    let first_cpu_seconds = each.first().copied().unwrap_or_default();
+    let cpu_seconds = cpu_times.iter().sum();
+    let first_cpu_seconds = cpu_times.first().copied().unwrap_or_default();
     Ok(Measured { code, stderr, cost: Cost { seconds, cpu_seconds, first_cpu_seconds, peak_bytes } })
 }
 
-/// Waits until all of `pids` have ended, and returns the peak memory of them and their children together, in bytes.
+/// Waits until all of `pids` have ended, and calls `on_wait` repeatedly meanwhile. Returns the peak memory of these
+/// processes and their descendants together, in bytes.
 fn peak_memory(pids: &[u32], mut on_wait: impl FnMut()) -> Result<u64> {
-    let mut running = pids.iter().map(|pid| open(*pid)).collect::<Result<Vec<_>>>()?;
+    let mut running = pids.iter().map(|pid| open_process(*pid)).collect::<Result<Vec<_>>>()?;
     let mut peak = 0;
     while !running.is_empty() {
         on_wait();
-        let resident = pids.iter().copied().map(resident).fold(Resident::default(), Resident::and);
-        peak = peak.max(resident.peak());
+        let memory = pids.iter().copied().map(memory_of_tree).fold(Memory::default(), Memory::plus);
+        peak = peak.max(memory.peak());
         remove_ended(&mut running)?;
     }
     Ok(peak)
 }
 
-fn open(pid: u32) -> Result<OwnedFd> {
+/// A descriptor of process `pid`, which becomes readable when the process ends.
+fn open_process(pid: u32) -> Result<OwnedFd> {
     let pid = Pid::from_raw(pid.try_into()?).context("opening a process without a number")?;
     pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("opening process {pid:?}"))
 }
@@ -95,52 +97,55 @@ fn remove_ended(running: &mut Vec<OwnedFd>) -> Result<()> {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error).context("waiting for processes"),
     }
-    let mut ended = polled.iter().map(|fd| fd.revents().contains(PollFlags::IN)).collect::<Vec<_>>();
-    ended.reverse();
-    running.retain(|_| ended.pop() == Some(false));
+    let are_running = polled.iter().map(|fd| !fd.revents().contains(PollFlags::IN)).collect::<Vec<_>>();
+    let mut are_running = are_running.into_iter();
+    running.retain(|_| are_running.next().unwrap_or_default());
     Ok(())
 }
 
-/// The memory of process `pid` and of all its descendants.
-fn resident(pid: u32) -> Resident {
+/// The memory of process `pid` and all its descendants. Processes that have ended meanwhile do not count.
+fn memory_of_tree(pid: u32) -> Memory {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let bytes = |name| bytes_of(&status, name).unwrap_or_default();
     // The kernel lists a child at the thread that started it.
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let below = children
-        .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children =
+        lists.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
     let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let process = Resident {
+    let own = Memory {
         private: bytes("RssAnon") + bytes("RssShmem"),
         files: BTreeMap::from([(program, bytes("RssFile"))]),
         largest: bytes("VmHWM"),
     };
-    below.map(resident).fold(process, Resident::and)
+    children.map(memory_of_tree).fold(own, Memory::plus)
 }
 
-/// The memory of several processes, in bytes.
+/// The resident memory of several processes, in bytes.
 #[derive(Clone, Debug, Default)]
-struct Resident {
-    /// The sum of what belongs to each process alone.
+struct Memory {
+    /// The sum of the pages that belong to one process alone.
     private: u64,
-    /// For each program: the largest set of file pages of a process that runs it. Processes of one program share them.
+    /// The largest set of file pages of a process, by the program that the process runs: processes of one program share
+    /// these pages.
     files: BTreeMap<PathBuf, u64>,
     /// The largest peak of one process.
     largest: u64,
 }
 
-impl Resident {
-    fn and(mut self, other: Self) -> Self {
+impl Memory {
+    /// The memory of the processes of `self` and of `other`.
+    fn plus(mut self, other: Self) -> Self {
         self.private += other.private;
         self.largest = self.largest.max(other.largest);
         for (program, bytes) in other.files {
-            let most = self.files.entry(program).or_default();
-            *most = bytes.max(*most);
+            let largest = self.files.entry(program).or_default();
+            *largest = bytes.max(*largest);
         }
         self
     }
 
+    /// The memory together, and at least the peak of one process.
     fn peak(&self) -> u64 {
         self.largest.max(self.private + self.files.values().sum::<u64>())
     }
@@ -152,7 +157,7 @@ fn bytes_of(status: &str, name: &str) -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
-/// The CPU time of process `pid` and of the children that it waited for.
+/// The CPU time of process `pid` and of the children that it waited for, in seconds.
 fn cpu_seconds(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
@@ -161,8 +166,10 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// The sum of fields 14 to 17 of a stat file (proc(5)). The name in field 2 may hold anything.
+/// The sum of fields 14 to 17 of a stat file (proc(5)), which are CPU times in clock ticks. The name in field 2 may
+/// contain anything, also spaces and brackets.
 fn ticks_of(stat: &str) -> Option<u64> {
+    // Field 3 comes first behind the name.
     let fields = stat.rsplit_once(") ")?.1.split(' ').skip(11).take(4);
     fields.map(|field| field.parse::<u64>().ok()).sum()
 }
@@ -172,7 +179,7 @@ mod tests {
     use super::*;
     use crate::base::process::Launcher;
 
-    fn words(words: &[&str]) -> Vec<std::ffi::OsString> {
+    fn command(words: &[&str]) -> Vec<std::ffi::OsString> {
         words.iter().map(Into::into).collect()
     }
 
@@ -180,7 +187,7 @@ mod tests {
     fn a_pipeline_is_measured_with_the_processes_below_it() {
         // The shell keeps running while dd, its child, allocates 32 MiB at once.
         let hungry = "dd if=/dev/zero of=/dev/null bs=32M count=100 status=none; echo said >&2; exit 3";
-        let pipeline = [words(&["sleep", "0.3"]), words(&["sh", "-c", hungry])];
+        let pipeline = [command(&["sleep", "0.3"]), command(&["sh", "-c", hungry])];
         let Measured { code, stderr, cost } = Launcher::new("/").measure(&pipeline).unwrap();
         assert_eq!((code, stderr.as_str()), (3, "said\n"));
         assert!(cost.seconds >= 0.3 && cost.cpu_seconds > 0.0, "{cost:?}");
@@ -191,20 +198,20 @@ mod tests {
 
     #[test]
     fn the_pages_of_a_program_count_once() {
-        let process = |program: &str, private, files, largest| Resident {
+        let process = |program: &str, private, files, largest| Memory {
             private,
             files: BTreeMap::from([(program.into(), files)]),
             largest,
         };
-        let both = process("/a", 3, 10, 13).and(process("/a", 4, 12, 16));
+        let both = process("/a", 3, 10, 13).plus(process("/a", 4, 12, 16));
         assert_eq!(both.peak(), 3 + 4 + 12);
-        let three = both.and(process("/b", 1, 2, 3));
+        let three = both.plus(process("/b", 1, 2, 3));
         assert_eq!(three.peak(), 3 + 4 + 12 + 1 + 2);
-        assert_eq!(three.and(process("/b", 0, 0, 50)).peak(), 50);
+        assert_eq!(three.plus(process("/b", 0, 0, 50)).peak(), 50);
     }
 
     #[test]
-    fn values_of_proc_files() {
+    fn times_and_memory_are_read_from_proc() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 102 0 0 0 11 5 3 1 20 0 1 0 99 0 0";
         assert_eq!(ticks_of(stat), Some(20));
         assert_eq!(ticks_of("7 (a"), None);

@@ -1,7 +1,7 @@
 //! The one door to child processes: argument vectors only, never a shell string.
 //!
-//! xshell runs short commands of our own whose whole output is wanted; duct runs commands with foreign output, long
-//! commands, commands whose output is read line by line, and commands on the user's terminal.
+//! xshell runs short commands whose whole output is wanted and is not foreign; duct runs commands with foreign output,
+//! long commands, commands whose output is read line by line, and commands on the user's terminal.
 
 use std::ffi::{OsStr, OsString};
 use std::net::Shutdown;
@@ -39,38 +39,40 @@ pub use measure::{Cost, Measured};
 pub use output::{ExchangeEnd, Output};
 
 /// The limits of a short command.
-const SHORT: Bounds = Bounds { output: 64 << 20, time: Duration::from_secs(3600) };
+const SHORT_COMMAND: Bounds = Bounds { output: 64 << 20, time: Duration::from_secs(3600) };
 /// The maximum stdout of a long command, in bytes: the results of evaluations are large.
 const MAX_STDOUT: u64 = 256 << 20;
-/// The longest message of the worker, in bytes: the chunk map of a card of 1 TiB.
+/// The longest line of a child in an exchange, in bytes: the chunk map of a card of 1 TiB.
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// Starts child processes, in one working directory and with changes to the environment.
 #[derive(Clone, Debug)]
 pub struct Launcher {
     dir: PathBuf,
+    /// The variables that children get beside or instead of the environment of this process.
     env: Vec<(OsString, OsString)>,
-    /// Children get only `env`, and nothing of the environment of this process.
-    clean: bool,
+    /// Whether children get only `env`, and nothing of the environment of this process.
+    has_clean_env: bool,
+    /// As of [`Self::protecting_keys`].
     protects_keys: bool,
     evaluations: evaluation::Rules,
 }
 
 impl Launcher {
-    /// Children run in `dir` with the environment of this process.
+    /// A launcher whose children run in `dir` with the environment of this process.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             env: Vec::new(),
-            clean: false,
+            has_clean_env: false,
             protects_keys: false,
             evaluations: evaluation::Rules::default(),
         }
     }
 
-    /// A launcher whose children get nothing of the environment of this process.
+    /// A launcher whose children run in `dir`, and get nothing of the environment of this process.
     pub fn with_clean_env(dir: impl Into<PathBuf>) -> Self {
-        Self { clean: true, ..Self::new(dir) }
+        Self { has_clean_env: true, ..Self::new(dir) }
     }
 
     /// The same launcher with one more environment variable.
@@ -101,22 +103,25 @@ impl Launcher {
         Self { dir: dir.into(), ..self.clone() }
     }
 
-    /// The value of the variable `name` in the environment of a child.
+    /// The value of the variable `name` in the environment of a child; `None` where it is unset.
     pub fn env(&self, name: &str) -> Option<OsString> {
-        let changed = self.env.iter().find(|(key, _)| key == name);
-        changed.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name).filter(|_| !self.clean))
+        match self.env.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => Some(value.clone()),
+            None if self.has_clean_env => None,
+            None => std::env::var_os(name),
+        }
     }
 
-    /// The path of `program` on the `PATH` of the children.
+    /// The path of `program` on the `PATH` of the children; `None` where it is missing or cannot be executed.
     pub fn which(&self, program: &str) -> Option<PathBuf> {
         let path = self.env("PATH")?;
         std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| is_executable(file))
     }
 
-    /// Runs a short command, for at most an hour and 64 MiB of output. Its stdin is empty. Returns its whole stdout and
-    /// stderr. An exit code other than 0 is not an error here.
+    /// Runs a short command, for at most an hour and 64 MiB of output. Its stdin is empty. Returns its whole output. An
+    /// exit code other than 0 is not an error here.
     pub fn capture<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
-        self.run_bounded(program, args, SHORT, &|| Ok(()))
+        self.run_bounded(program, args, SHORT_COMMAND, &|| Ok(()))
     }
 
     /// Runs a short command whose output is not foreign, and returns its stdout. Its stdin is empty. An exit code other
@@ -125,8 +130,8 @@ impl Launcher {
         let shell = xshell::Shell::new().context("starting a command")?;
         shell.change_dir(&self.dir);
         let command = xshell::cmd!(shell, "{program} {args...}");
-        let cleared = if self.clean { command.env_clear() } else { command };
-        let raw = cleared.envs(self.env.iter().cloned()).quiet().ignore_status().output();
+        let command = if self.has_clean_env { command.env_clear() } else { command };
+        let raw = command.envs(self.env.iter().cloned()).quiet().ignore_status().output();
         let output = raw.map(Output::from).with_context(|| format!("running {program}"))?;
         if output.success() {
             return Ok(output.stdout);
@@ -135,9 +140,11 @@ impl Launcher {
         bail!(Other, "{program} {words} failed with exit code {}: {}", output.code, output.stderr.trim())
     }
 
-    /// Runs a long command and returns its stdout. Its stdin is empty; `on_line` gets each line of its stderr at once.
-    /// If the user asks to stop, the command is interrupted too and waited for, and the error is
-    /// `ExitKind::Interrupted`.
+    /// Runs a long command and returns its exit code and its stdout. Its stdin is empty; `on_line` gets each line of its
+    /// stderr at once. If the user asks to stop, the command is interrupted too and waited for.
+    ///
+    /// # Errors
+    /// `ExitKind::Interrupted` where the user asked to stop. An exit code other than 0 is not an error here.
     pub fn stream<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -147,11 +154,11 @@ impl Launcher {
         self.stream_with(program, args, OnStop::Ask, on_line)
     }
 
-    /// Like [`Self::stream`], for a command that can be cut off without loss: it is killed if it ignores a stop request
-    /// for some seconds. It is also stopped at `limit`.
+    /// Like [`Self::stream`], for a command that can be cut off without loss: it is stopped at `limit` too, and killed if
+    /// it ignores a stop request for some seconds.
     ///
     /// # Errors
-    /// [`TimedOut`] for a command that took longer than `limit`.
+    /// As [`Self::stream`], and [`TimedOut`] for a command that failed after `limit`.
     pub fn stream_killable<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -170,58 +177,65 @@ impl Launcher {
         on_line: impl FnMut(&str),
     ) -> Result<Output> {
         let (stdout, sink) = std::io::pipe().context("making a pipe")?;
-        let reading =
-            std::thread::Builder::new().spawn(move || crate::base::bounded::read_all(stdout, MAX_STDOUT));
-        let read = reading.with_context(|| format!("starting a thread for the output of {program}"))?;
-        let command = self.duct(program, args).stdin_null().stdout_file(sink);
-        let followed = stream::follow(program, &command, on_stop, on_line);
+        let read_stdout = move || crate::base::bounded::read_all(stdout, MAX_STDOUT);
+        let reader = std::thread::Builder::new()
+            .spawn(read_stdout)
+            .with_context(|| format!("starting a thread for the output of {program}"))?;
+        let command = self.command(program, args).stdin_null().stdout_file(sink);
+        let result = stream::follow(program, &command, on_stop, on_line);
         // This drops the writing end of the pipe, so that the reader finds the end.
         drop(command);
-        let stdout = read.join().map_err(|_| anyhow::anyhow!("the reading thread panicked"))?;
+        let stdout = reader.join().map_err(|_| anyhow::anyhow!("the reading thread panicked"))?;
         let stdout = stdout.with_context(|| format!("reading the output of {program}"))?;
-        Ok(Output { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..followed? })
+        Ok(Output { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..result? })
     }
 
     /// Runs a long command without a result on stdout: `on_line` gets each line of its stdout and its stderr at once.
-    /// Its stdin is empty; a program that prompts on the terminal itself, such as ssh, still can. Returns the exit
-    /// code. A stop request is forwarded as by [`Self::stream`].
+    /// Its stdin is empty; a program that prompts on the terminal, such as ssh, still can. Returns its exit code. A stop
+    /// request is forwarded as by [`Self::stream`].
     pub fn stream_all<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
         on_line: impl FnMut(&str),
     ) -> Result<i32> {
-        let command = self.duct(program, args).stdin_null().stdout_to_stderr();
+        let command = self.command(program, args).stdin_null().stdout_to_stderr();
         stream::follow(program, &command, OnStop::Ask, on_line).map(|output| output.code)
     }
 
     /// Runs a command on the user's terminal: it inherits stdin, stdout and stderr. Returns its exit code.
     pub fn interact<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<i32> {
-        let raw = self.duct(program, args).run().with_context(|| format!("running {program}"))?;
+        let raw = self.command(program, args).run().with_context(|| format!("running {program}"))?;
         Ok(Output::from(raw).code)
     }
 
-    /// Runs two commands with the stdout of the first as the stdin of the second, whose stdout is discarded. An exit
-    /// code other than 0 of either is an error with their stderr.
+    /// Runs two commands, each a program with its arguments: the stdout of the first is the stdin of the second, whose
+    /// stdout is discarded. An exit code other than 0 of either is an error with their stderr.
     pub fn pipe<S: AsRef<OsStr>>(&self, first: (&str, &[S]), second: (&str, &[S])) -> Result<()> {
-        let from = self.duct(first.0, first.1).stdin_null();
-        let into = self.duct(second.0, second.1);
-        let doing = || format!("running {} into {}", first.0, second.0);
-        let raw = from.pipe(into).stdout_null().stderr_capture().run().with_context(doing)?;
+        let ((from, from_args), (into, into_args)) = (first, second);
+        let doing = || format!("running {from} into {into}");
+        let source = self.command(from, from_args).stdin_null();
+        let raw = source
+            .pipe(self.command(into, into_args))
+            .stdout_null()
+            .stderr_capture()
+            .run()
+            .with_context(doing)?;
         let output = Output::from(raw);
         if output.success() {
             return Ok(());
         }
         let stderr = output.stderr.trim();
-        bail!(Other, "{} into {} failed with exit code {}: {stderr}", first.0, second.0, output.code)
+        bail!(Other, "{from} into {into} failed with exit code {}: {stderr}", output.code)
     }
 
-    /// Runs and measures a command or a pipeline of commands. Stdin is empty, the last stdout is discarded, and stderr
-    /// is returned. A stop request is forwarded as by [`Self::stream`].
+    /// Runs and measures a pipeline of one or more commands, each a program with its arguments. The stdin of the first is
+    /// empty, the stdout of the last is discarded, and the stderr of all is returned. A stop request is forwarded as by
+    /// [`Self::stream`].
     pub fn measure(&self, pipeline: &[Vec<OsString>]) -> Result<Measured> {
         let commands = pipeline.iter().filter_map(|words| words.split_first());
         let names = commands.clone().map(|(program, _)| program.to_string_lossy()).collect::<Vec<_>>();
-        let parts = commands.map(|(program, args)| self.duct(program, args));
+        let parts = commands.map(|(program, args)| self.command(program, args));
         let command = parts.reduce(|from, into| from.pipe(into)).context("running an empty pipeline")?;
         measure::measure(&names.join(" into "), &command.stdin_null())
     }
@@ -240,29 +254,37 @@ impl Launcher {
         let signals = interrupt::guard()?;
         let (stdin, feed) = UnixStream::pair().context("making a socket")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
-        let command = self.duct(program, args).stdin_file(stdin).stdout_file(sink);
+        let command = self.command(program, args).stdin_file(stdin).stdout_file(sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
-        let stop = || drop(signals.is_stop_requested().then(|| feed.shutdown(Shutdown::Both)));
-        delegate::feeding(&feed, input, files, || {
-            stream::for_each_line(&lines, MAX_MESSAGE, &mut |_: &[u8]| stop(), &mut on_line)
-                .and_then(|()| delegate::wait(&child, stop))
-        })
-        .with_context(|| format!("exchanging messages with {program}"))?;
+        let close_on_stop = || {
+            if signals.is_stop_requested() {
+                let _ = feed.shutdown(Shutdown::Both);
+            }
+        };
+        let receive_lines = || {
+            stream::for_each_line(&lines, MAX_MESSAGE, &mut |_: &[u8]| close_on_stop(), &mut on_line)?;
+            delegate::wait(&child, close_on_stop)
+        };
+        delegate::send_during(&feed, input, files, receive_lines)
+            .with_context(|| format!("exchanging messages with {program}"))?;
         let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
         Ok(ExchangeEnd { code: Output::from(raw).code, stopped: signals.is_stop_requested() })
     }
 
-    fn duct<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: &[S]) -> duct::Expression {
+    /// The command in the working directory and with the environment of a child. An exit code other than 0 is not an
+    /// error of the command.
+    fn command<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: &[S]) -> duct::Expression {
         let args = args.iter().map(|arg| arg.as_ref().to_owned()).collect::<Vec<_>>();
         let command = duct::cmd(program.as_ref(), args).dir(&self.dir).unchecked();
-        if self.clean {
+        if self.has_clean_env {
             return command.full_env(self.env.iter().cloned());
         }
         self.env.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 }
 
+/// Whether `file` is a file that this process may execute.
 fn is_executable(file: &Path) -> bool {
     file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
 }

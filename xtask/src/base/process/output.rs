@@ -1,9 +1,9 @@
-//! How children end, and what they print.
+//! The output of children, and how they end.
 
 /// The exit code and the output of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// The exit code; 128 + N for a child ended by signal N, as shells have it.
+    /// The exit code; 128 + N for a child that signal N ended, as in shells.
     pub code: i32,
     pub stdout: String,
     /// Empty where stderr was read line by line or was the terminal.
@@ -15,7 +15,7 @@ pub struct Output {
 pub struct ExchangeEnd {
     /// As in [`Output`].
     pub code: i32,
-    /// Whether the user asked this process to stop meanwhile.
+    /// Whether the user asked this process to stop before the child ended.
     pub stopped: bool,
 }
 

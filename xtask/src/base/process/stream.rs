@@ -12,7 +12,7 @@ use super::{Output, TimedOut};
 use crate::bail;
 use crate::base::interrupt::{self, SignalGuard};
 
-/// The interval between two interrupts to a child: Nix 2.34 misses an interrupt that arrives just before it sleeps.
+/// The interval between two interrupts of a child: Nix 2.34 misses an interrupt that arrives just before Nix sleeps.
 pub const STOP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time after which a child that can be cut off is killed: Nix checks for interrupts only between the steps of an
@@ -23,7 +23,10 @@ const KILL_AFTER: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Starts `command`, passes each line of its stderr to `on_line` and waits for its end. If the user asks to stop, the
-/// child is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
+/// child is interrupted too and waited for.
+///
+/// # Errors
+/// `ExitKind::Interrupted` where the user asked to stop, and [`TimedOut`] for a child that failed after its limit.
 pub fn follow(
     program: &str,
     command: &duct::Expression,
@@ -49,12 +52,12 @@ pub fn follow(
     Ok(output)
 }
 
-/// What is done with a child that ignores stop requests.
+/// The treatment of a child that ignores stop requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStop {
     /// The child is interrupted until it ends: its work must not be cut off.
     Ask,
-    /// The child is killed after [`KILL_AFTER`]. It is stopped at the limit as if the user had asked for it.
+    /// The child is interrupted, and killed after [`KILL_AFTER`]. At the limit it is stopped as if the user had asked.
     AskThenKill { limit: Option<Duration> },
 }
 
@@ -64,21 +67,27 @@ pub struct StopForwarder<'a> {
     signals: &'a SignalGuard,
     on_stop: OnStop,
     started: Instant,
-    /// Whether the child was stopped for its limit.
+    /// Whether the child exceeded its limit.
     was_late: bool,
-    /// When the first interrupt was sent.
-    first: Option<Instant>,
-    /// When the last interrupt was sent.
-    last: Option<Instant>,
+    first_interrupt: Option<Instant>,
+    last_interrupt: Option<Instant>,
 }
 
 impl<'a> StopForwarder<'a> {
     pub fn new(child: &'a duct::Handle, signals: &'a SignalGuard) -> Self {
-        let started = Instant::now();
-        Self { child, signals, on_stop: OnStop::Ask, started, was_late: false, first: None, last: None }
+        Self {
+            child,
+            signals,
+            on_stop: OnStop::Ask,
+            started: Instant::now(),
+            was_late: false,
+            first_interrupt: None,
+            last_interrupt: None,
+        }
     }
 
-    /// Interrupts the child if the user asked to stop or its time is over, and again after each [`STOP_INTERVAL`].
+    /// Interrupts the child if the user asked to stop or the child exceeds its limit, and again after each
+    /// [`STOP_INTERVAL`]. Kills the child instead where `on_stop` says so.
     pub fn forward(&mut self) {
         let limit = match self.on_stop {
             OnStop::AskThenKill { limit } => limit,
@@ -86,21 +95,23 @@ impl<'a> StopForwarder<'a> {
         };
         self.was_late |= limit.is_some_and(|limit| self.started.elapsed() > limit);
         let must_stop = self.was_late || self.signals.is_stop_requested();
-        if must_stop && self.last.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
-            let first = *self.first.get_or_insert_with(Instant::now);
-            let is_due = matches!(self.on_stop, OnStop::AskThenKill { .. }) && first.elapsed() > KILL_AFTER;
-            send(self.child, if is_due { Signal::KILL } else { Signal::INT });
-            self.last = Some(Instant::now());
+        if must_stop && self.last_interrupt.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
+            let first = *self.first_interrupt.get_or_insert_with(Instant::now);
+            let may_kill = matches!(self.on_stop, OnStop::AskThenKill { .. });
+            let must_kill = may_kill && first.elapsed() > KILL_AFTER;
+            send_signal(self.child, if must_kill { Signal::KILL } else { Signal::INT });
+            self.last_interrupt = Some(Instant::now());
         }
     }
 }
 
 /// Sends SIGINT to `child`, which need not be in the process group of the terminal.
 pub fn interrupt_child(child: &duct::Handle) {
-    send(child, Signal::INT);
+    send_signal(child, Signal::INT);
 }
 
-fn send(child: &duct::Handle, signal: Signal) {
+/// Sends `signal` to all processes of `child`, which may be a pipeline.
+fn send_signal(child: &duct::Handle, signal: Signal) {
     let pids = child.pids().into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?));
     for pid in pids {
         // The process may have ended by itself in between.
@@ -108,16 +119,16 @@ fn send(child: &duct::Handle, signal: Signal) {
     }
 }
 
-/// The maximum length of a line of a child, in bytes. The rest of a longer line is read and dropped: a child that never
-/// ends its line would fill the memory.
+/// The maximum length of a line of a child, in bytes. The rest of a longer line is read and dropped: a line without end
+/// would fill the memory.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// The mark at the end of a line that was cut.
 const CUT_MARK: &str = " [cut]";
 
-/// Passes each line of `source` to `on_line` until its end, and before each wait calls `on_wait` with the beginning of
-/// the next line. Bytes that are not UTF-8 are replaced. A line of more than `max_line` bytes is cut and ends in
-/// [`CUT_MARK`]; `on_wait` gets nothing of a cut line.
+/// Passes each line of `source` to `on_line`, until `source` ends. Before each wait for more, at least every
+/// [`POLL_INTERVAL`], calls `on_wait` with the line that has begun. Bytes that are not UTF-8 are replaced. A line of more
+/// than `max_line` bytes is cut and ends in [`CUT_MARK`]; for a cut line, `on_wait` gets no bytes.
 pub fn for_each_line(
     mut source: &PipeReader,
     max_line: usize,
@@ -127,8 +138,8 @@ pub fn for_each_line(
     let mut line = Line::default();
     let mut buffer = [0; 8192];
     loop {
-        on_wait(if line.cut { &[] } else { &line.begun });
-        if !readable(source)? {
+        on_wait(if line.is_cut { &[] } else { &line.bytes });
+        if !wait_for_output(source)? {
             continue;
         }
         let count = source.read(&mut buffer)?;
@@ -136,10 +147,10 @@ pub fn for_each_line(
             break;
         }
         for part in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
-            line.take(part, max_line, on_line);
+            line.append(part, max_line, on_line);
         }
     }
-    if !line.begun.is_empty() {
+    if !line.bytes.is_empty() {
         line.end(on_line);
     }
     Ok(())
@@ -148,37 +159,39 @@ pub fn for_each_line(
 /// The line that is being read. Each byte is processed once, however long the line is.
 #[derive(Default)]
 struct Line {
-    begun: Vec<u8>,
-    cut: bool,
+    bytes: Vec<u8>,
+    is_cut: bool,
 }
 
 impl Line {
-    /// Appends a part of the line, which may be its end.
-    fn take(&mut self, part: &[u8], max_line: usize, on_line: &mut impl FnMut(&str)) {
+    /// Appends `part` of the line, up to `max_line` bytes. Where the part ends in a line break, the line ends.
+    fn append(&mut self, part: &[u8], max_line: usize, on_line: &mut impl FnMut(&str)) {
         let text = part.strip_suffix(b"\n").unwrap_or(part);
-        let kept = text.len().min(max_line - self.begun.len());
-        self.begun.extend_from_slice(&text[..kept]);
-        self.cut |= kept < text.len();
+        let kept = text.len().min(max_line - self.bytes.len());
+        self.bytes.extend_from_slice(&text[..kept]);
+        self.is_cut |= kept < text.len();
         if text.len() < part.len() {
             self.end(on_line);
         }
     }
 
+    /// Passes the line to `on_line`, and begins the next one.
     fn end(&mut self, on_line: &mut impl FnMut(&str)) {
-        let text = String::from_utf8_lossy(&self.begun);
+        let text = String::from_utf8_lossy(&self.bytes);
         let text = text.trim_end_matches('\r');
-        if self.cut {
+        if self.is_cut {
             on_line(&format!("{text}{CUT_MARK}"));
         } else {
             on_line(text);
         }
-        self.begun.clear();
-        self.cut = false;
+        self.bytes.clear();
+        self.is_cut = false;
     }
 }
 
-/// Whether `source` is readable or at its end within [`POLL_INTERVAL`]. A signal ends the wait.
-fn readable(source: &PipeReader) -> std::io::Result<bool> {
+/// Waits until `source` is readable or at its end, at most for [`POLL_INTERVAL`]. Returns whether it is. A signal ends the
+/// wait.
+fn wait_for_output(source: &PipeReader) -> std::io::Result<bool> {
     let tick = Timespec { tv_sec: 0, tv_nsec: POLL_INTERVAL.subsec_nanos().into() };
     match poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&tick)) {
         Ok(ready) => Ok(ready > 0),
