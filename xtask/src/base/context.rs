@@ -49,8 +49,8 @@ impl Context {
         self.reporter.report(&Event::warning(text));
     }
 
-    /// Reports a plan: each line as a note, or with `--json` the whole plan as one. All lines begin at the left edge, so
-    /// the plan must escape its foreign values by [`Plain`](crate::base::Plain).
+    /// Reports a plan: each line as a note, or with `--json` the whole plan as one. All lines begin at the left edge,
+    /// so the plan must escape its foreign values by [`Plain`](crate::base::Plain).
     pub fn show_plan(&self, plan: &impl Display) {
         let text = plan.to_string();
         if self.json {

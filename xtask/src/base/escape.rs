@@ -1,5 +1,5 @@
-//! Escaping of foreign text, which then cannot move the cursor, change the writing direction, hide a character, or begin
-//! a line that looks like a line of this tool. `ui` escapes every text that it prints by this module alone.
+//! Escaping of foreign text, which then cannot move the cursor, change the writing direction, hide a character, or
+//! begin a line that looks like a line of this tool. `ui` escapes every text that it prints by this module alone.
 
 use std::fmt::{self, Display, Write};
 
@@ -32,8 +32,8 @@ pub fn line(text: &str) -> String {
     Plain(text).to_string()
 }
 
-/// `text` escaped, except for its line ends. All lines but the first are indented: only the tool itself begins a line at
-/// the left edge.
+/// `text` escaped, except for its line ends. All lines but the first are indented: only the tool itself begins a line
+/// at the left edge.
 pub fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (index, part) in text.trim_end_matches('\n').split('\n').enumerate() {

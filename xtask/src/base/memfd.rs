@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-/// An empty file in memory, which children inherit. Children cannot open the file in another way: other processes cannot
-/// access the open files of this process in `/proc`.
+/// An empty file in memory, which children inherit. Children cannot open the file in another way: other processes
+/// cannot access the open files of this process in `/proc`.
 pub fn file(name: &str) -> Result<File> {
     Ok(memfd_create(name, MemfdFlags::empty()).context("making a file in memory")?.into())
 }

@@ -34,8 +34,8 @@ struct Group {
 }
 
 impl Group {
-    /// The part of the limit that is left, in bytes; `None` without a limit. The kernel's cache of files does not count as
-    /// used.
+    /// The part of the limit that is left, in bytes; `None` without a limit. The kernel's cache of files does not count
+    /// as used.
     fn available(&self) -> Option<u64> {
         let number = |name: &str| read(&self.folder.join(name))?.trim().parse::<u64>().ok();
         let (limit, usage, cache_label) = match self.version {
@@ -102,8 +102,8 @@ fn parse_mount(line: &str) -> Option<Mount<'_>> {
     Some(Mount { version, group: fields.next()?, folder: fields.next()? })
 }
 
-/// The path of the group in a line of `/proc/self/cgroup`; `None` for a group that does not count memory, and for one of
-/// another version.
+/// The path of the group in a line of `/proc/self/cgroup`; `None` for a group that does not count memory, and for one
+/// of another version.
 fn parse_path(version: Version, line: &str) -> Option<&str> {
     let (number, rest) = line.split_once(':')?;
     let (controllers, path) = rest.split_once(':')?;

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::memory;
 
-/// Applies `work` to all `items`, at most to `limit` at a time. Returns the results in the order of the items; none where
-/// `limit` is 0.
+/// Applies `work` to all `items`, at most to `limit` at a time. Returns the results in the order of the items; none
+/// where `limit` is 0.
 pub fn map<T: Send, R: Send>(
     limit: usize,
     items: impl IntoIterator<Item = T>,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// Encodes each byte of `text` that is neither alphanumeric nor in `-_` or `kept` as `%` and two hexadecimal digits. Dots
-/// stay, except for a leading one: no text becomes `.` or `..`. No two texts have the same encoding.
+/// Encodes each byte of `text` that is neither alphanumeric nor in `-_` or `kept` as `%` and two hexadecimal digits.
+/// Dots stay, except for a leading one: no text becomes `.` or `..`. No two texts have the same encoding.
 pub fn encode(text: &[u8], kept: &[u8]) -> String {
     let mut encoded = String::new();
     for (index, byte) in text.iter().enumerate() {

@@ -17,8 +17,8 @@ const PROGRAM: &str = "nixos-pi-xtask";
 /// The folder where Nix keeps flakes that it fetched, and where nobody else writes.
 const STORE: &str = "/nix/store";
 
-/// The flake to work on: `given`, else the flake that `XTASK_FLAKE` names, else the flake in the working directory or in
-/// the nearest folder above. [`FlakeRef::check`] checks that it exists.
+/// The flake to work on: `given`, else the flake that `XTASK_FLAKE` names, else the flake in the working directory or
+/// in the nearest folder above. [`FlakeRef::check`] checks that it exists.
 ///
 /// # Errors
 /// `Usage` for a text that is no flake reference.
@@ -90,8 +90,8 @@ fn states_of(flake: &FlakeRef, states: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The existing state folders in `checkout` and, where `cargo install --git` made it, in the checkouts of other versions
-/// beside it. Sorted.
+/// The existing state folders in `checkout` and, where `cargo install --git` made it, in the checkouts of other
+/// versions beside it. Sorted.
 fn state_dirs_of(checkout: &Path) -> Vec<PathBuf> {
     let mut checkouts = vec![checkout.to_owned()];
     let is_made_by_cargo =
@@ -117,8 +117,8 @@ pub fn tools_dir() -> PathBuf {
     env_path("XTASK_TOOLS").unwrap_or_else(|| user_folder("XDG_DATA_HOME", ".local/share").join(PROGRAM))
 }
 
-/// The folder of the user that `variable` names, or `default` in the home folder. Without `HOME`, the home folder is that
-/// of root.
+/// The folder of the user that `variable` names, or `default` in the home folder. Without `HOME`, the home folder is
+/// that of root.
 fn user_folder(variable: &str, default: &str) -> PathBuf {
     let home = || env_path("HOME").unwrap_or_else(|| PathBuf::from("/root"));
     env_path(variable).unwrap_or_else(|| home().join(default))

@@ -1,12 +1,12 @@
-//! Limits of time, as users write them.
+//! Time limits, as users write them.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The longest limit: a week.
+/// The longest limit, in seconds: a week.
 const MAX_SECONDS: u64 = 7 * 24 * 3600;
 
-/// A limit of time. It displays as `90 s`, `10 min` or `2 h`.
+/// A time limit of at least a second. It displays as `90 s`, `10 min` or `2 h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimit(Duration);
 
@@ -16,17 +16,20 @@ impl TimeLimit {
     }
 
     /// Parses `90s`, `10m`, `2h`, or a bare number of minutes.
+    ///
+    /// # Errors
+    /// What the text must be, for 0, for more than a week and for another text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
-        let seconds = match text[digits.len()..].trim_start() {
+        let unit = match text[digits.len()..].trim_start() {
             "s" | "sec" => 1,
             "" | "m" | "min" => 60,
             "h" => 3600,
             _ => return Err("must be a time such as 90s, 10m or 2h"),
         };
         let number = digits.parse::<u64>().map_err(|_| "must be a time such as 90s, 10m or 2h")?;
-        match number.checked_mul(seconds) {
-            Some(0) => Err("must be longer than nothing"),
+        match number.checked_mul(unit) {
+            Some(0) => Err("must be more than 0"),
             Some(seconds) if seconds <= MAX_SECONDS => Ok(Self(Duration::from_secs(seconds))),
             _ => Err("must be at most a week"),
         }
@@ -77,8 +80,8 @@ mod tests {
             ("1.5h", "such as"),
             ("10 days", "such as"),
             ("10ü", "such as"),
-            ("0", "longer than nothing"),
-            ("0s", "longer than nothing"),
+            ("0", "more than 0"),
+            ("0s", "more than 0"),
             ("169h", "a week"),
             ("18446744073709551615h", "a week"),
         ] {

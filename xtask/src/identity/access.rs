@@ -1,5 +1,6 @@
-//! Closes the folder with the keys of a host: at rest it has mode 0000. Nix copies whatever an input of a flake names
-//! to its store, where everybody can read it; it cannot copy what its user may not read.
+//! Closes the folder with the keys of a host: while no run uses the keys, the folder has mode 0000. Nix copies each
+//! file that an input of a flake names to its store, where everybody can read the file. It cannot copy files that its
+//! user may not read.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -16,24 +17,29 @@ use crate::bail;
 use crate::base::lock::Lock;
 use crate::base::shell;
 
-/// The lock file beside the folders; while it is held, other runs close none of them. No host has this name.
+/// The lock file beside the folders. While a run holds the lock, other runs close none of the folders. No host has this
+/// name.
 const LOCK: &str = ".access.lock";
 /// The mode of a closed folder.
 const CLOSED: u32 = 0o000;
-/// How long to wait for another run that reads or makes keys.
+/// The maximum wait for another run that reads or makes keys.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Keeps a folder readable until it is dropped.
+/// Keeps a folder with keys readable until this value is dropped. `None` where nothing has to be closed then.
 #[derive(Debug)]
-pub struct Readable(Option<(PathBuf, Lock)>);
+pub struct ReadableFolder(Option<(PathBuf, Lock)>);
 
-impl Readable {
-    /// Makes `folder` readable, if it exists. A folder that this user cannot change stays as it is.
+impl ReadableFolder {
+    /// Makes `folder` readable, if it exists. A folder of another user stays as it is, and so does one beside which
+    /// this user cannot create a lock file.
     ///
     /// # Errors
     /// `Refused` where another run keeps one of the folders beside it open for longer than [`LOCK_TIMEOUT`].
     pub fn open(folder: &Path) -> Result<Self> {
-        let Some(lock_file) = lock_file(folder).filter(|_| folder.is_dir()) else { return Ok(Self(None)) };
+        if !folder.is_dir() {
+            return Ok(Self(None));
+        }
+        let Some(lock_file) = lock_file(folder) else { return Ok(Self(None)) };
         let lock = Lock::take_within(&lock_file, LOCK_TIMEOUT)?;
         let context = || format!("opening {}", folder.display());
         let stat = folder.metadata().with_context(context)?;
@@ -44,7 +50,7 @@ impl Readable {
     }
 }
 
-impl Drop for Readable {
+impl Drop for ReadableFolder {
     fn drop(&mut self) {
         if let Some((folder, _)) = &self.0 {
             close(folder);
@@ -52,16 +58,16 @@ impl Drop for Readable {
     }
 }
 
-/// Closes all folders with keys in `identities`, which earlier runs may have left open. Returns whether `identities`
-/// exists: the first key of a project creates it, even a key in a folder that the user named.
+/// Closes all folders with keys in `identities`, the folder of [`super::folder`]: earlier runs may have left them open.
+/// Returns whether `identities` exists: it does as soon as the project has a key, wherever the user keeps the keys.
 ///
 /// # Errors
 /// `Refused` where another run keeps a folder open for longer than [`LOCK_TIMEOUT`].
 pub fn close_all(identities: &Path) -> Result<bool> {
-    let folders = fs::read_dir(identities).into_iter().flatten().flatten().map(|entry| entry.path());
+    let paths = fs::read_dir(identities).into_iter().flatten().flatten().map(|entry| entry.path());
     // `known_hosts` is only a folder by mistake.
-    let is_host = |path: &PathBuf| path.is_dir() && !path.ends_with("known_hosts");
-    let folders = folders.filter(is_host).collect::<Vec<_>>();
+    let is_of_host = |path: &PathBuf| path.is_dir() && !path.ends_with("known_hosts");
+    let folders = paths.filter(is_of_host).collect::<Vec<_>>();
     let is_open = |folder: &&PathBuf| folder.metadata().is_ok_and(|stat| mode_bits(&stat, 0o777) != CLOSED);
     if let Some(lock_file) = folders.iter().find(is_open).and_then(|folder| lock_file(folder)) {
         let _lock = Lock::take_within(&lock_file, LOCK_TIMEOUT)?;
@@ -73,12 +79,12 @@ pub fn close_all(identities: &Path) -> Result<bool> {
 }
 
 /// Takes all permissions from `folder`. A folder without keys stays open: the user named it by mistake, or a link leads
-/// to it. A folder that others can read stays as it is, too: its keys are refused.
+/// to it. A folder that others can access stays as it is, too: its keys are refused.
 pub(super) fn close(folder: &Path) {
     let is_private = |stat: Metadata| is_own(&stat) && stat.is_dir() && mode_bits(&stat, 0o077) == 0;
     if folder.metadata().is_ok_and(is_private) && has_keys(folder) {
         // Where the file system has no modes, the keys are refused when they are read.
-        drop(fs::set_permissions(folder, Permissions::from_mode(CLOSED)));
+        let _ = fs::set_permissions(folder, Permissions::from_mode(CLOSED));
     }
 }
 
@@ -89,7 +95,7 @@ pub(super) fn close(folder: &Path) {
 pub fn require_private(path: &Path, private_mode: &str) -> Result<()> {
     let context = || format!("reading the mode of {}", path.display());
     let mode = path.metadata().with_context(context)?.permissions().mode() & 0o777;
-    if mode | 0o700 != 0o700 {
+    if mode & 0o077 != 0 {
         let quoted = shell::quote(&path.to_string_lossy());
         bail!(
             Refused, "{} has mode {mode:04o}, so others can access it", path.display();
@@ -106,15 +112,17 @@ fn has_keys(folder: &Path) -> bool {
     names.into_iter().any(|name| name.as_bytes().starts_with(KEY_FILE.as_bytes()))
 }
 
+/// The bits of the mode that are in `mask`.
 fn mode_bits(stat: &Metadata, mask: u32) -> u32 {
     stat.mode() & mask
 }
 
+/// Whether the file or folder belongs to this user.
 fn is_own(stat: &Metadata) -> bool {
     stat.uid() == geteuid().as_raw()
 }
 
-/// The lock file beside `folder`, if this user can create it.
+/// The path of the lock file beside `folder`; `None` where this user cannot create it.
 fn lock_file(folder: &Path) -> Option<PathBuf> {
     let parent = folder.parent()?;
     rustix::fs::access(parent, Access::WRITE_OK).is_ok().then(|| parent.join(LOCK))
@@ -124,6 +132,7 @@ fn lock_file(folder: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    /// The permissions of the file or folder at `path`.
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().mode() & 0o777
     }
@@ -143,17 +152,17 @@ mod tests {
     fn a_folder_is_readable_until_the_drop() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("pi");
-        drop(Readable::open(&folder).unwrap());
+        drop(ReadableFolder::open(&folder).unwrap());
         create(&folder, 0o700);
         for _ in 0..2 {
-            let readable = Readable::open(&folder).unwrap();
+            let readable = ReadableFolder::open(&folder).unwrap();
             assert_eq!(mode(&folder), 0o700);
             drop(readable);
             assert_eq!(mode(&folder), 0);
         }
-        // Others could have read the keys already: this is reported, not hidden.
+        // Others could have read the keys already. The mode stays, so that the keys are refused.
         set_mode(&folder, 0o750);
-        drop(Readable::open(&folder).unwrap());
+        drop(ReadableFolder::open(&folder).unwrap());
         assert_eq!(mode(&folder), 0o750);
     }
 
@@ -184,11 +193,11 @@ mod tests {
         }
         fs::write(home.join("letter"), "").unwrap();
         std::os::unix::fs::symlink(&home, identities.join("pi")).unwrap();
-        drop(Readable::open(&home).unwrap());
+        drop(ReadableFolder::open(&home).unwrap());
         close_all(&identities).unwrap();
-        drop(Readable::open(&identities.join("pi")).unwrap());
+        drop(ReadableFolder::open(&identities.join("pi")).unwrap());
         assert_eq!(mode(&home), 0o700);
-        // The user decides where the keys are.
+        // With a key in it, the folder is one for keys, wherever it is.
         fs::write(home.join(KEY_FILE), "").unwrap();
         assert!(close_all(&identities).unwrap());
         assert_eq!(mode(&home), 0);
@@ -202,7 +211,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let _readable = Readable::open(&folder).unwrap();
+                    let _readable = ReadableFolder::open(&folder).unwrap();
                     assert_eq!(mode(&folder), 0o700);
                 });
             }

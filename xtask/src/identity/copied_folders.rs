@@ -9,10 +9,10 @@ use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{CopiedFiles, FlakeRef, git};
 
-/// Refuses a folder of keys that Nix copies with the `flake`.
+/// Refuses `folder` if Nix copies it to its store with the `flake`.
 ///
 /// # Errors
-/// `Refused` for such a folder.
+/// `Refused` for a folder that Nix copies.
 pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &FlakeRef) -> Result<()> {
     if !is_copied_to_store(launcher, folder.path(), flake)? {
         return Ok(());
@@ -36,14 +36,14 @@ fn remedy(flake: &FlakeRef) -> String {
     }
 }
 
-/// Whether Nix copies the folder `dir` with the `flake`.
+/// Whether Nix copies the folder `dir` to its store with the `flake`.
 pub fn is_copied_to_store(launcher: &Launcher, dir: &Path, flake: &FlakeRef) -> Result<bool> {
     let dir = resolve(&std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?);
-    is_copied(flake, &dir, |git| is_ignored(launcher, git, &dir))
+    is_copied(flake, &dir, |repository| is_ignored(launcher, repository, &dir))
 }
 
-/// Whether Nix copies the folder `keys` with the `flake`; `is_ignored` asks the git repository at the given path
-/// whether it ignores the folder.
+/// Whether Nix copies the folder `keys` with the `flake`. `is_ignored` asks the git repository at its argument whether
+/// it ignores the folder.
 fn is_copied(flake: &FlakeRef, keys: &Path, is_ignored: impl FnOnce(&Path) -> Result<bool>) -> Result<bool> {
     Ok(match flake.copied_files() {
         None => false,
@@ -52,16 +52,17 @@ fn is_copied(flake: &FlakeRef, keys: &Path, is_ignored: impl FnOnce(&Path) -> Re
     })
 }
 
-/// `path` without links; its end may not exist.
+/// `path` with its links resolved, as far as the path exists.
 fn resolve(path: &Path) -> PathBuf {
-    let existing = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
-    let resolved = existing.and_then(|(part, real)| {
-        let rest = path.strip_prefix(part).ok()?;
-        Some(real.components().chain(rest.components()).collect())
-    });
-    resolved.unwrap_or_else(|| path.to_owned())
+    for existing in path.ancestors() {
+        if let (Ok(resolved), Ok(missing)) = (existing.canonicalize(), path.strip_prefix(existing)) {
+            return resolved.components().chain(missing.components()).collect();
+        }
+    }
+    path.to_owned()
 }
 
+/// Whether the git `repository` ignores the folder `keys`.
 fn is_ignored(launcher: &Launcher, repository: &Path, keys: &Path) -> Result<bool> {
     let output = git::capture(launcher, repository, git::Command::CheckIgnore, &[keys.as_os_str()])?;
     match output.code {
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_that_nix_copies() {
+    fn nix_copies_the_folder_of_a_flake_and_not_what_git_ignores() {
         let dir = tempfile::tempdir().unwrap();
         let [plain, repository] = ["plain", "repository"].map(|name| dir.path().join(name));
         std::fs::create_dir_all(repository.join("nix")).unwrap();
@@ -87,17 +88,13 @@ mod tests {
         for flake in [&plain, &repository, &repository.join("nix")] {
             std::fs::write(flake.join("flake.nix"), "{ }").unwrap();
         }
-        let check = |flake: &str, keys: &Path, copied: bool| {
-            let ignored = |git: &Path| {
-                assert_eq!(git, repository);
+        let check = |flake: &str, keys: &Path, expected: bool| {
+            let is_ignored = |asked: &Path| {
+                assert_eq!(asked, repository);
                 Ok(keys.starts_with(repository.join(".xtask")))
             };
-            assert_eq!(
-                is_copied(&FlakeRef::parse(flake).unwrap(), keys, ignored).unwrap(),
-                copied,
-                "{flake} {}",
-                keys.display()
-            );
+            let copied = is_copied(&FlakeRef::parse(flake).unwrap(), keys, is_ignored).unwrap();
+            assert_eq!(copied, expected, "{flake} {}", keys.display());
         };
         for flake in [&plain, &repository, &repository.join("nix")].map(|dir| dir.display().to_string()) {
             check(&flake, &dir.path().join("elsewhere"), false);
@@ -109,14 +106,14 @@ mod tests {
         check(&whole, &repository.join(".xtask/identity"), false);
         check(&whole, &repository.join("keys"), true);
         check(&format!("path:{whole}"), &repository.join(".xtask/identity"), true);
-        // The flake is a folder of the repository, and Nix copies all of the repository.
+        // The flake is in a folder of the repository, and Nix copies all of the repository.
         check(&format!("git+file://{whole}?dir=nix"), &repository.join("keys"), true);
         check(&repository.join("nix").display().to_string(), &repository.join("keys"), true);
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&plain, &link).unwrap();
         check(&link.display().to_string(), &resolve(&plain.join("keys")), true);
         check("github:owner/name", &repository.join("keys"), false);
-        // A home folder that is no flake has the state of the tool.
+        // A folder without a flake may contain the state of the tool, such as the home folder.
         check(&dir.path().display().to_string(), &dir.path().join("keys"), false);
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the folder of `--files`: the files that the payload puts on the card.
+//! Reads the folder of `--files`, whose files the payload puts on the card.
 
 use std::fs::{self, Metadata};
 use std::io::Read;
@@ -13,32 +13,32 @@ use crate::base::bounded::{self, Links};
 use crate::base::{Bytes, Plain};
 use crate::{bail, failure};
 
-/// The most bytes of all files together: they are secrets and settings, not data.
+/// The maximum size of all files together, in bytes: they are secrets and settings, not data.
 const MAX_BYTES: u64 = 16 << 20;
-/// The most files, folders and links.
+/// The maximum number of files, folders and links.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Who owns the files on the card.
+/// The owners of the files on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owners {
-    /// The owners they have in the folder, by number.
+    /// Each file keeps its owner in the folder, by number.
     Kept,
-    /// Root owns all: only root can have changed the owner of files in the folder.
+    /// Root owns all files.
     Root,
 }
 
 impl Owners {
-    /// The choice for the user of this process.
+    /// The owners for a folder of this user: only root can have given its files to others.
     pub fn of_this_user() -> Self {
         if rustix::process::geteuid().is_root() { Self::Kept } else { Self::Root }
     }
 }
 
-/// Reads everything below `dir`.
+/// Reads all entries below `dir`, folders before their content. Their paths are relative to `dir`.
 ///
 /// # Errors
-/// `Refused` for entries other than files, folders and links, for names that ext4's tools cannot read, and for more
-/// than [`MAX_BYTES`] or [`MAX_ENTRIES`].
+/// `Refused` for entries other than files, folders and links, for names that debugfs cannot read, and for more than
+/// [`MAX_BYTES`] or [`MAX_ENTRIES`].
 pub fn read(dir: &Path, owners: Owners) -> Result<Vec<PayloadEntry>> {
     if !dir.is_dir() {
         bail!(Refused, "--files {} is not a folder", dir.display());
@@ -48,20 +48,22 @@ pub fn read(dir: &Path, owners: Owners) -> Result<Vec<PayloadEntry>> {
     Ok(reader.entries)
 }
 
+/// The state of [`read`].
 struct FolderReader {
     owners: Owners,
+    /// The entries that are read already.
     entries: Vec<PayloadEntry>,
-    /// How many bytes the remaining files may have.
+    /// The maximum size of the remaining files together, in bytes.
     bytes_left: u64,
 }
 
 impl FolderReader {
-    /// Adds everything in `dir`, whose path on the card is `prefix`.
+    /// Adds all entries in `dir`, whose path on the card is `prefix`; empty for the folder of `--files` itself.
     fn add_folder(&mut self, dir: &Path, prefix: &str) -> Result<()> {
         let context = || format!("reading {}", dir.display());
         for found in fs::read_dir(dir).with_context(context)? {
             let path = found.with_context(context)?.path();
-            let name = plain_name(&path)?;
+            let name = file_name(&path)?;
             let on_card = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
             self.add_entry(&path, on_card)?;
         }
@@ -83,12 +85,13 @@ impl FolderReader {
         if !kind.is_file() {
             return Err(entry_refusal(path, "is not a file, folder or link"));
         }
-        let content = self.content(path)?;
+        let content = self.read_content(path)?;
         self.push(on_card, &stat, EntryKind::File(Secret::new(content)))
     }
 
-    /// The content of the file `path`. The bytes that are read count, not the size before: the file may grow.
-    fn content(&mut self, path: &Path) -> Result<Vec<u8>> {
+    /// Reads the file `path`, and subtracts its size from the bytes that are left. The size is that of the bytes that
+    /// are read: the file may have grown.
+    fn read_content(&mut self, path: &Path) -> Result<Vec<u8>> {
         let context = || format!("reading {}", path.display());
         // The file may have been replaced by a pipe or a link.
         let file = bounded::open(path, Links::Refuse).with_context(context)?;
@@ -104,6 +107,7 @@ impl FolderReader {
         Ok(content)
     }
 
+    /// Appends an entry with the mode and the owner of `stat`.
     fn push(&mut self, path: String, stat: &Metadata, kind: EntryKind) -> Result<()> {
         if self.entries.len() == MAX_ENTRIES {
             bail!(Refused, "--files contains more than {MAX_ENTRIES} files, folders and links");
@@ -118,37 +122,48 @@ impl FolderReader {
     }
 }
 
-/// The last name of `path`.
-fn plain_name(path: &Path) -> Result<&str> {
+/// The file name of `path`.
+///
+/// # Errors
+/// `Refused` for a name that debugfs cannot read.
+fn file_name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.filter(|name| is_plain(name)).ok_or_else(|| entry_refusal(path, "has a name that is not plain text"))
+    name.filter(|name| is_plain(name))
+        .ok_or_else(|| entry_refusal(path, "has a name with control characters, or one that is not UTF-8"))
 }
 
-/// What the link at `path` leads to.
+/// The target of the link at `path`.
+///
+/// # Errors
+/// `Refused` for a target that debugfs cannot read, or that ext4 cannot contain.
 fn link_target(path: &Path) -> Result<String> {
     let link = fs::read_link(path).with_context(|| format!("reading {}", path.display()))?;
     let Some(target) = link.to_str().filter(|target| is_plain(target)) else {
-        return Err(entry_refusal(path, "links to a path that is not plain text"));
+        return Err(entry_refusal(path, "links to a path with control characters, or one that is not UTF-8"));
     };
+    if target.len() > MAX_TARGET {
+        return Err(entry_refusal(path, "links to a path of more than 1000 bytes"));
+    }
     if target.split('/').any(|name| name.len() > MAX_NAME) {
         return Err(entry_refusal(path, "links to a name of more than 255 bytes"));
     }
     Ok(target.to_owned())
 }
 
+/// The refusal of the entry at `path`: `--files: {path} {why}`.
 fn entry_refusal(path: &Path, why: &str) -> anyhow::Error {
     failure!(Refused, "--files: {} {why}", Plain(path.display()))
 }
 
-/// The most bytes of a name, or of the target of a link, that fit into a command line of debugfs.
-const MAX_PATH: usize = 1000;
+/// The maximum length of the target of a link in a command line of debugfs, in bytes.
+const MAX_TARGET: usize = 1000;
 
-/// The most bytes of a file name.
+/// The maximum length of a file name, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Whether `text` can be part of a command line of debugfs.
+/// Whether `text` can be part of a line of debugfs.
 fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_PATH && !text.chars().any(char::is_control)
+    !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -157,6 +172,7 @@ mod tests {
     use crate::base::failure::{ExitKind, kind, with_hint};
     use std::os::unix::fs::symlink;
 
+    /// Sets the permissions of the file or folder at `path`.
     fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -188,19 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_that_are_read_count() {
+    fn the_bytes_that_are_read_are_limited() {
         // The kernel reports the size 0 for this file.
         let path = Path::new("/proc/version");
         let text = fs::read(path).unwrap();
         assert_eq!((path.metadata().unwrap().len(), text.is_empty()), (0, false));
-        let most = text.len() as u64;
-        for (left, expected) in [(most, Some(0)), (most + 5, Some(5)), (most - 1, None)] {
+        let size = text.len() as u64;
+        for (left, expected) in [(size, Some(0)), (size + 5, Some(5)), (size - 1, None)] {
             let mut reader = FolderReader { owners: Owners::Root, entries: Vec::new(), bytes_left: left };
-            let read = reader.content(path).map(|content| content == text);
+            let read = reader.read_content(path).map(|content| content == text);
             assert_eq!(read.ok().map(|same| (same, reader.bytes_left)), expected.map(|left| (true, left)));
         }
     }
 
+    /// Asserts that a folder with the entries that `prepare` makes is refused with `text`.
     #[track_caller]
     fn refuses(prepare: impl FnOnce(&Path), text: &str) {
         let dir = tempfile::tempdir().unwrap();
@@ -211,15 +228,22 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_are_refused() {
-        let pipe = |dir: &Path| drop(std::os::unix::net::UnixListener::bind(dir.join("s")).unwrap());
-        refuses(pipe, "--files: DIR/s is not a file, folder or link");
-        let lines = |dir: &Path| fs::write(dir.join("a\nb"), "").unwrap();
-        refuses(lines, "--files: DIR/a\\u{a}b has a name that is not plain text");
-        let link = |dir: &Path| symlink("a\nb", dir.join("l")).unwrap();
-        refuses(link, "--files: DIR/l links to a path that is not plain text");
-        let link = |dir: &Path| symlink(format!("a/{}", "b".repeat(256)), dir.join("l")).unwrap();
-        refuses(link, "--files: DIR/l links to a name of more than 255 bytes");
+    fn entries_that_a_card_cannot_have_are_refused() {
+        let socket = |dir: &Path| drop(std::os::unix::net::UnixListener::bind(dir.join("s")).unwrap());
+        refuses(socket, "--files: DIR/s is not a file, folder or link");
+        let two_lines = |dir: &Path| fs::write(dir.join("a\nb"), "").unwrap();
+        refuses(
+            two_lines,
+            "--files: DIR/a\\u{a}b has a name with control characters, or one that is not UTF-8",
+        );
+        for (target, text) in [
+            ("a\nb", "links to a path with control characters, or one that is not UTF-8"),
+            (&format!("a/{}", "b".repeat(256)), "links to a name of more than 255 bytes"),
+            (&"a/".repeat(501), "links to a path of more than 1000 bytes"),
+        ] {
+            let link = |dir: &Path| symlink(target, dir.join("l")).unwrap();
+            refuses(link, &format!("--files: DIR/l {text}"));
+        }
         let large = |dir: &Path| fs::File::create(dir.join("f")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         refuses(large, "--files contains more than 16.0 MiB; copy large files to the running host");
         let error = read(Path::new("/dev/null"), Owners::Root).unwrap_err();

@@ -1,4 +1,4 @@
-//! Public ed25519 keys: their form for ssh, their fingerprint, and their age recipient.
+//! Public ed25519 keys, with their forms for ssh, their fingerprints and their age recipients.
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -10,10 +10,12 @@ use crate::failure;
 
 const ALGORITHM: &str = "ssh-ed25519";
 
-/// A public key; `blob` is its wire format (RFC 8709): the name of the algorithm and 32 bytes, each with its length.
+/// A public ed25519 key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
+    /// The wire format (RFC 8709): the name of the algorithm and the point, each after its length.
     blob: Vec<u8>,
+    /// The point of the curve (RFC 8032).
     point: [u8; 32],
 }
 
@@ -36,17 +38,18 @@ impl PublicKey {
         }
     }
 
-    /// `ssh-ed25519 AAAA…`, without a comment.
+    /// The key for ssh, `ssh-ed25519 AAAA…`, without a comment.
     pub fn line(&self) -> String {
         format!("{ALGORITHM} {}", STANDARD.encode(&self.blob))
     }
 
-    /// `SHA256:…`, as ssh shows it.
+    /// The fingerprint `SHA256:…`, as ssh shows it.
     pub fn fingerprint(&self) -> String {
         format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&self.blob)))
     }
 
-    /// The age recipient `age1…` of this key. The host decrypts with its private key, by sops-nix or agenix.
+    /// The age recipient `age1…` of this key: texts that are encrypted to it are decrypted with the private key, as the
+    /// host does by sops-nix or agenix.
     ///
     /// # Errors
     /// `Refused` for bytes that are not a point of the curve.
@@ -71,7 +74,7 @@ mod tests {
     const RECIPIENT: &str = "age1rudxc36n2yr4z8m7af0af92slf76ztc4fkv8wu2eak7plslasavq8az80z";
 
     #[test]
-    fn a_key_its_fingerprint_and_its_recipient() {
+    fn a_key_has_its_fingerprint_and_its_recipient() {
         for text in [LINE.to_owned(), format!("{LINE} pi\n"), format!("  {LINE}  a b\n")] {
             let key = PublicKey::parse(&text).unwrap();
             assert_eq!(key.line(), LINE);
@@ -81,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_bytes_that_are_no_key() {
+    fn other_texts_and_bytes_are_no_keys() {
         let short = format!("{} pi", &LINE[..LINE.len() - 4]);
         for text in ["", "ssh-ed25519", "ssh-ed25519 ?", &LINE.replace("ed25519", "rsa"), &short] {
             assert_eq!(PublicKey::parse(text).unwrap_err().to_string(), "not an ed25519 key", "{text}");

@@ -12,11 +12,11 @@ use crate::base::failure::ExitKind;
 use crate::base::lock::Lock;
 use crate::base::state;
 
-/// The most bytes of the file that are read.
-const MAX_BYTES: u64 = 16 << 20;
+/// The maximum size of the file, in bytes.
+const MAX_SIZE: u64 = 16 << 20;
 /// The lock file for changes. The folder itself is no lock: whoever can open it could lock it for any time.
 const LOCK: &str = ".known_hosts.lock";
-/// How long to wait for another run that changes the file.
+/// The maximum wait for another run that changes the file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A `known_hosts` file, which may not exist.
@@ -31,12 +31,15 @@ impl KnownHosts {
         Self { path: folder.join("known_hosts") }
     }
 
-    /// The key of `host`, such as `ssh-ed25519 AAAA…`.
+    /// The first key of `host`, such as `ssh-ed25519 AAAA…`; `None` where the file has no key of it.
     pub fn key_of(&self, host: &str) -> Result<Option<String>> {
-        Ok(self.read()?.split(|byte| *byte == b'\n').find_map(|line| key(line, host)).map(str::to_owned))
+        let text = self.read()?;
+        let mut lines = text.split(|byte| *byte == b'\n');
+        Ok(lines.find_map(|line| key_in_line(line, host)).map(str::to_owned))
     }
 
-    /// Sets the only key of `host` to `key`, or removes it. Returns whether the file changed.
+    /// Sets the only key of `host` to `key`, or removes all its keys where `key` is `None`. Returns whether the file
+    /// changed.
     pub fn set(&self, host: &str, key: Option<&str>) -> Result<bool> {
         let context = || format!("writing {}", self.path.display());
         let folder = self.path.parent().unwrap_or(Path::new("/"));
@@ -52,19 +55,19 @@ impl KnownHosts {
         Ok(true)
     }
 
-    /// Checks that the file can be read, and that [`KnownHosts::set`] can write it.
+    /// Checks that the file can be read, and that [`Self::set`] can write it.
     ///
     /// # Errors
     /// `Refused` where it cannot.
     pub fn check(&self) -> Result<()> {
-        let checked = self.read().and_then(|_| self.check_writable());
-        checked.map_err(|error| {
+        self.read().and_then(|_| self.check_writable()).map_err(|error| {
             let message = format!("the project's known_hosts cannot record the card's key: {error:#}");
             ExitKind::Refused.error_with_hint_of(message, &error)
         })
     }
 
-    /// Fails where this user cannot create files in the folder of the file, or in the nearest folder above that exists.
+    /// Fails where this user cannot create files in the folder of the file; for a folder that is missing, in the
+    /// nearest folder above that exists.
     fn check_writable(&self) -> Result<()> {
         let path = self.resolve()?;
         let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
@@ -76,7 +79,8 @@ impl KnownHosts {
         Ok(())
     }
 
-    /// The path of the file, without a link. The file may be a link to one that others cannot change either.
+    /// The path of the file; of a link, that of its target. Whether others can change the target is checked when it is
+    /// read or written.
     fn resolve(&self) -> Result<PathBuf> {
         state::check_folder(self.path.parent().unwrap_or(Path::new("/")))?;
         if !self.path.is_symlink() {
@@ -85,36 +89,40 @@ impl KnownHosts {
         self.path.canonicalize().with_context(|| format!("following the link {}", self.path.display()))
     }
 
-    /// The content, in bytes: lines that others wrote may not be UTF-8.
+    /// The content; empty where there is no file. It is in bytes: lines that others wrote may not be UTF-8.
     fn read(&self) -> Result<Vec<u8>> {
         let path = match self.resolve() {
             Err(_) if self.is_missing() => return Ok(Vec::new()),
             path => path?,
         };
-        Ok(state::read(&path, MAX_BYTES)?.unwrap_or_default())
+        Ok(state::read(&path, MAX_SIZE)?.unwrap_or_default())
     }
 
+    /// Whether neither the file nor, for a link, its target exists.
     fn is_missing(&self) -> bool {
         self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 }
 
-/// The key in `line`, if the line is for `host`.
-fn key<'a>(line: &'a [u8], host: &str) -> Option<&'a str> {
+/// The key in `line`; `None` for a line without a key of `host`.
+fn key_in_line<'a>(line: &'a [u8], host: &str) -> Option<&'a str> {
     let (names, key) = std::str::from_utf8(line).ok()?.trim().split_once(char::is_whitespace)?;
     names.split(',').any(|name| name == host).then(|| key.trim())
 }
 
-/// `text` with `key` as the only key of `host`: in place of its first line, or at the end. Lines of other hosts stay.
+/// `text` with `key` as the only key of `host`, in place of the host's first line or at the end; without its keys where
+/// `key` is `None`. Lines of other hosts stay.
 fn with_key(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
     let mut new_line = key.map(|key| format!("{host} {key}\n"));
     let mut new = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        if self::key(line, host).is_some() {
+        if key_in_line(line, host).is_some() {
             new.extend(new_line.take().unwrap_or_default().into_bytes());
-        } else {
-            new.extend_from_slice(line);
-            new.extend((!line.ends_with(b"\n")).then_some(b'\n'));
+            continue;
+        }
+        new.extend_from_slice(line);
+        if !line.ends_with(b"\n") {
+            new.push(b'\n');
         }
     }
     new.extend(new_line.unwrap_or_default().into_bytes());
@@ -131,7 +139,7 @@ mod tests {
     const KEY: &str = "ssh-ed25519 AAAAC3";
 
     #[test]
-    fn one_line_a_host() {
+    fn each_host_has_one_line() {
         let line = format!("pi {KEY}\n");
         for (text, key, expected) in [
             ("", Some(KEY), line.clone()),
@@ -164,7 +172,7 @@ mod tests {
         assert_eq!(left, 2, "temporary files are gone, and the lock is there");
     }
 
-    /// Anybody who can open the folder can lock it.
+    /// Anybody who can open the folder can lock it, and must not stop this tool so.
     #[test]
     fn a_lock_on_the_folder_does_not_block() {
         let dir = tempfile::tempdir().unwrap();
@@ -260,7 +268,7 @@ mod tests {
         crate::base::fuzz::check(&[line.as_bytes(), hashed.as_bytes()], |bytes| {
             let new = with_key(bytes, "pi", Some(KEY));
             let lines_of_pi = |text: &[u8]| {
-                text.split(|byte| *byte == b'\n').filter(|line| key(line, "pi").is_some()).count()
+                text.split(|byte| *byte == b'\n').filter(|line| key_in_line(line, "pi").is_some()).count()
             };
             assert_eq!(lines_of_pi(&new), 1, "{}", new.escape_ascii());
             assert_eq!(lines_of_pi(&with_key(bytes, "pi", None)), 0);

@@ -1,6 +1,6 @@
-//! The identity of a host: its ssh host key, made on the workstation and written to the card, so that the first
-//! connection already knows it; and the other files of the payload. Keys and the project's `known_hosts` are in its
-//! state folder.
+//! The identity of a host, which is its name and its ssh host key, and the other files of the payload. The key is made
+//! on the workstation and written to the card, so that ssh knows the host at the first connection. The keys of a
+//! project's hosts and the project's `known_hosts` are in its state folder.
 
 mod access;
 mod copied_folders;
@@ -8,7 +8,7 @@ mod extra_files;
 mod folder;
 mod key;
 mod known_hosts;
-mod moved;
+mod move_key;
 mod payload;
 mod secret;
 
@@ -16,7 +16,7 @@ pub use access::close_all;
 pub use copied_folders::{is_copied_to_store, keep_out_of_stores};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
-pub use moved::{hosts_with_folders, move_key};
+pub use move_key::{hosts_with_folders, move_key};
 pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
 pub use secret::Secret;
 
@@ -35,8 +35,8 @@ pub fn folder(state: &Path) -> PathBuf {
     state.join("identity")
 }
 
-/// The project's `known_hosts`, if it has a key for `host`: for ssh's option `UserKnownHostsFile`, with the name of the
-/// host as `HostKeyAlias`.
+/// The path of the project's `known_hosts`; `None` where it has no key of `host`. It is for ssh's option
+/// `UserKnownHostsFile`, with the name of the host as `HostKeyAlias`.
 ///
 /// # Errors
 /// Where the file cannot be read.

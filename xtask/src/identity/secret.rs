@@ -16,6 +16,7 @@ impl Secret {
         Self(bytes)
     }
 
+    /// The bytes.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }

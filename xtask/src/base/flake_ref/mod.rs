@@ -175,8 +175,8 @@ fn flake_folder(start: &Path) -> PathBuf {
     start.to_owned()
 }
 
-/// The reference to the flake in `folder`: the path itself where Nix reads it as a path, else a URL. `query` begins with
-/// `?`, or is empty.
+/// The reference to the flake in `folder`: the path itself where Nix reads it as a path, else a URL. `query` begins
+/// with `?`, or is empty.
 fn folder_reference(folder: &Path, query: &str) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@=,".contains(byte);
     if folder.as_os_str().as_bytes().iter().all(is_plain) {

@@ -44,8 +44,8 @@ const SETTINGS: &[&str] = &[
     "submodule.recurse=false",
 ];
 
-/// Variables by which git fetches nothing, takes no lock that it can do without, and prompts for nothing. Objects that a partial clone lacks stay missing:
-/// git would fetch them by a program that the repository names.
+/// Variables by which git fetches nothing, takes no lock that it can do without, and prompts for nothing. Objects that
+/// a partial clone lacks stay missing: git would fetch them by a program that the repository names.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_ALLOW_PROTOCOL", ""),
     ("GIT_NO_LAZY_FETCH", "1"),
@@ -71,8 +71,8 @@ const REDIRECTING_VARIABLES: &[&str] = &[
     "GIT_WORK_TREE",
 ];
 
-/// Runs `command` for `paths` in the repository around `folder`. Returns its output; an exit code other than 0 is not an
-/// error here.
+/// Runs `command` for `paths` in the repository around `folder`. Returns its output; an exit code other than 0 is not
+/// an error here.
 pub fn capture(launcher: &Launcher, folder: &Path, command: Command, paths: &[&OsStr]) -> Result<Output> {
     let mut launcher = launcher.in_dir(folder);
     for (name, value) in ENVIRONMENT {

@@ -46,8 +46,8 @@ impl Launcher {
         Ok(Output { code, stdout, stderr })
     }
 
-    /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write. Returns
-    /// the output and the log. The program must not read its stdin.
+    /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write.
+    /// Returns the output and the log. The program must not read its stdin.
     ///
     /// # Errors
     /// As [`Self::run_bounded`]; the log has the limit of stdout and stderr.
@@ -67,8 +67,8 @@ impl Launcher {
     }
 }
 
-/// Runs `command`, after `connect` has attached the writing ends of pipes to it. Returns its exit code and the text from
-/// each pipe.
+/// Runs `command`, after `connect` has attached the writing ends of pipes to it. Returns its exit code and the text
+/// from each pipe.
 fn run<const COUNT: usize>(
     program: &str,
     command: Expression,

@@ -15,8 +15,8 @@ use super::Launcher;
 const OVERRIDES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DAC_READ_SEARCH);
 
 impl Launcher {
-    /// The same launcher; children within [`Launcher::run_protected`] cannot read files against their modes, although they
-    /// run as root. Nothing changes for a user whose children cannot do so anyway.
+    /// The same launcher; children within [`Launcher::run_protected`] cannot read files against their modes, although
+    /// they run as root. Nothing changes for a user whose children cannot do so anyway.
     #[must_use]
     pub fn protecting_keys(self) -> Self {
         Self { protects_keys: geteuid().is_root() && children_override_modes(), ..self }

@@ -22,9 +22,9 @@ pub struct User {
 }
 
 impl Launcher {
-    /// Runs a command as `user` without supplementary groups, sends it the line `input` with `files` over a socket on its
-    /// stdin, and returns its exit code. The command inherits stdout and stderr. When `must_stop` returns true, its stdin
-    /// closes, and this process still waits for its end.
+    /// Runs a command as `user` without supplementary groups, sends it the line `input` with `files` over a socket on
+    /// its stdin, and returns its exit code. The command inherits stdout and stderr. When `must_stop` returns true, its
+    /// stdin closes, and this process still waits for its end.
     pub fn delegate<S: AsRef<OsStr>>(
         &self,
         program: &str,

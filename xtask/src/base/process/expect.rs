@@ -1,5 +1,5 @@
-//! Dialogues with a child, as of expect(1): the caller answers the text of the child, until the child ends, is stopped or
-//! exceeds its time limit.
+//! Dialogues with a child, as of expect(1): the caller answers the text of the child, until the child ends, is stopped
+//! or exceeds its time limit.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -100,8 +100,8 @@ impl<F: FnMut(Received) -> Reply> Dialogue<F> {
         }
     }
 
-    /// Interrupts `child` if a stop is requested or the dialogue has ended, as it does at `deadline`; and again after each
-    /// [`STOP_INTERVAL`].
+    /// Interrupts `child` if a stop is requested or the dialogue has ended, as it does at `deadline`; and again after
+    /// each [`STOP_INTERVAL`].
     fn interrupt_if_due(&mut self, child: &duct::Handle, is_stop_requested: bool, deadline: Instant) {
         if self.end.is_none() && Instant::now() > deadline {
             self.end = Some(DialogueEnd::TimedOut);
@@ -118,8 +118,8 @@ impl<F: FnMut(Received) -> Reply> Dialogue<F> {
 mod tests {
     use super::*;
 
-    /// Runs a script, answers its first prompt `name? ` by `yes`, and stops the script at its line `stop`. Returns how the
-    /// dialogue ended, and its lines with `asked` for the prompt.
+    /// Runs a script, answers its first prompt `name? ` by `yes`, and stops the script at its line `stop`. Returns how
+    /// the dialogue ended, and its lines with `asked` for the prompt.
     fn run_dialogue(script: &str, limit: Duration) -> (DialogueEnd, Vec<String>) {
         let mut lines = Vec::new();
         let end = Launcher::new("/").converse("sh", &["-c", script], limit, |received| match received {

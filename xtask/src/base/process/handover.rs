@@ -115,8 +115,8 @@ fn receive_first(socket: BorrowedFd) -> Result<(Vec<u8>, Vec<File>)> {
     Ok((line, files))
 }
 
-/// Waits until `socket` is readable or at its end, at most until `deadline`; the error names `timeout`. Signals end this
-/// process as usual: no handler catches them here.
+/// Waits until `socket` is readable or at its end, at most until `deadline`; the error names `timeout`. Signals end
+/// this process as usual: no handler catches them here.
 fn wait(socket: BorrowedFd, deadline: Instant, timeout: Duration) -> Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -140,8 +140,8 @@ impl Launcher {
         bail!(Other, "{program} {words} failed with exit code {}: {}", output.code, output.stderr.trim())
     }
 
-    /// Runs a long command and returns its exit code and its stdout. Its stdin is empty; `on_line` gets each line of its
-    /// stderr at once. If the user asks to stop, the command is interrupted too and waited for.
+    /// Runs a long command and returns its exit code and its stdout. Its stdin is empty; `on_line` gets each line of
+    /// its stderr at once. If the user asks to stop, the command is interrupted too and waited for.
     ///
     /// # Errors
     /// `ExitKind::Interrupted` where the user asked to stop. An exit code other than 0 is not an error here.
@@ -154,8 +154,8 @@ impl Launcher {
         self.stream_with(program, args, OnStop::Ask, on_line)
     }
 
-    /// Like [`Self::stream`], for a command that can be cut off without loss: it is stopped at `limit` too, and killed if
-    /// it ignores a stop request for some seconds.
+    /// Like [`Self::stream`], for a command that can be cut off without loss: it is stopped at `limit` too, and killed
+    /// if it ignores a stop request for some seconds.
     ///
     /// # Errors
     /// As [`Self::stream`], and [`TimedOut`] for a command that failed after `limit`.
@@ -191,8 +191,8 @@ impl Launcher {
     }
 
     /// Runs a long command without a result on stdout: `on_line` gets each line of its stdout and its stderr at once.
-    /// Its stdin is empty; a program that prompts on the terminal, such as ssh, still can. Returns its exit code. A stop
-    /// request is forwarded as by [`Self::stream`].
+    /// Its stdin is empty; a program that prompts on the terminal, such as ssh, still can. Returns its exit code. A
+    /// stop request is forwarded as by [`Self::stream`].
     pub fn stream_all<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -229,9 +229,9 @@ impl Launcher {
         bail!(Other, "{from} into {into} failed with exit code {}: {stderr}", output.code)
     }
 
-    /// Runs and measures a pipeline of one or more commands, each a program with its arguments. The stdin of the first is
-    /// empty, the stdout of the last is discarded, and the stderr of all is returned. A stop request is forwarded as by
-    /// [`Self::stream`].
+    /// Runs and measures a pipeline of one or more commands, each a program with its arguments. The stdin of the first
+    /// is empty, the stdout of the last is discarded, and the stderr of all is returned. A stop request is forwarded as
+    /// by [`Self::stream`].
     pub fn measure(&self, pipeline: &[Vec<OsString>]) -> Result<Measured> {
         let commands = pipeline.iter().filter_map(|words| words.split_first());
         let names = commands.clone().map(|(program, _)| program.to_string_lossy()).collect::<Vec<_>>();

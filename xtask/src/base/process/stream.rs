@@ -127,8 +127,8 @@ pub const MAX_LINE: usize = 1 << 20;
 const CUT_MARK: &str = " [cut]";
 
 /// Passes each line of `source` to `on_line`, until `source` ends. Before each wait for more, at least every
-/// [`POLL_INTERVAL`], calls `on_wait` with the line that has begun. Bytes that are not UTF-8 are replaced. A line of more
-/// than `max_line` bytes is cut and ends in [`CUT_MARK`]; for a cut line, `on_wait` gets no bytes.
+/// [`POLL_INTERVAL`], calls `on_wait` with the line that has begun. Bytes that are not UTF-8 are replaced. A line of
+/// more than `max_line` bytes is cut and ends in [`CUT_MARK`]; for a cut line, `on_wait` gets no bytes.
 pub fn for_each_line(
     mut source: &PipeReader,
     max_line: usize,
@@ -189,8 +189,8 @@ impl Line {
     }
 }
 
-/// Waits until `source` is readable or at its end, at most for [`POLL_INTERVAL`]. Returns whether it is. A signal ends the
-/// wait.
+/// Waits until `source` is readable or at its end, at most for [`POLL_INTERVAL`]. Returns whether it is. A signal ends
+/// the wait.
 fn wait_for_output(source: &PipeReader) -> std::io::Result<bool> {
     let tick = Timespec { tv_sec: 0, tv_nsec: POLL_INTERVAL.subsec_nanos().into() };
     match poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&tick)) {

@@ -20,7 +20,7 @@ pub use permissions::{check_file, check_folder, others_can_write};
 /// The name of the state folder in the folder of a flake.
 pub const STATE: &str = ".xtask";
 
-/// Creates a folder that only this user can access, where there is none.
+/// Creates the folder `folder`, which only this user can access, if it does not exist.
 ///
 /// # Errors
 /// `ExitKind::Refused` where others could change its content.
@@ -30,35 +30,41 @@ pub fn create_private_folder(folder: &Path) -> Result<()> {
     made.with_context(|| format!("creating {}", folder.display()))?;
     // Another process may have created it first.
     check_folder(folder)?;
-    folder.ancestors().find(|above| above.ends_with(STATE)).map_or(Ok(()), ignore_in_git)
+    match folder.ancestors().find(|above| above.ends_with(STATE)) {
+        Some(state) => ignore_in_git(state),
+        None => Ok(()),
+    }
 }
 
-/// Makes git ignore the state folder, also in a repository that does not know this tool: nix copies what git lists.
+/// Makes git ignore the state folder, also in a repository that does not know this tool: Nix copies the files that git
+/// lists.
 fn ignore_in_git(state: &Path) -> Result<()> {
     let file = state.join(".gitignore");
-    if file.symlink_metadata().is_ok() { Ok(()) } else { write_new(&file, b"*\n").map(drop) }
+    if file.symlink_metadata().is_err() {
+        write_new(&file, b"*\n")?;
+    }
+    Ok(())
 }
 
 /// Writes `bytes` to `path` atomically, also across a crash of the machine. Only this user can read the file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let doing = || format!("writing {}", path.display());
-    temporary(path, bytes)?.persist(path).with_context(doing)?;
-    sync(parent(path)).with_context(doing)
+    temporary_file(path, bytes)?.persist(path).with_context(doing)?;
+    sync_folder(parent(path)).with_context(doing)
 }
 
-/// As [`write()`], but what is at `path` already stays. Returns whether there was nothing.
+/// Like [`write()`], but a file that exists at `path` stays. Returns whether the file was written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     let doing = || format!("writing {}", path.display());
-    match temporary(path, bytes)?.persist_noclobber(path) {
-        Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => return Ok(false),
-        written => drop(written.with_context(doing)?),
+    match temporary_file(path, bytes)?.persist_noclobber(path) {
+        Ok(_) => sync_folder(parent(path)).with_context(doing).map(|()| true),
+        Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(failed) => Err(failed).with_context(doing),
     }
-    sync(parent(path)).with_context(doing)?;
-    Ok(true)
 }
 
-/// A temporary file with `bytes` beside `path`, with an unpredictable name. Dropping it removes it.
-fn temporary(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
+/// A temporary file with `bytes` beside `path`. Its name is unpredictable; dropping the value removes the file.
+fn temporary_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let folder = parent(path);
     check_folder(folder)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -74,7 +80,7 @@ fn temporary(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
 /// Reads the file at `path`, of at most `limit` bytes; `None` where there is none.
 ///
 /// # Errors
-/// `ExitKind::Refused` where others could have written the file, and where it is not a regular file or is larger.
+/// `ExitKind::Refused` for a file that others could have written, that is not a regular file, or that is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     check_folder(parent(path))?;
     read_unchecked(path, limit)
@@ -93,34 +99,37 @@ pub fn read_unchecked(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     })
 }
 
+/// Opens the regular file at `path`, which others could not have written.
 fn open(path: &Path) -> Result<File> {
-    let file = bounded::open(path, Links::Refuse).map_err(|error| {
-        let special = path.symlink_metadata().is_ok_and(|stat| !stat.is_file());
-        let error = anyhow::Error::new(error).context(format!("reading {}", path.display()));
-        if special { unusable_error(path, "is not a regular file") } else { error }
-    })?;
-    check_file(
-        path,
-        &file.metadata().with_context(|| format!("reading the metadata of {}", path.display()))?,
-    )?;
+    let file = match bounded::open(path, Links::Refuse) {
+        Err(_) if path.symlink_metadata().is_ok_and(|stat| !stat.is_file()) => {
+            return Err(unusable_error(path, "is not a regular file"));
+        }
+        opened => opened.with_context(|| format!("reading {}", path.display()))?,
+    };
+    let stat = file.metadata().with_context(|| format!("reading the metadata of {}", path.display()))?;
+    check_file(path, &stat)?;
     Ok(file)
 }
 
-/// The refusal of a file that cannot be one of the tool's own: `{path} {why}`.
+/// The refusal of a file or folder that cannot be one of the tool's own: `{path} {why}`.
 pub fn unusable_error(path: &Path, why: &str) -> anyhow::Error {
     failure!(Refused, "{} {why}", path.display(); hint: "move it away")
 }
 
+/// Whether `error` is that of a file that does not exist.
 fn is_missing(error: &anyhow::Error) -> bool {
     let cause = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     cause.and_then(Errno::from_io_error) == Some(Errno::NOENT)
 }
 
+/// The folder of the file at `path`.
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-fn sync(folder: &Path) -> std::io::Result<()> {
+/// Makes the names in `folder` survive a crash of the machine.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -132,6 +141,7 @@ mod tests {
     use super::*;
     use crate::base::failure::{ExitKind, hint, kind};
 
+    /// The names of the files in `dir`, sorted.
     fn names(dir: &Path) -> Vec<std::ffi::OsString> {
         let mut names = dir.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
         names.sort();

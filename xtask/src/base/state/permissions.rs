@@ -1,5 +1,6 @@
-//! Checks that only this user and root can change what is at a path. The rule is ssh's `StrictModes`: the folder, and
-//! each folder and link on the way to it, belongs to this user or root, and nobody else can write to it.
+//! Checks that only this user and root can change the file or folder at a path. The rule is that of ssh's
+//! `StrictModes`: the folder, and each folder and link on the way to it, belongs to this user or root, and nobody else
+//! can write to it.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -16,12 +17,21 @@ use crate::{bail, failure};
 
 /// The maximum number of links on one path, as in the kernel.
 const MAX_LINKS: usize = 40;
-/// The largest size of `/etc/passwd` and `/etc/group`, in bytes.
+/// The largest size of `/etc/passwd`, `/etc/group` and the like, in bytes.
 const MAX_ACCOUNTS_SIZE: u64 = 4 << 20;
 /// The mode bit of a folder in which only the owner of a file can rename or remove it.
 const STICKY: u32 = 0o1000;
 /// The variables that name another folder, for hints.
 const FOLDER_VARIABLES: &str = "XTASK_STATE names the state folder, XTASK_TOOLS the folder of the tools";
+
+/// Which part of a checked path a file, folder or link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// A folder or link on the way to the checked file or folder.
+    OnTheWay,
+    /// The checked file or folder itself.
+    Last,
+}
 
 /// Fails where others could change the content of `folder`, as far as it exists, or replace the folder.
 ///
@@ -30,32 +40,35 @@ const FOLDER_VARIABLES: &str = "XTASK_STATE names the state folder, XTASK_TOOLS 
 pub fn check_folder(folder: &Path) -> Result<()> {
     let doing = || format!("checking the owner and the mode of {}", folder.display());
     let absolute = std::path::absolute(folder).with_context(doing)?;
-    let mut at = PathBuf::from("/");
+    let mut checked = PathBuf::from("/");
     let mut links = 0;
     let mut rest = names(&absolute).collect::<VecDeque<_>>();
     while let Some(name) = rest.pop_front() {
         if name == ".." {
-            at.pop();
+            checked.pop();
             continue;
         }
-        let next = at.join(name);
+        let part = if rest.is_empty() { Part::Last } else { Part::OnTheWay };
+        let next = checked.join(name);
         let stat = match next.symlink_metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             stat => stat.with_context(doing)?,
         };
-        check_owner(&next, &stat, rest.is_empty())?;
+        check_owner(&next, &stat, part)?;
         if stat.is_symlink() {
             links += 1;
-            let target = next.read_link().with_context(doing)?;
             if links > MAX_LINKS {
                 return Err(super::unusable_error(folder, "leads over too many links"));
             }
-            at = if target.is_absolute() { PathBuf::from("/") } else { at };
+            let target = next.read_link().with_context(doing)?;
+            if target.is_absolute() {
+                checked = PathBuf::from("/");
+            }
             names(&target).rev().for_each(|name| rest.push_front(name));
             continue;
         }
-        check_mode(&next, &stat, rest.is_empty())?;
-        at = next;
+        check_mode(&next, &stat, part)?;
+        checked = next;
     }
     Ok(())
 }
@@ -65,7 +78,7 @@ pub fn check_folder(folder: &Path) -> Result<()> {
 /// # Errors
 /// `ExitKind::Refused`, with the remedy.
 pub fn check_file(path: &Path, stat: &Metadata) -> Result<()> {
-    check_owner(path, stat, true)?;
+    check_owner(path, stat, Part::Last)?;
     if others_can_write(path, stat) { Err(others_can_write_error(path, stat)) } else { Ok(()) }
 }
 
@@ -77,11 +90,11 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     })
 }
 
-/// Fails where `path` belongs to another user. `last` is whether `path` is the checked path itself and not a folder on
-/// the way to it.
-fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
+/// Fails where `path` belongs to another user than this one or root.
+fn check_owner(path: &Path, stat: &Metadata, part: Part) -> Result<()> {
     let own_id = geteuid().as_raw();
-    if stat.uid() == own_id || stat.uid() == 0 || !last && is_unmapped_root(stat.uid()) {
+    let is_root = stat.uid() == 0 || part == Part::OnTheWay && is_unmapped_root(stat.uid());
+    if stat.uid() == own_id || is_root {
         return Ok(());
     }
     let without_sudo = if own_id == 0 && std::env::var_os("SUDO_UID").is_some() {
@@ -95,20 +108,20 @@ fn check_owner(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
     )
 }
 
-/// Fails where others can write to the folder `path`. Everybody can create files in a sticky folder such as `/tmp`: it
-/// may hold the tool's folder, but not its files.
-fn check_mode(path: &Path, stat: &Metadata, last: bool) -> Result<()> {
+/// Fails where `path` is not a folder, or others can write to it. A sticky folder such as `/tmp`, in which everybody
+/// can create files, may contain the checked folder, but not be it.
+fn check_mode(path: &Path, stat: &Metadata, part: Part) -> Result<()> {
     if !stat.is_dir() {
         return Err(super::unusable_error(path, "is not a folder"));
     }
-    let sticky = stat.mode() & STICKY != 0;
-    if (last || !sticky) && others_can_write(path, stat) {
-        Err(others_can_write_error(path, stat))
-    } else {
-        Ok(())
+    let is_sticky = stat.mode() & STICKY != 0;
+    if is_sticky && part == Part::OnTheWay {
+        return Ok(());
     }
+    if others_can_write(path, stat) { Err(others_can_write_error(path, stat)) } else { Ok(()) }
 }
 
+/// The refusal of a file or folder that others can write to.
 fn others_can_write_error(path: &Path, stat: &Metadata) -> anyhow::Error {
     let mode = stat.mode() & 0o7777;
     let shown = path.display();
@@ -118,48 +131,60 @@ fn others_can_write_error(path: &Path, stat: &Metadata) -> anyhow::Error {
     )
 }
 
-/// Whether anybody but the owner may write to the file or folder at `path` with the metadata `stat`.
+/// Whether anybody but the owner can write to the file or folder at `path` with the metadata `stat`.
 pub fn others_can_write(path: &Path, stat: &Metadata) -> bool {
-    let group = stat.mode() & 0o020 != 0;
-    stat.mode() & 0o002 != 0 || group && (has_acl(path) || !is_own_group(stat.gid()))
+    let all_can_write = stat.mode() & 0o002 != 0;
+    let group_can_write = stat.mode() & 0o020 != 0;
+    all_can_write || group_can_write && (has_acl(path) || !is_own_group(stat.gid()))
 }
 
-/// Whether `path` has an access control list; the group bits then stand for all its users and groups.
+/// Whether `path` has an access control list. Then the group bits of its mode stand for all users and groups of the
+/// list.
 fn has_acl(path: &Path) -> bool {
-    let read = rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut [0u8; 0]);
-    read.is_ok_and(|size| size > 0)
+    let size = rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut [0u8; 0]);
+    size.is_ok_and(|size| size > 0)
 }
 
-/// Whether this user is the only member of `group`. Distributions with such groups let the group write by default
-/// (umask 002).
+/// Whether `group` is root's, or the group of this user without other members. Distributions that give each user such a
+/// group let the group write by default (umask 002).
 fn is_own_group(group: u32) -> bool {
     if group == 0 {
         return true;
     }
-    let read = |file| bounded::read(Path::new(file), MAX_ACCOUNTS_SIZE, Links::Follow).unwrap_or_default();
-    let [groups, users] =
-        ["/etc/group", "/etc/passwd"].map(|file| String::from_utf8_lossy(&read(file)).into_owned());
+    let [groups, users] = ["/etc/group", "/etc/passwd"].map(read_text);
     group == getegid().as_raw() && is_only_member(&groups, &users, group, geteuid().as_raw())
 }
 
-/// Whether `user` is the only member of `group`, by the texts of `/etc/group` and `/etc/passwd`.
-fn is_only_member(groups: &str, users: &str, group: u32, user: u32) -> bool {
-    let field = |line: &'_ str, number: usize| line.split(':').nth(number).unwrap_or_default().to_owned();
-    let is = |line: &str, at: usize, id: u32| field(line, at).parse() == Ok(id);
-    let name = users.lines().find(|line| is(line, 2, user)).map(|line| field(line, 0));
-    let others = users.lines().any(|line| is(line, 3, group) && !is(line, 2, user));
-    let members = groups.lines().find(|line| is(line, 2, group)).map(|line| field(line, 3));
-    let is_user = |member: &str| member.is_empty() || Some(member) == name.as_deref();
-    !others && members.is_some_and(|members| members.split(',').all(is_user))
+/// The text of a file of the system, at most [`MAX_ACCOUNTS_SIZE`]; empty where it cannot be read.
+fn read_text(file: &str) -> String {
+    let bytes = bounded::read(Path::new(file), MAX_ACCOUNTS_SIZE, Links::Follow).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether `user` is the overflow user and stands for root: so it does in a user namespace that maps no root.
+/// Whether `user` is the only member of `group`, by the texts of `/etc/group` (group(5)) and `/etc/passwd` (passwd(5)).
+fn is_only_member(groups: &str, users: &str, group: u32, user: u32) -> bool {
+    // The numbers of the fields of both files: a group has its members where a user has the number of its group.
+    const NAME: usize = 0;
+    const ID: usize = 2;
+    const GROUP_OF_USER: usize = 3;
+    const MEMBERS: usize = 3;
+    let field = |line: &'_ str, number: usize| line.split(':').nth(number).unwrap_or_default().to_owned();
+    let has_id = |line: &str, number: usize, id: u32| field(line, number).parse() == Ok(id);
+    let name = users.lines().find(|line| has_id(line, ID, user)).map(|line| field(line, NAME));
+    let is_other = |line: &str| has_id(line, GROUP_OF_USER, group) && !has_id(line, ID, user);
+    if users.lines().any(is_other) {
+        return false;
+    }
+    let members = groups.lines().find(|line| has_id(line, ID, group)).map(|line| field(line, MEMBERS));
+    let is_user = |member: &str| member.is_empty() || Some(member) == name.as_deref();
+    members.is_some_and(|members| members.split(',').all(is_user))
+}
+
+/// Whether `user` is the overflow user and stands for root. This is so in a user namespace that does not map root.
 fn is_unmapped_root(user: u32) -> bool {
-    let read = |file| bounded::read(Path::new(file), MAX_ACCOUNTS_SIZE, Links::Follow).unwrap_or_default();
-    let [map, overflow] = ["/proc/self/uid_map", "/proc/sys/kernel/overflowuid"]
-        .map(|file| String::from_utf8_lossy(&read(file)).into_owned());
-    let has_root = map.lines().any(|line| line.split_whitespace().next() == Some("0"));
-    !has_root && !map.is_empty() && overflow.trim().parse() == Ok(user)
+    let [map, overflow] = ["/proc/self/uid_map", "/proc/sys/kernel/overflowuid"].map(read_text);
+    let maps_root = map.lines().any(|line| line.split_whitespace().next() == Some("0"));
+    !map.is_empty() && !maps_root && overflow.trim().parse() == Ok(user)
 }
 
 #[cfg(test)]
@@ -179,7 +204,7 @@ mod tests {
         with_hint(&error).replace(&dir.display().to_string(), "DIR")
     }
 
-    fn mode(path: &Path, mode: u32) {
+    fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
@@ -192,17 +217,17 @@ mod tests {
         check_folder(&state.join("not/there/yet")).unwrap();
         for (path, bits) in [("shared", 0o777), ("shared/state", 0o1777), ("shared/state", 0o702)] {
             let path = dir.path().join(path);
-            mode(&path, bits);
+            set_mode(&path, bits);
             let shown = path.strip_prefix(dir.path()).unwrap().display();
             let expected = format!(
-                "DIR/{shown} has mode {bits:04o}: others can write to it; run `chmod go-w DIR/{shown}`, or use a folder of \
-                                 your own ({FOLDER_VARIABLES})"
+                "DIR/{shown} has mode {bits:04o}: others can write to it; run `chmod go-w DIR/{shown}`, or use a folder \
+                 of your own ({FOLDER_VARIABLES})"
             );
             assert_eq!(refusal(dir.path(), "shared/state"), expected);
-            mode(&path, 0o700);
+            set_mode(&path, 0o700);
         }
         // As /tmp is.
-        mode(&dir.path().join("shared"), 0o1777);
+        set_mode(&dir.path().join("shared"), 0o1777);
         check_folder(&state).unwrap();
         fs::write(dir.path().join("file"), "").unwrap();
         assert_eq!(refusal(dir.path(), "file/state"), "DIR/file is not a folder; move it away");
@@ -219,7 +244,7 @@ mod tests {
         symlink("round", dir.path().join("round")).unwrap();
         check_folder(&dir.path().join("link/x")).unwrap();
         check_folder(&dir.path().join("away")).unwrap();
-        mode(&dir.path().join("open"), 0o777);
+        set_mode(&dir.path().join("open"), 0o777);
         assert!(refusal(dir.path(), "away").starts_with("DIR/open has mode 0777"));
         assert_eq!(refusal(dir.path(), "round"), "DIR/round leads over too many links; move it away");
     }
@@ -233,7 +258,7 @@ mod tests {
         chown(dir.path().join("theirs"), Some(OTHER), Some(OTHER)).unwrap();
         let text = format!(
             "DIR/theirs belongs to user 65534, who could change the files of user 0 there; use a folder of your own \
-                     ({FOLDER_VARIABLES})"
+             ({FOLDER_VARIABLES})"
         );
         for folder in ["theirs", "theirs/state", "link/state"] {
             assert_eq!(refusal(dir.path(), folder), text, "{folder}");
@@ -244,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_member_of_a_group() {
+    fn a_group_with_one_member_is_known_by_its_accounts() {
         let users =
             "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nother:x:1001:1001::/:/bin/sh\n";
         for (groups, users, expected) in [

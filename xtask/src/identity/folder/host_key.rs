@@ -1,4 +1,4 @@
-//! The key that a card gets: the host's own, or another one that replaces it once the card is written.
+//! The key that a card gets: the key of its host, or a pending key, which replaces that one once the card is written.
 
 use std::fs::File;
 
@@ -9,7 +9,7 @@ use super::{KeyChoice, KeyFolder, PENDING};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::state;
-use crate::identity::access::Readable;
+use crate::identity::access::ReadableFolder;
 use crate::identity::key::PublicKey;
 use crate::identity::payload::{Identity, KeyOrigin};
 use crate::identity::secret::Secret;
@@ -28,22 +28,23 @@ pub struct HostKey {
 }
 
 impl KeyFolder {
-    /// The key for a card. A key that replaces another stays pending until [`HostKey::commit`].
+    /// The key for a card, which is made where it is missing; `None` for [`KeyChoice::None`]. A key that replaces
+    /// another stays pending until [`HostKey::commit`].
     ///
     /// # Errors
-    /// `Refused` while another run uses the key.
+    /// `Refused` while another run uses the key, and for a key that no host could use.
     pub fn choose(&self, launcher: &Launcher, choice: KeyChoice) -> Result<Option<HostKey>> {
         if choice == KeyChoice::None {
             return Ok(None);
         }
         state::create_private_folder(&self.dir)
             .with_context(|| format!("creating {}", self.dir.display()))?;
-        let readable = Readable::open(&self.dir)?;
+        let readable = ReadableFolder::open(&self.dir)?;
         let lock = self.lock(choice)?;
         let (file, origin) = match choice {
-            KeyChoice::Keep if self.has(KEY_FILE) => (KEY_FILE, KeyOrigin::Kept),
-            _ if self.has(PENDING) => (PENDING, KeyOrigin::Pending),
-            _ if self.has(KEY_FILE) => (PENDING, KeyOrigin::New),
+            KeyChoice::Keep if self.has_file(KEY_FILE) => (KEY_FILE, KeyOrigin::Kept),
+            _ if self.has_file(PENDING) => (PENDING, KeyOrigin::Pending),
+            _ if self.has_file(KEY_FILE) => (PENDING, KeyOrigin::New),
             _ => (KEY_FILE, KeyOrigin::New),
         };
         if origin == KeyOrigin::New {
@@ -51,7 +52,7 @@ impl KeyFolder {
         }
         let private = self.read_private(file)?;
         drop(readable);
-        let public = self.derive(launcher, file, &private)?;
+        let public = self.derive_public(launcher, file, &private)?;
         let identity = Identity { host: self.host.clone(), fingerprint: public.fingerprint(), origin };
         Ok(Some(HostKey { folder: self.clone(), file, identity, public, private, _lock: lock }))
     }
@@ -67,11 +68,11 @@ impl HostKey {
         self.identity.origin == KeyOrigin::Pending
     }
 
-    /// Makes the key the one of its host, after a card got it, and adds it to `known_hosts`. Returns whether
-    /// `known_hosts` changed.
+    /// Makes a pending key the key of its host, and adds the key to `known_hosts`. Called when a card has the key.
+    /// Returns whether `known_hosts` changed.
     pub fn commit(&self) -> Result<bool> {
         if self.file == PENDING {
-            let _readable = Readable::open(&self.folder.dir)?;
+            let _readable = ReadableFolder::open(&self.folder.dir)?;
             if self.folder.read(PENDING)? != self.private {
                 let path = self.folder.pending_path();
                 bail!(Other, "{} was replaced: it is no longer the key on the card", path.display());

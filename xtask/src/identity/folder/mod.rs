@@ -4,6 +4,7 @@ mod host_key;
 
 pub use host_key::HostKey;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::KEY_FILE;
-use super::access::{Readable, require_private};
+use super::access::{ReadableFolder, require_private};
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
 use super::secret::Secret;
@@ -35,11 +36,10 @@ pub enum KeyChoice {
     None,
 }
 
-/// The file of a new key that replaces another one once a card has it. Whether a card has a key that an earlier run
-/// left here is unknown, so it is never removed.
+/// The file of a pending key. It is never removed: whether a card has a key that an earlier run left here is unknown.
 const PENDING: &str = "ssh_host_ed25519_key.new";
-/// The most bytes of a private key that are read.
-const MAX_KEY: u64 = 64 << 10;
+/// The maximum size of a private key, in bytes.
+const MAX_KEY_SIZE: u64 = 64 << 10;
 /// The file in which ssh-keygen makes a key.
 const PART: &str = "ssh_host_ed25519_key.part";
 
@@ -48,35 +48,31 @@ const PART: &str = "ssh_host_ed25519_key.part";
 pub struct KeyFolder {
     host: HostName,
     dir: PathBuf,
-    /// The file of the project that gets the key of a written card.
+    /// The project's `known_hosts`, which gets the key of a written card.
     known_hosts: KnownHosts,
 }
 
 impl KeyFolder {
-    /// The folder of `host` in `dir`, or in the state folder `state` of the project.
+    /// The folder of `host` in `dir`; without `dir`, in the folder for keys of the state folder `state`.
     ///
     /// # Errors
     /// `Usage` for a name that no host with a key can have.
     pub fn new(state: &Path, host: &HostName, dir: Option<&Path>) -> Result<Self> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if host.is_empty()
-            || host.starts_with(['.', '-'])
-            || !host.chars().all(plain)
-            || *host == *"known_hosts"
-        {
+        if !can_name_folder(host) {
             bail!(
                 Usage, "{:?} cannot be the name of a host with a key", host.as_str();
                 hint: "use ASCII letters, digits, `.`, `_` and `-`, with neither `.` nor `-` at the beginning (`known_hosts` is \
                        reserved), or pass --identity none to `flash`"
             );
         }
-        let project = super::folder(state);
-        let parent = dir.unwrap_or(&project);
-        let dir = std::path::absolute(parent).with_context(|| format!("finding {}", parent.display()))?;
+        let of_project = super::folder(state);
+        let parent = dir.unwrap_or(&of_project);
+        let absolute =
+            std::path::absolute(parent).with_context(|| format!("finding {}", parent.display()))?;
         Ok(Self {
             host: host.to_owned(),
-            dir: dir.join(host.as_str()),
-            known_hosts: KnownHosts::of(&project),
+            dir: absolute.join(host.as_str()),
+            known_hosts: KnownHosts::of(&of_project),
         })
     }
 
@@ -88,41 +84,49 @@ impl KeyFolder {
         &self.host
     }
 
-    /// The `known_hosts` of the project, which may not exist yet.
+    /// The path of the project's `known_hosts`, which may not exist yet.
     pub fn known_hosts(&self) -> &Path {
         &self.known_hosts.path
     }
 
-    /// Removes the key of the host from `known_hosts`, as the host makes its own key. Returns whether there was a key.
+    /// Removes the key of the host from `known_hosts`, for a host that makes its own key. Returns whether there was a
+    /// key.
     pub fn remove_known_host(&self) -> Result<bool> {
         self.known_hosts.set(&self.host, None)
     }
 
-    /// The public key of the host, if it has one.
+    /// The public key of the host; `None` for a host without a key.
     pub fn public_key(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
         self.public_key_in(launcher, KEY_FILE)
     }
 
-    /// The public key that an earlier run left pending: a card may have it.
+    /// The public key of the pending key that an earlier run left, which a card may have. `None` where there is none.
     pub fn pending_key(&self, launcher: &Launcher) -> Result<Option<PublicKey>> {
         self.public_key_in(launcher, PENDING)
     }
 
-    /// The public half of the key in `file`, if there is one. The folder is readable only while the key is read.
+    /// The public key of the private key in `file`; `None` where there is no such file. The folder is readable only
+    /// while the key is read.
     fn public_key_in(&self, launcher: &Launcher, file: &str) -> Result<Option<PublicKey>> {
         state::check_folder(&self.dir)?;
-        let readable = Readable::open(&self.dir)?;
-        let private = self.has(file).then(|| self.read_private(file)).transpose()?;
+        let readable = ReadableFolder::open(&self.dir)?;
+        if !self.has_file(file) {
+            return Ok(None);
+        }
+        let private = self.read_private(file)?;
         drop(readable);
-        private.map(|private| self.derive(launcher, file, &private)).transpose()
+        self.derive_public(launcher, file, &private).map(Some)
     }
 
-    /// Locks the folder: shared for a key that stays, as several cards may get it at once; exclusive for a change.
+    /// Locks the folder: shared for a key that stays, which several cards may get at once; exclusive for a change.
+    ///
+    /// # Errors
+    /// `Refused` where another run holds a lock that excludes this one.
     fn lock(&self, choice: KeyChoice) -> Result<File> {
         let context = || format!("locking {}", self.dir.display());
         let folder = File::open(&self.dir).with_context(context)?;
         let operation = match choice {
-            KeyChoice::Keep if self.has(KEY_FILE) => FlockOperation::NonBlockingLockShared,
+            KeyChoice::Keep if self.has_file(KEY_FILE) => FlockOperation::NonBlockingLockShared,
             _ => FlockOperation::NonBlockingLockExclusive,
         };
         match flock(&folder, operation) {
@@ -134,11 +138,11 @@ impl KeyFolder {
         }
     }
 
-    /// The private key in `file`, which may be a link to a file that others cannot change either.
+    /// The content of `file`, which may be a link to a file that others cannot change either.
     fn read(&self, file: &str) -> Result<Secret> {
         let path = self.dir.join(file);
         let target = path.canonicalize().with_context(|| format!("reading {}", path.display()))?;
-        let content = state::read(&target, MAX_KEY)?;
+        let content = state::read(&target, MAX_KEY_SIZE)?;
         content.map(Secret::new).with_context(|| format!("{} is gone", path.display()))
     }
 
@@ -147,18 +151,19 @@ impl KeyFolder {
         self.dir.join(PENDING)
     }
 
-    fn has(&self, file: &str) -> bool {
+    fn has_file(&self, file: &str) -> bool {
         self.dir.join(file).exists()
     }
 
-    /// Makes a pair of keys, and renames it to `file` once it is complete.
+    /// Makes a private key in `file`, and its public key beside it. An interrupted run leaves no incomplete key in
+    /// `file`.
     fn make(&self, launcher: &Launcher, file: &str) -> Result<()> {
         let path = self.dir.join(PART);
-        for stale in [path.clone(), public_of(&path)] {
+        for stale in [path.clone(), public_file(&path)] {
             remove(&stale)?;
         }
-        let args = ["-q", "-t", "ed25519", "-N", "", "-C", &self.host, "-f"].map(Into::into);
-        let args = args.into_iter().chain([path.into_os_string()]).collect::<Vec<_>>();
+        let mut args = ["-q", "-t", "ed25519", "-N", "", "-C", &self.host, "-f"].map(OsString::from).to_vec();
+        args.push(path.into_os_string());
         require_keygen(launcher)?;
         launcher.read("ssh-keygen", &args).context("making the host key")?;
         self.rename(PART, file)
@@ -179,11 +184,11 @@ impl KeyFolder {
         self.read(file)
     }
 
-    /// The public half of `private`, which was read from `file`.
+    /// The public key of `private`, which was read from `file`.
     ///
     /// # Errors
     /// `Refused` for a key that no host could use.
-    fn derive(&self, launcher: &Launcher, file: &str, private: &Secret) -> Result<PublicKey> {
+    fn derive_public(&self, launcher: &Launcher, file: &str, private: &Secret) -> Result<PublicKey> {
         require_keygen(launcher)?;
         let copy = memfd::file_with("key", private.reveal())?;
         let output = launcher.capture("ssh-keygen", &["-y", "-P", "", "-f", &memfd::path(&copy)])?;
@@ -200,28 +205,36 @@ impl KeyFolder {
         )
     }
 
+    /// Renames the private key in the file `from` to `to`, after its public key.
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let [from, to] = [from, to].map(|name| self.dir.join(name));
-        let public = (public_of(&from), public_of(&to));
-        for (from, to) in [&public, &(from, to)] {
-            match fs::rename(from, to) {
-                // An interrupted run has moved the public key already. It follows from the private one.
-                Err(error) if error.kind() == ErrorKind::NotFound && *from == public.0 => {}
-                renamed => {
-                    renamed.with_context(|| format!("renaming {} to {}", from.display(), to.display()))?;
-                }
-            }
+        let [public_from, public_to] = [&from, &to].map(|private| public_file(private));
+        match fs::rename(&public_from, public_to) {
+            // An interrupted run has renamed the public key already, or it was lost. The private key contains it.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            renamed => renamed.context("renaming the public key")?,
         }
-        Ok(())
+        fs::rename(&from, &to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
     }
 }
 
-fn public_of(private: &Path) -> PathBuf {
+/// Whether `host` can be the name of a folder of keys, and a name in `known_hosts`.
+fn can_name_folder(host: &HostName) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !host.is_empty()
+        && !host.starts_with(['.', '-'])
+        && host.chars().all(is_allowed)
+        && *host != *"known_hosts"
+}
+
+/// The path of the public key that belongs to the file `private`.
+fn public_file(private: &Path) -> PathBuf {
     let mut name = private.as_os_str().to_owned();
     name.push(".pub");
     name.into()
 }
 
+/// Refuses to continue where `PATH` has no ssh-keygen.
 fn require_keygen(launcher: &Launcher) -> Result<()> {
     launcher.which("ssh-keygen").map(drop).ok_or_else(|| {
         failure!(
@@ -231,6 +244,7 @@ fn require_keygen(launcher: &Launcher) -> Result<()> {
     })
 }
 
+/// Removes `file`, if it exists.
 fn remove(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

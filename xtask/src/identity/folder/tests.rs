@@ -11,20 +11,20 @@ fn only_the_key_on_the_card_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
     state::create_private_folder(folder.path()).unwrap();
-    for (file, text) in [(KEY_FILE, "old"), (PENDING, "of another")] {
+    for (file, text) in [(KEY_FILE, "old"), (PENDING, "of another run")] {
         fs::write(folder.path().join(file), text).unwrap();
     }
     let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
     let public = PublicKey::parse(line).unwrap();
     let identity = Identity { host: "pi".into(), fingerprint: public.fingerprint(), origin: KeyOrigin::New };
-    let private = Secret::new(b"own".to_vec());
+    let private = Secret::new(b"on the card".to_vec());
     let lock = folder.lock(KeyChoice::New).unwrap();
     let key = HostKey { folder: folder.clone(), file: PENDING, identity, public, private, _lock: lock };
     let message =
         format!("{} was replaced: it is no longer the key on the card", folder.pending_path().display());
     assert_eq!(key.commit().unwrap_err().to_string(), message);
     assert_eq!(folder.read(KEY_FILE).unwrap().reveal(), b"old");
-    assert_eq!(folder.read(PENDING).unwrap().reveal(), b"of another");
+    assert_eq!(folder.read(PENDING).unwrap().reveal(), b"of another run");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_change_of_the_key_excludes_other_runs() {
 }
 
 #[test]
-fn a_key_that_is_no_file_of_this_user_is_not_read() {
+fn a_key_that_is_no_safe_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let folder = KeyFolder::new(Path::new("/none"), &"pi".into(), Some(dir.path())).unwrap();
     state::create_private_folder(folder.path()).unwrap();

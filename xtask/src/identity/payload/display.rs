@@ -5,7 +5,7 @@ use std::fmt;
 use super::{EntryKind, Identity, KeyOrigin, Owner, Payload, PayloadEntry};
 use crate::base::{Bytes, Plain};
 
-/// The most files that a plan lists.
+/// The maximum number of files that a plan lists.
 const MAX_LISTED: usize = 12;
 
 impl fmt::Display for Payload {

@@ -14,13 +14,13 @@ use super::secret::Secret;
 use crate::bail;
 use crate::base::{HostName, Plain};
 
-/// The path of the host key below the folder with `etc`, unless the configuration of the host has another.
+/// The path of the host key in the folder of the payload, unless the configuration of the host has another.
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
 
-/// Where a partition contains the payload.
+/// The folder of a partition that the payload is written to, and the place of the host key there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadRoot {
-    /// The path in the partition, without a `/` at the end: empty for its root folder.
+    /// The path of the folder in the partition, without a `/` at the end; empty for the root of the partition.
     folder: String,
     /// The path of the host key, relative to the folder.
     key: String,
@@ -34,25 +34,28 @@ impl PayloadRoot {
     pub fn new(folder: &str, key: &str) -> Result<Self> {
         let is_plain = |path: &str| path.split('/').all(|part| !matches!(part, "" | "." | ".."));
         if !is_plain(key) || !folder.strip_prefix('/').map_or(folder.is_empty(), is_plain) {
-            bail!(Refused, "{:?} in the folder {folder:?} is no place for a host key", key);
+            bail!(Refused, "the host key cannot be written to {key:?} in the folder {folder:?}");
         }
         Ok(Self { folder: folder.to_owned(), key: key.to_owned() })
     }
 
-    /// The partition is mounted at /nix of the host, whose / is in memory.
+    /// The root for a partition that the host mounts at /nix, while its / is in memory.
     pub fn persist() -> Self {
         Self { folder: "/persist".to_owned(), key: KEY.to_owned() }
     }
 
-    /// The partition is / of the host, as in the images of nixpkgs.
+    /// The root for a partition that the host mounts at /, as in the images of nixpkgs.
     pub fn partition() -> Self {
         Self { folder: String::new(), key: KEY.to_owned() }
     }
 
-    /// The folders of the path, the outermost first. The root of the partition is none of them.
+    /// The paths of the folder and of those that contain it, the outermost first. The root of the partition is not
+    /// among them.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
-        let ends = self.folder.match_indices('/').map(|(at, _)| at).skip(1).chain([self.folder.len()]);
-        ends.filter(|end| *end > 0).map(|end| &self.folder[..end])
+        // Each `/` but the first, and the end of the text, end the path of a folder.
+        let inner_ends = self.folder.match_indices('/').map(|(at, _)| at).skip(1);
+        let last_end = Some(self.folder.len()).filter(|end| *end > 0);
+        inner_ends.chain(last_end).map(|end| &self.folder[..end])
     }
 
     /// The path of `entry` in the partition.
@@ -66,7 +69,7 @@ impl PayloadRoot {
         self.join(&self.key)
     }
 
-    /// Whether a place of foreign origin is one that [`Self::new`] makes.
+    /// Whether a root that was deserialized is one that [`Self::new`] makes.
     pub fn is_valid(&self) -> bool {
         Self::new(&self.folder, &self.key).is_ok()
     }
@@ -102,7 +105,7 @@ pub struct Identity {
     pub origin: KeyOrigin,
 }
 
-/// Whether the host has had its key before.
+/// Whether the host had its key before this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyOrigin {
@@ -146,7 +149,9 @@ pub enum EntryKind {
 }
 
 impl Payload {
-    /// The payload of a host key and the files of a folder, each if there is one; `None` where there is neither.
+    /// The payload of a host key and of the files of a folder, each if there is one; `None` where there is neither.
+    /// `key` is the identity with its public and its private key, `files` the folder with the entries that were read
+    /// there.
     ///
     /// # Errors
     /// `Refused` for files that contain another host key, or a file where the payload needs a folder.
@@ -155,7 +160,10 @@ impl Payload {
         key: Option<(Identity, &PublicKey, Secret)>,
         files: Option<(PathBuf, Vec<PayloadEntry>)>,
     ) -> Result<Option<Self>> {
-        let (files, extra) = files.map_or((None, Vec::new()), |(from, extra)| (Some(from), extra));
+        let (files, extra) = match files {
+            Some((folder, entries)) => (Some(folder), entries),
+            None => (None, Vec::new()),
+        };
         let (identity, keys) = match key {
             Some((identity, public, private)) => {
                 let keys = key_files(&root.key, &identity, public, private);
@@ -163,9 +171,10 @@ impl Payload {
             }
             None => (None, Vec::new()),
         };
-        if let Some(twice) = extra.iter().find(|entry| keys.iter().any(|key| key.path == entry.path)) {
+        let is_key = |entry: &&PayloadEntry| keys.iter().any(|key| key.path == entry.path);
+        if let Some(duplicate) = extra.iter().find(is_key) {
             bail!(
-                Refused, "--files contains {}, which is also the host key", twice.path;
+                Refused, "--files contains {}, which is also the host key", duplicate.path;
                 hint: "remove it from --files, or pass --identity none"
             );
         }
@@ -177,7 +186,7 @@ impl Payload {
         Ok(Some(Self { root, identity, files, entries }))
     }
 
-    /// The files and links beside the host key.
+    /// The files and links of the payload, without the host key.
     fn extra_files(&self) -> impl Iterator<Item = &PayloadEntry> {
         let is_key =
             |entry: &&PayloadEntry| self.identity.is_some() && entry.path.starts_with(&self.root.key);
@@ -194,7 +203,7 @@ impl Payload {
         Usage { blocks: blocks.sum(), inodes: self.entries.len() as u64 + 1 }
     }
 
-    /// The payload in one word.
+    /// The name of the payload: `identity` for one with a host key, else `files`.
     pub fn name(&self) -> &'static str {
         if self.identity.is_some() { "identity" } else { "files" }
     }
@@ -211,6 +220,7 @@ impl Payload {
     }
 }
 
+/// The entries of the private key at `path` and of the public key beside it.
 fn key_files(path: &str, identity: &Identity, public: &PublicKey, private: Secret) -> Vec<PayloadEntry> {
     let file = |path: String, mode, content| {
         let kind = EntryKind::File(content);
@@ -223,8 +233,8 @@ fn key_files(path: &str, identity: &Identity, public: &PublicKey, private: Secre
     ]
 }
 
-/// `entries` sorted, with the folders that contain them; root owns those that are not among `entries`, and all can read
-/// them.
+/// `entries` and the folders that contain them, sorted. A folder that is not among `entries` belongs to root, and all
+/// can read it.
 fn with_folders(mut entries: Vec<PayloadEntry>) -> Vec<PayloadEntry> {
     let paths = entries.iter().map(|entry| entry.path.clone()).collect::<BTreeSet<_>>();
     let parents = paths.iter().flat_map(|path| path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
@@ -241,7 +251,7 @@ fn refuse_nesting_in_files(entries: &[PayloadEntry]) -> Result<()> {
     let is_within = |inner: &PayloadEntry, outer: &PayloadEntry| {
         inner.path.strip_prefix(&outer.path).is_some_and(|rest| rest.starts_with('/'))
     };
-    // In sorted entries, others may stand between a path and the paths within it.
+    // Entries are sorted, but `a-b` comes between `a` and `a/b`: so all entries are searched.
     for outer in entries.iter().filter(|entry| entry.kind != EntryKind::Folder) {
         if let Some(inner) = entries.iter().find(|inner| is_within(inner, outer)) {
             let outer = Plain(&outer.path);

@@ -1,4 +1,4 @@
-//! What the payload contains, and how a plan lists it.
+//! The entries of the payload, and the lines of a plan about it.
 
 use super::*;
 use crate::base::failure::{ExitKind, kind, with_hint};
@@ -56,7 +56,7 @@ fn entries_and_plan_of_a_key_and_files() {
 }
 
 #[test]
-fn one_of_both_or_none() {
+fn a_payload_has_a_key_or_files_or_is_none() {
     let (identity, public, private) = key();
     let one =
         Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), None).unwrap().unwrap();
@@ -76,7 +76,7 @@ fn one_of_both_or_none() {
 }
 
 #[test]
-fn one_key_is_enough() {
+fn files_with_another_host_key_are_refused() {
     let (identity, public, private) = key();
     let files = Some(("/files".into(), vec![file(KEY)]));
     let error =
@@ -89,8 +89,8 @@ fn one_key_is_enough() {
 }
 
 #[test]
-fn only_a_folder_contains_the_key() {
-    for (own, text) in [
+fn a_file_in_place_of_a_folder_of_the_key_is_refused() {
+    for (entry, text) in [
         (file("etc"), "--files contains etc, a file or link, but the card needs a folder there for etc/ssh"),
         (
             entry("etc/ssh", EntryKind::Link("../else".into())),
@@ -98,7 +98,7 @@ fn only_a_folder_contains_the_key() {
         ),
     ] {
         let (identity, public, private) = key();
-        let files = Some(("/files".into(), vec![own]));
+        let files = Some(("/files".into(), vec![entry]));
         let error =
             Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), files).unwrap_err();
         assert_eq!((error.to_string().as_str(), kind(&error)), (text, ExitKind::Refused));

@@ -1,4 +1,4 @@
-//! Moving the key of a host from one state folder to another.
+//! Moves the key of a host from one state folder to another.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,14 +7,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::access::{Readable, close};
+use super::access::{ReadableFolder, close};
 use super::folder;
 use super::known_hosts::KnownHosts;
 use crate::base::{HostName, state};
 use crate::failure;
 
-/// The most bytes that are read of a file of a key.
-const MAX_BYTES: u64 = 1 << 20;
+/// The maximum size of a file in the folder of a key, in bytes.
+const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// The hosts with a folder of keys in the state folder `state`.
 pub fn hosts_with_folders(state: &Path) -> Vec<HostName> {
@@ -23,8 +23,8 @@ pub fn hosts_with_folders(state: &Path) -> Vec<HostName> {
     folders.filter_map(|entry| entry.file_name().into_string().ok()).map(HostName::from).collect()
 }
 
-/// Moves the key of `host`, and its line in `known_hosts`, from the state folder `from` to `to`. Returns whether there
-/// was a key to move: one that is already in `to` stays.
+/// Moves the key of `host`, and its line in `known_hosts`, from the state folder `from` to the state folder `to`. Where
+/// `to` has a key of the host already, both keys stay. Returns whether a key was moved.
 ///
 /// # Errors
 /// `Io` where the key cannot be moved.
@@ -35,7 +35,7 @@ pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
         return Ok(false);
     }
     state::create_private_folder(&new)?;
-    rename_or_copy(&source, &target).map_err(|error| {
+    move_folder(&source, &target).map_err(|error| {
         failure!(
             Io, "the key of {host} cannot be moved from {} to {}: {error:#}", source.display(), target.display();
             hint: "move the folder by hand"
@@ -48,25 +48,25 @@ pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
     Ok(true)
 }
 
-/// Renames the folder `source`, or copies it to another file system and removes it.
-fn rename_or_copy(source: &Path, target: &Path) -> Result<()> {
+/// Moves the folder `source` to `target`, which may be on another file system.
+fn move_folder(source: &Path, target: &Path) -> Result<()> {
     // A closed folder cannot get another parent.
-    let _readable = Readable::open(source)?;
+    let _readable = ReadableFolder::open(source)?;
     match fs::rename(source, target) {
-        Err(error) if error.kind() == ErrorKind::CrossesDevices => copy(source, target),
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => copy_and_remove(source, target),
         renamed => renamed.context("renaming the folder"),
     }
 }
 
-/// Copies the folder `source`, which has files alone, and removes it once the copy is whole.
-fn copy(source: &Path, target: &Path) -> Result<()> {
+/// Copies the folder `source`, which contains only files, to `target`, and removes `source` once the copy is complete.
+fn copy_and_remove(source: &Path, target: &Path) -> Result<()> {
     let parent = target.parent().context("finding the folder of keys")?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".moving.").permissions(fs::Permissions::from_mode(0o700));
     let staged = builder.tempdir_in(parent).context("making a folder")?;
     for entry in fs::read_dir(source).context("reading the folder")? {
         let file = entry.context("reading the folder")?.path();
-        let bytes = state::read_unchecked(&file, MAX_BYTES)?.context("reading a key")?;
+        let bytes = state::read_unchecked(&file, MAX_FILE_SIZE)?.context("reading a key")?;
         state::write(&staged.path().join(file.file_name().unwrap_or_default()), &bytes)?;
     }
     fs::rename(staged.path(), target).context("renaming the copy")?;
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_moved_once_and_replaces_none() {
+    fn a_key_is_moved_once_and_replaces_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let [old, new] = ["old", "new"].map(|name| dir.path().join(name));
         let host = HostName::from("pi");
@@ -110,7 +110,7 @@ mod tests {
         }
         fs::write(old.join("ssh_host_ed25519_key"), "secret").unwrap();
         fs::set_permissions(old.join("ssh_host_ed25519_key"), PermissionsExt::from_mode(0o600)).unwrap();
-        copy(&old, &new).unwrap();
+        copy_and_remove(&old, &new).unwrap();
         let key = new.join("ssh_host_ed25519_key");
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(
