@@ -37,7 +37,8 @@ pub fn decode(text: &str) -> Vec<u8> {
 /// begins in another way.
 fn decode_byte(text: &[u8]) -> Option<(u8, &[u8])> {
     let (digits, rest) = text.strip_prefix(b"%")?.split_at_checked(2)?;
-    let digits = std::str::from_utf8(digits).ok()?;
+    // `from_str_radix` would accept a sign.
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
     Some((u8::from_str_radix(digits, 16).ok()?, rest))
 }
 
@@ -62,7 +63,9 @@ mod tests {
             assert_eq!(encode(text.as_bytes(), kept.as_bytes()), expected, "{text}");
             assert_eq!(decode(expected), text.as_bytes());
         }
-        for (text, expected) in [("a%", "a%"), ("%2", "%2"), ("%zz%41", "%zzA"), ("%c3%b6", "ö")] {
+        for (text, expected) in
+            [("a%", "a%"), ("%2", "%2"), ("%zz%41", "%zzA"), ("%+f", "%+f"), ("%c3%b6", "ö")]
+        {
             assert_eq!(decode(text), expected.as_bytes(), "{text}");
         }
     }
