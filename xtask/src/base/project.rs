@@ -49,35 +49,34 @@ pub fn state_dir(flake: &FlakeRef) -> PathBuf {
     user_states().join(percent_encoding::encode(flake.place().as_bytes(), b""))
 }
 
-/// The folder of the user with the state of flakes that cannot hold it.
+/// The folder of the user that contains the state folders of all flakes that cannot hold their own.
 fn user_states() -> PathBuf {
     user_folder("XDG_STATE_HOME", ".local/state").join(PROGRAM)
 }
 
-/// A state folder in which keys and receipts of a flake may still be.
+/// A state folder that may still have keys and receipts of a flake.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EarlierState {
-    /// That of the flake alone: from before the flake could hold its state, or got another name.
+    /// The folder of the flake alone: from before the flake could hold its state, or got another name.
     OfFlake(PathBuf),
-    /// That of an earlier version of the tool, in the checkout that it was built from, for all flakes.
+    /// The folder of an earlier version of the tool for all flakes, in the checkout that the version was built from.
     OfTool(PathBuf),
 }
 
-/// All state folders but `state` that may have keys and receipts of `flake`. There are none where `XTASK_STATE` names
-/// the folder.
+/// All state folders but `state` that may have keys and receipts of `flake`; none where `XTASK_STATE` names the folder.
 pub fn earlier_states(flake: &FlakeRef, state: &Path) -> Vec<EarlierState> {
     if env_path("XTASK_STATE").is_some() {
         return Vec::new();
     }
+    let is_earlier = |folder: &PathBuf| folder != state;
+    let of_flake = states_of(flake, &user_states()).into_iter().filter(is_earlier).map(EarlierState::OfFlake);
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let of_tool = checkout.map(state_dirs_of).unwrap_or_default().into_iter();
-    let of_tool = of_tool.filter(|folder| folder != state).map(EarlierState::OfTool);
-    let of_flake = states_of(flake, &user_states()).into_iter();
-    let of_flake = of_flake.filter(|folder| folder != state).map(EarlierState::OfFlake);
+    let in_checkouts = checkout.map(state_dirs_of).unwrap_or_default();
+    let of_tool = in_checkouts.into_iter().filter(is_earlier).map(EarlierState::OfTool);
     of_flake.chain(of_tool).collect()
 }
 
-/// The folders in `states` whose names are references to `flake`.
+/// The folders in `states` whose names are references to `flake`, sorted.
 fn states_of(flake: &FlakeRef, states: &Path) -> Vec<PathBuf> {
     let entries = states.read_dir().into_iter().flatten().flatten();
     let is_of_flake = |path: &PathBuf| {

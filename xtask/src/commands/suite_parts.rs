@@ -16,7 +16,7 @@ pub fn install_requirements(cx: &mut Context) {
 
 /// Passes the folders with the assembler's programs to the suites, in variables of the environment.
 pub fn fetch_programs(cx: &mut Context) {
-    match demo::programs(cx) {
+    match demo::stage_programs(cx) {
         Ok(folders) => {
             for (variable, folder) in folders {
                 cx.launcher = cx.launcher.clone().with_env(variable, folder);
@@ -28,7 +28,7 @@ pub fn fetch_programs(cx: &mut Context) {
 
 /// Passes the folder with the parts of a guest to the suites, in a variable of the environment.
 pub fn fetch_guest(cx: &mut Context) {
-    match demo::guest(cx) {
+    match demo::stage_guest(cx) {
         Ok(folder) => cx.launcher = cx.launcher.clone().with_env(demo::GUEST, folder),
         Err(error) => cx.warn(failure::with_hint(&error)),
     }

@@ -25,7 +25,7 @@ pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &Flake
     )
 }
 
-/// What keeps Nix from copying a folder in `flake`.
+/// The remedy that keeps Nix from copying a folder in `flake`.
 fn remedy(flake: &FlakeRef) -> String {
     match flake.copied_files() {
         Some(CopiedFiles::All(tree)) if tree.ancestors().any(|folder| folder.join(".git").exists()) => {

@@ -113,7 +113,7 @@ fn show_steps(cx: &Context, steps: &[Step]) {
 /// # Errors
 /// `Permission` where there is no sudo, or the user does not confirm.
 fn confirm_privilege(cx: &Context, steps: &[Step], sudo: Sudo) -> Result<Privilege> {
-    let commands = steps.iter().flat_map(|step| step.root_commands()).collect::<Vec<_>>();
+    let commands = steps.iter().flat_map(Step::root_commands).collect::<Vec<_>>();
     let privilege = Privilege::detect(&cx.launcher);
     if commands.is_empty() || privilege == Privilege::Root {
         return Ok(privilege);

@@ -240,7 +240,7 @@ mod tests {
             Step::CreateStore { user: "pi".into() },
         ];
         let append = "sed -i '$a extra-extra-platforms = aarch64-linux' /etc/nix/nix.conf";
-        let commands = steps.iter().flat_map(|step| step.root_commands()).map(|command| command.to_string());
+        let commands = steps.iter().flat_map(Step::root_commands).map(|command| command.to_string());
         let apt = "env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=400";
         assert_eq!(
             commands.collect::<Vec<_>>(),

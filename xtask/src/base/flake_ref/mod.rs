@@ -99,7 +99,7 @@ impl FlakeRef {
         }
     }
 
-    /// What all references to this flake share, in any version: the real path of its folder, or the URL.
+    /// The text that is the same for all references to this flake, in any version: the real path of its folder, or its URL.
     pub fn place(&self) -> OsString {
         self.real_folder().map_or_else(|| self.without_version().into(), OsString::from)
     }
@@ -158,8 +158,8 @@ impl Serialize for FlakeRef {
     }
 }
 
-/// The nearest folder from `start` upwards that has a `flake.nix`, or `start` where none has, or where `start` does
-/// not exist. As Nix does, the search ends at the root of a git repository.
+/// The nearest folder from `start` upwards that has a `flake.nix`, or `start` where none has or `start` does not exist.
+/// As Nix does, the search ends at the root of a git repository.
 fn flake_folder(start: &Path) -> PathBuf {
     if !start.is_dir() {
         return start.to_owned();

@@ -115,7 +115,7 @@ fn other_texts_are_no_references() {
 #[test]
 fn the_hint_about_an_attribute_names_a_flake_that_can_be_passed() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = flake(dir.path(), "a#b", false).display().to_string();
+    let folder = make_flake(dir.path(), "a#b").display().to_string();
     for (text, flake, attribute) in [
         ("#pi".to_owned(), ".", "pi"),
         (".#pi".to_owned(), ".", "pi"),
@@ -135,7 +135,7 @@ fn the_hint_about_an_attribute_names_a_flake_that_can_be_passed() {
 #[test]
 fn a_folder_that_does_not_exist_is_not_the_flake_above() {
     let dir = tempfile::tempdir().unwrap();
-    let plain = flake(dir.path(), "cluster", true).display().to_string();
+    let plain = make_repository(dir.path(), "cluster").display().to_string();
     for rest in ["nope", "nope/", "nope/deeper", "nix/nope", "nope?ref=main"] {
         let error = parse(&format!("{plain}/{rest}")).check().unwrap_err();
         let folder = rest.split('?').next().unwrap();
@@ -151,7 +151,7 @@ fn all_references_to_a_folder_have_one_place() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
     for name in ["cluster", "a b#c"] {
-        let plain = flake(&root, name, false);
+        let plain = make_flake(&root, name);
         let link = root.join(format!("link to {name}"));
         std::os::unix::fs::symlink(&plain, &link).unwrap();
         let text = plain.display().to_string();
@@ -214,7 +214,7 @@ fn nix_copies_all_files_or_those_that_git_lists() {
 }
 
 #[test]
-fn a_reference_without_its_version() {
+fn the_place_of_a_url_has_no_version() {
     for (text, expected) in [
         ("github:owner/name/main?dir=pi", "github:owner/name"),
         ("github:owner/name", "github:owner/name"),

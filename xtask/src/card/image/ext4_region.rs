@@ -86,7 +86,8 @@ fn uuid_text(bytes: &[u8]) -> String {
 /// A file system that is no ext4, or an ext4 that no files can be written to.
 pub fn reread_region(disk: &File, region: &Ext4Region, budget: &Budget) -> Result<Ext4Region> {
     let mut superblock = [0; SUPERBLOCK_SIZE];
-    LimitedRegion::new(disk, region.start, region.size, budget.clone()).read(SUPERBLOCK_START, &mut superblock)?;
+    LimitedRegion::new(disk, region.start, region.size, budget.clone())
+        .read(SUPERBLOCK_START, &mut superblock)?;
     parse(region.start, region.size, region.name.clone(), &superblock)
 }
 

@@ -71,7 +71,7 @@ pub fn claim_for_caller(caller: Caller, needs: &Needs) -> Result<Locked> {
         )
     })?;
     let disk = Disk::by_number(&roots, number)?;
-    claimed_disk.require_same(&disk)?;
+    disk_of_job.require_same(&disk)?;
     caller.authorize(needs.access, &disk)?;
     unmount(&roots, &disk, needs.unmount)?;
     let locked = claim(&roots, &disk, needs.access)?;
