@@ -13,10 +13,13 @@ impl Cli {
     /// such a host. Returns `None` if no flake is named.
     ///
     /// # Errors
-    /// `Usage` for several flakes, and for a flake without a host behind its `#`.
+    /// `Usage` for several flakes, for a flake without a host behind its `#`, and for an empty name.
     pub fn take_flake(&mut self) -> Result<Option<String>> {
         let mut found = self.flake.take();
         for word in self.command.host_words() {
+            if word.is_empty() {
+                bail!(Usage, "the name of the host is empty"; hint: "`cargo xtask hosts` lists the hosts");
+            }
             let Some((flake, attribute)) = split_flake(word) else { continue };
             if attribute.is_empty() {
                 bail!(Usage, "`{word}` names no host"; hint: "name it as FLAKE#HOST");
@@ -28,6 +31,7 @@ impl Cli {
             *word = format!("#{attribute}");
             found = Some(flake);
         }
+        self.command.resolve_names()?;
         Ok(found)
     }
 }
@@ -41,8 +45,23 @@ impl Command {
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
+            Self::History(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
+            Self::Identity(args) => vec![args.command.host_name_mut().as_mut_string()],
             _ => Vec::new(),
         }
+    }
+
+    /// Takes `#` from the hosts of commands that read names alone, for which an attribute is no host.
+    fn resolve_names(&mut self) -> Result<()> {
+        let name = match self {
+            Self::History(args) => args.host.as_mut(),
+            Self::Identity(args) => Some(args.command.host_name_mut()),
+            _ => None,
+        };
+        if let Some(name) = name {
+            *name = host(name)?;
+        }
+        Ok(())
     }
 }
 
@@ -117,6 +136,28 @@ mod tests {
         for args in [&["deploy", "f#a", "g#b"][..], &["--flake", "f", "status", "g#a"], &["sd-image", "f#"]] {
             assert!(take_from(args).is_err(), "{args:?}");
         }
+        for args in [&["sd-image", ""][..], &["identity", "show", ""]] {
+            assert_eq!(take_from(args).unwrap_err().to_string(), "the name of the host is empty", "{args:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_hosts_alone() {
+        for (args, flake, host) in [
+            (&["identity", "show", "f#pi"][..], Some("f"), "pi"),
+            (&["identity", "make", "#deploy.nodes.pi"], Some("."), "pi"),
+            (&["identity", "show", "pi"], None, "pi"),
+            (&["history", "f#pi"], Some("f"), "pi"),
+        ] {
+            let (found, cli) = take_from(args).unwrap();
+            let name = match cli.command {
+                Command::Identity(mut args) => args.command.host_name_mut().clone(),
+                Command::History(args) => args.host.unwrap(),
+                _ => panic!("{args:?}"),
+            };
+            assert_eq!((found.as_deref(), name.as_str()), (flake, host), "{args:?}");
+        }
+        assert!(take_from(&["identity", "show", "f#images.pi"]).is_err());
     }
 
     #[test]

@@ -20,6 +20,13 @@ pub enum IdentityCommand {
     Make(IdentityOf),
 }
 
+impl IdentityCommand {
+    pub fn host_name_mut(&mut self) -> &mut HostName {
+        let (Self::Show(of) | Self::Make(of)) = self;
+        &mut of.host
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct IdentityOf {
     /// The host, as `cargo xtask hosts` lists it

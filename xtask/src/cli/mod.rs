@@ -40,7 +40,7 @@ fn after_help() -> String {
     let failures = ExitKind::all().iter().map(|kind| (kind.code(), kind.meaning()));
     let codes = iter::once((0, SUCCESS)).chain(failures);
     let lines = codes.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect::<Vec<_>>();
-    format!("{WORKFLOW}\n\nExit codes (docs/flashing.md, docs/deploying.md):\n{}", lines.join("\n"))
+    format!("{WORKFLOW}\n\nExit codes:\n{}", lines.join("\n"))
 }
 
 /// The heading of the options that all commands share.

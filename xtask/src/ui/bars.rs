@@ -13,7 +13,7 @@ use super::fold::fold_for_stderr;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
 use super::progress_line::ProgressReporter;
-use crate::base::{Bytes, Event, HostName, Reporter, escape, program};
+use crate::base::{Bytes, Event, HostName, Reporter, escape};
 
 /// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
@@ -202,7 +202,7 @@ pub(super) fn prefix_with_host(host: &HostName, text: &str) -> String {
 
 /// Prints `line` on stderr. A closed stderr is not an error.
 fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", program::as_called(line.to_owned()));
+    let _ = writeln!(std::io::stderr(), "{}", super::for_people(line.to_owned()));
 }
 
 /// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result.

@@ -20,6 +20,14 @@ impl Charset {
         *CHARSET
     }
 
+    /// `text` of the tool in these characters.
+    pub fn spell(self, text: String) -> String {
+        match self {
+            Self::Unicode => text,
+            Self::Ascii => text.replace('…', "..."),
+        }
+    }
+
     /// `style` with these characters for its bar and its spinner.
     pub fn apply_to(self, style: ProgressStyle) -> ProgressStyle {
         match self {
@@ -44,6 +52,13 @@ impl Charset {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_locale_without_unicode_gets_dots() {
+        let text = || "https://h/… cut…".to_owned();
+        assert_eq!(Charset::Ascii.spell(text()), "https://h/... cut...");
+        assert_eq!(Charset::Unicode.spell(text()), text());
+    }
 
     #[test]
     fn the_codeset_of_the_locale_decides() {

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::base::failure::{self, Reason};
 use crate::base::{Event, Reporter, Table, escape, program};
+use charset::Charset;
 
 /// Writes a line of the result to stdout, for people; folded on a terminal.
 pub fn print_result(text: &str) -> Result<()> {
@@ -29,12 +30,17 @@ pub fn print_result(text: &str) -> Result<()> {
 
 /// Writes a table to stdout.
 pub fn print_table(table: &Table) -> Result<()> {
-    write_result(&program::as_called(table.to_string()))
+    write_result(&for_people(table.to_string()))
 }
 
 /// Writes a text of the tool itself to stdout: it needs no escaping, and its lines are not folded.
 pub fn print_own_text(text: &'static str) -> Result<()> {
     write_result(text)
+}
+
+/// `text` for people: with the name by which they call the program, and in the characters of their locale.
+fn for_people(text: String) -> String {
+    Charset::of_locale().spell(program::as_called(text))
 }
 
 /// Writes the result as one line of JSON to stdout.
@@ -67,7 +73,7 @@ pub fn print_error(error: &anyhow::Error, json: bool) {
         return bars::JsonLines.report(&Event::failed(error));
     }
     let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
-    let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&program::as_called(lines)));
+    let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&for_people(lines)));
 }
 
 /// The lines of an error for people. Each of several reasons is one line, followed by the line of its hint.
@@ -93,5 +99,5 @@ pub fn print_help(text: &clap::Error) -> bool {
 /// Prints the error `text` of the command line, which the parser has laid out.
 pub fn print_usage_error(text: &str) {
     let lines = text.trim_end().split('\n').map(escape::line).collect::<Vec<_>>();
-    let _ = writeln!(std::io::stderr(), "{}", program::as_called(lines.join("\n")));
+    let _ = writeln!(std::io::stderr(), "{}", for_people(lines.join("\n")));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::charset::Charset;
-use crate::base::{Event, HostName, escape, program};
+use crate::base::{Event, HostName, escape};
 
 /// The line of a host: its name, the elapsed time, and its current step.
 const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
@@ -37,7 +37,7 @@ impl HostProgress {
             _ => {}
         }
         if let Some(line) = line {
-            let _ = self.display.println(program::as_called(line.to_owned()));
+            let _ = self.display.println(super::for_people(line.to_owned()));
         }
     }
 

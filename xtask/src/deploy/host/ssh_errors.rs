@@ -28,7 +28,7 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
     } else {
         failure!(
             Unreachable, "{host} cannot be reached as {destination}: {}", last_message(log, stderr);
-            hint: "check that it is switched on and on this network, and that its hostname in the flake is right"
+            hint: "check that it is switched on and on this network, and that its address is right"
         )
     }
 }

@@ -55,8 +55,8 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
         Verdict::Unchecked if is_on_trial(&outcome.after) => Some(bless),
         Verdict::NotTried => Some(update_firmware),
         Verdict::NeverCameBack => Some(format!(
-            "switch {host} off and on, {}then run `cargo xtask status {host}`; see docs/deploying.md, \"A host that never \
-             came back\"",
+            "switch {host} off and on, {}then run `cargo xtask status {host}`; if it stays away, put its card into this \
+             machine and run `cargo xtask card inspect DEVICE`",
             blessed_start_clause(&outcome.after)
         )),
         _ => None,
