@@ -14,6 +14,7 @@ mod link_cuts;
 mod machine;
 mod made_nodes;
 mod several_hosts;
+mod shapes;
 mod ssh_mux;
 mod status;
 #[path = "../support/mod.rs"]
