@@ -68,6 +68,10 @@ const ERRORS: &[(&str, &str)] = &[
         "run `cargo xtask doctor` to see why this machine cannot run programs of that system",
     ),
     (
+        "unable to start any build; either increase '--max-jobs' or enable remote builds.",
+        "run `cargo xtask doctor`, which asks the remote builders, and check `max-jobs` in nix.conf: no machine takes this build",
+    ),
+    (
         "Failed to find a machine for remote build!\nderivation: a.drv",
         "check `builders` in nix.conf and /etc/nix/machines: no remote builder takes this build",
     ),

@@ -76,6 +76,10 @@ const RULES: &[Rule] = &[
     rule(&["required system or feature not available"], CANNOT_BUILD), // 2.30 to 2.33
     rule(&["platform mismatch"], CANNOT_BUILD), // from 2.34
     rule(
+        &["nable to start any build"],
+        "run `cargo xtask doctor`, which asks the remote builders, and check `max-jobs` in nix.conf: no machine takes this build",
+    ),
+    rule(
         &["Failed to find a machine for remote build!"],
         "check `builders` in nix.conf and /etc/nix/machines: no remote builder takes this build",
     ),
