@@ -34,7 +34,7 @@ pub fn open(path: &Path, links: Links) -> Result<File> {
     Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
 }
 
-/// Reads the regular file at `path`, which has at most `limit` bytes.
+/// Reads the regular file at `path`, or fails where it has more than `limit` bytes.
 ///
 /// # Errors
 /// As [`open`], and [`ErrorKind::FileTooLarge`] for a larger file, of which at most `limit` + 1 bytes are read.
@@ -42,7 +42,7 @@ pub fn read(path: &Path, limit: u64, links: Links) -> Result<Vec<u8>> {
     read_all(open(path, links)?, limit)
 }
 
-/// Reads `source` to its end, which comes after at most `limit` bytes.
+/// Reads `source` to its end, or fails where it has more than `limit` bytes.
 ///
 /// # Errors
 /// [`ErrorKind::FileTooLarge`] for a longer source.
@@ -52,7 +52,7 @@ pub fn read_all(source: impl Read, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 <= limit {
         return Ok(bytes);
     }
-    let text = format!("larger than {}, the most that is read of it", Bytes(limit));
+    let text = format!("larger than the limit of {}", Bytes(limit));
     Err(Error::new(ErrorKind::FileTooLarge, text))
 }
 

@@ -241,7 +241,7 @@ mod tests {
         refuse("is not a regular file");
         fs::remove_file(&file.path).unwrap();
         fs::File::create(&file.path).unwrap().set_len(1 << 40).unwrap();
-        refuse("is larger than 16.0 MiB, the most that is read of it");
+        refuse("is larger than the limit of 16.0 MiB");
     }
 
     #[test]

@@ -104,8 +104,7 @@ fn unreadable_receipts_are_reported() {
     let dir = folder.display();
     let expected = format!(
         "5 receipts in {dir} could not be read: {dir}/6.json is not a regular file; move it away; {dir}/5.json is larger \
-         than 16.0 MiB, the most that is read of it; move it away; {dir}/4.json is not a regular file; move it away; and 2 \
-         more"
+         than the limit of 16.0 MiB; move it away; {dir}/4.json is not a regular file; move it away; and 2 more"
     );
     assert_eq!(warning, Some(expected));
     for name in ["4", "5", "6"] {

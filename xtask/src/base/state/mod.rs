@@ -203,7 +203,7 @@ mod tests {
         refused("is not a regular file");
         fs::remove_dir(&file).unwrap();
         File::create(&file).unwrap().set_len(1 << 40).unwrap();
-        refused("is larger than 10 B, the most that is read of it");
+        refused("is larger than the limit of 10 B");
         write(&file, b"0123456789").unwrap();
         assert_eq!(read(&file, 10).unwrap().as_deref(), Some(&b"0123456789"[..]));
     }

@@ -65,10 +65,7 @@ fn a_key_that_is_no_safe_file_is_refused() {
     let sparse = File::create(&key).unwrap();
     sparse.set_len(1 << 40).unwrap();
     sparse.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(
-        refused(),
-        format!("{} is larger than 64.0 KiB, the most that is read of it; move it away", key.display())
-    );
+    assert_eq!(refused(), format!("{} is larger than the limit of 64.0 KiB; move it away", key.display()));
     // Others could replace the file that the link leads to.
     let shared = dir.path().join("shared");
     fs::create_dir(&shared).unwrap();
