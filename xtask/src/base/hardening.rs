@@ -60,7 +60,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn programs_that_only_root_can_change() {
+    fn a_program_that_others_can_change_is_not_trusted() {
         assert!(trusted_program("sh").is_some_and(|sh| sh.is_absolute()));
         assert_eq!(trusted_program("no-such-program"), None);
         assert_eq!(trusted_program("../../tmp/x"), None);
@@ -69,7 +69,8 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         for mode in [0o755, 0o777] {
             std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
-            // The folder of temporary files is world-writable and sticky.
+            // The sticky, world-writable /tmp above `file` is no fault. `file` belongs to root only if root runs this
+            // test.
             let expected = mode == 0o755 && rustix::process::geteuid().is_root();
             assert_eq!(only_root_can_change(&file), expected, "{mode:o}");
         }
