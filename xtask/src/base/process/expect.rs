@@ -100,8 +100,8 @@ impl<F: FnMut(Received) -> Reply> Dialogue<F> {
         }
     }
 
-    /// Interrupts `child` if a stop is requested or the dialogue has ended, as it does at `deadline`; and again after
-    /// each [`STOP_INTERVAL`].
+    /// Ends the dialogue after `deadline`. Interrupts `child` once the dialogue has ended or a stop is requested, and
+    /// again after each [`STOP_INTERVAL`].
     fn interrupt_if_due(&mut self, child: &duct::Handle, is_stop_requested: bool, deadline: Instant) {
         if self.end.is_none() && Instant::now() > deadline {
             self.end = Some(DialogueEnd::TimedOut);
