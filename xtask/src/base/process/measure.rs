@@ -116,7 +116,7 @@ fn memory_of_tree(pid: u32) -> Memory {
     let own = Memory {
         private: bytes("RssAnon") + bytes("RssShmem"),
         files: BTreeMap::from([(program, bytes("RssFile"))]),
-        largest: bytes("VmHWM"),
+        largest_peak: bytes("VmHWM"),
     };
     children.map(memory_of_tree).fold(own, Memory::plus)
 }
@@ -130,24 +130,24 @@ struct Memory {
     /// these pages.
     files: BTreeMap<PathBuf, u64>,
     /// The largest peak of one process.
-    largest: u64,
+    largest_peak: u64,
 }
 
 impl Memory {
-    /// The memory of the processes of `self` and of `other`.
+    /// The memory of the processes of both; the files of one program count once.
     fn plus(mut self, other: Self) -> Self {
         self.private += other.private;
-        self.largest = self.largest.max(other.largest);
+        self.largest_peak = self.largest_peak.max(other.largest_peak);
         for (program, bytes) in other.files {
-            let largest = self.files.entry(program).or_default();
-            *largest = bytes.max(*largest);
+            let file_pages = self.files.entry(program).or_default();
+            *file_pages = bytes.max(*file_pages);
         }
         self
     }
 
-    /// The memory together, and at least the peak of one process.
+    /// The memory of all processes, but no less than the peak of any one process.
     fn peak(&self) -> u64 {
-        self.largest.max(self.private + self.files.values().sum::<u64>())
+        self.largest_peak.max(self.private + self.files.values().sum::<u64>())
     }
 }
 
@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn the_pages_of_a_program_count_once() {
-        let process = |program: &str, private, files, largest| Memory {
+        let process = |program: &str, private, files, largest_peak| Memory {
             private,
             files: BTreeMap::from([(program.into(), files)]),
-            largest,
+            largest_peak,
         };
         let both = process("/a", 3, 10, 13).plus(process("/a", 4, 12, 16));
         assert_eq!(both.peak(), 3 + 4 + 12);
