@@ -1,7 +1,7 @@
-//! Cards that are in use: those that unmounting releases, and those with protected paths.
+//! Cards that are in use: those that unmounting releases, disks of the running system, and those with protected paths.
 
 use super::fake::FakeMachine;
-use super::tests::{assert_refusals, request};
+use super::tests::{LIST_CARDS, assert_refusals, assert_refused_on, request};
 use super::*;
 
 /// A request that lets the card be unmounted.
@@ -18,6 +18,21 @@ fn a_card_that_is_only_mounted_is_accepted_with_unmounting() {
     assert_refusals(&stick, &unmounted(), &[]);
     let mounts = stick.plain_mounts().map(|(device, at)| format!("{device} {}", at.display()));
     assert_eq!(mounts.collect::<Vec<_>>(), ["sdb1 /media/me/A", "sdb1 /mnt"]);
+}
+
+#[test]
+fn a_disk_of_the_running_system_is_refused() {
+    assert_refused_on(
+        "sdb",
+        |machine| machine.with_stick().add_swap("/dev/sdb1"),
+        &format!("/dev/sdb is a disk of the running system: sdb1 is used as swap; {LIST_CARDS}"),
+    );
+    let reason = "/dev/mmcblk0 is a disk of the running system: mmcblk0p1 is mounted at /boot/firmware";
+    assert_refused_on(
+        "mmcblk0",
+        |machine| machine.with_card(&[]).mount("179:1", "/boot/firmware", "vfat", "/dev/mmcblk0p1"),
+        &format!("{reason}; {LIST_CARDS}"),
+    );
 }
 
 type SetUp = fn(&FakeMachine);
