@@ -75,7 +75,9 @@ fn guessed_place(image: &Image) -> Result<PayloadPlace> {
     let names = root_names(image, &region)?;
     let has = |name: &str| names.iter().any(|found| found == name.as_bytes());
     let root = match (has("store"), has("nix")) {
+        // The host mounts the partition at /nix.
         (true, false) => PayloadRoot::persist(),
+        // The host mounts the partition at /.
         (false, true) => PayloadRoot::partition(),
         (true, true) => bail!(
             Refused,
