@@ -98,6 +98,10 @@ mod tests {
             let file = xz_file(Filters::new().arm64().lzma2(&lzma2(size)));
             assert_eq!(window(&file), Some(size.into()), "after a filter: {size}");
         }
+    }
+
+    #[test]
+    fn the_largest_dictionary_has_4_gib_less_one_byte() {
         assert_eq!(dictionary_size(40), Some(u64::from(u32::MAX)));
     }
 

@@ -150,8 +150,8 @@ fn compare_stored_file(source: &Source, checksums: &Checksums, reporter: &dyn Re
     Ok(())
 }
 
-/// The image `source`, whose file is known to be whole and to have `size` bytes of content with the `hash`, if it is
-/// known. Decompresses only the head.
+/// The image of `source`, a file that is known not to be truncated. `size` is the size of its content in bytes; `hash`
+/// is the hash of its content, if known. Decompresses only the head.
 fn image_from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Result<Image> {
     let mut head = Vec::new();
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
