@@ -226,12 +226,14 @@ fn a_file_beyond_its_limit_is_not_read() {
 #[test]
 fn a_folder_is_read_once_for_many_lookups() {
     let disk = disk();
-    let many = entry(b"CONFIG  TXT", 0x20, 3, 1).repeat(16);
-    disk.write_all_at(&many, 4096 + 512 * 2).unwrap();
+    // As many entries as the cluster of the root folder holds.
+    let full_folder = entry(b"CONFIG  TXT", 0x20, 3, 1).repeat(16);
+    disk.write_all_at(&full_folder, 4096 + 512 * 2).unwrap();
     let budget = Budget::without_stop();
     let fat = Fat::open(LimitedRegion::new(&disk, 4096, 512 * 9, budget.clone())).unwrap();
     assert!(fat.read("absent").unwrap().is_none());
     (0..1_000_000).for_each(|_| drop(fat.read("absent").unwrap()));
+    // The budget has 1 GiB: a million lookups have spent at most 4096 bytes of it.
     budget.spend((1 << 30) - 4096).unwrap();
 }
 
