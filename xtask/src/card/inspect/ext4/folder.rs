@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::checksum::crc32c;
 use super::path::ROOT;
@@ -68,19 +68,20 @@ impl Ext4<'_> {
             bail!(Verification, "inode {} is not a folder", inode.number);
         }
         if inode.is_encrypted() {
-            bail!(Verification, "the folder is encrypted");
+            bail!(Verification, "folder {} is encrypted", inode.number);
         }
         if inode.size > MAX_FOLDER {
             bail!(
                 Verification,
-                "a folder has {} bytes, more than the limit of {MAX_FOLDER} bytes",
+                "folder {} has {} bytes, more than the limit of {MAX_FOLDER} bytes",
+                inode.number,
                 inode.size
             );
         }
         for index in 0..inode.size.div_ceil(self.superblock.block_size) {
             let block = self.folder_block(inode, index)?;
             check_block(&block, inode)?;
-            for_each_entry(&block, &mut each)?;
+            for_each_entry(&block, &mut each).with_context(|| format!("reading folder {}", inode.number))?;
         }
         Ok(())
     }
@@ -112,12 +113,12 @@ pub(super) fn for_each_entry(block: &[u8], each: &mut impl FnMut(&[u8], u32)) ->
         let name_end = 8 + usize::from(rest[6]);
         let is_valid = name_end <= len && len <= rest.len() && len.is_multiple_of(4);
         if !is_valid {
-            bail!(Verification, "a folder is damaged");
+            bail!(Verification, "an entry is damaged");
         }
         let name = &rest[8..name_end];
         if number != 0 {
             if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
-                bail!(Verification, "a folder has an entry with an invalid name");
+                bail!(Verification, "an entry has an invalid name");
             }
             each(name, number);
         }
