@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn flakes_of_hosts() {
+    fn the_flake_is_split_from_the_host() {
         for (args, flake, host) in [
             (&["sd-image", "stinky"][..], None, "stinky"),
             (&["sd-image", ".#stinky"], Some("."), "#stinky"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_hosts_alone() {
+    fn a_host_is_taken_from_each_form_of_its_name() {
         for (args, flake, host) in [
             (&["identity", "show", "f#pi"][..], Some("f"), "pi"),
             (&["identity", "make", "#deploy.nodes.pi"], Some("."), "pi"),
@@ -157,6 +157,7 @@ mod tests {
             };
             assert_eq!((found.as_deref(), name.as_str()), (flake, host), "{args:?}");
         }
+        // An image is no host.
         assert!(take_from(&["identity", "show", "f#images.pi"]).is_err());
     }
 
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_name_images() {
+    fn a_word_names_a_host_or_an_attribute() {
         for (word, expected) in [
             ("pi.example.org", ImageSource::Host("pi.example.org".into())),
             ("#pi", ImageSource::Host("pi".into())),
