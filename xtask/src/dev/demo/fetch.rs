@@ -75,9 +75,8 @@ pub fn fetch_guest(cx: &Context, home: &Path, dir: &Path) -> Result<()> {
     let staging = StagingFolder::begin(cx, home, dir)?;
     let kernel = staging.add_kernel()?;
     let tools = staging.add_parts(&TOOLS.iter().chain(GUEST_PARTS).collect::<Vec<_>>(), DEMO_ARCH)?;
-    let archive = Archive::open(cx, &home.join("apt"), TOOLS_SUITE, DEMO_ARCH)?;
-    archive.install(GUEST_PACKAGES, &staging.fresh.join("root"))?;
-    drop(archive);
+    Archive::open(cx, &home.join("apt"), TOOLS_SUITE, DEMO_ARCH)?
+        .install(GUEST_PACKAGES, &staging.fresh.join("root"))?;
     staging.commit(std::iter::once(&kernel).chain(&tools))
 }
 
