@@ -158,6 +158,8 @@ impl NamespaceHost {
 
     /// Waits for the end of activations: deploy-rs ends before the activation on the host does.
     pub fn wait_for_the_end_of_activations(&self) -> Result<()> {
+        // The activation of deploy-rs has this option. The bracket keeps the pattern from matching the shell that runs
+        // `pgrep`.
         let list_activations = "pgrep -f '[-]-confirm-timeout' || echo none";
         self.wait_for("the end of activations on a host", || {
             self.run_inside(list_activations).is_ok_and(|output| output == "none")
