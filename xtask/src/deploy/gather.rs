@@ -83,9 +83,9 @@ pub fn gather(
 /// Those of [`find_target`].
 pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: &HostName) -> Result<Target> {
     let cache = EvalCache::new(&cx.state);
-    let is_addressed = overrides.hostname.is_some();
+    let is_address_given = overrides.hostname.is_some();
     let reporter = cx.reporter.as_ref();
-    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_addressed, nix_args, reporter)?;
+    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_address_given, nix_args, reporter)?;
     let trust = Trust::find(&cx.flake, cx.trust_flake);
     let missing_error = nodes.missing_error(&cx.flake, host);
     nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing_error, host))

@@ -32,11 +32,11 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
         let features = ["--extra-experimental-features", "nix-command flakes"];
         features.iter().chain(args).map(ToString::to_string).collect::<Vec<_>>()
     };
-    let function = node_function(false);
+    let function = node_function();
     let eval = ["eval", "--json", "--show-trace", "github:o/f#.", "--apply", &function, "-L"];
     let profile = format!("{NEW_PROFILE}.drv^*");
-    let build = ["build", "--json", "--no-link", "--log-format", "internal-json", &profile, "-L"];
     let format = ["--log-format", "internal-json"];
+    let build = [&["build", "--json", "--no-link"][..], &format, &[profile.as_str(), "-L"]].concat();
     let to = ["--to", "ssh://root@stinky.lan"];
     let flags = ["--substitute-on-destination", "--no-check-sigs", NEW_PROFILE];
     let copy = [&["copy"][..], &format, &to, &flags].concat();
@@ -236,7 +236,7 @@ fn nix_2_18_evaluates_one_output_at_a_time() {
         .sandbox
         .fake("nix", &format!(r#"case "$*" in --version) echo "nix (Nix) 2.18.1";; {answers} esac"#));
     fixture.deploy(&["stinky"]).assert_code(0).assert_stdout(format!("stinky runs {NEW}\n"));
-    let function = node_function(false);
+    let function = node_function();
     let evals = fixture.sandbox.calls("nix").into_iter().filter(|call| call.contains(&"eval".to_owned()));
     let evals = evals.map(|call| (call[5].clone(), call[7].clone())).collect::<Vec<_>>();
     let alone = "it: {read} { deploy.nodes.\"stinky\" = { }; nixosConfigurations = it; }";

@@ -90,13 +90,22 @@ impl Fixture {
     }
 }
 
-/// The Nix function that reads or makes the node of `stinky`. `is_addressed`: the command line names the address.
-pub fn node_function(is_addressed: bool) -> String {
+/// The Nix function that reads or makes the node of `stinky`, where the command line gives no address.
+pub fn node_function() -> String {
+    node_function_where(false)
+}
+
+/// The Nix function that reads or makes the node of `stinky`, where the command line gives the address.
+pub fn node_function_with_address() -> String {
+    node_function_where(true)
+}
+
+fn node_function_where(is_address_given: bool) -> String {
     let [read, make] = [
         include_str!("../../src/deploy/desired/node.nix"),
         include_str!("../../src/deploy/desired/profile.nix"),
     ];
-    format!("({read}) {{ isAddressed = {is_addressed}; makeProfile = {make}; }} \"stinky\"")
+    format!("({read}) {{ isAddressGiven = {is_address_given}; makeProfile = {make}; }} \"stinky\"")
 }
 
 /// The JSON of the evaluated flake: its nodes `other` and `stinky`, and the node of `stinky`, with the user

@@ -44,7 +44,7 @@ fn a_host_without_a_node_gets_exactly_these_calls() {
     let evaluated = nix.iter().find(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
     assert_eq!(
         evaluated[5..],
-        ["github:o/f#.".to_owned(), "--apply".into(), node_function(true), "-L".into()]
+        ["github:o/f#.".to_owned(), "--apply".into(), node_function_with_address(), "-L".into()]
     );
     let to = "ssh://pi@10.0.0.5".to_owned();
     assert!(nix.iter().any(|call| call.contains(&"copy".to_owned()) && call.contains(&to)), "{nix:?}");
@@ -131,7 +131,7 @@ fn nix_2_18_also_makes_a_node() {
     let calls = fixture.sandbox.calls("nix");
     let last = calls.iter().rfind(|call| call.contains(&"eval".to_owned())).expect("an evaluation");
     assert_eq!(last[5], "github:o/f#nixosConfigurations");
-    assert_eq!(last[7], format!("it: {} {{ nixosConfigurations = it; }}", node_function(true)));
+    assert_eq!(last[7], format!("it: {} {{ nixosConfigurations = it; }}", node_function_with_address()));
 }
 
 #[test]

@@ -282,7 +282,7 @@ in
   made =
     (import ../../src/deploy/desired/node.nix
       {
-        isAddressed = true;
+        isAddressGiven = true;
         makeProfile = import ../../src/deploy/desired/profile.nix;
       }
       "stinky"

@@ -1,10 +1,10 @@
 # The deploy-rs node of a host, with its settings merged as deploy-rs merges them: profile over node over
 # deploy, and the ssh options concatenated. Without a node in the flake, one is made of the host's NixOS
-# configuration by `makeProfile`; its address is the one that the user names (`isAddressed`), or
+# configuration by `makeProfile`; its address is the one that the user gives (`isAddressGiven`), or
 # `deployment.targetHost`, an option of colmena. `node` is null if there is neither, or if `wrong` is not empty.
 # `wrong` lists the options of another type than expected. `configurations` are the attribute paths of the NixOS
 # configurations with the name of the host, and `system` is the toplevel of the only one, or null.
-{ isAddressed, makeProfile }:
+{ isAddressGiven, makeProfile }:
 host: outputs:
 let
   deploy = if outputs.deploy or null == null then { } else outputs.deploy;
@@ -40,10 +40,10 @@ let
   isMade =
     !isOwn
     && builtins.length configurations == 1
-    && (isAddressed || deployment.targetHost or null != null);
+    && (isAddressGiven || deployment.targetHost or null != null);
   optional = name: value: if value == null then { } else { ${name} = value; };
   made = {
-    hostname = if isAddressed then null else deployment.targetHost;
+    hostname = if isAddressGiven then null else deployment.targetHost;
     sshOpts =
       if deployment.targetPort or null == null then
         [ ]
@@ -65,7 +65,7 @@ let
     if !isMade then
       [ ]
     else
-      (if isAddressed then [ ] else checkDeployment "string" "targetHost")
+      (if isAddressGiven then [ ] else checkDeployment "string" "targetHost")
       ++ checkDeployment "string" "targetUser"
       ++ checkDeployment "port" "targetPort";
 

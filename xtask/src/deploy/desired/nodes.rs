@@ -91,8 +91,8 @@ struct Evaluation<'a> {
     flake: &'a FlakeRef,
     /// The name of the host, as a string of the Nix language.
     host: String,
-    /// Whether the user names the address of the host.
-    is_addressed: bool,
+    /// Whether the user gives the address of the host.
+    is_address_given: bool,
     /// Options for Nix.
     options: &'a [String],
 }
@@ -100,7 +100,7 @@ struct Evaluation<'a> {
 impl Nodes {
     /// Evaluates the nodes of `flake`, and only the node of `host` in full. Without such a node, one is made of the
     /// NixOS configuration of that name, if its address is known: by the configuration, or by the user
-    /// (`is_addressed`).
+    /// (`is_address_given`).
     ///
     /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for Nix:
     /// where they may change the result, the flake is always evaluated. `reporter` gets the warnings of the evaluation.
@@ -109,11 +109,11 @@ impl Nodes {
         cache: &EvalCache,
         flake: &FlakeRef,
         host: &HostName,
-        is_addressed: bool,
+        is_address_given: bool,
         options: &[String],
         reporter: &dyn Reporter,
     ) -> Result<Self> {
-        let evaluation = Evaluation { launcher, flake, host: nix::quote(host), is_addressed, options };
+        let evaluation = Evaluation { launcher, flake, host: nix::quote(host), is_address_given, options };
         let is_valid = |answer: &Value| {
             let derivation = answer["node"]["drvPath"].as_str();
             derivation.is_some_and(|path| Path::new(path).exists())
@@ -170,8 +170,10 @@ impl Nodes {
 impl Evaluation<'_> {
     /// The Nix function that is applied to the outputs of the flake.
     fn function(&self) -> String {
-        let Self { is_addressed, host, .. } = self;
-        format!("({READ_NODE}) {{ isAddressed = {is_addressed}; makeProfile = {MAKE_PROFILE}; }} {host}")
+        let Self { is_address_given, host, .. } = self;
+        format!(
+            "({READ_NODE}) {{ isAddressGiven = {is_address_given}; makeProfile = {MAKE_PROFILE}; }} {host}"
+        )
     }
 
     /// Applies the function to all outputs of the flake at once; on a Nix that cannot, to one after the other.
