@@ -53,8 +53,8 @@ pub fn require_socket(socket: BorrowedFd) -> Result<()> {
         return Ok(());
     }
     bail!(
-        Usage, "stdin is not a socket: the tool itself starts this command and sends it the job and the image";
-        hint: "if sudo puts a pipe in between, remove `log_input` for this command from its configuration"
+        Usage, "stdin is not a socket: only the tool itself starts this command, and sends it the job and the image";
+        hint: "if sudo puts a pipe in between, remove `log_input` for this command from sudoers"
     )
 }
 
