@@ -105,7 +105,11 @@ fn kernel_files(firmware: &impl Firmware) -> Result<Vec<String>> {
     let text = config.as_deref().unwrap_or_default();
     let named = named_kernels(text);
     if let Some(long) = named.iter().find(|file| file.len() > MAX_NAME) {
-        bail!(Verification, "config.txt names a file with a name of {} bytes", long.len());
+        bail!(
+            Verification,
+            "config.txt names a kernel with a name of {} bytes, more than the limit of {MAX_NAME} bytes",
+            long.len()
+        );
     }
     if !named.is_empty() {
         return Ok(named);
