@@ -97,7 +97,7 @@ impl Flash {
             (_, Some(_), Some(_)) => Err(host_and_image_error()),
             _ => bail!(
                 Usage, "neither a host nor an image is named";
-                hint: "name the host, or --image FILE; then the device, or none for the card that is inserted next"
+                hint: "name the host or pass --image FILE; without a device, the card that is inserted next is written"
             ),
         }
     }
@@ -110,7 +110,7 @@ fn is_path(word: &str) -> bool {
 
 /// The error of a command line with both a host and an image.
 pub(super) fn host_and_image_error() -> anyhow::Error {
-    failure!(Usage, "a host and --image exclude each other"; hint: "name either the host or --image FILE, then the device")
+    failure!(Usage, "a host and --image exclude each other"; hint: "name either the host or --image FILE")
 }
 
 /// How the user confirms that a card is overwritten.

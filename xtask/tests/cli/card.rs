@@ -34,7 +34,7 @@ fn card_commands_check_their_arguments() {
         ),
         (
             &["card", "verify", "h", "/d", "--image", "a"],
-            "error: a host and --image exclude each other\nhint: name either the host or --image FILE, then the device\n",
+            "error: a host and --image exclude each other\nhint: name either the host or --image FILE\n",
         ),
     ] {
         let outcome = sandbox.run(args);

@@ -223,11 +223,11 @@ fn invalid_arguments_of_flash_are_usage_errors() {
     for (args, text) in [
         (
             &["flash"][..],
-            "name the host, or --image FILE; then the device, or none for the card that is inserted next",
+            "name the host or pass --image FILE; without a device, the card that is inserted next is written",
         ),
         (
             &["flash", "/dev/sdx"],
-            "name the host, or --image FILE; then the device, or none for the card that is inserted next",
+            "name the host or pass --image FILE; without a device, the card that is inserted next is written",
         ),
         (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "a host and --image exclude each other"),
         (&["flash", "stinky", "--memory-limit", "0"], "0 leaves no memory for decompression"),
