@@ -130,7 +130,7 @@ fn warn_of_parts_left_out(cx: &Context, target: &Target) {
     if !target.other_profiles.is_empty() {
         let names = target.other_profiles.join(", ");
         cx.warn(format!(
-            "only the profile 'system' of {} is deployed and verified, not: {names}",
+            "other profiles of {} are neither deployed nor verified, only `system` is: {names}",
             target.host
         ));
     }

@@ -67,7 +67,7 @@ fn check_distinct(target: &Target, others: &[&Target]) -> Result<()> {
     };
     let (address, _) = address_and_options(target);
     bail!(
-        Refused, "{} and {} are the same machine, {address}, which cannot run both; nothing was deployed",
+        Refused, "{} and {} are the same machine, {address}, which cannot run both systems; nothing was deployed",
         other.host, target.host; hint: "deploy one of them"
     );
 }
@@ -90,7 +90,8 @@ pub fn refuse_same_machine(plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
         let mut others = machines.iter().flatten().filter(|(other, _)| other != host);
         checked.push(match others.find(|(_, other_machine)| other_machine == machine) {
             Some((other, _)) => Err(failure!(
-                Refused, "{host} and {other} are the same machine, which cannot run both; nothing was deployed to it";
+                Refused, "{host} and {other} are the same machine, which cannot run both systems; nothing was \
+                          deployed to {host}";
                 hint: "deploy one of them"
             )),
             None => plan,
@@ -147,7 +148,8 @@ mod tests {
             (reached_at("b", "root@pi2.lan", "-p 22"), false),
         ] {
             let refused = check_distinct(&second, &[&first]).map_err(|error| error.to_string());
-            let error = "a and b are the same machine, pi.lan, which cannot run both; nothing was deployed";
+            let error =
+                "a and b are the same machine, pi.lan, which cannot run both systems; nothing was deployed";
             assert_eq!(refused, if same { Err(error.to_owned()) } else { Ok(()) }, "{second:?}");
         }
     }

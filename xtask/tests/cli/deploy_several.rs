@@ -104,7 +104,7 @@ fn a_host_that_is_named_twice_is_queried_once() {
 
 #[test]
 fn two_nodes_with_one_address_are_refused() {
-    let error = "one and two are the same machine, one.lan, which cannot run both; nothing was deployed\n\
+    let error = "one and two are the same machine, one.lan, which cannot run both systems; nothing was deployed\n\
                  hint: deploy one of them";
     assert_refused(
         &fixture_with_two_nodes(Change { old: "two.lan", new: "one.lan" }),

@@ -18,8 +18,8 @@ pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
     let Some(system) = &status.on_trial else { return Ok(()) };
     bail!(
         Refused, "{system} is on trial on {host}";
-        hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait up to {} s, after which {host} has kept it or \
-               gone back", status.within
+        hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait: within {} s the trial ends, and {host} \
+               keeps it or goes back", status.within
     );
 }
 
