@@ -134,14 +134,13 @@ impl LastLines {
     }
 }
 
-/// The error of an evaluation of `subject` that exceeded `limit`, with a hint how to allow more time, or of one that
-/// the user stopped. Returns any other `error` unchanged.
+/// Explains the `error` of an evaluation of `subject` that exceeded `limit` or that the user stopped. Returns any other
+/// `error` unchanged.
 fn explain_stop(error: anyhow::Error, subject: &dyn Display, limit: TimeLimit) -> anyhow::Error {
     if error.is::<TimedOut>() {
         return failure!(
             Other, "nix evaluated {subject} for more than {limit} and was stopped";
-            hint: "pass --eval-timeout TIME, such as 2h, if the flake needs so long: what it downloads and builds during \
-                   the evaluation counts too"
+            hint: "pass a longer --eval-timeout, such as 2h; downloads and builds during the evaluation count too"
         );
     }
     if kind(&error) == ExitKind::Interrupted {

@@ -233,7 +233,7 @@ fn an_endless_evaluation_is_stopped_at_its_limit() {
         let outcome = nix.run(&[&["--flake", FLAKE], args, &["--eval-timeout", "1s"]].concat());
         let error = "nix evaluated github:o/f for more than 1 s and was stopped";
         outcome.assert_stderr_contains(error).assert_code(1);
-        outcome.assert_stderr_contains("pass --eval-timeout TIME, such as 2h, ");
+        outcome.assert_stderr_contains("pass a longer --eval-timeout, such as 2h; ");
     }
     nix.run(&[HOSTS_ARGS, &["--eval-timeout", "soon"]].concat())
         .assert_code(2)
