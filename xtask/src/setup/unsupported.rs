@@ -32,7 +32,7 @@ fn check_distribution(distribution: &Distribution, steps: &[Step]) -> Result<()>
         Distribution::Other(name) => {
             let lines = steps.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>().join("\n");
             bail!(
-                Refused, "setup supports Debian, Ubuntu and NixOS, but this is {name}";
+                Refused, "setup changes only Debian and Ubuntu, and this is {name}";
                 hint: "do these steps by hand:\n{lines}"
             )
         }
@@ -43,7 +43,7 @@ fn check_distribution(distribution: &Distribution, steps: &[Step]) -> Result<()>
 pub const NIXOS_ADVICE: &str = "add to the configuration of this NixOS machine\n\n  \
     boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];\n  \
     nix.settings.experimental-features = [ \"nix-command\" \"flakes\" ];\n\n\
-    switch to it with nixos-rebuild, and work in the shell with the other programs:\n\n  nix develop";
+    switch to it with nixos-rebuild; the other programs are in this shell:\n\n  nix develop";
 
 #[cfg(test)]
 mod tests {
@@ -58,7 +58,7 @@ mod tests {
         let advice = hint(&error).unwrap();
         assert!(advice.contains("boot.binfmt.emulatedSystems = [ \"aarch64-linux\" ];"));
         assert!(advice.ends_with("nix develop"));
-        let fedora = "setup supports Debian, Ubuntu and NixOS, but this is Fedora; do these steps by hand:\n  \
+        let fedora = "setup changes only Debian and Ubuntu, and this is Fedora; do these steps by hand:\n  \
             - mount binfmt_misc at /proc/sys/fs/binfmt_misc";
         assert_eq!(with_hint(&check(Distribution::Other("Fedora".into())).unwrap_err()), fedora);
     }
