@@ -61,7 +61,7 @@ impl Context {
 
     /// Runs `work` as the phase `phase`, without progress and without a result.
     pub fn in_phase<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
-        self.reporter.report(&Event::Phase { name: phase.into(), total: None, bytes: false });
+        self.reporter.report(&Event::Phase { name: phase.into(), total: None, is_in_bytes: false });
         let returned = work();
         self.reporter.report(&Event::PhaseEnded);
         returned

@@ -24,13 +24,26 @@ pub enum Event {
     /// One line of the output of a child process.
     Log { text: String },
     /// A phase begins. `total` is in bytes for phases that move bytes, else a count.
-    Phase { name: String, total: Option<u64>, bytes: bool },
+    Phase {
+        name: String,
+        total: Option<u64>,
+        // Programs that read `--json` know this name from earlier versions.
+        #[serde(rename = "bytes")]
+        is_in_bytes: bool,
+    },
     /// The current phase begins its next step.
     Step { text: String },
     /// The progress of the current phase; `detail` is transient.
     Progress { done: u64, total: Option<u64>, detail: Option<String> },
     /// The current phase has ended after `seconds`; `amount` is in bytes for phases that move bytes, else a count.
-    Done { name: String, amount: u64, bytes: bool, seconds: f64 },
+    Done {
+        name: String,
+        amount: u64,
+        // Programs that read `--json` know this name from earlier versions.
+        #[serde(rename = "bytes")]
+        is_in_bytes: bool,
+        seconds: f64,
+    },
     /// The result of the check `name`; the current phase, if there is one, has ended.
     Found { name: String, text: String },
     /// The current phase has ended without a result.
@@ -171,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_line_format() {
-        let event = Event::Phase { name: "write".into(), total: Some(7), bytes: true };
+        let event = Event::Phase { name: "write".into(), total: Some(7), is_in_bytes: true };
         let line = r#"{"event":"phase","name":"write","total":7,"bytes":true}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
         assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);

@@ -22,7 +22,7 @@ pub struct Phase<'a> {
 impl<'a> Phase<'a> {
     /// Begins the phase `name`, which moves `total` bytes; `None` where the total is unknown.
     pub fn begin(reporter: &'a dyn Reporter, name: &'static str, total: Option<u64>) -> Self {
-        reporter.report(&Event::Phase { name: name.into(), total, bytes: true });
+        reporter.report(&Event::Phase { name: name.into(), total, is_in_bytes: true });
         let now = Instant::now();
         Self { reporter, name, start: now, last: now, done: 0, has_ended: false }
     }
@@ -43,7 +43,7 @@ impl<'a> Phase<'a> {
         self.reporter.report(&Event::Done {
             name: self.name.into(),
             amount: self.done,
-            bytes: true,
+            is_in_bytes: true,
             seconds,
         });
         seconds

@@ -83,7 +83,7 @@ fn run_build(
 ) -> Result<String> {
     refuse_weakening_settings(options)?;
     let started = Instant::now();
-    reporter.report(&Event::Phase { name: "build".into(), total: None, bytes: false });
+    reporter.report(&Event::Phase { name: "build".into(), total: None, is_in_bytes: false });
     let is_evaluated = installables.iter().all(Installable::is_evaluated);
     let targets: &[Installable] = if launcher.protects_keys() && !is_evaluated {
         &evaluate_derivations(launcher, installables, options, reporter)?
@@ -100,7 +100,7 @@ fn run_build(
     };
     let amount = attempt.monitor.made_count();
     let seconds = started.elapsed().as_secs_f64();
-    reporter.report(&Event::Done { name: "build".into(), amount, bytes: false, seconds });
+    reporter.report(&Event::Done { name: "build".into(), amount, is_in_bytes: false, seconds });
     Ok(json)
 }
 

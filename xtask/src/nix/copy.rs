@@ -33,7 +33,7 @@ pub fn copy(
     reporter: &dyn Reporter,
 ) -> Result<()> {
     let started = Instant::now();
-    reporter.report(&Event::Phase { name: "copy".into(), total: None, bytes: false });
+    reporter.report(&Event::Phase { name: "copy".into(), total: None, is_in_bytes: false });
     let store = format!("ssh://{}", destination.login);
     let fixed = ["copy", "--log-format", "internal-json", "--to", &store];
     let args = [&FEATURES[..], &fixed, &destination.flags, &[path.as_str()]].concat();
@@ -53,7 +53,7 @@ pub fn copy(
     }
     let amount = monitor.done_count();
     let seconds = started.elapsed().as_secs_f64();
-    reporter.report(&Event::Done { name: "copy".into(), amount, bytes: false, seconds });
+    reporter.report(&Event::Done { name: "copy".into(), amount, is_in_bytes: false, seconds });
     Ok(())
 }
 

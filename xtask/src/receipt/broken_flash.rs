@@ -41,11 +41,15 @@ pub struct PlannedImage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The phase in which the flash failed: `capacity`, `write`, `verify` and so on; `None` before the first phase.
-    pub doing: Option<String>,
-    /// The progress of that phase, out of `total`; in bytes if `bytes` is set.
+    // Receipts of earlier versions have this name.
+    #[serde(rename = "doing")]
+    pub phase: Option<String>,
+    /// The progress of that phase, out of `total`; in bytes if `is_in_bytes` is set.
     pub done: u64,
     pub total: Option<u64>,
-    pub bytes: bool,
+    // Receipts of earlier versions have this name.
+    #[serde(rename = "bytes")]
+    pub is_in_bytes: bool,
     /// The exit code of the tool.
     pub exit_code: u8,
     /// The message of the error, with its hint.
@@ -73,9 +77,9 @@ impl BrokenFlash {
         let Some(end) = &self.end else {
             return "not finished: it is still running, or was killed".into();
         };
-        let amount = |count| if end.bytes { Bytes(count).to_string() } else { count.to_string() };
+        let amount = |count| if end.is_in_bytes { Bytes(count).to_string() } else { count.to_string() };
         let of_total = end.total.map(|total| format!(" of {}", amount(total))).unwrap_or_default();
-        let at = match &end.doing {
+        let at = match &end.phase {
             Some(phase) => format!("at {phase}, {}{of_total}", amount(end.done)),
             None => "before its first phase".into(),
         };

@@ -52,7 +52,7 @@ impl RunningFlash {
             ExitKind::Refused | ExitKind::Usage | ExitKind::Permission | ExitKind::Interrupted
         );
         // Before the first phase, a worker that refuses or is stopped has not changed the card.
-        let result = if progress.doing.is_none() && is_early_end {
+        let result = if progress.phase.is_none() && is_early_end {
             std::fs::remove_file(path).map_err(Into::into)
         } else {
             let end = End { exit_code: kind.code(), error: failure::with_hint(error), ..progress };
@@ -93,8 +93,13 @@ impl Reporter for ProgressRecorder {
     fn report(&self, event: &Event) {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Phase { name, total, bytes } => {
-                *end = End { doing: Some(name.clone()), total: *total, bytes: *bytes, ..End::default() };
+            Event::Phase { name, total, is_in_bytes } => {
+                *end = End {
+                    phase: Some(name.clone()),
+                    total: *total,
+                    is_in_bytes: *is_in_bytes,
+                    ..End::default()
+                };
             }
             Event::Progress { done, .. } => end.done = *done,
             _ => {}

@@ -194,10 +194,10 @@ fn a_failed_flash_is_not_the_last_flash() {
     let at = |end| BrokenFlash { end: Some(end), ..broken.clone() }.to_string();
     assert_eq!(at(end.clone()), format!("{prefix} broken off before its first phase, exit code 130"));
     let end = broken_flash::End {
-        doing: Some("write".into()),
+        phase: Some("write".into()),
         done: 1 << 20,
         total: Some(8 << 20),
-        bytes: true,
+        is_in_bytes: true,
         ..end
     };
     assert_eq!(at(end), format!("{prefix} broken off at write, 1.0 MiB of 8.0 MiB, exit code 130"));

@@ -66,13 +66,13 @@ fn in_phase(
     work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>,
 ) -> Result<()> {
     let start = Instant::now();
-    cx.reporter.report(&Event::Phase { name: "setup".into(), total: None, bytes: false });
+    cx.reporter.report(&Event::Phase { name: "setup".into(), total: None, is_in_bytes: false });
     work(&mut |line| {
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail: Some(line.to_owned()) });
     })
     .with_context(|| format!("running {command}"))?;
     let seconds = start.elapsed().as_secs_f64();
-    cx.reporter.report(&Event::Done { name: "setup".into(), amount: 1, bytes: false, seconds });
+    cx.reporter.report(&Event::Done { name: "setup".into(), amount: 1, is_in_bytes: false, seconds });
     Ok(())
 }
 

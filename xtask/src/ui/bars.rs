@@ -101,7 +101,9 @@ impl Reporter for Bars {
     fn report(&self, event: &Event) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Phase { name, total, bytes } => *running = Some(PhaseBar::new(name, *total, *bytes)),
+            Event::Phase { name, total, is_in_bytes } => {
+                *running = Some(PhaseBar::new(name, *total, *is_in_bytes));
+            }
             Event::Progress { done, total, detail } => {
                 if let Some(running) = running.as_mut() {
                     running.advance(*done, *total, detail.as_deref());
@@ -135,9 +137,9 @@ impl Reporter for Bars {
 }
 
 impl PhaseBar {
-    /// Shows the bar of the phase `name`. `total` is in bytes if `bytes` is set, else in steps; `None`: unknown.
-    pub(super) fn new(name: &str, total: Option<u64>, bytes: bool) -> Self {
-        let amount = match (bytes, total.is_some()) {
+    /// Shows the bar of the phase `name`. `total` is in bytes if `is_in_bytes` is set, else in steps; `None`: unknown.
+    pub(super) fn new(name: &str, total: Option<u64>, is_in_bytes: bool) -> Self {
+        let amount = match (is_in_bytes, total.is_some()) {
             (true, true) => Amount::Bytes,
             (true, false) => Amount::BytesOfUnknownTotal,
             (false, _) => Amount::Steps,
@@ -217,22 +219,22 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
         Event::Step { text } => Some(format!("{:>10}  {}", "", escape::line(text))),
         Event::Found { name, text } => Some(format!("{:>10}  {}", escape::line(name), escape::line(text))),
         Event::Map { runs } => Some(format!("{:>10}  {}", "card", ChunkStrip::for_stderr(runs))),
-        Event::Done { name, amount, bytes, seconds } => {
-            Some(done_line(&escape::line(name), *amount, *bytes, *seconds))
+        Event::Done { name, amount, is_in_bytes, seconds } => {
+            Some(done_line(&escape::line(name), *amount, *is_in_bytes, *seconds))
         }
         Event::Phase { .. } | Event::Progress { .. } | Event::PhaseEnded | Event::Failed { .. } => None,
     }
 }
 
-/// The line of a phase that has ended: its `amount` in bytes if `bytes` is set, else in steps.
+/// The line of a phase that has ended: its `amount` in bytes if `is_in_bytes` is set, else in steps.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "a rate for people"
 )]
-fn done_line(name: &str, amount: u64, bytes: bool, seconds: f64) -> String {
-    match (bytes, amount) {
+fn done_line(name: &str, amount: u64, is_in_bytes: bool, seconds: f64) -> String {
+    match (is_in_bytes, amount) {
         (false, 0) => format!("{name:>10}  nothing to do"),
         (false, 1) => format!("{name:>10}  1 step in {seconds:.1} s"),
         (false, _) => format!("{name:>10}  {amount} steps in {seconds:.1} s"),
@@ -258,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_done_phase_has_a_line_and_progress_has_none() {
-        let done = Event::Done { name: "write".into(), amount: 64 << 20, bytes: true, seconds: 2.0 };
+        let done = Event::Done { name: "write".into(), amount: 64 << 20, is_in_bytes: true, seconds: 2.0 };
         assert_eq!(line_of(&done).unwrap(), "     write  64.0 MiB in 2.0 s (32.0 MiB/s)");
         assert_eq!(line_of(&Event::warning("hot")).unwrap(), "warning: hot");
         assert_eq!(line_of(&Event::Progress { done: 1, total: None, detail: None }), None);

@@ -27,10 +27,10 @@ struct Phases {
     last_request: Option<Instant>,
 }
 
-/// A phase that runs, with its progress: in bytes if `bytes` is set, else in steps.
+/// A phase that runs, with its progress: in bytes if `is_in_bytes` is set, else in steps.
 struct RunningPhase {
     name: String,
-    bytes: bool,
+    is_in_bytes: bool,
     done: u64,
     total: Option<u64>,
     /// The current step; empty where none was reported.
@@ -90,10 +90,10 @@ impl Phases {
     fn track(&mut self, host: Option<&HostName>, event: &Event) {
         let host = host.cloned();
         match event {
-            Event::Phase { name, total, bytes } => {
+            Event::Phase { name, total, is_in_bytes } => {
                 let running = RunningPhase {
                     name: escape::line(name),
-                    bytes: *bytes,
+                    is_in_bytes: *is_in_bytes,
                     done: 0,
                     total: *total,
                     step: String::new(),
@@ -138,7 +138,7 @@ impl RunningPhase {
     /// The progress in words, at the time `now`.
     fn text(&self, now: Instant) -> String {
         let seconds = now.saturating_duration_since(self.since).as_secs_f64();
-        if self.bytes { self.text_of_bytes(seconds) } else { self.text_of_steps(seconds) }
+        if self.is_in_bytes { self.text_of_bytes(seconds) } else { self.text_of_steps(seconds) }
     }
 
     fn text_of_steps(&self, seconds: f64) -> String {
@@ -177,8 +177,8 @@ impl RunningPhase {
 mod tests {
     use super::*;
 
-    fn phase(total: Option<u64>, bytes: bool) -> Event {
-        Event::Phase { name: "write".into(), total, bytes }
+    fn phase(total: Option<u64>, is_in_bytes: bool) -> Event {
+        Event::Phase { name: "write".into(), total, is_in_bytes }
     }
 
     #[test]

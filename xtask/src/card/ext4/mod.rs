@@ -94,7 +94,7 @@ impl<'a> Ext4Payload<'a> {
     fn report_begin(&self) {
         self.begun.get_or_init(Instant::now);
         let name = self.payload().name().to_owned();
-        self.reporter.report(&Event::Phase { name, total: None, bytes: false });
+        self.reporter.report(&Event::Phase { name, total: None, is_in_bytes: false });
     }
 
     /// Reports the end of the phase, and the payload.

@@ -57,7 +57,7 @@ fn run(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool, restored_
     let positions = probe_positions(card_io.size());
     let count = positions.len();
     let begin = std::time::Instant::now();
-    reporter.report(&Event::Phase { name: "capacity".into(), total: Some(count as u64), bytes: false });
+    reporter.report(&Event::Phase { name: "capacity".into(), total: Some(count as u64), is_in_bytes: false });
     let before = positions.iter().map(|at| read_or_zeros(card_io, *at)).collect::<Result<Vec<_>>>()?;
     let failed = write_and_check_probes(card_io, &positions, cancel);
     let checked = failed.and_then(|failed| check_failed_probes(card_io.size(), failed, count));

@@ -59,7 +59,7 @@ pub fn verify_host(
 fn boot_once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Result<Boot> {
     let start = Instant::now();
     let name = format!("boot {number}");
-    cx.reporter.report(&Event::Phase { name: name.clone(), total: None, bytes: false });
+    cx.reporter.report(&Event::Phase { name: name.clone(), total: None, is_in_bytes: false });
     let record = boot(&cx.launcher, setup, steps, |line| {
         let detail = Some(line.to_owned()).filter(|line| !line.trim().is_empty());
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail });

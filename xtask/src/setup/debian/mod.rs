@@ -73,13 +73,13 @@ impl<'a> Archive<'a> {
         let count = packages.len();
         let noun = if count == 1 { "package" } else { "packages" };
         let phase = format!("download {count} {noun} of {} for {}", self.suite, self.arch);
-        self.reporter.report(&Event::Phase { name: phase.clone(), total: Some(total), bytes: true });
+        self.reporter.report(&Event::Phase { name: phase.clone(), total: Some(total), is_in_bytes: true });
         let start = std::time::Instant::now();
         let pinned = packages.iter().map(Package::pinned).collect::<Vec<_>>();
         let args = std::iter::once("download").chain(pinned.iter().map(String::as_str)).collect::<Vec<_>>();
         self.run_apt(&self.launcher.in_dir(into), &args, total).context("downloading packages")?;
         let seconds = start.elapsed().as_secs_f64();
-        self.reporter.report(&Event::Done { name: phase, amount: total, bytes: true, seconds });
+        self.reporter.report(&Event::Done { name: phase, amount: total, is_in_bytes: true, seconds });
         packages.iter().map(|package| Deb::new(package, into)).collect()
     }
 

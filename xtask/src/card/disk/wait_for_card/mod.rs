@@ -30,7 +30,7 @@ pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> 
     let interrupts = interrupt::guard()?;
     let mut scanner = Scanner::begin(roots, request)?;
     reporter.report(&Event::note(PROMPT));
-    reporter.report(&Event::Phase { name: "wait".into(), total: None, bytes: false });
+    reporter.report(&Event::Phase { name: "wait".into(), total: None, is_in_bytes: false });
     while !interrupts.is_stop_requested() {
         let Scan { ignored, card } = scanner.scan()?;
         for text in ignored {
