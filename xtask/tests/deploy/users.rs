@@ -17,7 +17,7 @@ fn fixture_with_user(rule: &str) -> Fixture {
     fixture
 }
 
-/// Lets ssh log in to `target` as `pi`. A new profile resets the user to root.
+/// Lets ssh log in to `target` as `pi`. [`Fixture::set_profile`] sets the login user to root again.
 fn log_in_as_pi(fixture: &Fixture) {
     fixture.edit(|facts| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
 }
