@@ -9,11 +9,11 @@ use crate::support::image::Image;
 pub const HELLO: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello-1";
 pub const WORLD: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-world";
 
-/// The order in which the files of [`Content`] are written.
+/// A variant of [`Content`]; both make the same image.
 #[derive(Clone, Copy, PartialEq)]
-enum FileOrder {
-    Forwards,
-    Backwards,
+enum Variant {
+    Plain,
+    Reversed,
 }
 
 /// Content for an image, in a folder of its own.
@@ -24,17 +24,18 @@ pub struct Content {
 impl Content {
     /// The content.
     pub fn new() -> Self {
-        Self::with_order(FileOrder::Forwards)
+        Self::of_variant(Variant::Plain)
     }
 
-    /// The same content with differences that must not change the image: the order and the times of the files, and a
-    /// copy instead of a link.
+    /// The same content with differences that must not change the image: the order and the times of the files, a copy
+    /// instead of a link, and no line end after the last path.
     pub fn reversed() -> Self {
-        Self::with_order(FileOrder::Backwards)
+        Self::of_variant(Variant::Reversed)
     }
 
-    fn with_order(order: FileOrder) -> Self {
-        let backwards = order == FileOrder::Backwards;
+    /// The content in `variant`. Reversed content differs as [`Self::reversed`] describes.
+    fn of_variant(variant: Variant) -> Self {
+        let is_reversed = variant == Variant::Reversed;
         let dir = tempfile::tempdir().unwrap();
         let content = Self { dir };
         let mut files = vec![
@@ -45,7 +46,7 @@ impl Content {
             (format!("store/{HELLO}/bin/hello"), "hello".repeat(50_000)),
             (format!("store/{WORLD}"), "a store path may be a file".to_owned()),
         ];
-        if backwards {
+        if is_reversed {
             files.reverse();
         }
         for (file, text) in files {
@@ -55,16 +56,19 @@ impl Content {
         }
         let hello = content.path(&format!("store/{HELLO}/bin/hello"));
         let copy = format!("store/{HELLO}/copy");
-        let link = if backwards {
+        let second_hello = if is_reversed {
             fs::copy(hello, content.path(&copy)).map(drop)
         } else {
             fs::hard_link(hello, content.path(&copy))
         };
-        link.unwrap();
+        second_hello.unwrap();
         std::os::unix::fs::symlink("bin/hello", content.path(&format!("store/{HELLO}/link"))).unwrap();
         let mut names = [HELLO, WORLD].map(|name| content.path("store").join(name).display().to_string());
-        names.sort_by_key(|name| backwards == name.ends_with(HELLO));
-        fs::write(content.path("paths"), names.join("\n") + if backwards { "" } else { "\n" }).unwrap();
+        if is_reversed {
+            names.reverse();
+        }
+        let last_line_end = if is_reversed { "" } else { "\n" };
+        fs::write(content.path("paths"), names.join("\n") + last_line_end).unwrap();
         content
     }
 
