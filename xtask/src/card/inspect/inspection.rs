@@ -76,10 +76,10 @@ pub fn inspect(disk: &File, size: u64, budget: &Budget) -> Result<Inspection> {
 /// The partition table in `head`, the first MiB of the card.
 ///
 /// # Errors
-/// A card without a partition table, named by what the card has in its place.
+/// A card without a partition table, named by what the card has in its place, and a sample that cannot be read.
 fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<PartitionTable> {
     if is_zero(head) {
-        if is_blank(disk, size, budget) {
+        if is_blank(disk, size, budget)? {
             bail!(Verification, "the card is blank");
         }
         bail!(
@@ -95,16 +95,18 @@ fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Partit
     PartitionTable::parse(head, size)
 }
 
-/// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. A sample
-/// that cannot be read is not blank.
-fn is_blank(disk: &File, size: u64, budget: &Budget) -> bool {
+/// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. Fails where
+/// a sample cannot be read.
+fn is_blank(disk: &File, size: u64, budget: &Budget) -> Result<bool> {
     let last = size.saturating_sub(SAMPLE_SIZE);
-    let is_blank_at = |at: u64| {
-        let sample = read(disk, at.min(last), SAMPLE_SIZE.min(size), budget);
-        sample.is_ok_and(|bytes| is_zero(&bytes))
-    };
     let step = size / SAMPLES;
-    (1..=SAMPLES).all(|index| is_blank_at(index * HEAD) && is_blank_at(index * step))
+    for at in (1..=SAMPLES).flat_map(|index| [index * HEAD, index * step]) {
+        let sample = read(disk, at.min(last), SAMPLE_SIZE.min(size), budget)?;
+        if !is_zero(&sample) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
@@ -246,6 +248,15 @@ mod tests {
         let raw = mbr(&[(0x83, true, 2048, 2048)]);
         let text = "partition 1 is marked bootable, but has no ext4";
         check(&[(0, &raw)], text, &["1: Linux, 1.0 MiB, bootable"]);
+    }
+
+    #[test]
+    fn an_unreadable_sample_is_no_broken_flash() {
+        let disk = tempfile::tempfile().unwrap();
+        disk.set_len(SIZE / 2).unwrap();
+        let found = inspect(&disk, SIZE, &Budget::without_stop()).unwrap();
+        let Verdict::No { why, hint: None } = &found.verdict else { panic!("{found:?}") };
+        assert!(why.starts_with("reading 4096 bytes at byte 8388608: "), "{why}");
     }
 
     #[test]
