@@ -60,14 +60,20 @@ impl<'a> Budget<'a> {
         self
     }
 
+    /// Fails with `Interrupted` once `stop` is set.
+    pub fn check_stop(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            bail!(Interrupted, "stopped while a file system was read");
+        }
+        Ok(())
+    }
+
     /// Takes `bytes` from the budget.
     ///
     /// # Errors
     /// `Verification` where the bytes or the time are spent, and `Interrupted` once `stop` is set.
     pub fn spend(&self, bytes: u64) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) {
-            bail!(Interrupted, "stopped while a file system was read");
-        }
+        self.check_stop()?;
         let left = self.left.get().checked_sub(bytes);
         match left.filter(|_| Instant::now() < self.deadline) {
             Some(left) => self.left.set(left),

@@ -12,7 +12,7 @@ use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
 use crate::bail;
 use crate::base::Bytes;
-use crate::base::failure::{self, ExitKind};
+use crate::base::failure;
 
 /// The result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,18 +58,24 @@ const SAMPLE_SIZE: u64 = 4096;
 /// A card whose first MiB cannot be read, and a request to stop. Every other fault is part of the result.
 pub fn inspect(disk: &File, size: u64, budget: &Budget) -> Result<Inspection> {
     let head = read(disk, 0, HEAD.min(size), budget)?;
-    let layout = match layout(disk, &head, size, budget) {
+    inspect_with_head(disk, &head, size, budget)
+}
+
+/// Like [`inspect`], for a card whose first MiB is `head`.
+fn inspect_with_head(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Inspection> {
+    let layout = match layout(disk, head, size, budget) {
         Ok(layout) => layout,
         Err(error) => {
+            budget.check_stop()?;
             return Ok(Inspection { layout: None, partitions: Vec::new(), verdict: Verdict::no(&error) });
         }
     };
     let verdict = match boot_files(disk, &layout, budget) {
         Ok(contents) => Verdict::Yes { contents },
-        Err(error) if failure::kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => Verdict::no(&error),
     };
     let partitions = layout.partitions.iter().map(|partition| identify(disk, partition, budget)).collect();
+    budget.check_stop()?;
     Ok(Inspection { layout: Some(layout), partitions, verdict })
 }
 
@@ -154,7 +160,7 @@ impl Inspection {
     /// The boot files of the card.
     ///
     /// # Errors
-    /// [`ExitKind::Verification`] with the fault that prevents the card from booting.
+    /// `Verification` with the fault that prevents the card from booting.
     pub fn into_boot_files(self) -> Result<BootFiles> {
         match self.verdict {
             Verdict::Yes { contents } => Ok(contents),
@@ -191,9 +197,11 @@ impl fmt::Display for FoundPartition {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
+    use std::sync::atomic::AtomicBool;
 
     use super::super::partition_table::tests::mbr;
     use super::*;
+    use crate::base::failure::ExitKind;
 
     const SIZE: u64 = 16 << 20;
 
@@ -257,6 +265,18 @@ mod tests {
         let found = inspect(&disk, SIZE, &Budget::without_stop()).unwrap();
         let Verdict::No { why, hint: None } = &found.verdict else { panic!("{found:?}") };
         assert!(why.starts_with("reading 4096 bytes at byte 8388608: "), "{why}");
+    }
+
+    /// Neither samples nor file systems that were not read decide the verdict.
+    #[test]
+    fn a_stopped_inspection_has_no_verdict() {
+        let stop = AtomicBool::new(true);
+        let disk = tempfile::tempfile().unwrap();
+        disk.set_len(SIZE).unwrap();
+        for head in [&[0; 512], &mbr(&[(0x83, false, 2048, 2048)])] {
+            let error = inspect_with_head(&disk, head, SIZE, &Budget::new(&stop)).unwrap_err();
+            assert_eq!(failure::kind(&error), ExitKind::Interrupted, "{error}");
+        }
     }
 
     #[test]
