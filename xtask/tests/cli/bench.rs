@@ -50,9 +50,9 @@ fn bench_flash_lists_all_missing_requirements() {
 fn bench_deploy_lists_its_missing_programs() {
     let outcome = Sandbox::with_fakes_only().run(&["bench", "deploy"]);
     let root = if rustix::process::geteuid().is_root() { "" } else { "needs root; " };
-    outcome.assert_stderr_contains(format!("error: measuring deploys {root}no nix on PATH"));
+    outcome.assert_stderr_contains(format!("error: measuring deploys {root}needs Nix: no nix on PATH"));
     outcome
         .assert_stderr_contains("needs deploy, activate")
-        .assert_stderr_contains("`cargo xtask test deploy` installs programs")
+        .assert_stderr_contains("\nhint: run `cargo xtask test deploy`, which installs missing programs")
         .assert_code(3);
 }

@@ -68,7 +68,10 @@ struct Sample {
 pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     let missing = REQUIREMENTS.iter().filter_map(|requirement| requirement.missing(cx)).collect::<Vec<_>>();
     if !missing.is_empty() {
-        bail!(Refused, "measuring deploys {}", missing.join("; "); hint: "`cargo xtask test deploy` installs programs");
+        bail!(
+            Refused, "measuring deploys {}", missing.join("; ");
+            hint: "run `cargo xtask test deploy`, which installs missing programs"
+        );
     }
     let signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;

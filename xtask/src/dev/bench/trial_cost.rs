@@ -65,7 +65,10 @@ pub fn trial_cost(cx: &Context, rounds: NonZero<u32>) -> Result<TrialCost> {
     let requirements = [&[Requirement::Nix, Requirement::DeployRs], GUEST].concat();
     let missing = requirements.iter().filter_map(|requirement| requirement.missing(cx)).collect::<Vec<_>>();
     if !missing.is_empty() {
-        bail!(Refused, "measuring a trial {}", missing.join("; "); hint: "`cargo xtask test trial` installs programs");
+        bail!(
+            Refused, "measuring a trial {}", missing.join("; ");
+            hint: "run `cargo xtask test trial`, which installs missing programs"
+        );
     }
     let signals = interrupt::guard()?;
     let launcher = cx.launcher.clone().with_env(ROUNDS, rounds.to_string());

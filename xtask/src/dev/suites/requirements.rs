@@ -88,7 +88,10 @@ impl Requirement {
                 cx,
                 &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "sudo", "busybox"],
             ),
-            Self::Nix => nix::require(&cx.launcher).err().map(|error| failure::with_hint(&error)),
+            Self::Nix => {
+                let error = nix::require(&cx.launcher).err();
+                error.map(|error| format!("needs Nix: {}", failure::with_hint(&error)))
+            }
             Self::Emulation => missing_emulation(cx),
             Self::Emulators => missing_programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
             Self::DeployRs => missing_programs(cx, &["deploy", "activate"]),
@@ -158,12 +161,34 @@ fn missing_mount_namespaces(cx: &Context) -> Option<String> {
 fn missing_emulation(cx: &Context) -> Option<String> {
     let checked =
         nix::require(&cx.launcher).and_then(|version| emulation::require(cx, version, "aarch64-linux", &[]));
-    checked.err().map(|error| failure::with_hint(&error))
+    checked.err().map(|error| format!("needs emulation: {}", failure::with_hint(&error)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::base::{FlakeRef, Silent};
+
+    #[test]
+    fn what_a_missing_nix_is_needed_for_is_named() {
+        let cx = Context {
+            flake: FlakeRef::of_url("F"),
+            state: PathBuf::new(),
+            trust_flake: false,
+            json: false,
+            launcher: Launcher::with_clean_env("/"),
+            reporter: Arc::new(Silent),
+        };
+        for (requirement, begin) in
+            [(Requirement::Nix, "needs Nix"), (Requirement::Emulation, "needs emulation")]
+        {
+            let expected = format!("{begin}: no nix on PATH; run `cargo xtask setup`");
+            assert_eq!(requirement.missing(&cx), Some(expected));
+        }
+    }
 
     #[test]
     fn programs_in_replaced_folders_are_hidden() {
