@@ -87,7 +87,10 @@ fn is_own(path: &Path, metadata: &Metadata) -> bool {
 /// # Errors
 /// `Refused` for such a hostname.
 pub fn check_hostname(source: &str, name: &str) -> Result<()> {
-    if is_hostname(name) { Ok(()) } else { Err(name_refusal(source, name, HOSTNAME_CHARS)) }
+    if is_hostname(name) {
+        return Ok(());
+    }
+    Err(name_refusal(source, name, HOSTNAME_CHARS, "for another address, add a name to ~/.ssh/config"))
 }
 
 /// Refuses a user that [`is_user`] does not accept. `source` begins the message, as in `the command line has the
@@ -96,14 +99,17 @@ pub fn check_hostname(source: &str, name: &str) -> Result<()> {
 /// # Errors
 /// `Refused` for such a user.
 pub fn check_user(source: &str, name: &str) -> Result<()> {
-    if is_user(name) { Ok(()) } else { Err(name_refusal(source, name, USER_CHARS)) }
+    if is_user(name) {
+        return Ok(());
+    }
+    Err(name_refusal(source, name, USER_CHARS, "choose a user whose name has only these characters"))
 }
 
 /// The refusal of a name that may have only letters, digits and `special` characters.
-fn name_refusal(source: &str, name: &str, special: &str) -> anyhow::Error {
+fn name_refusal(source: &str, name: &str, special: &str, hint: &str) -> anyhow::Error {
     failure!(
         Refused, "{source} {name:?}, which may have only letters, digits and `{special}`, and may not begin with `-`";
-        hint: "for another address, add a name to ~/.ssh/config"
+        hint: "{hint}"
     )
 }
 
@@ -230,6 +236,16 @@ mod tests {
             let checked = check_hostname("it has", hostname).and_then(|()| check_user("it has", user));
             let refused = checked.map_err(|error| kind(&error));
             assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{hostname} {user}");
+        }
+    }
+
+    #[test]
+    fn the_hint_for_a_user_is_not_that_for_a_hostname() {
+        for (checked, expected) in [
+            (check_hostname("it has", "a b"), "for another address, add a name to ~/.ssh/config"),
+            (check_user("it has", "a b"), "choose a user whose name has only these characters"),
+        ] {
+            assert_eq!(hint(&checked.unwrap_err()), Some(expected));
         }
     }
 
