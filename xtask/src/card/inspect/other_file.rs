@@ -115,7 +115,10 @@ impl OtherFile {
     /// The remedy for the file at `path`.
     pub fn hint(self, path: &Path) -> String {
         let quoted = |path: &Path| shell::quote(&path.to_string_lossy());
-        self.remedy.replace("NAME", &quoted(&content_path(path))).replace("FILE", &quoted(path))
+        let name = quoted(&content_path(path));
+        // The inserted paths may contain both words.
+        let parts = self.remedy.split("FILE").map(|text| text.replace("NAME", &name));
+        parts.collect::<Vec<_>>().join(&quoted(path))
     }
 }
 
@@ -240,6 +243,12 @@ mod tests {
             let found = OtherFile::sniff(head).expect(name);
             assert_eq!((found.name, found.hint(Path::new("/d/my pi.img")).as_str()), (name, hint));
         }
+    }
+
+    #[test]
+    fn a_path_may_contain_the_words_for_paths() {
+        let hint = LZ4.hint(Path::new("/d/NAMEFILE.lz4"));
+        assert_eq!(hint, "unpack it: `lz4 -d /d/NAMEFILE.lz4 /d/NAMEFILE`");
     }
 
     /// A command that writes to the file that it reads destroys it.
