@@ -47,7 +47,7 @@ pub struct Comparison {
 /// Assembles the same content with native and with emulated programs in each of the `rounds`.
 ///
 /// # Errors
-/// `Refused` on machines that emulate nothing or cannot emulate, and `Verification` for images that differ.
+/// `Refused` as in [`stage_native_and_emulated_tools`], and `Verification` for images that differ.
 pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
     let [native, emulated] = stage_native_and_emulated_tools(cx)?;
     let signals = interrupt::guard()?;
@@ -71,7 +71,7 @@ pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
 /// Stages the native programs and those of a Pi.
 ///
 /// # Errors
-/// `Refused` on machines that emulate nothing or cannot emulate.
+/// `Refused` on a machine that is not x86-64, or whose kernel does not run AArch64 programs.
 fn stage_native_and_emulated_tools(cx: &Context) -> Result<[Tools; 2]> {
     if Arch::of_this_machine() != Some(Arch::Amd64) {
         bail!(
@@ -83,7 +83,7 @@ fn stage_native_and_emulated_tools(cx: &Context) -> Result<[Tools; 2]> {
     let [native, emulated] = [Tools::stage(cx, Arch::Amd64)?, Tools::stage(cx, Arch::Arm64)?];
     let program = emulated.program("dash");
     let words = [program.as_os_str(), "-c".as_ref(), "true".as_ref()];
-    // With `env`, a program that the kernel cannot run is an exit code.
+    // `env` exits with a code where the kernel cannot run the program; started directly, it would be an error.
     if !cx.launcher.capture("env", &words)?.success() {
         bail!(Refused, "this machine does not run AArch64 programs"; hint: "run `cargo xtask setup`");
     }
