@@ -1,6 +1,6 @@
 //! The one door to child processes: argument vectors only, never a shell string.
 //!
-//! xshell runs short commands whose whole output is wanted and is not foreign; duct runs commands with foreign output,
+//! xshell runs short commands whose output is trusted and wanted as a whole; duct runs commands with foreign output,
 //! long commands, commands whose output is read line by line, and commands on the user's terminal.
 
 use std::ffi::{OsStr, OsString};
@@ -124,8 +124,8 @@ impl Launcher {
         self.run_bounded(program, args, SHORT_COMMAND, &|| Ok(()))
     }
 
-    /// Runs a short command whose output is not foreign, and returns its stdout. Its stdin is empty. An exit code other
-    /// than 0 is an error with the child's stderr.
+    /// Runs a short command whose output is trusted, and returns its stdout, without limits on time and size. Its stdin
+    /// is empty. An exit code other than 0 is an error with the child's stderr.
     pub fn read<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<String> {
         let shell = xshell::Shell::new().context("starting a command")?;
         shell.change_dir(&self.dir);

@@ -126,7 +126,7 @@ impl BlockDevice {
         devices
     }
 
-    /// The entries of `folder` in the folder of this device, as devices. Entries that are no devices are among them.
+    /// Wraps each entry of `folder`, below the folder of this device, without checking that the entry is a device.
     fn entries(&self, folder: &str) -> impl Iterator<Item = Self> {
         let entries = self.dir.join(folder).read_dir().into_iter().flatten();
         entries.filter_map(|entry| entry.ok()?.path().canonicalize().ok()).map(|dir| Self { dir })
