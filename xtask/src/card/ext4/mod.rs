@@ -43,7 +43,7 @@ pub struct Ext4Payload<'a> {
     reporter: &'a dyn Reporter,
     cancel: &'a AtomicBool,
     /// When the phase began.
-    begun: OnceLock<Instant>,
+    begin: OnceLock<Instant>,
 }
 
 impl<'a> Ext4Payload<'a> {
@@ -62,7 +62,7 @@ impl<'a> Ext4Payload<'a> {
         check_entries(&plan.content.root, &plan.content.entries)?;
         let card = memfd::inheritable(card).context("opening the card a second time")?;
         let programs = E2fsprogs::find(programs)?;
-        Ok(Self { plan, programs, card, reporter, cancel, begun: OnceLock::new() })
+        Ok(Self { plan, programs, card, reporter, cancel, begin: OnceLock::new() })
     }
 
     /// The path by which a child opens the card. The path names the open descriptor, even where another card has taken
@@ -92,7 +92,7 @@ impl<'a> Ext4Payload<'a> {
 
     /// Reports the beginning of the phase.
     fn report_begin(&self) {
-        self.begun.get_or_init(Instant::now);
+        self.begin.get_or_init(Instant::now);
         let name = self.payload().name().to_owned();
         self.reporter.report(&Event::Phase { name, total: None, is_in_bytes: false });
     }
@@ -100,7 +100,7 @@ impl<'a> Ext4Payload<'a> {
     /// Reports the end of the phase, and the payload.
     fn report_end(&self) {
         let payload = self.payload();
-        let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs_f64();
+        let seconds = self.begin.get_or_init(Instant::now).elapsed().as_secs_f64();
         let text = format!("{}, read back and compared ({seconds:.1} s)", payload.summary());
         self.reporter.report(&Event::Found { name: payload.name().to_owned(), text });
     }

@@ -38,7 +38,7 @@ pub trait WorkerJob: Clone + Into<Job> + Serialize {
 pub struct JobContext<'a> {
     pub reporter: &'a dyn Reporter,
     /// Reports that the card is claimed, and will be read or written from now on.
-    pub begun: &'a (dyn Fn() + Sync),
+    pub report_begun: &'a (dyn Fn() + Sync),
     /// Set when the worker is asked to stop.
     pub cancel: &'a AtomicBool,
     /// The image that came with the job, open for reading.
@@ -127,7 +127,7 @@ impl WorkerJob for Plan {
         let payload = self.payload.as_ref().map(ext4_payload).transpose()?;
         let payload_writer = payload.as_ref().map(|payload| payload as &dyn PayloadWriter);
         let card = FileCard::from_locked(locked, self.disk.size)?;
-        (cx.begun)();
+        (cx.report_begun)();
         let content = ImageContent { size: image.size, hash: image.hash, open: &|| cx.stream(image) };
         flash::write_image(&card, &content, payload_writer, self.mode, cx.reporter, cx.cancel)
     }
@@ -148,7 +148,7 @@ impl WorkerJob for CompareJob {
 
     fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<Comparison> {
         let card = FileCard::from_locked(card.locked, self.disk.size)?;
-        (cx.begun)();
+        (cx.report_begun)();
         match &self.against {
             Against::Image(image) => {
                 let content = ImageContent { size: image.size, hash: image.hash, open: &|| cx.stream(image) };
@@ -173,7 +173,7 @@ impl WorkerJob for CapacityJob {
 
     fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<usize> {
         let card = FileCard::from_locked(card.locked, self.disk.size)?;
-        (cx.begun)();
+        (cx.report_begun)();
         flash::check_capacity(&card, cx.reporter, cx.cancel)
     }
 }
@@ -188,7 +188,7 @@ impl WorkerJob for InspectJob {
     }
 
     fn run(&self, card: ClaimedCard, cx: &JobContext) -> Result<Inspection> {
-        (cx.begun)();
+        (cx.report_begun)();
         inspect::inspect(card.locked.file(), self.disk.size, &Budget::new(cx.cancel))
     }
 }

@@ -118,7 +118,7 @@ impl Worker {
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
 
-    /// Runs the job in this process, with its own rights.
+    /// Runs the job in this process, with the rights of this process.
     fn dispatch(&self, request: &JobRequest, files: Files) -> Result<()> {
         let JobRequest { job, programs, .. } = request;
         if let (Some(image), Some(file)) = (job.needs().image, &files.image) {
@@ -144,7 +144,7 @@ impl Worker {
         cancel: &AtomicBool,
     ) -> Result<()> {
         let needs = job.needs();
-        let begun = || self.send(&Message::Begun { begun: needs.disk.path.clone() });
+        let report_begun = || self.send(&Message::Begun { begun: needs.disk.path.clone() });
         let (card, programs) = match files.card {
             Some(card) => (ClaimedCard::adopt(&needs, card)?, ProgramSource::Trusted(programs)),
             None => (ClaimedCard::open(&needs)?, ProgramSource::OnPath),
@@ -155,7 +155,8 @@ impl Worker {
             ProgramSource::Trusted(_) => None,
         };
         let image = files.image.as_ref();
-        let result = job.run(card, &JobContext { reporter: self, begun: &begun, cancel, image, programs });
+        let cx = JobContext { reporter: self, report_begun: &report_begun, cancel, image, programs };
+        let result = job.run(card, &cx);
         if let Some(view) = own_view {
             self.rescan(&needs, &view, result.is_ok());
         }
