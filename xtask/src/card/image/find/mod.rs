@@ -159,19 +159,19 @@ fn resolve_in_store(out: &Path, path: &Path) -> Result<PathBuf> {
         out.parent().unwrap_or(out).canonicalize().with_context(|| format!("finding {}", out.display()))?;
     match path.canonicalize() {
         Ok(target) if target != store && target.starts_with(&store) => Ok(target),
-        Ok(target) => Err(outside_store_error(out, path, &target)),
-        Err(_) => Err(outside_store_error(out, path, Path::new("a link to nowhere"))),
+        Ok(target) => Err(outside_store_error(out, path, Some(&target))),
+        Err(_) => Err(outside_store_error(out, path, None)),
     }
 }
 
-/// The error for a `path` of the output `out` that leads to `target`, outside the store.
-fn outside_store_error(out: &Path, path: &Path, target: &Path) -> anyhow::Error {
+/// The error for a `path` of the output `out` that leads to `target`, outside the store, or nowhere for `None`.
+fn outside_store_error(out: &Path, path: &Path, target: Option<&Path>) -> anyhow::Error {
+    let target = target.map_or("nowhere".to_owned(), |target| target.display().to_string());
     failure!(
         Refused,
-        "the output {} leads out of the store: {} is {}",
+        "the output {} leads out of the store: {} leads to {target}",
         out.display(),
-        path.display(),
-        target.display()
+        path.display()
     )
 }
 
