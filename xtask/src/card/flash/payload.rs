@@ -121,7 +121,7 @@ fn read_image_chunk(job: &FlashJob, at: u64, hash: &ChunkHash) -> Result<Buffer>
         return Ok(chunk);
     }
     bail!(
-        Verification, "the card does not hold at byte {at} what was verified there before";
+        Verification, "the chunk at byte {at} of the card has changed since it was verified";
         hint: "{BROKEN_CARD}"
     )
 }
