@@ -21,7 +21,7 @@ pub struct Outcome {
     pub deploy_rs: Option<DeployExit>,
     /// The error of the copy, if the closure was not copied completely.
     pub copy_failed: Option<Reason>,
-    /// Why a trial, or the reboot, failed, as far as the host has not noted it.
+    /// Why a trial, or the reboot, failed, as far as the host has not recorded it.
     pub reason: Option<String>,
     /// The results of the health checks.
     pub health: Vec<Check>,

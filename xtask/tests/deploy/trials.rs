@@ -120,7 +120,7 @@ fn a_system_that_does_not_boot_is_rolled_back_across_the_reboot() {
     again
         .assert_stderr_contains("target rolled back across the reboot to /nix/store/")
         .assert_stderr_contains(
-            "-new was not kept: the host could note no reason; the last mark of the boot is begun",
+            "-new was not kept: the host recorded no reason; its boot reached the mark `begun`",
         )
         .assert_code(10);
     let status = fixture.run(&["status"]);

@@ -28,7 +28,7 @@ impl Fault<'_> {
         let from = guest.begin_reboot();
         let from = guest.wait_for_line("trial: nixos-trial, once", from);
         let from = guest.wait_for_boot_of(SYSTEM_1, from);
-        // The host then has noted the outcome of the trial.
+        // The host then has recorded the outcome of the trial.
         guest.wait_for_line("boot-complete.target", from);
         let status = guest.status();
         let names = ["blessed", "pending", "last-system", "last-outcome", "last-reason"];

@@ -37,6 +37,6 @@ fn a_deployed_system_that_panics_is_rolled_back_across_the_reboot() {
     let table = workstation.run(&["status", "demo"]);
     table
         .assert_stderr_contains("demo rolled back across a reboot: it tried /nix/store/")
-        .assert_stderr_contains("the host could note no reason");
+        .assert_stderr_contains("the host recorded no reason");
     assert!(table.assert_code(0).stdout.contains("  rolled back  "), "{}", table.stdout);
 }

@@ -74,7 +74,7 @@ pub enum Blesser {
 pub struct LastTrial {
     pub system: Option<StorePath>,
     pub outcome: TrialOutcome,
-    /// Why the host went back, if it could note that.
+    /// Why the host went back, if the host recorded a reason.
     pub reason: Option<String>,
     pub marks: Vec<String>,
 }
@@ -171,10 +171,10 @@ impl LastTrial {
         match (&self.reason, self.marks.last()) {
             (Some(reason), _) => reason.clone(),
             (None, Some(mark)) => {
-                format!("the host could note no reason; the last mark of the boot is {mark}")
+                format!("the host recorded no reason; its boot reached the mark `{mark}`")
             }
             (None, None) => {
-                "the host could note no reason; the boot has no mark, so not even the first unit ran".into()
+                "the host recorded no reason; its boot reached no mark, so not even the first unit ran".into()
             }
         }
     }

@@ -66,9 +66,9 @@ fn why_a_host_went_back() {
         ("last-reason=the check octoprint failed\nlast-marks=begun", "the check octoprint failed"),
         (
             "last-marks=begun network.target",
-            "the host could note no reason; the last mark of the boot is network.target",
+            "the host recorded no reason; its boot reached the mark `network.target`",
         ),
-        ("", "the host could note no reason; the boot has no mark, so not even the first unit ran"),
+        ("", "the host recorded no reason; its boot reached no mark, so not even the first unit ran"),
     ] {
         let status = read_status(&format!("last-outcome=rolled-back\n{fields}"));
         assert_eq!(status.rollback().unwrap().reason_text(), expected);

@@ -14,7 +14,7 @@ pub enum Progress {
     Healthy,
     /// The system is blessed, and the trial is over.
     Blessed,
-    /// The host runs another system, and has not noted yet how the trial ended.
+    /// The host runs another system, and has not recorded yet how the trial ended.
     Returning,
     /// The host runs another system, and the trial is over.
     Returned,

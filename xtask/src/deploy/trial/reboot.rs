@@ -149,7 +149,7 @@ impl Attempt<'_> {
     /// The result for a host in `state` after its reboot. `reason` is why the tool did not bless the system.
     fn judge(&self, state: State, reason: Option<String>, health: Vec<Check>) -> AttemptResult {
         let verdict = judge::judge(self.target, self.desired, self.before, self.armed, &state);
-        // What the host itself noted about a rollback is nearer to the cause.
+        // What the host itself recorded about a rollback is nearer to the cause.
         let reason = reason.filter(|_| verdict == Verdict::NotBlessed);
         AttemptResult { verdict, state: Some(state), reason, health }
     }

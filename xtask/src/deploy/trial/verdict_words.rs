@@ -116,7 +116,7 @@ pub fn rollback_reason(state: &State, desired: &StorePath) -> String {
     let rollback = state.trial.status().and_then(|status| status.rollback());
     match rollback.filter(|rollback| rollback.system.as_ref() == Some(desired)) {
         Some(rollback) => rollback.reason_text(),
-        None => "the host has not noted why".into(),
+        None => "the host has recorded no reason".into(),
     }
 }
 
