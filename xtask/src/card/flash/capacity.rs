@@ -231,7 +231,7 @@ mod tests {
             assert!(card.content() == before, "{fault:?}");
         }
         assert_eq!(check_alone_on(Fault::None, false).1, None);
-        assert_eq!(check_alone_on(Fault::Short, false).1, None);
+        assert_eq!(check_alone_on(Fault::ShortTransfers, false).1, None);
     }
 
     #[test]

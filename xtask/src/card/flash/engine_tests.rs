@@ -29,7 +29,7 @@ fn genuine_cards_hold_the_image_and_zeros_at_their_end() {
         (Fault::None, 3 * MIB - 512, 3 * MIB),
         (Fault::None, 512, MIB),
         (Fault::None, 512, 512),
-        (Fault::Short, 2 * MIB + 1024, 4 * MIB),
+        (Fault::ShortTransfers, 2 * MIB + 1024, 4 * MIB),
     ] {
         for &mode in MODES {
             let card = FakeCard::new(card_size, fault);
@@ -159,25 +159,26 @@ proptest! {
     fn any_image_is_written_to_any_card_that_is_large_enough(
         sectors in 1..9000u64,
         free_sectors in 0..5000u64,
-        short: bool,
+        short_transfers: bool,
         mode in 0..3usize,
         // What the card holds in each MiB: the image, zeros, or something else.
-        before in proptest::collection::vec(0..3u8, 8),
+        contents in proptest::collection::vec(0..3u8, 8),
         zeros in proptest::collection::vec(any::<bool>(), 5),
     ) {
         let mut image = image(sectors * 512);
         image.chunks_mut(CHUNK).zip(zeros).filter(|(_, zero)| *zero).for_each(|(chunk, _)| chunk.fill(0));
         let mut card = vec![0xee; usize::try_from((sectors + free_sectors) * 512).unwrap()];
-        for (index, (chunk, what)) in card.chunks_mut(CHUNK).zip(before).enumerate() {
-            let own = image.get(index * CHUNK..).unwrap_or_default();
-            let len = own.len().min(chunk.len());
-            match what {
-                0 => chunk[..len].copy_from_slice(&own[..len]),
+        for (index, (chunk, content)) in card.chunks_mut(CHUNK).zip(contents).enumerate() {
+            let image_part = image.get(index * CHUNK..).unwrap_or_default();
+            let len = image_part.len().min(chunk.len());
+            match content {
+                0 => chunk[..len].copy_from_slice(&image_part[..len]),
                 1 => chunk.fill(0),
+                // The garbage of a used card stays.
                 _ => {}
             }
         }
-        let card = FakeCard::with_content(card, if short { Fault::Short } else { Fault::None });
+        let card = FakeCard::with_content(card, if short_transfers { Fault::ShortTransfers } else { Fault::None });
         let report = flash(&card, &image, MODES[mode]).unwrap();
         prop_assert!(card.content().starts_with(&image));
         prop_assert_eq!(report.hash, hash(&image));

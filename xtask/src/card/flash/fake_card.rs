@@ -16,7 +16,7 @@ use crate::base::failure::ExitKind;
 pub enum Fault {
     None,
     /// Transfers move at most 1000 bytes, and every third call is interrupted by a signal.
-    Short,
+    ShortTransfers,
     /// The write that touches this byte fails with this error number.
     WriteFails(u64, Errno),
     /// The read that touches this byte fails.
@@ -100,8 +100,8 @@ impl FakeCard {
     fn transfer_len(&self, wanted: usize) -> io::Result<usize> {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         match self.fault {
-            Fault::Short if calls.is_multiple_of(3) => Err(io::ErrorKind::Interrupted.into()),
-            Fault::Short => Ok(wanted.min(1000)),
+            Fault::ShortTransfers if calls.is_multiple_of(3) => Err(io::ErrorKind::Interrupted.into()),
+            Fault::ShortTransfers => Ok(wanted.min(1000)),
             Fault::Unplugged(after) if self.writes.load(Ordering::Relaxed) > after => {
                 Err(Errno::NODEV.into())
             }
