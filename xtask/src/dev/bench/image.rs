@@ -156,11 +156,14 @@ pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     }
 }
 
+/// A run of filled chunks and the empty chunks after it, in chunks on average.
+const RUN_CHUNKS: usize = 12;
+
 /// The versions of `count` chunks: 0 for a filled chunk, `None` for an empty one. 70 % are filled, among them the
-/// first, in runs; a run and the empty chunks after it are a dozen chunks on average.
+/// first, in runs; a run and the empty chunks after it are [`RUN_CHUNKS`] chunks on average.
 fn chunk_versions(count: usize) -> Vec<Option<u8>> {
     let filled_count = (count * 7 + 5) / 10;
-    let run_count = (count / 12).max(1);
+    let run_count = (count / RUN_CHUNKS).max(1);
     let mut random = Random::new(&format!("{count} blocks"));
     let filled_runs = split_randomly(filled_count, run_count, &mut random);
     let empty_runs = split_randomly(count - filled_count, run_count, &mut random);
@@ -242,7 +245,8 @@ mod tests {
             assert_eq!((versions.len(), versions.iter().flatten().count()), (count, filled_count));
             assert!(versions[0].is_some());
             let runs = versions.chunk_by(|a, b| a == b).count();
-            assert_eq!(runs, count / 12 * 2);
+            // Each filled run is followed by an empty one.
+            assert_eq!(runs, 2 * (count / RUN_CHUNKS));
         }
     }
 
