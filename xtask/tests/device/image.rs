@@ -40,12 +40,12 @@ fn noise(seed: &str, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// The formats of image files, by the endings that [`pack`] takes.
+/// The formats of image files that users have, by their endings; [`pack`] also takes `sized.zst`.
 pub const FORMATS: &[&str] = &["img", "img.zst", "img.xz", "img.gz", "img.bz2"];
 
 /// Writes `bytes` to a file in `dir` in the format that `ending` names, and returns its path. Compressed files have
-/// several frames, streams or members, as those of parallel compressors. The frames of `img.zst` do not state their
-/// size, as those of pzstd, and have a skippable frame between them; the frames of `sized.zst` state their size.
+/// several frames, streams or members, like those of parallel compressors. Like those of pzstd, the frames of `img.zst`
+/// do not state their size; a skippable frame is between them. The frames of `sized.zst` state their size.
 pub fn pack(dir: &Path, ending: &str, bytes: &[u8]) -> PathBuf {
     let file = dir.join(format!("nixos-sd-image.{ending}"));
     let (first, second) = bytes.split_at(bytes.len() / 3);
