@@ -107,10 +107,12 @@ fn a_failed_build_leaves_the_host_unchanged() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_unreachable_host_is_reported() {
     let mut fixture = Fixture::new();
+    // No answer at all: ssh runs into its timeout.
     fixture.options = ["-o", "ConnectTimeout=2"].map(str::to_owned).to_vec();
     fixture.set_profile("one", ":");
     fixture.machine.run_inside("ip link set eth0 down");
     fixture.deploy(&[]).assert_stderr_contains("target cannot be reached as root@10.").assert_code(12);
+    // Nothing listens on port 1: the connection is refused.
     fixture.options = ["-p", "1"].map(str::to_owned).to_vec();
     fixture.set_profile_at("127.0.0.1", "one", ":");
     fixture.deploy(&[]).assert_stderr_contains("target cannot be reached as root@127.0.0.1").assert_code(12);
@@ -121,6 +123,7 @@ fn an_unreachable_host_is_reported() {
 fn another_host_key_is_refused() {
     let mut fixture = Fixture::new();
     let address = &fixture.machine.address;
+    // The client's key stands for a key that the host does not have.
     let key = fs::read_to_string(fixture.machine.path("client_key.pub"));
     fixture.known_hosts = fixture.machine.path("wrong_hosts");
     fs::write(&fixture.known_hosts, format!("{address} {}", key.expect("reading a key"))).expect("writing");
@@ -129,7 +132,15 @@ fn another_host_key_is_refused() {
         .deploy(&[])
         .assert_stderr_contains("\nhint: if its card was flashed again with new keys")
         .assert_code(13);
-    fs::write(&fixture.known_hosts, "").expect("emptying known_hosts");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn an_unknown_host_key_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.known_hosts = fixture.machine.path("no_hosts");
+    fs::write(&fixture.known_hosts, "").expect("writing known_hosts");
+    fixture.set_profile("one", ":");
     fixture.deploy(&[]).assert_stderr_contains("the host key of target is not known here").assert_code(13);
 }
 
@@ -141,6 +152,7 @@ fn a_host_key_of_the_project_is_accepted() {
     fixture.set_profile("one", ":");
     fixture.deploy(&[]).assert_code(0);
     fixture.assert_runs("one");
+    // The client's key stands for a key that the host does not have.
     fixture.pin_key("client_key.pub");
     fixture.set_profile("two", ":");
     let outcome = fixture.deploy(&[]);
