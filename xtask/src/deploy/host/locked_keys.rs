@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_with_a_passphrase() {
+    fn only_keys_with_a_passphrase_are_locked() {
         let dir = tempfile::tempdir().unwrap();
         let launcher = Launcher::new("/").with_env("SSH_AUTH_SOCK", "/nowhere");
         let connection = |key: &Path| Connection {
@@ -76,15 +76,16 @@ mod tests {
         ] {
             let key = dir.path().join(format!("key{}{passphrase}", format.concat()));
             let file = key.display().to_string();
-            let make = ["-q", "-t", "rsa", "-b", "2048", "-N", passphrase, "-f", &file];
-            launcher.read("ssh-keygen", &[&make[..], format].concat()).unwrap();
+            let keygen_args = ["-q", "-t", "rsa", "-b", "2048", "-N", passphrase, "-f", &file];
+            launcher.read("ssh-keygen", &[&keygen_args[..], format].concat()).unwrap();
             let found = first_locked_key(&launcher, &connection(&key));
             assert_eq!(found, expected.then_some(key), "{format:?}");
         }
-        let none = dir.path().join("none");
-        assert_eq!(first_locked_key(&launcher, &connection(&none)), None);
-        std::fs::write(&none, "no key").unwrap();
-        assert_eq!(first_locked_key(&launcher, &connection(&none)), None);
+        let not_a_key = dir.path().join("none");
+        // Neither a missing file nor a file without a key is locked.
+        assert_eq!(first_locked_key(&launcher, &connection(&not_a_key)), None);
+        std::fs::write(&not_a_key, "no key").unwrap();
+        assert_eq!(first_locked_key(&launcher, &connection(&not_a_key)), None);
     }
 
     #[test]

@@ -121,7 +121,7 @@ mod tests {
     use crate::base::process::Launcher;
 
     /// A query of parts, each with its name and its command.
-    fn query(commands: &[(&str, &str)]) -> Query {
+    fn query_of(commands: &[(&str, &str)]) -> Query {
         let mut query = Query::new("the query").unwrap();
         for (name, command) in commands {
             query.add(name, command);
@@ -129,15 +129,15 @@ mod tests {
         query
     }
 
-    /// The output of the query on this machine.
-    fn output(query: &Query) -> String {
+    /// Runs `query` on this machine and returns its output.
+    fn run_here(query: &Query) -> String {
         Launcher::new("/").capture("sh", &["-c", &query.command()]).unwrap().stdout
     }
 
     #[test]
     fn parts_of_an_answer() {
-        let query = query(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
-        let answer = query.parse(&format!("Welcome\n{}", output(&query))).unwrap();
+        let query = query_of(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
+        let answer = query.parse(&format!("Welcome\n{}", run_here(&query))).unwrap();
         assert!(answer.lines("one").eq(["a", "b"]));
         assert_eq!(answer.greeting(), "Welcome");
         assert!(answer.has_part("two") && !answer.has_part("four"));
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn an_incomplete_answer_is_none() {
-        let query = query(&[("one", "echo a")]);
-        let output = output(&query);
+        let query = query_of(&[("one", "echo a")]);
+        let output = run_here(&query);
         assert!(query.has_run(&output[..=output.len() / 2]) && !query.has_run("only backups here\n"));
         assert!((0..output.len() - 1).all(|end| query.parse(&output[..end]).is_none()));
     }
@@ -160,18 +160,18 @@ mod tests {
     fn no_file_name_can_imitate_a_marker() {
         let nonce = Query::new("the query").unwrap().nonce;
         assert_ne!(nonce, Query::new("the query").unwrap().nonce);
-        let mut query = query(&[]);
+        let mut query = query_of(&[]);
         let names = format!("a\n@failed\nb\n{0}.two\n.{0}.end\n\\000{0}.two\\000", query.nonce);
         query.add("one", &format!("printf %s '{names}'"));
         query.add("two", "echo right");
-        let answer = query.parse(&output(&query)).unwrap();
+        let answer = query.parse(&run_here(&query)).unwrap();
         assert!(answer.lines("two").eq(["right"]));
         assert_eq!(answer.lines("one").count(), 6);
     }
 
     #[test]
     fn fuzz() {
-        let query = query(&[("one", "echo a"), ("two", "echo b")]);
-        crate::base::fuzz::check_text(&[&output(&query)], |output| query.parse(output));
+        let query = query_of(&[("one", "echo a"), ("two", "echo b")]);
+        crate::base::fuzz::check_text(&[&run_here(&query)], |text| query.parse(text));
     }
 }
