@@ -68,17 +68,19 @@ fn revoked_key_error(host: &HostName, connection: &Connection) -> anyhow::Error 
 fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> anyhow::Error {
     let mut words = log.iter().flat_map(|line| line.split_whitespace());
     let fingerprint = words.find(|word| word.starts_with("SHA256:"));
-    let fingerprint =
-        truncate(fingerprint.map_or("which ssh does not show", |word| word.trim_end_matches('.')));
+    let fingerprint = truncate(fingerprint.map_or("not shown by ssh", |word| word.trim_end_matches('.')));
     let offending = log.iter().find(|line| line.starts_with("Offending"));
     let offending = match (offending, &connection.pin) {
-        (Some(line), _) => line.trim().to_owned(),
-        (None, Some(pin)) => format!("that of {} in {}", pin.alias, pin.file.display()),
-        (None, None) => "it is in known_hosts".to_owned(),
+        (Some(line), _) => line.trim().trim_start_matches("Offending ").to_owned(),
+        (None, Some(pin)) => format!("{} in {}", pin.alias, pin.file.display()),
+        (None, None) => "in known_hosts".to_owned(),
     };
     failure!(
-        HostKey, "{host} answers with a host key that is not the one known for it ({fingerprint})\n  the known key: {}",
-        truncate(&offending); hint: "{}", remedies(host, connection, log)
+        HostKey,
+        "{host} answers with a host key that is not the one known for it\n  the key of this answer: {fingerprint}\n  \
+         the known key: {}",
+        truncate(&offending);
+        hint: "{}", remedies(host, connection, log)
     )
 }
 
@@ -228,7 +230,7 @@ mod tests {
         ];
         let error = error(&pinned(&[]), &log);
         assert!(!is_unknown_key(&error), "{error}");
-        assert!(error.to_string().ends_with("the known key: that of stinky in /s/known_hosts"), "{error}");
+        assert!(error.to_string().ends_with("the known key: stinky in /s/known_hosts"), "{error}");
     }
 
     #[test]

@@ -84,13 +84,17 @@ mod tests {
         let known = connection(&[]);
 
         for (log, expected, words) in [
-            (changed, ExitKind::HostKey, "(SHA256:abc)\n  the known key: "),
+            (
+                changed,
+                ExitKind::HostKey,
+                "known for it\n  the key of this answer: SHA256:abc\n  the known key: ",
+            ),
             (
                 changed,
                 ExitKind::HostKey,
                 "; if its card was flashed again with new keys, run `ssh-keygen -f /root/.ssh/known_hosts -R pi`",
             ),
-            (changed, ExitKind::HostKey, "the known key: Offending ED25519 key in /root/.ssh/known_hosts:3"),
+            (changed, ExitKind::HostKey, "the known key: ED25519 key in /root/.ssh/known_hosts:3"),
             ("Host key verification failed.\r\n", ExitKind::HostKey, "accept it once with `ssh root@pi`"),
             (
                 "root@pi: Permission denied (publickey).",
