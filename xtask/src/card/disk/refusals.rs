@@ -188,7 +188,8 @@ fn size_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
         return None;
     }
     let reason = format!(
-        "the image is larger than {}: it has {} ({needed} bytes), the card {} ({available} bytes), {} bytes too few",
+        "the image is larger than {}: the image has {} ({needed} bytes), the card has {} ({available} bytes), \
+         {} bytes too few",
         disk.path.display(),
         Bytes(needed),
         Bytes(available),

@@ -264,8 +264,8 @@ fn an_image_that_does_not_fit_on_the_card_is_refused() {
     assert_refusals(
         &card,
         &Request { image_size: Some(card.size + 65536), ..request() },
-        &["the image is larger than /dev/mmcblk0: it has 29.8 GiB (32000065536 bytes), \
-             the card 29.8 GiB (32000000000 bytes), 65536 bytes too few; use a larger card"],
+        &["the image is larger than /dev/mmcblk0: the image has 29.8 GiB (32000065536 bytes), \
+             the card has 29.8 GiB (32000000000 bytes), 65536 bytes too few; use a larger card"],
     );
 }
 

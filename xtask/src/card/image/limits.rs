@@ -88,8 +88,8 @@ impl Limits {
         let card = self.content;
         bail!(
             Refused,
-            "the image is larger than the card: it has {} ({size} bytes) or more, the card {} ({card} bytes), \
-             {} bytes too few",
+            "the image is larger than the card: the image has at least {} ({size} bytes), the card has {} \
+             ({card} bytes), {} bytes too few",
             Bytes(size),
             Bytes(card),
             size - card;

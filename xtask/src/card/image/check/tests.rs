@@ -148,11 +148,11 @@ fn errors_of_the_first_mib_come_before_all_is_decompressed() {
     let large = mbr(&[(0x83, true, 2048, 1 << 20)]);
     assert_refused_soon(
         open(bomb(&large, 100)).with_limits(card),
-        "513.0 MiB (537919488 bytes) or more, the card 64.0 MiB",
+        "at least 513.0 MiB (537919488 bytes), the card has 64.0 MiB",
     );
     assert_refused_soon(
         open(bomb(&table, 100)).with_limits(card),
-        "65.0 MiB (68157440 bytes) or more, the card 64.0 MiB",
+        "at least 65.0 MiB (68157440 bytes), the card has 64.0 MiB",
     );
 }
 
