@@ -68,12 +68,12 @@ impl Ext4<'_> {
             bail!(Verification, "inode {} is not a folder", inode.number);
         }
         if inode.is_encrypted() {
-            bail!(Verification, "folder {} is encrypted", inode.number);
+            bail!(Verification, "the folder in inode {} is encrypted", inode.number);
         }
         if inode.size > MAX_FOLDER {
             bail!(
                 Verification,
-                "folder {} has {} bytes, more than the limit of {MAX_FOLDER} bytes",
+                "the folder in inode {} has {} bytes, more than the limit of {MAX_FOLDER} bytes",
                 inode.number,
                 inode.size
             );
@@ -95,7 +95,7 @@ fn check_block(block: &[u8], inode: &Inode) -> Result<()> {
     // An entry of 12 bytes without a name has the checksum.
     let has_checksum = tail[..8] == [0, 0, 0, 0, 12, 0, 0, 0xde];
     if has_checksum && crc32c(seed, entries) != le32(&tail[8..]) {
-        bail!(Verification, "a checksum of folder {} is wrong", inode.number);
+        bail!(Verification, "a checksum of the folder in inode {} is wrong", inode.number);
     }
     Ok(())
 }

@@ -107,7 +107,7 @@ impl<'a> Ext4<'a> {
         let Some(seed) = superblock.seed else { return Ok(bytes) };
         let sum = crc32c_without(crc32c(seed, &group.to_le_bytes()), &bytes, &[(0x1e, 2)]);
         if sum.to_le_bytes()[..2] != bytes[0x1e..0x20] {
-            bail!(Verification, "the checksum of group {group} is wrong");
+            bail!(Verification, "the checksum of block group {group} is wrong");
         }
         Ok(bytes)
     }
