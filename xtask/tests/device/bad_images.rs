@@ -40,7 +40,7 @@ fn bad_images_are_refused_and_the_card_is_unchanged() {
         ("img.xz", Damage::Append, "(xz) is truncated or damaged"),
         ("img.gz", Damage::Append, "(gzip) is truncated or damaged"),
         ("img.bz2", Damage::Append, "(bzip2) is truncated or damaged"),
-        ("img", Damage::Cut, "beyond the end at byte "),
+        ("img", Damage::Cut, "beyond the end of the disk or image at byte "),
         ("img", Damage::Append, "not a multiple of 512-byte sectors"),
         ("img", Damage::NoTable, "no partition table"),
         ("sized.zst", Damage::Text, "not a multiple of 512-byte sectors"),

@@ -215,10 +215,15 @@ mod tests {
         assert_eq!(error_of(&[]), "the partition table is empty");
         assert_eq!(
             error_of(&[(2048, 8192, 0)]),
-            "partition 1 ends at byte 4194816, beyond the end at byte 4194304"
+            "partition 1 ends at byte 4194816, beyond the end of the disk or image at byte 4194304"
         );
-        assert!(error_of(&[(u64::MAX, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
-        assert!(error_of(&[(0, u64::MAX, 0)]).contains("beyond the end at byte 4194304"));
+        assert!(
+            error_of(&[(u64::MAX, u64::MAX, 0)])
+                .contains("beyond the end of the disk or image at byte 4194304")
+        );
+        assert!(
+            error_of(&[(0, u64::MAX, 0)]).contains("beyond the end of the disk or image at byte 4194304")
+        );
     }
 
     /// The first MiB has room for thousands of partitions, and each would be a line of the plan.

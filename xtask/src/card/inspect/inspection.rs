@@ -241,7 +241,8 @@ mod tests {
         check(&[(3, b"EXFAT   ")], "no partition table, only a file system: exFAT", &[]);
         check(&[(0, &mbr(&[]))], "the partition table is empty", &[]);
         let beyond = mbr(&[(0x83, true, 2048, 65536)]);
-        check(&[(0, &beyond)], "partition 1 ends at byte 34603008, beyond the end at byte 16777216", &[]);
+        let text = "partition 1 ends at byte 34603008, beyond the end of the disk or image at byte 16777216";
+        check(&[(0, &beyond)], text, &[]);
         let two = mbr(&[(0x07, false, 2048, 2048), (0x0c, false, 8192, 2048)]);
         let exfat: (u64, &[u8]) = ((1 << 20) + 3, b"EXFAT   ");
         let [first, second] = fat_at(4 << 20);

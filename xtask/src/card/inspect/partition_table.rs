@@ -37,13 +37,14 @@ impl PartitionTable {
         let in_mbr = entries.filter_map(|(entry, number)| parse_entry(entry, number)).collect::<Vec<_>>();
         let is_protective = in_mbr.iter().any(|partition| partition.kind == Type::Mbr(PROTECTIVE));
         let partitions = if is_protective { gpt::parse(head)? } else { in_mbr };
-        check(&partitions, size)?;
+        check_partitions(&partitions, size)?;
         Ok(Self { id: le32(&sector[440..]), partitions })
     }
 }
 
-/// Fails where there are no or too many `partitions`, and where one of them ends beyond a disk of `size` bytes.
-fn check(partitions: &[Partition], size: u64) -> Result<()> {
+/// Fails where there are no or too many `partitions`, and where one of them ends beyond a disk or image of `size`
+/// bytes.
+fn check_partitions(partitions: &[Partition], size: u64) -> Result<()> {
     match partitions.len() {
         0 => bail!(Refused, "the partition table is empty"),
         1..=MAX_PARTITIONS => {}
@@ -55,7 +56,7 @@ fn check(partitions: &[Partition], size: u64) -> Result<()> {
     if let Some(long) = partitions.iter().find(|partition| partition.end() > size) {
         bail!(
             Refused,
-            "partition {} ends at byte {}, beyond the end at byte {size}",
+            "partition {} ends at byte {}, beyond the end of the disk or image at byte {size}",
             long.number,
             long.end()
         );
@@ -105,7 +106,10 @@ pub(crate) mod tests {
             (&[0; 512][..], "no partition table (no 0x55AA at the end of the first sector)"),
             (b"short", "no partition table (no 0x55AA at the end of the first sector)"),
             (&mbr(&[]), "the partition table is empty"),
-            (&beyond, "partition 1 ends at byte 3145728, beyond the end at byte 2097152"),
+            (
+                &beyond,
+                "partition 1 ends at byte 3145728, beyond the end of the disk or image at byte 2097152",
+            ),
         ] {
             assert_eq!(PartitionTable::parse(sector, 2 << 20).unwrap_err().to_string(), expected);
         }
