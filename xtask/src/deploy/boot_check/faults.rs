@@ -50,7 +50,7 @@ impl Candidate<'_> {
         // The fault of the trial names an outdated boot.scr itself.
         let is_named_by_trial = trial_fault.is_some() && changed.iter().all(|file| file == "boot.scr");
         if !changed.is_empty() && !is_named_by_trial {
-            faults.push(self.other_firmware_fault(&changed));
+            faults.push(self.outdated_firmware_fault(&changed));
         }
         faults.extend(trial_fault);
         Ok(faults)
@@ -82,7 +82,7 @@ impl Candidate<'_> {
             return Some(self.firmware_fault(message));
         }
         let hint = hint(&error).unwrap_or("check `boot.kernelPackages`").to_owned();
-        Some(firm_fault(message, hint))
+        Some(unliftable_fault(message, hint))
     }
 
     /// Whether a U-Boot on the FIRMWARE of the new configuration has room for the new kernel.
@@ -99,7 +99,7 @@ impl Candidate<'_> {
         let files = self.built.device_trees.as_ref()?;
         let error = boot::check_device_tree(&self.facts.board, files).err()?;
         let message = format!("{} would not boot the new system as it should: {error:#}", self.host);
-        Some(firm_fault(message, hint(&error).unwrap_or_default().to_owned()))
+        Some(unliftable_fault(message, hint(&error).unwrap_or_default().to_owned()))
     }
 
     /// The fault of a boot menu on a partition that U-Boot does not scan.
@@ -110,7 +110,7 @@ impl Candidate<'_> {
         let Scan { marked, menu } = scan;
         let numbers = marked.iter().chain([menu]).map(|number| format!(" {number}")).collect::<String>();
         let hint = format!("run `sudo sfdisk --activate /dev/{disk}{numbers}` on {}", self.host);
-        Some(firm_fault(message, hint))
+        Some(unliftable_fault(message, hint))
     }
 
     /// The fault of a host that has trials, but cannot try a system.
@@ -131,7 +131,7 @@ impl Candidate<'_> {
     }
 
     /// The fault of a FIRMWARE on which `update-firmware` would change `files`.
-    fn other_firmware_fault(&self, files: &[String]) -> BootFault {
+    fn outdated_firmware_fault(&self, files: &[String]) -> BootFault {
         let named = files[..files.len().min(MAX_NAMED)].join(", ");
         let more = match files.len().saturating_sub(MAX_NAMED) {
             0 => String::new(),
@@ -159,7 +159,7 @@ impl Candidate<'_> {
 }
 
 /// A fault that no option lifts.
-fn firm_fault(message: String, hint: String) -> BootFault {
+fn unliftable_fault(message: String, hint: String) -> BootFault {
     BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: false }
 }
 
