@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_for_deploy_rs() {
+    fn options_become_arguments_of_deploy_rs() {
         let timeouts = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
         let extra = ["--debug-logs".to_owned(), "--".to_owned(), "-L".to_owned()];
         let expected =

@@ -202,9 +202,12 @@ pub fn worst_failure(members: &[Member]) -> Option<anyhow::Error> {
 mod tests {
     use super::*;
 
+    fn member(host: &str, kind: ExitKind) -> Member {
+        Member { host: host.into(), result: Err(kind.error("no")) }
+    }
+
     #[test]
     fn the_most_severe_failure_decides() {
-        let member = |host: &str, kind: ExitKind| Member { host: host.into(), result: Err(kind.error("no")) };
         for (kinds, expected) in [
             (vec![ExitKind::Degraded, ExitKind::RolledBack], ExitKind::RolledBack),
             (vec![ExitKind::RolledBack, ExitKind::Unreachable, ExitKind::Other], ExitKind::Unreachable),
@@ -214,6 +217,10 @@ mod tests {
             assert_eq!(kind(&worst_failure(&members).unwrap()), expected, "{kinds:?}");
         }
         assert!(worst_failure(&[]).is_none());
+    }
+
+    #[test]
+    fn all_failed_hosts_are_listed() {
         let members = [
             member("a", ExitKind::Unreachable),
             member("b", ExitKind::HostKey),

@@ -141,6 +141,10 @@ fn the_full_disk_is_named() {
     let spaces = [space("/nix/store", 1 << 40), space("/tmp", 4096), space("/home", 8 << 20)];
     assert_eq!(own_words::full_folder(&spaces), Some("/tmp"));
     assert_eq!(own_words::full_folder(&spaces[..1]), None);
+}
+
+#[test]
+fn the_temporary_folder_is_measured() {
     let temporary = std::env::temp_dir().display().to_string();
     assert!(own_words::free_space().iter().any(|space| space.folder == temporary));
 }
