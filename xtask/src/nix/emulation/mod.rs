@@ -69,7 +69,7 @@ fn kernel_support(system: &str) -> Result<KernelSupport> {
     let Some(architecture) = Architecture::of(system) else { return Ok(KernelSupport::Unknown) };
     let table = BinfmtTable::load(Path::new("/proc/sys/fs/binfmt_misc"));
     let head = architecture.program();
-    if !probe::runs(architecture)? {
+    if !probe::can_run(architecture)? {
         return Ok(KernelSupport::Fails(fault::diagnose(&table, &head, Path::exists)));
     }
     Ok(match table.matching_entry(&head) {
@@ -85,7 +85,7 @@ pub fn kernel_runs(system: &str) -> bool {
     if system == crate::nix::this_system() {
         return true;
     }
-    Architecture::of(system).is_some_and(|architecture| probe::runs(architecture).unwrap_or(false))
+    Architecture::of(system).is_some_and(|architecture| probe::can_run(architecture).unwrap_or(false))
 }
 
 /// The system of a derivation that Nix itself builds, such as a download by `import <nix/fetchurl.nix>`.

@@ -129,7 +129,7 @@ impl Architecture {
 ///
 /// # Errors
 /// `Other` where the program cannot be written to a temporary folder.
-pub fn runs(architecture: &Architecture) -> Result<bool> {
+pub fn can_run(architecture: &Architecture) -> Result<bool> {
     let program = architecture.program();
     // Some machines forbid running files in memory (`vm.memfd_noexec = 2`).
     Ok(runs_from_memory(&program) || runs_from_folder(&program).context("running the emulation probe")?)
@@ -206,7 +206,7 @@ mod tests {
     fn this_machine_runs_its_own_programs() {
         let architecture =
             Architecture::of(&crate::nix::this_system()).expect("an architecture of this system");
-        assert!(runs(architecture).unwrap());
+        assert!(can_run(architecture).unwrap());
         assert!(runs_from_folder(&architecture.program()).unwrap());
         assert!(!exits_as_expected(Path::new("/proc/self/fd/0")));
     }
@@ -218,7 +218,7 @@ mod tests {
         let program = architecture.program();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| (0..20).for_each(|_| assert!(runs(architecture).unwrap())));
+                scope.spawn(|| (0..20).for_each(|_| assert!(can_run(architecture).unwrap())));
                 scope.spawn(|| (0..5).for_each(|_| assert!(runs_from_folder(&program).unwrap())));
             }
         });
