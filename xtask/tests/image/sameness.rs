@@ -61,7 +61,7 @@ fn add_small_paths(content: &Content) {
         let path = content.path("store").join(format!("{}{number:02}-part{number}-1.0", "e".repeat(30)));
         fs::create_dir(&path).unwrap();
         fs::write(path.join("data"), vec![b'a' + number; 500_000 + 4_000 * usize::from(number)]).unwrap();
-        // All names together are longer than the argument list of busybox.
+        // All names together exceed busybox's limit for arguments.
         for file in 0..40 {
             fs::write(path.join(format!("{}{file}", "a-long-name-".repeat(6))), [number]).unwrap();
         }
