@@ -5,28 +5,28 @@ use std::io::{Read, Result};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use sha2::digest::DynDigest;
-
-use super::sum::{Algorithm, Sum};
+use super::Sum;
+use super::algorithm::Algorithm;
+use super::digest::Digest;
 
 /// The number of reads that may wait to be hashed.
 const MAX_WAITING_READS: usize = 8;
 
-/// The hashers of several algorithms, which hash the same bytes.
-pub struct Hashers(Vec<(Algorithm, Box<dyn DynDigest + Send>)>);
+/// The digests of several algorithms, of the same bytes.
+pub struct Hashers(Vec<(Algorithm, Digest)>);
 
 impl Hashers {
     fn new(algorithms: &BTreeSet<Algorithm>) -> Self {
-        Self(algorithms.iter().map(|algorithm| (*algorithm, algorithm.hasher())).collect())
+        Self(algorithms.iter().map(|algorithm| (*algorithm, algorithm.digest())).collect())
     }
 
     fn update(&mut self, bytes: &[u8]) {
-        self.0.iter_mut().for_each(|(_, hasher)| hasher.update(bytes));
+        self.0.iter_mut().for_each(|(_, digest)| digest.update(bytes));
     }
 
     /// The sums of all bytes, one for each algorithm.
     fn finish(self) -> Vec<Sum> {
-        self.0.into_iter().map(|(algorithm, hasher)| Sum::new(algorithm, &hasher.finalize())).collect()
+        self.0.into_iter().map(|(algorithm, digest)| Sum::new(algorithm, &digest.finish())).collect()
     }
 }
 

@@ -1,6 +1,10 @@
 //! The lines of checksum files, in the formats of coreutils, BSD, openssl, PowerShell and Nix.
 
-use super::sum::{Algorithm, Sum};
+use super::Sum;
+use super::algorithm::{Algorithm, NamedAlgorithm};
+use crate::base::percent_encoding;
+
+const SHA256: NamedAlgorithm = NamedAlgorithm::Known(Algorithm::Sha256);
 
 /// A line with a sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +19,7 @@ pub struct Entry {
 /// line in no such form. `default` is the algorithm of sums whose line does not name the algorithm.
 ///
 /// A backslash before the sum marks a path with escaped characters.
-pub fn parse(line: &str, default: Option<Algorithm>) -> Option<Entry> {
+pub fn parse(line: &str, default: Option<NamedAlgorithm>) -> Option<Entry> {
     let line = line.trim_end_matches('\r').trim_start_matches([' ', '\t']);
     let escaped = line.strip_prefix('\\').filter(|rest| !rest.starts_with('\\'));
     let text = escaped.unwrap_or(line);
@@ -29,7 +33,7 @@ pub fn parse(line: &str, default: Option<Algorithm>) -> Option<Entry> {
 }
 
 /// Parses a text that is a sum alone; `None` for any other text.
-fn parse_sum_alone(text: &str, default: Option<Algorithm>) -> Option<Sum> {
+fn parse_sum_alone(text: &str, default: Option<NamedAlgorithm>) -> Option<Sum> {
     let Entry { sum, path } = parse(text.trim(), default)?;
     path.is_none().then_some(sum)
 }
@@ -39,14 +43,14 @@ fn parse_sum_alone(text: &str, default: Option<Algorithm>) -> Option<Sum> {
 /// # Errors
 /// The words for the user about any other text.
 pub fn parse_sha256(text: &str) -> Result<Sum, &'static str> {
-    parse_sum_alone(text, Some(Algorithm::Sha256))
+    parse_sum_alone(text, Some(SHA256))
         .filter(|sum| sum.algorithm == Algorithm::Sha256)
         .ok_or("must be 64 hexadecimal digits, or sha256-BASE64")
 }
 
 /// Parses `SUM  PATH`, `SUM *PATH`, and `SUM` alone to the sum and the path, which may be empty. The second character
 /// after the sum, a blank or `*`, is coreutils' mark of the mode in which the file was read.
-fn parse_sum_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
+fn parse_sum_first(line: &str, default: Option<NamedAlgorithm>) -> Option<(Sum, &str)> {
     let end = line.find([' ', '\t']).unwrap_or(line.len());
     let (digits, rest) = line.split_at(end);
     let is_hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -60,14 +64,12 @@ fn parse_sum_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)
 
 /// Parses `SHA256 (PATH) = SUM` to the sum and the path; openssl leaves the spaces out, and for stdin also the name of
 /// the algorithm.
-fn parse_tagged(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
+fn parse_tagged(line: &str, default: Option<NamedAlgorithm>) -> Option<(Sum, &str)> {
     let (tag, rest) = line.split_once('(')?;
     let (path, assignment) = rest.rsplit_once(')')?;
     let digits = assignment.trim().strip_prefix('=')?.trim();
-    let algorithm = if tag.trim().is_empty() { default } else { Some(Algorithm::by_name(tag)?) };
-    let sum = Sum::parse(digits, algorithm)?;
-    let has_tagged_algorithm = algorithm.is_none_or(|algorithm| algorithm == sum.algorithm);
-    has_tagged_algorithm.then_some((sum, path))
+    let named = if tag.trim().is_empty() { default } else { Some(NamedAlgorithm::parse(tag)?) };
+    Some((Sum::parse(digits, named)?, path))
 }
 
 /// Parses `sha256:SUM`, `SHA256 = SUM`, `sha256-BASE64`, and `SHA256  SUM  PATH`, a row of PowerShell, to the sum and
@@ -75,16 +77,15 @@ fn parse_tagged(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
 fn parse_algorithm_first(line: &str) -> Option<(Sum, &str)> {
     let (algorithm, rest) = split_algorithm(line)?;
     let (digits, path) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
-    let sum = Sum::parse(digits, Some(algorithm))?;
-    (sum.algorithm == algorithm).then_some((sum, path.trim()))
+    Some((Sum::parse(digits, Some(algorithm))?, path.trim()))
 }
 
 /// The algorithm at the beginning of `line`, and the rest after the separator. A `-` separates too, unless it is a part
 /// of the name, as in `SHA-256:`.
-fn split_algorithm(line: &str) -> Option<(Algorithm, &str)> {
+fn split_algorithm(line: &str) -> Option<(NamedAlgorithm, &str)> {
     for separators in [&[':', '=', ' ', '\t'][..], &['-']] {
         let Some(end) = line.find(separators) else { continue };
-        if let Some(algorithm) = Algorithm::by_name(&line[..end]) {
+        if let Some(algorithm) = NamedAlgorithm::parse(&line[..end]) {
             return Some((algorithm, line[end..].trim_start_matches([':', '=', ' ', '\t', '-'])));
         }
     }
@@ -92,12 +93,12 @@ fn split_algorithm(line: &str) -> Option<(Algorithm, &str)> {
 }
 
 /// Parses `PATH: SUM` and `PATH SUM` to the sum and the path.
-fn parse_path_first(line: &str, default: Option<Algorithm>) -> Option<(Sum, &str)> {
+fn parse_path_first(line: &str, default: Option<NamedAlgorithm>) -> Option<(Sum, &str)> {
     let (before, digits) = line.trim_end().rsplit_once([' ', '\t', ':', '='])?;
     let sum = Sum::parse(digits, default)?;
     let path = before.trim_end_matches([' ', '\t', ':', '=']).trim();
-    let is_tag_of_unknown_algorithm = path.contains('(');
-    (!is_tag_of_unknown_algorithm).then_some((sum, path))
+    let is_tag = path.contains('(') || NamedAlgorithm::parse(path).is_some();
+    (!is_tag).then_some((sum, path))
 }
 
 /// Replaces the escapes of coreutils in `path` by the characters; `None` for an escape that coreutils do not write.
@@ -119,15 +120,43 @@ fn unescape(path: &str) -> Option<String> {
     Some(plain)
 }
 
+/// The paths that `listed` may stand for: `listed` itself, and the path in quotes, in an address, in percent-encoding or
+/// with blanks that are escaped for a shell.
+pub fn spellings(listed: &str) -> Vec<String> {
+    const QUOTES: [(char, char); 6] = [
+        ('"', '"'),
+        ('\'', '\''),
+        ('`', '`'),
+        ('<', '>'),
+        ('\u{201c}', '\u{201d}'),
+        ('\u{2018}', '\u{2019}'),
+    ];
+    let trimmed = listed.trim();
+    let unquoted = QUOTES.iter().find_map(|(open, close)| trimmed.strip_prefix(*open)?.strip_suffix(*close));
+    let path = unquoted.unwrap_or(trimmed);
+    let without_query = match path.split_once("://") {
+        Some((_, address)) => address.split(['?', '#']).next().unwrap_or(address),
+        None => path,
+    };
+    let decoded = String::from_utf8_lossy(&percent_encoding::decode(without_query)).into_owned();
+    vec![listed.to_owned(), path.to_owned(), without_query.to_owned(), decoded, path.replace("\\ ", " ")]
+}
+
 /// Whether `line` contains the file name `name` in any form, but not as a part of a longer name.
 pub fn mentions(line: &str, name: &str) -> bool {
-    let is_boundary = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"._-+~".contains(c));
-    let is_whole_name = |start: usize| {
-        let before = line[..start].chars().next_back();
-        let after = line[start + name.len()..].chars().next();
-        is_boundary(before) && is_boundary(after)
+    let is_boundary = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"_-+~".contains(c));
+    let is_whole_name = |line: &str, start: usize| {
+        let before = &line[..start];
+        // A dot before a name is a part of it, and one behind it may end a sentence.
+        let after = line[start + name.len()..].trim_start_matches('.');
+        !before.ends_with('.') && is_boundary(before.chars().next_back()) && is_boundary(after.chars().next())
     };
-    !name.is_empty() && line.match_indices(name).any(|(start, _)| is_whole_name(start))
+    let decoded = percent_encoding::decode(line);
+    let decoded = String::from_utf8_lossy(&decoded);
+    !name.is_empty()
+        && [line, &decoded]
+            .iter()
+            .any(|line| line.match_indices(name).any(|(start, _)| is_whole_name(line, start)))
 }
 
 #[cfg(test)]
@@ -164,12 +193,15 @@ mod tests {
             ("HEX", None),
         ] {
             let line = line.replace("HEX", HEX).replace("BASE64", BASE64);
-            let entry = parse(&line, Some(Algorithm::Sha256)).expect(&line);
+            let entry = parse(&line, Some(SHA256)).expect(&line);
             assert_eq!((entry.sum.hex.as_str(), entry.path.as_deref()), (HEX, path), "{line}");
         }
         for line in [
             "SHA512 (a.img) = HEX",
             "SHA3-256 (a.img) = HEX",
+            "SHA3-256: HEX",
+            "sha3-256 HEX",
+            "BLAKE2b-128 (a.img) = HEX",
             "SHA256 (a.img) HEX",
             "SHA256 (a.img = HEX",
             "\\HEX  a\\b.img",
@@ -197,13 +229,43 @@ mod tests {
 
     #[test]
     fn a_name_is_mentioned_as_a_whole() {
-        for line in
-            ["a.img", "\"a.img\": 1", "x/a.img", "SHA9 (a.img) = 1", "1 12 a.img 3", "a.img:", "x\\a.img"]
-        {
+        for line in [
+            "a.img",
+            "\"a.img\": 1",
+            "x/a.img",
+            "SHA9 (a.img) = 1",
+            "1 12 a.img 3",
+            "a.img:",
+            "x\\a.img",
+            "see a.img.",
+            "%61.img",
+        ] {
             assert!(mentions(line, "a.img"), "{line}");
         }
-        for line in ["", "not-a.img", "a.img.zst", "aa.img", "a.img~", "a_img", "a.imgs"] {
+        for line in
+            ["", "not-a.img", "a.img.zst", "aa.img", "a.img~", "a_img", "a.imgs", ".a.img", "a.img..b"]
+        {
             assert!(!mentions(line, "a.img"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_read_in_quotes_and_in_addresses() {
+        for listed in [
+            "my pi.img",
+            "\"my pi.img\"",
+            "'my pi.img' ",
+            "`my pi.img`",
+            "<my pi.img>",
+            "\u{201c}my pi.img\u{201d}",
+            "my%20pi.img",
+            "'my%20%70i.img'",
+            "my\\ pi.img",
+        ] {
+            assert!(spellings(listed).iter().any(|path| path == "my pi.img"), "{listed}");
+        }
+        for listed in ["https://example.org/pi.img?x=1#y", "\"https://example.org/%70i.img\""] {
+            assert!(spellings(listed).iter().any(|path| path == "example.org/pi.img"), "{listed}");
         }
     }
 
@@ -212,7 +274,7 @@ mod tests {
         let lines =
             [format!("\\{HEX} *a\\\\b.img"), format!("SHA2-256(a.img)= {BASE64}"), format!("a.img: {HEX}")];
         crate::base::fuzz::check_text(&lines.each_ref().map(String::as_str), |line| {
-            (parse(line, None), mentions(line, "a.img"), parse_sha256(line))
+            (parse(line, None), mentions(line, "a.img"), spellings(line), parse_sha256(line))
         });
     }
 }

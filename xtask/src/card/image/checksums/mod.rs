@@ -1,5 +1,7 @@
 //! The checksums of an image: in files beside it, in files that the user names, and on the command line.
 
+mod algorithm;
+mod digest;
 mod file;
 mod hasher;
 mod line;
@@ -16,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use self::file::{ChecksumFile, Names, Scope};
 use crate::bail;
 
+pub use algorithm::Algorithm;
 pub use hasher::{Hasher, HashingReader};
 pub use line::parse_sha256;
-pub use sum::{Algorithm, Sum};
+pub use sum::Sum;
 
 /// The checksums that the user passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +96,7 @@ impl Checksums {
         if let Some(path) = &given.file {
             let opening = || format!("opening the checksum file {}", path.display());
             let path = path.canonicalize().with_context(opening)?;
+            require_file(&path)?;
             let file = ChecksumFile { algorithm: places::algorithm_by_name(&path), path, scope: Scope::One };
             all.extend(file.read_sums(&Names::new(image, is_compressed))?);
         }
@@ -164,6 +168,25 @@ impl ExpectedSum {
             hint: "{}", origin.remedy()
         )
     }
+}
+
+/// Refuses the checksum file at `path`, which the user names, where it is no file.
+fn require_file(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!(
+            Refused,
+            "the checksum file {} is a folder", path.display();
+            hint: "name a file with checksums, such as {}", path.join("SHA256SUMS").display()
+        );
+    }
+    if !path.is_file() {
+        bail!(
+            Refused,
+            "the checksum file {} is not a regular file", path.display();
+            hint: "save what it contains to a file, and name that file"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses two different sums of the same algorithm for the same bytes: neither is trusted.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::algorithm::NamedAlgorithm;
 use super::file::{ChecksumFile, Names, Scope};
-use super::sum::Algorithm;
 use crate::bail;
 
 /// The largest number of checksum files that are read beside one image.
@@ -15,9 +15,13 @@ const MAX_FILES: usize = 64;
 /// The names of lists that are tried in a folder that cannot be listed.
 const USUAL_LISTS: &[&str] = &["SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "SHA512SUMS"];
 /// The last words in names of lists of checksums, beside the names of algorithms.
-const LIST_WORDS: &[&str] = &["checksum", "checksums", "hashes"];
-/// The last words in names of checksum files of one image, beside the names of algorithms.
-const OWN_WORDS: &[&str] = &["checksum", "checksums", "sha", "hash", "sum"];
+const LIST_WORDS: &[&str] = &["checksum", "checksums", "hash", "hashes", "shasum", "digests"];
+/// The words in names of checksum files of one image, beside the names of algorithms.
+const OWN_WORDS: &[&str] = &["checksum", "checksums", "sha", "hash", "sum", "sums", "digest"];
+/// The characters between the words of a name.
+const SEPARATORS: [char; 3] = ['-', '_', '.'];
+/// The greatest number of words in the name of an algorithm: `sha-3-256`.
+const MAX_WORDS: usize = 3;
 /// The endings of image files: `other.img.sha256` belongs to `other.img`, and is no list of checksums.
 const IMAGE_ENDINGS: &[&str] =
     &[".img", ".raw", ".iso", ".zst", ".xz", ".gz", ".bz2", ".zip", ".7z", ".tar", ".qcow2", ".bmap"];
@@ -32,9 +36,7 @@ pub fn checksum_files_beside(names: &Names) -> Result<Vec<ChecksumFile>> {
         let Role { scope, algorithm } = role(&name, names)?;
         Some(ChecksumFile { path: folder.join(name), scope, algorithm })
     });
-    // A folder called `checksums` is no checksum file.
-    let mut files =
-        candidates.filter(|file| file.algorithm.is_some() || file.path.is_file()).collect::<Vec<_>>();
+    let mut files = candidates.filter(is_readable_or_refused).collect::<Vec<_>>();
     files.sort_by_key(|file| file.scope == Scope::Many);
     if files.len() > MAX_FILES {
         bail!(
@@ -65,35 +67,71 @@ fn file_names(folder: &Path, names: &Names) -> Vec<String> {
     }
 }
 
-/// The algorithm by the name of the checksum file at `path`; `None` where no word in the name is an algorithm.
-pub fn algorithm_by_name(path: &Path) -> Option<Algorithm> {
+/// Whether `file` is a file, or its name promises one: `SHA256SUMS` and `IMAGE.sha256` do, also as a folder, and
+/// `checksums` and `sha256` do not.
+fn is_readable_or_refused(file: &ChecksumFile) -> bool {
+    let name = file.path.to_string_lossy().to_ascii_lowercase();
+    let promises_file =
+        file.scope == Scope::One || name.trim_end_matches(".txt").trim_end_matches('s').ends_with("sum");
+    file.path.is_file() || file.algorithm.is_some() && (promises_file || !file.path.is_dir())
+}
+
+/// The algorithm by the name of the checksum file at `path`; `None` where no words in the name are an algorithm.
+pub fn algorithm_by_name(path: &Path) -> Option<NamedAlgorithm> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-    name.rsplit(['-', '_', '.']).find_map(Algorithm::by_name)
+    let ends = name.match_indices(SEPARATORS).map(|(at, _)| at).chain([name.len()]).collect::<Vec<_>>();
+    ends.iter().rev().find_map(|end| split_last_algorithm(&name[..*end])).map(|(_, algorithm)| algorithm)
+}
+
+/// The text before the algorithm at the end of `stem`, and this algorithm, named by as many words as possible:
+/// `pi.sha3-256` is not of an algorithm called 256.
+fn split_last_algorithm(stem: &str) -> Option<(&str, NamedAlgorithm)> {
+    let starts = stem.rmatch_indices(SEPARATORS).map(|(at, _)| at + 1).chain([0]).take(MAX_WORDS);
+    let named = starts.filter_map(|start| Some((&stem[..start], NamedAlgorithm::parse(&stem[start..])?)));
+    named.last()
 }
 
 /// What a file is for an image, by its name.
 struct Role {
     scope: Scope,
-    algorithm: Option<Algorithm>,
+    algorithm: Option<NamedAlgorithm>,
 }
 
 /// The role of the file `name` for the image `names`; `None` for a file that is no checksum file, or that is one of
 /// another image.
 fn role(name: &str, names: &Names) -> Option<Role> {
-    const SEPARATORS: [char; 3] = ['-', '_', '.'];
     let lower = name.to_ascii_lowercase();
     let unsigned = lower.strip_suffix(".asc").unwrap_or(&lower);
-    let stem = unsigned.strip_suffix(".txt").unwrap_or(unsigned);
+    let stem = unsigned.strip_suffix(".txt").or(unsigned.strip_suffix(".md")).unwrap_or(unsigned);
+    let own = names.own_prefixes().iter().find_map(|prefix| own_role(stem.strip_prefix(prefix.as_str())?));
+    own.or_else(|| list_role(stem))
+}
+
+/// The role of a file whose name ends with `rest` behind the name of the image: `.sha256`, `.sha` (which does not say
+/// which), `-checksum.sha256`. `None` for a file that is no checksum file.
+fn own_role(rest: &str) -> Option<Role> {
+    let rest = rest.strip_prefix(SEPARATORS)?;
+    let words = rest.split(SEPARATORS).filter(|word| !OWN_WORDS.contains(word)).collect::<Vec<_>>().join("-");
+    let algorithm = NamedAlgorithm::parse(rest).or_else(|| NamedAlgorithm::parse(&words));
+    (algorithm.is_some() || words.is_empty()).then_some(Role { scope: Scope::One, algorithm })
+}
+
+/// The role of the file `stem`, whose last words may be those of a list of checksums; `None` where they are not, and for
+/// a file of another image.
+fn list_role(stem: &str) -> Option<Role> {
     let last_word = stem.rsplit(SEPARATORS).next().unwrap_or(stem);
-    let before = stem.strip_suffix(last_word)?.trim_end_matches(SEPARATORS);
-    let algorithm = Algorithm::by_name(last_word);
-    if names.own_prefixes().iter().any(|prefix| prefix == before) {
-        let is_own = algorithm.is_some() || OWN_WORDS.contains(&last_word);
-        return is_own.then_some(Role { scope: Scope::One, algorithm });
-    }
+    let (before, algorithm) = match split_last_algorithm(stem) {
+        Some((before, algorithm)) => (before, Some(algorithm)),
+        None if LIST_WORDS.contains(&last_word) || last_word.ends_with("sums") => {
+            // A number in the word is that of an algorithm which is not known: `foo9sums`.
+            let has_number = last_word.contains(|c: char| c.is_ascii_digit());
+            (stem.strip_suffix(last_word)?, has_number.then_some(NamedAlgorithm::Other))
+        }
+        None => return None,
+    };
+    let before = before.trim_end_matches(SEPARATORS);
     let is_of_another = IMAGE_ENDINGS.iter().any(|ending| before.ends_with(ending));
-    let is_list = algorithm.is_some() || LIST_WORDS.contains(&last_word);
-    (is_list && !is_of_another).then_some(Role { scope: Scope::Many, algorithm })
+    (!is_of_another).then_some(Role { scope: Scope::Many, algorithm })
 }
 
 #[cfg(test)]
@@ -104,11 +142,26 @@ mod tests {
     fn the_name_of_a_file_decides_its_role() {
         let names = Names::new(Path::new("/srv/Pi.img.zst"), true);
         let role = |name: &str| {
-            role(name, &names).map(|Role { scope, algorithm }| format!("{scope:?} {algorithm:?}"))
+            let Role { scope, algorithm } = role(name, &names)?;
+            let text = format!("{scope:?} {algorithm:?}").replace("Blake2b)", "Blake2b*)");
+            Some(text.replace("Known(", "").replace("))", ")"))
         };
         for (name, expected) in [
             ("Pi.img.zst.sha256", "One Some(Sha256)"),
             ("Pi.img.zst.SHA256SUM", "One Some(Sha256)"),
+            ("Pi.img.zst.sha-256", "One Some(Sha256)"),
+            ("Pi.img.zst.sha256.checksum", "One Some(Sha256)"),
+            ("Pi.img.zst-checksum.SHA256", "One Some(Sha256)"),
+            ("Pi.img.zst.b2", "One Some(Blake2b*)"),
+            ("Pi.img.zst.blake2b-256", "One Some(ShortBlake2b(32))"),
+            ("Pi.img.zst.b3", "One Some(Blake3)"),
+            ("Pi.img.zst.b3sum", "One Some(Blake3)"),
+            ("Pi.img.zst.sha3", "One Some(Other)"),
+            ("Pi.img.zst.sha3-256", "One Some(Other)"),
+            ("Pi.img.zst.SHA512_256", "One Some(Other)"),
+            ("Pi.img.zst.crc32", "One Some(Other)"),
+            ("Pi.img.zst.cksum", "One Some(Other)"),
+            ("Pi.img.rmd160", "One Some(Other)"),
             ("Pi.img.zst.sha512", "One Some(Sha512)"),
             ("Pi.img.zst.sha256.txt", "One Some(Sha256)"),
             ("Pi.img.zst.sha", "One None"),
@@ -121,7 +174,20 @@ mod tests {
             ("sha256sum.txt", "Many Some(Sha256)"),
             ("SHA512SUMS", "Many Some(Sha512)"),
             ("MD5SUMS", "Many Some(Md5)"),
-            ("B2SUMS", "Many Some(Blake2b)"),
+            ("B2SUMS", "Many Some(Blake2b*)"),
+            ("BLAKE3SUMS", "Many Some(Blake3)"),
+            ("SHA3SUMS", "Many Some(Other)"),
+            ("SHA3-256SUMS", "Many Some(Other)"),
+            ("SHA2-256SUMS", "Many Some(Sha256)"),
+            ("SHASUMS256.txt", "Many Some(Sha256)"),
+            ("release-sha512_256.txt", "Many Some(Other)"),
+            ("CRC32SUMS", "Many Some(Other)"),
+            ("RMD160SUMS", "Many Some(Other)"),
+            ("FOO9SUMS", "Many Some(Other)"),
+            ("SHASUMS", "Many None"),
+            ("sums.txt", "Many None"),
+            ("shasum.txt", "Many None"),
+            ("CHECKSUMS.md", "Many None"),
             ("CHECKSUM.SHA256", "Many Some(Sha256)"),
             ("Fedora-Server-43-aarch64-CHECKSUM", "Many None"),
             ("checksums.txt", "Many None"),
@@ -133,6 +199,11 @@ mod tests {
             "Pi.img.zst",
             "b.img.sha256",
             "b.img.xz-CHECKSUM",
+            "b.img.sha3-256",
+            "b.img.b3",
+            "lorem-ipsum.txt",
+            "Pi.img.zst.bmap",
+            "Pi.img.zst.sig",
             "Pi.img.zst.asc",
             "sha256.sh",
             "SHA256SUMS.sig",
@@ -143,12 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_an_image_may_have_255_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join(format!("{}.img.zst", "ü".repeat(123)) + "x");
+        std::fs::write(&image, "an image").unwrap();
+        assert!(checksum_files_beside(&Names::new(&image, true)).unwrap().is_empty());
+    }
+
+    #[test]
     fn files_for_one_image_come_first() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["SHA256SUMS", "a.img.sha256", "z.txt"] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
-        std::fs::create_dir(dir.path().join("checksums")).unwrap();
+        for folder in ["checksums", "sha256", "sha3"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
         let names = Names::new(&dir.path().join("a.img"), false);
         let found =
             checksum_files_beside(&names).unwrap().into_iter().map(|file| file.path).collect::<Vec<_>>();

@@ -5,7 +5,7 @@ use crate::base::failure::{ExitKind, hint, kind};
 
 /// The sums of the image `/srv/b/a.img.zst` in a checksum file beside it, each as its coverage and its first digit,
 /// `File 1`. Each sum is one digit, repeated.
-fn sums(scope: Scope, algorithm: Option<Algorithm>, text: &str) -> Result<Vec<String>> {
+fn sums(scope: Scope, algorithm: Option<NamedAlgorithm>, text: &str) -> Result<Vec<String>> {
     let file = ChecksumFile { path: "/srv/b/SUMS".into(), scope, algorithm };
     let found = file.parse_sums(&expand(text), &Names::new(Path::new("/srv/b/a.img.zst"), true))?;
     Ok(found.iter().map(|expected| format!("{:?} {}", expected.coverage, &expected.sum.hex[..1])).collect())
@@ -35,6 +35,14 @@ fn every_sum_of_the_image_is_found() {
         ("#1 *C:\\out\\a.img.zst\r\n", &["File 1"]),
         ("#1  a.img\n#2  a.img.zst\n", &["File 2", "Content 1"]),
         ("#1  12 a.img.zst\n#2  a.img.zst\n", &["File 2"]),
+        ("#1  \"a.img.zst\"\n", &["File 1"]),
+        ("#1  'a.img.zst'\n#2  b/a.img.zst\n", &["File 1"]),
+        ("#1  `x/a.img.zst`\n", &["File 1"]),
+        ("#1  https://example.org/dl/a.img.zst?x=1\n", &["File 1"]),
+        ("#1  \"https://example.org/dl/a.img.zst?x\"\n", &["File 1"]),
+        ("#1  %61.img.zst\nSHA256 (a%2Eimg.zst) = #2\n", &["File 1", "File 2"]),
+        ("\"a.img.zst\": #1\n", &["File 1"]),
+        ("#1  'a.img'\n", &["Content 1"]),
         ("#1  not-a.img.zst\n#2  a.img.zst.sig\nno sums\n", &[]),
     ] {
         assert_eq!(sums(Scope::Many, None, text).unwrap(), expected, "{text}");
@@ -43,7 +51,7 @@ fn every_sum_of_the_image_is_found() {
 
 #[test]
 fn every_sum_in_a_file_for_one_image_is_of_the_image() {
-    let sha256 = Some(Algorithm::Sha256);
+    let sha256 = NamedAlgorithm::parse("sha256");
     for (text, expected) in [
         ("#1\n", &["Either 1"][..]),
         ("#1  before-it-was-renamed.img\n", &["Either 1"]),
@@ -71,6 +79,14 @@ fn a_line_that_is_not_understood_is_shown() {
         "#1 12345 a.img.zst",
         "3912 12 a.img.zst",
         "a.img.zst: BA7816BF 8F01CFEA",
+        "SHA3-256 (%61.img.zst) = #1",
+        "#1  a.img.zst,",
+        "#1  **a.img.zst**",
+        "#1  [a.img.zst](https://example.org/x)",
+        "#1  https://example.org/dl?file=a.img.zst",
+        "#1  https://example.org/a.img.zst/download",
+        "#1  file:a.img.zst",
+        "#1  a.img.zst.",
     ] {
         for text in [format!("#2  b.img\n{line}\n"), format!("#2  b.img\r\n{line}\r\n#3  c.img")] {
             let error = sums(Scope::Many, None, &text).unwrap_err();
@@ -81,6 +97,57 @@ fn a_line_that_is_not_understood_is_shown() {
             assert!(hint(&error).is_some_and(|hint| hint.ends_with("or remove /srv/b/SUMS")));
         }
     }
+}
+
+/// A line that is not understood is refused also beside one that is.
+#[test]
+fn a_right_line_hides_no_other() {
+    for text in ["#1  a.img.zst\n#2  a.img.zst,\n", "#1  x?f=a.img.zst\n#1  a.img.zst\n"] {
+        for scope in [Scope::One, Scope::Many] {
+            assert!(
+                sums(scope, None, text).unwrap_err().to_string().contains("form is not understood"),
+                "{text}"
+            );
+        }
+    }
+}
+
+/// The name of the file or the tag of the line decides the algorithm, and no length makes another one of it.
+#[test]
+fn a_length_overrules_no_name() {
+    let refused = |name: &str, text: &str| {
+        let named = NamedAlgorithm::parse(name);
+        assert!(named.is_some(), "{name}");
+        [Scope::One, Scope::Many].map(|scope| sums(scope, named, text).unwrap_err().to_string())
+    };
+    let half = "1".repeat(32);
+    for (name, text) in [
+        ("SHA512SUMS", "#1  a.img.zst"),
+        ("MD5SUMS", "#1  a.img.zst"),
+        ("SHA256SUMS", "#1#1  a.img.zst"),
+        ("SHA1SUMS", &format!("{half}  a.img.zst")),
+        ("SHA3SUMS", "#1  a.img.zst"),
+        ("SHA3SUMS", "SHA3-256(a.img.zst)= #1"),
+        ("BLAKE3SUMS", "#1#1  a.img.zst"),
+        ("B2SUMS", "BLAKE2b-128 (a.img.zst) = #1"),
+        ("CRC32SUMS", "12345678  a.img.zst"),
+    ] {
+        for error in refused(name, text) {
+            assert!(error.contains(" names a.img.zst in line 1, whose form is not understood: "), "{error}");
+        }
+    }
+    for (text, line) in
+        [("#1\n", "line 1: 1111"), (" \n\n#1\n", "line 3: 1111"), ("SHA3-256 #1", "line 1: SHA3")]
+    {
+        let error = sums(Scope::One, NamedAlgorithm::parse("sha3"), text).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("has no checksum that can be compared of a.img.zst, but in {line}")),
+            "{error}"
+        );
+    }
+    let digits =
+        sums(Scope::Many, NamedAlgorithm::parse("B2SUMS"), "#1  a.img.zst\nBLAKE2b-256 (a.img.zst) = #2\n");
+    assert_eq!(digits.unwrap(), ["File 1", "File 2"]);
 }
 
 #[test]
