@@ -21,14 +21,29 @@ pub enum MountOwner {
     User,
 }
 
-/// The folders of the running system in which nobody mounts a card.
-const SYSTEM_FOLDERS: &[&str] =
-    &["/boot", "/efi", "/etc", "/gnu", "/nix", "/opt", "/persist", "/srv", "/usr"];
+/// The folders of the running system in which nobody mounts a card, except below [`SHARED_FOLDERS`].
+const SYSTEM_FOLDERS: &[&str] = &["/boot", "/efi", "/etc", "/gnu", "/nix", "/usr"];
 
 /// The folders of the running system below which a user may have mounted a card.
 const SHARED_FOLDERS: &[&str] = &[
     "/home",
+    "/opt",
+    "/persist",
+    "/persist/home",
+    "/persist/root",
+    "/persist/var",
     "/root",
+    "/srv",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/etc",
+    "/usr/local/games",
+    "/usr/local/include",
+    "/usr/local/lib",
+    "/usr/local/libexec",
+    "/usr/local/sbin",
+    "/usr/local/share",
+    "/usr/local/src",
     "/var",
     "/var/cache",
     "/var/db",
@@ -76,9 +91,10 @@ impl SystemPaths {
 
     /// The owner of the mount at `at`.
     pub fn owner(&self, at: &Path) -> MountOwner {
+        let is_below = |folders: &[&str]| folders.iter().any(|folder| at.starts_with(folder));
         let is_system_folder = at == Path::new("/")
-            || SYSTEM_FOLDERS.iter().any(|folder| at.starts_with(folder))
-            || SHARED_FOLDERS.iter().any(|folder| at == Path::new(folder));
+            || SHARED_FOLDERS.iter().any(|folder| at == Path::new(folder))
+            || is_below(SYSTEM_FOLDERS) && !is_below(SHARED_FOLDERS);
         let has_home = self.homes.iter().any(|home| home.starts_with(at));
         if is_system_folder || has_home {
             MountOwner::System
@@ -137,15 +153,17 @@ mod tests {
         UUID=1-2 /home/me/my\\040data vfat user,rw 0 0\nLABEL=CARD /home/me/card vfat noauto,user 0 0\n\
         /dev/sda3 none swap sw 0 0\n/dev/sda4 /var/backup\n";
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:100::/home/me:/bin/sh\n\
-        db:x:70:70::/var/lib/db/data:/bin/false\nnobody:x:9:9::/:/bin/false\nbroken\n";
+        db:x:70:70::/var/lib/db/data:/bin/false\nhttp:x:33:33::/srv/http:/bin/false\nnobody:x:9:9::/:/bin/false\nbroken\n";
 
     /// Mount points of the system, with a blank between two.
     const OF_THE_SYSTEM: &str = "/ /boot /boot/firmware /etc/x /home /home/me \
-        /nix/store /opt/x /root /srv/x /usr /var \
+        /nix/store /opt /root /srv /usr /usr/lib/x /usr/local /usr/local/bin /usr/share/local /usr/localx \
+        /persist /persist/home /srv/http /var \
         /var/lib /var/lib/db /var/lib/db/data /var/log /var/tmp";
     /// Mount points of a user's own card.
     const OF_A_USER: &str = "/home/me/card /home/me/mnt/deep/er /home/card /home/me2 /root/card /var/card \
         /var/mnt/card /var/tmp/card /var/lib/db2 /media/me/CARD /run/media/me/CARD /mnt \
+        /opt/x /srv/x /srv/cards/a /srv/http2 /usr/local/x /usr/local/bin2 /usr/local/share/x /persist/x \
         /home/me/comment /home/me/my /rooted /optional /home/me/other";
 
     #[test]
