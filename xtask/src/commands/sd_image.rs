@@ -15,22 +15,23 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     let source = Source::open(&built.file)?;
     image::require_disk_image(&source)?;
     let seconds = start.elapsed().as_secs_f64();
-    warn_of_host_keys(cx, &source)?;
+    warn_of_content(cx, &source)?;
     show(cx, &source, seconds)
 }
 
-/// Warns of ssh host keys inside the image. The image is checked on the way, so that a later flash need not check it. An
+/// Warns of ssh host keys inside the image, and of an ISO image. The image is checked on the way, so that a later flash need not check it. An
 /// image whose decompression takes more memory than allowed is not read.
 ///
 /// # Errors
 /// The error of a damaged image, which no flash would write.
-fn warn_of_host_keys(cx: &Context, source: &Source) -> Result<()> {
+fn warn_of_content(cx: &Context, source: &Source) -> Result<()> {
     if source.check_limits().is_err() {
         return Ok(());
     }
     let image = image::examine_once(source.clone(), &CheckCache::new(&cx.state), cx.reporter.as_ref())?;
-    if let Some(warning) = image::host_key_warning(&image.host_keys) {
-        cx.reporter.report(&warning);
+    let key_warning = image::host_key_warning(&image.host_keys);
+    for warning in key_warning.iter().chain(&image::optical_disc_warning(source)) {
+        cx.reporter.report(warning);
     }
     Ok(())
 }

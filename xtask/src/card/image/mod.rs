@@ -18,7 +18,9 @@ mod xz;
 mod zstd_frames;
 
 pub use build::{Built, build};
-pub use check::{Depth, Image, examine, examine_and_remember, examine_once, require_disk_image};
+pub use check::{
+    Depth, Image, examine, examine_and_remember, examine_once, optical_disc_warning, require_disk_image,
+};
 pub use check_cache::CheckCache;
 pub use checksums::{Algorithm, GivenSums, Hasher, Sum, parse_sha256};
 pub use ext4_region::{Ext4Region, NIXOS_SD, ext4_partition, reread_region};

@@ -84,13 +84,13 @@ const TEXTS: &[(&str, OtherFile)] = &[
     ("untrusted comment:", SIGNATURE),
 ];
 
+const OPTICAL_DISC: OtherFile =
+    kind("an ISO image of an optical disc, which a Pi does not boot", "name an image for SD cards");
+
 /// Kinds of files without a partition table, in the form of [`MAGIC`].
 const WHOLE_DISK: &[(usize, &[u8], OtherFile)] = &[
-    (
-        32769,
-        b"CD001",
-        kind("an ISO image of an optical disc, which a Pi does not boot", "name an image for SD cards"),
-    ),
+    (32769, b"CD001", OPTICAL_DISC),
+    (32769, b"BEA01", OPTICAL_DISC),
     (1080, b"\x53\xef", kind("an ext4 file system without a partition table", NAME_WHOLE_CARD)),
     (82, b"FAT32   ", kind("a FAT file system without a partition table", NAME_WHOLE_CARD)),
     (54, b"FAT16   ", kind("a FAT file system without a partition table", NAME_WHOLE_CARD)),
@@ -110,6 +110,12 @@ impl OtherFile {
     /// The kind of the file that begins with `head` and has no valid partition table; `None` for an unknown kind.
     pub fn sniff_without_table(head: &[u8]) -> Option<Self> {
         Self::sniff(head).or_else(|| find_by_magic(WHOLE_DISK, head))
+    }
+
+    /// The kind of the file that begins with `head`, where it is an ISO image, also one with a partition table for USB
+    /// sticks; `None` for any other file.
+    pub fn sniff_optical_disc(head: &[u8]) -> Option<Self> {
+        find_by_magic(WHOLE_DISK, head).filter(|found| *found == OPTICAL_DISC)
     }
 
     /// The remedy for the file at `path`.

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::super::decode::DOWNLOAD_AGAIN;
 use super::super::source::Source;
-use crate::base::shell;
+use crate::base::{Event, shell};
 use crate::card::inspect::{Format, HEAD, OtherFile, PartitionTable, SECTOR, content_path};
 use crate::failure;
 
@@ -51,6 +51,16 @@ pub fn require_disk_image(source: &Source) -> Result<()> {
     parse_layout(source, &head, size).map(drop)
 }
 
+/// The warning for an image that is written as the user wants it, but is an ISO image with a partition table for USB
+/// sticks; `None` for any other.
+pub fn optical_disc_warning(source: &Source) -> Option<Event> {
+    let mut head = Vec::new();
+    source.stream().ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+    let found = OtherFile::sniff_optical_disc(&head)?;
+    let text = format!("the image {} is {}", source.path.display(), found.name);
+    Some(Event::warning_with_hint(text, found.hint(&source.path)))
+}
+
 /// The error for content of `size` bytes whose last sector is not whole.
 fn partial_sector_error(size: u64, hint: &str) -> anyhow::Error {
     failure!(Refused, "its size, {size} bytes, is not a multiple of {SECTOR}-byte sectors"; hint: "{hint}")
@@ -78,6 +88,29 @@ mod tests {
     use super::*;
     use crate::base::Silent;
     use crate::base::failure::{hint, with_hint};
+
+    #[test]
+    fn an_iso_with_a_partition_table_is_warned_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pi.img");
+        let mut content = image();
+        let warning = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            let source = Source::open(&path).unwrap();
+            assert!(parse_layout(&source, content, content.len() as u64).is_ok());
+            match optical_disc_warning(&source) {
+                Some(Event::Warning { text, hint: Some(_) }) => Some(text),
+                _ => None,
+            }
+        };
+        assert_eq!(warning(&content), None);
+        for magic in [b"CD001", b"BEA01"] {
+            content[32769..32774].copy_from_slice(magic);
+            assert!(
+                warning(&content).is_some_and(|text| text.contains("is an ISO image of an optical disc"))
+            );
+        }
+    }
 
     /// The content of a compressed file, and the file itself.
     #[test]

@@ -21,7 +21,7 @@ use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
 use crate::card::inspect::{HEAD, Partition, PartitionTable};
 
-pub use layout::require_disk_image;
+pub use layout::{optical_disc_warning, require_disk_image};
 
 /// The window in bytes above which decompression causes a warning: `zstd` refuses a larger one by default.
 const LARGE_WINDOW: u64 = 128 << 20;
