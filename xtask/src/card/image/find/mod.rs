@@ -159,19 +159,38 @@ fn resolve_in_store(out: &Path, path: &Path) -> Result<PathBuf> {
         out.parent().unwrap_or(out).canonicalize().with_context(|| format!("finding {}", out.display()))?;
     match path.canonicalize() {
         Ok(target) if target != store && target.starts_with(&store) => Ok(target),
-        Ok(target) => Err(outside_store_error(out, path, Some(&target))),
-        Err(_) => Err(outside_store_error(out, path, None)),
+        Ok(target) => Err(outside_store_error(out, path, &target)),
+        Err(error) => Err(missing_file_error(out, path, &error)),
+    }
+}
+
+/// The error for a `path` of the output `out` that cannot be resolved: a link to nothing, or a file that is missing,
+/// although the list for Hydra names it.
+fn missing_file_error(out: &Path, path: &Path, error: &std::io::Error) -> anyhow::Error {
+    let shown = path.display();
+    match path.read_link() {
+        Ok(target) => failure!(
+            Refused,
+            "the output {} is incomplete: {shown} is a link to {}: {error}",
+            out.display(),
+            target.display()
+        ),
+        Err(_) => failure!(
+            Refused,
+            "the output {} is incomplete: its {PRODUCTS} names {shown}: {error}",
+            out.display()
+        ),
     }
 }
 
 /// The error for a `path` of the output `out` that leads to `target`, outside the store, or nowhere for `None`.
-fn outside_store_error(out: &Path, path: &Path, target: Option<&Path>) -> anyhow::Error {
-    let target = target.map_or("nowhere".to_owned(), |target| target.display().to_string());
+fn outside_store_error(out: &Path, path: &Path, target: &Path) -> anyhow::Error {
     failure!(
         Refused,
-        "the output {} leads out of the store: {} leads to {target}",
+        "the output {} leads out of the store: {} leads to {}",
         out.display(),
-        path.display()
+        path.display(),
+        target.display()
     )
 }
 

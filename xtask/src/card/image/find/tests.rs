@@ -80,6 +80,23 @@ fn assert_found(out: &Path, expected: Result<&Path, &str>) {
     }
 }
 
+/// Neither the words nor the kind of the error are those of a link out of the store.
+#[test]
+fn a_listed_image_that_is_missing_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("hash-image");
+    fs::create_dir_all(out.join("nix-support")).unwrap();
+    for path in ["sd-image/a.img", "a.img"] {
+        let listed = out.join(path);
+        fs::write(out.join(PRODUCTS), format!("file sd-image {}\n", listed.display())).unwrap();
+        let words = format!("is incomplete: its {PRODUCTS} names {}: No such file", listed.display());
+        assert_found(&out, Err(&words));
+        symlink("nothing", out.join("sd-image")).unwrap();
+        assert_found(&out, Err(&words));
+        fs::remove_file(out.join("sd-image")).unwrap();
+    }
+}
+
 #[test]
 fn an_output_that_leads_out_of_the_store_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -99,8 +116,8 @@ fn an_output_that_leads_out_of_the_store_is_refused() {
         (outside.as_path(), leads_out),
         (Path::new("../../../sd-image/a.img"), leads_out),
         (Path::new("/dev/null"), leads_out),
-        (Path::new("/nowhere"), leads_out),
-        (Path::new("a.img"), leads_out),
+        (Path::new("/nowhere"), Err("sd-image/a.img is a link to /nowhere: No such file")),
+        (Path::new("a.img"), Err("sd-image/a.img is a link to a.img: Too many levels")),
         (good.as_path(), Ok(good.as_path())),
         (&other, Err("is not a regular file")),
         (&store, leads_out),

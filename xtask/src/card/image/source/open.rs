@@ -117,5 +117,23 @@ fn address_hint(path: &Path) -> Option<String> {
     if scheme.is_empty() || !scheme.bytes().all(is_scheme_byte) {
         return None;
     }
-    Some(format!("download it: `curl -fLO {}`, and name the file", shell::quote(text)))
+    Some(match download_command(scheme, rest) {
+        Some(download) => format!("download it: `{}`, and name the file", download(&shell::quote(text))),
+        None => "download it, and name the file".to_owned(),
+    })
+}
+
+/// The command that downloads the address `SCHEME://REST`, which it is given quoted; `None` where no usual command does.
+fn download_command(scheme: &str, rest: &str) -> Option<fn(&str) -> String> {
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let has_file_name =
+        path.split_once('/').is_some_and(|(_, path)| !path.is_empty() && !path.ends_with('/'));
+    match scheme.to_ascii_lowercase().as_str() {
+        _ if !has_file_name => None,
+        "http" | "https" | "ftp" | "ftps" => Some(|address| format!("curl -fLO {address}")),
+        "s3" => Some(|address| format!("aws s3 cp {address} .")),
+        "gs" => Some(|address| format!("gcloud storage cp {address} .")),
+        "scp" => Some(|address| format!("scp {address} .")),
+        _ => None,
+    }
 }

@@ -125,6 +125,11 @@ fn other_things_than_image_files_are_refused_on_opening() {
             "opening the image https://example.org/pi.img.zst: it is an address, and an image is a file; \
              download it: `curl -fLO https://example.org/pi.img.zst`, and name the file",
         ),
+        (Path::new("S3://b/my pi.img"), "; download it: `aws s3 cp 'S3://b/my pi.img' .`, and name the file"),
+        (Path::new("gs://b/pi.img"), "; download it: `gcloud storage cp gs://b/pi.img .`, and name the file"),
+        (Path::new("ipfs://b/pi.img"), "an image is a file; download it, and name the file"),
+        (Path::new("https://example.org/"), "an image is a file; download it, and name the file"),
+        (Path::new("https://example.org/dl/?f=pi.img"), "an image is a file; download it, and name the file"),
         (
             Path::new("file:///srv/my pi.img"),
             "it is an address, and an image is a file; name its path: '/srv/my pi.img'",
