@@ -43,8 +43,8 @@ pub struct PayloadArgs {
     /// --image]
     #[arg(long, value_enum)]
     pub identity: Option<crate::identity::KeyChoice>,
-    /// With --image: the host whose identity the card gets
-    #[arg(long, value_name = "HOST", requires = "image")]
+    /// With --image, or an attribute that names no host: the host whose identity the card gets
+    #[arg(long, value_name = "HOST")]
     pub identity_of: Option<HostName>,
     /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]

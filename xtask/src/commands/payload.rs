@@ -37,13 +37,21 @@ impl RequestedKey {
     /// The requested key of `host`, the host of the image, or of that of `--identity-of`.
     ///
     /// # Errors
-    /// `Usage` for a requested key without a host, and `Refused` for a host whose name allows no key.
+    /// `Usage` for a requested key without a host or with two, and `Refused` for a host whose name allows no key.
     fn find(cx: &Context, args: &PayloadArgs, host: Option<&HostName>) -> Result<Option<Self>> {
+        if let (Some(host), Some(other)) = (host, &args.identity_of)
+            && host != other
+        {
+            bail!(
+                Usage, "the image is of {host}, and --identity-of names {other}";
+                hint: "leave --identity-of out, or name the image by --image FILE"
+            );
+        }
         let Some(host) = args.identity_of.as_ref().or(host) else {
             return match args.identity {
                 None | Some(KeyChoice::None) => Ok(None),
                 Some(KeyChoice::Keep | KeyChoice::New) => bail!(
-                    Usage, "an image file does not name its host"; hint: "name the host with --identity-of HOST"
+                    Usage, "--identity needs a host, and nothing names that of the image"; hint: "name the host with --identity-of HOST"
                 ),
             };
         };

@@ -174,6 +174,21 @@ fn an_image_must_match_the_checksum_file_beside_it() {
         std::fs::remove_file(&beside).unwrap();
     }
     assert!(!run().stderr.contains("the SHA-256 is that of"));
+    let zeros = "0".repeat(64);
+    for (name, text) in [
+        ("SHA256SUMS", format!("{zeros}  \"a.img.zst\"\n")),
+        ("SHA256SUMS", format!("{zeros}  https://example.org/a.img.zst?x=1\n")),
+        ("SHA3SUMS", format!("SHA3-256(a.img.zst)= {zeros}\n")),
+        ("BLAKE3SUMS", format!("{zeros}  a.img.zst\n")),
+        ("a.img.zst.crc32", "00000000\n".to_owned()),
+    ] {
+        let list = nix.path("home").join(name);
+        std::fs::write(&list, text).unwrap();
+        let card_before = std::fs::read(&card).unwrap();
+        run().assert_stderr_contains(name).assert_code(3);
+        assert_eq!(std::fs::read(&card).unwrap(), card_before);
+        std::fs::remove_file(&list).unwrap();
+    }
     // A list with two sums for the image is refused.
     let good = String::from_utf8(sha256sum(&file)).unwrap();
     let card_before = std::fs::read(&card).unwrap();
@@ -235,6 +250,30 @@ fn invalid_arguments_of_flash_are_usage_errors() {
     ] {
         nix.run(args).assert_stderr_contains(text).assert_code(2);
     }
+}
+
+/// An attribute whose path names no host gets the identity of `--identity-of`, like an image file.
+#[test]
+fn an_identity_needs_one_host() {
+    let (answers, _out) = build_with_image();
+    let nix = answers.install();
+    let card = make_card(&nix);
+    let card = card.to_str().unwrap();
+    let run = |image: &[&str], options: &[&str]| {
+        let confirmed = [card, "--allow-virtual", "--yes", "--expect-size", "4MiB"];
+        nix.run(&[&["flash"], image, &confirmed, options].concat())
+    };
+    let attribute = format!("{FLAKE}#packages.x.image");
+    for image in [&[attribute.as_str()][..], &["--image", "a.img"]] {
+        let outcome = run(image, &["--identity", "keep"]);
+        outcome
+            .assert_stderr_contains("error: --identity needs a host, and nothing names that of the image\n");
+        outcome.assert_stderr_contains("hint: name the host with --identity-of HOST\n").assert_code(2);
+        assert!(!run(image, &["--identity", "keep", "--identity-of", "pi"]).stderr.contains("--identity"));
+    }
+    run(&["--flake", FLAKE, "stinky"], &["--identity-of", "pi"])
+        .assert_stderr_contains("error: the image is of stinky, and --identity-of names pi\n")
+        .assert_code(2);
 }
 
 /// The disk might be one for backups, behind USB like a card reader.
