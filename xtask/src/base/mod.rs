@@ -37,7 +37,7 @@ pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;
 pub use escape::Plain;
 pub use event::{Event, HostReporter, Reporter, Silent};
-pub use flake_ref::{CopiedFiles, FlakeRef};
+pub use flake_ref::{CopiedFiles, FlakeRef, split_attribute};
 pub use format::Format;
 pub use host_name::HostName;
 pub use image_source::ImageSource;

@@ -1,12 +1,10 @@
 //! Hosts that are named together with their flake: `FLAKE#HOST`, and `FLAKE#ATTRIBUTE` for an image.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::{Card, CardCommand, Cli, Command};
 use crate::bail;
-use crate::base::{HostName, ImageSource};
+use crate::base::{HostName, ImageSource, split_attribute};
 
 impl Cli {
     /// Takes the flake of `--flake`, and the flakes out of the hosts that are named as `FLAKE#HOST`: `#HOST` is left of
@@ -20,7 +18,7 @@ impl Cli {
             if word.is_empty() {
                 bail!(Usage, "the name of the host is empty"; hint: "`cargo xtask hosts` lists the hosts");
             }
-            let Some((flake, attribute)) = split_flake(word) else { continue };
+            let Some((flake, attribute)) = split_attribute(word) else { continue };
             if attribute.is_empty() {
                 bail!(Usage, "`{word}` names no host"; hint: "name it as FLAKE#HOST");
             }
@@ -65,15 +63,6 @@ impl Command {
     }
 }
 
-/// Splits `FLAKE#ATTRIBUTE` into its two parts; `None` without a `#`. The name of a folder may have a `#` too: the last
-/// `#` behind a folder separates, else the first one.
-fn split_flake(word: &str) -> Option<(&str, &str)> {
-    let mut ends_of_folders =
-        word.rmatch_indices('#').map(|(at, _)| at).filter(|at| Path::new(&word[..*at]).is_dir());
-    let at = ends_of_folders.next().or_else(|| word.find('#'))?;
-    Some((&word[..at], &word[at + 1..]))
-}
-
 /// The source of the image that `word` names: a host, or an attribute path behind `#`.
 pub(super) fn image_source(word: &str) -> ImageSource {
     match word.strip_prefix('#') {
@@ -115,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flake_is_split_from_the_host() {
+    fn hosts_name_at_most_one_flake() {
         for (args, flake, host) in [
             (&["sd-image", "stinky"][..], None, "stinky"),
             (&["sd-image", ".#stinky"], Some("."), "#stinky"),
@@ -166,8 +155,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("a#b");
         std::fs::create_dir(&folder).unwrap();
-        let word = format!("{}#pi", folder.display());
-        assert_eq!(split_flake(&word), Some((folder.to_str().unwrap(), "pi")));
+        for scheme in ["", "path:", "git+file:", "git+file://"] {
+            let flake = format!("{scheme}{}", folder.display());
+            let (found, _) = take_from(&["sd-image", &format!("{flake}#pi")]).unwrap();
+            assert_eq!(found, Some(flake));
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use serde::{Serialize, Serializer};
 use crate::bail;
 use crate::base::percent_encoding;
 
+pub use parse::split_attribute;
+
 /// A reference to a flake: a folder of this machine, or a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlakeRef {

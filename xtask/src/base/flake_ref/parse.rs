@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{FlakeRef, LocalFlake, encode, flake_folder, folder_reference};
 use crate::bail;
-use crate::base::percent_encoding;
+use crate::base::{percent_encoding, shell};
 
 /// The scheme of a folder with all its files.
 const PATH_SCHEME: &str = "path:";
@@ -24,10 +24,13 @@ impl FlakeRef {
         if given.is_empty() {
             bail!(Usage, "the flake reference is empty"; hint: "pass --flake FOLDER or --flake URL");
         }
-        let scheme = [PATH_SCHEME, GIT_SCHEME].into_iter().find(|scheme| given.starts_with(scheme));
-        let rest = scheme.and_then(|scheme| given.strip_prefix(scheme)).unwrap_or(given);
-        // A folder may have `?` and `#` in its name.
-        let (location, query) = if Path::new(rest).is_dir() { (rest, "") } else { split_query(given, rest)? };
+        let (scheme, rest) = split_scheme(given);
+        let (location, query) = if let Some(parts) = split_query_of_folder(rest) {
+            parts
+        } else {
+            check_no_attribute(given)?;
+            rest.split_at(rest.find('?').unwrap_or(rest.len()))
+        };
         match scheme {
             Some(scheme) => from_url(scheme, location, query),
             None if is_path(location) => from_path(location, query),
@@ -59,22 +62,48 @@ fn is_registry_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_allowed)
 }
 
-/// Splits `rest`, the reference `given` without its scheme, into the location and the query. The query begins with `?`,
-/// or is empty.
+/// Splits `FLAKE#ATTRIBUTE` into its two parts; `None` without a `#`. The name of a folder may have a `#` too: the last
+/// `#` behind an existing folder separates, else the first one.
+pub fn split_attribute(text: &str) -> Option<(&str, &str)> {
+    let mut ends_of_folders =
+        text.rmatch_indices('#').map(|(at, _)| at).filter(|at| names_folder(&text[..*at]));
+    let at = ends_of_folders.next().or_else(|| text.find('#'))?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// Whether the reference `flake` names an existing folder, with or without a scheme and a query.
+fn names_folder(flake: &str) -> bool {
+    let (_, rest) = split_scheme(flake);
+    split_query_of_folder(rest).is_some()
+}
+
+/// Splits `rest`, a reference without its scheme, into the path of an existing folder and the query. The query begins
+/// with `?`, or is empty. `None` where no folder exists, or where the query has an attribute.
+fn split_query_of_folder(rest: &str) -> Option<(&str, &str)> {
+    let exists = |location: &str| Path::new(location.strip_prefix("//").unwrap_or(location)).is_dir();
+    // The name of a folder may have `?` and `#`.
+    let ends = std::iter::once(rest.len()).chain(rest.rmatch_indices('?').map(|(at, _)| at));
+    let mut splits = ends.map(|at| rest.split_at(at));
+    splits.find(|(location, query)| exists(location) && !query.contains('#'))
+}
+
+/// Splits `given` into the scheme of a folder and the text after it; without such a scheme, the text is all of `given`.
+fn split_scheme(given: &str) -> (Option<&'static str>, &str) {
+    let scheme = [PATH_SCHEME, GIT_SCHEME].into_iter().find(|scheme| given.starts_with(scheme));
+    (scheme, &given[scheme.map_or(0, str::len)..])
+}
+
+/// Refuses a reference with an attribute.
 ///
 /// # Errors
-/// `Usage` for a reference with an attribute.
-fn split_query<'a>(given: &str, rest: &'a str) -> Result<(&'a str, &'a str)> {
-    // The folder may have `#` in its name, too.
-    let split_last = given.rsplit_once('#').filter(|(flake, _)| Path::new(flake).is_dir());
-    if let Some((flake, attribute)) = split_last.or_else(|| given.split_once('#')) {
-        let flake = if flake.is_empty() { "." } else { flake };
-        bail!(
-            Usage, "--flake takes a flake, and `#{attribute}` names an attribute of one";
-            hint: "pass --flake '{flake}', and the attribute as the host"
-        );
-    }
-    Ok(rest.split_at(rest.find('?').unwrap_or(rest.len())))
+/// `Usage` for such a reference.
+fn check_no_attribute(given: &str) -> Result<()> {
+    let Some((flake, attribute)) = split_attribute(given) else { return Ok(()) };
+    let flake = if flake.is_empty() { "." } else { flake };
+    bail!(
+        Usage, "--flake takes a flake, and `#{attribute}` names an attribute of one";
+        hint: "pass `--flake {}`, and the attribute as the host", shell::quote(flake)
+    )
 }
 
 /// Whether `location` is the path of a folder: a folder is there, or the text begins like a path and no file is there.

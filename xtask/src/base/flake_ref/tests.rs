@@ -74,6 +74,7 @@ fn names_that_nix_takes_for_something_else_are_encoded() {
         let reference = parse(&inner.join("nix").display().to_string());
         assert_eq!(reference.as_str(), format!("git+file://{base}/git%20{encoded}?dir=inner"));
         assert_eq!(reference.folder(), Some(inner.as_path()));
+        assert_eq!(parse(&format!("path:{given}?dir=inner")).folder(), Some(inner.as_path()));
     }
 }
 
@@ -116,19 +117,27 @@ fn other_texts_are_no_references() {
 fn the_hint_about_an_attribute_names_a_flake_that_can_be_passed() {
     let dir = tempfile::tempdir().unwrap();
     let folder = make_flake(dir.path(), "a#b").display().to_string();
+    make_flake(dir.path(), "a");
     for (text, flake, attribute) in [
-        ("#pi".to_owned(), ".", "pi"),
-        (".#pi".to_owned(), ".", "pi"),
-        (format!("{folder}#pi"), &*folder, "pi"),
-        ("github:o/f#a#b".to_owned(), "github:o/f", "a#b"),
+        ("#pi".to_owned(), ".".to_owned(), "pi"),
+        (".#pi".to_owned(), ".".to_owned(), "pi"),
+        ("path:.#pi".to_owned(), "path:.".to_owned(), "pi"),
+        (format!("{folder}#pi"), format!("'{folder}'"), "pi"),
+        (format!("{folder}?dir=nix#pi"), format!("'{folder}?dir=nix'"), "pi"),
+        (format!("path:{folder}#pi"), format!("'path:{folder}'"), "pi"),
+        (format!("path:{folder}?dir=nix#pi"), format!("'path:{folder}?dir=nix'"), "pi"),
+        (format!("git+file:{folder}#images.pi"), format!("'git+file:{folder}'"), "images.pi"),
+        (format!("git+file://{folder}#pi"), format!("'git+file://{folder}'"), "pi"),
+        ("github:o/f#a#b".to_owned(), "github:o/f".to_owned(), "a#b"),
     ] {
         let error = FlakeRef::parse(&text).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("--flake takes a flake, and `#{attribute}` names an attribute of one")
         );
-        let expected = format!("pass --flake '{flake}', and the attribute as the host");
-        assert_eq!(hint(&error), Some(&*expected));
+        let expected = format!("pass `--flake {flake}`, and the attribute as the host");
+        assert_eq!(hint(&error), Some(&*expected), "{text}");
+        parse(flake.trim_matches('\''));
     }
 }
 
