@@ -57,10 +57,10 @@ fn assert_ssh_calls(fixture: &Fixture) {
     let shared = ["ControlMaster=no", path.as_str()];
     let host = "root@stinky.lan";
     let expected = [
-        ssh_args(fresh, host, &first_probe()),
-        ssh_args(shared, host, &probe()),
+        ssh_args(fresh, host, &first_probe_command()),
+        ssh_args(shared, host, &probe_command()),
         ssh_args(shared, host, &make_workdir_command("")),
-        ssh_args(fresh, host, &last_probe()),
+        ssh_args(fresh, host, &last_probe_command()),
     ];
     assert_eq!(fixture.ssh_calls(), expected);
     let mut master = ssh_args(["ControlMaster=yes", &path], host, "cat");
@@ -277,9 +277,11 @@ fn history_explains_that_a_host_has_no_receipt() {
 
 #[test]
 fn a_sudo_of_the_flake_that_runs_other_programs_is_refused() {
-    for (field, value) in
-        [("user", "root; reboot;"), ("sudo", "sudo reboot -u"), ("sudo", "sudo -n; reboot; sudo -u")]
-    {
+    for (field, value, why) in [
+        ("user", "root; reboot;", "which is no user name"),
+        ("sudo", "sudo reboot -u", "which could run another program"),
+        ("sudo", "sudo -n; reboot; sudo -u", "which is no list of plain words"),
+    ] {
         let fixture = Fixture::new("", "", 0);
         let normal = if field == "user" { "root" } else { "sudo -u" };
         let nodes = nodes_json("pi")
@@ -289,7 +291,8 @@ fn a_sudo_of_the_flake_that_runs_other_programs_is_refused() {
         assert!(nodes.contains(value));
         fixture.write("nodes", &nodes);
         let outcome = fixture.deploy(&["stinky", "--dry-run"]);
-        outcome.assert_stderr_contains("deploy.nodes.stinky would run its commands by").assert_code(3);
+        let words = format!("deploy.nodes.stinky.{field} is \"{value}\", {why}");
+        outcome.assert_stderr_contains(&words).assert_code(3);
         assert!(fixture.ssh_calls().is_empty(), "{value}");
     }
 }

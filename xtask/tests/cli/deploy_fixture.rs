@@ -124,7 +124,7 @@ pub fn nodes_json(ssh_user: &str) -> String {
 pub fn probe_answer(profile: &str, current: &str, failed: &str) -> String {
     format!(
         "@current\n{current}\n@booted\n@profile\n{profile}\n@offered\n{NEW}/activate\n@boot\nid\n@pgrep\n1\n\
-         @activation\n@failed\n{failed}\n@way-back\n{PROFILE_LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
+         @activation\n@failed\n{failed}\n@rollback\n{PROFILE_LINK}/deploy-rs-activate\n@kernel\n@initrd\n@kernel-modules\n@end\n"
     )
 }
 
@@ -139,20 +139,20 @@ fn without_nonces(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The shell command of a probe, which runs the commands of `parts` and prints a marker with the name before each.
-fn probe_command(parts: &[(&str, &str)]) -> String {
+/// The shell command of a query, which runs the commands of `parts` and prints a marker with the name before each.
+fn query_command(parts: &[(&str, &str)]) -> String {
     let marker = |name: &str| format!(r"printf '\000%s\000' NONCE.{name}");
     let parts = parts.iter().map(|(name, command)| format!("{}; {command}; ", marker(name)));
     format!("{}{}", parts.collect::<String>(), marker("end"))
 }
 
-/// The probe with further parts before and after those that read the state of the host.
+/// The command of a probe, with further parts before and after those that read the state of the host.
 fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
     let links =
         |name: &str| format!("readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}");
     let profile = format!("readlink -f {PROFILE_LINK}");
     let offered = format!("readlink -f {NEW_PROFILE}/activate");
-    let way_back = format!("ls {PROFILE_LINK}/deploy-rs-activate");
+    let rollback = format!("ls {PROFILE_LINK}/deploy-rs-activate");
     let switch = format!("ls {PROFILE_LINK}/bin/switch-to-configuration");
     let [kernel, initrd, modules] = ["kernel", "initrd", "kernel-modules"].map(links);
     let trees = links("dtbs");
@@ -166,7 +166,7 @@ fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
         ("boot", "cat /proc/sys/kernel/random/boot_id"),
         ("folder", "stat -L -c %d:%i /nix/var/nix/profiles"),
         ("failed", "systemctl --failed --no-legend --plain || echo untold"),
-        ("way-back", &way_back),
+        ("rollback", &rollback),
         ("switch", &switch),
         ("trial-command", "command -v boot-trial"),
         ("trial", "boot-trial status"),
@@ -177,16 +177,16 @@ fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
         ("booted-params", "cat /run/booted-system/kernel-params"),
         ("current-params", "cat /run/current-system/kernel-params"),
     ];
-    probe_command(&[before, &state, after].concat())
+    query_command(&[before, &state, after].concat())
 }
 
-/// The probe that reads only the state of the host.
-pub fn probe() -> String {
+/// The command of a probe that reads only the state of the host.
+pub fn probe_command() -> String {
     probe_with(&[], &[])
 }
 
-/// The probe after deploy-rs has confirmed the deploy.
-pub fn last_probe() -> String {
+/// The command of the probe after deploy-rs has confirmed the deploy.
+pub fn last_probe_command() -> String {
     let list = format!("ls -A {WORKDIR}");
     let remove = format!("rmdir {WORKDIR}");
     probe_with(&[], &[("unconfirmed", &list), ("removed", &remove)])
@@ -215,8 +215,8 @@ pub fn ssh_args(control: [&str; 2], destination: &str, command: &str) -> Vec<Str
     words.chain([destination, command]).map(str::to_owned).collect()
 }
 
-/// The first probe of a deploy, which also reads the closure of the current system.
-pub fn first_probe() -> String {
+/// The command of the first probe of a deploy, which also reads the closure of the current system.
+pub fn first_probe_command() -> String {
     let unless_current =
         format!("readlink -f {PROFILE_LINK} | grep -qxF {NEW_PROFILE} || test ! -e /run/current-system");
     let query = format!("{unless_current} || nix-store --query --requisites /run/current-system");

@@ -194,9 +194,9 @@ fn unusable_keys_are_refused() {
     };
     let locked = "has a passphrase, which nobody could type on the host";
     assert_refused("echo 'incorrect passphrase supplied to decrypt private key' >&2; exit 255", locked);
-    let damaged = "is not an ed25519 key, or is damaged";
+    let damaged = "is damaged: ssh-keygen cannot read it";
     assert_refused("echo 'Load key: invalid format' >&2; exit 255", damaged);
-    assert_refused("echo 'ssh-rsa AAAA'", damaged);
+    assert_refused("echo 'ssh-rsa AAAA'", "is not an ed25519 key");
 }
 
 #[test]

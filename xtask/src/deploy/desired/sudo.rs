@@ -5,23 +5,33 @@ use anyhow::Result;
 use crate::bail;
 use crate::base::HostName;
 
-/// Refuses a prefix that would run another program than the command. The `sudo` and `user` of a node are used on the
-/// host even if its state is only read.
+/// Refuses a prefix that could run another program than the command, and a user that is no plain name. The `sudo` and
+/// `user` of a node are used on the host even if its state is only read.
 ///
 /// # Errors
-/// `Refused` for such a prefix, and for a user that is no plain name.
+/// `Refused` for such a prefix or user, with the field that is wrong.
 pub fn check(host: &HostName, sudo: &str, user: &str) -> Result<()> {
-    let (program, flags) = sudo.split_once(' ').unwrap_or((sudo, ""));
-    let has_safe_flags = !["sudo", "doas"].contains(&program) || ends_with_user_option(flags);
-    let has_plain_words = sudo.split(' ').all(|word| is_plain(word, "._-+=/"));
-    let is_plain_user = !user.starts_with('-') && is_plain(user, "._-+@");
-    if has_safe_flags && has_plain_words && is_plain_user {
-        return Ok(());
+    let node = format!("deploy.nodes.{host}");
+    if user.starts_with('-') || !is_plain(user, "._-+@") {
+        bail!(
+            Refused, "{node}.user is {user:?}, which is no user name";
+            hint: "set `user` to a name of letters, digits and `._-+@` that does not begin with `-`"
+        );
     }
-    bail!(
-        Refused, "deploy.nodes.{host} would run its commands by {sudo:?} as {user:?}";
-        hint: "set `sudo` to `sudo -u` or `doas -u`, with no other option that takes a value, and `user` to a name"
-    );
+    if !sudo.split(' ').all(|word| is_plain(word, "._-+=/")) {
+        bail!(
+            Refused, "{node}.sudo is {sudo:?}, which is no list of plain words";
+            hint: "set `sudo` to words of letters, digits and `._-+=/` with one space between them, such as `sudo -u`"
+        );
+    }
+    let (program, flags) = sudo.split_once(' ').unwrap_or((sudo, ""));
+    if ["sudo", "doas"].contains(&program) && !ends_with_user_option(flags) {
+        bail!(
+            Refused, "{node}.sudo is {sudo:?}, which could run another program than the command";
+            hint: "set `sudo` to `{program} -u`; more options without a value may stand before `-u`"
+        );
+    }
+    Ok(())
 }
 
 /// Whether `word` has only letters, digits and `special` characters, and at least one of them.
@@ -54,32 +64,60 @@ mod tests {
     use super::*;
     use crate::base::failure::{ExitKind, kind};
 
+    /// Asserts that the node with this `sudo` and `user` is refused, and that the message ends with `what`.
+    #[track_caller]
+    fn assert_refused(sudo: &str, user: &str, what: &str) {
+        let error = check(&"stinky".into(), sudo, user).unwrap_err();
+        assert_eq!(
+            (kind(&error), error.to_string()),
+            (ExitKind::Refused, format!("deploy.nodes.stinky.{what}"))
+        );
+    }
+
     #[test]
-    fn sudo_prefixes() {
-        for (sudo, user, good) in [
-            ("sudo -u", "root", true),
-            ("sudo -H -u", "root", true),
-            ("sudo -n --set-home -Hu", "root", true),
-            ("doas -u", "root", true),
-            ("/run/wrappers/bin/sudo -u", "root", true),
-            ("sudo -u", "root; touch /tmp/x;", false),
-            ("sudo -u", "$(x)", false),
-            ("sudo -u", "-s", false),
-            ("sudo -u", "", false),
-            ("sudo -u", "root\nreboot", false),
-            ("sudo", "reboot", false),
-            ("sudo ", "reboot", false),
-            ("sudo reboot -u", "root", false),
-            ("sudo -R -u", "reboot", false),
-            ("sudo -uroot reboot -u", "root", false),
-            ("sudo --user=root -- reboot -u", "root", false),
-            ("doas -C /etc/x -u", "root", false),
-            ("sudo -n; touch /tmp/x; sudo -u", "root", false),
-            ("touch /tmp/x; sudo -u", "root", false),
-            ("run0 >x", "root", false),
+    fn a_prefix_that_ends_with_the_option_for_the_user_is_accepted() {
+        for sudo in [
+            "sudo -u",
+            "sudo -H -u",
+            "sudo -n --set-home -Hu",
+            "sudo --user",
+            "doas -u",
+            "/run/wrappers/bin/sudo -u",
         ] {
-            let refused = check(&"stinky".into(), sudo, user).map_err(|error| kind(&error));
-            assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{sudo} {user}");
+            check(&"stinky".into(), sudo, "root").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_user_that_is_no_name_is_refused() {
+        for user in ["root; touch /tmp/x;", "$(x)", "-s", "", "root\nreboot", "a b"] {
+            assert_refused("sudo -u", user, &format!("user is {user:?}, which is no user name"));
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_is_shell_text_is_refused() {
+        for sudo in
+            ["sudo ", "sudo  -u", "", "sudo -n; touch /tmp/x; sudo -u", "touch /tmp/x; sudo -u", "run0 >x"]
+        {
+            assert_refused(sudo, "root", &format!("sudo is {sudo:?}, which is no list of plain words"));
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_could_run_another_program_is_refused() {
+        for sudo in [
+            "sudo",
+            "sudo -g wheel",
+            "sudo reboot -u",
+            "sudo -R -u",
+            "sudo -uroot reboot -u",
+            "sudo --user=root -- reboot -u",
+            "doas",
+            "doas -C /etc/x -u",
+        ] {
+            let what = format!("sudo is {sudo:?}, which could run another program than the command");
+            assert_refused(sudo, "root", &what);
         }
     }
 }
