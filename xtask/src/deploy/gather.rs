@@ -208,7 +208,7 @@ fn check_idle(target: &Target, state: &State) -> Result<()> {
     trial::check_not_on_trial(target, state)?;
     if state.activity == Activity::Running {
         bail!(
-            Refused, "an activation is running on {}", target.host;
+            Refused, "nothing was deployed: an activation is running on {}", target.host;
             hint: "wait until the other deploy has finished"
         );
     }
@@ -221,7 +221,7 @@ fn check_sudo(target: &Target, state: &State) -> Result<()> {
     if asks_password && !target.interactive_sudo {
         let user = target.connection.destination.split('@').next().unwrap_or_default();
         bail!(
-            Refused, "{user} needs a password for sudo on {}", target.host;
+            Refused, "nothing was deployed: {user} needs a password for sudo on {}", target.host;
             hint: "set `security.sudo.wheelNeedsPassword = false` there, or let deploy-rs ask for it: \
                    `-- --interactive-sudo true`"
         );

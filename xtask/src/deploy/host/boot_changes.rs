@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_the_booted_system() {
+    fn parts_that_differ_from_the_booted_system_are_named() {
         let same = links("a", "a");
         let other = links("a", "b");
         for (parts, expected) in [

@@ -215,7 +215,7 @@ end=yes
     }
 
     #[test]
-    fn the_answer_of_a_pi() {
+    fn the_facts_of_a_pi_are_read() {
         let found = facts(str::to_owned);
         assert_eq!(
             (found.folder.as_str(), found.free, found.shares_store),
@@ -233,7 +233,7 @@ end=yes
     }
 
     #[test]
-    fn answers_without_facts() {
+    fn an_answer_without_facts_is_unknown_or_not_asked() {
         for (answer, expected) in [
             ("", BootAnswer::NotAsked),
             ("sh: not found\n", BootAnswer::NotAsked),

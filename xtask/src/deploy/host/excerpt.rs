@@ -12,6 +12,11 @@ pub fn tail(text: &str) -> String {
     last.map(|line| truncate(line)).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether [`truncate`] leaves `line` as it is.
+pub fn is_short(line: &str) -> bool {
+    line.chars().nth(MAX_CHARS).is_none()
+}
+
 /// The beginning of `line`, with a mark if it was cut.
 pub fn truncate(line: &str) -> String {
     match line.char_indices().nth(MAX_CHARS) {

@@ -1,6 +1,6 @@
 //! The errors for the key of a host: nobody has accepted it yet, it is not the known one, or it is revoked.
 
-use super::excerpt::truncate;
+use super::excerpt::{is_short, truncate};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{HostName, shell};
 use crate::deploy::target::Connection;
@@ -64,7 +64,7 @@ fn revoked_key_error(host: &HostName, connection: &Connection) -> anyhow::Error 
     )
 }
 
-/// The error for a host key that differs from the known one.
+/// The error for a host key that differs from the known one, with the two keys by the `log` of ssh.
 fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> anyhow::Error {
     let mut words = log.iter().flat_map(|line| line.split_whitespace());
     let fingerprint = words.find(|word| word.starts_with("SHA256:"));
@@ -88,25 +88,30 @@ fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> 
 /// host, or another machine.
 fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
     let name = known_name(connection);
-    let forget = forget_command(connection, log);
+    let forget = forget_command(connection, log).map_or_else(
+        || format!("remove the known key of {name} from known_hosts"),
+        |command| format!("run `{command}`"),
+    );
     let accept = login_command(connection, ASK);
     match connection.pin {
         Some(_) => format!(
             "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host}`, \
              which restores the key\n  \
-             if the host made itself a new key, compare the two, forget the known one with `{forget}`, and accept the new \
-             one with `{accept}`\n  \
+             if the host made itself a new key, compare the two, {forget}, and accept the new one \
+             with `{accept}`\n  \
              if this is not your host, another machine answers at {name}: do not deploy to it"
         ),
         None => format!(
-            "if its card was flashed again with new keys, run `{forget}` and accept the new key with `{accept}`\n  \
+            "if its card was flashed again with new keys, {forget} and accept the new key with `{accept}`\n  \
              if another machine answers at that address, do not deploy to it"
         ),
     }
 }
 
-/// The command that removes the known key from the file where ssh found it, under the name that ssh gives it.
-fn forget_command(connection: &Connection, log: &[&str]) -> String {
+/// The command that removes the known key: the pinned key from the project's file, or another key from the file where
+/// ssh found it, under the name that ssh gives it. `None` where the path or the name is too long for a hint: a part of
+/// it would be another one.
+fn forget_command(connection: &Connection, log: &[&str]) -> Option<String> {
     let (file, name) = if let Some(pin) = &connection.pin {
         (Some(pin.file.display().to_string()), pin.alias.clone())
     } else {
@@ -114,8 +119,11 @@ fn forget_command(connection: &Connection, log: &[&str]) -> String {
         let file = log.iter().find_map(|line| file_of_offending_key(line)).map(str::to_owned);
         (file, name.unwrap_or_else(|| known_name(connection)))
     };
-    let file = file.map(|file| format!(" -f {}", shell::quote(&truncate(&file))));
-    format!("ssh-keygen{} -R {}", file.unwrap_or_default(), shell::quote(&truncate(&name)))
+    if !file.iter().chain([&name]).all(|part| is_short(part)) {
+        return None;
+    }
+    let file = file.map(|file| format!(" -f {}", shell::quote(&file)));
+    Some(format!("ssh-keygen{} -R {}", file.unwrap_or_default(), shell::quote(&name)))
 }
 
 /// The file in a line of ssh such as `Offending ED25519 key in /home/pi/.ssh/known_hosts:3`.
@@ -218,6 +226,20 @@ mod tests {
         ] {
             let error = error(&connection, &log);
             assert!(hint(&error).unwrap().contains(expected), "{:?}", hint(&error));
+        }
+    }
+
+    /// A part of a path is another path.
+    #[test]
+    fn no_command_has_a_part_of_a_long_path_or_name() {
+        let long = "x".repeat(1000);
+        let line = format!("Offending ED25519 key in /home/{long}/known_hosts:3");
+        let name = format!("Host key for {long} has changed and you have requested strict checking.");
+        for log in [[CHANGED, &line], [CHANGED, &name]] {
+            let error = error(&connection(&[]), &log);
+            let remedy = hint(&error).unwrap();
+            assert!(remedy.contains("remove the known key of pi from known_hosts"), "{remedy}");
+            assert!(!remedy.contains("ssh-keygen") && !remedy.contains("[cut]"), "{remedy}");
         }
     }
 

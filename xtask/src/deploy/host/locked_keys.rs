@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_keys_with_a_passphrase_are_locked() {
+    fn only_a_key_with_a_passphrase_is_locked() {
         let dir = tempfile::tempdir().unwrap();
         let launcher = Launcher::new("/").with_env("SSH_AUTH_SOCK", "/nowhere");
         let connection = |key: &Path| Connection {

@@ -124,7 +124,7 @@ pub mod tests {
     }
 
     #[test]
-    fn options_that_deploy_rs_would_break() {
+    fn an_option_that_deploy_rs_would_split_is_refused() {
         let expected = "-p 22 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
         assert_eq!(deploy_rs_ssh_opts(&"h".into(), &connection(&["-p", "22"])).unwrap(), expected);
         let options = deploy_rs_ssh_opts(&"h".into(), &pinned(&["-p", "22"])).unwrap();

@@ -77,7 +77,7 @@ pub fn add_queries(query: &mut Query, target: &Target) {
         ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
         ("folder", format!("stat -L -c %d:%i {}", shell::quote(parent_folder(&target.link)))),
         ("failed", format!("systemctl --failed --no-legend --plain || echo {UNITS_UNKNOWN}")),
-        ("way-back", format!("ls {}", shell::quote(&format!("{}/deploy-rs-activate", target.link)))),
+        ("rollback", format!("ls {}", shell::quote(&format!("{}/deploy-rs-activate", target.link)))),
         ("switch", format!("ls {}", shell::quote(&format!("{}/bin/switch-to-configuration", target.link)))),
     ] {
         query.add(name, &command);

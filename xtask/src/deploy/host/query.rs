@@ -34,7 +34,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// A query without commands, with a new nonce.
+    /// A query without commands, with a new nonce. Errors call the query `label`.
     pub fn new(label: &'static str) -> Result<Self> {
         let mut bytes = [0; 16];
         getrandom(&mut bytes, GetRandomFlags::empty()).context("making a nonce")?;
@@ -87,18 +87,18 @@ impl Query {
 pub struct Answer(BTreeMap<String, String>);
 
 impl Answer {
-    /// The lines of a part, trimmed, without empty ones.
+    /// The lines of the part `name`, trimmed, without empty ones.
     pub fn lines(&self, name: &str) -> impl Iterator<Item = &str> {
         let text = self.0.get(name).map_or("", String::as_str);
         text.lines().map(str::trim).filter(|line| !line.is_empty())
     }
 
-    /// The first line of a part; `None` if there is none.
+    /// The first line of the part `name`; `None` if there is none.
     pub fn first_line(&self, name: &str) -> Option<&str> {
         self.lines(name).next()
     }
 
-    /// Whether the host was asked for the part.
+    /// Whether the host was asked for the part `name`.
     pub fn has_part(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
@@ -135,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_an_answer() {
-        let query = query_of(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
-        let answer = query.parse(&format!("Welcome\n{}", run_here(&query))).unwrap();
+    fn an_answer_is_read_by_its_parts() {
+        let query = query(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
+        let answer = query.parse(&format!("Welcome\n{}", output(&query))).unwrap();
         assert!(answer.lines("one").eq(["a", "b"]));
         assert_eq!(answer.greeting(), "Welcome");
         assert!(answer.has_part("two") && !answer.has_part("four"));

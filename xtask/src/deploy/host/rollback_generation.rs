@@ -16,8 +16,8 @@ const SCRIPT: &str = include_str!("rollback_generation.sh");
 pub fn add_rollback_generation(remote: &Remote, target: &Target) -> Result<()> {
     let script = shell::quote(SCRIPT);
     let link = shell::quote(&target.link);
-    // `way-back` is the `$0` of the script.
-    let command = format!("{}sh -c {script} way-back {link}", target.sudo_prefix());
+    // `rollback-generation` is the `$0` of the script.
+    let command = format!("{}sh -c {script} rollback-generation {link}", target.sudo_prefix());
     let doing = || format!("adding a generation to {} that deploy-rs can roll back to", target.host);
-    remote.run("the script of the tool", &command).map(drop).with_context(doing)
+    remote.run("the script that adds a generation", &command).map(drop).with_context(doing)
 }

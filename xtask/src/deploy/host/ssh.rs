@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_ssh_options() {
+    fn the_options_of_the_tool_and_the_pinned_key_precede_those_of_the_node() {
         let launcher = Launcher::new("/");
         let fresh = "-o ControlMaster=no -o ControlPath=none -n -E /dev/stdin";
         let rest = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T -- root@pi true";

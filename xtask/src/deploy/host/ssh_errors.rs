@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_key_of_a_pinned_host() {
+    fn a_changed_key_of_a_pinned_host_has_a_remedy_for_each_cause() {
         let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n";
         let error = connection_error(&"stinky".into(), &pinned(&[]), changed, "");
         let remedy = hint(&error).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_ssh_or_the_command_failed() {
+    fn only_words_of_ssh_itself_mean_that_ssh_failed() {
         let added = "Warning: Permanently added 'pi' (ED25519) to the list of known hosts.\r\n";
         for (log, stderr, expected) in [
             ("", "", false),

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_sockets() {
+    fn the_path_of_a_socket_must_be_short_and_plain() {
         for (path, expected) in [
             ("/home/me/pi/.xtask/ssh/stinky".to_owned(), true),
             ("/home/zoë/pi/.xtask/ssh/a%20b".to_owned(), true),

@@ -111,7 +111,7 @@ impl State {
             current: path("current"),
             booted: path("booted"),
             profile: path("profile"),
-            can_roll_back: answer.first_line("way-back").is_some(),
+            can_roll_back: answer.first_line("rollback").is_some(),
             is_nixos: answer.first_line("switch").is_some(),
             trial: Trial::read(answer),
             passwordless_sudo: answer.first_line("sudo").map(|word| word == "yes"),
@@ -171,7 +171,7 @@ mod tests {
             ("pgrep", "1\n"),
             ("activation", "12\n"),
             ("failed", "a.service loaded failed failed A\n"),
-            ("way-back", "/p/deploy-rs-activate\n"),
+            ("rollback", "/p/deploy-rs-activate\n"),
             ("sudo", "no\n"),
             ("kernel", &format!("{old}/bzImage\n{new}/bzImage\n")),
             ("initrd", &format!("{old}/i\n{old}/i\n")),
@@ -196,17 +196,21 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_nixos() {
+    fn the_state_of_a_host_without_nixos_is_unknown() {
         let links = "/run/booted-system/kernel\n/run/current-system/kernel";
         let answer =
             Answer::of(&[("current", "/run/current-system"), ("failed", UNITS_UNKNOWN), ("kernel", links)]);
         assert_eq!(State::read(&answer), State::default());
+    }
+
+    #[test]
+    fn an_unconfirmed_deploy_is_a_running_activation() {
         let waits = Answer::of(&[(UNCONFIRMED, "deploy-rs-canary-x\n")]);
         assert_eq!(State::read(&waits).activity, Activity::Running);
     }
 
     #[test]
-    fn failed_units_of_systemd() {
+    fn failed_units_are_read_from_the_list_of_systemctl() {
         let some = |units: &[&str]| Some(units.iter().map(ToString::to_string).collect::<Vec<_>>());
         for (output, expected) in [
             ("", some(&[])),

@@ -60,9 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_store_of_a_host() {
-        let read =
-            |store: &str, trust: &str| RemoteStore::read(&Answer::of(&[("store", store), ("trust", trust)]));
+    fn a_store_that_names_no_version_has_a_fault() {
         for (store, expected) in [
             ("nix-store (Nix) 2.26.3\n", None),
             ("nix-store (Lix, like Nix) 2.91.1\n", None),
@@ -72,8 +70,14 @@ mod tests {
             ),
             ("", Some("")),
         ] {
-            assert_eq!(read(store, "").fault.as_deref(), expected, "{store}");
+            let found = RemoteStore::read(&Answer::of(&[("store", store)]));
+            assert_eq!(found.fault.as_deref(), expected, "{store}");
         }
+        assert_eq!(RemoteStore::read(&Answer::default()), RemoteStore::default());
+    }
+
+    #[test]
+    fn a_store_reports_whether_it_trusts_the_user() {
         for (trust, expected) in [
             ("{\"trusted\":0,\"url\":\"daemon\"}\n", Some(false)),
             ("{\"trusted\":1,\"url\":\"daemon\"}\n", Some(true)),
@@ -82,9 +86,9 @@ mod tests {
             ("{\"url\":\"daemon\"}\n", None),
             ("", None),
         ] {
-            assert_eq!(read("", trust).trusted, expected, "{trust}");
+            let found = RemoteStore::read(&Answer::of(&[("trust", trust)]));
+            assert_eq!(found.trusted, expected, "{trust}");
         }
-        assert_eq!(RemoteStore::read(&Answer::default()), RemoteStore::default());
     }
 
     #[test]

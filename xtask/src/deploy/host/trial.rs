@@ -51,7 +51,7 @@ pub struct TrialStatus {
     pub pending: Option<StorePath>,
     /// Who blesses the system that is pending or on trial.
     pub by: Option<Blesser>,
-    /// How many seconds after the start of its kernel a trial ends.
+    /// How many seconds after the start of its kernel a trial ends; 0 if the host does not report it.
     pub within: u64,
     /// The marks of how far the trial has come, the first one first.
     pub marks: Vec<String>,
@@ -190,24 +190,24 @@ impl<'a> Fields<'a> {
         Some(*value).filter(|value| !value.is_empty())
     }
 
-    /// The value, truncated.
+    /// The value of `key`, truncated.
     fn text(&self, key: &str) -> Option<String> {
         self.get(key).map(truncate)
     }
 
-    /// The value as a number of at most [`MAX_WITHIN`] seconds; 0 if there is none.
+    /// The value of `key` as a number of at most [`MAX_WITHIN`] seconds; 0 if there is none.
     fn seconds(&self, key: &str) -> u64 {
         let seconds = self.get(key).and_then(|value| value.parse().ok());
         seconds.unwrap_or(0).min(MAX_WITHIN)
     }
 
-    /// The value, if it is a store path and nothing else.
+    /// The value of `key`, if it is a store path and nothing else.
     fn path(&self, key: &str) -> Option<StorePath> {
         let value = self.get(key)?;
         StorePath::containing(value).filter(|path| path.as_str() == value)
     }
 
-    /// The words of the value, each truncated.
+    /// The words of the value of `key`, each truncated.
     fn marks(&self, key: &str) -> Vec<String> {
         let words = self.get(key).unwrap_or_default().split_whitespace();
         words.take(MAX_MARKS).map(|word| word.chars().take(MAX_MARK_CHARS).collect()).collect()

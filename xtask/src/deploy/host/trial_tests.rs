@@ -27,7 +27,7 @@ fn path(text: &str) -> Option<StorePath> {
 }
 
 #[test]
-fn a_host_with_a_pending_system() {
+fn the_next_boot_starts_a_pending_system() {
     let found = read_status(&format!(
         "missing=\nbooted={OLD}\nblessed={OLD}\npending={NEW}\nby=self\nwithin=600\nmarks=\n\
          last-system={OLD}\nlast-outcome=blessed\nlast-reason=\nlast-marks=begun healthy\n"
@@ -52,7 +52,7 @@ fn a_host_with_a_pending_system() {
 }
 
 #[test]
-fn a_host_on_trial() {
+fn the_next_boot_after_a_trial_starts_the_blessed_system() {
     let status = format!("booted={NEW}\nblessed={OLD}\ntrial={NEW}\nby=deployer\nmarks=begun sshd.service");
     let booting = read_status(&status);
     assert_eq!((booting.on_trial.as_ref(), booting.by), (path(NEW).as_ref(), Some(Blesser::Deployer)));
@@ -61,7 +61,7 @@ fn a_host_on_trial() {
 }
 
 #[test]
-fn why_a_host_went_back() {
+fn a_rollback_has_the_noted_reason_or_the_last_mark() {
     for (fields, expected) in [
         ("last-reason=the check octoprint failed\nlast-marks=begun", "the check octoprint failed"),
         (
@@ -76,7 +76,7 @@ fn why_a_host_went_back() {
 }
 
 #[test]
-fn answers_that_cannot_be_used() {
+fn unreadable_answers_are_reported_and_unreadable_fields_left_out() {
     let unreadable = |error: &str| Trial::Unreadable { error: error.into() };
     for (status, expected) in [
         ("", unreadable("it gives no answer")),
@@ -103,7 +103,7 @@ fn answers_are_cut() {
 }
 
 #[test]
-fn the_json_of_a_trial() {
+fn the_json_of_a_trial_is_null_or_an_error_or_its_fields() {
     let json = |trial: &Trial| serde_json::to_value(trial).unwrap();
     assert_eq!(json(&Trial::Absent), serde_json::Value::Null);
     assert_eq!(json(&read(""))["error"], "it gives no answer");

@@ -104,8 +104,8 @@ pub fn request_reboot(remote: &Remote, target: &Target) -> Result<()> {
     }
 }
 
-/// Whether the host has rebooted between the states `before` and `now`. A host that shuts down may no longer report its
-/// boot ID, so a missing one is no reboot.
+/// Whether the host has rebooted between the states `before` and `now`: its boot ID is another one, or was missing
+/// `before`. A host that shuts down may no longer report its ID, so one that is missing `now` is no reboot.
 pub fn has_rebooted(before: &State, now: &State) -> bool {
     !now.boot_id.is_empty() && now.boot_id != before.boot_id
 }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_host_is_probed_again() {
+    fn an_unreachable_host_is_probed_until_the_time_is_over() {
         let probes = Cell::new(0);
         let probe = || {
             probes.set(probes.get() + 1);

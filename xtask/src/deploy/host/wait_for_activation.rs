@@ -92,12 +92,13 @@ impl EndDetector {
         match state.activity {
             Activity::Idle => true,
             Activity::Running => false,
-            Activity::Unknown => self.is_stable(state),
+            Activity::Unknown => self.has_settled(state),
         }
     }
 
-    /// Whether the state has stayed the same for [`STABLE_TIME`]: the criterion without `pgrep`.
-    fn is_stable(&mut self, state: &State) -> bool {
+    /// Adds `state` to the series, and returns whether the state has stayed the same for [`STABLE_TIME`]: the criterion
+    /// without `pgrep`.
+    fn has_settled(&mut self, state: &State) -> bool {
         match &self.last {
             Some((last, since)) if last == state => since.elapsed() >= STABLE_TIME,
             _ => {
@@ -130,6 +131,11 @@ mod tests {
         assert_eq!(found, idle);
         let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
         assert_eq!(wait_for_activation(&endless, &Silent, || Ok(idle.clone())).unwrap(), idle);
+    }
+
+    #[test]
+    fn a_second_stop_or_another_error_ends_the_wait() {
+        let idle = State { activity: Activity::Idle, ..state("before", Some("old")) };
         let stopped = || Err(ExitKind::Interrupted.error("stopped"));
         assert_eq!(wait_with(vec![stopped(), Ok(idle.clone())]).unwrap(), idle);
         assert_eq!(kind(&wait_with(vec![stopped(), stopped()]).unwrap_err()), ExitKind::Interrupted);

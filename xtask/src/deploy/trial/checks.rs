@@ -16,10 +16,14 @@ pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
     let host = &target.host;
     let Some(status) = state.trial.status() else { return Ok(()) };
     let Some(system) = &status.on_trial else { return Ok(()) };
+    let latest = match status.within {
+        0 => String::new(),
+        seconds => format!(", {seconds} s after its start at the latest"),
+    };
     bail!(
-        Refused, "{system} is on trial on {host}";
-        hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait: within {} s the trial ends, and {host} \
-               keeps it or goes back", status.within
+        Refused, "nothing was deployed: {system} is on trial on {host}";
+        hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait until {host} has kept it or gone \
+               back{latest}"
     );
 }
 
@@ -79,14 +83,17 @@ mod tests {
     }
 
     #[test]
-    fn a_host_on_trial_is_refused() {
-        let on_trial =
-            state(TrialStatus { on_trial: Some(store("new")), within: 600, ..TrialStatus::default() });
-        let error = check_not_on_trial(&target(None), &on_trial).unwrap_err();
-        assert_eq!(failure::kind(&error), failure::ExitKind::Refused);
-        assert!(
-            failure::hint(&error).unwrap().contains("deploy stinky --bless` to keep it, or wait up to 600 s")
-        );
+    fn only_a_host_on_trial_is_refused() {
+        for (within, end) in [(0, ""), (600, ", 600 s after its start at the latest")] {
+            let on_trial =
+                state(TrialStatus { on_trial: Some(store("new")), within, ..TrialStatus::default() });
+            let error = check_not_on_trial(&target(None), &on_trial).unwrap_err();
+            assert_eq!(failure::kind(&error), failure::ExitKind::Refused);
+            let expected = format!(
+                "run `cargo xtask deploy stinky --bless` to keep it, or wait until stinky has kept it or gone back{end}"
+            );
+            assert_eq!(failure::hint(&error), Some(&*expected));
+        }
         let pending = state(TrialStatus { pending: Some(store("new")), ..TrialStatus::default() });
         for state in [pending, State::default()] {
             check_not_on_trial(&target(None), &state).unwrap();
@@ -94,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_note_about_the_next_boot() {
+    fn the_plan_notes_what_happens_if_the_new_system_does_not_boot() {
         let missing = TrialStatus { missing: Some("x".into()), ..TrialStatus::default() };
         for (state, expected) in [
             (

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_decided() {
+    fn a_booted_system_can_be_blessed_and_a_pending_one_aborted() {
         let target = target(None);
         // The status has the systems: booted, blessed, on trial, pending.
         for (status, bless, abort) in [
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_decided() {
+    fn the_state_of_the_host_shows_whether_a_decision_took_effect() {
         // The status has the systems: booted, blessed, on trial, pending.
         for (decision, after, expected) in [
             (Decision::Bless, status("new", "new", "", ""), Some(DecisionVerdict::Blessed)),

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_and_verdicts_of_a_trial() {
+    fn a_trial_is_judged_by_the_systems_and_the_marks_of_the_host() {
         let unreadable = Trial::Unreadable { error: String::new() };
         // The trial has the systems: booted, blessed, on trial, pending; and the marks.
         for (trial_after, system_after, expected, verdict) in [

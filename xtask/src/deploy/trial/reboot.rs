@@ -146,7 +146,8 @@ impl Attempt<'_> {
         Ok(self.judge(state, reason, health))
     }
 
-    /// The result for a host in `state` after its reboot. `reason` is why the tool did not bless the system.
+    /// The result for a host in `state` after its reboot. `reason` is why the tool did not bless the system,
+    /// and `health` has the checks that the tool ran.
     fn judge(&self, state: State, reason: Option<String>, health: Vec<Check>) -> AttemptResult {
         let verdict = judge::judge(self.target, self.desired, self.before, self.armed, &state);
         // What the host itself recorded about a rollback is nearer to the cause.
@@ -165,7 +166,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Does the work of [`Self::bless_or_send_back`].
+    /// Does the work of [`Self::bless_or_send_back`] on a host in `state`, and adds the checks that it runs to `health`.
     ///
     /// # Errors
     /// Those of ssh, before the system is blessed; `Undecided` if the host does not bless it.

@@ -95,6 +95,9 @@ fn keep_clause(state: &State) -> String {
     let Some(status) = state.trial.status() else { return String::new() };
     match status.by {
         Some(Blesser::Host) => ", and keeps it if its own checks pass".into(),
+        Some(Blesser::Deployer) if status.within == 0 => {
+            ", and keeps it if `deploy --bless` follows in time".into()
+        }
         Some(Blesser::Deployer) => {
             format!(", and keeps it if `deploy --bless` follows within {} s", status.within)
         }

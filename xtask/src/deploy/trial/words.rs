@@ -60,10 +60,11 @@ fn on_trial_remark(host: &HostName, system: &StorePath, status: &TrialStatus) ->
         Some(Blesser::Host) => "its own checks bless it",
         _ => "a deployer blesses it",
     };
-    format!(
-        "{system} is on trial on {host}: {host} goes back unless {blesser} within {} s of its start",
-        status.within
-    )
+    let limit = match status.within {
+        0 => "in time".to_owned(),
+        seconds => format!("within {seconds} s of its start"),
+    };
+    format!("{system} is on trial on {host}: {host} goes back unless {blesser} {limit}")
 }
 
 /// The remark that the next boot tries `system`, and what decides whether the host keeps it.
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn trials_in_status() {
+    fn status_has_a_word_and_a_remark_for_each_trial() {
         for (status, word, remark) in [
             (status(|_| {}), "blessed", ""),
             (status(|it| it.blessed = Some(store("other"))), "-", ""),
@@ -120,6 +121,11 @@ mod tests {
                 status(|it| (it.on_trial, it.by) = (Some(store("new")), Some(Blesser::Deployer))),
                 "on trial",
                 "NEW is on trial on stinky: stinky goes back unless a deployer blesses it within 600 s of its start",
+            ),
+            (
+                status(|it| (it.on_trial, it.within) = (Some(store("new")), 0)),
+                "on trial",
+                "NEW is on trial on stinky: stinky goes back unless its own checks bless it in time",
             ),
             (
                 status(|it| it.missing = Some("no boot.scr".into())),
@@ -142,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn trials_that_cannot_be_read() {
+    fn a_trial_that_cannot_be_read_is_unknown() {
         assert_eq!((table_cell(&Trial::Absent), remarks(&"a".into(), &Trial::Absent)), (None, Vec::new()));
         let trial = Trial::Unreadable { error: "it gives no answer".into() };
         let remark = "the trial of a is unknown: `boot-trial status` on a failed: it gives no answer";
