@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn options_become_arguments_of_deploy_rs() {
+    fn deploy_rs_gets_the_options_of_the_tool_before_those_of_the_user() {
         let timeouts = "-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
         let extra = ["--debug-logs".to_owned(), "--".to_owned(), "-L".to_owned()];
         let expected =

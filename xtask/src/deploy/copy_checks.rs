@@ -80,7 +80,7 @@ fn untrusted_user_refusal(target: &Target) -> anyhow::Error {
 /// and takes paths only from public caches.
 fn is_surely_unsigned(cx: &Context, version: nix::Version, target: &Target) -> Result<bool> {
     if target.path.exists() {
-        return Ok(!nix::is_signed(&cx.launcher, &target.path)?);
+        return Ok(!nix::is_signed_or_content_addressed(&cx.launcher, &target.path)?);
     }
     let config = Config::load(&cx.launcher, version, &[])?;
     let mut caches = config.substituters.split_whitespace();
@@ -96,7 +96,8 @@ pub fn check_before_copy(cx: &Context, plan: &Plan) -> Result<()> {
     if !target.builds_here || plan.already_done().is_some() || !target.path.exists() {
         return Ok(());
     }
-    if plan.store.trusted == Some(false) && !nix::is_signed(&cx.launcher, &target.path)? {
+    if plan.store.trusted == Some(false) && !nix::is_signed_or_content_addressed(&cx.launcher, &target.path)?
+    {
         return Err(untrusted_user_refusal(target));
     }
     check_room(cx, plan)

@@ -10,14 +10,15 @@ use super::target::{Connection, Target};
 use crate::base::failure::{ExitKind, Reason, hint, kind};
 use crate::{bail, failure};
 
-/// Checks that all hosts can be deployed to by one command.
+/// Checks that all hosts that were `found` can be deployed to by one command. With the goal [`Goal::Show`], a host may
+/// ask for a password.
 ///
 /// The errors of a host that is broken in the flake stay with that host. A name that the flake does not have stops
 /// all hosts, because the user may have meant any of them.
 ///
 /// # Errors
-/// `Usage` for a name that the flake does not have, and for a host that asks for a password; `Refused` if two hosts
-/// are the same machine.
+/// `Usage` for a name that the flake does not have, and for hosts that ask for a password; `Refused` if two hosts are
+/// the same machine.
 pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
     let errors = found.iter().filter_map(|found| found.as_ref().err());
     let unknown = errors.filter(|error| kind(error) == ExitKind::Usage).collect::<Vec<_>>();
@@ -120,7 +121,7 @@ mod tests {
     use crate::deploy::verdict::tests::target;
 
     #[test]
-    fn the_identity_of_a_machine() {
+    fn a_machine_is_identified_by_its_boot_and_its_profile_folder() {
         let state = |boot: &str, folder: Option<&str>| State {
             boot_id: boot.into(),
             folder: folder.map(str::to_owned),
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hosts_that_are_one_machine() {
+    fn two_hosts_at_one_address_and_port_are_refused() {
         let reached_at = |host: &str, destination: &str, options: &str| {
             let mut target = Target { host: host.into(), ..target(None) };
             target.connection.destination = destination.into();

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn all_failed_hosts_are_listed() {
+    fn the_hosts_that_failed_are_named_and_listed() {
         let members = [
             member("a", ExitKind::Unreachable),
             member("b", ExitKind::HostKey),

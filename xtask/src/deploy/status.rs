@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_errors_mean_that_the_host_answered() {
+    fn the_kind_of_an_error_decides_whether_the_host_answered() {
         for (failure, expected) in [
             (ExitKind::Unreachable, json!(false)),
             (ExitKind::HostKey, json!(true)),

@@ -53,6 +53,12 @@ fn the_goal_boot_is_reached_by_the_profile_alone() {
         let exit = DeployExit { code, activated: true, needs_reboot: false };
         assert_eq!(judge(&target, Goal::Boot, &old, after, exit), expected, "{after:?}");
     }
+}
+
+#[test]
+fn a_reboot_must_start_the_new_system() {
+    let target = target(Some("new"));
+    let set = state("profile", Some("old"));
     let booted = |path: &str| State { booted: Some(store(path)), ..state("profile", Some("new")) };
     for (after, expected) in
         [(booted("new"), Verdict::Done), (booted("old"), Verdict::Mismatch), (set.clone(), Verdict::Mismatch)]
@@ -62,7 +68,7 @@ fn the_goal_boot_is_reached_by_the_profile_alone() {
 }
 
 #[test]
-fn failed_units_and_pending_reboots() {
+fn failed_units_outweigh_a_pending_reboot() {
     let with = |units: &str, reboot_needed: bool| State {
         failed_units: Some(units.split_whitespace().map(str::to_owned).collect()),
         reboot_needed,

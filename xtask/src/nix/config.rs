@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_settings_are_empty() {
+    fn missing_settings_have_defaults() {
         let config = parse(
             r#"{"max-jobs":{"value":0},"substituters":{"value":["https://a","https://b"]},
             "secret-key-files":{"value":["/k"]}}"#,

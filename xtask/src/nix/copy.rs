@@ -22,7 +22,7 @@ pub struct Destination {
     pub flags: Vec<&'static str>,
 }
 
-/// Copies the closure of `path` to the store of another machine, and reports the progress.
+/// Copies the closure of `path` to the store of another machine, the `destination`, and reports the progress.
 ///
 /// # Errors
 /// `Interrupted` where the user stopped the copy. Store paths that have arrived whole stay, and are not copied again.

@@ -146,8 +146,8 @@ impl Fingerprint {
         let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
         let text = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
         let metadata = serde_json::from_str(&text).ok()?;
-        let is_identified = identifies_content(&metadata)
-            && work_trees(&metadata).all(|folder| git_shows_changes(launcher, &folder));
+        let hides_changes = || work_trees(&metadata).any(|folder| git_can_hide_changes(launcher, &folder));
+        let is_identified = identifies_content(&metadata) && !hides_changes();
         is_identified.then(|| Self(format!("{nix}\n{text}")))
     }
 }
@@ -176,14 +176,14 @@ fn work_trees(metadata: &Value) -> impl Iterator<Item = PathBuf> {
     paths.map(|path| PathBuf::from(OsString::from_vec(percent_encoding::decode(path))))
 }
 
-/// Whether git shows all changes in the work tree `folder`. git hides the changes of files with
-/// `git update-index --assume-unchanged`, which is advised for secrets; Nix (2.34) reads these files too, although git
-/// shows it no change.
-fn git_shows_changes(launcher: &Launcher, folder: &Path) -> bool {
+/// Whether a file in the work tree `folder` may change without a change that git shows: after
+/// `git update-index --assume-unchanged`, which is advised for secrets, or where git cannot list the files. Nix (2.34)
+/// reads these files too, although git shows it no change.
+fn git_can_hide_changes(launcher: &Launcher, folder: &Path) -> bool {
     // `git ls-files -v` marks such a file with a tag in lower case.
     let is_hidden = |line: &str| line.starts_with(|tag: char| tag.is_ascii_lowercase());
     git::capture(launcher, folder, git::Command::ListFiles, &[])
-        .is_ok_and(|output| output.success() && !output.stdout.lines().any(is_hidden))
+        .map_or(true, |output| !output.success() || output.stdout.lines().any(is_hidden))
 }
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn work_trees_of_a_flake_and_its_unpinned_inputs() {
+    fn git_work_trees_of_the_flake_and_its_unpinned_inputs_are_found() {
         let git = |url: &str| json!({ "type": "git", "url": url });
         let mut locked = git("file:///locked");
         locked["rev"] = json!("a");

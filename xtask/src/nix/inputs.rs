@@ -112,7 +112,7 @@ mod tests {
     use crate::base::fuzz;
 
     #[test]
-    fn references_with_and_without_a_local_path() {
+    fn a_reference_to_a_file_or_folder_of_this_machine_has_its_path() {
         for (reference, expected) in [
             (json!({ "type": "path", "path": "/a/b" }), Some("/a/b")),
             (json!({ "type": "path", "path": "./b" }), None),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_has_local_inputs() {
+    fn the_local_inputs_of_a_lock_are_found() {
         let metadata = json!({ "locks": { "nodes": {
             "root": { "inputs": { "a": "a" } },
             "a": { "locked": { "type": "path", "path": "/a" }, "original": { "type": "indirect", "id": "a" } },
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_overlap_the_keys() {
+    fn a_path_above_or_below_the_keys_overlaps_them() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::create_dir_all(at("state/identity/pi")).unwrap();

@@ -31,7 +31,7 @@ pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, quote, with_keep_lock
 pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};
-pub use path_info::{closure, is_signed};
+pub use path_info::{closure, is_signed_or_content_addressed};
 pub use store_path::StorePath;
 pub use version::{Version, require, require_any};
 

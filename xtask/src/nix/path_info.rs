@@ -15,7 +15,7 @@ pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, 
 
 /// Whether another store may accept `path` without trust in this store: the path has a signature, or its content
 /// determines its name.
-pub fn is_signed(launcher: &Launcher, path: &StorePath) -> Result<bool> {
+pub fn is_signed_or_content_addressed(launcher: &Launcher, path: &StorePath) -> Result<bool> {
     let json = read(launcher, path, &[])?;
     Ok(infos(&json).all(|info| has_signature(info) || is_content_addressed(info)))
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_in_the_three_formats() {
+    fn signatures_are_read_in_the_three_formats() {
         let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a-1";
         for (info, is_signed, is_by_content) in [
             (r#"{"narSize":7,"signatures":["cache.nixos.org-1:x"]}"#, true, false),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_in_the_three_formats() {
+    fn sizes_are_read_in_the_three_formats() {
         let name = "0123456789abcdfghijklmnpqrsvwxyz-a-1";
         let path = format!("/nix/store/{name}");
         for json in [

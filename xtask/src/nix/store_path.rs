@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_with_and_without_a_store_path() {
+    fn a_store_path_is_the_hash_and_the_name_at_the_start_of_a_text() {
         let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05";
         for (text, expected) in [
             (path, Some(path)),

@@ -194,7 +194,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_boot_files_of_a_system() {
+    fn the_boot_files_of_a_built_system_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let found = system(dir.path(), 33 << 20);
         let sizes = found.copies.iter().map(|(_, size)| *size).collect::<Vec<_>>();

@@ -163,7 +163,7 @@ fn unliftable_fault(message: String, hint: String) -> BootFault {
     BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: false }
 }
 
-/// The message about a host with trials that cannot try a new system now.
+/// The message about a host with trials that cannot try a new system now, for the `reason` that the host gives.
 pub fn cannot_try_message(host: &HostName, reason: &str) -> String {
     format!("{host} cannot try the new system: {reason}")
 }

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_of_the_profile() {
+    fn the_link_is_that_of_a_system_profile_whose_place_is_known() {
         let node = |profiles: &str, user: Option<&str>, path: Option<&str>| Node {
             profiles: profiles.split_whitespace().map(str::to_owned).collect(),
             user: user.map(str::to_owned),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_the_host_is_named_once() {
+    fn an_address_or_user_that_is_named_twice_is_refused() {
         let to = "pi@stinky.lan".parse::<Address>().unwrap();
         let parse = |args: &[&str], to: &Address| {
             let args = args.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_run_nothing() {
+    fn options_that_run_nothing_are_safe() {
         for options in [
             &["-p", "2222"][..],
             &["-p2222", "-4", "-C", "-l", "pi"],
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_may_run_something() {
+    fn the_first_option_that_may_run_something_is_named() {
         for (options, expected) in [
             (&["-oProxyCommand=x"][..], "-oProxyCommand=x"),
             (&["-p", "22", "-o", "proxycommand=x"], "-o"),

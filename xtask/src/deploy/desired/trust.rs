@@ -59,26 +59,28 @@ fn untrusted_reason(flake: &FlakeRef) -> Option<String> {
         let files = ["flake.nix", "flake.lock", ".git"].map(|name| above.join(name));
         for path in [above.to_owned()].into_iter().chain(files) {
             let Ok(metadata) = path.metadata() else { continue };
-            if !is_own(&path, &metadata) {
-                return Some(format!(
-                    "{} belongs to another user, or others can write to it",
-                    path.display()
-                ));
+            if let Some(reason) = foreign_writer_reason(&path, &metadata) {
+                return Some(reason);
             }
         }
     }
     None
 }
 
-/// Whether only this user and root can have written the file at `path`: by its owner, and by who may write to it.
-fn is_own(path: &Path, metadata: &Metadata) -> bool {
+/// Why others than this user and root can have written the file at `path`: by its owner, or by who may write to it.
+/// `None` if they cannot.
+fn foreign_writer_reason(path: &Path, metadata: &Metadata) -> Option<String> {
     let own_id = rustix::process::geteuid();
     // Under sudo the checkout belongs to the user who called sudo.
     let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own_id.is_root());
     let owner = metadata.uid();
     let is_trusted_owner = owner == 0 || owner == own_id.as_raw() || Some(owner) == caller;
+    if !is_trusted_owner {
+        return Some(format!("{} belongs to another user", path.display()));
+    }
     let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
-    is_trusted_owner && (is_sticky || !state::others_can_write(path, metadata))
+    let is_open = !is_sticky && state::others_can_write(path, metadata);
+    is_open.then(|| format!("others can write to {}", path.display()))
 }
 
 /// Refuses a hostname that [`is_hostname`] does not accept. `source` begins the message, as in `the command line has
@@ -130,7 +132,7 @@ mod tests {
     use crate::base::percent_encoding;
 
     #[test]
-    fn flakes_that_are_no_checkout_of_this_user() {
+    fn only_a_folder_of_this_machine_is_trusted() {
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("my flake");
         fs::create_dir_all(own.join("nix")).unwrap();
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn checkouts_that_others_can_write_to() {
+    fn a_checkout_that_others_can_change_is_not_trusted() {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("a/b");
         fs::create_dir_all(&below).unwrap();
@@ -172,16 +174,16 @@ mod tests {
         let trust = || Trust::find(&FlakeRef::of_folder(&below), false);
         assert_eq!(trust(), Trust::Full);
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        let why =
-            |path: &Path| format!("{} belongs to another user, or others can write to it", path.display());
-        assert_eq!(trust(), Trust::Limited(why(dir.path())));
+        let is_open = |path: &Path| Trust::Limited(format!("others can write to {}", path.display()));
+        let is_foreign = |path: &Path| Trust::Limited(format!("{} belongs to another user", path.display()));
+        assert_eq!(trust(), is_open(dir.path()));
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         // A group with other members, and a repository around the flake that determines what Nix takes of it.
         let team = if rustix::process::geteuid().is_root() { Some(65_533) } else { None };
         if team.is_some() {
             chown(&flake, None, team).unwrap();
             fs::set_permissions(&flake, PermissionsExt::from_mode(0o664)).unwrap();
-            assert_eq!(trust(), Trust::Limited(why(&flake)));
+            assert_eq!(trust(), is_open(&flake));
             fs::set_permissions(&flake, PermissionsExt::from_mode(0o644)).unwrap();
             let inner = dir.path().join("around/flake");
             fs::create_dir_all(&inner).unwrap();
@@ -192,17 +194,17 @@ mod tests {
             fs::create_dir(&git).unwrap();
             assert_eq!(trust(), Trust::Full);
             chown(&git, Some(65534), None).unwrap();
-            assert_eq!(trust(), Trust::Limited(why(&git)));
+            assert_eq!(trust(), is_foreign(&git));
         }
         // Only root can give files away.
         if rustix::process::geteuid().is_root() {
             chown(&flake, Some(65534), None).unwrap();
-            assert_eq!(trust(), Trust::Limited(why(&flake)));
+            assert_eq!(trust(), is_foreign(&flake));
         }
     }
 
     #[test]
-    fn the_host_and_the_option_are_named() {
+    fn the_refusal_of_an_ssh_option_names_the_host_and_the_option() {
         let limited = Trust::Limited("it is foreign".into());
         let options = ["-p".to_owned(), "22".to_owned(), "-oProxyCommand=touch".to_owned()];
         let error = limited.check(&"stinky".into(), &options).unwrap_err();
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn hostnames_and_users_that_are_no_names() {
+    fn hostnames_and_users_must_be_plain_names() {
         for (hostname, user, good) in [
             ("stinky.lan", "root", true),
             ("fe80::1", "pi", true),
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_the_store() {
+    fn only_a_plain_path_in_the_store_is_a_store_path() {
         let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-stinky-26.05";
         for (text, expected) in [
             (path.to_owned(), true),

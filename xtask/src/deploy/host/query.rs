@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_by_its_parts() {
-        let query = query(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
-        let answer = query.parse(&format!("Welcome\n{}", output(&query))).unwrap();
+        let query = query_of(&[("one", "echo a; echo ' b '"), ("two", "false"), ("three", "printf c")]);
+        let answer = query.parse(&format!("Welcome\n{}", run_here(&query))).unwrap();
         assert!(answer.lines("one").eq(["a", "b"]));
         assert_eq!(answer.greeting(), "Welcome");
         assert!(answer.has_part("two") && !answer.has_part("four"));

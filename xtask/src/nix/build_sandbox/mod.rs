@@ -74,7 +74,7 @@ impl Protection {
             let text = "`accept-flake-config` is ignored: put the caches of a flake into nix.conf";
             warnings.push(text.to_owned());
         }
-        if settings.builds_as_this_user(NixAccess::of_this_user(&launcher)) {
+        if settings.may_build_as_this_user(NixAccess::of_this_user(&launcher)) {
             settings.refuse_visible_keys(keys)?;
             lines.extend(["sandbox = true", "sandbox-fallback = false"].map(str::to_owned));
             lines.extend(settings.existing_sandbox_paths());
@@ -180,7 +180,7 @@ impl Settings {
 
     /// Whether this Nix may build as the user who owns the keys. A daemon of root is taken to build as other users.
     /// `auto-allocate-uids` does not count: Nix allocates users for builds in the sandbox only (2.26).
-    fn builds_as_this_user(&self, access: NixAccess) -> bool {
+    fn may_build_as_this_user(&self, access: NixAccess) -> bool {
         let has_build_users = access.is_root && !self.text("build-users-group").is_empty();
         let own_daemon_builds = access.daemon == Daemon::Own && !has_build_users;
         let needs_no_daemon = access.can_write || access.daemon == Daemon::None;

@@ -34,7 +34,7 @@ fn the_settings_and_the_access_decide_who_builds() {
         (&[store("/x")], client, true),
         (&[store("ssh-ng://host")], alone, false),
     ] {
-        assert_eq!(settings(pairs).builds_as_this_user(access), expected, "{pairs:?} {access:?}");
+        assert_eq!(settings(pairs).may_build_as_this_user(access), expected, "{pairs:?} {access:?}");
     }
 }
 
@@ -91,6 +91,6 @@ fn fuzz() {
     crate::base::fuzz::check_text(&[sample], |text| {
         let settings = Settings(serde_json::from_str(text).unwrap_or_default());
         let access = NixAccess { is_root: false, can_write: false, daemon: Daemon::None };
-        (settings.builds_as_this_user(access), settings.refuse_visible_keys(Path::new("/k")).is_ok())
+        (settings.may_build_as_this_user(access), settings.refuse_visible_keys(Path::new("/k")).is_ok())
     });
 }

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_entry() {
+    fn other_texts_are_no_entries() {
         for text in [
             "enabled\n",
             "",
@@ -144,7 +144,6 @@ mod tests {
     #[test]
     fn the_newest_entry_comes_first() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::NotMounted);
         std::fs::write(dir.path().join("status"), "enabled\n").unwrap();
         for (age, name) in [(20, "old"), (10, "new"), (30, "oldest")] {
             let file = dir.path().join(name);
@@ -156,6 +155,12 @@ mod tests {
         let BinfmtTable::Entries(entries) = BinfmtTable::load(dir.path()) else { panic!("not read") };
         let names = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["new", "old", "oldest"]);
+    }
+
+    #[test]
+    fn a_table_may_be_disabled_or_not_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::NotMounted);
         std::fs::write(dir.path().join("status"), "disabled\n").unwrap();
         assert_eq!(BinfmtTable::load(dir.path()), BinfmtTable::Disabled);
     }
