@@ -94,3 +94,11 @@ fn a_disk_that_is_larger_than_a_card_is_warned_of() {
         assert_eq!(Disk { size, ..card.clone() }.size_warning().as_deref(), words, "{size}");
     }
 }
+
+#[test]
+fn a_disk_survives_json() {
+    let machine = FakeMachine::new();
+    let card = machine.with_card(&[]).disk("mmcblk0");
+    let received = serde_json::from_str::<Disk>(&serde_json::to_string(&card).unwrap()).unwrap();
+    assert_eq!(received, card);
+}

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_can_be_removed() {
+    fn a_card_can_be_removed_whether_or_not_a_program_ejects_it() {
         let machine = FakeMachine::new();
         let bin = tempfile::tempdir().unwrap();
         machine.with_card(&[]).with_stick();

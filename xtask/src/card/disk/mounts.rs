@@ -71,7 +71,7 @@ fn parse_mount(line: &str) -> Option<Mount> {
     Some(Mount { id, parent, number, at, fstype, source })
 }
 
-/// The first column of `/proc/swaps`, without its heading.
+/// The swap devices and files in `text`, the content of `/proc/swaps`.
 fn parse_swaps(text: &str) -> Vec<PathBuf> {
     let names = text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next());
     names.map(|name| PathBuf::from(unescape(name))).collect()

@@ -29,8 +29,8 @@ pub struct ProtectedPath {
 }
 
 impl ProtectedPath {
-    /// Finds the disks that store `path` and each link on the way to it. A path that does not exist is on the disk on
-    /// which it would be created.
+    /// Finds the disks that store `path`, called `what` in messages, each link on the way to it, and all that `extent`
+    /// protects below it. A path that does not exist is on the disk on which it would be created.
     pub fn find(roots: &Roots, what: &str, path: &Path, extent: Extent) -> Self {
         let mut stored_paths = locations(path);
         if let (Extent::Tree, Some(resolved)) = (extent, stored_paths.last()) {
@@ -42,8 +42,9 @@ impl ProtectedPath {
         Self { what: what.to_owned(), path, disks }
     }
 
-    /// Whether the path is stored on `disk`, or is the virtual card `disk` itself.
-    pub(super) fn is_stored_on(&self, disk: &Disk) -> bool {
+    /// Whether writing to `disk` overwrites the path: `disk` stores the path, is a virtual card in the file at the path,
+    /// or is a loop device over that file.
+    pub(super) fn is_overwritten_with(&self, disk: &Disk) -> bool {
         match &disk.kind {
             DiskKind::File { .. } => usage::is_same_file(&disk.path, &self.path),
             DiskKind::Loop { backing: Some(file) } if usage::is_same_file(file, &self.path) => true,

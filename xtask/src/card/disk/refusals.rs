@@ -174,7 +174,8 @@ fn list_uses(uses: &[&Use]) -> Option<String> {
 
 /// The refusal of a disk that stores a protected path.
 fn protected_path_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
-    let ProtectedPath { what, path, .. } = request.protected.iter().find(|path| path.is_stored_on(disk))?;
+    let ProtectedPath { what, path, .. } =
+        request.protected.iter().find(|path| path.is_overwritten_with(disk))?;
     let reason =
         format!("{what} {} is on {}, which would be overwritten", path.display(), disk.path.display());
     Some(refusal(reason, "copy it to another disk first"))

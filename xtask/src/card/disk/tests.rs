@@ -40,7 +40,7 @@ pub(super) fn assert_refused_on(
 }
 
 #[test]
-fn a_card_and_a_stick_are_accepted() {
+fn a_card_and_a_stick_are_recognized_and_accepted() {
     let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
     for name in ["mmcblk0", "sdb"] {
@@ -283,6 +283,4 @@ fn another_card_in_the_same_slot_is_not_the_confirmed_one() {
         difference(Disk { size: 5, ..card.clone() }),
         "/dev/mmcblk0 is not the card that was confirmed: its size was 32000000000 and is 5"
     );
-    let received = serde_json::from_str::<Disk>(&serde_json::to_string(&card).unwrap()).unwrap();
-    assert_eq!(received, card);
 }

@@ -136,6 +136,15 @@ fn a_file_is_protected_under_each_of_its_names() {
     assert_refusals(&disk, &request, &[&refusal(card.to_str().unwrap())]);
     machine.add_device("virtual/block/loop3", "7:3", &[("loop/backing_file", card.to_str().unwrap())]);
     assert_refusals(&machine.disk("loop3"), &request, &[&refusal("/dev/loop3")]);
+}
+
+#[test]
+fn a_file_is_in_use_under_each_of_its_names() {
+    let machine = FakeMachine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let [card, name] = ["card.img", "name.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
+    std::fs::write(&card, "content").and_then(|()| std::fs::hard_link(&card, &name)).unwrap();
+    machine.add_device("virtual/block/loop3", "7:3", &[("loop/backing_file", card.to_str().unwrap())]);
     machine.mount("7:3", "/mnt", "ext4", "/dev/loop3");
     let uses = Disk::load(&machine.roots(), &name).unwrap().uses;
     assert_eq!(uses[0].to_string(), "name.img is mounted at /mnt through loop3");

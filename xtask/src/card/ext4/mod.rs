@@ -42,7 +42,7 @@ pub struct Ext4Payload<'a> {
     card: File,
     reporter: &'a dyn Reporter,
     cancel: &'a AtomicBool,
-    /// When the phase began.
+    /// When the phase began; empty before that.
     begin: OnceLock<Instant>,
 }
 
@@ -92,15 +92,15 @@ impl<'a> Ext4Payload<'a> {
 
     /// Reports the beginning of the phase.
     fn report_begin(&self) {
-        self.begin.get_or_init(Instant::now);
+        let _ = self.begin.set(Instant::now());
         let name = self.payload().name().to_owned();
         self.reporter.report(&Event::Phase { name, total: None, is_in_bytes: false });
     }
 
-    /// Reports the end of the phase, and the payload.
+    /// Reports what was written and how long it took, which ends the phase.
     fn report_end(&self) {
         let payload = self.payload();
-        let seconds = self.begin.get_or_init(Instant::now).elapsed().as_secs_f64();
+        let seconds = self.begin.get().map_or(0.0, |begun| begun.elapsed().as_secs_f64());
         let text = format!("{}, read back and compared ({seconds:.1} s)", payload.summary());
         self.reporter.report(&Event::Found { name: payload.name().to_owned(), text });
     }

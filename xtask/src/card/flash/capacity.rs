@@ -242,6 +242,10 @@ mod tests {
         let text = format!("{failed}; restoring what the card held failed: {failed}");
         assert_eq!(error, Some((ExitKind::Io, text)));
         assert!(card.content() == before);
+    }
+
+    #[test]
+    fn a_card_that_is_too_small_for_a_probe_is_refused() {
         let error = check_alone(&FakeCard::new(MIB, Fault::None), &Silent, &AtomicBool::new(false));
         assert_eq!(
             error.unwrap_err().to_string(),

@@ -13,9 +13,9 @@ use crate::card::disk::Locked;
 /// A block device as the engine sees it. Offsets and sizes are in bytes.
 pub trait Card: Sync {
     fn size(&self) -> u64;
-    /// Reads up to `buffer.len()` bytes; 0 at the end of the card.
+    /// Reads up to `buffer.len()` bytes from byte `offset` on, and returns how many; 0 at the end of the card.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes up to `buffer.len()` bytes.
+    /// Writes up to `buffer.len()` bytes from byte `offset` on, and returns how many.
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize>;
     /// Returns when everything written is on the card.
     fn sync(&self) -> io::Result<()>;

@@ -29,14 +29,14 @@ impl<'a> CardIo<'a> {
     }
 
     /// Whether a write was attempted, so that the card may have changed.
-    pub fn is_changed(&self) -> bool {
+    pub fn may_have_changed(&self) -> bool {
         self.write_attempted.load(Ordering::Relaxed)
     }
 
     /// The exit kind of `error` for this card: [`ExitKind::Refused`] only while nothing was written.
     pub fn kind_of(&self, error: &anyhow::Error) -> ExitKind {
         match failure::kind(error) {
-            ExitKind::Refused if self.is_changed() => ExitKind::Io,
+            ExitKind::Refused if self.may_have_changed() => ExitKind::Io,
             kind => kind,
         }
     }

@@ -71,7 +71,7 @@ impl DeltaPolicy {
         }
     }
 
-    /// Records that a read found the chunk on the card.
+    /// Records that a read found the chunk on the card; `is_zero` is whether all bytes of the chunk are zero.
     pub fn record_hit(&mut self, is_zero: bool) {
         *self.counter(is_zero) = MissCounter::default();
     }

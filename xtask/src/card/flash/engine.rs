@@ -25,7 +25,8 @@ use crate::base::{ChunkState, Event, Reporter};
 /// The remedy for a flash that ended before the card was complete.
 pub const RUN_AGAIN: &str = "run the same command again";
 
-/// Writes `content` to `card` and the `payload` on top of it, and verifies both.
+/// Writes `content` to `card` and the `payload` on top of it, and verifies both. The `mode` decides which chunks are
+/// read before they are written.
 ///
 /// # Errors
 /// Any failure, and the request to stop, `cancel`. The message names the state of the card.
@@ -127,7 +128,7 @@ impl FlashJob<'_> {
 
     /// `error` with the state of the card, after a last attempt to blank the head.
     fn with_card_state(&self, error: &anyhow::Error) -> anyhow::Error {
-        if !self.card_io.is_changed() {
+        if !self.card_io.may_have_changed() {
             return failure::copy(error);
         }
         let kind = self.card_io.kind_of(error);

@@ -76,7 +76,13 @@ fn only_what_differs_is_written() {
             "{mode}"
         );
     }
-    let card = FakeCard::with_content(blank, Fault::None);
+}
+
+#[test]
+fn the_map_shows_what_was_written_and_what_was_skipped() {
+    let mut image = image(30 * MIB);
+    image[10 * CHUNK..20 * CHUNK].fill(0);
+    let card = FakeCard::with_content(vec![0; 40 * CHUNK], Fault::None);
     let report = flash(&card, &image, Mode::Auto).unwrap();
     let map = report.map.iter().map(|run| (run.state, run.mib)).collect::<Vec<_>>();
     assert_eq!(map, [(ChunkState::Written, 10), (ChunkState::Skipped, 10), (ChunkState::Written, 10)]);

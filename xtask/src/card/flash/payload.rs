@@ -190,7 +190,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_card_holds_both_and_the_head_comes_last() {
+    fn the_card_holds_the_image_and_the_payload_before_its_head_is_written() {
         for fault in [Fault::None, Fault::FlippedTimes(4 * MIB + 5000, 2)] {
             let image = image(6 * MIB + 512);
             let card = FakeCard::new(9 * MIB, fault);

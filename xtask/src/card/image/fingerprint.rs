@@ -37,7 +37,7 @@ pub struct UnchangedReader {
 pub struct Changed;
 
 impl UnchangedReader {
-    /// Opens the file at `path`.
+    /// Opens the file at `path`, which had this `fingerprint` and must keep it.
     ///
     /// # Errors
     /// Those of [`File::open`], and [`Changed`].
@@ -45,7 +45,7 @@ impl UnchangedReader {
         Self::from_open(File::open(path)?, fingerprint)
     }
 
-    /// Reads the open `file` from its start.
+    /// Reads the open `file`, which must keep this `fingerprint`, from its start.
     ///
     /// # Errors
     /// [`Changed`], and a file without readable metadata.

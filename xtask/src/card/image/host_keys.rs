@@ -155,7 +155,8 @@ mod tests {
     /// An image of these partitions, each as its first sector and its bytes.
     fn image(partitions: &[(u32, &[u8])]) -> Vec<u8> {
         let sectors = |bytes: &[u8]| u32::try_from(bytes.len() / 512).unwrap();
-        let entries = partitions.iter().map(|(start, bytes)| (0x83, false, *start, sectors(bytes)));
+        let is_bootable = false;
+        let entries = partitions.iter().map(|(start, bytes)| (0x83, is_bootable, *start, sectors(bytes)));
         let mut image = mbr(&entries.collect::<Vec<_>>()).to_vec();
         for (start, bytes) in partitions {
             let start = usize::try_from(*start).unwrap() * 512;
@@ -210,8 +211,14 @@ mod tests {
         let both = image(&[(2048, &nix), (2048 + 16384, &nix)]);
         assert_eq!(keys(&both, &file).len(), 2);
         assert_eq!(keys(&image(&[(2048, &firmware)]), &file), [""; 0]);
-        // The end of the partition is missing: the image is refused for that.
-        std::fs::write(&file, zstd::encode_all(&both[..6 << 20], 1).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn an_image_without_the_end_of_a_partition_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pi.img.zst");
+        let whole = image(&[(2048, &ext4_with(&[(ED25519, "secret")], 8))]);
+        std::fs::write(&file, zstd::encode_all(&whole[..6 << 20], 1).unwrap()).unwrap();
         assert!(examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).is_err());
     }
 

@@ -167,7 +167,7 @@ mod tests {
     use crate::base::failure::with_hint;
 
     #[test]
-    fn errors_of_limits_have_hints() {
+    fn what_exceeds_a_limit_is_refused_with_a_hint() {
         let limits = Limits::default();
         limits.check_memory(256 << 20).unwrap();
         let error = with_hint(&limits.check_memory((256 << 20) + 1).unwrap_err());

@@ -68,7 +68,7 @@ pub struct Members<D> {
 }
 
 impl<D> Members<D> {
-    /// Decodes `file`, which has `len` bytes.
+    /// Decodes `file`, which has `len` bytes. `trailer` gets what follows the last member.
     pub fn new<R: Read>(file: R, len: u64, trailer: FoundTrailer) -> Self
     where
         D: Member<R>,

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_header_has_no_window() {
+    fn a_damaged_header_has_no_window() {
         let file = xz_file(Filters::new().lzma2(&lzma2(1 << 20)));
         for len in 0..17 {
             assert_eq!(window(&file[..len]), None, "{len} bytes");

@@ -74,15 +74,20 @@ impl<'a> Budget<'a> {
     /// `Verification` where the bytes or the time are spent, and `Interrupted` once `stop` is set.
     pub fn spend(&self, bytes: u64) -> Result<()> {
         self.check_stop()?;
-        let left = self.left.get().checked_sub(bytes);
-        match left.filter(|_| Instant::now() < self.deadline) {
-            Some(left) => self.left.set(left),
-            None => bail!(
+        let Some(left) = self.left.get().checked_sub(bytes) else {
+            bail!(
                 Verification,
-                "reading takes more than the limit of {}, or too long: the file system is damaged or hostile",
+                "reading takes more than the limit of {}: the file system is damaged or hostile",
                 Bytes(self.total)
-            ),
+            );
+        };
+        if Instant::now() >= self.deadline {
+            bail!(
+                Verification,
+                "reading takes too long: the card is slow, or its file system damaged or hostile"
+            );
         }
+        self.left.set(left);
         Ok(())
     }
 }
@@ -136,19 +141,42 @@ mod tests {
         disk.set_len(1 << 20).unwrap();
         let part = LimitedRegion::new(&disk, 512, 1024, budget.clone());
         let mut bytes = [0; 512];
+        budget.spend(MAX_BYTES - 512).unwrap();
+        part.read(512, &mut bytes).unwrap();
+        let error = part.read(0, &mut bytes).unwrap_err();
+        assert_eq!(kind(&error), ExitKind::Verification);
+        let words = "reading takes more than the limit of 1.0 GiB: ";
+        assert!(error.to_string().starts_with(words), "{error}");
+        budget.with_more_bytes(512).spend(512).unwrap();
+    }
+
+    #[test]
+    fn a_read_beyond_the_end_of_its_region_fails() {
+        let disk = tempfile::tempfile().unwrap();
+        disk.set_len(1 << 20).unwrap();
+        let part = LimitedRegion::new(&disk, 512, 1024, Budget::without_stop());
+        let mut bytes = [0; 512];
         part.read(512, &mut bytes).unwrap();
         for at in [513, u64::MAX] {
             let error = part.read(at, &mut bytes).unwrap_err().to_string();
             assert_eq!(error, format!("a structure points to byte {at}, beyond the end at byte 1024"));
         }
-        budget.spend(MAX_BYTES - 4 * 512).unwrap();
-        part.read(0, &mut bytes).unwrap();
-        let error = part.read(0, &mut bytes).unwrap_err();
+    }
+
+    #[test]
+    fn a_reading_that_takes_too_long_fails() {
+        let budget = Budget { deadline: Instant::now(), ..Budget::without_stop() };
+        let error = budget.spend(1).unwrap_err();
         assert_eq!(kind(&error), ExitKind::Verification);
-        let words = "reading takes more than the limit of 1.0 GiB, or too long";
-        assert!(error.to_string().starts_with(words), "{error}");
-        budget.with_more_bytes(512).spend(512).unwrap();
+        assert!(error.to_string().starts_with("reading takes too long: "), "{error}");
+    }
+
+    #[test]
+    fn a_request_to_stop_ends_the_reading() {
+        let stop = AtomicBool::new(false);
+        let budget = Budget::new(&stop);
+        budget.spend(1).unwrap();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(kind(&part.read(0, &mut bytes).unwrap_err()), ExitKind::Interrupted);
+        assert_eq!(kind(&budget.spend(1).unwrap_err()), ExitKind::Interrupted);
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::partition::{Partition, SECTOR, Type, le32};
-use crate::{bail, failure};
+use crate::bail;
 
 /// The size of the shortest header, in bytes.
 const MIN_HEADER: usize = 92;
@@ -18,13 +18,16 @@ const BOOTABLE: u64 = 1 << 2;
 /// No table, a damaged one, and one with entries behind `head`.
 pub fn parse(head: &[u8]) -> Result<Vec<Partition>> {
     let header = header(head)?;
-    let Some(entries) = entries(head, header) else {
+    let size = le32(&header[84..]) as usize;
+    if size < MIN_ENTRY {
+        bail!(Refused, "the GPT is damaged: its entries have {size} bytes, fewer than {MIN_ENTRY}");
+    }
+    let Some(entries) = entries(head, header, size) else {
         bail!(Refused, "the entries of the GPT are not in the first MiB");
     };
     if crc32(entries.iter().copied()) != le32(&header[88..]) {
-        return Err(wrong_checksum_error());
+        bail!(Refused, "the GPT is damaged: the checksum of its entries is wrong");
     }
-    let size = le32(&header[84..]) as usize;
     let used = entries.chunks_exact(size).zip(1..).filter(|(entry, _)| is_used(entry));
     used.map(|(entry, number)| parse_entry(entry, number)).collect()
 }
@@ -35,32 +38,31 @@ fn header(head: &[u8]) -> Result<&[u8]> {
         bail!(Refused, "the first sector announces a GPT, but the second has none");
     };
     let len = le32(&sector[12..]) as usize;
-    let header =
-        sector.get(..len).filter(|header| header.len() >= MIN_HEADER).ok_or_else(wrong_checksum_error)?;
+    let Some(header) = sector.get(..len).filter(|header| header.len() >= MIN_HEADER) else {
+        bail!(Refused, "the GPT is damaged: its header claims {len} bytes");
+    };
     // The checksum is computed with zeros in its own place.
     let mut without_checksum = header.to_vec();
     without_checksum[16..20].fill(0);
     if crc32(without_checksum.into_iter()) != le32(&header[16..]) {
-        return Err(wrong_checksum_error());
+        bail!(Refused, "the GPT is damaged: the checksum of its header is wrong");
     }
     let [own_sector, first_usable, last_usable] = [24, 40, 48].map(|at| le64(&header[at..]));
-    if own_sector != 1 || first_usable > last_usable {
-        bail!(Refused, "the GPT is damaged: its header is for another sector, or leaves no usable sectors");
+    if own_sector != 1 {
+        bail!(Refused, "the GPT is damaged: its header is that of sector {own_sector}, and lies in sector 1");
+    }
+    if first_usable > last_usable {
+        bail!(Refused, "the GPT is damaged: its header leaves no usable sectors");
     }
     Ok(header)
 }
 
-fn wrong_checksum_error() -> anyhow::Error {
-    failure!(Refused, "the GPT is damaged: wrong checksum")
-}
-
-/// The bytes of all entries; `None` where `head` does not have them, or where an entry is too short.
-fn entries<'a>(head: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
+/// The bytes of all entries, each of `size` bytes; `None` where `head` does not have them all.
+fn entries<'a>(head: &'a [u8], header: &[u8], size: usize) -> Option<&'a [u8]> {
     let start = usize::try_from(le64(&header[72..]).checked_mul(SECTOR)?).ok()?;
     let count = le32(&header[80..]) as usize;
-    let size = le32(&header[84..]) as usize;
     let end = start.checked_add(count.checked_mul(size)?)?;
-    head.get(start..end).filter(|_| size >= MIN_ENTRY)
+    head.get(start..end)
 }
 
 /// Whether `entry` describes a partition: whether its type is not 0.
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_partitions_behind_a_protective_mbr() {
+    fn the_partitions_behind_a_protective_mbr_are_read() {
         assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
         let layout = PartitionTable::parse(&gpt(&[(2048, 4095, 0), (4096, 8191, 4)]), 8 << 20).unwrap();
         let shown = layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -178,16 +180,16 @@ mod tests {
     #[test]
     fn a_missing_or_damaged_gpt_is_refused() {
         let absent = "the first sector announces a GPT, but the second has none";
-        let damaged = "the GPT is damaged: wrong checksum";
         let far = "the entries of the GPT are not in the first MiB";
         assert_refused(|head| head[512] = 0, absent);
         assert_refused(|head| head.truncate(512), absent);
-        assert_refused(|head| head[512 + 40] ^= 1, damaged);
-        assert_refused(|head| head[1024 + 40] ^= 1, damaged);
-        assert_refused(|head| put(head, 512 + 12, 91), damaged);
-        assert_refused(|head| put(head, 512 + 12, u32::MAX), damaged);
+        let damaged = |what: &str| format!("the GPT is damaged: {what}");
+        assert_refused(|head| head[512 + 40] ^= 1, &damaged("the checksum of its header is wrong"));
+        assert_refused(|head| head[1024 + 40] ^= 1, &damaged("the checksum of its entries is wrong"));
+        assert_refused(|head| put(head, 512 + 12, 91), &damaged("its header claims 91 bytes"));
+        assert_refused(|head| put(head, 512 + 12, u32::MAX), &damaged("its header claims 4294967295 bytes"));
         assert_refused(|head| head.truncate(33 * 512), far);
-        for (at, value) in [(72, u32::MAX), (76, u32::MAX), (80, u32::MAX), (84, 127), (84, u32::MAX)] {
+        for (at, value) in [(72, u32::MAX), (76, u32::MAX), (80, u32::MAX), (84, u32::MAX)] {
             assert_refused(
                 |head| {
                     put(head, 512 + at, value);
@@ -196,17 +198,31 @@ mod tests {
                 far,
             );
         }
+        let short = |head: &mut Vec<u8>| {
+            put(head, 512 + 84, 127);
+            seal(head);
+        };
+        assert_refused(short, &damaged("its entries have 127 bytes, fewer than 128"));
         // U-Boot and Linux refuse these, too.
-        let elsewhere = "the GPT is damaged: its header is for another sector, or leaves no usable sectors";
-        for (at, value) in [(24, 0), (24, 2), (28, 1), (40, 1)] {
+        let elsewhere = |sector: u64| format!("its header is that of sector {sector}, and lies in sector 1");
+        for (at, value, what) in [
+            (24, 0, elsewhere(0)),
+            (24, 2, elsewhere(2)),
+            (28, 1, elsewhere((1 << 32) + 1)),
+            (40, 1, "its header leaves no usable sectors".to_owned()),
+        ] {
             assert_refused(
                 |head| {
                     put(head, 512 + at, value);
                     seal(head);
                 },
-                elsewhere,
+                &damaged(&what),
             );
         }
+    }
+
+    #[test]
+    fn partitions_that_a_disk_cannot_have_are_refused() {
         let error_of = |partitions: &[(u64, u64, u64)]| {
             PartitionTable::parse(&gpt(partitions), 4 << 20).unwrap_err().to_string()
         };

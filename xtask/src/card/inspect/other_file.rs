@@ -172,6 +172,7 @@ fn is_old_tar(head: &[u8]) -> bool {
     let mut without_checksum = *header;
     without_checksum[148..156].fill(b' ');
     let sum = without_checksum.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    // The header begins with the name of a file, which is never empty.
     header[0] != 0 && expected == Ok(sum)
 }
 
@@ -239,7 +240,7 @@ mod tests {
     ];
 
     #[test]
-    fn files_that_are_no_images() {
+    fn files_that_are_no_images_are_recognized() {
         let mut old_tar = [&b"pi.img"[..], &[0; 94], b"0000644\0", &[0; 40], b"        ", &[0; 356]].concat();
         let sum = old_tar.iter().map(|byte| u32::from(*byte)).sum::<u32>();
         old_tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

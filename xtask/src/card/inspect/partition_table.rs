@@ -91,7 +91,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_partitions_of_an_mbr() {
+    fn the_partitions_of_an_mbr_are_read() {
         let sector = mbr(&[(0x0b, false, 16384, 262_144), (0x83, true, 278_528, 1_000_000)]);
         let layout = PartitionTable::parse(&sector, 1 << 30).unwrap();
         assert_eq!(layout.id, 0x2178_694e);

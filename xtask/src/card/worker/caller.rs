@@ -55,7 +55,7 @@ impl Caller {
         Ok(is_for_caller.then_some(Self(sender)))
     }
 
-    /// Fails where root may not open `disk`, as the kernel describes it, for this user.
+    /// Fails where root may not open `disk`, as the kernel describes it, for this user and this `access`.
     pub fn authorize(self, access: Access, disk: &Disk) -> Result<()> {
         let path = disk.path.display();
         match &disk.kind {
@@ -144,7 +144,7 @@ mod tests {
     use crate::base::failure::ExitKind;
 
     #[test]
-    fn root_works_for_the_sender_or_for_itself() {
+    fn root_works_only_for_the_sender_or_for_itself() {
         let decide = |sender, named_uids: &[&str], names_other| {
             is_for_sender(sender, named_uids.iter().map(|text| (*text).to_owned()), names_other)
                 .map_err(|error| crate::base::failure::kind(&error))
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn output_of_losetup() {
+    fn the_file_behind_a_loop_device_is_read_from_losetup() {
         let parse = |device: &str| parse_losetup(&format!(r#"{{"loopdevices": [{device}]}}"#));
         let number = Some((1234, rustix::fs::makedev(254, 1)));
         assert_eq!(parse(r#"{"back-ino":1234, "back-maj:min":"  254:1  "}"#), number);

@@ -90,7 +90,10 @@ impl Worker {
         hardening::confine(memory_limit(&request.job))?;
         let files = request.assign(received)?;
         if files.card.is_some() && rustix::process::geteuid().is_root() {
-            bail!(Refused, "a worker that is root opens the card itself");
+            bail!(
+                Refused,
+                "the job came with the files of a card, but a worker that is root opens the card itself"
+            );
         }
         match caller {
             Some(caller) => self.delegate(caller, request, &files),
@@ -135,7 +138,8 @@ impl Worker {
         }
     }
 
-    /// Claims the card, runs `job` on it, and writes the answer.
+    /// Claims the card, or takes it over out of `files`, runs `job` on it, and writes the answer. `programs` is the folder
+    /// with the programs of the job; once `cancel` is set, the job ends.
     fn run<W: WorkerJob>(
         &self,
         job: &W,

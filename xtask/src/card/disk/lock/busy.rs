@@ -8,7 +8,7 @@ use crate::card::disk::open_files::{self, HiddenMount};
 use crate::card::disk::{Disk, Partition, Roots};
 use crate::failure;
 
-/// The error for a disk that could not be opened because of `error`.
+/// The error for a disk that could not be opened for `claim` because of `error`.
 pub fn open_error(roots: &Roots, disk: &Disk, claim: Claim, error: std::io::Error) -> anyhow::Error {
     let path = disk.path.display();
     let access = if claim == Claim::Exclusive { "written" } else { "read" };

@@ -21,12 +21,17 @@ fn virtual_card() -> (tempfile::TempDir, Disk) {
 }
 
 #[test]
-fn no_file_is_created_and_a_character_device_is_no_disk() {
+fn a_card_that_is_gone_is_not_created() {
     let (_dir, disk) = virtual_card();
     std::fs::remove_file(&disk.path).unwrap();
     let words = format!("{} is gone; insert the card again", disk.path.display());
     assert_eq!(open_error(&disk), (words, ExitKind::Io));
     assert!(!disk.path.exists());
+}
+
+#[test]
+fn a_character_device_is_no_disk() {
+    let (_dir, disk) = virtual_card();
     let null = Disk { path: "/dev/null".into(), ..disk };
     assert_eq!(
         open_error(&null),

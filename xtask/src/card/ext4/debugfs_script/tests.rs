@@ -80,6 +80,11 @@ fn the_missing_folders_of_the_root_are_made() {
         lines[0] == expected[0] && lines[1..].iter().all(|line| line.starts_with(&expected[1])),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_root_that_cannot_be_made_is_refused() {
+    let root = PayloadRoot::new("/state/my keys", "etc/ssh/k").unwrap();
     let error = build_script(&root, &[], |_| Ok(PathState::Other)).err().unwrap();
     assert_eq!(error.to_string(), "/state must be a folder, but is a file or a link in the image");
     assert!(super::check(&PayloadRoot::new("/a\nb", "k").unwrap(), &[]).is_err());
@@ -121,7 +126,7 @@ fn commands_are_quoted_and_set_mode_and_owner() {
 
 /// The largest number of files, with the longest paths: debugfs prints more than [`OUTPUT_LIMIT`] allows for others.
 #[test]
-fn thousands_of_files_with_long_paths() {
+fn thousands_of_files_with_long_paths_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fs");
     std::fs::write(&path, crate::card::inspect::ext4::tests::make_ext4(&["-N", "12000"], 40)).unwrap();
@@ -137,7 +142,11 @@ fn thousands_of_files_with_long_paths() {
     let stderr = programs.debugfs(&script, path.to_str().unwrap(), &limits).unwrap();
     assert!(!stderr.contains("Could not"), "{stderr}");
     programs.e2fsck(path.to_str().unwrap(), &cancel).unwrap();
-    // A deep tree has more bytes in its paths than in its files.
+}
+
+/// A deep tree has more bytes in its paths than in its files.
+#[test]
+fn paths_of_too_many_bytes_together_are_refused() {
     let deep = (1..1_500).map(|depth| entry(&"d/".repeat(depth), EntryKind::Folder)).collect::<Vec<_>>();
     let error = check_entries(&PayloadRoot::persist(), &deep).unwrap_err();
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
@@ -145,7 +154,7 @@ fn thousands_of_files_with_long_paths() {
 }
 
 #[test]
-fn a_folder_is_no_file() {
+fn a_file_replaces_no_folder_and_a_folder_no_file() {
     for (entry, existing, expected) in [
         (
             file("x"),

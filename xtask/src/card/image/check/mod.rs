@@ -54,7 +54,7 @@ pub enum Depth {
     Structure,
 }
 
-/// Checks the image `source`.
+/// Checks the image `source` to this `depth`.
 ///
 /// # Errors
 /// A truncated or damaged file, a file that exceeds its limits, bytes that are no disk image or do not match a

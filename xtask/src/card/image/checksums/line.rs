@@ -32,7 +32,8 @@ pub fn parse(line: &str, default: Option<NamedAlgorithm>) -> Option<Entry> {
     Some(Entry { sum, path: is_file.then_some(path) })
 }
 
-/// Parses a text that is a sum alone; `None` for any other text.
+/// Parses a text that is a sum alone; `None` for any other text. `default` is the algorithm of a sum that names none, in
+/// this function and in those below.
 fn parse_sum_alone(text: &str, default: Option<NamedAlgorithm>) -> Option<Sum> {
     let Entry { sum, path } = parse(text.trim(), default)?;
     path.is_none().then_some(sum)
@@ -167,7 +168,7 @@ mod tests {
     const BASE64: &str = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
 
     #[test]
-    fn every_form_of_a_line_is_parsed() {
+    fn only_the_known_forms_of_a_line_are_parsed() {
         for (line, path) in [
             ("HEX  a.img", Some("a.img")),
             ("HEX *a.img\r", Some("a.img")),

@@ -234,9 +234,15 @@ mod tests {
         let found =
             checksum_files_beside(&names).unwrap().into_iter().map(|file| file.path).collect::<Vec<_>>();
         assert_eq!(found, ["a.img.sha256", "SHA256SUMS"].map(|name| dir.path().join(name)));
-        for number in 0..MAX_FILES {
+    }
+
+    #[test]
+    fn too_many_checksum_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = Names::new(&dir.path().join("a.img"), false);
+        for number in 0..=MAX_FILES {
             std::fs::write(dir.path().join(format!("{number}.md5")), "").unwrap();
         }
-        assert!(checksum_files_beside(&names).unwrap_err().to_string().contains("has 66 checksum files"));
+        assert!(checksum_files_beside(&names).unwrap_err().to_string().contains("has 65 checksum files"));
     }
 }

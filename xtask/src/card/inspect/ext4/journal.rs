@@ -127,8 +127,12 @@ impl Journal {
             && (1..end).contains(&first)
             && end <= inode.size / fs.superblock.block_size
             && (begin == 0 || (first..end).contains(&begin));
-        if !fits || features & !SUPPORTED != 0 {
-            bail!(Verification, "the journal is damaged, or has features that are not supported");
+        if !fits {
+            bail!(Verification, "the journal is damaged");
+        }
+        let unsupported = features & !SUPPORTED;
+        if unsupported != 0 {
+            bail!(Verification, "the journal has features that are not supported ({unsupported:#x})");
         }
         // A log that begins at block 0 is empty.
         if begin == 0 {

@@ -116,16 +116,19 @@ impl BootSector {
     }
 }
 
-impl Root {
-    /// The lowest number in a table that is no cluster: this and higher numbers mark a bad cluster or the end of a
-    /// chain.
-    pub fn end_of_chain(self) -> u32 {
-        match self {
-            Self::Chain { .. } => 0x0fff_fff7,
-            Self::Region { .. } => 0xfff7,
-        }
+impl Layout {
+    /// Whether `number`, an entry of a file allocation table, is that of a cluster. The numbers 0 and 1 are no clusters;
+    /// the highest ones mark a bad cluster or the end of a chain.
+    pub fn is_cluster(&self, number: u32) -> bool {
+        let first_mark = match self.root {
+            Root::Chain { .. } => 0x0fff_fff7,
+            Root::Region { .. } => 0xfff7,
+        };
+        (2..first_mark).contains(&number)
     }
+}
 
+impl Root {
     /// The first cluster of the file with this `entry` in a folder. FAT16 has only the lower half of the number.
     pub fn first_cluster(self, entry: &[u8]) -> u32 {
         let low = u32::from(le16(&entry[26..]));

@@ -118,8 +118,7 @@ impl<'a> Fat<'a> {
         let mut bytes = Vec::new();
         let mut next = first;
         let mut visited = HashSet::new();
-        // The numbers 0 and 1 are no clusters; the highest numbers end a chain.
-        while (2..self.layout.root.end_of_chain()).contains(&next) && bytes.len() < enough as usize {
+        while self.layout.is_cluster(next) && bytes.len() < enough as usize {
             if !visited.insert(next) {
                 bail!(Verification, "the chain of clusters is a circle");
             }

@@ -97,7 +97,7 @@ impl JobRequest {
     /// Fails where a worker with this `access` may not run the job.
     pub fn check_access(&self, access: Access) -> Result<()> {
         if self.job.needs().access == Access::Write && access == Access::Read {
-            bail!(Usage, "this worker only reads");
+            bail!(Usage, "the job writes to a card, and this worker only reads");
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl JobRequest {
         match (card, view) {
             (Some(card), Some(view)) => Ok(Files { image, card: Some(CardFiles { card, view }) }),
             (None, None) => Ok(Files { image, card: None }),
-            _ => bail!(Usage, "a card comes as two files"),
+            _ => bail!(Usage, "the job came with only one of the two files of a card"),
         }
     }
 }
