@@ -17,7 +17,8 @@ pub enum Links {
     Refuse,
 }
 
-/// Opens the regular file at `path` for reading, without blocking: a pipe without a writer is an error.
+/// Opens the regular file at `path` for reading, without blocking: a pipe without a writer is an error. `links` decides
+/// whether a link at `path` is followed.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] where `path` is not a regular file.

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_format() {
+    fn the_json_of_a_run_has_its_state_as_fate() {
         let run = ChunkRun { state: ChunkState::Healed, mib: 2 };
         assert_eq!(serde_json::to_string(&run).unwrap(), r#"{"fate":"healed","mib":2}"#);
     }

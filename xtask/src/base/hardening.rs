@@ -60,7 +60,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_program_that_others_can_change_is_not_trusted() {
+    fn only_programs_that_root_alone_can_change_are_trusted() {
         assert!(trusted_program("sh").is_some_and(|sh| sh.is_absolute()));
         assert_eq!(trusted_program("no-such-program"), None);
         assert_eq!(trusted_program("../../tmp/x"), None);

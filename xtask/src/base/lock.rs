@@ -142,16 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_a_lock_is_refused() {
+    fn a_path_that_is_no_regular_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let [path, victim] = ["lock", "victim"].map(|name| dir.path().join(name));
+        let [path, target] = ["lock", "target"].map(|name| dir.path().join(name));
         let refuse = || {
             let error = Lock::take(&path, "another run", &crate::base::Silent).unwrap_err();
             let text = format!("{} is not a regular file", path.display());
             assert_eq!((error.to_string(), crate::base::failure::kind(&error)), (text, ExitKind::Refused));
         };
-        std::fs::write(&victim, "precious").unwrap();
-        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        std::fs::write(&target, "content").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
         refuse();
         std::fs::remove_file(&path).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
@@ -159,10 +159,16 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         refuse();
-        std::fs::remove_dir(&path).unwrap();
-        std::fs::hard_link(&victim, &path).unwrap();
+    }
+
+    #[test]
+    fn taking_a_lock_does_not_change_the_content_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        std::fs::write(&path, "content").unwrap();
         drop(Lock::take(&path, "another run", &crate::base::Silent).unwrap());
-        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        drop(Lock::take_within(&path, Duration::ZERO).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "content");
     }
 
     #[test]

@@ -44,7 +44,7 @@ mod tests {
     use crate::base::process::Launcher;
 
     #[test]
-    fn folders_of_a_checkout_a_worktree_and_a_shared_clone() {
+    fn folders_of_a_checkout_a_worktree_and_a_shared_clone_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let git = |args: &[&str]| Launcher::new(&root).read("git", args).unwrap();

@@ -75,7 +75,7 @@ impl Launcher {
         Self { has_clean_env: true, ..Self::new(dir) }
     }
 
-    /// The same launcher with one more environment variable.
+    /// The same launcher with the environment variable `name` set to `value`.
     #[must_use]
     pub fn with_env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         let name = name.into();

@@ -162,9 +162,16 @@ mod tests {
         fs::create_dir(&taken).unwrap();
         write(&taken, b"three").unwrap_err();
         assert_eq!(names(dir.path()), ["a", "b"]);
-        assert!(!write_new(&file, b"four").unwrap() && write_new(&dir.path().join("c"), b"four").unwrap());
-        assert_eq!(fs::read_to_string(&file).unwrap(), "two");
-        assert_eq!(names(dir.path()), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_file_that_must_be_new_replaces_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a");
+        assert!(write_new(&file, b"one").unwrap());
+        assert!(!write_new(&file, b"two").unwrap());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "one");
+        assert_eq!(names(dir.path()), ["a"]);
     }
 
     #[test]
@@ -183,7 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_not_the_tools_own_are_refused() {
+    fn a_file_in_place_of_a_folder_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = create_private_folder(&file.join("state")).unwrap_err();
+        assert_eq!(error.to_string(), format!("{} is not a folder", file.display()));
+        assert_eq!((kind(&error), hint(&error)), (ExitKind::Refused, Some("move it away")));
+    }
+
+    #[test]
+    fn only_a_regular_file_within_the_limit_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a");
         assert_eq!(read(&file, 10).unwrap(), None);
