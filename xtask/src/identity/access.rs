@@ -112,7 +112,7 @@ fn has_keys(folder: &Path) -> bool {
     names.into_iter().any(|name| name.as_bytes().starts_with(KEY_FILE.as_bytes()))
 }
 
-/// The bits of the mode that are in `mask`.
+/// The bits of the mode in `stat` that are also in `mask`.
 fn mode_bits(stat: &Metadata, mask: u32) -> u32 {
     stat.mode() & mask
 }
@@ -160,8 +160,14 @@ mod tests {
             drop(readable);
             assert_eq!(mode(&folder), 0);
         }
-        // Others could have read the keys already. The mode stays, so that the keys are refused.
-        set_mode(&folder, 0o750);
+    }
+
+    /// Others could have read the keys already, so the mode stays, and the keys are refused.
+    #[test]
+    fn the_mode_of_a_folder_that_others_can_read_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("pi");
+        create(&folder, 0o750);
         drop(ReadableFolder::open(&folder).unwrap());
         assert_eq!(mode(&folder), 0o750);
     }
@@ -184,7 +190,7 @@ mod tests {
     /// `identity show NAME --identity-dir DIR` can name any folder, and a link in a checkout can lead to one of the
     /// user.
     #[test]
-    fn a_folder_without_keys_stays_open() {
+    fn only_a_folder_with_keys_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let [identities, home] = ["identity", "home"].map(|name| dir.path().join(name));
         for folder in [&identities, &home] {

@@ -1,5 +1,6 @@
 //! Reads the folder of `--files`, whose files the payload puts on the card.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -34,7 +35,8 @@ impl Owners {
     }
 }
 
-/// Reads all entries below `dir`, folders before their content. Their paths are relative to `dir`.
+/// Reads all entries below `dir`, folders before their content. Their paths are relative to `dir`; `owners` decides to
+/// whom they belong on the card.
 ///
 /// # Errors
 /// `Refused` for entries other than files, folders and links, for names that debugfs cannot read, and for more than
@@ -107,7 +109,10 @@ impl FolderReader {
         Ok(content)
     }
 
-    /// Appends an entry with the mode and the owner of `stat`.
+    /// Appends the entry `kind` at `path`, with the mode and the owner of `stat`.
+    ///
+    /// # Errors
+    /// `Refused` for more than [`MAX_ENTRIES`].
     fn push(&mut self, path: String, stat: &Metadata, kind: EntryKind) -> Result<()> {
         if self.entries.len() == MAX_ENTRIES {
             bail!(Refused, "--files contains more than {MAX_ENTRIES} files, folders and links");
@@ -127,9 +132,8 @@ impl FolderReader {
 /// # Errors
 /// `Refused` for a name that debugfs cannot read.
 fn file_name(path: &Path) -> Result<&str> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.filter(|name| is_plain(name))
-        .ok_or_else(|| entry_refusal(path, "has a name with control characters, or one that is not UTF-8"))
+    plain_text(path.file_name().unwrap_or_default())
+        .map_err(|why| entry_refusal(path, &format!("has a name {why}")))
 }
 
 /// The target of the link at `path`.
@@ -138,9 +142,8 @@ fn file_name(path: &Path) -> Result<&str> {
 /// `Refused` for a target that debugfs cannot read, or that ext4 cannot contain.
 fn link_target(path: &Path) -> Result<String> {
     let link = fs::read_link(path).with_context(|| format!("reading {}", path.display()))?;
-    let Some(target) = link.to_str().filter(|target| is_plain(target)) else {
-        return Err(entry_refusal(path, "links to a path with control characters, or one that is not UTF-8"));
-    };
+    let target =
+        plain_text(link.as_os_str()).map_err(|why| entry_refusal(path, &format!("links to a path {why}")))?;
     if target.len() > MAX_TARGET {
         return Err(entry_refusal(path, "links to a path of more than 1000 bytes"));
     }
@@ -161,15 +164,20 @@ const MAX_TARGET: usize = 1000;
 /// The maximum length of a file name, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Whether `text` can be part of a line of debugfs.
-fn is_plain(text: &str) -> bool {
-    !text.chars().any(char::is_control)
+/// `name` as a text that can be part of a line of debugfs.
+///
+/// # Errors
+/// What is wrong with `name`.
+fn plain_text(name: &OsStr) -> Result<&str, &'static str> {
+    let text = name.to_str().ok_or("that is not UTF-8")?;
+    if text.chars().any(char::is_control) { Err("with control characters") } else { Ok(text) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::failure::{ExitKind, kind, with_hint};
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
     /// Sets the permissions of the file or folder at `path`.
@@ -232,12 +240,13 @@ mod tests {
         let socket = |dir: &Path| drop(std::os::unix::net::UnixListener::bind(dir.join("s")).unwrap());
         refuses(socket, "--files: DIR/s is not a file, folder or link");
         let two_lines = |dir: &Path| fs::write(dir.join("a\nb"), "").unwrap();
-        refuses(
-            two_lines,
-            "--files: DIR/a\\u{a}b has a name with control characters, or one that is not UTF-8",
-        );
+        refuses(two_lines, "--files: DIR/a\\u{a}b has a name with control characters");
+        let latin = |dir: &Path| fs::write(dir.join(OsStr::from_bytes(b"caf\xe9")), "").unwrap();
+        refuses(latin, "--files: DIR/caf\u{fffd} has a name that is not UTF-8");
+        let latin_link = |dir: &Path| symlink(OsStr::from_bytes(b"caf\xe9"), dir.join("l")).unwrap();
+        refuses(latin_link, "--files: DIR/l links to a path that is not UTF-8");
         for (target, text) in [
-            ("a\nb", "links to a path with control characters, or one that is not UTF-8"),
+            ("a\nb", "links to a path with control characters"),
             (&format!("a/{}", "b".repeat(256)), "links to a name of more than 255 bytes"),
             (&"a/".repeat(501), "links to a path of more than 1000 bytes"),
         ] {
@@ -246,12 +255,16 @@ mod tests {
         }
         let large = |dir: &Path| fs::File::create(dir.join("f")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         refuses(large, "--files contains more than 16.0 MiB; copy large files to the running host");
+    }
+
+    #[test]
+    fn a_path_that_is_no_folder_is_refused() {
         let error = read(Path::new("/dev/null"), Owners::Root).unwrap_err();
         assert_eq!(error.to_string(), "--files /dev/null is not a folder");
     }
 
     #[test]
-    fn too_many_are_refused() {
+    fn too_many_entries_are_refused() {
         let many = |dir: &Path| {
             (0..=MAX_ENTRIES).for_each(|count| symlink("x", dir.join(count.to_string())).unwrap());
         };

@@ -84,11 +84,15 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_and_bytes_are_no_keys() {
+    fn other_texts_are_no_keys() {
         let short = format!("{} pi", &LINE[..LINE.len() - 4]);
         for text in ["", "ssh-ed25519", "ssh-ed25519 ?", &LINE.replace("ed25519", "rsa"), &short] {
             assert_eq!(PublicKey::parse(text).unwrap_err().to_string(), "not an ed25519 key", "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_off_its_curve_has_no_recipient() {
         let mut key = PublicKey::parse(LINE).unwrap();
         key.point = [2; 32];
         assert_eq!(key.age_recipient().unwrap_err().to_string(), "the key is not a point of its curve");

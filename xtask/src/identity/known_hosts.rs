@@ -98,7 +98,7 @@ impl KnownHosts {
         Ok(state::read(&path, MAX_SIZE)?.unwrap_or_default())
     }
 
-    /// Whether neither the file nor, for a link, its target exists.
+    /// Whether there is no file, or only a link that leads to none.
     fn is_missing(&self) -> bool {
         self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }

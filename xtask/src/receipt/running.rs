@@ -43,7 +43,8 @@ impl RunningFlash {
         })
     }
 
-    /// Records the failure of the flash at `progress`, or removes the receipt of a flash that has not changed the card.
+    /// Records the failure `error` of the flash at `progress`, or removes the receipt of a flash that has not changed the
+    /// card.
     fn record_failure(&self, cx: &Context, progress: End, error: &anyhow::Error) {
         let Some(path) = &self.path else { return };
         let kind = failure::kind(error);
@@ -73,7 +74,8 @@ impl RunningFlash {
     }
 }
 
-/// The warning for a receipt at `path` that could not be replaced when the flash `ended`: "failed" or "succeeded".
+/// The warning for a receipt at `path` that could not be replaced, because of `error`, when the flash `ended`: "failed"
+/// or "succeeded".
 fn outdated_warning(path: &Path, ended: &str, error: &anyhow::Error) -> String {
     format!(
         "the receipt {} does not show that the flash {ended}: {}; `history` shows the flash as broken off",

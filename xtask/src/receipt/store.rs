@@ -158,8 +158,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Receipt, String> {
         Ok(Version { version }) if version > VERSION => {
             Err(format!("has version {version}, written by a newer version of this tool"))
         }
-        _ => serde_json::from_slice(bytes)
-            .map_err(|error| format!("is not a receipt, or has another version ({error})")),
+        _ => serde_json::from_slice(bytes).map_err(|error| format!("is not a receipt ({error})")),
     }
 }
 

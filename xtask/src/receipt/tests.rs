@@ -112,7 +112,7 @@ fn unreadable_receipts_are_reported() {
     }
     let expected = format!(
         "2 receipts in {dir} could not be read: {dir}/3.json has version 2, written by a newer version of this tool; \
-         move it away; {dir}/2.json is not a receipt, or has another version (missing field `kind` at line 1 \
+         move it away; {dir}/2.json is not a receipt (missing field `kind` at line 1 \
          column 2); move it away"
     );
     assert_eq!(read(folder).1, Some(expected));
@@ -179,10 +179,20 @@ fn a_failed_flash_is_not_the_last_flash() {
     };
     let good = Flashed::new(None, &plan, &report);
     let receipts = [Receipt::from(broken.clone()), good.clone().into(), broken.clone().into()];
-    let last = LastFlash { flashed: Some(good.clone()), broken: Some(broken.clone()) };
+    let last = LastFlash { flashed: Some(good.clone()), broken: Some(broken) };
     assert_eq!(last_flash_of(receipts.clone(), &plan.disk), last);
     let last = LastFlash { flashed: Some(good), broken: None };
     assert_eq!(last_flash_of(receipts.into_iter().skip(1), &plan.disk), last);
+}
+
+#[test]
+fn the_receipt_of_a_broken_flash_says_where_it_broke_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, _) = flash(dir.path());
+    let broken = BrokenFlash {
+        when: Timestamp::at(1_795_608_000),
+        ..BrokenFlash::new(Some((&"stinky".into(), &FlakeRef::of_url("/src"))), &plan)
+    };
     let text = serde_json::to_vec(&Receipt::from(broken.clone())).unwrap();
     assert!(
         String::from_utf8_lossy(&text).starts_with(r#"{"kind":"broken_flash","when":"2026-11-25T12:00:00Z""#)

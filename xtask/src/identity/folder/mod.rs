@@ -197,7 +197,8 @@ impl KeyFolder {
             _ if output.stderr.contains("passphrase") => {
                 "has a passphrase, which nobody could type on the host"
             }
-            _ => "is not an ed25519 key, or is damaged",
+            _ if !output.success() => "is damaged: ssh-keygen cannot read it",
+            _ => "is not an ed25519 key",
         };
         bail!(
             Refused, "the host key {} {why}", self.dir.join(file).display();

@@ -20,7 +20,7 @@ fn file(path: &str) -> PayloadEntry {
 }
 
 #[test]
-fn entries_and_plan_of_a_key_and_files() {
+fn a_key_and_files_get_the_folders_above_them_and_are_planned() {
     let (identity, public, private) = key();
     let files = vec![
         file("wifi/home.conf"),
