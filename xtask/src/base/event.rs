@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_of_json() {
-        let event = Event::Phase { name: "write".into(), total: Some(7), bytes: true };
+        let event = Event::Phase { name: "write".into(), total: Some(7), is_in_bytes: true };
         let line = r#"{"event":"phase","name":"write","total":7,"bytes":true}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
         assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_that_the_host_makes_are_understood() {
+    fn a_trial_needs_the_files_that_the_host_makes_and_a_bootable_firmware() {
         let script = make_file("boot-script.sh", "boot.cmd");
         let flag = make_file("trial-flag.sh", "nixos-trial");
         assert_eq!(shown_trial(&script, &[0; 512]), "possible");
@@ -172,6 +172,12 @@ mod tests {
                 assert!(shown_trial(script, flag).starts_with("impossible: "), "byte {at}");
             }
         }
+    }
+
+    #[test]
+    fn a_truncated_file_or_another_script_makes_a_trial_impossible() {
+        let script = make_file("boot-script.sh", "boot.cmd");
+        let flag = make_file("trial-flag.sh", "nixos-trial");
         for len in 0..script.len() {
             assert!(shown_trial(&script[..len], &flag).starts_with("impossible: boot.scr "), "{len} bytes");
         }

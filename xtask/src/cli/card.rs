@@ -112,7 +112,7 @@ mod tests {
     use crate::base::failure::{ExitKind, kind};
 
     #[test]
-    fn positional_arguments_of_verify() {
+    fn verify_takes_a_device_and_at_most_one_image() {
         let parse = |first: Option<&str>, second: Option<&str>, image: Option<&str>| {
             let args = CardVerify {
                 first: first.map(str::to_owned),

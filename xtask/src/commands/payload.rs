@@ -51,7 +51,8 @@ impl RequestedKey {
             return match args.identity {
                 None | Some(KeyChoice::None) => Ok(None),
                 Some(KeyChoice::Keep | KeyChoice::New) => bail!(
-                    Usage, "--identity needs a host, and nothing names that of the image"; hint: "name the host with --identity-of HOST"
+                    Usage, "--identity needs a host, and nothing names that of the image";
+                    hint: "name the host with --identity-of HOST"
                 ),
             };
         };
@@ -175,7 +176,8 @@ impl PayloadSetup {
         Err(self.no_place_refusal(&error))
     }
 
-    /// Whether the card can do without a key: nobody asked for a key or files, and the host has no key yet.
+    /// Whether the card can do without a key: nobody asked for a key or files, and the host has no key yet, not even
+    /// a pending one.
     fn can_do_without_key(&self, cx: &Context) -> Result<bool> {
         let Some(RequestedKey { folder, .. }) = &self.requested_key else { return Ok(false) };
         if self.is_identity_named || self.files.is_some() {

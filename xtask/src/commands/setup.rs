@@ -34,7 +34,7 @@ mod tests {
     use super::configuration_json;
 
     #[test]
-    fn the_json_of_a_configuration() {
+    fn the_json_has_the_configuration_as_text() {
         assert_eq!(configuration_json("a = \"b\";\n").to_string(), r#"{"configuration":"a = \"b\";\n"}"#);
     }
 }

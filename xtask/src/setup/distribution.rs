@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn os_releases() {
+    fn a_distribution_is_named_by_its_os_release() {
         for (text, expected) in [
             ("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n", "Debian"),
             ("ID=ubuntu\nID_LIKE=debian\n", "Ubuntu"),

@@ -61,7 +61,7 @@ pub struct Report {
     pub seconds: f64,
 }
 
-/// Installs what is missing for `purposes`, and makes the context use it.
+/// Installs what is missing for `purposes`, and makes the context use it. `sudo` decides whether steps may run as root.
 ///
 /// # Errors
 /// Where a step fails, a privilege is missing, or `setup` does not support the system; the hint names the manual steps.

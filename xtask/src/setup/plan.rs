@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn requirements_that_are_met() {
+    fn only_requirements_of_the_purposes_are_met() {
         let purposes = [Purpose::Build, Purpose::Deploy];
         let tools = ["git", "debugfs", "e2fsck", "e2image", "ssh-keygen", "ssh"];
         let all = [&["nix", "aarch64-linux", "deploy-rs"], &tools[..]].concat();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_need_root() {
+    fn each_step_has_its_commands_for_root() {
         let steps = [
             Step::Packages(vec!["git"]),
             Step::RegisterQemu,

@@ -20,7 +20,7 @@ pub struct ChunkStrip<'a> {
     pub charset: Charset,
 }
 
-/// The character that stands for chunks of `state` in the strip.
+/// The character of `charset` that stands for chunks of `state` in the strip.
 fn symbol(state: ChunkState, charset: Charset) -> char {
     let (unicode, ascii) = match state {
         ChunkState::Skipped => ('·', '.'),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strip_with_its_legend() {
+    fn a_strip_is_followed_by_its_legend() {
         let runs = [
             run(ChunkState::Written, 1),
             run(ChunkState::Unchanged, 3),

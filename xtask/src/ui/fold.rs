@@ -40,7 +40,7 @@ fn fold(text: &str, width: usize) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Folds one line. The lines after the first are indented to stand beside its label, or by two columns without one.
+/// Folds one line to `width` columns. The lines after the first are indented to stand beside its label, or by two columns without one.
 fn fold_line(line: &str, width: usize) -> String {
     if line.width() <= width {
         return line.to_owned();
@@ -256,6 +256,10 @@ mod tests {
         assert_eq!(fold(&format!("a {hash}"), 30), format!("a\n{quarters}"));
         let longer = fold(&format!("a {hash}{hash}"), 60);
         assert_eq!(longer, format!("a{}", format!("\n  {first}").repeat(4)));
+    }
+
+    #[test]
+    fn an_unclosed_backtick_is_part_of_a_word() {
         assert_eq!(fold("an unclosed ` is a word like any other of this line", 30).lines().count(), 2);
     }
 

@@ -32,8 +32,9 @@ const TRIAL: Entry = Entry { label: "nixos-trial", system: SYSTEM_2 };
 /// The entry of the new system after its blessing.
 const NEW: Entry = Entry { label: "nixos-default", system: SYSTEM_2 };
 
-/// The entries that U-Boot starts after each cut of `writes` to the card `base`, with the number of the cuts; `Err`
-/// has the reason why it starts none.
+/// The number of cuts that lead to each outcome: the entry that U-Boot starts, or the reason why it starts none. The
+/// cuts are those of [`cut_everywhere`] in the `writes` to the card `base`, with `rounds` cuts with a loss after each
+/// write.
 fn count_outcomes(base: &Path, writes: &[Write], rounds: u32) -> BTreeMap<Result<Entry, String>, u32> {
     let view = UbootView::of(&saved().card);
     let mut outcomes = BTreeMap::new();

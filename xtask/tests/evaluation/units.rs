@@ -69,16 +69,18 @@ struct Units {
 }
 
 impl Units {
-    /// Writes the units of `stage`.
-    fn write_all(facts: &Value, stage: &'static str) -> Self {
+    /// The units of `stage` in the evaluated `facts`, written to a new folder.
+    fn of_stage(facts: &Value, stage: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut units = Self { dir, stage, stand_ins: Vec::new() };
-        fs::create_dir(units.path("")).unwrap();
-        let fstab = if stage == "system" { facts["units"]["fstab"].as_str().unwrap() } else { "" };
-        fs::write(units.dir.path().join("fstab"), fstab).unwrap();
+        fs::create_dir(units.folder()).unwrap();
+        let mut fstab = "";
+        // The mounts of the initrd are units of the configuration already.
         if stage == "system" {
+            fstab = facts["units"]["fstab"].as_str().unwrap();
             units.write_trial_units();
         }
+        fs::write(units.dir.path().join("fstab"), fstab).unwrap();
         let mut evaluated = BTreeMap::<String, Unit>::deserialize(&facts["units"][stage]).unwrap();
         evaluated.retain(|name, _| !GENERATED.contains(&name.as_str()));
         for (name, unit) in &evaluated {
@@ -90,8 +92,14 @@ impl Units {
         units
     }
 
+    /// The folder with the units.
+    fn folder(&self) -> PathBuf {
+        self.dir.path().join(self.stage)
+    }
+
+    /// The path of the unit or the link `name`.
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(self.stage).join(name)
+        self.folder().join(name)
     }
 
     /// Writes the units of the package with the trial. The build of that package only fills in programs.
@@ -189,8 +197,8 @@ fn debian_root() -> PathBuf {
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn systemd_accepts_all_units_of_the_host() {
     for (stage, at_least) in [("initrd", 10), ("system", 80)] {
-        let units = Units::write_all(super::evaluate(), stage);
-        let count = fs::read_dir(units.path("")).unwrap().count();
+        let units = Units::of_stage(super::evaluate(), stage);
+        let count = fs::read_dir(units.folder()).unwrap().count();
         assert!(count >= at_least, "{stage}: {count} units");
         let expected: &[&str] = if stage == "system" { NOT_BUILT } else { &[] };
         assert_eq!(units.stand_ins, expected, "{stage}");
@@ -201,7 +209,7 @@ fn systemd_accepts_all_units_of_the_host() {
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn systemd_names_a_cycle_and_an_unknown_directive() {
-    let units = Units::write_all(super::evaluate(), "system");
+    let units = Units::of_stage(super::evaluate(), "system");
     let text = fs::read_to_string(units.path("boot-trial-begin.service")).unwrap();
     let text = text.replace("[Unit]\n", "[Unit]\nAfter=multi-user.target\nAftr=multi-user.target\n");
     fs::write(units.path("boot-trial-begin.service"), text).unwrap();

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_of_a_full_pass_seconds() {
+    fn a_full_pass_takes_the_time_of_a_write_and_a_read() {
         assert_eq!(format!("{:.1}", SD.full_pass_seconds(512 << 20)), "23.9");
     }
 

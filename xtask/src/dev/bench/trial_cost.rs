@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_medians_decide() {
+    fn the_medians_decide_whether_a_trial_costs_too_much() {
         let rounds = |rounds: &[(f64, f64)]| {
             TrialCost::new(rounds.iter().map(|&(trial, plain)| Round { trial, plain }).collect())
         };

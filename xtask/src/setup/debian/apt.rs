@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uris() {
+    fn packages_are_read_from_the_addresses_that_apt_prints() {
         let text = "Reading package lists...\n\
             'http://mirror/pool/b/busybox-static_1.35.0-4%2bdeb12u1_arm64.deb' busybox-static_1%3a1.35.0-4+deb12u1_arm64.deb 822004 MD5Sum:0123\n";
         let package = Package {
@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn percentages() {
+    fn the_progress_is_read_from_status_lines_of_downloads() {
         assert_eq!(parse_percent("dlstatus:1:12.5:Retrieving file 1 of 8 (0s remaining)"), Some(12.5));
         assert_eq!(parse_percent("pmstatus:dpkg:1:x"), None);
         assert_eq!(parse_percent("E: no"), None);
     }
 
     #[test]
-    fn the_system_is_left_alone() {
+    fn apt_works_in_folders_of_its_own() {
         let words = options(Path::new("/p"), "arm64");
         let text = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let places = "-q -q -o Dir::Etc::SourceParts=/p/sources.d -o Dir::State=/p/state -o Dir::State::Lists=/p/state/lists \

@@ -37,7 +37,7 @@ impl Deb {
         self.extract(launcher, root, &[])
     }
 
-    /// Unpacks the files that match `patterns` (`usr/sbin/mke2fs`, `boot/vmlinuz-*`; `*` matches `/` too).
+    /// Unpacks to `root` the files that match `patterns` (`usr/sbin/mke2fs`, `boot/vmlinuz-*`; `*` matches `/` too).
     ///
     /// # Errors
     /// Where a pattern matches no file.
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn unpacking() {
+    fn only_files_that_match_a_pattern_are_unpacked() {
         check(&[], &["boot/vmlinuz-6", "usr/lib/a.ko", "usr/lib/b.ko"]);
         check(&["boot/vmlinuz-*"], &["boot/vmlinuz-6"]);
         check(&["boot/*", "*/b.ko"], &["boot/vmlinuz-6", "usr/lib/b.ko"]);

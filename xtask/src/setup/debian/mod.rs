@@ -35,7 +35,8 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Creates the private apt state of `suite`, such as `bookworm`, in a folder under `home`. This downloads nothing.
+    /// Creates the private apt state of `suite`, such as `bookworm`, for `arch` in a folder under `home`. This downloads
+    /// nothing.
     ///
     /// # Errors
     /// `Refused` where the machine has no apt, or no apt source of its distribution.

@@ -146,7 +146,8 @@ impl Source {
         }
     }
 
-    /// Whether packages of the distribution's component main can be downloaded from this source.
+    /// Whether this source has the component main of the distribution's suite `code_name`, or of a rolling suite, for
+    /// download.
     fn is_of_distribution(&self, code_name: &str) -> bool {
         let is_of_suite = |suite: &String| suite == code_name || ROLLING_SUITES.contains(&suite.as_str());
         let is_on_disc = |uri: &String| uri.starts_with("cdrom:");
