@@ -71,7 +71,7 @@ pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
 /// Stages the native programs and those of a Pi.
 ///
 /// # Errors
-/// `Refused` on a machine that is not x86-64, or whose kernel does not run AArch64 programs.
+/// `Refused` on a machine that is not x86-64, or whose kernel does not run `AArch64` programs.
 fn stage_native_and_emulated_tools(cx: &Context) -> Result<[Tools; 2]> {
     if Arch::of_this_machine() != Some(Arch::Amd64) {
         bail!(

@@ -183,7 +183,7 @@ fn missing_file_error(out: &Path, path: &Path, error: &std::io::Error) -> anyhow
     }
 }
 
-/// The error for a `path` of the output `out` that leads to `target`, outside the store, or nowhere for `None`.
+/// The error for a `path` of the output `out` that leads to `target`, outside the store.
 fn outside_store_error(out: &Path, path: &Path, target: &Path) -> anyhow::Error {
     failure!(
         Refused,

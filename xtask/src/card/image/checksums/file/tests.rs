@@ -68,7 +68,7 @@ fn every_sum_in_a_file_for_one_image_is_of_the_image() {
 #[test]
 fn a_file_for_one_image_without_its_sum_is_refused() {
     for text in ["", "not a sum\n", "#1  b.img\n#2  c.img\n"] {
-        let error = sums(Scope::One, Some(Algorithm::Sha256), text).unwrap_err();
+        let error = sums(Scope::One, NamedAlgorithm::parse("sha256"), text).unwrap_err();
         assert_eq!(error.to_string(), "/srv/b/SUMS has no SHA-256 of a.img.zst");
     }
 }
