@@ -14,6 +14,8 @@ use crate::base::{percent_encoding, shell};
 const PATH_SCHEME: &str = "path:";
 /// The scheme of a git repository in a folder.
 const GIT_SCHEME: &str = "git+file:";
+/// The longest text that may name a folder, in bytes: the limit of the kernel, and a scheme.
+const MAX_PATH: usize = 4096 + GIT_SCHEME.len();
 
 impl FlakeRef {
     /// Reads `given`, whose relative paths begin at the working directory.
@@ -65,8 +67,8 @@ fn is_registry_name(name: &str) -> bool {
 /// Splits `FLAKE#ATTRIBUTE` into its two parts; `None` without a `#`. The name of a folder may have a `#` too: the last
 /// `#` behind an existing folder separates, else the first one.
 pub fn split_attribute(text: &str) -> Option<(&str, &str)> {
-    let mut ends_of_folders =
-        text.rmatch_indices('#').map(|(at, _)| at).filter(|at| names_folder(&text[..*at]));
+    let ends = text.rmatch_indices('#').map(|(at, _)| at).filter(|at| *at <= MAX_PATH);
+    let mut ends_of_folders = ends.filter(|at| names_folder(&text[..*at]));
     let at = ends_of_folders.next().or_else(|| text.find('#'))?;
     Some((&text[..at], &text[at + 1..]))
 }
@@ -83,8 +85,9 @@ fn split_query_of_folder(rest: &str) -> Option<(&str, &str)> {
     let exists = |location: &str| Path::new(location.strip_prefix("//").unwrap_or(location)).is_dir();
     // The name of a folder may have `?` and `#`.
     let ends = std::iter::once(rest.len()).chain(rest.rmatch_indices('?').map(|(at, _)| at));
-    let mut splits = ends.map(|at| rest.split_at(at));
-    splits.find(|(location, query)| exists(location) && !query.contains('#'))
+    let splits = ends.map(|at| rest.split_at(at));
+    let mut splits = splits.take_while(|(_, query)| !query.contains('#'));
+    splits.find(|(location, _)| location.len() <= MAX_PATH && exists(location))
 }
 
 /// Splits `given` into the scheme of a folder and the text after it; without such a scheme, the text is all of `given`.

@@ -259,8 +259,8 @@ mod tests {
     #[test]
     fn only_confirmed_mounts_are_unmounted() {
         let machine = machine_with_mounts();
-        machine.mount("8:17", "/srv/x", "ext4", "/dev/sdb1");
-        assert_refused(&machine, "/dev/sdb is in use: sdb1 is mounted at /srv/x; nothing was written");
+        machine.mount("8:17", "/opt", "ext4", "/dev/sdb1");
+        assert_refused(&machine, "/dev/sdb is in use: sdb1 is mounted at /opt; nothing was written");
         let machine = machine_with_mounts();
         machine.mount("8:17", "/media/new", "ext4", "/dev/sdb1");
         assert_refused(

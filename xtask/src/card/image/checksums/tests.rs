@@ -172,7 +172,7 @@ fn a_list_of_a_terabyte_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::File::create(dir.path().join(LIST)).unwrap().set_len(1 << 40).unwrap();
     let error = find_checksums(&dir.path().join("a.img")).unwrap_err();
-    assert!(error.to_string().contains("larger than 4.0 MiB"), "{error}");
+    assert!(error.to_string().contains("larger than the limit of 4.0 MiB"), "{error}");
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
 }
 

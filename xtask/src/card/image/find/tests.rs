@@ -92,6 +92,8 @@ fn a_listed_image_that_is_missing_is_named() {
         let words = format!("is incomplete: its {PRODUCTS} names {}: No such file", listed.display());
         assert_found(&out, Err(&words));
         symlink("nothing", out.join("sd-image")).unwrap();
+        let link = out.join("sd-image");
+        let words = format!("is incomplete: {} is a link to nothing: No such file", link.display());
         assert_found(&out, Err(&words));
         fs::remove_file(out.join("sd-image")).unwrap();
     }
