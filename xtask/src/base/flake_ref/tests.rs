@@ -234,6 +234,17 @@ fn the_place_of_a_url_has_no_version() {
     }
 }
 
+/// A folder is asked for at few of the signs.
+#[test]
+fn a_text_of_many_signs_is_read_in_little_time() {
+    let begin = crate::base::fuzz::cpu_time();
+    for signs in ["#", "?", "?#", "#?", "/?#"] {
+        let _ = FlakeRef::parse(&format!("./{}", signs.repeat(30_000)));
+    }
+    let used = crate::base::fuzz::cpu_time().saturating_sub(begin);
+    assert!(used.as_secs() < 5, "{used:?}");
+}
+
 #[test]
 fn fuzz() {
     crate::base::fuzz::check_text(&["path:/a b?dir=c", "git+file:.?x#y", "./a%20b"], |text| {
