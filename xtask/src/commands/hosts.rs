@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::base::{Context, ImageSource, Table, failure, interrupt, parallel};
+use crate::base::{Context, Table, failure, interrupt, parallel};
 use crate::cli::Hosts;
 use crate::commands::keys;
-use crate::nix::flake::{Catalogue, Host, HostImage};
+use crate::nix::flake::{BrokenOutput, Catalogue, Host, HostImage};
 use crate::nix::{EvalCache, Fingerprint};
 use crate::{nix, ui};
 
@@ -16,11 +16,11 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     let options = &nix::with_keep_lock(&args.nix.nix_args);
     let Listing { catalogue, fingerprint } = list(cx, args)?;
     for broken in &catalogue.broken {
-        cx.warn(format!("the output `{}` is left out: {}", broken.name, failure::with_hint(&broken.error)));
+        cx.reporter.warn_once(&broken.warning());
     }
     let hosts = catalogue.hosts().cloned().collect::<Vec<_>>();
     let images = if args.evaluate {
-        evaluate_images(cx, &hosts, options)?
+        evaluate_images(cx, &hosts, &catalogue.broken, options)?
     } else {
         recall_images(cx, &hosts, fingerprint.as_ref())
     };
@@ -83,8 +83,8 @@ fn list_once(cx: &Context, args: &Hosts) -> Result<Listing> {
 enum KnownImage {
     /// The flake has a package `HOST-sdImage`, for these systems.
     Package(Vec<String>),
-    /// An evaluation found the image.
-    Found(Box<HostImage>),
+    /// An evaluation found the image, or several of which the user has to choose one.
+    Found(Vec<HostImage>),
     /// An evaluation found no image, for this reason.
     Missing(anyhow::Error),
     NotEvaluated,
@@ -95,13 +95,10 @@ enum KnownImage {
 /// The images by the names in the flake, and by earlier evaluations of the flake with this `fingerprint`.
 fn recall_images(cx: &Context, hosts: &[Host], fingerprint: Option<&Fingerprint>) -> Vec<KnownImage> {
     let cache = EvalCache::new(&cx.state);
-    let recall = |host: &Host| HostImage::from_cache(&cache, fingerprint?, &host.name);
+    let recall = |host: &Host| HostImage::from_cache(&cache, fingerprint?, &cx.flake, host);
     let image_of = |host| match image_by_names(host) {
-        KnownImage::NotEvaluated => match recall(host) {
-            Some(image) => KnownImage::Found(image.into()),
-            None => KnownImage::NotEvaluated,
-        },
-        known => known,
+        KnownImage::None => KnownImage::None,
+        known => recall(host).map_or(known, KnownImage::of),
     };
     hosts.iter().map(image_of).collect()
 }
@@ -115,40 +112,59 @@ fn image_by_names(host: &Host) -> KnownImage {
     }
 }
 
-/// Finds the images. Evaluates each host whose image the names do not show, in a process of its own.
+/// Finds the images. Evaluates each host that may have one, in a process of its own, without the `broken` outputs.
 ///
 /// # Errors
 /// `Interrupted` for Ctrl-C.
-fn evaluate_images(cx: &Context, hosts: &[Host], options: &[String]) -> Result<Vec<KnownImage>> {
+fn evaluate_images(
+    cx: &Context,
+    hosts: &[Host],
+    broken: &[BrokenOutput],
+    options: &[String],
+) -> Result<Vec<KnownImage>> {
     let signals = interrupt::guard()?;
     let find = |host: &Host| {
         signals.check()?;
-        HostImage::find(&cx.for_host(&host.name), &ImageSource::Host(host.name.clone()), options)
+        HostImage::all_of_host(&cx.for_host(&host.name), host, broken, options)
     };
     let images = parallel::map(parallel::max_evaluations(), hosts, |host| match image_by_names(host) {
-        KnownImage::NotEvaluated => match find(host) {
-            Ok(image) => KnownImage::Found(image.into()),
-            Err(error) => KnownImage::Missing(error),
-        },
-        known => known,
+        KnownImage::None => KnownImage::None,
+        _ => KnownImage::of(find(host)),
     });
     signals.check()?;
     Ok(images)
+}
+
+impl KnownImage {
+    /// The result of an evaluation.
+    fn of(found: Result<Vec<HostImage>>) -> Self {
+        found.map_or_else(Self::Missing, Self::Found)
+    }
 }
 
 impl std::fmt::Display for KnownImage {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
             Self::Package(systems) => f.write_str(&systems.join(", ")),
-            Self::Found(image) => image.fmt(f),
-            Self::Missing(error) => {
-                let text = error.to_string();
-                write!(f, "none: {}", text.lines().next().unwrap_or_default())
-            }
+            Self::Found(images) => match &images[..] {
+                [image] => f.write_str(&image.summary()),
+                several => write!(f, "{} images: {}", several.len(), attributes(several).join(", ")),
+            },
+            Self::Missing(error) => write!(f, "none: {}", in_one_line(&error.to_string())),
             Self::NotEvaluated => f.write_str("not evaluated"),
             Self::None => f.write_str("-"),
         }
     }
+}
+
+fn attributes(images: &[HostImage]) -> Vec<String> {
+    images.iter().map(HostImage::to_string).collect()
+}
+
+/// An error of Nix without the position in the flake, in one line.
+fn in_one_line(error: &str) -> String {
+    let lines = error.lines().take_while(|line| !line.starts_with("  at "));
+    lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn json_row(host: &Host, image: &KnownImage) -> Value {
@@ -157,9 +173,12 @@ fn json_row(host: &Host, image: &KnownImage) -> Value {
         KnownImage::Package(systems) => {
             json!({ "state": "found", "place": "convention", "systems": systems })
         }
-        KnownImage::Found(image) => {
-            json!({ "state": "found", "place": image.place, "attribute": image.to_string(), "systems": [image.system] })
-        }
+        KnownImage::Found(images) => match &images[..] {
+            [image] => {
+                json!({ "state": "found", "place": image.place, "attribute": image.to_string(), "systems": [image.system] })
+            }
+            several => json!({ "state": "several", "attributes": attributes(several) }),
+        },
         KnownImage::Missing(error) => json!({ "state": "missing", "error": failure::with_hint(error) }),
         KnownImage::NotEvaluated => json!({ "state": "not_evaluated" }),
         KnownImage::None => json!({ "state": "none" }),

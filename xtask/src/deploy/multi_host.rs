@@ -43,7 +43,7 @@ pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostNam
     let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, nix_args))?;
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
-    let broken_nodes = catalogue.broken.into_iter().find(|output| output.name.starts_with("deploy"));
+    let broken_nodes = catalogue.broken.into_iter().find(|output| output.path[0] == "deploy");
     match broken_nodes {
         Some(broken) => Err(broken.error),
         None if names.is_empty() => Err(crate::failure!(

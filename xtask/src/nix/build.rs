@@ -10,7 +10,7 @@ use super::build_monitor::BuildMonitor;
 use super::build_sandbox::refuse_weakening_settings;
 use super::eval::run_json;
 use super::installable::Installable;
-use super::{FEATURES, path_info};
+use super::{FEATURES, error, path_info};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::Launcher;
 use crate::base::{Event, Reporter, shell};
@@ -72,6 +72,19 @@ pub fn build_all(
         all_options.insert(0, "--keep-going".to_owned());
     }
     run_build(launcher, installables, &all_options, reporter).map(drop)
+}
+
+/// Whether Nix has nothing to build for `installable`: all of it is in the store, or in a cache that Nix uses.
+/// `options` are those of the build.
+pub fn builds_nothing(launcher: &Launcher, installable: &Installable, options: &[String]) -> bool {
+    let options = eval_args(options);
+    let fixed = FEATURES.into_iter().chain(["build", "--dry-run", installable.as_str()]);
+    let args = fixed.chain(options.iter().map(String::as_str)).collect::<Vec<_>>();
+    let mut plans_a_build = false;
+    let output = launcher.stream_killable("nix", &args, None, |line| {
+        plans_a_build |= error::plans_a_build(line);
+    });
+    output.is_ok_and(|output| output.success()) && !plans_a_build
 }
 
 /// Runs `nix build --json`, and returns the JSON.

@@ -15,7 +15,7 @@ use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Reporter, git, percent_encoding, state};
 
 /// The most results that are kept.
-const MAX_ENTRIES: usize = 64;
+const MAX_ENTRIES: usize = 256;
 /// The most bytes that are read of the file of a result.
 const MAX_BYTES: u64 = 64 << 20;
 

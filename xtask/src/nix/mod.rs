@@ -20,12 +20,13 @@ mod user_settings;
 mod version;
 mod warnings;
 
-pub use build::{build, build_all, eval_args};
+pub use build::{build, build_all, builds_nothing, eval_args};
 pub use build_sandbox::{protect_keys_from_builds, protect_keys_without_builds};
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::{
-    CopyFault, is_evaluation_error, is_forbidden_build, is_missing_attribute, is_silent_host, strip_ansi,
+    CopyFault, is_evaluation_failure, is_fault_of_flake, is_forbidden_build, is_missing_attribute,
+    is_silent_host, strip_ansi,
 };
 pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, quote, with_keep_lock};
 pub use eval_cache::{EvalCache, Fingerprint};

@@ -17,7 +17,8 @@ const HOSTS_FUNCTION: &str = concat!(
     include_str!("../../src/nix/flake/hosts.nix"),
     ") (",
     include_str!("../../src/nix/flake/layout.nix"),
-    ")"
+    ") ",
+    include_str!("../../src/nix/flake/stock_variants.nix")
 );
 
 /// The call that lists the hosts.
@@ -117,7 +118,8 @@ impl Answers {
         let script = format!(
             "case \"$*\" in\n --version) {version};;\n *').names'*) {names};;\n \
              *' outputs).imageOf '*) {image};;\n \
-             *' config show '*|*' show-config '*) {config};;\n *' build '*) {build};;\n \
+             *' config show '*|*' show-config '*) {config};;\n \
+             *' build --dry-run '*) echo 'this derivation will be built:' >&2;;\n *' build '*) {build};;\n \
              *' flake metadata '*) echo '{{}}';;\n \
              *' store ping '*) ;;\n \
              *) echo \"unexpected: $*\" >&2; exit 99;;\nesac"

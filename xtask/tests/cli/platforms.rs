@@ -34,10 +34,29 @@ fn a_system_that_cannot_be_built_here_is_refused_before_the_build() {
             .assert_stderr_contains(format!("error: this machine cannot build for {system}: "))
             .assert_stderr_contains(hint);
         assert!(!outcome.stderr.contains("aarch64"), "{}", outcome.stderr);
-        assert!(!nix.nix_calls().iter().any(|call| call.starts_with("build")));
+        assert!(!nix.nix_calls().iter().any(|call| call.starts_with("build --json")));
     }
     let (answers, _out) = answers_for_system("riscv64-linux", "[]", "ssh://far riscv64-linux");
     answers.install().run(SD_IMAGE_ARGS).assert_code(0);
+}
+
+/// What is in the store, or in a cache of Nix, needs nobody who builds it.
+#[test]
+fn a_system_that_cannot_be_built_here_is_no_obstacle_where_nothing_is_to_be_built() {
+    for (system, extra_platforms) in
+        [("riscv64-linux", "[]"), ("s390x-linux", "[]"), ("s390x-linux", r#"["s390x-linux"]"#)]
+    {
+        let (answers, _out) = answers_for_system(system, extra_platforms, "");
+        let nix = answers.install_with("*' build --dry-run '*", "echo 'this path will be fetched:' >&2");
+        let outcome = nix.run(SD_IMAGE_ARGS);
+        outcome.assert_code(0);
+        assert!(!outcome.stderr.contains("this machine can"), "{}", outcome.stderr);
+    }
+    let (answers, _out) = answers_for_system("riscv64-linux", "[]", "");
+    for answer in ["exit 1", "echo \"don't know how to build these paths:\" >&2"] {
+        let nix = answers.install_with("*' build --dry-run '*", answer);
+        nix.run(SD_IMAGE_ARGS).assert_code(3);
+    }
 }
 
 #[test]

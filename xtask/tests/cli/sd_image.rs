@@ -105,6 +105,27 @@ fn a_host_without_an_image_is_a_usage_error() {
 }
 
 #[test]
+fn a_package_with_the_name_is_the_hint() {
+    let names = || print_script(&names_json(&[("s", &["stinky-sdImage"])], &[], &[]));
+    let mut answer = serde_json::from_str::<Value>(&no_image_json(false)).expect("JSON");
+    for (package, hint) in [
+        ("both", "for the package of that name, pass github:o/f#packages.s.both"),
+        ("my.os", "for the package of that name, pass 'github:o/f#packages.s.\"my.os\"'"),
+        (
+            "stinky-sdImage",
+            "did you mean 'stinky'? for the package of that name, pass github:o/f#packages.s.stinky-sdImage",
+        ),
+    ] {
+        answer["packages"] = serde_json::json!([["packages", "s", package]]);
+        let nix = Answers { names: names(), image: print_script(&answer.to_string()), ..Answers::default() }
+            .install();
+        let outcome = nix.run(&["--flake", FLAKE, "sd-image", package]);
+        let message = format!("error: github:o/f has no host '{package}' (hosts: stinky)\nhint: {hint}\n");
+        outcome.assert_code(2).assert_stderr(message);
+    }
+}
+
+#[test]
 fn an_iso_and_a_choice_of_images_are_usage_errors() {
     let iso = serde_json::json!({ "images": [], "isos": [["images", "stinky"]], "is_configured": false });
     let outcome =

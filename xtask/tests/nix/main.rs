@@ -5,6 +5,7 @@ mod hostile;
 mod keys;
 mod layouts;
 mod locks;
+mod misses;
 mod offline;
 mod shapes;
 #[path = "../support/mod.rs"]

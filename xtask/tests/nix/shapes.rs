@@ -70,7 +70,7 @@ fn flash_and_verify(fixture: &Fixture, name: &str, options: &[&str]) {
 }
 
 /// A flake whose outputs are the text `outputs`.
-fn fixture(outputs: &str) -> Fixture {
+pub fn fixture(outputs: &str) -> Fixture {
     fixture_with(outputs, &image())
 }
 

@@ -39,6 +39,14 @@ fn an_option_of_a_wrong_type_is_named_with_its_host() {
             "deploy.nodes.pi.profiles.system is an integer, not an attribute set",
         ),
         ("profiles.system = { };", "", "", "deploy.nodes.pi.profiles.system.path is missing, not a package"),
+        (
+            "profiles.system.path = null;",
+            "",
+            "",
+            "deploy.nodes.pi.profiles.system.path is null, not a package",
+        ),
+        ("profiles = null;", "", "", "deploy.nodes.pi.profiles is null, not an attribute set"),
+        ("PROFILE", "", "nodes.f = null; sshOpts = null;", "deploy.sshOpts is null, not a list of strings"),
         ("PROFILE", "user = true;", "", "deploy.nodes.pi.profiles.system.user is a boolean, not a string"),
         ("PROFILE", "", "sshUser = x: x;", "deploy.sshUser is a function, not a string"),
         (

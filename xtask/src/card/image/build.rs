@@ -27,10 +27,12 @@ pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &
     let version = nix::require(&cx.launcher)?;
     let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
     image.remark(source).into_iter().for_each(|text| cx.note(text));
+    let installable = image.installable(cx);
     if let Some(system) = &image.system {
-        emulation::require(cx, version, system, nix_args)?;
+        let builds_nothing = || nix::builds_nothing(&cx.launcher, &installable, nix_args);
+        emulation::require_unless(cx, version, system, nix_args, builds_nothing)?;
     }
-    let built = nix::build(&cx.launcher, &image.installable(cx), nix_args, cx.reporter.as_ref())?;
+    let built = nix::build(&cx.launcher, &installable, nix_args, cx.reporter.as_ref())?;
     let file = find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })?;
     Ok(Built { file, layout: image.layout })
 }

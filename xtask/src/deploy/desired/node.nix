@@ -135,7 +135,20 @@ let
   wrongOption =
     checkOptional "string" "${at}.hostname" (node.hostname or null)
     ++ checkOptional "string" "${at}.profiles.system.profilePath" (profile.profilePath or null)
-    ++ (if profile == null then [ ] else check "package" "${at}.profiles.system.path" (profile.path or null))
+    ++ (
+      if profile == null then
+        [ ]
+      else if profile ? path then
+        check "package" "${at}.profiles.system.path" profile.path
+      else
+        [
+          {
+            option = "${at}.profiles.system.path";
+            expected = "package";
+            found = "missing";
+          }
+        ]
+    )
     ++ builtins.concatMap (
       level: check "strings" "${level.path}.sshOpts" level.set.sshOpts
     ) (holders "sshOpts")

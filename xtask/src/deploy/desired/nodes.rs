@@ -77,7 +77,8 @@ impl WrongType {
             "float" => "a decimal number",
             "bool" => "a boolean",
             "lambda" => "a function",
-            "null" => "missing",
+            "null" => "null",
+            "missing" => "missing",
             "path" => "a path",
             _ => "a string",
         };

@@ -97,10 +97,28 @@ const BUILTIN: &str = "builtin";
 /// # Errors
 /// `Refused` where this machine cannot build for `system`; otherwise those of [`build_support`].
 pub fn require(cx: &Context, version: Version, system: &str, options: &[String]) -> Result<()> {
+    require_unless(cx, version, system, options, || false)
+}
+
+/// As [`require`], unless there is nothing to build: that is asked only where this machine may not build for `system`.
+///
+/// # Errors
+/// `Refused` where it cannot, and has to.
+pub fn require_unless(
+    cx: &Context,
+    version: Version,
+    system: &str,
+    options: &[String],
+    builds_nothing: impl FnOnce() -> bool,
+) -> Result<()> {
     if system == BUILTIN {
         return Ok(());
     }
     let support = build_support(&cx.launcher, version, system, options)?;
+    let is_doubtful = !support.can_build() || support == BuildSupport::Untested;
+    if is_doubtful && builds_nothing() {
+        return Ok(());
+    }
     let explanation = support.explain();
     match support.hint(system) {
         None if support == BuildSupport::Untested => {

@@ -45,6 +45,9 @@ const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl sta
 /// The hint where no full disk is found; see [`disk_full_hint`].
 const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix store gc`";
 
+/// The beginning of an error of Nix.
+const EVALUATION_FAILED: &str = "nix failed on ";
+
 /// The folder of the store.
 const NIX_STORE: &str = "/nix/store";
 
@@ -120,7 +123,7 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
 pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Path>) -> anyhow::Error {
     let text = without_passwords(&strip_ansi(stderr));
     let reasons = own_words::failed_input(&text, &text).unwrap_or_default();
-    let message = format!("nix failed on {subject}: {}{reasons}", summarize(&text));
+    let message = format!("{EVALUATION_FAILED}{subject}: {}{reasons}", summarize(&text));
     let words = own_words::of_error(&text);
     // A missing file may belong to another flake, for which `git add` would not help.
     let may_be_untracked = words.contains("tracked by Git")
@@ -182,9 +185,30 @@ pub fn is_forbidden_build(error: &anyhow::Error) -> bool {
     error.to_string().contains("'allow-import-from-derivation' is disabled")
 }
 
-/// Whether `error` is one of an expression of a flake, rather than of the fetching of the flake.
-pub fn is_evaluation_error(error: &anyhow::Error) -> bool {
-    error.to_string().contains("\n  at ")
+/// Whether Nix itself ended an evaluation, rather than the user or a limit.
+pub fn is_evaluation_failure(error: &anyhow::Error) -> bool {
+    error.to_string().starts_with(EVALUATION_FAILED)
+}
+
+/// Whether an expression of the flake is at fault: every evaluation of the same flake fails so.
+pub fn is_fault_of_flake(error: &anyhow::Error) -> bool {
+    const FAULTS: [&str; 7] = [
+        ": attribute '",
+        ": cannot add ",
+        ": cannot coerce ",
+        ": evaluation aborted with the following error message",
+        ": expected a ",
+        ": infinite recursion encountered",
+        ": undefined variable '",
+    ];
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default();
+    is_evaluation_failure(error) && FAULTS.iter().any(|fault| message.contains(fault))
+}
+
+/// Whether Nix, asked what it would do, prints that it would build something, or that it lacks what it needs.
+pub fn plans_a_build(text: &str) -> bool {
+    text.contains(" will be built") || text.contains("don't know how to build")
 }
 
 /// The derivation that `message` names first; `None` where the first store path in `message` is no derivation.
@@ -214,8 +238,10 @@ fn disk_full_hint() -> String {
 /// The error in `text`, with the position in its trace that is nearest to the error.
 fn summarize(text: &str) -> String {
     let (trace, error) = own_words::split_trace(text.trim());
-    let error = error.strip_prefix("error: ").unwrap_or(error).trim();
-    let mut positions = trace.lines().rev().filter_map(|line| line.trim().strip_prefix("at "));
+    let error = error.strip_prefix(own_words::ERROR).unwrap_or(error).trim();
+    let (error, own_position) = own_words::split_position(error);
+    let of_trace = trace.lines().rev().filter_map(|line| line.trim().strip_prefix("at "));
+    let mut positions = own_position.into_iter().chain(of_trace);
     // A position in the expression of `--apply`, which is this tool's, does not help the user.
     match positions.find(|position| !position.starts_with('«')) {
         Some(position) => format!("{error}\n  at {}", position.trim_end_matches(':')),

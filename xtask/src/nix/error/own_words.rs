@@ -5,6 +5,8 @@ use std::path::Path;
 
 /// The free space in bytes below which a disk counts as full. For Nix itself the limit is 8 MiB.
 const MIN_FREE_BYTES: u64 = 16 << 20;
+/// What stands before an error.
+pub const ERROR: &str = "error:";
 /// The most lines of ssh and git that an error quotes.
 const MAX_FETCH_LINES: usize = 8;
 /// The beginnings of the lines that ssh and git print about a connection or a repository.
@@ -50,15 +52,26 @@ fn is_quoted(line: &str) -> bool {
     line.trim_start().starts_with("> ")
 }
 
-/// Splits `text` into the trace and the error itself, which begins at the last line that starts with `error: `,
-/// indented or not. The trace is empty where there is no such line.
+/// Splits `text` into the trace and the error itself, which begins at the last line that starts with `error:`, indented
+/// or not; an error of several lines begins below that word. The trace is empty where there is no such line.
 pub fn split_trace(text: &str) -> (&str, &str) {
     let begins_line = |position: &usize| {
         let before = text[..*position].trim_end_matches(' ');
         before.is_empty() || before.ends_with('\n')
     };
-    let mut positions = text.rmatch_indices("error: ").map(|(position, _)| position);
-    text.split_at(positions.find(begins_line).unwrap_or(0))
+    let is_word = |position: &usize| text[*position + ERROR.len()..].starts_with([' ', '\n']);
+    let mut positions = text.rmatch_indices(ERROR).map(|(position, _)| position);
+    text.split_at(positions.find(|position| begins_line(position) && is_word(position)).unwrap_or(0))
+}
+
+/// Splits `error` into the message and the position in the code, which Nix prints below the messages of its language,
+/// above an excerpt.
+pub fn split_position(error: &str) -> (&str, Option<&str>) {
+    const INDENT: &str = "\n       at ";
+    let Some((message, rest)) = error.split_once(INDENT) else { return (error, None) };
+    let position = rest.lines().next().unwrap_or_default();
+    let is_position = position.starts_with(['/', '«']) && position.ends_with(':');
+    if is_position { (message, Some(position)) } else { (error, None) }
 }
 
 /// Whether the innermost step of `trace` is a `throw` or an `abort`: then the error is text of a flake.

@@ -180,3 +180,66 @@ fn a_refused_download_has_another_hint_than_a_missing_network() {
         );
     }
 }
+
+/// What Nix 2.26 prints: the position stands below the messages of its language, and beside those of builtins.
+#[test]
+fn errors_of_the_language_have_their_position() {
+    let excerpt = "\n            1| { a = {}.missing; }\n             |       ^\n            2|";
+    for (stderr, expected) in [
+        (
+            format!("error: attribute 'missing' missing\n       at /nix/store/a-source/flake.nix:1:7:{excerpt}"),
+            "nix failed on F: attribute 'missing' missing\n  at /nix/store/a-source/flake.nix:1:7",
+        ),
+        (
+            format!(
+                "error:\n       … while calling anonymous lambda\n         at «string»:1:1:\n\n       error: cannot add a \
+                 string to an integer\n       at /nix/store/a-source/b.nix:3:4:{excerpt}"
+            ),
+            "nix failed on F: cannot add a string to an integer\n  at /nix/store/a-source/b.nix:3:4",
+        ),
+        (
+            "error:\n       … while calling the 'throw' builtin\n         at /nix/store/a-source/b.nix:1:2:\n\n       \
+             error:\n       Failed assertions:\n       - one"
+                .to_owned(),
+            "nix failed on F: Failed assertions:\n       - one\n  at /nix/store/a-source/b.nix:1:2",
+        ),
+        (
+            "error: meet me\n       at noon".to_owned(),
+            "nix failed on F: meet me\n       at noon",
+        ),
+    ] {
+        assert_eq!(evaluation_failed(&stderr, &"F", None).to_string(), expected);
+    }
+}
+
+#[test]
+fn faults_of_flakes_are_told_from_those_of_this_machine() {
+    for (error, expected) in [
+        ("attribute 'missing' missing", true),
+        ("infinite recursion encountered", true),
+        ("evaluation aborted with the following error message: 'no'", true),
+        ("unable to download 'https://h/x': HTTP error 502", false),
+        (
+            "cannot build '/nix/store/a.drv' during evaluation because the option 'allow-import-from-derivation' is disabled",
+            false,
+        ),
+        ("writing to file: No space left on device", false),
+    ] {
+        let failed = evaluation_failed(&format!("error: {error}"), &"F", None);
+        assert_eq!((is_evaluation_failure(&failed), is_fault_of_flake(&failed)), (true, expected), "{error}");
+    }
+    assert!(!is_evaluation_failure(&anyhow::anyhow!("stopped: nix failed on F")));
+}
+
+#[test]
+fn a_plan_of_nix_says_whether_it_builds() {
+    for (text, expected) in [
+        ("this derivation will be built:", true),
+        ("these 2 derivations will be built:", true),
+        ("don't know how to build these paths:", true),
+        ("this path will be fetched (0.1 MiB download, 0.2 MiB unpacked):", false),
+        ("", false),
+    ] {
+        assert_eq!(plans_a_build(text), expected, "{text}");
+    }
+}

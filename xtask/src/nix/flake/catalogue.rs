@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::names::{BrokenOutput, Names};
+use super::names::Names;
+use super::outputs::BrokenOutput;
 use super::suggest;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, HostName};

@@ -4,17 +4,15 @@ use std::fmt::{self, Display};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use super::HOSTS;
-use super::catalogue::Catalogue;
+use super::answer::{Answer, attribute_path, function};
+use super::catalogue::{Catalogue, Host};
 use super::host_layout::HostLayout;
-use crate::base::{Context, HostName, ImageSource, Reporter};
+use super::no_image::{iso_error, no_host_error};
+use super::outputs::BrokenOutput;
+use crate::bail;
+use crate::base::{Context, FlakeRef, ImageSource};
 use crate::nix::{self, EvalCache, Fingerprint, Installable};
-use crate::{bail, failure};
-
-/// The outputs that can have images. A Nix that cannot evaluate all outputs at once evaluates them in this order.
-const OUTPUTS: &[&str] = &["packages", "images", "image", "nixosConfigurations"];
 
 /// The place in a flake where an image was found. `hosts.nix` has the order of the places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +41,7 @@ pub enum Place {
 pub struct HostImage {
     pub place: Place,
     /// The attribute path in the flake.
-    path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// The name of the derivation.
     name: String,
     /// The system that builds the derivation, if known.
@@ -57,16 +55,6 @@ pub struct HostImage {
     pub layout: Option<HostLayout>,
 }
 
-/// The images of a host that `hosts.nix` found.
-#[derive(Debug, Default, Deserialize)]
-struct FoundImages {
-    images: Vec<HostImage>,
-    /// The attribute paths of ISO images, which are no images of disks.
-    isos: Vec<Vec<String>>,
-    /// Whether the flake has a NixOS configuration of the host.
-    is_configured: bool,
-}
-
 impl HostImage {
     /// Finds the image of `source`, with `options` for Nix.
     ///
@@ -74,40 +62,44 @@ impl HostImage {
     /// `Usage` where the flake has no such host, or the host has no image, or several.
     pub fn find(cx: &Context, source: &ImageSource, options: &[String]) -> Result<Self> {
         match source {
-            ImageSource::Host(host) => Self::of_host(cx, host, options),
+            ImageSource::Host(host) => {
+                let answer = Answer::of_host(cx, host, &[], options)?;
+                if answer.names_host() {
+                    return answer.choose(&cx.flake, host, &Host::default());
+                }
+                let catalogue = Catalogue::read(&cx.launcher, &cx.flake, options)?;
+                match catalogue.host(host) {
+                    Ok(known) => answer.choose(&cx.flake, host, known),
+                    Err(error) => Err(no_host_error(&cx.flake, error, &answer)),
+                }
+            }
             ImageSource::Attribute(attribute) => Self::at_attribute(cx, attribute, options),
         }
     }
 
-    /// The image of `host`, at the first place that has one. An earlier evaluation of the same flake counts if the
-    /// derivation that it found still exists.
-    fn of_host(cx: &Context, host: &HostName, options: &[String]) -> Result<Self> {
-        let function = image_function(host);
-        let evaluate = |reporter: &dyn Reporter| evaluate(cx, &function, options, reporter);
-        let has_derivation = |json: &Value| {
-            let derivation = json["images"][0]["derivation"].as_str();
-            derivation.is_some_and(|path| std::path::Path::new(path).exists())
-        };
-        let reporter = cx.reporter.as_ref();
-        let json = if nix::is_cacheable(options) {
-            let cache = EvalCache::new(&cx.state);
-            cache.get_or_evaluate(&cx.launcher, &cx.flake, &function, has_derivation, reporter, evaluate)?
-        } else {
-            evaluate(reporter)?
-        };
-        let mut found = parse(json, host)?;
-        match found.images.len() {
-            0 => Err(no_image_error(cx, host, &found, options)),
-            1 => Ok(found.images.remove(0)),
-            _ => Err(several_images_error(cx, host, &found.images)),
-        }
+    /// The images of `host`, which the flake has, in a flake of which the outputs `broken` cannot be evaluated. If there
+    /// are several, the user has to choose.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn all_of_host(
+        cx: &Context,
+        host: &Host,
+        broken: &[BrokenOutput],
+        options: &[String],
+    ) -> Result<Vec<Self>> {
+        Answer::of_host(cx, &host.name, broken, options)?.into_images(&cx.flake, &host.name, host)
     }
 
-    /// The image of `host` that an earlier evaluation of the flake with this fingerprint found; `None` where none is
-    /// cached.
-    pub fn from_cache(cache: &EvalCache, fingerprint: &Fingerprint, host: &HostName) -> Option<Self> {
-        let json = cache.get(fingerprint, &image_function(host))?;
-        parse(json, host).ok()?.images.into_iter().next()
+    /// What an earlier evaluation of the flake with this fingerprint answered to [`Self::all_of_host`].
+    pub fn from_cache(
+        cache: &EvalCache,
+        fingerprint: &Fingerprint,
+        flake: &FlakeRef,
+        host: &Host,
+    ) -> Option<Result<Vec<Self>>> {
+        let answer = Answer::parse(cache.get(fingerprint, &function(&host.name))?, &host.name).ok()?;
+        Some(answer.into_images(flake, &host.name, host))
     }
 
     /// The image at the attribute path `attribute`, as the user wrote it.
@@ -115,7 +107,16 @@ impl HostImage {
         let apply = "image: if image.type or null == \"derivation\" then { place = \"attribute\"; path = [ ]; \
                      name = image.name or \"\"; system = image.system or null; derivation = image.drvPath; \
                      file = image.passthru.filePath or image.filePath or null; } else null";
-        let found = nix::eval(&cx.launcher, &cx.flake, attribute, apply, options, cx.reporter.as_ref())?;
+        let eval = |attribute: &str| {
+            nix::eval(&cx.launcher, &cx.flake, attribute, apply, options, cx.reporter.as_ref())
+        };
+        let found = match eval(attribute) {
+            // Nix searches the packages first, which may fail.
+            Err(error) if nix::is_evaluation_failure(&error) && !nix::is_missing_attribute(&error) => {
+                eval(&format!(".{attribute}")).map_err(|_| error)
+            }
+            found => found,
+        }?;
         let Some(image) = Option::<Self>::deserialize(found).context("reading the image")? else {
             bail!(
                 Usage, "{}#{attribute} is no derivation", cx.flake;
@@ -123,7 +124,9 @@ impl HostImage {
                        FLAKE#nixosConfigurations.HOST.config.system.build.sdImage"
             );
         };
-        if image.name.to_lowercase().ends_with(".iso") {
+        let is_iso = |name: &str| name.to_lowercase().ends_with(".iso");
+        let is_iso_option = attribute.ends_with(".system.build.isoImage");
+        if is_iso_option || is_iso(&image.name) || image.file.as_deref().is_some_and(is_iso) {
             return Err(iso_error(&format!("{}#{attribute}", cx.flake)));
         }
         Ok(Self { path: vec![attribute.to_owned()], ..image })
@@ -132,6 +135,14 @@ impl HostImage {
     /// The derivation of the image for `nix build`, with the attribute as its name in messages.
     pub fn installable(&self, cx: &Context) -> Installable {
         Installable::derivation(&self.derivation).with_name(format!("{}#{self}", cx.flake))
+    }
+
+    /// Where the image is, for a table: by the convention, the name of the host says that, and the system is shown.
+    pub fn summary(&self) -> String {
+        match (self.place, &self.system) {
+            (Place::Convention, Some(system)) => system.clone(),
+            _ => self.to_string(),
+        }
     }
 
     /// A note on the place of the image of `source`; `None` where the place is the convention, or named by the user.
@@ -152,81 +163,10 @@ impl HostImage {
 impl Display for HostImage {
     /// The attribute path, as Nix and `FLAKE#ATTRIBUTE` read it.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        // The user writes the whole path for Nix, as one part.
-        let is_quoted = self.place == Place::Attribute;
-        let quote = |name: &String| {
-            if is_quoted || nix::is_plain_name(name) { name.clone() } else { nix::quote(name) }
-        };
-        f.write_str(&self.path.iter().map(quote).collect::<Vec<_>>().join("."))
-    }
-}
-
-/// The Nix function from the outputs of a flake to the images of `host`, as [`FoundImages`].
-fn image_function(host: &HostName) -> String {
-    let here = nix::quote(&nix::this_system());
-    format!("outputs: (({HOSTS}) outputs).imageOf {{ host = {}; here = {here}; }}", nix::quote(host))
-}
-
-/// Calls the Nix function `function` on all outputs at once. With Nix 2.18, which cannot, calls it on one output after
-/// the other until one has an image.
-fn evaluate(cx: &Context, function: &str, options: &[String], reporter: &dyn Reporter) -> Result<Value> {
-    let eval =
-        |output: &str, apply: &str| nix::eval(&cx.launcher, &cx.flake, output, apply, options, reporter);
-    let all = eval(nix::ALL_OUTPUTS, function);
-    if !all.as_ref().is_err_and(nix::is_missing_attribute) {
-        return all;
-    }
-    let is_empty = |json: &Value| [&json["images"], &json["isos"]].iter().all(|list| **list == json!([]));
-    let mut last = json!({ "images": [], "isos": [], "is_configured": false });
-    for output in OUTPUTS {
-        match eval(output, &format!("value: ({function}) {{ {output} = value; }}")) {
-            Err(error) if nix::is_missing_attribute(&error) => {}
-            Ok(json) if is_empty(&json) => last = json,
-            result => return result,
+        // The path that the user named has one part, which is written for Nix already.
+        match self.place {
+            Place::Attribute => f.write_str(&self.path.join(".")),
+            _ => f.write_str(&attribute_path(&self.path)),
         }
     }
-    Ok(last)
-}
-
-/// The images of `host` in `json`, which `hosts.nix` found.
-fn parse(json: Value, host: &str) -> Result<FoundImages> {
-    FoundImages::deserialize(json).with_context(|| format!("reading the image of {host}"))
-}
-
-/// The error for a host without an image, or for an unknown host. `found` has no images, but may have ISO images.
-fn no_image_error(cx: &Context, host: &HostName, found: &FoundImages, options: &[String]) -> anyhow::Error {
-    if let Some(path) = found.isos.first() {
-        return iso_error(&format!("{}#{}", cx.flake, path.join(".")));
-    }
-    if found.is_configured {
-        return failure!(
-            Usage, "nixosConfigurations.{host} makes no image for a card: it has neither `system.build.sdImage` nor \
-                    another image, and is no ARM board with `boot.loader.generic-extlinux-compatible`";
-            hint: "add an image to the flake, or name one as FLAKE#ATTRIBUTE"
-        );
-    }
-    let known = Catalogue::read(&cx.launcher, &cx.flake, options);
-    match known.and_then(|catalogue| catalogue.host(host).map(drop)) {
-        Err(error) => error,
-        Ok(()) => failure!(
-            Usage, "host '{host}' has no SD image, only a deploy node";
-            hint: "add packages.<system>.{host}-sdImage to the flake, or run `cargo xtask deploy {host}`"
-        ),
-    }
-}
-
-fn iso_error(attribute: &str) -> anyhow::Error {
-    failure!(
-        Usage, "{attribute} is an ISO image, which is for a PC: no Raspberry Pi boots it";
-        hint: "name the attribute of an SD card image as FLAKE#ATTRIBUTE"
-    )
-}
-
-fn several_images_error(cx: &Context, host: &HostName, images: &[HostImage]) -> anyhow::Error {
-    let paths = images.iter().map(HostImage::to_string).collect::<Vec<_>>();
-    let attributes = images.iter().map(|image| format!("{}#{image}", cx.flake)).collect::<Vec<_>>();
-    failure!(
-        Usage, "{host} has {} images: {}", images.len(), paths.join(", ");
-        hint: "choose one of them in place of {host}: {}", attributes.join(" or ")
-    )
 }

@@ -1,16 +1,23 @@
 # The hosts of a flake: their names, and the image of one of them.
 #
 # Real flakes throw, lack outputs, and sort outputs by system. An output that cannot be evaluated hides no other output,
-# and only the requested values are evaluated. `layoutOf` is the function of layout.nix.
-layoutOf: outputs:
+# and only the requested values are evaluated. `layoutOf` is the function of layout.nix, and
+# `stockVariants` the list of stock_variants.nix.
+#
+# A place of images may hold what is no image for a card: an ISO, or a value that throws. Such a miss is passed over for
+# a later place that has an image, and answered where none has.
+layoutOf: stockVariants: outputs:
 let
   inherit (builtins)
+    all
+    any
     attrNames
     concatMap
     elem
     filter
     head
     isAttrs
+    isString
     length
     mapAttrs
     match
@@ -45,30 +52,50 @@ let
     entry: if isSystem entry.name then configurationsIn entry.path (setOf entry.value) else [ entry ]
   ) (configurationsIn [ "nixosConfigurations" ] (setOf (outputs.nixosConfigurations or null)));
 
-  # The first of `lists` that is not empty; later lists are not evaluated.
+  # The images of the first list that has any; later lists are not evaluated. If none has any, all misses.
   firstOf =
-    lists:
-    if lists == [ ] then
-      [ ]
-    else if head lists != [ ] then
-      head lists
-    else
-      firstOf (tail lists);
+    let
+      next =
+        misses: lists:
+        let
+          images = filter (it: !isMiss it) (head lists);
+        in
+        if lists == [ ] then
+          misses
+        else if images != [ ] then
+          images
+        else
+          next (misses ++ head lists) (tail lists);
+    in
+    next [ ];
 
   isImage = value: isAttrs value && value.type or null == "derivation";
-  isIso = image: match ".*[.]iso" image.name != null;
+  isIsoName = name: isString name && match ".*[.]iso([.](bz2|gz|xz|zst))?" name != null;
+  isIso = image: image.isIso or false || isIsoName image.name || isIsoName image.file;
+  isMiss = image: image ? thrown || isIso image;
   # A package with the name of a host may also be its system, or a program.
-  isNamedImage = image: match ".*(image|[.]img|[.]raw).*" (image.name or "") != null;
+  isNamedImage = image: match ".*(image|[.]img|[.]raw|[.]iso).*" (image.name or "") != null;
+
+  # A value that throws.
+  thrownAt = place: path: {
+    inherit place path;
+    thrown = true;
+    name = "";
+    file = null;
+    config = null;
+  };
 
   # A list of the image `set.name`, found at `place`, where `path` is the attribute path of `set`. The list is empty if
-  # there is no image.
+  # there is no image, and has a miss if the value throws.
   imageAt =
     place: path: set: name:
     let
       tried = tryEval (set.${name} or null);
       image = tried.value;
     in
-    if tried.success && isImage image then
+    if !tried.success then
+      [ (thrownAt place (path ++ [ name ])) ]
+    else if isImage image then
       [
         {
           inherit place;
@@ -93,8 +120,7 @@ let
         "aarch64-linux"
       ];
       systems = preferred ++ filter (system: !elem system preferred) (attrNames packages);
-      acceptAll = _: true;
-      # A list of the image of the first package that has one of `names` and that `accepts` accepts.
+      # A list of the image of the first package that has one of `names` and that `accepts` accepts; any, if it is null.
       packageImage =
         place: accepts: names:
         firstOf (
@@ -106,7 +132,7 @@ let
                 set = setOf packages.${system};
                 tried = tryEval (set.${name} or null);
               in
-              if tried.success && accepts tried.value then
+              if accepts == null || tried.success && accepts tried.value then
                 imageAt place [
                   "packages"
                   system
@@ -133,17 +159,33 @@ let
         place: configuration:
         imageAt place (configuration.path ++ [ "config" "system" "build" ]) (buildOf configuration);
       variantsOf = configuration: setOf ((buildOf configuration).images or null);
+      variantsPath =
+        configuration:
+        configuration.path
+        ++ [
+          "config"
+          "system"
+          "build"
+          "images"
+        ];
       imageInVariants =
+        place: configuration: imageAt place (variantsPath configuration) (variantsOf configuration);
+      # A list of a miss if the set of the variants throws.
+      brokenVariants =
         place: configuration:
-        imageAt place (
-          configuration.path
-          ++ [
-            "config"
-            "system"
-            "build"
-            "images"
-          ]
-        ) (variantsOf configuration);
+        if (attempt ((buildOf configuration).images or null)).success then
+          [ ]
+        else
+          [ (thrownAt place (variantsPath configuration)) ];
+      # Every configuration has the variant for ISOs; one that has no other is meant for them.
+      isoVariants =
+        place: configuration:
+        let
+          names = attrNames (variantsOf configuration);
+          isIsoVariant = name: elem name [ "iso" "iso-installer" ];
+        in
+        if all isIsoVariant names then concatMap (imageInVariants place configuration) names else [ ];
+      asIso = map (image: image // { isIso = true; });
       # An option names the file of `build.image`.
       withFile =
         configuration: image:
@@ -168,6 +210,9 @@ let
           (map (withFile configuration) (imageInBuild place configuration "image"))
           (concatMap (imageInVariants place configuration) (ownVariants configuration))
           (imageInBuild place configuration "diskoImages")
+          (brokenVariants place configuration)
+          (asIso (imageInBuild place configuration "isoImage"))
+          (asIso (isoVariants place configuration))
         ]);
       isBoard =
         configuration:
@@ -183,13 +228,13 @@ let
           [ ];
 
       isOnly = length configurations == 1 && ownConfigurations != [ ];
-      # The places of images, in order.
-      found = firstOf [
-        (packageImage "convention" acceptAll [ "${host}-sdImage" ])
+      # The places of images of the host itself, in order.
+      own = firstOf [
+        (packageImage "convention" null [ "${host}-sdImage" ])
         (imageAt "images" [ "images" ] (setOf (outputs.images or null)) host)
         (imageAt "images" [ "image" ] (setOf (outputs.image or null)) host)
         (packageImage "package" isNamedImage [ host ])
-        (packageImage "package" acceptAll imageNames)
+        (packageImage "package" null imageNames)
         (concatMap (imagesOfConfiguration "configuration") ownConfigurations)
         (
           if isOnly then
@@ -202,9 +247,22 @@ let
           else
             [ ]
         )
-        (concatMap (imagesOfConfiguration "companion") (configurationsNamed imageNames))
-        (concatMap stockImages ownConfigurations)
       ];
+      # A host whose own image throws has one: another would not be what its configuration says.
+      isBroken = image: image ? thrown && image.place == "configuration";
+      found =
+        if any isBroken own then
+          own
+        else
+          firstOf [
+            own
+            (concatMap (imagesOfConfiguration "companion") (configurationsNamed imageNames))
+            (concatMap stockImages ownConfigurations)
+          ];
+      isEvaluated = image: !isMiss image && (tryEval image.derivation).success;
+      images = filter isEvaluated found;
+      paths = map (image: image.path);
+      is_configured = ownConfigurations != [ ];
       # The image with the layout of its configuration, or else of the host's, in place of the configuration.
       withLayout =
         image:
@@ -216,40 +274,17 @@ let
         removeAttrs image [ "config" ] // { layout = if known == [ ] then null else layoutOf setOf (head known); };
     in
     {
-      images = map withLayout (filter (image: !isIso image) found);
-      isos = map (image: image.path) (filter isIso found);
-      is_configured = ownConfigurations != [ ];
+      images = map withLayout images;
+      isos = paths (filter (image: !(image ? thrown) && isIso image) found);
+      thrown = paths (filter (image: image ? thrown || !(isIso image || isEvaluated image)) found);
+      inherit is_configured;
+      # The packages with the name, which `nix build` may mean by it.
+      packages = map (system: [
+        "packages"
+        system
+        host
+      ]) (filter (system: setOf packages.${system} ? ${host}) (if is_configured || images != [ ] then [ ] else systems));
     };
-
-  # The variants that nixpkgs gives to every configuration, also to one that cannot boot from a card.
-  stockVariants = [
-    "amazon"
-    "azure"
-    "cloudstack"
-    "digital-ocean"
-    "google-compute"
-    "hyperv"
-    "iso"
-    "iso-installer"
-    "kexec"
-    "kubevirt"
-    "linode"
-    "lxc"
-    "lxc-metadata"
-    "oci"
-    "openstack"
-    "openstack-zfs"
-    "proxmox"
-    "proxmox-lxc"
-    "qemu"
-    "qemu-efi"
-    "raw"
-    "raw-efi"
-    "sd-card"
-    "vagrant-virtualbox"
-    "virtualbox"
-    "vmware"
-  ];
 in
 {
   names = {
@@ -257,20 +292,26 @@ in
     images = attrNames (setOf (outputs.images or null) // setOf (outputs.image or null));
     configurations = map (configuration: configuration.path) configurations;
     nodes = attrNames (setOf nodes);
-    broken = concatMap (output: if (attempt output.value).success then [ ] else [ output.name ]) [
+    broken = concatMap (output: if (attempt output.value).success then [ ] else [ output.path ]) [
       {
-        name = "packages";
+        path = [ "packages" ];
         value = outputs.packages or null;
       }
       {
-        name = "nixosConfigurations";
+        path = [ "nixosConfigurations" ];
         value = outputs.nixosConfigurations or null;
       }
       {
-        name = "deploy.nodes";
+        path = [
+          "deploy"
+          "nodes"
+        ];
         value = nodes;
       }
     ];
   };
+  # The systems by which the outputs are sorted.
+  systems =
+    attrNames packages ++ filter isSystem (attrNames (setOf (outputs.nixosConfigurations or null)));
   inherit imageOf;
 }

@@ -1,14 +1,26 @@
 //! What a flake offers: hosts with a NixOS configuration, an image or a deploy node.
 
+mod answer;
 mod catalogue;
 mod host_image;
 mod host_layout;
 mod names;
+mod no_image;
+mod outputs;
 mod suggest;
 
 pub use catalogue::{Catalogue, Host, no_node_error};
 pub use host_image::HostImage;
 pub use host_layout::{HostLayout, KeyPlace, MountedDevice};
+pub use no_image::iso_error;
+pub use outputs::BrokenOutput;
 
 /// The Nix function from the outputs of a flake to the names and images in them; see `hosts.nix`.
-const HOSTS: &str = concat!("(", include_str!("hosts.nix"), ") (", include_str!("layout.nix"), ")");
+const HOSTS: &str = concat!(
+    "(",
+    include_str!("hosts.nix"),
+    ") (",
+    include_str!("layout.nix"),
+    ") ",
+    include_str!("stock_variants.nix")
+);

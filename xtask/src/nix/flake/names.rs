@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HOSTS;
+use super::outputs::{BrokenOutput, Outputs};
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Silent};
 use crate::nix::{self, EvalCache, Fingerprint};
@@ -26,15 +27,8 @@ pub struct Names {
     pub configurations: Vec<Vec<String>>,
     /// The deploy nodes.
     pub nodes: Vec<String>,
-    /// The outputs that throw.
-    pub broken: Vec<String>,
-}
-
-/// An output whose names cannot be read, and why.
-#[derive(Debug)]
-pub struct BrokenOutput {
-    pub name: String,
-    pub error: anyhow::Error,
+    /// The attribute paths of outputs that throw.
+    pub broken: Vec<Vec<String>>,
 }
 
 impl Names {
@@ -51,22 +45,17 @@ impl Names {
         options: &[String],
     ) -> Result<(Self, Vec<BrokenOutput>)> {
         let options = nix::with_keep_lock(options);
-        let eval =
-            |attribute: &str, apply: &str| nix::eval(launcher, flake, attribute, apply, &options, &Silent);
-        let error = match eval(nix::ALL_OUTPUTS, &names_function()) {
+        let outputs = Outputs { launcher, flake, options: &options, reporter: &Silent };
+        let error = match outputs.eval_all(&names_function()) {
             Ok(found) => {
                 let names = parse(&found, flake)?;
-                let broken = names.find_reasons(&eval);
+                let broken = names.find_reasons(&outputs);
                 return Ok((names, broken));
             }
             Err(error) => error,
         };
         nix::require(launcher)?;
-        // Nix 2.18 cannot evaluate all outputs at once, and some errors of one output end the evaluation of all.
-        if !nix::is_missing_attribute(&error) && !nix::is_evaluation_error(&error) {
-            return Err(error);
-        }
-        Self::read_each(&eval, flake, error)
+        Self::read_each(&outputs, error)
     }
 
     /// The names that an earlier evaluation of the flake with this fingerprint found; `None` where none are cached.
@@ -81,37 +70,28 @@ impl Names {
         }
     }
 
-    /// Reads one output after the other by `eval`, a function of an attribute and of the Nix function for it. Where no
-    /// output can be read, returns `all_error`, the error of reading all outputs at once.
-    fn read_each(
-        eval: &dyn Fn(&str, &str) -> Result<Value>,
-        flake: &FlakeRef,
-        all_error: anyhow::Error,
-    ) -> Result<(Self, Vec<BrokenOutput>)> {
+    /// Reads one output after the other, after `error` ended the evaluation of all. Where no output can be read, returns
+    /// `error`.
+    fn read_each(outputs: &Outputs, error: anyhow::Error) -> Result<(Self, Vec<BrokenOutput>)> {
+        let Some(parts) = outputs.parts(&error) else { return Err(error) };
+        let (answers, mut broken) = parts.eval_each(OUTPUTS, &names_function())?;
         let mut names = Self::default();
-        let mut broken = Vec::new();
-        for output in OUTPUTS {
-            match eval(output, &format!("value: (({HOSTS}) {{ {output} = value; }}).names")) {
-                Ok(found) => {
-                    let found = parse(&found, flake)?;
-                    broken.extend(found.find_reasons(eval));
-                    names.extend(found);
-                }
-                Err(error) if nix::is_missing_attribute(&error) => {}
-                Err(error) => broken.push(BrokenOutput { name: (*output).to_owned(), error }),
-            }
+        for answer in answers {
+            let found = parse(&answer, outputs.flake)?;
+            broken.extend(found.find_reasons(outputs));
+            names.extend(found);
         }
         if !broken.is_empty() && names == Self::default() {
-            return Err(all_error);
+            return Err(error);
         }
         Ok((names, broken))
     }
 
-    /// The outputs that throw, each with its error, which `eval` finds.
-    fn find_reasons(&self, eval: &dyn Fn(&str, &str) -> Result<Value>) -> Vec<BrokenOutput> {
-        let reason = |name: &String| {
-            let error = eval(name, "builtins.attrNames").err()?;
-            Some(BrokenOutput { name: name.clone(), error })
+    /// The outputs that throw, each with its error, for which Nix evaluates it again.
+    fn find_reasons(&self, outputs: &Outputs) -> Vec<BrokenOutput> {
+        let reason = |path: &Vec<String>| {
+            let error = outputs.eval_at(path, "builtins.attrNames").err()?;
+            Some(BrokenOutput { path: path.clone(), error })
         };
         self.broken.iter().filter_map(reason).collect()
     }
@@ -125,40 +105,11 @@ impl Names {
 }
 
 /// The Nix function from the outputs of a flake to its names.
-fn names_function() -> String {
+pub fn names_function() -> String {
     format!("outputs: (({HOSTS}) outputs).names")
 }
 
 /// The names in `json`, which `hosts.nix` found in `flake`.
 fn parse(json: &Value, flake: &FlakeRef) -> Result<Names> {
     Names::deserialize(json).with_context(|| format!("reading the names in {flake}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::bail;
-    use serde_json::json;
-
-    use super::*;
-
-    /// A Nix that evaluates one output at once, on a flake whose deploy nodes throw.
-    fn eval_one(attribute: &str, _apply: &str) -> Result<Value> {
-        let empty = Names::default();
-        let names = match attribute {
-            "packages" => Names { packages: [("s".to_owned(), vec!["p".to_owned()])].into(), ..empty },
-            "deploy" => Names { broken: vec!["deploy.nodes".to_owned()], ..empty },
-            "deploy.nodes" => bail!("thrown"),
-            _ => bail!("flake 'F' does not provide attribute '{attribute}'"),
-        };
-        Ok(json!(names))
-    }
-
-    #[test]
-    fn a_part_of_an_output_that_throws_is_reported() {
-        let all_error = anyhow::anyhow!("flake 'F' does not provide attribute '.'");
-        let (names, broken) = Names::read_each(&eval_one, &FlakeRef::of_url("F"), all_error).unwrap();
-        assert_eq!(names.packages["s"], ["p"]);
-        let reasons = broken.iter().map(|output| (output.name.as_str(), output.error.to_string()));
-        assert_eq!(reasons.collect::<Vec<_>>(), [("deploy.nodes", "thrown".to_owned())]);
-    }
 }

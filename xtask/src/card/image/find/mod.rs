@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::base::bounded::{self, Links};
+use crate::nix::flake::iso_error;
 use crate::{bail, failure};
 
 /// The endings of image files.
@@ -17,6 +18,8 @@ const ENDINGS: &[&str] = &[
     ".img.zst", ".img.xz", ".img.gz", ".img.bz2", ".img", ".raw.zst", ".raw.xz", ".raw.gz", ".raw.bz2",
     ".raw",
 ];
+/// The endings of images for PCs.
+const ISO_ENDINGS: &[&str] = &[".iso", ".iso.zst", ".iso.xz", ".iso.gz", ".iso.bz2"];
 /// The folder in which NixOS puts images of SD cards.
 const SD_IMAGE: &str = "sd-image";
 /// The list of the files that a build made, for Hydra: `TYPE SUBTYPE PATH` in each line.
@@ -117,8 +120,27 @@ fn images_in_folder(out: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(images)
 }
 
+/// An ISO in the output, which may be the output itself, or where NixOS puts it.
+fn iso(out: &Path) -> Option<PathBuf> {
+    let listed =
+        |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files = std::iter::once(out.to_owned())
+        .chain(listed(out))
+        .chain(listed(&out.join("iso")))
+        .collect::<Vec<_>>();
+    files.sort_unstable();
+    let is_iso = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        ISO_ENDINGS.iter().any(|ending| name.ends_with(ending)) && !file.is_dir()
+    };
+    files.into_iter().find(is_iso)
+}
+
 /// The error for an output without an image, or without the chosen one.
 fn no_image_error(out: &Path, wanted: Wanted) -> anyhow::Error {
+    if let (None, Some(iso)) = (wanted.chosen, iso(out)) {
+        return iso_error(&iso.display().to_string());
+    }
     let names = join_names(out, &all_images(out).unwrap_or_default());
     match wanted.chosen {
         Some(chosen) if names.is_empty() => {

@@ -18,6 +18,22 @@ fn output(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
+fn an_iso_is_named_as_one() {
+    for file in ["nixos.iso", "iso/nixos.iso", "iso/nixos.iso.zst"] {
+        let (_store, out) = output(&[file, "iso/notes.txt"]);
+        let error = find(&out, Wanted::default()).unwrap_err().to_string();
+        let expected = format!("{} is an ISO image, which is for a PC: ", out.join(file).display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    let (_store, out) = output(&["iso/nixos.iso", "pi.img"]);
+    assert_eq!(find(&out, Wanted::default()).unwrap(), out.join("pi.img"));
+    let (store, _out) = output(&[]);
+    let file = store.path().canonicalize().unwrap().join("hash-nixos.iso");
+    fs::write(&file, "").unwrap();
+    assert!(find(&file, Wanted::default()).unwrap_err().to_string().contains(" is an ISO image"));
+}
+
+#[test]
 fn an_image_is_found_at_every_place() {
     for (files, declared, expected) in [
         (&["sd-image/a.img.zst", "sd-image/notes.txt"][..], None, "sd-image/a.img.zst"),
