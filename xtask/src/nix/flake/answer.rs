@@ -99,7 +99,9 @@ impl Answer {
             return Err(error);
         }
         let answer = outputs.eval_all(&without(function, &broken))?;
-        broken.iter().for_each(|it| outputs.reporter.warn_once(&it.warning()));
+        for output in &broken {
+            outputs.reporter.warn_once(&output.warning());
+        }
         parse(answer)
     }
 

@@ -152,8 +152,9 @@ pub fn without(function: &str, broken: &[BrokenOutput]) -> String {
         let systems = broken.iter().filter(|it| it.path.len() > 1 && it.path[0] == name);
         let systems = systems.map(|it| it.path[1].clone()).collect::<Vec<_>>();
         if !systems.is_empty() {
-            outputs +=
-                &format!(" // {{ {name} = builtins.removeAttrs outputs.{name} [ {} ]; }}", quoted(&systems));
+            let rest =
+                format!("{{ {name} = builtins.removeAttrs outputs.{name} [ {} ]; }}", quoted(&systems));
+            outputs = format!("{outputs} // {rest}");
         }
     }
     format!("outputs: ({function}) ({outputs})")
