@@ -81,9 +81,16 @@ fn one_of_several_images_is_chosen() {
 
 #[test]
 fn an_output_without_an_image_is_an_error() {
-    let (_store, out) = output(&["sd-image/notes.txt", "nixos.iso"]);
+    let (_store, out) = output(&["sd-image/notes.txt", "nixos.qcow2"]);
     let error = find(&out, Wanted::default()).unwrap_err();
     assert!(error.to_string().starts_with("the build made no image: "), "{error}");
+}
+
+#[test]
+fn an_output_with_an_iso_image_alone_is_named_as_that() {
+    let (_store, out) = output(&["sd-image/notes.txt", "nixos.iso"]);
+    let error = find(&out, Wanted::default()).unwrap_err();
+    assert!(error.to_string().contains("nixos.iso is an ISO image"), "{error}");
 }
 
 /// Asserts that [`find`] finds the expected image in `out`, or fails with the expected part of an error.
