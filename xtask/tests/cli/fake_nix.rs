@@ -17,8 +17,11 @@ const HOSTS_FUNCTION: &str = concat!(
     include_str!("../../src/nix/flake/hosts.nix"),
     ") (",
     include_str!("../../src/nix/flake/layout.nix"),
-    ") ",
-    include_str!("../../src/nix/flake/stock_variants.nix")
+    ") (",
+    include_str!("../../src/nix/flake/stock_variants.nix"),
+    ") (",
+    include_str!("../../src/nix/flake/image_lists.nix"),
+    ")"
 );
 
 /// The call that lists the hosts.

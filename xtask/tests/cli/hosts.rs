@@ -10,7 +10,7 @@ use crate::fake_nix::{
 use crate::support::Sandbox;
 
 const VERSION: &str = "--version";
-const HOSTS_ARGS: &[&str] = &["--flake", FLAKE, "hosts"];
+pub const HOSTS_ARGS: &[&str] = &["--flake", FLAKE, "hosts"];
 const TABLE: &str = "\
 HOST    SD IMAGE                     DEPLOY
 kiosk   not evaluated                -
@@ -22,7 +22,7 @@ stinky  aarch64-linux, x86_64-linux  yes
 const NO_BUILDS: &str = "--option allow-import-from-derivation false --option accept-flake-config false";
 
 /// The names of three hosts: with an image by name, with a configuration, and with a deploy node only.
-fn three_hosts() -> String {
+pub fn three_hosts() -> String {
     let packages: &[(&str, &[&str])] =
         &[("aarch64-linux", &["hello", "stinky-sdImage"]), ("x86_64-linux", &["stinky-sdImage"])];
     names_json(packages, &["kiosk"], &["server", "stinky"])
@@ -62,39 +62,6 @@ fn configurations_are_evaluated_only_when_asked_for() {
     outcome
         .assert_code(0)
         .assert_stdout_contains("kiosk   none: nixosConfigurations.kiosk makes no image for a card");
-}
-
-/// The system is that of the derivation, whatever the attribute says; of several images, none is the image.
-#[test]
-fn an_evaluated_host_shows_what_was_found() {
-    let mut found = serde_json::from_str::<Value>(&image_json("aarch64-linux")).expect("JSON");
-    found["images"][0]["system"] = "riscv64-linux".into();
-    let evaluate = [HOSTS_ARGS, &["--evaluate"]].concat();
-    let run = |found: &Value, args: &[&str]| {
-        let image = print_script(&found.to_string());
-        Answers { names: print_script(&three_hosts()), image, ..Answers::default() }.install().run(args)
-    };
-    let outcome = run(&found, &evaluate);
-    outcome.assert_code(0).assert_stdout_contains("stinky  riscv64-linux  yes\n");
-    let other = found["images"][0].clone();
-    found["images"].as_array_mut().expect("a list").push(other);
-    let cell = "stinky  2 images: packages.aarch64-linux.stinky-sdImage, packages.aarch64-linux.stinky-sdImage  yes\n";
-    run(&found, &evaluate).assert_code(0).assert_stdout_contains(cell);
-    let outcome = run(&found, &["--json", "--flake", FLAKE, "hosts", "--evaluate"]);
-    let rows: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
-    assert_eq!(rows[2]["image"]["state"], "several");
-}
-
-/// A reason of several lines is shown whole, without the position.
-#[test]
-fn the_reason_of_a_host_without_an_image_is_one_line() {
-    let error = "error:\n       … while calling the 'throw' builtin\n         at /nix/store/a-source/b.nix:1:2:\n\n       \
-                 error:\n       Failed assertions:\n       - one\n       - two";
-    let answers =
-        Answers { names: print_script(&three_hosts()), image: fail_script(error), ..Answers::default() };
-    let outcome = answers.install().run(&[HOSTS_ARGS, &["--evaluate"]].concat());
-    let cell = "kiosk   none: nix failed on github:o/f: Failed assertions: - one - two  -\n";
-    outcome.assert_code(0).assert_stdout_contains(cell);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod fake_nix;
 mod flash;
 mod help;
 mod hosts;
+mod hosts_evaluated;
 mod identity;
 mod platforms;
 mod sd_image;

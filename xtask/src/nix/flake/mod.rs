@@ -21,6 +21,9 @@ const HOSTS: &str = concat!(
     include_str!("hosts.nix"),
     ") (",
     include_str!("layout.nix"),
-    ") ",
-    include_str!("stock_variants.nix")
+    ") (",
+    include_str!("stock_variants.nix"),
+    ") (",
+    include_str!("image_lists.nix"),
+    ")"
 );

@@ -1,0 +1,39 @@
+//! `hosts --evaluate`: what is shown of the image of a host.
+
+use serde_json::Value;
+
+use crate::fake_nix::{Answers, FLAKE, fail_script, image_json, print_script};
+use crate::hosts::{HOSTS_ARGS, three_hosts};
+
+/// The system is that of the derivation, whatever the attribute says; of several images, none is the image.
+#[test]
+fn an_evaluated_host_shows_what_was_found() {
+    let mut found = serde_json::from_str::<Value>(&image_json("aarch64-linux")).expect("JSON");
+    found["images"][0]["system"] = "riscv64-linux".into();
+    let evaluate = [HOSTS_ARGS, &["--evaluate"]].concat();
+    let run = |found: &Value, args: &[&str]| {
+        let image = print_script(&found.to_string());
+        Answers { names: print_script(&three_hosts()), image, ..Answers::default() }.install().run(args)
+    };
+    let outcome = run(&found, &evaluate);
+    outcome.assert_code(0).assert_stdout_contains("stinky  riscv64-linux  yes\n");
+    let other = found["images"][0].clone();
+    found["images"].as_array_mut().expect("a list").push(other);
+    let cell = "stinky  2 images: packages.aarch64-linux.stinky-sdImage, packages.aarch64-linux.stinky-sdImage  yes\n";
+    run(&found, &evaluate).assert_code(0).assert_stdout_contains(cell);
+    let outcome = run(&found, &["--json", "--flake", FLAKE, "hosts", "--evaluate"]);
+    let rows: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
+    assert_eq!(rows[2]["image"]["state"], "several");
+}
+
+/// A reason of several lines is shown whole, without the position.
+#[test]
+fn the_reason_of_a_host_without_an_image_is_one_line() {
+    let error = "error:\n       … while calling the 'throw' builtin\n         at /nix/store/a-source/b.nix:1:2:\n\n       \
+                 error:\n       Failed assertions:\n       - one\n       - two";
+    let answers =
+        Answers { names: print_script(&three_hosts()), image: fail_script(error), ..Answers::default() };
+    let outcome = answers.install().run(&[HOSTS_ARGS, &["--evaluate"]].concat());
+    let cell = "kiosk   none: nix failed on github:o/f: Failed assertions: - one - two  -\n";
+    outcome.assert_code(0).assert_stdout_contains(cell);
+}
