@@ -39,8 +39,8 @@ pub enum Trial {
 }
 
 impl Trial {
-    /// What U-Boot does with these contents of `boot.scr` and `trial.env`; `None` is a missing file. U-Boot runs the script
-    /// only where FIRMWARE `is_marked` as bootable.
+    /// What U-Boot does with these contents of `boot.scr` and `trial.env`; `None` is a missing file. U-Boot runs the
+    /// script only where FIRMWARE `is_marked` as bootable.
     pub fn of(script: Option<&[u8]>, flag: Option<&[u8]>, is_marked: bool) -> Self {
         let Some(script) = script else { return Self::Absent };
         let checked = check_mark(is_marked).and_then(|()| check_script(script));

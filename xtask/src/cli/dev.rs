@@ -69,15 +69,17 @@ pub struct BenchHosts {
 #[derive(Debug, Args)]
 pub struct Test {
     /// Run only these suites, without formatting and lints: unit, boot (with trial), boot-cuts, build, cli, database,
-    /// deploy, device, evaluation, flake, fuzz, host, image, nix (with database and image), trial. boot-cuts (power cuts
-    /// during a deploy), fuzz (the property tests of all parsers), host (a host in QEMU) and trial (faulty systems on
-    /// trial) take minutes, and run only if they are named. A named suite that this machine cannot run whole is a failure
+    /// deploy, device, evaluation, flake, fuzz, host, image, nix (with database and image), trial. boot-cuts (power
+    /// cuts during a deploy), fuzz (the property tests of all parsers), host (a host in QEMU) and trial (faulty systems
+    /// on trial) take minutes, and run only if they are named. A named suite that this machine cannot run whole is a
+    /// failure
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub minutes: Option<NonZero<u32>>,
-    /// The number of power cuts of the suite boot-cuts after which U-Boot starts the card (default: 10; a long run: 100)
+    /// The number of power cuts of the suite boot-cuts after which U-Boot starts the card (default: 10; a long run:
+    /// 100)
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub cuts: Option<NonZero<u32>>,
 }

@@ -193,8 +193,8 @@ impl Command {
     }
 }
 
-/// The option `--flake` of a command that reads no flake: the parser accepts the option after the name of the command, as
-/// it does before, but the help of the command does not list it.
+/// The option `--flake` of a command that reads no flake: the parser accepts the option after the name of the command,
+/// as it does before, but the help of the command does not list it.
 fn hidden_flake_arg() -> Arg {
     Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
@@ -249,8 +249,8 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// The longest time that one evaluation may take; `None` for the default. With `--evaluate` the default is shorter: a
-    /// host whose evaluation does not end must not keep all others waiting for long.
+    /// The longest time that one evaluation may take; `None` for the default. With `--evaluate` the default is shorter:
+    /// a host whose evaluation does not end must not keep all others waiting for long.
     fn eval_timeout(&self) -> Option<TimeLimit> {
         self.nix.eval.eval_timeout.or_else(|| self.evaluate.then(|| TimeLimit::from_minutes(5)))
     }

@@ -10,8 +10,8 @@ use crate::{identity, nix};
 
 /// Protects the private keys of hosts from everything that Nix builds and evaluates. Removes the permissions of the
 /// folders with keys: of the project's, and of `named`, the folder of `--identity-dir`. Root could still read the keys,
-/// so Nix evaluates without the capabilities for that. As root this is always so: any folder may have keys, and only the
-/// commands that use such a folder name it. `options` are the user's arguments for Nix.
+/// so Nix evaluates without the capabilities for that. As root this is always so: any folder may have keys, and only
+/// the commands that use such a folder name it. `options` are the user's arguments for Nix.
 ///
 /// # Errors
 /// `Refused` where the protection is impossible, and for a flake input that names the keys.
@@ -29,8 +29,8 @@ pub fn protect_without_builds(cx: &mut Context, options: &[String]) -> Result<()
     close_folders(cx, None, options)
 }
 
-/// Closes the folders with keys, and keeps evaluations of root from opening them. Where there are keys, checks the inputs
-/// of the flake too.
+/// Closes the folders with keys, and keeps evaluations of root from opening them. Where there are keys, checks the
+/// inputs of the flake too.
 fn close_folders(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
     let keys = identity::folder(&cx.state);
     cx.launcher = cx.launcher.clone().protecting_keys();

@@ -228,8 +228,8 @@ impl PayloadSetup {
         Ok(())
     }
 
-    /// Updates `known_hosts` of the project to the written card: adds the key that the card got, or removes the key of a
-    /// host that makes its own.
+    /// Updates `known_hosts` of the project to the written card: adds the key that the card got, or removes the key of
+    /// a host that makes its own.
     pub fn update_known_hosts(&self, cx: &Context) -> Result<()> {
         match (&self.key, &self.requested_key) {
             (Some(key), _) => add_to_known_hosts(cx, key),
@@ -281,8 +281,8 @@ fn read_files(cx: &Context, dir: &Path) -> Result<Vec<PayloadEntry>> {
     Ok(entries)
 }
 
-/// Adds to `plan` the files of `image` that the payload replaces. Where the image cannot be searched, the flash lists the
-/// files when it replaces them.
+/// Adds to `plan` the files of `image` that the payload replaces. Where the image cannot be searched, the flash lists
+/// the files when it replaces them.
 ///
 /// # Errors
 /// `Refused` where the payload cannot replace a file.

@@ -19,8 +19,8 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     show(cx, &source, seconds)
 }
 
-/// Warns of ssh host keys inside the image, and of an ISO image. The image is checked on the way, so that a later flash need not check it. An
-/// image whose decompression takes more memory than allowed is not read.
+/// Warns of ssh host keys inside the image, and of an ISO image. The image is checked on the way, so that a later flash
+/// need not check it. An image whose decompression takes more memory than allowed is not read.
 ///
 /// # Errors
 /// The error of a damaged image, which no flash would write.

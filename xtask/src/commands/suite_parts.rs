@@ -1,5 +1,5 @@
-//! Provides what suites and guests need: installed requirements, and parts of Debian's packages, fetched once. A failure is
-//! only a warning, as the suites that lack a part are listed, and other commands fail with the reason.
+//! Provides what suites and guests need: installed requirements, and parts of Debian's packages, fetched once. A
+//! failure is only a warning, as the suites that lack a part are listed, and other commands fail with the reason.
 
 use crate::base::{Context, failure};
 use crate::commands::sudo;

@@ -144,8 +144,8 @@ pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Ver
     }
 }
 
-/// The verdict on a host that runs the desired system, but needs a reboot, or has failed units: new ones weigh more than
-/// those that had failed `before`. `None` for a host without either.
+/// The verdict on a host that runs the desired system, but needs a reboot, or has failed units: new ones weigh more
+/// than those that had failed `before`. `None` for a host without either.
 pub fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
     let failed_before = before.known_failed_units().iter().collect::<BTreeSet<_>>();
     let failed_after = after.known_failed_units();

@@ -59,7 +59,8 @@ impl Drop for ReadableFolder {
 }
 
 /// Closes all folders with keys in `identities`, the folder of [`super::folder()`]: earlier runs may have left them
-/// open. Returns whether `identities` exists: it does as soon as the project has a key, wherever the user keeps the keys.
+/// open. Returns whether `identities` exists: it does as soon as the project has a key, wherever the user keeps the
+/// keys.
 ///
 /// # Errors
 /// `Refused` where another run keeps a folder open for longer than [`LOCK_TIMEOUT`].

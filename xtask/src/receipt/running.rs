@@ -43,8 +43,8 @@ impl RunningFlash {
         })
     }
 
-    /// Records the failure `error` of the flash at `progress`, or removes the receipt of a flash that has not changed the
-    /// card.
+    /// Records the failure `error` of the flash at `progress`, or removes the receipt of a flash that has not changed
+    /// the card.
     fn record_failure(&self, cx: &Context, progress: End, error: &anyhow::Error) {
         let Some(path) = &self.path else { return };
         let kind = failure::kind(error);

@@ -51,8 +51,8 @@ fn conf_path(prefix: &Path) -> PathBuf {
     prefix.join("etc/nix.conf")
 }
 
-/// Whether there is a Nix under `prefix` with another configuration than [`settings`], such as that of an earlier version
-/// of this tool.
+/// Whether there is a Nix under `prefix` with another configuration than [`settings`], such as that of an earlier
+/// version of this tool.
 pub fn is_outdated(prefix: &Path) -> bool {
     let expected = settings(prefix);
     let current = || bounded::read(&conf_path(prefix), expected.len() as u64, Links::Follow);
@@ -97,8 +97,8 @@ fn unpack(cx: &Context, suite: &str, into: &Path) -> Result<()> {
     Archive::open(cx, &apt_folder, suite, this_arch()?)?.install(&["nix-bin"], into)
 }
 
-/// Makes the `unpacked` packages a Nix that works from `prefix`, moves them there in place of an older Nix, and runs the
-/// new Nix once.
+/// Makes the `unpacked` packages a Nix that works from `prefix`, moves them there in place of an older Nix, and runs
+/// the new Nix once.
 fn replace(cx: &Context, unpacked: &Path, prefix: &Path) -> Result<()> {
     create_own_folders(unpacked)?;
     set_library_path(cx, &unpacked.join("usr/bin/nix"), prefix)?;

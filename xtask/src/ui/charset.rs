@@ -36,8 +36,8 @@ impl Charset {
         }
     }
 
-    /// The characters of the locale in an environment, of which `variable` returns the value of a variable. The first of
-    /// three variables that is set and not empty names the locale (locale(7)); without any, the locale is `C`.
+    /// The characters of the locale in an environment, of which `variable` returns the value of a variable. The first
+    /// of three variables that is set and not empty names the locale (locale(7)); without any, the locale is `C`.
     fn of(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let mut values = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
         let locale = values.find(|value| !value.is_empty()).unwrap_or_default();

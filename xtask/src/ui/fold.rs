@@ -40,7 +40,8 @@ fn fold(text: &str, width: usize) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Folds one line to `width` columns. The lines after the first are indented to stand beside its label, or by two columns without one.
+/// Folds one line to `width` columns. The lines after the first are indented to stand beside its label, or by two
+/// columns without one.
 fn fold_line(line: &str, width: usize) -> String {
     if line.width() <= width {
         return line.to_owned();

@@ -18,7 +18,8 @@ pub fn width() -> u16 {
     known_width().unwrap_or(DEFAULT_WIDTH)
 }
 
-/// The width that the terminal behind stderr reports, in columns; `None` where there is no terminal, or it reports none.
+/// The width that the terminal behind stderr reports, in columns; `None` where there is no terminal, or it reports
+/// none.
 pub fn known_width() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0)
@@ -59,7 +60,8 @@ impl Layout {
         Self { prefix: name.to_owned(), template: format!("{{prefix:>{NAME_WIDTH}}} {rest}") }
     }
 
-    /// The layout for a narrow terminal: `rest`, which has at most 14 columns, and as much of the name as fits beside it.
+    /// The layout for a narrow terminal: `rest`, which has at most 14 columns, and as much of the name as fits beside
+    /// it.
     fn with_cut_name(name: &str, width: usize, rest: &str) -> Self {
         let prefix = name.chars().take(width.saturating_sub(15)).collect();
         Self { prefix, template: format!("{{prefix}} {rest}") }

@@ -42,7 +42,8 @@ fn assert_one_text(shown: &str, text: &str) {
     }
 }
 
-/// One event of each kind, with `text` in all its fields of text. The `match` fails to compile until a new kind is added.
+/// One event of each kind, with `text` in all its fields of text. The `match` fails to compile until a new kind is
+/// added.
 #[expect(clippy::match_same_arms, reason = "the list is there to be complete")]
 fn events(text: &str) -> Vec<Event> {
     let text = || text.to_owned();

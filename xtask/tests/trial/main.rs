@@ -1,5 +1,5 @@
-//! New generations on trial, on cards with a real systemd and sshd in QEMU: a good one is blessed, a bad one sends the host
-//! back. All guests continue from one saved state.
+//! New generations on trial, on cards with a real systemd and sshd in QEMU: a good one is blessed, a bad one sends the
+//! host back. All guests continue from one saved state.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 

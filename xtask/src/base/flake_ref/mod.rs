@@ -101,7 +101,8 @@ impl FlakeRef {
         }
     }
 
-    /// The text that is the same for all references to this flake, in any version: the real path of its folder, or its URL.
+    /// The text that is the same for all references to this flake, in any version: the real path of its folder, or its
+    /// URL.
     pub fn place(&self) -> OsString {
         self.real_folder().map_or_else(|| self.without_version().into(), OsString::from)
     }

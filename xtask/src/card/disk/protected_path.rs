@@ -42,8 +42,8 @@ impl ProtectedPath {
         Self { what: what.to_owned(), path, disks }
     }
 
-    /// Whether writing to `disk` overwrites the path: `disk` stores the path, is a virtual card in the file at the path,
-    /// or is a loop device over that file.
+    /// Whether writing to `disk` overwrites the path: `disk` stores the path, is a virtual card in the file at the
+    /// path, or is a loop device over that file.
     pub(super) fn is_overwritten_with(&self, disk: &Disk) -> bool {
         match &disk.kind {
             DiskKind::File { .. } => usage::is_same_file(&disk.path, &self.path),

@@ -45,7 +45,8 @@ pub fn payload_place(image: &Image, layout: Option<&HostLayout>) -> Result<Paylo
 /// The place of the payload where the evaluated configuration has the `key_place`.
 ///
 /// # Errors
-/// `Refused` where the image has no such partition, or the partition has not the folder that the configuration requires.
+/// `Refused` where the image has no such partition, or the partition has not the folder that the configuration
+/// requires.
 fn evaluated_place(image: &Image, key_place: &KeyPlace) -> Result<PayloadPlace> {
     let KeyPlace { device, mounted_at, folder, key, required_folder } = key_place;
     let region = image::ext4_partition(image, device).map_err(|error| match kind(&error) {

@@ -22,8 +22,8 @@ const PROBE_SIZE: usize = 4096;
 /// The finest step between probes is at least the size of the card divided by this.
 const MAX_STEPS: u64 = 1024;
 /// The number of probes in each of two rows. Neighbours in the first row are one finest step apart, those in the second
-/// row this many. Every multiple of the finest step on the card is the difference of two probes, so a card that wraps at
-/// such a multiple writes two probes to one position.
+/// row this many. Every multiple of the finest step on the card is the difference of two probes, so a card that wraps
+/// at such a multiple writes two probes to one position.
 const STEPS: u64 = 32;
 
 /// The note on an error after which the card was restored.

@@ -63,7 +63,8 @@ impl PayloadPlan {
 }
 
 impl Plan {
-    /// Plans to unmount all that is mounted of `disk`, and to write `image` to it in this `mode`, with the `payload` on top.
+    /// Plans to unmount all that is mounted of `disk`, and to write `image` to it in this `mode`, with the `payload` on
+    /// top.
     pub fn new(image: Image, disk: Disk, mode: Mode, payload: Option<PayloadPlan>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
         Self { image, disk, mode, payload, unmount }

@@ -101,8 +101,8 @@ fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Partit
     PartitionTable::parse(head, size)
 }
 
-/// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. Fails where
-/// a sample cannot be read.
+/// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. Fails
+/// where a sample cannot be read.
 fn is_blank(disk: &File, size: u64, budget: &Budget) -> Result<bool> {
     let last = size.saturating_sub(SAMPLE_SIZE);
     let step = size / SAMPLES;

@@ -138,8 +138,8 @@ impl Worker {
         }
     }
 
-    /// Claims the card, or takes it over out of `files`, runs `job` on it, and writes the answer. `programs` is the folder
-    /// with the programs of the job; once `cancel` is set, the job ends.
+    /// Claims the card, or takes it over out of `files`, runs `job` on it, and writes the answer. `programs` is the
+    /// folder with the programs of the job; once `cancel` is set, the job ends.
     fn run<W: WorkerJob>(
         &self,
         job: &W,

@@ -166,7 +166,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Does the work of [`Self::bless_or_send_back`] on a host in `state`, and adds the checks that it runs to `health`.
+    /// Does the work of [`Self::bless_or_send_back`] on a host in `state`, and adds the checks that it runs to
+    /// `health`.
     ///
     /// # Errors
     /// Those of ssh, before the system is blessed; `Undecided` if the host does not bless it.

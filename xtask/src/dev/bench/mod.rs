@@ -1,6 +1,6 @@
 //! Benchmarks: `flash` against its alternatives on a device as slow as a card; the assembly of an image with native
-//! against emulated programs; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names; and a reboot
-//! on trial against one without.
+//! against emulated programs; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names; and a
+//! reboot on trial against one without.
 //!
 //! Benchmarks pass at any speed: the numbers are for people, and only ratios within one run are meaningful. They fail
 //! where the card does not hold the image after a run of the tool, or a host does not run the deployed system.

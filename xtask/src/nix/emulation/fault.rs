@@ -23,7 +23,8 @@ pub enum BinfmtFault {
     InterpreterFails { entry: String, interpreter: PathBuf },
 }
 
-/// The reason why a program that begins with `head` does not run, by the `table` of the kernel. `exists` returns whether an interpreter exists.
+/// The reason why a program that begins with `head` does not run, by the `table` of the kernel. `exists` returns
+/// whether an interpreter exists.
 pub fn diagnose(table: &BinfmtTable, head: &[u8], exists: impl Fn(&Path) -> bool) -> BinfmtFault {
     let entries = match table {
         BinfmtTable::NotMounted => return BinfmtFault::NotMounted,

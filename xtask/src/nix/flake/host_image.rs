@@ -77,8 +77,8 @@ impl HostImage {
         }
     }
 
-    /// The images of `host`, which the flake has, in a flake of which the outputs `broken` cannot be evaluated. If there
-    /// are several, the user has to choose.
+    /// The images of `host`, which the flake has, in a flake of which the outputs `broken` cannot be evaluated. If
+    /// there are several, the user has to choose.
     ///
     /// # Errors
     /// Why there is none.

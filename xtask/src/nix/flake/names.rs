@@ -70,8 +70,8 @@ impl Names {
         }
     }
 
-    /// Reads one output after the other, after `error` ended the evaluation of all. Where no output can be read, returns
-    /// `error`.
+    /// Reads one output after the other, after `error` ended the evaluation of all. Where no output can be read,
+    /// returns `error`.
     fn read_each(outputs: &Outputs, error: anyhow::Error) -> Result<(Self, Vec<BrokenOutput>)> {
         let Some(parts) = outputs.parts(&error) else { return Err(error) };
         let (answers, mut broken) = parts.eval_each(OUTPUTS, &names_function())?;

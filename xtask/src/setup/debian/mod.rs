@@ -35,8 +35,8 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Creates the private apt state of `suite`, such as `bookworm`, for `arch` in a folder under `home`. This downloads
-    /// nothing.
+    /// Creates the private apt state of `suite`, such as `bookworm`, for `arch` in a folder under `home`. This
+    /// downloads nothing.
     ///
     /// # Errors
     /// `Refused` where the machine has no apt, or no apt source of its distribution.
@@ -93,8 +93,8 @@ impl<'a> Archive<'a> {
         fs::remove_dir_all(&debs).with_context(|| format!("removing {}", debs.display()))
     }
 
-    /// Runs `apt-get` on the private state, and returns its stdout. Reports the percentages that apt prints as progress:
-    /// 100 percent are `total` bytes, and with a total of 0 there is no progress.
+    /// Runs `apt-get` on the private state, and returns its stdout. Reports the percentages that apt prints as
+    /// progress: 100 percent are `total` bytes, and with a total of 0 there is no progress.
     fn run_apt(&self, launcher: &Launcher, command: &[&str], total: u64) -> Result<String> {
         let mut args = apt::options(&self.dir, self.arch.name());
         args.extend(command.iter().map(OsString::from));

@@ -153,8 +153,8 @@ impl DebugfsScript {
     }
 }
 
-/// `path` for a command that changes the folder of `path`. debugfs takes the part before the last `/` for that folder, and
-/// an empty part for its working directory: so an entry of the root folder gets a `.` as that part.
+/// `path` for a command that changes the folder of `path`. debugfs takes the part before the last `/` for that folder,
+/// and an empty part for its working directory: so an entry of the root folder gets a `.` as that part.
 fn path_with_folder(path: &str) -> String {
     match path.strip_prefix('/') {
         Some(name) if !name.contains('/') => format!("/./{name}"),

@@ -193,7 +193,8 @@ mod tests {
     use super::super::Sum;
     use super::*;
 
-    /// The sums of the text `abc` by coreutils 9.1, openssl 3.0 and the crate blake3, each with a name of its algorithm.
+    /// The sums of the text `abc` by coreutils 9.1, openssl 3.0 and the crate blake3, each with a name of its
+    /// algorithm.
     const ABC: &[(&str, &str)] = &[
         ("MD5", "900150983cd24fb0d6963f7d28e17f72"),
         ("SHA1", "a9993e364706816aba3e25717850c26c9cd0d89d"),

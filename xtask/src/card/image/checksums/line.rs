@@ -32,8 +32,8 @@ pub fn parse(line: &str, default: Option<NamedAlgorithm>) -> Option<Entry> {
     Some(Entry { sum, path: is_file.then_some(path) })
 }
 
-/// Parses a text that is a sum alone; `None` for any other text. `default` is the algorithm of a sum that names none, in
-/// this function and in those below.
+/// Parses a text that is a sum alone; `None` for any other text. `default` is the algorithm of a sum that names none,
+/// in this function and in those below.
 fn parse_sum_alone(text: &str, default: Option<NamedAlgorithm>) -> Option<Sum> {
     let Entry { sum, path } = parse(text.trim(), default)?;
     path.is_none().then_some(sum)
@@ -121,8 +121,8 @@ fn unescape(path: &str) -> Option<String> {
     Some(plain)
 }
 
-/// The paths that `listed` may stand for: `listed` itself, and the path in quotes, in an address, in percent-encoding or
-/// with blanks that are escaped for a shell.
+/// The paths that `listed` may stand for: `listed` itself, and the path in quotes, in an address, in percent-encoding
+/// or with blanks that are escaped for a shell.
 pub fn spellings(listed: &str) -> Vec<String> {
     const QUOTES: [(char, char); 6] = [
         ('"', '"'),

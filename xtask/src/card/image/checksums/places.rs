@@ -116,8 +116,8 @@ fn own_role(rest: &str) -> Option<Role> {
     (algorithm.is_some() || words.is_empty()).then_some(Role { scope: Scope::One, algorithm })
 }
 
-/// The role of the file `stem`, whose last words may be those of a list of checksums; `None` where they are not, and for
-/// a file of another image.
+/// The role of the file `stem`, whose last words may be those of a list of checksums; `None` where they are not, and
+/// for a file of another image.
 fn list_role(stem: &str) -> Option<Role> {
     let last_word = stem.rsplit(SEPARATORS).next().unwrap_or(stem);
     let (before, algorithm) = match split_last_algorithm(stem) {

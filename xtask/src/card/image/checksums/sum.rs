@@ -20,8 +20,9 @@ impl Sum {
         Self { algorithm, hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
     }
 
-    /// Parses a sum of the algorithm `named`: hexadecimal digits or base64. Where nothing names the algorithm, the length
-    /// of hexadecimal digits decides. `None` for other texts, among them sums whose length is not that of `named`.
+    /// Parses a sum of the algorithm `named`: hexadecimal digits or base64. Where nothing names the algorithm, the
+    /// length of hexadecimal digits decides. `None` for other texts, among them sums whose length is not that of
+    /// `named`.
     pub fn parse(text: &str, named: Option<NamedAlgorithm>) -> Option<Self> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let len = text.len().is_multiple_of(2).then_some(text.len() / 2)?;

@@ -123,7 +123,8 @@ fn address_hint(path: &Path) -> Option<String> {
     })
 }
 
-/// The command that downloads the address `SCHEME://REST`, which it is given quoted; `None` where no usual command does.
+/// The command that downloads the address `SCHEME://REST`, which it is given quoted; `None` where no usual command
+/// does.
 fn download_command(scheme: &str, rest: &str) -> Option<fn(&str) -> String> {
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let has_file_name =

@@ -197,7 +197,8 @@ pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Resu
     Ok(bytes)
 }
 
-/// The files that U-Boot starts, and the inode of the kernel. Fails where a file that the menu names is missing or empty.
+/// The files that U-Boot starts, and the inode of the kernel. Fails where a file that the menu names is missing or
+/// empty.
 fn read_boot(root: &Ext4) -> Result<(Boot, Inode)> {
     let menu = read_menu(root).with_context(|| format!("reading {MENU}"))?;
     let entry = extlinux::default_entry(&menu).map_err(|error| error.into_error(MENU))?;

@@ -117,8 +117,8 @@ impl BootSector {
 }
 
 impl Layout {
-    /// Whether `number`, an entry of a file allocation table, is that of a cluster. The numbers 0 and 1 are no clusters;
-    /// the highest ones mark a bad cluster or the end of a chain.
+    /// Whether `number`, an entry of a file allocation table, is that of a cluster. The numbers 0 and 1 are no
+    /// clusters; the highest ones mark a bad cluster or the end of a chain.
     pub fn is_cluster(&self, number: u32) -> bool {
         let first_mark = match self.root {
             Root::Chain { .. } => 0x0fff_fff7,

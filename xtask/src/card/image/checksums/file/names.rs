@@ -64,8 +64,8 @@ impl Names {
     }
 }
 
-/// How well `listed`, a path in a checksum file in `folder`, fits the path `file` in the spelling that fits best; `None`
-/// where none fits.
+/// How well `listed`, a path in a checksum file in `folder`, fits the path `file` in the spelling that fits best;
+/// `None` where none fits.
 pub fn path_fit(listed: &str, folder: &Path, file: &Path) -> Option<Fit> {
     line::spellings(listed).iter().filter_map(|path| spelling_fit(path, folder, file)).min()
 }
