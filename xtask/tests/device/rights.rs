@@ -140,7 +140,7 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     // A loop device of the user, which the system uses.
     let own = Loop::attach(9 * MIB as u64, &[], make_ext4);
     give_to_user(&own.file());
-    let folder = Path::new("/srv/xtask-test-rights");
+    let folder = Path::new("/usr/lib/xtask-test-rights");
     std::fs::create_dir_all(folder).unwrap();
     let mounted = Mounted::at_folder(own.device(), folder);
     assert_refuses_disk(&user, Path::new(own.device()), "is in use: ");
