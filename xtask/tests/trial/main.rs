@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+mod boards;
 mod faults;
 #[path = "../guest/mod.rs"]
 mod guest;
-mod pi_3;
 
 use guest::Guest;
 use guest::card::{SYSTEM_1, SYSTEM_2, saved};

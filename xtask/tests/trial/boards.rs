@@ -1,4 +1,4 @@
-//! A trial on the emulated Pi 3, with the U-Boot and the device tree of a Pi.
+//! Trials on emulated boards: a Pi 3, with the U-Boot and the device tree of a Pi.
 
 use crate::guest::Guest;
 use crate::guest::card::{SYSTEM_1, SYSTEM_2, saved};
