@@ -3,7 +3,8 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::base::{Context, Table, failure, interrupt, parallel};
+use crate::base::failure::{self, ExitKind, kind};
+use crate::base::{Context, Table, interrupt, parallel};
 use crate::cli::Hosts;
 use crate::commands::keys;
 use crate::nix::flake::{BrokenOutput, Catalogue, Host, HostImage};
@@ -57,10 +58,16 @@ fn list(cx: &mut Context, args: &Hosts) -> Result<Listing> {
         Err(error) => nix::is_forbidden_build(error),
     };
     if !needs_build || args.evaluate || cx.launcher.protects_keys() {
-        return listing;
+        return listing.map_err(|error| refused_input(cx, args).unwrap_or(error));
     }
     keys::protect(cx, None, &args.nix.nix_args)?;
     list_once(cx, args)
+}
+
+/// The refusal of an input that names the keys of hosts, which explains why the evaluation failed; `None` where it
+/// failed for another reason.
+fn refused_input(cx: &mut Context, args: &Hosts) -> Option<anyhow::Error> {
+    keys::check_inputs(cx, &args.nix.nix_args).err().filter(|error| kind(error) == ExitKind::Refused)
 }
 
 /// Lists the hosts by the evaluation of an earlier run, if the cache has it. Starts Nix once: for the names, or for the

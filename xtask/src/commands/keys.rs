@@ -17,32 +17,49 @@ use crate::{identity, nix};
 /// `Refused` where the protection is impossible, and for a flake input that names the keys.
 pub fn protect(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
     nix::protect_keys_from_builds(cx, &identity::folder(&cx.state))?;
-    close_folders(cx, named, options)
+    close_and_check(cx, named, options)
 }
 
-/// Like [`protect`], for a command that needs no build: Nix must not build.
+/// Like [`protect`], for a command that only reads names from the flake: Nix must not build, and the inputs are not
+/// checked. If the command fails, [`check_inputs`] may know why.
 ///
 /// # Errors
-/// Those of [`protect`].
-pub fn protect_without_builds(cx: &mut Context, options: &[String]) -> Result<()> {
+/// `Refused` where the protection is impossible.
+pub fn protect_without_builds(cx: &mut Context) -> Result<()> {
     nix::protect_keys_without_builds(cx);
-    close_folders(cx, None, options)
+    close_folders(cx, None).map(drop)
 }
 
 /// Closes the folders with keys, and keeps evaluations of root from opening them. Where there are keys, checks the
 /// inputs of the flake too.
-fn close_folders(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
-    let keys = identity::folder(&cx.state);
+fn close_and_check(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
+    let has_keys = close_folders(cx, named)?;
+    if has_keys { check_inputs(cx, options) } else { Ok(()) }
+}
+
+/// Closes the folders with keys, and keeps evaluations of root from opening them. Returns whether there are keys.
+fn close_folders(cx: &mut Context, named: Option<&Path>) -> Result<bool> {
     cx.launcher = cx.launcher.clone().protecting_keys();
     let mut has_keys = false;
-    for folder in iter::once(keys.as_path()).chain(named) {
+    for folder in iter::once(identity::folder(&cx.state).as_path()).chain(named) {
         has_keys |= identity::close_all(folder)?;
     }
-    if has_keys && cx.launcher.protects_keys() && cx.launcher.which("nix").is_some() {
-        let lock = || nix::lock_without_keys(&cx.launcher, &cx.flake, &nix::eval_args(options), &keys);
-        if let Some(locked) = cx.in_phase("inputs", lock)? {
-            cx.flake = locked;
-        }
+    Ok(has_keys)
+}
+
+/// Refuses an input of the flake that names the keys. An evaluation of root cannot read them, but its error would not
+/// say why. From then on the flake is the revision that was checked.
+///
+/// # Errors
+/// `Refused` for such an input, and those of Nix.
+pub fn check_inputs(cx: &mut Context, options: &[String]) -> Result<()> {
+    if !cx.launcher.protects_keys() || cx.launcher.which("nix").is_none() {
+        return Ok(());
+    }
+    let keys = identity::folder(&cx.state);
+    let lock = || nix::lock_without_keys(&cx.launcher, &cx.flake, &nix::eval_args(options), &keys);
+    if let Some(locked) = cx.in_phase("inputs", lock)? {
+        cx.flake = locked;
     }
     Ok(())
 }

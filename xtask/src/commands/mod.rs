@@ -83,7 +83,7 @@ fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
             cx.launcher = cx.launcher.clone().limiting_evaluations(limit);
         }
         if command.reads_names_only() {
-            keys::protect_without_builds(cx, command.nix_args())?;
+            keys::protect_without_builds(cx)?;
         } else {
             keys::protect(cx, command.identity_dir(), command.nix_args())?;
         }
