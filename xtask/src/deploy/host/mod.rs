@@ -44,12 +44,11 @@ pub use store::RemoteStore;
 pub use trial::TrialOutcome;
 pub use trial::{Blesser, LastTrial, Trial, TrialStatus};
 pub use trial_commands::{
-    abort as abort_trial, arm as arm_trial, bless as bless_trial, bless_and_probe, go_back,
-    probe_after_checks,
+    TrialReboot, abort as abort_trial, arm as arm_trial, arm_and_reboot, bless as bless_trial,
+    bless_and_probe, go_back, probe_after_checks,
 };
 pub use wait::{
-    has_rebooted, poll, reboot_and_probe, request_reboot, wait_for_reconnect, wait_until_reachable,
-    with_boot_timeout,
+    has_rebooted, poll, reboot_and_probe, wait_for_reconnect, wait_until_reachable, with_boot_timeout,
 };
 pub use wait_for_activation::wait_for_activation;
 pub use workdir::Workdir;

@@ -25,7 +25,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(900);
 const MAX_OUTPUT: u64 = 16 << 20;
 
 /// The exit code of ssh itself, rather than of the command on the host.
-const SSH_FAILED: i32 = 255;
+pub const SSH_FAILED: i32 = 255;
 
 /// What ssh leaves behind: the output of the command on the host, and the log of ssh itself.
 ///
@@ -143,6 +143,13 @@ impl<'a> Remote<'a> {
         // The user may have made ssh quiet: a host that answers now has answered before.
         self.run("`true`", "true")?;
         Ok(reply.output)
+    }
+
+    /// Runs `command` like [`Self::try_run`], one that makes the host close the connection. If the connection ends
+    /// after `command` has printed something, this returns that output, with the exit code [`SSH_FAILED`].
+    pub fn try_run_until_closed(&self, command: &str) -> Result<Output> {
+        let reply = self.run_ssh(command, COMMAND_TIMEOUT)?;
+        if reply.output.stdout.is_empty() { self.check_connected(reply) } else { Ok(reply.output) }
     }
 
     /// Runs `command` like [`Self::try_run`], within `time`.

@@ -7,13 +7,15 @@ use anyhow::Result;
 use super::excerpt::tail;
 use super::probe::{BOOT_TIMEOUT, WAIT_FOR_BOOT, add_queries, root_prefix};
 use super::query::{PROBE_TIMEOUT, Query};
-use super::ssh::Remote;
+use super::ssh::{Remote, SSH_FAILED};
 use super::state::State;
 use super::trial::Blesser;
-use crate::bail;
+use super::wait::refused_reboot_error;
 use crate::base::failure::{ExitKind, kind};
+use crate::base::process::Output;
 use crate::base::shell;
 use crate::deploy::target::Target;
+use crate::{bail, failure};
 
 /// The longest reason that is passed to a host, in characters.
 const MAX_REASON: usize = 200;
@@ -22,6 +24,37 @@ const MAX_REASON: usize = 200;
 const BLESSING: &str = "blessing";
 /// The last line of a blessing that succeeded.
 const DONE: &str = "done";
+
+/// The line that a host prints once its trial is armed.
+const ARMED: &str = "armed";
+
+/// What became of the request for a reboot on trial.
+pub enum TrialReboot {
+    /// The host reboots.
+    Begun,
+    /// The trial is not armed, for this reason, so the host was not told to reboot.
+    NotArmed(anyhow::Error),
+    /// The trial is armed, but the host refuses to reboot.
+    Refused(anyhow::Error),
+}
+
+/// Lets the next boot try the pending system, which this tool is to bless, and reboots the host. One command does both,
+/// as a second connection takes a slow Pi more than a second.
+///
+/// # Errors
+/// Those of ssh, before the trial is armed.
+pub fn arm_and_reboot(remote: &Remote, target: &Target) -> Result<TrialReboot> {
+    let sudo = target.sudo_prefix();
+    let arm = format!("{sudo}boot-trial arm deployer >/dev/null && echo {ARMED}");
+    let output = remote.try_run_until_closed(&format!("{arm} && {sudo}systemctl reboot"))?;
+    let is_armed = output.stdout.lines().any(|line| line == ARMED);
+    Ok(match output.code {
+        _ if !is_armed => TrialReboot::NotArmed(command_error(target, "arm", &output)),
+        // The host may close the connection before the answer arrives.
+        0 | SSH_FAILED => TrialReboot::Begun,
+        _ => TrialReboot::Refused(refused_reboot_error(target, &output)),
+    })
+}
 
 /// Lets the next boot try the pending system, which `blesser` is to bless.
 ///
@@ -104,7 +137,11 @@ fn run_boot_trial(remote: &Remote, target: &Target, words: &str) -> Result<()> {
     if output.success() {
         return Ok(());
     }
-    let subcommand = words.split(' ').next().unwrap_or_default();
+    Err(command_error(target, words.split(' ').next().unwrap_or_default(), &output))
+}
+
+/// The error for the `subcommand` of `boot-trial` that failed with `output`.
+fn command_error(target: &Target, subcommand: &str, output: &Output) -> anyhow::Error {
     let text = tail(&output.stderr);
-    bail!(Undecided, "`boot-trial {subcommand}` on {} exited with {}: {text}", target.host, output.code);
+    failure!(Undecided, "`boot-trial {subcommand}` on {} exited with {}: {text}", target.host, output.code)
 }

@@ -9,9 +9,10 @@ use super::probe::{probe, probe_after_boot};
 use super::ssh::Remote;
 use super::state::State;
 use crate::base::failure::{ExitKind, kind};
+use crate::base::process::Output;
 use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::target::Target;
-use crate::{bail, failure};
+use crate::failure;
 
 /// The pause between two probes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -90,18 +91,23 @@ pub fn with_boot_timeout<'a>(remote: &Remote<'a>, begin: Instant) -> Remote<'a> 
 ///
 /// # Errors
 /// `Undecided` if the host refuses.
-pub fn request_reboot(remote: &Remote, target: &Target) -> Result<()> {
-    let host = &target.host;
+fn request_reboot(remote: &Remote, target: &Target) -> Result<()> {
     match remote.try_run(&format!("{}systemctl reboot", target.sudo_prefix())) {
         Ok(output) if output.success() => Ok(()),
-        Ok(output) => bail!(
-            Undecided, "{host} refuses to reboot: {}", tail(&output.stderr);
-            hint: "reboot {host} by hand, then run `cargo xtask status {host}`"
-        ),
+        Ok(output) => Err(refused_reboot_error(target, &output)),
         // The connection may end before the answer arrives.
         Err(error) if kind(&error) == ExitKind::Unreachable => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// The error for a host that refuses to reboot, and prints `output`.
+pub fn refused_reboot_error(target: &Target, output: &Output) -> anyhow::Error {
+    let host = &target.host;
+    failure!(
+        Undecided, "{host} refuses to reboot: {}", tail(&output.stderr);
+        hint: "reboot {host} by hand, then run `cargo xtask status {host}`"
+    )
 }
 
 /// Whether the host has rebooted between the states `before` and `now`: its boot ID is another one, or was missing

@@ -10,7 +10,7 @@ use super::judge::{self, Progress, progress};
 use super::treatment::Treatment;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, Event};
-use crate::deploy::host::{self, Blesser, Check, Remote, State, probe};
+use crate::deploy::host::{self, Blesser, Check, Remote, State, TrialReboot, probe};
 use crate::deploy::options::DeployOptions;
 use crate::deploy::outcome::Outcome;
 use crate::deploy::target::Target;
@@ -87,22 +87,22 @@ impl Attempt<'_> {
     /// # Errors
     /// Those of [`reboot`].
     fn run(&self) -> Result<AttemptResult> {
-        match host::arm_trial(&self.remote(), self.target, Blesser::Deployer) {
-            Err(error) if kind(&error) == ExitKind::Undecided => {
+        let host = &self.target.host;
+        match host::arm_and_reboot(&self.remote(), self.target)? {
+            TrialReboot::Begun => {}
+            TrialReboot::NotArmed(error) => {
                 return Ok(AttemptResult::without_state(Verdict::NotTried, &error));
             }
-            armed => armed?,
+            TrialReboot::Refused(error) => {
+                // This tool does not wait for the next boot, so the host itself must bless it.
+                let _ = host::arm_trial(&self.remote(), self.target, Blesser::Host);
+                return Err(error);
+            }
         }
-        let host = &self.target.host;
         self.note(format!(
             "rebooting {host}: this boot tries {}, and {host} keeps it only if it is blessed",
             self.desired
         ));
-        if let Err(error) = host::request_reboot(&self.remote(), self.target) {
-            // This tool does not wait for the next boot, so the host itself must bless it.
-            let _ = host::arm_trial(&self.remote(), self.target, Blesser::Host);
-            return Err(error);
-        }
         let booted = match self.wait_while(&[Progress::Booting]) {
             Err(error) if kind(&error) == ExitKind::Unreachable => {
                 return Ok(AttemptResult::without_state(Verdict::NeverCameBack, &error));
