@@ -6,6 +6,7 @@ use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, Table, shell};
 use crate::card::ext4;
+use crate::nix::Programs;
 use crate::nix::emulation::{self, Answer, BuildSupport, Builder};
 use crate::{nix, ui};
 
@@ -52,8 +53,9 @@ fn gather(cx: &Context) -> Result<Vec<Finding>> {
         ("ssh", find_program(cx, "ssh")),
         ("deploy-rs", find_program(cx, "deploy")),
     ];
+    let programs = Programs::of(&cx.launcher);
     let findings = requirements.into_iter().map(|(name, found)| Finding { name: name.to_owned(), found });
-    Ok(findings.chain(builders.into_iter().map(builder_finding)).collect())
+    Ok(findings.chain(builders.into_iter().map(|entry| builder_finding(entry, &programs))).collect())
 }
 
 /// Asks the remote builders; none where Nix's settings cannot be read, which [`build_support`] reports.
@@ -85,15 +87,15 @@ fn build_support(
     }
 }
 
-fn builder_finding((builder, answer): (Builder, Answer)) -> Finding {
+fn builder_finding((builder, answer): (Builder, Answer), programs: &Programs) -> Finding {
     let found = match answer {
         Answer::Builds => Ok("answers".to_owned()),
         Answer::ForDaemon => Ok("its ssh answers; only nix-daemon may log in".to_owned()),
-        Answer::Fails(why) => Err(format!(
-            "{why}; start it, or correct its line in `builders` or /etc/nix/machines: `nix store info --store {}` must \
-             succeed",
+        Answer::Fails(why) => Err(programs.spell_out(&format!(
+            "{why}; start it, or correct its line in `builders` or /etc/nix/machines: `nix \
+             --extra-experimental-features nix-command store info --store {}` must succeed",
             shell::quote(&builder.store())
-        )),
+        ))),
     };
     Finding { name: builder.address, found }
 }

@@ -10,10 +10,11 @@ use super::build_monitor::BuildMonitor;
 use super::build_sandbox::refuse_weakening_settings;
 use super::eval::run_json;
 use super::installable::Installable;
+use super::programs::Programs;
 use super::{FEATURES, error, path_info};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::Launcher;
-use crate::base::{Event, Reporter, shell};
+use crate::base::{Event, Reporter};
 use crate::failure;
 
 /// Flags that `nix build` accepts, but commands that evaluate do not.
@@ -109,7 +110,7 @@ fn run_build(
         attempt = Attempt::run(launcher, targets, &uncached, reporter)?;
     }
     let Some(json) = attempt.json else {
-        return Err(attempt.monitor.into_error(&join_names(installables), &log_command(launcher)));
+        return Err(attempt.monitor.into_error(&join_names(installables), &Programs::of(launcher)));
     };
     let amount = attempt.monitor.made_count();
     let seconds = started.elapsed().as_secs_f64();
@@ -132,16 +133,6 @@ fn evaluate_derivations(
     let json = run_json(launcher, &args, &names, None, reporter)?;
     let infos = path_info::parse(&json).with_context(|| format!("reading the derivations of {names}"))?;
     Ok(infos.into_iter().map(|(path, _size)| Installable::derivation(path)).collect())
-}
-
-/// The command that prints the log of a derivation. `nix-store` needs no feature of Nix. The command has the whole path
-/// of `nix-store` where that of the Nix of `setup` runs, which is not on the user's `PATH`.
-fn log_command(launcher: &Launcher) -> String {
-    let program = match launcher.env("NIX_BIN_DIR") {
-        Some(folder) => shell::quote(&PathBuf::from(folder).join("nix-store").display().to_string()),
-        None => "nix-store".to_owned(),
-    };
-    format!("{program} --read-log")
 }
 
 /// The names of all `installables` in one line, for messages.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::build_monitor::BuildMonitor;
+use super::programs::Programs;
 use super::store_path::StorePath;
 use super::{FEATURES, error};
 use crate::base::process::Launcher;
@@ -49,7 +50,8 @@ pub fn copy(
     })?;
     if !output.success() {
         let host_lines = Vec::from(host_lines);
-        return Err(error::copy_failed(path, &destination.login, &monitor.causes(), &host_lines));
+        let programs = Programs::of(&launcher);
+        return Err(error::copy_failed(path, &destination.login, &monitor.causes(), &host_lines, &programs));
     }
     let amount = monitor.done_count();
     let seconds = started.elapsed().as_secs_f64();

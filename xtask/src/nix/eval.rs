@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::build_sandbox::refuse_weakening_settings;
+use super::programs::Programs;
 use super::warnings::Collector;
 use super::{FEATURES, error};
 use crate::base::failure::{ExitKind, kind};
@@ -84,7 +85,7 @@ pub fn run_json(
         output = run_with_limit(launcher, &[args, &["--no-eval-cache"]].concat(), subject, reporter)?;
     }
     if !output.success() {
-        return Err(error::evaluation_failed(&output.stderr, subject, folder));
+        return Err(error::evaluation_failed(&output.stderr, subject, folder, &Programs::of(launcher)));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }

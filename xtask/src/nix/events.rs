@@ -151,6 +151,7 @@ fn is_file_of_cache(uri: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nix::Programs;
 
     const BUILDS: &str = r#"@nix {"action":"start","id":1,"level":3,"type":104,"text":""}"#;
     const COPIES: &str = r#"@nix {"action":"start","id":3,"level":3,"type":103,"text":""}"#;
@@ -250,7 +251,7 @@ mod tests {
                 reader.read(line);
                 monitor.process_line(line);
             }
-            monitor.into_error("F#x", "nix log").to_string()
+            monitor.into_error("F#x", &Programs::default()).to_string()
         });
     }
 }

@@ -15,6 +15,7 @@ mod inputs;
 mod installable;
 mod path_info;
 pub mod private_nix;
+mod programs;
 mod store_path;
 mod user_settings;
 mod version;
@@ -33,6 +34,7 @@ pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};
 pub use path_info::{closure, is_signed_or_content_addressed};
+pub use programs::Programs;
 pub use store_path::StorePath;
 pub use version::{Version, require, require_any};
 

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::programs::Programs;
 use super::store_path::StorePath;
 use super::{FEATURES, error};
 use crate::base::process::Launcher;
@@ -25,7 +26,7 @@ fn read(launcher: &Launcher, path: &StorePath, options: &[&str]) -> Result<Value
     let args = [&FEATURES[..], &["path-info", "--json"], options, &[path.as_str()]].concat();
     let output = launcher.capture("nix", &args)?;
     if !output.success() {
-        return Err(error::evaluation_failed(&output.stderr, path, None));
+        return Err(error::evaluation_failed(&output.stderr, path, None, &Programs::of(launcher)));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the path information of {path}"))
 }

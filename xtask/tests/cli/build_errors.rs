@@ -77,7 +77,8 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "cannot build on 'ssh://pi': error: failed to start SSH connection to 'pi'",
-        "check the remote builder, which does not answer: `nix store info --store ADDRESS`",
+        "check the remote builder, which does not answer: `nix --extra-experimental-features nix-command store info \
+         --store ADDRESS`",
     ),
     (
         "flake 'github:o/f' does not provide attribute 'x'",
@@ -98,7 +99,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "writing to file: No space left on device",
-        "free space in the Nix store, as the disk is full: `nix store gc`",
+        "free space in the Nix store, as the disk is full: `nix-collect-garbage`",
     ),
 ];
 

@@ -160,7 +160,7 @@ fn builders_that_do_not_answer_are_not_ok() {
         "MISSING  aarch64-linux  by a remote builder, and none can be used\n",
         "MISSING  ssh://dead1    does not answer within 5 s; start it, or correct its line in `builders` or /etc/nix/machines",
         "MISSING  ssh://shut     does not answer: ssh: connect to host shut port 22: Connection refused; start it",
-        ": `nix store info --store ssh://shut` must succeed\n",
+        ": `nix --extra-experimental-features nix-command store info --store ssh://shut` must succeed\n",
     ] {
         assert!(outcome.stdout.contains(line), "{line}\n{}", outcome.stdout);
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::error;
 use super::events::{Line, LogReader};
+use super::programs::Programs;
 use super::warnings;
 use crate::base::{Event, Reporter};
 
@@ -111,15 +112,14 @@ impl<'a> BuildMonitor<'a> {
         self.causes().first().is_some_and(|text| error::is_cached_failure(text))
     }
 
-    /// The error for a failed run, with the end of the log of the build that failed. `log_command DERIVATION` prints
-    /// the whole log.
-    pub fn into_error(self, installable: &str, log_command: &str) -> anyhow::Error {
+    /// The error for a failed run, with the end of the log of the build that failed.
+    pub fn into_error(self, installable: &str, programs: &Programs) -> anyhow::Error {
         let causes = self.causes();
         let drv = causes.first().and_then(|text| error::first_derivation(text));
         let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
         let last = self.last_build.and_then(|id| self.builds.get(&id));
         let log = failed.or(last).map(|build| Vec::from(build.log.clone())).unwrap_or_default();
-        error::build_failed(installable, &causes, &Vec::from(self.foreign_lines), &log, log_command)
+        error::build_failed(installable, &causes, &Vec::from(self.foreign_lines), &log, programs)
     }
 
     /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: the cause of

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use super::summarize;
 use crate::base::failure::ExitKind;
+use crate::nix::programs::Programs;
 
 /// Why a copy to a host failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +68,11 @@ pub fn copy_failed(
     login: &str,
     messages: &[String],
     host_lines: &[String],
+    programs: &Programs,
 ) -> anyhow::Error {
     let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
     let fault = find_fault(&cause, &host_lines.join("\n"));
-    let hint = fault.map(|fault| fault.hint(login)).or_else(|| super::hint_of(&cause));
+    let hint = fault.map(|fault| fault.hint(login)).or_else(|| super::hint_of(&cause, programs));
     let mut message = format!("nix failed on {path}: {cause}");
     if !host_lines.is_empty() {
         message.push_str("\n  ssh and the host printed:");
@@ -142,7 +144,7 @@ mod tests {
             ("writing to file: No space left on device", "", Some("free space")),
         ] {
             let host_lines = host_lines.lines().map(str::to_owned).collect::<Vec<_>>();
-            let error = copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines);
+            let error = copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines, &Programs::default());
             let is_expected = match expected {
                 Some(beginning) => hint(&error).is_some_and(|hint| hint.starts_with(beginning)),
                 None => hint(&error).is_none(),
@@ -158,7 +160,7 @@ mod tests {
     fn a_host_that_printed_a_line_is_not_silent() {
         let failed = |cause: &str, host_lines: &[&str]| {
             let host_lines = host_lines.iter().map(ToString::to_string).collect::<Vec<_>>();
-            copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines)
+            copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines, &Programs::default())
         };
         assert!(is_silent_host(&failed("cannot connect to 'pi@stinky'", &[])));
         assert!(!is_silent_host(&failed("cannot connect to 'pi@stinky'", &["killed"])));
@@ -170,7 +172,7 @@ mod tests {
         let line = "error: cannot add path '/nix/store/a-x' because it lacks a signature by a trusted key";
         crate::base::fuzz::check_text(&[line, "error: unexpected end-of-file"], |text| {
             let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
-            copy_failed(&PATH, text, &lines, &lines).to_string()
+            copy_failed(&PATH, text, &lines, &lines, &Programs::default()).to_string()
         });
     }
 }

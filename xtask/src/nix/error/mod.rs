@@ -3,6 +3,7 @@
 
 mod copy;
 mod own_words;
+mod plain_text;
 #[cfg(test)]
 mod tests;
 
@@ -10,8 +11,10 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::base::failure::ExitKind;
+use crate::nix::programs::Programs;
 
 pub use copy::{CopyFault, copy_failed, is_silent_host};
+pub use plain_text::{strip_ansi, without_passwords};
 
 /// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
 /// names another version.
@@ -43,7 +46,7 @@ const NO_ACCESS: &str = "check the address; for a private repository, or where a
     `access-tokens` or `netrc-file` in nix.conf";
 const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
 /// The hint where no full disk is found; see [`disk_full_hint`].
-const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix store gc`";
+const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix-collect-garbage`";
 
 /// The beginning of an error of Nix.
 const EVALUATION_FAILED: &str = "nix failed on ";
@@ -88,7 +91,8 @@ const RULES: &[Rule] = &[
     ),
     rule(
         &["cannot build on 'ssh"],
-        "check the remote builder, which does not answer: `nix store info --store ADDRESS`",
+        "check the remote builder, which does not answer: \
+        `nix --extra-experimental-features nix-command store info --store ADDRESS`",
     ),
     rule(
         &["cached failure of attribute"],
@@ -120,7 +124,12 @@ const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
 
 /// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is the
 /// folder of the flake, if the flake is on this machine.
-pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Path>) -> anyhow::Error {
+pub fn evaluation_failed(
+    stderr: &str,
+    subject: &dyn Display,
+    folder: Option<&Path>,
+    programs: &Programs,
+) -> anyhow::Error {
     let text = without_passwords(&strip_ansi(stderr));
     let reasons = own_words::failed_input(&text, &text).unwrap_or_default();
     let message = format!("{EVALUATION_FAILED}{subject}: {}{reasons}", summarize(&text));
@@ -128,7 +137,7 @@ pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Pa
     // A missing file may belong to another flake, for which `git add` would not help.
     let may_be_untracked = words.contains("tracked by Git")
         || folder.is_none_or(|folder| own_words::names_file_of(&words, folder));
-    let hint = hint_of(&words).filter(|hint| hint != UNTRACKED || may_be_untracked);
+    let hint = hint_of(&words, programs).filter(|hint| hint != UNTRACKED || may_be_untracked);
     // The flake is there, but not the folder of its input.
     let is_of_input = text.contains("while updating the flake input '");
     let hint = hint.map(|hint| if hint == NO_FLAKE && is_of_input { NO_INPUT.to_owned() } else { hint });
@@ -137,14 +146,13 @@ pub fn evaluation_failed(stderr: &str, subject: &dyn Display, folder: Option<&Pa
 
 /// The error for a failed build of `installable`. `messages` are the errors that Nix printed, without escape sequences:
 /// the first is the cause, the others only list what could not be built because of the cause. `fetch_lines` are the
-/// lines that ssh and git printed while they fetched inputs. `log` is the end of the failed builder's log;
-/// `log_command DERIVATION` prints the whole log.
+/// lines that ssh and git printed while they fetched inputs. `log` is the end of the failed builder's log.
 pub fn build_failed(
     installable: &str,
     messages: &[String],
     fetch_lines: &[String],
     log: &[String],
-    log_command: &str,
+    programs: &Programs,
 ) -> anyhow::Error {
     let first = messages.first().map(|text| without_passwords(text)).unwrap_or_default();
     let cause = if messages.is_empty() { "nix printed no error".to_owned() } else { summarize(&first) };
@@ -155,13 +163,15 @@ pub fn build_failed(
         message.push_str("\n  last lines of the builder's log:");
         message.extend(log.iter().map(|line| format!("\n  | {line}")));
         if let Some(derivation) = first_derivation(&cause) {
-            message = format!("{message}\n  full log: {log_command} {derivation}");
+            // `nix-store` needs no feature of Nix.
+            let program = programs.command("nix-store");
+            message = format!("{message}\n  full log: {program} --read-log {derivation}");
         }
     }
     let of_errors = messages.iter().map(|text| own_words::of_error(text));
     let of_log = log.iter().filter_map(|line| own_words::of_log_line(line)).map(str::to_owned);
     let words = of_errors.chain(of_log).collect::<Vec<_>>().join("\n");
-    ExitKind::Other.error_with(message, hint_of(&words), Vec::new())
+    ExitKind::Other.error_with(message, hint_of(&words, programs), Vec::new())
 }
 
 /// Whether the error `text` only lists what could not be built because something else failed. The words changed with
@@ -220,16 +230,32 @@ pub fn first_derivation(message: &str) -> Option<&str> {
 }
 
 /// The hint of the first rule that fits `text`; `None` where no rule fits.
-fn hint_of(text: &str) -> Option<String> {
+fn hint_of(text: &str, programs: &Programs) -> Option<String> {
     let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
     let hint = RULES.iter().find(fits)?.hint;
-    Some(if hint == DISK_FULL { disk_full_hint() } else { hint.to_owned() })
+    let hint = match hint {
+        DISK_FULL => disk_full_hint(),
+        CANNOT_BUILD => missing_features_hint(text).unwrap_or_else(|| hint.to_owned()),
+        _ => hint.to_owned(),
+    };
+    Some(programs.spell_out(&hint))
+}
+
+/// The hint for a build whose features this machine lacks; `None` if it lacks none.
+fn missing_features_hint(text: &str) -> Option<String> {
+    let missing = own_words::missing_features(text).join(" ");
+    (!missing.is_empty()).then(|| {
+        format!(
+            "use a remote builder with the system features that the build needs and this machine lacks: {missing}; or \
+             add them to `system-features` in nix.conf, where the machine does have them (`kvm` needs /dev/kvm)"
+        )
+    })
 }
 
 /// The hint for a full disk. The hint names the folder on that disk, if a disk is found full now.
 fn disk_full_hint() -> String {
     match own_words::full_folder(&own_words::free_space()) {
-        Some(NIX_STORE) => format!("free space on the disk of {NIX_STORE}: `nix store gc`"),
+        Some(NIX_STORE) => format!("free space on the disk of {NIX_STORE}: `nix-collect-garbage`"),
         Some(folder) => format!("free space on the disk of {folder}, which is full"),
         None => DISK_FULL.to_owned(),
     }
@@ -247,45 +273,4 @@ fn summarize(text: &str) -> String {
         Some(position) => format!("{error}\n  at {}", position.trim_end_matches(':')),
         None => error.to_owned(),
     }
-}
-
-/// `text` without the passwords and tokens in its addresses. A web address loses all text before `@`, which may be a
-/// token; any other address keeps the user, and loses the text after the `:`.
-pub fn without_passwords(text: &str) -> String {
-    let ends_authority = |c: char| c.is_whitespace() || "/?#'\"`<>".contains(c);
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(scheme_end) = rest.find("://") {
-        let (scheme, address) = rest.split_at(scheme_end + "://".len());
-        plain.push_str(scheme);
-        let authority = address.split(ends_authority).next().unwrap_or_default();
-        let login = authority.rsplit_once('@').map_or("", |(login, _)| login);
-        let is_web = scheme.ends_with("http://") || scheme.ends_with("https://");
-        let shown = if is_web { "" } else { login.split(':').next().unwrap_or_default() };
-        plain.push_str(shown);
-        if shown.len() < login.len() {
-            plain.push('…');
-        }
-        rest = &address[login.len()..];
-    }
-    plain.push_str(rest);
-    plain
-}
-
-/// `text` without the ANSI escape sequences that colour it.
-pub fn strip_ansi(text: &str) -> String {
-    const ESCAPE: char = '\u{1b}';
-    let mut plain = String::with_capacity(text.len());
-    let mut is_in_sequence = false;
-    for char in text.chars() {
-        if is_in_sequence {
-            // The first letter ends the sequence.
-            is_in_sequence = !char.is_ascii_alphabetic();
-        } else if char == ESCAPE {
-            is_in_sequence = true;
-        } else {
-            plain.push(char);
-        }
-    }
-    plain
 }

@@ -47,6 +47,15 @@ pub fn of_log_line(line: &str) -> Option<&str> {
     (names_program && line.ends_with("': Exec format error")).then_some(line)
 }
 
+/// The system features that the build in the error `text` requires, and that this machine lacks. Nix lists both between
+/// braces, the required ones first.
+pub fn missing_features(text: &str) -> Vec<&str> {
+    let lists = text.split("with features {").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+    let mut lists = lists.map(|list| list.split(", ").filter(|feature| !feature.is_empty()).collect::<Vec<_>>());
+    let (Some(required), Some(present)) = (lists.next(), lists.next()) else { return Vec::new() };
+    required.into_iter().filter(|feature| !present.contains(feature)).collect()
+}
+
 /// Whether `line` of an error quotes a builder's log.
 fn is_quoted(line: &str) -> bool {
     line.trim_start().starts_with("> ")

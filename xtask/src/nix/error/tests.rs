@@ -29,7 +29,7 @@ fn an_evaluation_error_has_a_summary_and_a_hint() {
         ("error: cannot coerce a thing", "cannot coerce a thing", None),
         ("plain", "plain", None),
     ] {
-        let error = evaluation_failed(stderr, &"F", None);
+        let error = evaluation_failed(stderr, &"F", None, &Programs::default());
         assert_eq!(error.to_string(), format!("nix failed on F: {message}"));
         assert_eq!(hint(&error), expected, "{stderr}");
     }
@@ -42,24 +42,24 @@ fn a_failed_build_names_the_cause_and_shows_the_log() {
         "error: 1 dependencies of derivation '/nix/store/b-top.drv' failed to build",
     ];
     let error =
-        build_failed("F#x", &messages.map(str::to_owned), &[], &["one".into(), "two".into()], "nix log");
+        build_failed("F#x", &messages.map(str::to_owned), &[], &["one".into(), "two".into()], &Programs::default());
     let expected = "nix failed on F#x: builder for '/nix/store/a-dep.drv' failed with exit code 3
   last lines of the builder's log:
   | one
   | two
-  full log: nix log /nix/store/a-dep.drv";
+  full log: nix-store --read-log /nix/store/a-dep.drv";
     assert_eq!(error.to_string(), expected);
-    let error = build_failed("F", &["error: x".into()], &[], &["p: Exec format error".into()], "nix log");
+    let error = build_failed("F", &["error: x".into()], &[], &["p: Exec format error".into()], &Programs::default());
     assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
     assert_eq!(hint(&error), None, "a line of a builder, not of Nix");
     let executing = "error: executing '/nix/store/a-bash/bin/bash': Exec format error";
-    let error = build_failed("F", &["error: x".into()], &[], &[executing.into()], "nix log");
+    let error = build_failed("F", &["error: x".into()], &[], &[executing.into()], &Programs::default());
     assert_eq!(hint(&error), Some(CANNOT_RUN));
     let error =
-        build_failed("F", &["error: x".into()], &[], &["cat: '/x': Permission denied".into()], "nix log");
+        build_failed("F", &["error: x".into()], &[], &["cat: '/x': Permission denied".into()], &Programs::default());
     assert_eq!(hint(&error), None);
     assert_eq!(
-        build_failed("F", &[], &[], &[], "nix log").to_string(),
+        build_failed("F", &[], &[], &[], &Programs::default()).to_string(),
         "nix failed on F: nix printed no error"
     );
 }
@@ -72,8 +72,8 @@ fn fuzz() {
         |text| {
             let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
             (
-                evaluation_failed(text, &"F", None).to_string(),
-                build_failed("F", &lines, &lines, &lines, "nix log").to_string(),
+                evaluation_failed(text, &"F", None, &Programs::default()).to_string(),
+                build_failed("F", &lines, &lines, &lines, &Programs::default()).to_string(),
             )
         },
     );
@@ -85,20 +85,20 @@ fn errors_of_builders_and_throws_have_no_hint() {
     let log = log.map(str::to_owned);
     let quoted = "error: builder for '/nix/store/a-image.drv' failed with exit code 1;\n       last 2 log lines:\n       \
                   > No space left on device\n       > unable to download\n";
-    let error = build_failed("F", &[quoted.to_owned()], &[], &log, "nix log");
+    let error = build_failed("F", &[quoted.to_owned()], &[], &log, &Programs::default());
     assert_eq!(hint(&error), None);
     let noted = format!("{quoted}note: build failure may have been caused by lack of free disk space");
-    assert!(hint(&build_failed("F", &[noted], &[], &log, "nix log")).unwrap().starts_with("free space"));
+    assert!(hint(&build_failed("F", &[noted], &[], &log, &Programs::default())).unwrap().starts_with("free space"));
     for thrown in [
         "error:\n  … while calling the 'throw' builtin\n  at /f.nix:1:1:\n\n  error: No space left on device",
         "error:\n  … while calling the 'abort' builtin\n  at /f.nix:1:1:\n\n  error: evaluation aborted with the following \
          error message: 'cannot connect to daemon'",
         "warning: unable to download 'https://h/x'\nerror: cannot coerce a thing",
     ] {
-        assert_eq!(hint(&evaluation_failed(thrown, &"F", None)), None, "{thrown}");
+        assert_eq!(hint(&evaluation_failed(thrown, &"F", None, &Programs::default())), None, "{thrown}");
     }
     let real = "error:\n  … while calling the 'fetchurl' builtin\n  error: unable to download 'https://h/x'";
-    assert_eq!(hint(&evaluation_failed(real, &"F", None)), Some(NO_NETWORK));
+    assert_eq!(hint(&evaluation_failed(real, &"F", None, &Programs::default())), Some(NO_NETWORK));
 }
 
 #[test]
@@ -115,9 +115,9 @@ fn only_files_of_the_flake_can_be_added_to_git() {
         ("path '/nix/store/b-source/lib/missing.nix' does not exist", false),
         ("opening file '/nix/store/b-source/modules/typo.nix': No such file or directory", false),
     ] {
-        let found = evaluation_failed(&format!("error: {error}"), &"F", Some(&folder));
+        let found = evaluation_failed(&format!("error: {error}"), &"F", Some(&folder), &Programs::default());
         assert_eq!(hint(&found), expected.then_some(UNTRACKED), "{error}");
-        assert_eq!(hint(&evaluation_failed(&format!("error: {error}"), &"F", None)), Some(UNTRACKED));
+        assert_eq!(hint(&evaluation_failed(&format!("error: {error}"), &"F", None, &Programs::default())), Some(UNTRACKED));
     }
 }
 
@@ -128,7 +128,7 @@ fn an_input_that_cannot_be_fetched_is_named() {
         ssh: connect to host 127.0.0.1 port 1: Connection refused\r\nerror:\n       … while updating the lock file of flake 'path:/f'\n\n       \
         … while updating the flake input 'secrets'\n\n       \
         … while fetching the input 'git+ssh://git@host/secrets.git'\n\n       error: revspec 'master' not found";
-    let error = evaluation_failed(text, &"F", None);
+    let error = evaluation_failed(text, &"F", None, &Programs::default());
     let expected = "nix failed on F: revspec 'master' not found\n  while fetching the input 'secrets', \
         'git+ssh://git@host/secrets.git'\n  | ssh: connect to host 127.0.0.1 port 1: Connection refused\n  \
         | fatal: Could not read from remote repository.";
@@ -174,7 +174,7 @@ fn a_refused_download_has_another_hint_than_a_missing_network() {
         ("unable to download 'https://host/x': HTTP error 502", NO_NETWORK),
     ] {
         assert_eq!(
-            hint(&evaluation_failed(&format!("error: {error}"), &"F", None)),
+            hint(&evaluation_failed(&format!("error: {error}"), &"F", None, &Programs::default())),
             Some(expected),
             "{error}"
         );
@@ -208,7 +208,7 @@ fn errors_of_the_language_have_their_position() {
             "nix failed on F: meet me\n       at noon",
         ),
     ] {
-        assert_eq!(evaluation_failed(&stderr, &"F", None).to_string(), expected);
+        assert_eq!(evaluation_failed(&stderr, &"F", None, &Programs::default()).to_string(), expected);
     }
 }
 
@@ -225,7 +225,7 @@ fn faults_of_flakes_are_told_from_those_of_this_machine() {
         ),
         ("writing to file: No space left on device", false),
     ] {
-        let failed = evaluation_failed(&format!("error: {error}"), &"F", None);
+        let failed = evaluation_failed(&format!("error: {error}"), &"F", None, &Programs::default());
         assert_eq!((is_evaluation_failure(&failed), is_fault_of_flake(&failed)), (true, expected), "{error}");
     }
     assert!(!is_evaluation_failure(&anyhow::anyhow!("stopped: nix failed on F")));
@@ -241,5 +241,34 @@ fn a_plan_of_nix_says_whether_it_builds() {
         ("", false),
     ] {
         assert_eq!(plans_a_build(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_missing_system_feature_is_named() {
+    for (error, missing) in [
+        (
+            "a 'x86_64-linux' with features {kvm, nixos-test} is required to build '/nix/store/a.drv', but I am a \
+             'x86_64-linux' with features {benchmark, nixos-test}",
+            Some("kvm"),
+        ),
+        (
+            "Cannot build '/nix/store/a.drv'.\nReason: required system or feature not available\n\
+             Required system: 'aarch64-linux' with features {big-parallel, gccarch-armv8-a}\n\
+             Current system: 'x86_64-linux' with features {benchmark}",
+            Some("big-parallel gccarch-armv8-a"),
+        ),
+        (
+            "a 'aarch64-linux' with features {} is required to build '/nix/store/a.drv', but I am a 'x86_64-linux' \
+             with features {kvm}",
+            None,
+        ),
+    ] {
+        let error = evaluation_failed(&format!("error: {error}"), &"F", None, &Programs::default());
+        let hint = hint(&error).unwrap();
+        match missing {
+            Some(missing) => assert!(hint.contains(&format!("this machine lacks: {missing};")), "{hint}"),
+            None => assert_eq!(hint, CANNOT_BUILD),
+        }
     }
 }
