@@ -139,7 +139,7 @@ fn build_plans(cx: &Context, options: &DeployOptions, mut plans: Vec<Result<Plan
 }
 
 impl Member {
-    /// The kind of failure; `None` after a success.
+    /// The exit kind of a failure; `None` for a success.
     pub fn failure(&self) -> Option<ExitKind> {
         match &self.result {
             Ok(Ending::Planned(_)) => None,

@@ -71,7 +71,7 @@ pub enum Basis {
 }
 
 impl Verdict {
-    /// The failure that the verdict stands for; `None` if the host runs, or boots, the desired system.
+    /// The exit kind of a verdict that is a failure; `None` for a success.
     pub fn failure(self) -> Option<ExitKind> {
         match self {
             Self::Done | Self::AlreadyCurrent | Self::Ready | Self::OnTrial | Self::RebootNeeded => None,
