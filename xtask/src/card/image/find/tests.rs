@@ -103,7 +103,7 @@ fn assert_found(out: &Path, expected: Result<&Path, &str>) {
     }
 }
 
-/// Neither the words nor the kind of the error are those of a link out of the store.
+/// The error names what is missing. It is not the error of an output that leads out of the store.
 #[test]
 fn a_listed_image_that_is_missing_is_named() {
     let dir = tempfile::tempdir().unwrap();
