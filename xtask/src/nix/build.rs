@@ -61,7 +61,7 @@ pub fn build(
 /// Builds all `installables` in one run of Nix, which continues where a build fails.
 ///
 /// # Errors
-/// As of [`build`], for the first build that failed.
+/// Those of [`build`], for the first build that failed.
 pub fn build_all(
     launcher: &Launcher,
     installables: &[Installable],

@@ -53,7 +53,7 @@ pub struct Launcher {
     env: Vec<(OsString, OsString)>,
     /// Whether children get only `env`, and nothing of the environment of this process.
     has_clean_env: bool,
-    /// As of [`Self::protecting_keys`].
+    /// Whether [`Self::run_protected`] keeps children from reading files against their modes.
     protects_keys: bool,
     evaluations: evaluation::Rules,
 }

@@ -26,7 +26,7 @@ pub const PROGRAMS: &[(&str, Arch)] =
 /// Stages the programs for all of [`PROGRAMS`] in this checkout, and returns the variables with their folders.
 ///
 /// # Errors
-/// As of [`Tools::stage`].
+/// Those of [`Tools::stage`].
 pub fn stage_programs(cx: &Context) -> Result<Vec<(&'static str, PathBuf)>> {
     PROGRAMS.iter().map(|&(name, arch)| Ok((name, Tools::stage(cx, arch)?.dir))).collect()
 }
