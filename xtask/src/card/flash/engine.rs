@@ -101,9 +101,10 @@ impl FlashJob<'_> {
         let mut zeros = self.zeros()?;
         let size = self.card_io.size();
         let len = zeros.len() as u64;
-        let tail = (size - len).max(self.content.size).max(len);
-        zeros.resize(usize::try_from(size - tail)?);
-        self.card_io.write_and_verify(&zeros, tail)
+        // The first MiB is blank already, also on a card of less than 2 MiB.
+        let start = (size - len).max(self.content.size).max(len);
+        zeros.resize(usize::try_from(size - start)?);
+        self.card_io.write_and_verify(&zeros, start)
     }
 
     /// Zeros for the first MiB of the card, or for all of a smaller card.

@@ -38,10 +38,10 @@ fn genuine_cards_hold_the_image_and_zeros_at_their_end() {
             assert_eq!((report.size, report.hash), (size, hash(&image)));
             let bytes = card.content();
             assert!(bytes.starts_with(&image), "{fault:?} {size} {card_size} {mode}");
-            let tail = image.len().max(bytes.len().saturating_sub(CHUNK));
-            assert!(bytes[tail..].iter().all(|byte| *byte == 0), "{fault:?} {size} {card_size} {mode}");
+            let start = image.len().max(bytes.len().saturating_sub(CHUNK));
+            assert!(bytes[start..].iter().all(|byte| *byte == 0), "{fault:?} {size} {card_size} {mode}");
             assert!(
-                bytes[image.len()..tail].iter().all(|byte| *byte == 0xee),
+                bytes[image.len()..start].iter().all(|byte| *byte == 0xee),
                 "{fault:?} {size} {card_size} {mode}"
             );
         }
