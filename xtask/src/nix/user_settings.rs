@@ -122,7 +122,8 @@ impl SettingsReader {
         }
     }
 
-    /// Adds the setting `name`, unless the kept settings would exceed [`MAX_TOTAL_BYTES`].
+    /// Adds the setting `name` with `value`, unless it names a signing key that cannot be read, or the kept settings
+    /// would exceed [`MAX_TOTAL_BYTES`].
     fn add(&mut self, name: &str, value: &str) {
         // Nix builds nothing if it cannot read one of its signing keys, such as a key of root.
         let is_readable = |file: &str| access(file, Access::READ_OK).is_ok();

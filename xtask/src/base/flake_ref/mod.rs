@@ -53,7 +53,7 @@ pub enum CopiedFiles {
 }
 
 impl FlakeRef {
-    /// The flake in `folder`, whose path is absolute.
+    /// The flake in `folder`, or in the nearest folder above that has a `flake.nix`. The path of `folder` is absolute.
     pub fn of_folder(folder: &Path) -> Self {
         let tree = folder.to_owned();
         let flake_folder = flake_folder(folder);

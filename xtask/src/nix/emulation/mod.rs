@@ -103,7 +103,8 @@ pub fn require(cx: &Context, version: Version, system: &str, options: &[String])
 /// As [`require`], unless there is nothing to build: that is asked only where this machine may not build for `system`.
 ///
 /// # Errors
-/// `Refused` where it cannot, and has to.
+/// `Refused` where this machine cannot build for `system`, and there is something to build; otherwise those of
+/// [`build_support`].
 pub fn require_unless(
     cx: &Context,
     version: Version,
