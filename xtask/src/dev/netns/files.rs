@@ -118,7 +118,7 @@ fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
     written.with_context(|| format!("writing {}", file.display()))
 }
 
-/// The configuration of sshd. `path` is the `PATH` of logins, after the programs of the host.
+/// The configuration of sshd. The `PATH` of logins is the folder of the host's own programs, then `path`.
 fn sshd_config(path: &str) -> String {
     format!(
         "Port 22\nPort 2222\nHostKey /mnt/host_key\nAuthorizedKeysFile /mnt/client_key.pub\nStrictModes no\nUsePAM no\n\
