@@ -77,7 +77,7 @@ impl<'a> Budget<'a> {
         let Some(left) = self.left.get().checked_sub(bytes) else {
             bail!(
                 Verification,
-                "reading takes more than the limit of {}: the file system is damaged or hostile",
+                "the file system needs reads of more than the limit of {}: it is damaged or hostile",
                 Bytes(self.total)
             );
         };
@@ -145,7 +145,7 @@ mod tests {
         part.read(512, &mut bytes).unwrap();
         let error = part.read(0, &mut bytes).unwrap_err();
         assert_eq!(kind(&error), ExitKind::Verification);
-        let words = "reading takes more than the limit of 1.0 GiB: ";
+        let words = "the file system needs reads of more than the limit of 1.0 GiB: ";
         assert!(error.to_string().starts_with(words), "{error}");
         budget.with_more_bytes(512).spend(512).unwrap();
     }
