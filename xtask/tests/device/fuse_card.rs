@@ -22,9 +22,9 @@ pub enum DeviceFault {
     Flipped(usize, u32),
     /// Only the first half of a write of this position is written, and the short count is reported.
     Short(usize),
-    /// Addresses from addresses on wrap around to the beginning, as on counterfeit cards.
+    /// Addresses from the position on wrap around to the beginning, as on counterfeit cards.
     Wraps(usize),
-    /// Writes from addresses on are acknowledged and dropped, as on other counterfeit cards.
+    /// Writes from the position on are acknowledged and dropped, as on other counterfeit cards.
     Drops(usize),
     /// Everything fails from the first write of this position on.
     Unplugged(usize, Errno),
