@@ -16,10 +16,11 @@ use crate::base::failure::{self, ExitKind, Reason, kind};
 use crate::base::{Context, Event};
 use crate::nix::{self, Destination};
 
-/// Applies the plan and returns its outcome.
+/// Applies the plan, reboots the host and runs the health checks where the user asks for them, and returns the outcome.
 ///
 /// # Errors
-/// `Unreachable`, `HostKey` or `Undecided` if it stays unknown what the host runs.
+/// `Refused` if the host changed during the copy; `Unreachable`, `HostKey` or `Undecided` if it stays unknown what the
+/// host runs.
 pub fn apply(cx: &Context, options: &DeployOptions, plan: Plan) -> Result<Outcome> {
     let mut outcome = match plan.already_done() {
         Some(verdict) => Outcome::unchanged(plan, verdict),
@@ -32,10 +33,11 @@ pub fn apply(cx: &Context, options: &DeployOptions, plan: Plan) -> Result<Outcom
     Ok(outcome)
 }
 
-/// Copies the closure, runs deploy-rs, and judges the host once no activation runs there.
+/// Copies the closure, runs deploy-rs, and judges the host once no activation runs there. Where the copy fails,
+/// deploy-rs does not run.
 ///
 /// # Errors
-/// `Refused` if the host changed during the copy; else those of [`apply`].
+/// Those of [`apply`].
 fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outcome> {
     let mut timings = std::mem::take(&mut plan.timings);
     let flake = plan.target.write_pinned_flake(&cx.state, None)?;
@@ -84,7 +86,7 @@ fn prepare_host(cx: &Context, plan: &mut Plan) -> Result<Workdir> {
     let now = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))?;
     plan.before = check_unchanged(target, &plan.before, now)?;
     if plan.needs_rollback_generation() {
-        // A failure is a warning: the deploy works without it, but cannot be rolled back.
+        // A failure is a warning: without that generation the deploy works, but cannot be rolled back.
         if let Err(error) = host::add_rollback_generation(&remote, target) {
             cx.warn(failure::with_hint(&error));
         }
@@ -134,8 +136,9 @@ fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Pl
     copied.map_err(|error| with_host_output(cx, target, error))
 }
 
-/// Adds the output of `nix-store` on the host to the `error` of a copy that Nix does not explain: Nix takes text on
-/// the stdout of `nix-store` for an answer to itself, and drops it. Returns any other error unchanged.
+/// Adds the output of `nix-store` on the host to the `error` of a copy, if Nix does not explain that error: Nix takes
+/// text on the stdout of `nix-store` for an answer to itself, and drops it. Returns any other error unchanged, and also
+/// this one if `nix-store` cannot be run again.
 fn with_host_output(cx: &Context, target: &Target, error: anyhow::Error) -> anyhow::Error {
     if !nix::is_silent_host(&error) {
         return error;
@@ -152,7 +155,8 @@ fn with_host_output(cx: &Context, target: &Target, error: anyhow::Error) -> anyh
     kind(&error).error_with_hint_of(message, &error)
 }
 
-/// The outcome of a copy that failed: nothing was activated, but the state of the host is read all the same.
+/// The outcome of a copy that failed, or that the user stopped: nothing was activated, but the state of the host is
+/// read all the same.
 fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result<Outcome> {
     let verdict = if kind(error) == ExitKind::Interrupted { Verdict::Stopped } else { Verdict::NotCopied };
     let target = &plan.target;
@@ -165,7 +169,8 @@ fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result
     Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, reason: None, health: Vec::new(), plan })
 }
 
-/// Reboots a host whose booted system or kernel is not the current one, and judges it again.
+/// Reboots the host, and judges it again. A host that was current before the deploy is rebooted only if its booted
+/// system or kernel is not the current one.
 fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     if outcome.verdict == Verdict::AlreadyCurrent && !outcome.after.awaits_reboot() {
         return Ok(());
@@ -179,7 +184,7 @@ fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Resul
     rebooted.context(doing)
 }
 
-/// Reboots a host that does not try its new system, and judges it again.
+/// Reboots a host whose next boot is no trial, and judges it again. A host that does not come back gets a verdict, too.
 fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     let target = &outcome.plan.target;
     let before = &outcome.after;
@@ -203,7 +208,8 @@ fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Out
     Ok(())
 }
 
-/// Runs the user's health checks on a host that runs the desired system.
+/// Runs the user's health checks, unless the deploy has failed or a reboot on trial has run them. A host that gets the
+/// desired system only at its next boot still runs the one of before.
 fn check_health(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     // A reboot on trial runs the checks before the blessing.
     let has_run_them = !outcome.health.is_empty();

@@ -7,9 +7,9 @@ use super::timings::Timings;
 use crate::base::{Context, failure};
 use crate::nix;
 
-/// Builds all profiles that are not in the store yet in one run of Nix. Returns one item for each plan, in their order:
-/// the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that the
-/// host builds.
+/// Builds, in one run of Nix, all profiles that are not in the store yet. Returns one item for each plan, in their
+/// order: the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that
+/// the host builds.
 pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
     // deploy-rs reports a profile that no installable can name.
     let installable = |plan: &Plan| plan.target.installable(&cx.flake).ok();

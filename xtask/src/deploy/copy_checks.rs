@@ -76,8 +76,8 @@ fn untrusted_user_refusal(target: &Target) -> anyhow::Error {
     )
 }
 
-/// Whether the profile has no signature. A profile that is not built yet will have none if the local Nix signs nothing,
-/// and takes paths only from public caches.
+/// Whether the profile is neither signed nor content-addressed. A profile that is not built yet will be neither if
+/// the local Nix signs nothing, and takes paths only from public caches.
 fn is_surely_unsigned(cx: &Context, version: nix::Version, target: &Target) -> Result<bool> {
     if target.path.exists() {
         return Ok(!nix::is_signed_or_content_addressed(&cx.launcher, &target.path)?);
@@ -126,8 +126,8 @@ fn total_size(paths: &[(StorePath, u64)]) -> u64 {
     paths.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))
 }
 
-/// Refuses a closure that needs more than the `free` bytes in /nix, and boot files for which it leaves too little
-/// there. The closure needs `needed` bytes.
+/// Refuses a closure of `needed` bytes that exceeds the `free` bytes in /nix. Also refuses boot files that go there
+/// too, if the closure leaves too little room for them.
 fn check_fits(plan: &Plan, needed: u64, free: u64) -> Result<()> {
     if needed > free {
         bail!(
@@ -139,7 +139,8 @@ fn check_fits(plan: &Plan, needed: u64, free: u64) -> Result<()> {
     shared.map_or(Ok(()), |outlook| check_boot_room(plan, outlook, Some(free - needed)))
 }
 
-/// Refuses boot files that do not fit into the boot folder, where `free` bytes are left after the copy.
+/// Refuses boot files that do not fit into the boot folder. `free` is the room that the copy leaves there, in bytes;
+/// `None` if that is unknown, which is no refusal.
 fn check_boot_room(plan: &Plan, outlook: &BootOutlook, free: Option<u64>) -> Result<()> {
     let Some(free) = free.filter(|free| outlook.needed > *free) else { return Ok(()) };
     let host = &plan.target.host;

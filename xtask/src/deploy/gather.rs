@@ -32,7 +32,8 @@ pub struct FoundTarget {
 /// Evaluates what `host` is to run.
 ///
 /// # Errors
-/// `Usage` if the flake has no such host; `Refused` if the deploy could not be verified afterwards.
+/// `Usage` if the flake has no such host; `Refused` if the deploy could not be verified afterwards, or if the node has
+/// values that this tool does not accept.
 pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
     let mut timings = Timings::default();
     let target = timings.time("evaluate", || evaluate(cx, &options.overrides, options.nix_args(), host))?;
@@ -42,7 +43,8 @@ pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Re
 /// Reads the state of the host, checks that a deploy can succeed, and returns the plan.
 ///
 /// # Errors
-/// `Refused` if the deploy cannot succeed: no way to build, a running activation, no rights on the host.
+/// `Refused` if the deploy cannot succeed, for example without a way to build, during an activation, without rights on
+/// the host, or on a full disk.
 /// `Unreachable`, `HostKey` and `Permission` if ssh cannot connect.
 pub fn gather(
     cx: &Context,
@@ -139,10 +141,12 @@ fn warn_of_parts_left_out(cx: &Context, target: &Target) {
 /// What the first query reads of the host.
 struct HostFacts {
     before: State,
-    /// The closure of the running system; `None` if the host already has the desired profile.
+    /// The closure of the running system; `None` if the host already has the desired profile or has no system to
+    /// compare, or if the answer is incomplete.
     closure: Option<Closure>,
     store: RemoteStore,
-    /// What decides whether the host boots the desired system; not asked if the host neither gets it nor reboots.
+    /// What decides whether the host boots the desired system. Without a reboot, not asked if the host already has the
+    /// desired profile or has no system to compare.
     boot_answer: BootAnswer,
 }
 
@@ -181,7 +185,7 @@ fn query_host(remote: &Remote, target: &Target, afterwards: Afterwards) -> Resul
     })
 }
 
-/// Refuses a host that cannot be deployed to now. A host that is current needs no sudo.
+/// Refuses a host that cannot be deployed to now. A host that is current needs no sudo, unless it may be rebooted.
 fn check_plan(cx: &Context, options: &DeployOptions, version: nix::Version, plan: &Plan) -> Result<()> {
     let is_current = plan.already_done().is_some();
     if is_current && options.afterwards == Afterwards::Stay {
@@ -197,7 +201,8 @@ fn check_plan(cx: &Context, options: &DeployOptions, version: nix::Version, plan
     Ok(())
 }
 
-/// Refuses a host on which another activation runs, or on which sudo asks for a password that nobody can enter.
+/// Refuses a host on which a system is on trial, on which another activation runs, or on which sudo asks for a password
+/// that nobody can enter.
 pub fn check_deployable(target: &Target, state: &State) -> Result<()> {
     check_idle(target, state)?;
     check_sudo(target, state)
@@ -229,11 +234,12 @@ fn check_sudo(target: &Target, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Adds to the plan the diff of the running and the desired closure, and the paths that the host lacks. A failure is
-/// only a warning: the deploy does not depend on them.
+/// Adds to the plan the diff of the running and the desired closure, and the paths that the host lacks. Adds nothing if
+/// what the host runs is unknown, or if the desired system is not built. A failure is only a warning: the deploy does
+/// not depend on the diff.
 ///
 /// # Errors
-/// `Interrupted` if the user stops it.
+/// `Interrupted` if the user stops the comparison.
 pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     let remote = Remote::new(&cx.launcher, &plan.target.host, &plan.target.connection);
     let remote = remote.with_mux(plan.mux.as_ref());

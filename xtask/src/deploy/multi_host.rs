@@ -62,7 +62,7 @@ pub fn deduplicate(hosts: &[HostName]) -> Vec<HostName> {
 }
 
 /// Plans the deploys of all `hosts`, builds what they need in one run of Nix, and runs `finish` for each plan in
-/// parallel. The error of a host is reported at once.
+/// parallel. Reports the error of each host: one of its plan or its build after the build, one of `finish` at once.
 ///
 /// # Errors
 /// Those of [`host_conflicts::check`]; nothing was built then.

@@ -203,7 +203,7 @@ impl Outcome {
     }
 
     /// The system that the deployed profile activates, if it is another than the NixOS system of the flake. `None` also
-    /// if the host has another profile.
+    /// if the flake has no NixOS system, or if the host has another profile.
     fn other_wrapped_system(&self) -> Option<&StorePath> {
         let Target { path, system, .. } = &self.plan.target;
         let wrapped = self.after.profile_system.as_ref()?;
@@ -211,7 +211,7 @@ impl Outcome {
         (has_profile && wrapped != system.as_ref()?).then_some(wrapped)
     }
 
-    /// A clause for a rollback after which deploy-rs exited with 0.
+    /// A clause for a rollback after which deploy-rs exited with 0; empty for another exit code.
     fn contradiction_clause(&self) -> &'static str {
         if self.deploy_rs_code() == 0 { ", although deploy-rs reported success" } else { "" }
     }

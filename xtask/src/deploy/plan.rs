@@ -28,11 +28,13 @@ pub struct Plan {
     pub diff: Option<Diff>,
     /// The Nix of the host.
     pub store: RemoteStore,
-    /// The paths that are not in the current closure of the host, with their sizes in bytes, as far as both are known.
+    /// The paths of the desired closure that are not in the current one of the host, with their sizes in bytes; none
+    /// unless both closures could be read.
     pub missing: Vec<(StorePath, u64)>,
     /// What the host answered about its boot, if it was asked together with its state.
     pub boot_answer: BootAnswer,
-    /// What is known of the next boot, once the system is built; `None` for a host that boots otherwise.
+    /// What is known of the next boot, once the system is built; `None` also where nothing is known, as of a host that
+    /// U-Boot does not start.
     pub boot: Option<BootOutlook>,
     pub timings: Timings,
     /// The connection that commands share until the host is changed.

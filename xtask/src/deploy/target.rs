@@ -66,7 +66,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The installable of the profile, as it was evaluated.
+    /// The installable of the profile: its derivation as it was evaluated, or else the attribute of the flake.
     ///
     /// # Errors
     /// Those of [`Installable::attribute`].

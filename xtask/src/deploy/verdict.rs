@@ -1,4 +1,5 @@
-//! The verdict of a deploy, judged by what the host runs and never by what deploy-rs reports.
+//! The verdict of a deploy, judged by what the host runs. What deploy-rs reports decides only on a host without
+//! `/run/current-system`; elsewhere it only names why a host runs what it ran before.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +25,7 @@ pub enum Verdict {
     Ready,
     /// The next boot of the host tries the desired system.
     OnTrial,
-    /// The host runs the desired system with the kernel of another one.
+    /// The host runs the desired system with the kernel, initrd, device trees or kernel parameters of another one.
     RebootNeeded,
     /// The host runs the desired system, but units have failed.
     UnitsFailed,
@@ -36,7 +37,7 @@ pub enum Verdict {
     Unchecked,
     /// The host runs what it ran before, after an activation.
     RolledBack,
-    /// The host tried the desired system at a reboot, and went back to its blessed one.
+    /// The host was to try the desired system at a reboot, and has booted its blessed one.
     RolledBackAcrossReboot,
     /// The host runs the desired system on trial, and was not told to keep it.
     NotBlessed,
@@ -50,7 +51,7 @@ pub enum Verdict {
     NotCopied,
     /// The host runs what it ran before: the user stopped deploy-rs before the activation.
     Stopped,
-    /// The host runs something else, or its profile and its running system differ.
+    /// The host runs something else, its profile and its running system differ, or its next boot starts another system.
     Mismatch,
     /// The host has no `/run/current-system`, its profile is the desired one, and deploy-rs failed.
     Undecided,
@@ -134,7 +135,7 @@ pub fn is_desired_pending(target: &Target, state: &State) -> bool {
     pending.is_some() && pending == desired_system(target, state)
 }
 
-/// Judges a host after a reboot: the booted system must be the current one too.
+/// Judges a host after a reboot: the booted system, if the host reports it, must be the current one too.
 pub fn judge_after_reboot(target: &Target, before: &State, after: &State) -> Verdict {
     let has_booted_current = after.booted.is_none() || after.booted == after.current;
     if runs_desired_system(target, after) && has_booted_current {
@@ -246,7 +247,8 @@ pub mod tests {
         }
     }
 
-    /// The state of a host with the profile `profile`, which runs the system `current`.
+    /// The state of a host with the profile `profile`, which runs the system `current`. The desired profile, which
+    /// is in the store of the host, activates the system `new`.
     pub fn state(profile: &str, current: Option<&str>) -> State {
         let profile_system = Some(store("new"));
         State {

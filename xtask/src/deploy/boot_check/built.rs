@@ -16,7 +16,7 @@ const STORE: &str = "/nix/store";
 
 /// How many files of one folder of a system are read.
 const MAX_FILES: usize = 20_000;
-/// The size of the largest file on FIRMWARE, and of the largest script, in bytes.
+/// The most bytes that are read of a file on FIRMWARE, or of a script.
 const MAX_FILE: u64 = 64 << 20;
 
 /// The block size of a file system, in bytes: a file takes a whole number of blocks.
@@ -26,9 +26,11 @@ const BLOCK: u64 = 4096;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuiltSystem {
     kernel: PathBuf,
-    /// What the menu writer of nixpkgs copies to the boot folder: the names there, with the sizes in bytes.
+    /// What the menu writer of nixpkgs copies to the boot folder: the names there, with the space that each takes on
+    /// the disk, in bytes.
     pub copies: Vec<(String, u64)>,
-    /// The paths of the device trees; `None` for a system without them, which leaves the choice to U-Boot.
+    /// The paths of the device trees, relative to their folder; `None` for a system without them, which leaves the
+    /// choice to U-Boot.
     pub device_trees: Option<BTreeSet<String>>,
     /// The FIRMWARE that its `update-firmware` would write.
     pub firmware: Option<BuiltFirmware>,
@@ -139,7 +141,8 @@ fn size_on_disk(size: u64) -> u64 {
     size.next_multiple_of(BLOCK)
 }
 
-/// The paths of all files below `folder`, with their sizes in bytes.
+/// The paths of all files below `folder`, relative to it, with their sizes in bytes. Links that lead nowhere are left
+/// out.
 fn files_below(folder: &Path) -> Result<BTreeMap<String, u64>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];

@@ -28,10 +28,11 @@ pub struct BootOutlook {
     pub shares_store: bool,
 }
 
-/// Adds to `plan` what is known of the next boot. A failure is only a warning, because many hosts boot without U-Boot.
+/// Adds to `plan` what is known of the next boot: nothing for a host that neither changes nor reboots. A failure is
+/// only a warning, because many hosts boot without U-Boot.
 ///
 /// # Errors
-/// `Interrupted` if the user stops it.
+/// `Interrupted` if the user stops the check.
 pub fn add_boot_outlook(cx: &Context, plan: &mut Plan) -> Result<()> {
     if plan.already_done().is_some() && !plan.will_reboot() {
         return Ok(());
@@ -77,8 +78,8 @@ fn read_outlook(cx: &Context, plan: &Plan) -> Result<Option<BootOutlook>> {
     }))
 }
 
-/// Refuses a deploy that decides the next boot, if that boot has faults. Faults that the user lifts by
-/// `--keep-firmware` are warnings.
+/// Refuses a deploy that is about the next boot (see [`Plan::is_about_boot`]), if that boot has faults. Faults that the
+/// user lifts by `--keep-firmware` are warnings.
 ///
 /// # Errors
 /// `Refused` with all faults.
@@ -108,7 +109,8 @@ fn refuse_faults(faults: &[&BootFault]) -> Result<()> {
 }
 
 impl Plan {
-    /// Whether this deploy decides what the host boots next.
+    /// Whether faults of the next boot concern this deploy: the deploy is for the next boot, reboots the host, or gives
+    /// the boot folder other files.
     pub fn is_about_boot(&self) -> bool {
         let changes_files = self.boot.as_ref().is_some_and(|outlook| outlook.changes_files);
         self.goal == Goal::Boot || self.will_reboot() || changes_files

@@ -141,6 +141,7 @@ impl fmt::Display for Package {
             _ => write!(f, "  {name}{from} ->{to}"),
         }?;
         let grown = mib(self.grown);
+        // Less is rounded to 0.0.
         if grown.abs() < 0.05 { Ok(()) } else { write!(f, " ({grown:+.1} MiB)") }
     }
 }

@@ -7,8 +7,8 @@ const OUTPUTS: &[&str] = &[
 ];
 
 /// Splits the `name` of a store path into the package and its version, as Nix's `parseDrvName` does: the version begins
-/// after the first dash that no letter follows. The name of an output at the end of the version is removed; the version
-/// is empty if there is none.
+/// after the first dash that no letter follows. The name of an output at the end of the version is removed. A name
+/// without such a dash has an empty version.
 pub fn split_version(name: &str) -> (&str, &str) {
     let dashes = name.match_indices('-').map(|(at, _)| at);
     let starts_version =

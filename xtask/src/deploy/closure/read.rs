@@ -35,7 +35,8 @@ impl Closure {
         query.add("sizes", &format!("{skip_if} || {requisites} | xargs nix-store --query --size"));
     }
 
-    /// Reads the closure from `answer`, which may have other parts too; `None` if it is missing or incomplete.
+    /// Reads the closure from `answer`, which may have other parts too; `None` if the closure is missing, incomplete or
+    /// malformed.
     pub fn parse(answer: &Answer) -> Option<Self> {
         let paths = answer.lines("requisites").map(StorePath::containing).collect::<Option<Vec<_>>>()?;
         let sizes = answer.lines("sizes").map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;

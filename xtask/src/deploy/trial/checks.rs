@@ -27,8 +27,8 @@ pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
     );
 }
 
-/// Refuses a plan about the next boot if the host has trials, but cannot try the new system. With `--keep-firmware`,
-/// warns instead.
+/// Refuses a plan about the next boot if the host has trials, but cannot try the new system. Warns instead with
+/// `--keep-firmware`, and of trials that cannot be read if the plan does not reboot the host.
 ///
 /// # Errors
 /// `Refused` if the host cannot try the system, or if the plan reboots a host whose trials cannot be read.

@@ -31,7 +31,8 @@ pub fn next_boot_is_trial(outcome: &Outcome) -> bool {
 /// Reboots the host into the deployed system, which is on trial, and writes the verdict into `outcome`.
 ///
 /// # Errors
-/// `Interrupted` if the user stops it, `Undecided` if the host refuses to reboot.
+/// `Interrupted` if the user stops the wait, `Undecided` if the host refuses to reboot, or if its trial does not end in
+/// time.
 pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     let target = &outcome.plan.target;
     let Some(desired) = verdict::desired_system(target, &outcome.after) else { return Ok(()) };

@@ -26,7 +26,8 @@ impl Treatment {
         }
     }
 
-    /// Why the system was not blessed; `None` if it was, and for what the host or the user notes.
+    /// Why the system was not blessed; `None` if it was, if the host itself records the reason, or if the user stopped
+    /// the checks.
     pub fn reason(self) -> Option<String> {
         match self {
             Self::LinkLost(reason) | Self::Failed(reason) => Some(reason),
