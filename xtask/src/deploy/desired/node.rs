@@ -50,8 +50,8 @@ impl Node {
     ///
     /// # Errors
     /// `Refused` for a node that could not be verified afterwards: one without a profile `system` of root, or with a
-    /// path that is known only after the build. `Refused` also without a hostname, which deploy-rs requires, and for
-    /// unsafe values that would reach ssh.
+    /// path that is known only after the build. `Refused` also without a hostname, which deploy-rs requires, for
+    /// values that are too long, and for unsafe ones that would reach ssh or sudo.
     pub fn target(
         self,
         cx: &Context,
@@ -188,7 +188,11 @@ impl Node {
         path.and_then(StorePath::containing).ok_or("its path is not known before it is built")
     }
 
-    /// The prefix of a command that must run as the profile's user; `None` if that is `ssh_user`.
+    /// The prefix of a command that must run as the profile's user; `None` if that is `ssh_user`, as it is where the
+    /// node names no user.
+    ///
+    /// # Errors
+    /// Those of [`sudo::check`].
     fn sudo_prefix(&self, host: &HostName, ssh_user: &str) -> Result<Option<String>> {
         let Some(user) = self.user.as_ref().filter(|user| *user != ssh_user) else { return Ok(None) };
         let sudo = self.sudo.as_deref().unwrap_or("sudo -u");

@@ -186,7 +186,7 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Evaluates the node first and then the configuration, which evaluates most of the flake twice.
+    /// Evaluates first the node and then the configuration. Nix evaluates most of the flake twice for this.
     fn run_twice(&self, reporter: &dyn Reporter) -> Result<Value> {
         let nodes = self.eval_output("deploy", "deploy = it;", reporter)?;
         let mut nodes = nodes.unwrap_or_else(|| json!({ "names": [], "node": null }));

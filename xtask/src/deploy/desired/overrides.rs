@@ -7,8 +7,7 @@ use anyhow::Result;
 use crate::bail;
 use crate::base::Address;
 
-/// Refused options of deploy-rs (1.0.0), each with the reason and the remedy. The effect of such an option could not be
-/// verified, or deploy-rs ignores the option.
+/// Refused options of deploy-rs (1.0.0), each with the reason, and with the remedy if there is one.
 const REFUSED: &[(&str, &str, Option<&str>)] = &[
     (
         "--dry-activate",

@@ -51,8 +51,9 @@ const SAFE_VALUES: &[(&str, &str)] = &[
     ("userknownhostsfile", "/dev/null"),
 ];
 
-/// The first of `options` that is not known to be safe, in the spelling of the flake. Nix and deploy-rs split options
-/// at spaces, and ssh does not: a safe option is safe in both readings.
+/// The first of `options` that is not known to be safe, in the spelling of the flake; only its name, such as `-o`, if
+/// the value is the next word. Nix and deploy-rs split options at spaces, and ssh does not: a safe option is safe in
+/// both readings.
 pub fn first_unsafe_option(options: &[String]) -> Option<&str> {
     let mut words = options.iter().flat_map(|option| option.split_whitespace());
     while let Some(word) = words.next() {

@@ -1,12 +1,12 @@
-//! Checks of the sudo prefix: the words before a command that another user runs on the host.
+//! Checks of the sudo prefix: the words before a command that is to run as another user on the host.
 
 use anyhow::Result;
 
 use crate::bail;
 use crate::base::HostName;
 
-/// Refuses a prefix that could run another program than the command, and a user that is no plain name. The `sudo` and
-/// `user` of a node are used on the host even if its state is only read.
+/// Refuses a prefix of shell text, one by which sudo or doas could run another program than the command, and a user
+/// that is no plain name. The `sudo` and `user` of a node are used on the host even if its state is only read.
 ///
 /// # Errors
 /// `Refused` for such a prefix or user, with the field that is wrong.
@@ -25,6 +25,7 @@ pub fn check(host: &HostName, sudo: &str, user: &str) -> Result<()> {
         );
     }
     let (program, flags) = sudo.split_once(' ').unwrap_or((sudo, ""));
+    // Of other programs, the options are not known here.
     if ["sudo", "doas"].contains(&program) && !ends_with_user_option(flags) {
         bail!(
             Refused, "{node}.sudo is {sudo:?}, which could run another program than the command";

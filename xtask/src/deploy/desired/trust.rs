@@ -53,7 +53,8 @@ fn untrusted_reason(flake: &FlakeRef) -> Option<String> {
     let Some(folder) = folder else { return Some(format!("{flake} is not a folder of this machine")) };
     // How many folders upwards the nearest one with `name` is.
     let steps_to = |name: &str| folder.ancestors().position(|above| above.join(name).exists());
-    // Nix takes the nearest flake upwards, and of a folder in a repository what git has of it.
+    // Nix takes the nearest flake upwards, and of a folder in a repository what git has of it. So each folder up to the
+    // farther of the two counts; without both, each folder up to the root.
     let last = [steps_to("flake.nix"), steps_to(".git")].into_iter().flatten().max().unwrap_or(usize::MAX);
     for above in folder.ancestors().take(last.saturating_add(1)) {
         let files = ["flake.nix", "flake.lock", ".git"].map(|name| above.join(name));
@@ -78,6 +79,7 @@ fn foreign_writer_reason(path: &Path, metadata: &Metadata) -> Option<String> {
     if !is_trusted_owner {
         return Some(format!("{} belongs to another user", path.display()));
     }
+    // In a sticky folder, only the owner of a file can replace it.
     let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
     let is_open = !is_sticky && state::others_can_write(path, metadata);
     is_open.then(|| format!("others can write to {}", path.display()))

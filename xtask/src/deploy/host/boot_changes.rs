@@ -35,6 +35,7 @@ pub fn read(answer: &Answer) -> Vec<&'static str> {
 
 /// Whether `lines` are two store paths, and these differ.
 fn are_different_paths<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
+    // A third path shows that the lines are not the two links.
     let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
     matches!(paths[..], [booted, current] if booted != current)
 }

@@ -73,7 +73,7 @@ impl BootAnswer {
         Ok(Self::read(&remote.query(&query, CLOSURE_TIMEOUT)?))
     }
 
-    /// Reads the part of an answer that the script printed.
+    /// Reads the part of an answer that the script printed; [`Self::NotAsked`] if the script printed nothing.
     pub fn read(answer: &Answer) -> Self {
         let mut lines = answer.lines(PART).take(MAX_LINES).filter_map(|line| line.split_once('=')).peekable();
         if lines.peek().is_none() {
@@ -130,6 +130,7 @@ impl BootFacts {
             "uboot" => self.uboots.extend(parse_uboot(value)),
             "updater" => self.updater = StorePath::containing(value),
             "kept" => self.kept.extend([value.to_owned()]),
+            // The script asks `df` for blocks of 1024 bytes.
             "free" => self.free = value.parse::<u64>().ok().map(|blocks| blocks.saturating_mul(1024)),
             "shared" => self.shares_store = true,
             "model" => self.board.model = truncate(value),

@@ -38,7 +38,7 @@ pub fn host_key_error(host: &HostName, connection: &Connection, log: &[&str]) ->
 }
 
 /// The label of `error` in a table of hosts. Unlike the exit kind, the label distinguishes a host key that nobody has
-/// accepted yet from one that is not the known one. `None` where the label `failed` suffices.
+/// accepted yet from one that is not the known one. `None` where the general label of the table suffices.
 pub fn failure_label(error: &anyhow::Error) -> Option<&'static str> {
     if is_unknown_key(error) { Some("key not known") } else { kind(error).host_label() }
 }
@@ -109,8 +109,8 @@ fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
 }
 
 /// The command that removes the known key: the pinned key from the project's file, or another key from the file where
-/// ssh found it, under the name that ssh gives it. `None` where the path or the name is too long for a hint: a part of
-/// it would be another one.
+/// ssh found it, under the name that ssh gives it. `None` where the path or the name is too long for a hint: if it were
+/// cut, the command would name another file or host.
 fn forget_command(connection: &Connection, log: &[&str]) -> Option<String> {
     let (file, name) = if let Some(pin) = &connection.pin {
         (Some(pin.file.display().to_string()), pin.alias.clone())
@@ -140,7 +140,7 @@ fn name_of_changed_key(line: &str) -> Option<&str> {
 }
 
 /// The command with which a user logs in to the host, with the port and the other options of the node. The options
-/// `first` override those of the node.
+/// `first` override those of the node, and so does a `BatchMode=no` where the node sets that option.
 fn login_command(connection: &Connection, first: &[&str]) -> String {
     let sets_batch_mode =
         connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));

@@ -10,7 +10,8 @@ use crate::deploy::target::{Connection, Pin};
 pub const NO_MUX: &[&str] = &["-o", "ControlMaster=no", "-o", "ControlPath=none"];
 /// Without a terminal nobody can answer a question of ssh.
 pub const BATCH_MODE: &[&str] = &["-o", "BatchMode=yes"];
-/// Overrides `-tt` and `RequestTTY` of the node: a terminal changes the bytes of a copy, which then waits for ever.
+/// Overrides `-tt` and `RequestTTY` of the node: a terminal changes the bytes of a copy, and the copy then waits for
+/// ever.
 const NO_TERMINAL: &str = "-T";
 /// Timeouts for a dead link. They follow the options of the node, which may set others.
 const TIMEOUTS: &[&str] =
@@ -19,7 +20,7 @@ const TIMEOUTS: &[&str] =
 /// Makes ssh write its log to the file that is its stdin, apart from what the host writes to stderr.
 pub const LOG: &[&str] = &["-n", "-E", "/dev/stdin"];
 
-/// The same options, owned.
+/// `options` as owned strings.
 pub fn owned_options(options: &[&str]) -> Vec<String> {
     options.iter().map(ToString::to_string).collect()
 }
@@ -61,7 +62,7 @@ pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
 /// The options as one line for deploy-rs, which splits it at each space, as does the Nix that deploy-rs runs.
 ///
 /// # Errors
-/// `Refused` for an option with a space in its value.
+/// `Refused` for an option with a space in its value, and for an empty one.
 pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<String> {
     let mut words = Vec::<String>::new();
     for option in connection.all_options() {

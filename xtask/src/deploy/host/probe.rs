@@ -29,8 +29,8 @@ pub fn probe(remote: &Remote, target: &Target) -> Result<State> {
     probe_with(remote, target, |_| {})
 }
 
-/// Reads the state of `target` after deploy-rs, which worked in `workdir`, has exited. Removes that folder if deploy-rs
-/// `confirmed` the deploy, because nothing works there any more.
+/// Reads the state of `target` after deploy-rs, which worked in `workdir`, has exited. If deploy-rs `confirmed` the
+/// deploy, removes that folder, provided that it is empty: nothing works there any more.
 pub fn probe_after_deploy(
     remote: &Remote,
     target: &Target,

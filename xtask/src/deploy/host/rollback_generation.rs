@@ -9,7 +9,7 @@ use crate::deploy::target::Target;
 /// The script that adds the generation; see the file.
 const SCRIPT: &str = include_str!("rollback_generation.sh");
 
-/// Adds to the profile a generation of the current system to which deploy-rs can roll back.
+/// Adds to the profile a generation with the system of the current one, to which deploy-rs can roll back.
 ///
 /// # Errors
 /// `Undecided` if the script fails on the host; those of ssh.

@@ -15,7 +15,8 @@ const REMOTE_DISCONNECT: &str = "Received disconnect from ";
 /// The error for a failed connection, by what ssh wrote to its `log` (OpenSSH 8.4 to 10.0; ssh has one exit code for
 /// all failures).
 ///
-/// `stderr` also has text from the host and from the ssh of a `ProxyJump`, so it is shown, but decides nothing.
+/// `stderr` also has text from the host and from the ssh of a `ProxyJump`, so it decides nothing, and is shown only
+/// for an unreachable host.
 pub fn connection_error(host: &HostName, connection: &Connection, log: &str, stderr: &str) -> anyhow::Error {
     let log = trusted_log(log);
     let destination = &connection.destination;

@@ -24,7 +24,7 @@ const OVERRIDES: &[&str] = &["-o", "ControlPersist=no", "-o", "ClearAllForwardin
 #[derive(Debug)]
 pub struct SshMux {
     socket: PathBuf,
-    /// The program that it runs on the host ends with its stdin, and its stdin ends with this process.
+    /// The master runs `cat` on the host, which ends with its stdin: at the latest when this process ends.
     _master: Background,
 }
 
@@ -58,7 +58,7 @@ impl SshMux {
     /// Nix does not expect in the middle of a copy.
     ///
     /// # Errors
-    /// `Interrupted` if the user stops it.
+    /// `Interrupted` if the user stops the check.
     pub fn is_usable(&self, launcher: &Launcher, connection: &Connection) -> Result<bool> {
         // Keeps ssh from connecting on its own. After a `-J` of the node, ssh ignores this option.
         let mut mux_only = connection.clone();

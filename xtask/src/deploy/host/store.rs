@@ -25,10 +25,10 @@ pub struct RemoteStore {
 impl RemoteStore {
     /// Adds the commands from whose output the store of `target` is read.
     pub fn add_queries(query: &mut Query, target: &Target) {
-        // Without a store of its own, this command makes none on a host that has none yet.
+        // With the dummy store, the command does not create /nix on a host that has none yet.
         query.add("store", "nix-store --store dummy:// --version 2>&1");
         query.add("free", "df -Pk /nix");
-        // The store trusts root. `ping` is the older name of `info`, which all versions know.
+        // The store trusts root. All versions know the subcommand `ping`, the older name of `info`.
         if !target.connection.destination.starts_with("root@") {
             query.add("trust", "nix --extra-experimental-features nix-command store ping --json");
         }

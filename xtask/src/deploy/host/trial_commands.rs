@@ -1,4 +1,4 @@
-//! The commands of `boot-trial` that change a host.
+//! The commands of `boot-trial` that change a host, or wait for its checks.
 
 use std::time::Duration;
 
@@ -80,8 +80,8 @@ pub fn bless(remote: &Remote, target: &Target) -> Result<()> {
 /// host, all over one connection. Some units start only after the blessing.
 ///
 /// # Errors
-/// `Undecided` if the host does not bless its system; `Interrupted` if the user stops it; `Unreachable` if the link is
-/// lost.
+/// `Undecided` if the host does not bless its system; `Interrupted` if the user stops the wait; `Unreachable` if the
+/// link is lost.
 pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
     let mut query = Query::new("blessing the system on trial")?;
     // The boot of a system that is not blessed never ends.
@@ -101,7 +101,7 @@ pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
 /// once.
 ///
 /// # Errors
-/// `Interrupted` if the user stops it; `Unreachable` if the link is lost.
+/// `Interrupted` if the user stops the wait; `Unreachable` if the link is lost.
 pub fn probe_after_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<State> {
     let mut query = Query::new("waiting for the checks of the host")?;
     query.add("checks", &format!("{}boot-trial wait {}", root_prefix(target), limit.as_secs()));
@@ -131,7 +131,7 @@ pub fn go_back(remote: &Remote, target: &Target, reason: &str) -> Result<()> {
 /// Runs `boot-trial` with the subcommand and the arguments `words`.
 ///
 /// # Errors
-/// `Undecided` if it fails.
+/// `Undecided` if the subcommand fails; those of ssh.
 fn run_boot_trial(remote: &Remote, target: &Target, words: &str) -> Result<()> {
     let output = remote.try_run(&format!("{}boot-trial {words}", target.sudo_prefix()))?;
     if output.success() {

@@ -21,7 +21,8 @@ const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an attempt waits for sshd while the host boots. An attempt that began before sshd listens delays the next
 /// one.
 const BOOT_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long attempts are that short. Later ones give a slow sshd the usual time.
+/// For how long after the first attempt the attempts have that short timeout. Later ones give a slow sshd the usual
+/// time.
 const SHORT_ATTEMPTS: Duration = Duration::from_secs(180);
 
 /// Repeats `probe` until the host answers, for `limit` at most, and returns the answer. Reports once what the user
@@ -44,8 +45,8 @@ pub fn wait_until_reachable<T>(
     poll(target, limit, notify, probe, |_| None)
 }
 
-/// Repeats `probe` on a host that may be unreachable for a moment, for [`RECONNECT_TIMEOUT`] at most. No activation may
-/// run there.
+/// Repeats `probe` on a host that may be unreachable for a moment, for [`RECONNECT_TIMEOUT`] at most. Does not
+/// wait for the end of an activation: see [`super::wait_for_activation()`].
 ///
 /// # Errors
 /// `Unreachable` if the host stays unreachable, `Interrupted` if the user stops the wait; any other error at once.

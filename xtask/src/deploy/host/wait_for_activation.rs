@@ -22,7 +22,7 @@ const GRACE_SECONDS: u64 = 30;
 ///
 /// # Errors
 /// `Unreachable` or `Undecided` if the activation has not ended after the host's own timeouts, `Interrupted` if the
-/// user stops the wait twice.
+/// user stops the wait twice; any other error at once.
 pub fn wait_for_activation(
     target: &Target,
     reporter: &dyn Reporter,

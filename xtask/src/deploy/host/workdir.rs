@@ -17,7 +17,7 @@ const RANDOM_LENGTH: usize = 10;
 /// The age in minutes from which a folder counts as left by a run that was killed. No activation takes a day.
 const MAX_AGE: u32 = 24 * 60;
 
-/// A folder on the host that only the user of the profile can enter.
+/// A folder on the host that only its owner can enter: see [`Workdir::make`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workdir {
     pub path: String,
@@ -55,8 +55,8 @@ impl Workdir {
         format!("{}rmdir {}", self.sudo, shell::quote(&self.path))
     }
 
-    /// Removes the folder with its contents, which no deploy may need any more. A failure is ignored: the folder is
-    /// removed by a later deploy.
+    /// Removes the folder with its contents, once the deploy that used it is over. A failure is ignored: a later deploy
+    /// removes the folder.
     pub fn remove(&self, remote: &Remote) {
         let _ = remote.try_run(&format!("{}rm -rf -- {}", self.sudo, shell::quote(&self.path)));
     }
@@ -68,8 +68,9 @@ fn owner<'a>(target: &'a Target, sudo: Option<&'a String>) -> &'a str {
     sudo.and_then(|sudo| sudo.rsplit(' ').next()).unwrap_or(login)
 }
 
-/// The command that removes the folders in `parent` that killed runs left. It follows no link and touches only folders
-/// of `owner`, which nobody else can exchange in a shared folder. On a host without `find` it removes nothing.
+/// The command that removes the folders in `parent` that killed runs left. It follows no link in `parent` and touches
+/// only folders of `owner`, which nobody else can exchange in a shared folder. On a host without `find` it removes
+/// nothing.
 fn remove_old_command(parent: &str, owner: &str) -> String {
     let name = format!("{PREFIX}{}", "?".repeat(RANDOM_LENGTH));
     // With the slash, a link to the shared folder is entered.
