@@ -29,7 +29,8 @@ pub const SSH_FAILED: i32 = 255;
 
 /// What ssh leaves behind: the output of the command on the host, and the log of ssh itself.
 ///
-/// The host cannot write to the log, unlike stderr, which has banners and the output of programs.
+/// Of the log the host writes only the reason of a disconnect (see [`super::ssh_errors`]). stderr also has the banner
+/// of the host and the output of programs.
 struct Reply {
     output: Output,
     log: String,
@@ -68,8 +69,8 @@ impl<'a> Remote<'a> {
     /// if there is one.
     ///
     /// # Errors
-    /// `HostKey`, `Permission` or `Unreachable` if there is no connection, `Undecided` if the command fails on the
-    /// host.
+    /// `HostKey`, `Permission` or `Unreachable` if there is no connection, `Undecided` if the command fails on the host
+    /// or exceeds its limits, `Interrupted` if the user stops the command.
     pub fn run(&self, label: &str, command: &str) -> Result<String> {
         self.run_within(label, command, COMMAND_TIMEOUT)
     }
@@ -77,7 +78,7 @@ impl<'a> Remote<'a> {
     /// Runs `query` within `time` and returns its answer.
     ///
     /// # Errors
-    /// As [`Self::run`], and `Undecided` if the answer is incomplete.
+    /// As [`Self::run`], and `Undecided` if the host runs another command, or if the answer is incomplete.
     pub fn query(&self, query: &Query, time: Duration) -> Result<Answer> {
         let output = self.try_run_within(&query.command(), time)?;
         let text = [output.stdout.as_str(), output.stderr.as_str()].map(tail).join("\n");
@@ -135,9 +136,9 @@ impl<'a> Remote<'a> {
     /// such as a health check of the user.
     pub fn run_with_any_exit_code(&self, command: &str) -> Result<Output> {
         let reply = self.run_ssh(command, COMMAND_TIMEOUT)?;
-        let has_command_failed =
+        let exited_like_ssh =
             reply.output.code == SSH_FAILED && !has_ssh_failed(&reply.log, &reply.output.stderr);
-        if !has_command_failed {
+        if !exited_like_ssh {
             return self.check_connected(reply);
         }
         // The user may have made ssh quiet: a host that answers now has answered before.
@@ -202,7 +203,8 @@ impl<'a> Remote<'a> {
         Ok(reply)
     }
 
-    /// The error for a host that exceeds the limits of output or time: none of its output is used.
+    /// Makes the `error` of a command that exceeds the limits of output or time one of the host: none of its output is
+    /// used. Returns any other error unchanged.
     fn limit_error(&self, error: anyhow::Error) -> anyhow::Error {
         match kind(&error) {
             ExitKind::Verification => {
