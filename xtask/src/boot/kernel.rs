@@ -59,7 +59,9 @@ impl Kernel {
         if &header[56..60] != b"ARM\x64" {
             return None;
         }
-        Some(Self { offset: le64(8), size: le64(16), is_relocatable: le64(24) & 8 != 0 })
+        // Bit 3 of the flags, which follow the size.
+        let is_relocatable = le64(24) & 8 != 0;
+        Some(Self { offset: le64(8), size: le64(16), is_relocatable })
     }
 
     /// The first address behind the kernel, after U-Boot has loaded the file to `load_address` and moved the kernel to

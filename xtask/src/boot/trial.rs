@@ -104,6 +104,7 @@ fn armed_entry(flag: Option<&[u8]>) -> Result<Option<String>> {
     if flag.len() != FLAG_SIZE {
         bail!(Verification, "{FLAG} has {} bytes, not {FLAG_SIZE}", flag.len());
     }
+    // A flag that is not armed is all zeros, without a checksum.
     if flag.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }

@@ -10,7 +10,7 @@ use super::kernel::Kernel;
 use crate::bail;
 use crate::base::Bytes;
 
-/// A U-Boot that the firmware of a Pi starts, with room for the card's kernel.
+/// A U-Boot that the firmware of a Pi starts, with room for the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UBoot {
     /// The name of the file on FIRMWARE.
@@ -33,10 +33,10 @@ impl fmt::Display for UBoot {
 
 /// The size of the largest `config.txt`, in bytes.
 pub const MAX_CONFIG: u32 = 1 << 20;
-/// The length of the longest name in FAT, in bytes.
+/// The length of the longest name in FAT, in bytes: 255 characters, each of at most 3 bytes in UTF-8.
 const MAX_NAME: usize = 3 * 255;
 
-/// The root folder of FIRMWARE, of a card or of a host. The case of names does not matter.
+/// The root folder of FIRMWARE, of a card, of a host or of a built system. The case of names does not matter on FAT.
 pub trait Firmware {
     /// The text of `config.txt`; `None` where there is none.
     fn config(&self) -> Result<Option<String>>;
@@ -76,10 +76,12 @@ pub struct UBootProgram {
 const DEFAULT_KERNELS: &[&str] =
     &["kernel_2712.img", "kernel8.img", "kernel7l.img", "kernel7.img", "kernel.img"];
 
-/// The U-Boot programs among the files that `config.txt` names, in the sections of all boards.
+/// The U-Boot programs among the files that the firmware may start: those that `config.txt` names in the sections of
+/// all boards, or else the default ones.
 ///
 /// # Errors
-/// A named file that does not exist or is empty, and a card on which the firmware finds nothing to start.
+/// A file that does not exist or is empty, a name that is too long, and a FIRMWARE on which the firmware finds nothing
+/// to start.
 pub fn uboot_programs(firmware: &impl Firmware) -> Result<Vec<UBootProgram>> {
     let mut found = Vec::new();
     for file in kernel_files(firmware)? {
@@ -199,7 +201,8 @@ impl Addresses {
     }
 }
 
-/// The value of the setting `name` in a U-Boot `program`; `None` where the program has no such setting.
+/// The value of the setting `name` in a U-Boot `program`; `None` where the program has no such setting, or its value is
+/// not UTF-8.
 fn setting<'a>(program: &'a [u8], name: &[u8]) -> Option<&'a str> {
     let at = program.windows(name.len()).position(|window| window == name)? + name.len();
     let value = program[at..].split(|byte| *byte == 0).next()?;
