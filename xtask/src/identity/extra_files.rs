@@ -39,8 +39,8 @@ impl Owners {
 /// whom they belong on the card.
 ///
 /// # Errors
-/// `Refused` for entries other than files, folders and links, for names that debugfs cannot read, and for more than
-/// [`MAX_BYTES`] or [`MAX_ENTRIES`].
+/// `Refused` for a `dir` that is no folder, for entries other than files, folders and links, for names that debugfs
+/// cannot read, and for more than [`MAX_BYTES`] or [`MAX_ENTRIES`].
 pub fn read(dir: &Path, owners: Owners) -> Result<Vec<PayloadEntry>> {
     if !dir.is_dir() {
         bail!(Refused, "--files {} is not a folder", dir.display());

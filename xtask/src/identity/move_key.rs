@@ -27,7 +27,8 @@ pub fn hosts_with_folders(state: &Path) -> Vec<HostName> {
 /// `to` has a key of the host already, both keys stay. Returns whether a key was moved.
 ///
 /// # Errors
-/// `Io` where the key cannot be moved.
+/// `Io` where the key cannot be moved. Where one of the `known_hosts` cannot be read or written, the key is moved
+/// already.
 pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
     let [old, new] = [from, to].map(folder);
     let [source, target] = [&old, &new].map(|folder| folder.join(host.as_str()));

@@ -150,8 +150,8 @@ impl PayloadReceipt {
 }
 
 impl fmt::Display for Flashed {
-    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, SHA-256 of the image file 5b9f…`; with `{:#}` the hash
-    /// is short.
+    /// `flashed 2026-11-25 12:00 UTC with the image of stinky, SHA-256 of the image file 5b9f…`; with a payload, also
+    /// `, and the identity of stinky`. With `{:#}` the hash is short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = describe_image(self.host.as_ref(), &self.image.path);
         let (label, hash) = match &self.image.file_sha256 {

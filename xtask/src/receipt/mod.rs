@@ -35,7 +35,7 @@ const FOLDER: &str = "receipts";
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Receipt {
     Flash(Box<Flashed>),
-    /// A flash that did not succeed: the card holds no image.
+    /// A flash that failed, or has not ended yet.
     BrokenFlash(Box<BrokenFlash>),
     Deploy(Deployed),
 }
@@ -86,6 +86,7 @@ impl Receipt {
             Self::Deploy(deployed) => deployed.host.to_string(),
         };
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        // Cut, as a file name has at most 255 bytes.
         let plain_subject = subject.replace(|c| !is_plain(c), "-").chars().take(80).collect::<String>();
         format!("{}-{}-{plain_subject}", self.when().for_file_name(), self.operation())
     }

@@ -105,13 +105,13 @@ pub struct Identity {
     pub origin: KeyOrigin,
 }
 
-/// Whether the host had its key before this run.
+/// Where the key of a card comes from: the host had it before this run, this run made it, or an earlier run did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyOrigin {
     Kept,
     New,
-    /// An earlier run made the key; whether a card has it is unknown.
+    /// An earlier run made the key and left it pending; whether a card has it is unknown.
     // Receipts and programs that read `--json` know this name from earlier versions.
     #[serde(rename = "waiting")]
     Pending,
