@@ -207,7 +207,8 @@ fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", super::for_people(line.to_owned()));
 }
 
-/// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result.
+/// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result, and for
+/// the failure of the command, which [`super::print_error`] prints.
 pub(super) fn line_of(event: &Event) -> Option<String> {
     match event {
         Event::Note { text } => Some(escape::lines(text)),

@@ -80,6 +80,7 @@ fn label_len(line: &str) -> usize {
     let gap = blanks_len(&line[indent + word_len..]);
     let end = indent + word_len + gap;
     match (gap, indent) {
+        // Two blanks or more follow a label.
         (2.., _) if end <= MAX_LABEL => end,
         // The label fills its column up to one blank: `unmount /media/me`.
         (1, 0) if end == RESULT_LABEL => end,
@@ -130,7 +131,7 @@ fn first_word(text: &str, width: usize) -> (usize, usize) {
 }
 
 /// The length in bytes of the first word of `text`, in which a command in backquotes may have blanks. `None` where that
-/// is wider than `width` columns, or the last backquote opens no command.
+/// word is wider than `width` columns, or where its last backquote is not closed.
 fn unbroken_word(text: &str, width: usize) -> Option<usize> {
     let mut column = 0;
     let mut is_in_command = false;

@@ -42,6 +42,7 @@ impl Layout {
         let width = usize::from(width);
         // The columns of the line, without those that a long name takes beyond its column.
         let room = width.saturating_sub(name.chars().count().saturating_sub(NAME_WIDTH));
+        // Each limit leaves room for the longest values in practice: `no_bar_is_longer_than_its_line` has them.
         let rest = match (amount, room) {
             (Amount::Bytes, 70..) => {
                 let bar = (room - 60).min(30);

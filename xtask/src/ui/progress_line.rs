@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Bytes, Event, HostName, Reporter, escape, progress_signal};
 
-/// The shortest time between two answers. A worker passes a SIGUSR1 that it gets on to the tool, so a signal that the
+/// The shortest time between two answers. A worker that gets a SIGUSR1 passes it on to the tool, so a signal that the
 /// user sends to both is answered once.
 const MIN_INTERVAL: Duration = Duration::from_millis(300);
 

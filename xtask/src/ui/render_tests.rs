@@ -42,8 +42,8 @@ fn assert_one_text(shown: &str, text: &str) {
     }
 }
 
-/// One event of each kind, with `text` in all its fields of text. The `match` fails to compile until a new kind is
-/// added.
+/// One event of each kind, with `text` in all its fields of text. A new kind of event makes the `match` fail to compile
+/// until the kind is added here.
 #[expect(clippy::match_same_arms, reason = "the list is there to be complete")]
 fn events(text: &str) -> Vec<Event> {
     let text = || text.to_owned();
