@@ -24,7 +24,8 @@ const OVERRIDES: &[&str] = &["-o", "ControlPersist=no", "-o", "ClearAllForwardin
 #[derive(Debug)]
 pub struct SshMux {
     socket: PathBuf,
-    /// The master runs `cat` on the host, which ends with its stdin: at the latest when this process ends.
+    /// The ssh that runs `cat` on the host. The stdin of `cat` ends with this process at the latest, and then `cat` and
+    /// ssh end too.
     _master: Background,
 }
 

@@ -1,4 +1,4 @@
-//! Trials in the words of `status`.
+//! Trials in the words of `status`, some of which `deploy` uses too.
 
 use crate::base::HostName;
 use crate::deploy::host::{Blesser, LastTrial, Trial, TrialStatus};
