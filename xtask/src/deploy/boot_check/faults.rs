@@ -150,6 +150,7 @@ impl Candidate<'_> {
         let hint = if updater.is_none() || updater == self.facts.updater {
             format!("run `sudo update-firmware` on {host}, or pass --keep-firmware")
         } else {
+            // The `update-firmware` of the new system comes with the deploy.
             format!(
                 "run `cargo xtask deploy {host} --keep-firmware`, and then `sudo update-firmware` on {host} before its next boot"
             )
@@ -220,20 +221,19 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_room_is_a_fault() {
-        let next = "run `cargo xtask deploy stinky --keep-firmware`";
-        let words = "stinky would not boot the new system: the kernel takes the memory up to 0x2810000, and u-boot-pi3.bin \
+    fn a_kernel_without_room_is_a_fault_that_update_firmware_may_mend() {
+        let words = "stinky would not boot the new system: the kernel takes the memory up to 0x2800000, and u-boot-pi3.bin \
                      loads the device tree at 0x2600000, which the kernel would overwrite; use a smaller kernel or another \
                      U-Boot";
-        assert_eq!(only_fault(0x261, &[]).split(" would not ").next(), Some("stinky"));
-        assert_eq!(only_fault(0x26, &[("x", "x")]), words.replace("0x2810000", "0x2800000"));
+        assert!(only_fault(0x261, &[]).starts_with("stinky would not "));
+        assert_eq!(only_fault(0x26, &[]), words);
         // The U-Boot of the new configuration has room.
         let old = [
             ("0x00080000 0x02600000 ./u-boot", "0x00080000 0x02000000 ./u-boot"),
             ("file=bb  ./U-Boot-pi3.bin", ""),
         ];
         let found = only_fault(33, &old);
-        assert!(found.contains("loads the device tree at 0x2000000") && !found.contains(next), "{found}");
+        assert!(found.contains("loads the device tree at 0x2000000"), "{found}");
         assert!(found.ends_with("run `sudo update-firmware` on stinky, or pass --keep-firmware"), "{found}");
     }
 
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn another_firmware_is_a_fault() {
+    fn another_firmware_or_one_without_its_u_boot_is_a_fault() {
         let found = only_fault(33, &[("./overlays/a b.dtbo\n", "./overlays/other.dtbo\n")]);
         assert_eq!(
             found,
