@@ -139,7 +139,16 @@ mod tests {
             ["--skip-checks", "--ssh-opts", timeouts, r#"F#"stinky".system"#, "--debug-logs", "--", "-L"];
         let switch = options(Goal::Switch, &extra);
         assert_eq!(arguments(&target(None), &FlakeRef::of_url("F"), &switch).unwrap(), expected);
-        assert_eq!(switch.nix_args(), ["-L"]);
+    }
+
+    #[test]
+    fn the_words_behind_the_separator_are_for_nix() {
+        let extra = ["--debug-logs".to_owned(), "--".to_owned(), "-L".to_owned()];
+        assert_eq!(options(Goal::Switch, &extra).nix_args(), ["-L"]);
+    }
+
+    #[test]
+    fn the_goal_boot_is_an_option_of_deploy_rs() {
         let next_boot = arguments(&target(None), &FlakeRef::of_url("F"), &options(Goal::Boot, &[])).unwrap();
         assert_eq!(next_boot[..2], ["--skip-checks", "--boot"]);
     }

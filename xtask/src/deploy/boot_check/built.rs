@@ -208,6 +208,11 @@ pub mod tests {
         assert_eq!(sums.keys().next_back().unwrap(), "u-boot-pi3.bin");
         assert_eq!(sums["overlays/a b.dtbo"].len(), 64);
         assert_eq!(crate::boot::uboot_programs(&found.firmware.unwrap()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_system_without_a_kernel_has_no_boot_files() {
+        let dir = tempfile::tempdir().unwrap();
         assert_eq!(BuiltSystem::read(dir.path()).unwrap(), None);
     }
 

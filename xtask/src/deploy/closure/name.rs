@@ -35,9 +35,7 @@ mod tests {
     fn the_version_begins_behind_the_first_hyphen_without_a_letter_after_it() {
         for (name, expected) in [
             ("openssl-3.0.15", ("openssl", "3.0.15")),
-            ("openssl-3.0.15-bin", ("openssl", "3.0.15")),
             ("python3.12-requests-2.32.3", ("python3.12-requests", "2.32.3")),
-            ("linux-6.12.34-modules", ("linux", "6.12.34")),
             ("glibc-2.40-36", ("glibc", "2.40-36")),
             ("nixos-system-stinky-26.05.20260101.abc", ("nixos-system-stinky", "26.05.20260101.abc")),
             ("unit-octoprint.service", ("unit-octoprint.service", "")),
@@ -50,5 +48,11 @@ mod tests {
         ] {
             assert_eq!(split_version(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn the_name_of_an_output_is_no_part_of_the_version() {
+        assert_eq!(split_version("openssl-3.0.15-bin"), ("openssl", "3.0.15"));
+        assert_eq!(split_version("linux-6.12.34-modules"), ("linux", "6.12.34"));
     }
 }

@@ -140,6 +140,10 @@ mod tests {
             ..Overrides::default()
         };
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn ssh_options_are_split_at_spaces() {
         let args = ["--ssh-opts".to_owned(), "-p 2222".to_owned()];
         assert_eq!(Overrides::parse(&args).unwrap().ssh_opts.unwrap(), ["-p", "2222"]);
     }
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_could_not_be_verified_are_refused() {
+    fn each_refused_option_has_a_reason_and_may_have_a_remedy() {
         for (name, ..) in REFUSED {
             assert!(parse(&format!("-d {name}")).is_err(), "{name}");
         }

@@ -134,7 +134,7 @@ mod tests {
     use crate::base::percent_encoding;
 
     #[test]
-    fn only_a_folder_of_this_machine_is_trusted() {
+    fn only_a_folder_of_this_machine_is_trusted_unless_the_user_trusts_the_flake() {
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("my flake");
         fs::create_dir_all(own.join("nix")).unwrap();

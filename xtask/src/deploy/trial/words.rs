@@ -148,8 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_cannot_be_read_is_unknown() {
+    fn a_host_without_trials_has_no_cell_and_no_remark() {
         assert_eq!((table_cell(&Trial::Absent), remarks(&"a".into(), &Trial::Absent)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn a_trial_that_cannot_be_read_is_unknown() {
         let trial = Trial::Unreadable { error: "it gives no answer".into() };
         let remark = "the trial of a is unknown: `boot-trial status` on a failed: it gives no answer";
         assert_eq!(table_cell(&trial), Some("unknown"));
