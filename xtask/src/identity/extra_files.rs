@@ -207,6 +207,12 @@ mod tests {
                 "link (link to ../nowhere)"
             ]
         );
+    }
+
+    #[test]
+    fn kept_owners_are_those_in_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
         let own = rustix::process::geteuid().as_raw();
         assert!(read(dir.path(), Owners::Kept).unwrap().iter().all(|entry| entry.owner.user == own));
     }

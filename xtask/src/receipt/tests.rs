@@ -56,7 +56,7 @@ fn deploy(host: &str, when: &str) -> Receipt {
 }
 
 #[test]
-fn a_receipt_is_kept_and_found_again() {
+fn receipts_are_numbered_kept_private_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let state = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());

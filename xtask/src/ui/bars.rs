@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_done_phase_has_a_line_and_progress_has_none() {
+    fn a_done_phase_and_a_warning_have_lines_and_progress_has_none() {
         let done = Event::Done { name: "write".into(), amount: 64 << 20, is_in_bytes: true, seconds: 2.0 };
         assert_eq!(line_of(&done).unwrap(), "     write  64.0 MiB in 2.0 s (32.0 MiB/s)");
         assert_eq!(line_of(&Event::warning("hot")).unwrap(), "warning: hot");

@@ -190,13 +190,19 @@ mod tests {
             let connection = connection(options);
             let changed = error(&connection, &[CHANGED]);
             let remedy = hint(&changed).unwrap();
-            assert!(remedy.contains(remove) && !is_unknown_key(&changed), "{remedy}");
+            assert!(remedy.contains(remove), "{remedy}");
             assert!(remedy.contains(&format!("`ssh -o StrictHostKeyChecking=ask {accept}")), "{remedy}");
             let unknown = error(&connection, &["Host key verification failed."]);
             let remedy = hint(&unknown).unwrap();
             assert!(remedy.ends_with(&format!("accept it once with `ssh {accept}")), "{remedy}");
-            assert!(is_unknown_key(&unknown) && is_unknown_key(&unknown.context("deploying")));
         }
+    }
+
+    #[test]
+    fn only_a_key_that_nobody_has_accepted_is_unknown() {
+        let unknown = error(&connection(&[]), &["Host key verification failed."]);
+        assert!(is_unknown_key(&unknown) && is_unknown_key(&unknown.context("deploying")));
+        assert!(!is_unknown_key(&error(&connection(&[]), &[CHANGED])));
     }
 
     #[test]
@@ -256,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_key_is_not_accepted() {
+    fn the_error_for_a_revoked_key_offers_no_way_to_accept_it() {
         for line in [
             "@       WARNING: REVOKED HOST KEY DETECTED!               @",
             "Host key ED25519 SHA256:abc revoked by file /etc/ssh/revoked",

@@ -125,11 +125,16 @@ pub mod tests {
     }
 
     #[test]
-    fn an_option_that_deploy_rs_would_split_is_refused() {
+    fn deploy_rs_gets_the_pinned_key_then_the_options_of_the_node_then_the_timeouts() {
         let expected = "-p 22 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T";
         assert_eq!(deploy_rs_ssh_opts(&"h".into(), &connection(&["-p", "22"])).unwrap(), expected);
         let options = deploy_rs_ssh_opts(&"h".into(), &pinned(&["-p", "22"])).unwrap();
         assert!(options.starts_with("-o UserKnownHostsFile=/s/known_hosts -o Global"), "{options}");
+        assert!(options.ends_with(expected), "{options}");
+    }
+
+    #[test]
+    fn an_option_that_deploy_rs_would_split_is_refused() {
         for connection in [connection, pinned] {
             let error =
                 deploy_rs_ssh_opts(&"h".into(), &connection(&["-o", "ProxyCommand=a b"])).unwrap_err();

@@ -113,11 +113,15 @@ mod tests {
             assert_eq!(kind(&error), expected, "{log}");
             assert!(with_hint(&error).contains(words), "{}", with_hint(&error));
         }
+    }
+
+    #[test]
+    fn long_lines_are_cut_in_the_error() {
         for begin in
             ["", "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! SHA256:", "x: Permission denied ("]
         {
             let endless = format!("{begin}{0}\nOffending {0}\n{0}", "x".repeat(1 << 20));
-            let error = connection_error(&"stinky".into(), &known, &endless, &endless);
+            let error = connection_error(&"stinky".into(), &connection(&[]), &endless, &endless);
             assert!(with_hint(&error).len() < 4096, "{begin}");
         }
     }
@@ -148,6 +152,11 @@ mod tests {
                 "{log}"
             );
         }
+    }
+
+    /// With a `ProxyJump`, the stderr has what the ssh of the jump printed.
+    #[test]
+    fn an_unreachable_host_is_shown_with_the_last_line_of_stderr() {
         let jump = connection_error(
             &"stinky".into(),
             &connection(&[]),

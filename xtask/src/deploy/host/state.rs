@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_deploy_is_a_running_activation() {
+    fn without_pgrep_an_unconfirmed_deploy_is_a_running_activation() {
         let waits = Answer::of(&[(UNCONFIRMED, "deploy-rs-canary-x\n")]);
         assert_eq!(State::read(&waits).activity, Activity::Running);
     }

@@ -27,7 +27,7 @@ fn path(text: &str) -> Option<StorePath> {
 }
 
 #[test]
-fn the_next_boot_starts_a_pending_system() {
+fn the_fields_of_a_status_are_read() {
     let found = read_status(&format!(
         "missing=\nbooted={OLD}\nblessed={OLD}\npending={NEW}\nby=self\nwithin=600\nmarks=\n\
          last-system={OLD}\nlast-outcome=blessed\nlast-reason=\nlast-marks=begun healthy\n"
@@ -48,16 +48,27 @@ fn the_next_boot_starts_a_pending_system() {
         ..TrialStatus::default()
     };
     assert_eq!(found, expected);
-    assert_eq!((found.next_boot(), found.rollback()), (path(NEW).as_ref(), None));
+    let on_trial = read_status(&format!("trial={NEW}\nby=deployer"));
+    assert_eq!((on_trial.on_trial, on_trial.by), (path(NEW), Some(Blesser::Deployer)));
 }
 
 #[test]
-fn the_next_boot_after_a_trial_starts_the_blessed_system() {
-    let status = format!("booted={NEW}\nblessed={OLD}\ntrial={NEW}\nby=deployer\nmarks=begun sshd.service");
-    let booting = read_status(&status);
-    assert_eq!((booting.on_trial.as_ref(), booting.by), (path(NEW).as_ref(), Some(Blesser::Deployer)));
-    assert!(!booting.is_healthy() && read_status(&format!("{status} healthy")).is_healthy());
-    assert_eq!(booting.next_boot(), path(OLD).as_ref());
+fn the_next_boot_starts_a_pending_system_or_else_the_blessed_one() {
+    let pending = read_status(&format!("booted={OLD}\nblessed={OLD}\npending={NEW}"));
+    assert_eq!(pending.next_boot(), path(NEW).as_ref());
+    let on_trial = read_status(&format!("booted={NEW}\nblessed={OLD}\ntrial={NEW}"));
+    assert_eq!(on_trial.next_boot(), path(OLD).as_ref());
+}
+
+#[test]
+fn a_system_on_trial_is_healthy_once_it_has_that_mark() {
+    let status = format!("trial={NEW}\nmarks=begun sshd.service");
+    assert!(!read_status(&status).is_healthy() && read_status(&format!("{status} healthy")).is_healthy());
+}
+
+#[test]
+fn a_blessed_trial_is_no_rollback() {
+    assert_eq!(read_status("last-outcome=blessed").rollback(), None);
 }
 
 #[test]

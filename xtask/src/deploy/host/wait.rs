@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_host_is_probed_until_the_time_is_over() {
+    fn an_unreachable_host_is_probed_until_it_answers() {
         let probes = Cell::new(0);
         let probe = || {
             probes.set(probes.get() + 1);
@@ -190,10 +190,12 @@ mod tests {
         };
         let found = wait_until_reachable(&target(None), Duration::from_secs(60), &Silent, probe).unwrap();
         assert_eq!((found, probes.get()), (state("p", None), 2));
-        for (failure, expected) in
-            [(ExitKind::Unreachable, ExitKind::Unreachable), (ExitKind::HostKey, ExitKind::HostKey)]
-        {
-            let probe = || Err::<State, _>(failure.error("no"));
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_error_of_the_last_probe() {
+        for expected in [ExitKind::Unreachable, ExitKind::HostKey] {
+            let probe = || Err::<State, _>(expected.error("no"));
             let error = wait_until_reachable(&target(None), Duration::ZERO, &Silent, probe).unwrap_err();
             assert_eq!(kind(&error), expected);
         }

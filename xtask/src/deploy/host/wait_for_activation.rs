@@ -129,6 +129,11 @@ mod tests {
         let lost = || Err(ExitKind::Unreachable.error("gone"));
         let found = wait_with(vec![Ok(running), lost(), Ok(idle.clone())]).unwrap();
         assert_eq!(found, idle);
+    }
+
+    #[test]
+    fn endless_timeouts_do_not_overflow() {
+        let idle = State { activity: Activity::Idle, ..state("before", Some("old")) };
         let endless = Target { confirm_timeout: u64::MAX, ..target(None) };
         assert_eq!(wait_for_activation(&endless, &Silent, || Ok(idle.clone())).unwrap(), idle);
     }

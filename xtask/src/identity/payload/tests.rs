@@ -52,7 +52,13 @@ fn a_key_and_files_get_the_folders_above_them_and_are_planned() {
         "identity SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY of pi (new)\n\
          files   wifi/home.conf (5 B, mode 0640, owner 3:4)\n        z (link to ../a)\n"
     );
-    assert!(!format!("{all:?}").contains("private"));
+}
+
+#[test]
+fn the_private_key_is_not_in_the_debug_output() {
+    let (identity, public, private) = key();
+    let payload = Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), None);
+    assert!(!format!("{:?}", payload.unwrap().unwrap()).contains("private"));
 }
 
 #[test]
