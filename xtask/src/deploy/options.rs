@@ -29,7 +29,8 @@ pub enum Afterwards {
 pub struct DeployOptions {
     pub goal: Goal,
     pub afterwards: Afterwards,
-    /// How long to wait for a host that does not answer yet, and after a reboot.
+    /// How long to wait for a host that does not answer yet, and after a reboot; `None` for no wait, and for
+    /// [`BOOT_TIMEOUT`] after a reboot.
     pub wait: Option<Duration>,
     /// Commands that must succeed on the host at the end.
     pub health: Vec<String>,

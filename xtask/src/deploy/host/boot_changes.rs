@@ -41,7 +41,7 @@ fn are_different_paths<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
 }
 
 /// The changes as the beginning of a clause that `of this system` ends, such as `its kernel, device trees are not yet
-/// those`.
+/// those`. Without changes, the clause names the kernel.
 pub fn text(changes: &[&str]) -> String {
     match changes {
         [] => "its kernel is not yet that".into(),
