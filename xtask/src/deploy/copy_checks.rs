@@ -87,7 +87,7 @@ fn is_surely_unsigned(cx: &Context, version: nix::Version, target: &Target) -> R
     Ok(!config.signs && caches.all(|cache| PUBLIC_CACHES.contains(&cache)))
 }
 
-/// Checks, once the profile of `plan` is built, that the host takes its closure.
+/// Checks, once the profile of `plan` is built, that the host takes its closure, and has room for its boot files.
 ///
 /// # Errors
 /// `Refused` where the copy would fail.

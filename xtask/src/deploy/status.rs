@@ -197,7 +197,7 @@ impl Status {
         read_only.chain(trial::remarks(host, &observation.state.trial)).collect()
     }
 
-    /// The cell of the column `TRIAL`; `None` for a host without trials.
+    /// The cell of the column `TRIAL`; `None` for a host without trials, or whose state could not be read.
     fn trial_cell(&self) -> Option<&'static str> {
         let observation = self.observation.as_ref().ok()?;
         trial::table_cell(&observation.state.trial)

@@ -13,7 +13,7 @@ use crate::nix::{Installable, StorePath};
 pub struct Connection {
     /// `USER@HOSTNAME`.
     pub destination: String,
-    /// The ssh options of the node.
+    /// The ssh options of the node, or those of the command line, which replace them.
     pub options: Vec<String>,
     /// The host key, if this project knows it.
     pub pin: Option<Pin>,
@@ -53,7 +53,7 @@ pub struct Target {
     pub link: String,
     /// The desired profile.
     pub path: StorePath,
-    /// The `.drv` of the profile in the store.
+    /// The `.drv` of the profile in the store, if the flake names it.
     pub derivation: Option<String>,
     /// The flake output `deploy`, reduced to this profile; null if unknown.
     pub pinned: Value,

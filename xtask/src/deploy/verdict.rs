@@ -57,7 +57,7 @@ pub enum Verdict {
     Undecided,
 }
 
-/// What a verdict is based on.
+/// What a verdict is based on; each variant has what must hold for a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {

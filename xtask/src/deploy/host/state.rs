@@ -55,7 +55,8 @@ pub struct State {
     pub is_nixos: bool,
     /// What the host knows of trials of new systems.
     pub trial: Trial,
-    /// Whether sudo to the user of the profile needs no password; `None` if ssh logs in as that user.
+    /// Whether sudo to the user of the profile needs no password; `None` if ssh logs in as that user, or if the program
+    /// for it is neither sudo nor doas.
     #[serde(skip)]
     pub passwordless_sudo: Option<bool>,
     #[serde(skip)]

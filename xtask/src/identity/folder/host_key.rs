@@ -70,6 +70,9 @@ impl HostKey {
 
     /// Makes a pending key the key of its host, and adds the key to `known_hosts`. Called when a card has the key.
     /// Returns whether `known_hosts` changed.
+    ///
+    /// # Errors
+    /// `Other` where the pending key is no longer the one on the card; those of reading and writing the files.
     pub fn commit(&self) -> Result<bool> {
         if self.file == PENDING {
             let _readable = ReadableFolder::open(&self.folder.dir)?;
