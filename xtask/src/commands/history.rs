@@ -43,7 +43,7 @@ fn no_receipt_note(host: Option<&HostName>, all_hosts: BTreeSet<String>) -> Stri
         return "there is no receipt: nothing was flashed or deployed from this flake yet".into();
     };
     let others = all_hosts.into_iter().collect::<Vec<_>>().join(", ");
-    let others = if others.is_empty() { String::new() } else { format!(" (receipts: {others})") };
+    let others = if others.is_empty() { String::new() } else { format!(" (hosts with receipts: {others})") };
     format!(
         "there is no receipt of {host}: no flash and no deploy of it was made from this flake yet{others}"
     )

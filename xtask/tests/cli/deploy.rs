@@ -272,7 +272,7 @@ fn history_explains_that_a_host_has_no_receipt() {
     assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, text("stinky", ""));
     fixture.deploy(&["stinky"]).assert_code(0);
     assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, "");
-    assert_eq!(fixture.sandbox.run(&["history", "x"]).stderr, text("x", " (receipts: stinky)"));
+    assert_eq!(fixture.sandbox.run(&["history", "x"]).stderr, text("x", " (hosts with receipts: stinky)"));
 }
 
 #[test]
