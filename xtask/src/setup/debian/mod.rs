@@ -43,7 +43,7 @@ impl<'a> Archive<'a> {
     pub fn open(cx: &'a Context, home: &Path, suite: &str, arch: Arch) -> Result<Self> {
         if cx.launcher.which("apt-get").is_none() {
             bail!(
-                Refused, "no apt-get on PATH, which downloads packages of {suite}";
+                Refused, "no apt-get on PATH: it downloads the packages of {suite}";
                 hint: "run this on Debian or Ubuntu"
             );
         }
