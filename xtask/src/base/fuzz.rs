@@ -202,6 +202,7 @@ pub fn check<T>(samples: &[&[u8]], parse: impl Fn(&[u8]) -> T) {
             cases: CASES,
             failure_persistence: None,
             max_shrink_time: 20_000,
+            // In milliseconds.
             rng_seed: if duration.is_none() { SEED } else { RngSeed::Random },
             ..Config::default()
         };

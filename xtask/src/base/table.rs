@@ -106,6 +106,7 @@ mod tests {
             table.row([cell.as_str(), "y"]);
             let text = table.to_string();
             let row = text.lines().nth(1).unwrap();
+            // Two spaces and `y` follow the cell.
             assert!(row.width() <= MAX_WIDTH + 3 && row.ends_with('y') && row.contains('…'), "{row}");
         }
         let mut table = Table::new(&[]);

@@ -66,7 +66,8 @@ impl Config {
     }
 }
 
-/// The options for Nix that decide where builds run. Each has a value, and all but `-j` are settings too.
+/// The options for Nix that decide where builds run. Each has a value, and all but `-j` are settings too; the setting
+/// `extra-NAME` adds to the setting `NAME`, also where that is `extra-platforms`.
 const LOCATION_OPTIONS: &[&str] =
     &["-j", "--max-jobs", "--builders", "--extra-platforms", "--extra-extra-platforms"];
 

@@ -101,6 +101,7 @@ mod tests {
         assert_eq!(store.first_difference(&image).unwrap(), Some(0));
         store.write_image(&image).unwrap();
         assert_eq!(store.first_difference(&image).unwrap(), None);
+        // The later chunk first: the second difference must hide the one behind it.
         for chunk_offset in [511 << 20, 300 << 20] {
             let mut byte = [0];
             store.file.read_exact_at(&mut byte, chunk_offset + 77).unwrap();

@@ -53,7 +53,7 @@ impl Closure {
         for &(name, size, files) in CONFIGURATION {
             closure.add(name, size, files);
         }
-        // The average library has 1 MiB.
+        // The libraries are 27 % of the size: the average one has 1 MiB.
         for number in 0..mib * 27 / 100 {
             // Few paths are large and many small: paths below 1 MiB are 6 to 7 % of the size.
             let random = *blake3::hash(&number.to_le_bytes()).as_bytes();

@@ -70,7 +70,7 @@ impl Content {
         while bytes.len() < size {
             let rest = size - bytes.len();
             if rest < PIECE {
-                // Making a whole chunk for each small file would be slow.
+                // Making a whole chunk for each small file would be slow. The prime spreads the starts over the pool.
                 let start = number * 4099 % (STRIDES * STRIDE - PIECE);
                 bytes.extend_from_slice(&self.pool[start..start + rest]);
             } else {

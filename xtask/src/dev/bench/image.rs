@@ -211,6 +211,7 @@ fn boot_record(size: u64) -> [u8; 512] {
     let firmware = partition_entry(0, FAT32, 8 * SECTORS_PER_MIB, 32 * SECTORS_PER_MIB);
     let root = partition_entry(BOOTABLE, LINUX, root_start, sectors - root_start);
     let mut record = [0; 512];
+    // The disk identifier of every NixOS SD image.
     record[440..444].copy_from_slice(&0x2178_694e_u32.to_le_bytes());
     record[446..462].copy_from_slice(&firmware);
     record[462..478].copy_from_slice(&root);

@@ -183,6 +183,7 @@ impl Drop for NamespaceHost {
 /// The folder of the programs of Nix and deploy-rs, if it is below /root, which users cannot read; else an empty path.
 fn tools_below_root(launcher: &Launcher) -> PathBuf {
     let nix_store = launcher.which("nix-store");
+    // The program is `nix/bin/nix-store` in the folder.
     let folder = nix_store.as_deref().and_then(|file| file.ancestors().nth(3)).unwrap_or(Path::new(""));
     if folder.starts_with("/root") { folder.to_owned() } else { PathBuf::new() }
 }

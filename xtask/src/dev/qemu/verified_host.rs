@@ -98,7 +98,7 @@ pub fn table(verified: &VerifiedHost) -> Table {
 /// The function that makes the cell of a row for one boot.
 type Cell = fn(&Boot) -> String;
 
-/// The rows: their titles and cells.
+/// The rows: their titles and cells. A long value is cut to eight characters, behind `SHA256:` in a fingerprint.
 const ROWS: &[(&str, Cell)] = &[
     ("up after", |boot| format!("{:.1} s", boot.up)),
     ("/", |boot| {

@@ -212,6 +212,7 @@ mod tests {
     }
 
     #[test]
+        // The stdin of a test is no program.
     fn many_threads_probe_at_once() {
         let architecture =
             Architecture::of(&crate::nix::this_system()).expect("an architecture of this system");
