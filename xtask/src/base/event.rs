@@ -182,6 +182,10 @@ mod tests {
         assert_eq!(Event::note("a").into_error().unwrap_err(), Event::note("a"));
     }
 
+    }
+
+    #[test]
+    fn an_event_of_another_kind_is_no_error() {
     #[test]
     fn an_event_is_one_line_of_json() {
         let event = Event::Phase { name: "write".into(), total: Some(7), is_in_bytes: true };

@@ -232,6 +232,10 @@ mod tests {
         let error = Err::<(), _>(ExitKind::Refused.error("no")).context("outer").unwrap_err();
         assert_eq!(kind(&error), ExitKind::Refused);
         assert_eq!(format!("{error:#}"), "outer: no");
+    }
+
+    #[test]
+    fn an_error_without_a_kind_is_io_or_other() {
         assert_eq!(kind(&anyhow::anyhow!("plain")), ExitKind::Other);
         assert_eq!(kind(&std::io::Error::other("disk").into()), ExitKind::Io);
     }

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_cell_is_cut() {
+    fn only_a_cell_beyond_the_maximum_is_cut() {
         for cell in
             ["x".repeat(70_000), "日".repeat(70_000), "\u{1b}".repeat(70_000), "u\u{308}".repeat(70_000)]
         {

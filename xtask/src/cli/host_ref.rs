@@ -127,6 +127,10 @@ mod tests {
         }
         for args in [&["sd-image", ""][..], &["identity", "show", ""]] {
             assert_eq!(take_from(args).unwrap_err().to_string(), "the name of the host is empty", "{args:?}");
+    }
+
+    #[test]
+    fn an_empty_name_of_a_host_is_refused() {
         }
     }
 

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_settings_have_defaults() {
+    fn jobs_caches_and_signing_are_read_or_have_defaults() {
         let config = parse(
             r#"{"max-jobs":{"value":0},"substituters":{"value":["https://a","https://b"]},
             "secret-key-files":{"value":["/k"]}}"#,

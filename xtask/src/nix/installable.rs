@@ -103,7 +103,12 @@ mod tests {
             let expected = format!("github:o/f#packages.\"s.t\".{expected}");
             assert_eq!(installable(name).unwrap().as_str(), expected, "{name}");
         }
-        assert_eq!(kind(&installable("a\"b").unwrap_err()), ExitKind::Usage);
+    }
+
+    #[test]
+    fn a_name_with_a_quotation_mark_is_refused() {
+        let error = Installable::attribute(&FlakeRef::of_url("github:o/f"), &["a\"b"]).unwrap_err();
+        assert_eq!(kind(&error), ExitKind::Usage);
     }
 
     #[test]

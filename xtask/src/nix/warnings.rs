@@ -215,6 +215,10 @@ mod tests {
         ] {
             assert_eq!(collect(stderr), expected, "{stderr}");
         }
+    }
+
+    #[test]
+    fn the_lines_of_a_warning_and_the_warnings_are_limited() {
         let endless = collect(&format!("evaluation warning: a\n{}", "b\n".repeat(10_000)));
         assert_eq!(endless[0].lines().count(), MAX_LINES + 1);
         let many = (0..10_000).map(|number| format!("warning: {number}\n")).collect::<String>();

@@ -69,7 +69,8 @@ impl FlakeRef {
         Self { reference: format!("path:{}", encode(folder)), local: Some(local) }
     }
 
-    /// The flake `url` of another machine, as Nix itself prints it.
+    /// The flake at `url`, which names no folder of this machine: a URL as Nix prints it, the path of an archive, or a
+    /// name in a registry.
     pub fn of_url(url: impl Into<String>) -> Self {
         Self { reference: url.into(), local: None }
     }
@@ -79,7 +80,7 @@ impl FlakeRef {
         &self.reference
     }
 
-    /// The reference without branch, commit and query.
+    /// The reference without query; that to a forge also without branch and commit.
     fn without_version(&self) -> &str {
         let without_query = self.reference.split('?').next().unwrap_or_default();
         let is_forge =
@@ -107,7 +108,8 @@ impl FlakeRef {
         self.real_folder().map_or_else(|| self.without_version().into(), OsString::from)
     }
 
-    /// The folder of `flake.nix` without links.
+    /// The folder of `flake.nix` without links, or as it is written where it does not exist; `None` for a flake that is
+    /// not in a folder of this machine.
     fn real_folder(&self) -> Option<PathBuf> {
         let folder = self.folder()?;
         Some(folder.canonicalize().unwrap_or_else(|_| folder.components().collect()))

@@ -234,7 +234,7 @@ fn the_place_of_a_url_has_no_version() {
     }
 }
 
-/// A folder is asked for at few of the signs.
+/// The path of a folder has a maximum length, so it can end only at one of the first few thousand signs.
 #[test]
 fn a_text_of_many_signs_is_read_in_little_time() {
     let begin = crate::base::fuzz::cpu_time();

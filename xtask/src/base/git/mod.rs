@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn git_under_other_programs_runs_no_hooks() {
+    fn git_under_other_programs_runs_no_hooks_and_keeps_other_settings() {
         let hostile = HostileRepository::new();
         let launcher = Launcher::new(hostile.path("whole"));
         let with_setting = launcher

@@ -165,12 +165,17 @@ mod tests {
         assert_eq!(line.len(), 3 << 20);
         let texts = files.iter().map(|file| std::io::read_to_string(file).unwrap()).collect::<Vec<_>>();
         assert_eq!(texts, ["first", "second"]);
+    }
+
+    #[test]
+    fn the_peer_is_the_user_who_made_the_socket() {
+        let (_sender, receiver) = UnixStream::pair().unwrap();
         let own = rustix::process::geteuid().as_raw();
         assert_eq!(peer(receiver.as_fd()).unwrap().user, own);
     }
 
     #[test]
-    fn incomplete_jobs_are_refused() {
+    fn incomplete_and_too_large_jobs_are_refused() {
         let fails = |send: &dyn Fn(UnixStream), message: &str| {
             let (sender, receiver) = UnixStream::pair().unwrap();
             send(sender);

@@ -2,12 +2,19 @@ use super::*;
 
 #[test]
 fn stderr_is_streamed_and_stdout_returned() {
-    let launcher = Launcher::new("/").with_env("WORD", "replaced").with_env("WORD", "seen");
     let mut lines = Vec::new();
-    let script = "echo one >&2; echo $WORD; echo two >&2; exit 3";
+    let script = "echo one >&2; echo out; echo two >&2; exit 3";
+    let launcher = Launcher::new("/");
     let output = launcher.stream("sh", &["-c", script], |line| lines.push(line.to_owned())).unwrap();
-    assert_eq!((output.code, output.stdout.as_str()), (3, "seen\n"));
+    assert_eq!((output.code, output.stdout.as_str()), (3, "out\n"));
     assert_eq!(lines, ["one", "two"]);
+}
+
+#[test]
+fn a_variable_that_is_set_twice_has_the_last_value() {
+    let launcher = Launcher::new("/").with_env("WORD", "replaced").with_env("WORD", "seen");
+    let args = ["-c", "echo $WORD"];
+    assert_eq!(launcher.stream("sh", &args, |_| {}).unwrap().stdout, "seen\n");
 }
 
 #[test]
@@ -31,5 +38,9 @@ fn an_exchange_sends_a_line_and_receives_lines() {
 fn the_error_of_a_command_has_its_stderr() {
     let error = Launcher::new("/").read("sh", &["-c", "echo bad >&2; exit 7"]).unwrap_err();
     assert_eq!(error.to_string(), "sh -c echo bad >&2; exit 7 failed with exit code 7: bad");
+}
+
+#[test]
+fn a_program_that_does_not_exist_is_an_error() {
     assert!(Launcher::new("/").capture("no-such-program", &[""; 0]).is_err());
 }

@@ -67,6 +67,12 @@ mod tests {
                 assert_eq!(copy, fs::read(entry.path()).unwrap(), "{name:?}");
             }
         }
+    }
+
+    #[test]
+    fn only_files_that_are_executed_are_executable() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
         let mode = |name: &str| dir.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("grow.sh"), mode("build.sh")), (0o755, 0o644));
     }

@@ -218,6 +218,10 @@ mod tests {
             let expected = format!("F has no host '{name}' (hosts: inner, kiosk, server, stinky)");
             assert_eq!((error.to_string(), hint(&error)), (expected, nearest));
         }
+    }
+
+    #[test]
+    fn the_error_of_a_flake_without_hosts_has_a_hint() {
         let names = json!({ "packages": {}, "images": [], "configurations": [], "nodes": [], "broken": [] });
         let error = with_hint(&catalogue(names).host(&"pi".into()).unwrap_err());
         assert!(error.starts_with("F has no hosts; add nixosConfigurations.<host> or "), "{error}");
