@@ -59,7 +59,8 @@ impl Context {
         text.lines().for_each(|line| self.note(line));
     }
 
-    /// Runs `work` as the phase `phase`, without progress and without a result.
+    /// Runs `work` as the phase `phase`, and returns what `work` returns. The events of the phase have no progress and
+    /// no result.
     pub fn in_phase<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
         self.reporter.report(&Event::Phase { name: phase.into(), total: None, is_in_bytes: false });
         let returned = work();

@@ -32,8 +32,8 @@ pub fn line(text: &str) -> String {
     Plain(text).to_string()
 }
 
-/// `text` escaped, except for its line ends. All lines but the first are indented: only the tool itself begins a line
-/// at the left edge.
+/// `text` escaped, except for its line ends; those at the end of `text` are left out. All lines but the first are
+/// indented, if they are not already: only the tool itself begins a line at the left edge.
 pub fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (index, part) in text.trim_end_matches('\n').split('\n').enumerate() {
@@ -48,7 +48,7 @@ pub fn lines(text: &str) -> String {
     shown
 }
 
-/// `text`, a line of the output of a child process, escaped and without its colours.
+/// `text`, a line of the output of a child process, escaped, without its colours, and with four spaces for each tab.
 pub fn log(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.trim_end_matches(['\r', '\n']);

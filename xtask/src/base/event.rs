@@ -104,12 +104,14 @@ impl Event {
 pub trait Reporter: Send + Sync {
     fn report(&self, event: &Event);
 
-    /// Renders an event of `host`, one of the hosts that a command works on in parallel.
+    /// Renders an event of `host`, one of the hosts that a command works on in parallel. The default renders it without
+    /// the host.
     fn report_for(&self, _host: &HostName, event: &Event) {
         self.report(event);
     }
 
-    /// Reports a warning that is the same for several hosts: without a host, and only the first time.
+    /// Reports a warning that is the same for several hosts: without a host, and only the first time. The default
+    /// reports it each time.
     fn warn_once(&self, text: &str) {
         self.report(&Event::warning(text));
     }
@@ -118,7 +120,8 @@ pub trait Reporter: Send + Sync {
     fn report_progress(&self) {}
 }
 
-/// A reporter for one of several hosts: it adds the host to each event.
+/// A reporter for one of several hosts: it adds the host to each event but those of [`Reporter::report_for`], which
+/// name one, and of [`Reporter::warn_once`].
 pub struct HostReporter {
     pub host: HostName,
     pub reporter: Arc<dyn Reporter>,
@@ -179,13 +182,13 @@ mod tests {
             assert_eq!(same.to_string(), error.to_string());
             assert_eq!(failure::reasons(&same), failure::reasons(&error));
         }
-        assert_eq!(Event::note("a").into_error().unwrap_err(), Event::note("a"));
-    }
-
     }
 
     #[test]
     fn an_event_of_another_kind_is_no_error() {
+        assert_eq!(Event::note("a").into_error().unwrap_err(), Event::note("a"));
+    }
+
     #[test]
     fn an_event_is_one_line_of_json() {
         let event = Event::Phase { name: "write".into(), total: Some(7), is_in_bytes: true };

@@ -14,11 +14,11 @@ pub const SUCCESS: &str = "success";
 pub enum ExitKind {
     /// Something failed that has no code of its own.
     Other = 1,
-    /// The command line itself is wrong.
+    /// The command line is wrong, or names a host that does not exist.
     Usage = 2,
     /// A check refused the operation before anything was changed.
     Refused = 3,
-    /// Verification failed: the card reads back other bytes than were written.
+    /// Verification failed: a card or an image does not hold what it must, such as the bytes that were written.
     Verification = 4,
     /// A device or a file could not be read or written.
     Io = 5,
@@ -30,7 +30,7 @@ pub enum ExitKind {
     Degraded = 11,
     /// The host is unreachable.
     Unreachable = 12,
-    /// The host presented another host key than the known one.
+    /// The host key is unknown, or is not the known one.
     HostKey = 13,
     /// Which system the host runs could not be determined.
     Undecided = 14,

@@ -12,14 +12,15 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The largest memory of one parser at a time, in bytes.
+/// The most memory that one parser may hold at any time, in bytes.
 const MAX_MEMORY: u64 = 256 << 20;
-/// The largest CPU time of one parser for one input. An input is small: a parser that takes longer does work that does
-/// not depend on the size of the input.
+/// The largest CPU time of one parser for one input. An input is small: a parser that takes longer does work out of all
+/// proportion to the size of the input.
 const MAX_CPU_TIME: Duration = Duration::from_secs(2);
 /// The number of inputs of one test run.
 const CASES: u32 = 512;
-/// The seed of a test run, which so fails only where the code changed. A longer run takes other inputs each time.
+/// The seed of a test run: its inputs are always the same, so it begins to fail only where the code changes. A longer
+/// run takes other inputs each time.
 const SEED: RngSeed = RngSeed::Fixed(2026);
 /// The environment variable with the seconds that each parser is tested for in a longer run.
 const SECONDS_VARIABLE: &str = "XTASK_FUZZ_SECONDS";
@@ -201,8 +202,8 @@ pub fn check<T>(samples: &[&[u8]], parse: impl Fn(&[u8]) -> T) {
         let config = Config {
             cases: CASES,
             failure_persistence: None,
-            max_shrink_time: 20_000,
             // In milliseconds.
+            max_shrink_time: 20_000,
             rng_seed: if duration.is_none() { SEED } else { RngSeed::Random },
             ..Config::default()
         };

@@ -35,8 +35,8 @@ pub fn confine(max_bytes: u64) -> Result<()> {
     rustix::thread::set_no_new_privs(true).context("giving up privileges")
 }
 
-/// The path of the program `name` in one of `TRUSTED_DIRS`, whatever `PATH` is. `None` where none has the program, or
-/// others than root can change the program there.
+/// The path of the program `name` in the first of `TRUSTED_DIRS` where only root can change it, whatever `PATH` is.
+/// `None` where no folder has such a program.
 pub fn trusted_program(name: &str) -> Option<PathBuf> {
     let files = TRUSTED_DIRS.iter().filter_map(|dir| Path::new(dir).join(name).canonicalize().ok());
     files.into_iter().find(|file| only_root_can_change(file))

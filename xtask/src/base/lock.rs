@@ -42,7 +42,8 @@ impl Lock {
         Ok(Self(file))
     }
 
-    /// Takes the lock like [`Self::take`] without a note: for short work that must not be skipped.
+    /// Takes the lock like [`Self::take`], but waits at most for `timeout`, without a note, and without a reaction to
+    /// stop requests: for short work that must not be skipped.
     ///
     /// # Errors
     /// `Refused` where another process holds the lock for longer than `timeout`, and for a file that is not a lock of

@@ -47,7 +47,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The memory of an evaluation of a NixOS configuration, in bytes. A large configuration takes more.
+/// The memory that an evaluation of a NixOS configuration is assumed to take, in bytes. A large configuration takes
+/// more.
 const EVALUATION_MEMORY: u64 = 1 << 30;
 /// The maximum number of evaluations at once, however large the machine is.
 const MAX_EVALUATIONS: u64 = 16;

@@ -51,7 +51,7 @@ impl<'a> Phase<'a> {
 }
 
 impl Drop for Phase<'_> {
-    /// Reports how far the phase got, if it ends without [`Self::end`].
+    /// Reports how far the phase got, if it ends without [`Self::end`] and has moved any bytes.
     fn drop(&mut self) {
         if !self.has_ended && self.done > 0 {
             self.reporter.report(&Event::Progress { done: self.done, total: None, detail: None });

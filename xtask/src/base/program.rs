@@ -23,8 +23,9 @@ fn name() -> &'static str {
     &NAME
 }
 
-/// The name of the program that was called as `called`: the alias where cargo ran it (`is_of_cargo`), the name of its
-/// file where that is found in `path`, else `called` itself.
+/// The name of the program that was called as `called`, quoted for a shell: the alias where cargo ran it
+/// (`is_of_cargo`) or `called` names no file, the name of its file where `called` is only that or `path` leads to the
+/// program, else `called` itself.
 fn name_of(called: &Path, is_of_cargo: bool, path: Option<&OsStr>) -> String {
     let Some(file) = called.file_name() else { return ALIAS.to_owned() };
     if is_of_cargo && file == PACKAGE {

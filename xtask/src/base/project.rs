@@ -37,7 +37,7 @@ pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
 
 /// The state folder of `flake`, for receipts, host keys and known hosts. It is the first of these:
 /// - the folder that `XTASK_STATE` names,
-/// - `.xtask` beside `flake.nix`, where git keeps it out of the flake and this user may write,
+/// - `.xtask` beside `flake.nix`, where it exists, or where git keeps it out of the flake and this user may write,
 /// - a folder in `$XDG_STATE_HOME` with the place of the flake as its name, however the user names the flake.
 pub fn state_dir(flake: &FlakeRef) -> PathBuf {
     if let Some(named) = env_path("XTASK_STATE").and_then(|path| std::path::absolute(path).ok()) {
@@ -57,7 +57,7 @@ fn user_states() -> PathBuf {
 /// A state folder that may still have keys and receipts of a flake.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EarlierState {
-    /// The folder of the flake alone: from before the flake could hold its state, or got another name.
+    /// The folder of the flake alone, of a time when the flake could not hold its own state, or had another name.
     OfFlake(PathBuf),
     /// The folder of an earlier version of the tool for all flakes, in the checkout that the version was built from.
     OfTool(PathBuf),

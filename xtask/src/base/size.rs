@@ -23,7 +23,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// The units that may follow a number: the binary units that this tool prints, and the decimal units of card makers.
+/// The units that may follow a number: binary units, as this tool prints them, and the decimal units of card makers.
 /// `B` is last, as all others end in it.
 const SUFFIXES: &[(&str, u64)] = &[
     ("TiB", 1 << 40),

@@ -115,7 +115,8 @@ fn is_path(location: &str) -> bool {
     path.is_dir() || location.starts_with(['.', '/']) && !path.is_file()
 }
 
-/// The flake at the path `location`, which may be relative. Without a query, the flake may be in a folder above.
+/// The flake at the path `location`, which may be relative. Without `dir=` in the query, the flake may be in a folder
+/// above.
 fn from_path(location: &str, query: &str) -> Result<FlakeRef> {
     let tree = absolute(Path::new(location))?;
     let folder = folder_of_query(&tree, query).unwrap_or_else(|| flake_folder(&tree));

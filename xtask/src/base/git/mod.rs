@@ -53,7 +53,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_TERMINAL_PROMPT", "0"),
 ];
 
-/// Variables that redirect git to another repository than the one in the folder; git sets them for hooks.
+/// Variables by which git would use another repository, index or configuration than that of the folder, or run a
+/// program. Git sets some of them for hooks; [`capture`] unsets all.
 const REDIRECTING_VARIABLES: &[&str] = &[
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_ATTR_SOURCE",

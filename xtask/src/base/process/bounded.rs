@@ -46,8 +46,8 @@ impl Launcher {
         Ok(Output { code, stdout, stderr })
     }
 
-    /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`, where nothing else can write.
-    /// Returns the output and the log. The program must not read its stdin.
+    /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`: no other output of the program
+    /// comes there. Returns the output and the log. The program must not read its stdin.
     ///
     /// # Errors
     /// As [`Self::run_bounded`]; the log has the limit of stdout and stderr.

@@ -1,5 +1,5 @@
-//! Dialogues with a child, as of expect(1): the caller answers the text of the child, until the child ends, is stopped
-//! or exceeds its time limit.
+//! Dialogues with a child, like those of expect(1): the caller answers the text of the child, until the child ends, is
+//! stopped or exceeds its time limit.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -100,8 +100,8 @@ impl<F: FnMut(Received) -> Reply> Dialogue<F> {
         }
     }
 
-    /// Ends the dialogue after `deadline`. Interrupts `child` once the dialogue has ended or a stop is requested, and
-    /// again after each [`STOP_INTERVAL`].
+    /// Ends the dialogue after `deadline`. Interrupts `child` as soon as the dialogue has ended or a stop is requested,
+    /// and again after each [`STOP_INTERVAL`].
     fn interrupt_if_due(&mut self, child: &duct::Handle, is_stop_requested: bool, deadline: Instant) {
         if self.end.is_none() && Instant::now() > deadline {
             self.end = Some(DialogueEnd::TimedOut);

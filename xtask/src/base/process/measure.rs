@@ -124,7 +124,7 @@ fn memory_of_tree(pid: u32) -> Memory {
 /// The resident memory of several processes, in bytes.
 #[derive(Clone, Debug, Default)]
 struct Memory {
-    /// The sum of the pages that belong to one process alone.
+    /// The sum of the pages that count for each process: those of no file, and those of shared memory.
     private: u64,
     /// The largest set of file pages of a process, by the program that the process runs: processes of one program share
     /// these pages.

@@ -35,7 +35,8 @@ pub fn follow(
 ) -> Result<Output> {
     let signals = interrupt::guard()?;
     let (lines, sink) = std::io::pipe().context("making a pipe")?;
-    // The expression owns the writing end of the pipe: it is dropped here, so that the reader finds the end.
+    // The temporary expression, which owns the writing end of the pipe, ends with this statement, so that the reader
+    // finds the end.
     let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
     let mut stop = StopForwarder { on_stop, ..StopForwarder::new(&child, &signals) };
     let read = for_each_line(&lines, MAX_LINE, &mut |_| stop.forward(), &mut on_line);
@@ -126,9 +127,9 @@ pub const MAX_LINE: usize = 1 << 20;
 /// The mark at the end of a line that was cut.
 const CUT_MARK: &str = " [cut]";
 
-/// Passes each line of `source` to `on_line`, until `source` ends. Before each wait for more, at least every
-/// [`POLL_INTERVAL`], calls `on_wait` with the line that has begun. Bytes that are not UTF-8 are replaced. A line of
-/// more than `max_line` bytes is cut and ends in [`CUT_MARK`]; for a cut line, `on_wait` gets no bytes.
+/// Passes each line of `source`, without its line end, to `on_line`, until `source` ends. Before each wait for more, at
+/// least every [`POLL_INTERVAL`], calls `on_wait` with the line that has begun. Bytes that are not UTF-8 are replaced.
+/// A line of more than `max_line` bytes is cut and ends in [`CUT_MARK`]; for a cut line, `on_wait` gets no bytes.
 pub fn for_each_line(
     mut source: &PipeReader,
     max_line: usize,

@@ -20,7 +20,8 @@ pub use permissions::{check_file, check_folder, others_can_write};
 /// The name of the state folder in the folder of a flake.
 pub const STATE: &str = ".xtask";
 
-/// Creates the folder `folder`, which only this user can access, if it does not exist.
+/// Creates the folder `folder`, which only this user can access, if it does not exist. Makes git ignore the state
+/// folder, if `folder` is that or lies in it.
 ///
 /// # Errors
 /// `ExitKind::Refused` where others could change its content.

@@ -90,7 +90,8 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     })
 }
 
-/// Fails where `path`, which is this `part` of the checked path, belongs to another user than this one or root.
+/// Fails where `path`, which is this `part` of the checked path, belongs neither to this user nor to root. A root that
+/// a user namespace does not map counts on the way only.
 fn check_owner(path: &Path, stat: &Metadata, part: Part) -> Result<()> {
     let own_id = geteuid().as_raw();
     let is_root = stat.uid() == 0 || part == Part::OnTheWay && is_unmapped_root(stat.uid());
@@ -131,7 +132,8 @@ fn others_can_write_error(path: &Path, stat: &Metadata) -> anyhow::Error {
     )
 }
 
-/// Whether anybody but the owner can write to the file or folder at `path` with the metadata `stat`.
+/// Whether others can write to the file or folder at `path` with the metadata `stat`: all users, or a group that is
+/// neither root's nor that of this user alone.
 pub fn others_can_write(path: &Path, stat: &Metadata) -> bool {
     let all_can_write = stat.mode() & 0o002 != 0;
     let group_can_write = stat.mode() & 0o020 != 0;
