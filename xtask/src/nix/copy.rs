@@ -26,7 +26,8 @@ pub struct Destination {
 /// Copies the closure of `path` to the store of another machine, the `destination`, and reports the progress.
 ///
 /// # Errors
-/// `Interrupted` where the user stopped the copy. Store paths that have arrived whole stay, and are not copied again.
+/// `Interrupted` where the user stopped the copy, and that of [`error::copy_failed`] where it fails. Store paths that
+/// have arrived whole stay, and are not copied again.
 pub fn copy(
     launcher: &Launcher,
     path: &StorePath,

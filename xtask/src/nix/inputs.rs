@@ -16,9 +16,10 @@ use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Silent, percent_encoding};
 
-/// Locks `flake` in memory alone, which the tool does as root, with the user's `options` for Nix. Refuses inputs that
-/// name the folder `keys`, a path in it or a folder around it. Returns the locked reference of a flake that is not on
-/// this machine, as this reference always names the flake that was checked; `None` for a flake on this machine.
+/// Locks `flake` in memory alone, with the user's `options` for Nix. Only a tool that runs as root needs this. Refuses
+/// inputs that name the folder `keys`, a path in it or a folder around it. Returns the locked reference of a flake that
+/// is not on this machine, as this reference always names the flake that was checked; `None` for a flake on this
+/// machine, and for one that no commit identifies.
 ///
 /// # Errors
 /// `Refused` for an input that names the keys; the error of Nix where Nix cannot read the flake or an input.

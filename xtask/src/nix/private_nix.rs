@@ -8,7 +8,8 @@ use crate::base::{git, state};
 
 /// The launcher for all further commands, with the programs in the folder `tools`, where `setup` installs them. `PATH`
 /// begins with the project's own programs, such as deploy-rs, if they are installed, and with the project's own Nix,
-/// unless another Nix on `PATH` is recent enough.
+/// unless another Nix on `PATH` is recent enough. Where others can write to `tools`, nothing of that folder is added.
+/// In each case [`git::harden`] applies.
 pub fn activate(launcher: Launcher, tools: &Path) -> Launcher {
     let launcher = git::harden(launcher);
     // Nothing runs from a folder that other users can write to.

@@ -127,7 +127,7 @@ fn load_settings(launcher: &Launcher) -> Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NixAccess {
     is_root: bool,
-    /// Whether this user can write the database of the store: then Nix builds without a daemon.
+    /// Whether this user can read and write the state folder of Nix: then Nix builds without a daemon.
     can_write: bool,
     daemon: Daemon,
 }
@@ -178,8 +178,8 @@ impl Settings {
         self.0[name]["value"] == true || self.text(name) == "true"
     }
 
-    /// Whether this Nix may build as the user who owns the keys. A daemon of root is taken to build as other users.
-    /// `auto-allocate-uids` does not count: Nix allocates users for builds in the sandbox only (2.26).
+    /// Whether this Nix may build as the user who owns the keys. A daemon of another user is assumed to build as yet
+    /// other users. `auto-allocate-uids` does not count: Nix allocates users for builds in the sandbox only (2.26).
     fn may_build_as_this_user(&self, access: NixAccess) -> bool {
         let has_build_users = access.is_root && !self.text("build-users-group").is_empty();
         let own_daemon_builds = access.daemon == Daemon::Own && !has_build_users;
@@ -212,8 +212,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The setting `sandbox-paths` without the paths that do not exist, as a line of nix.conf; `None` where all paths
-    /// exist. With a missing path no build starts, and Debian's Nix has one by default.
+    /// The setting `sandbox-paths` without the paths that do not exist and must, as a line of nix.conf; `None` where
+    /// there are none of these. With such a path no build starts, and Debian's Nix has one by default.
     fn existing_sandbox_paths(&self) -> Option<String> {
         let is_usable = |path: &SandboxPath| path.optional || Path::new(path.source).exists();
         let (usable, missing): (Vec<_>, Vec<_>) = self.sandbox_paths().partition(is_usable);

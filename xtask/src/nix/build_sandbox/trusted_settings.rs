@@ -31,7 +31,7 @@ const HARMLESS_SETTINGS: &[&str] = &[
 ];
 
 /// The launcher that hides the user's trusted settings from Nix if they allow a flake other settings than the
-/// [`HARMLESS_SETTINGS`]; then there is a warning, too. Otherwise the same launcher.
+/// [`HARMLESS_SETTINGS`], or cannot be read; then there is a warning, too. Otherwise the same launcher.
 pub fn hide_harmful(launcher: Launcher, warnings: &mut Vec<String>) -> Launcher {
     for file in files(&launcher) {
         let text = bounded::read(&file, MAX_BYTES, Links::Follow).ok();

@@ -61,8 +61,8 @@ fn load_entry(file: &Path) -> Option<(SystemTime, BinfmtEntry)> {
 }
 
 impl BinfmtEntry {
-    /// Parses the text of an entry's file; `None` for an entry for file extensions, and for the files `register` and
-    /// `status`.
+    /// Parses the text of an entry's file; `None` for any other text, such as that of an entry for file extensions or
+    /// that of the file `status`.
     pub fn parse(name: &str, text: &str) -> Option<Self> {
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
         Some(Self {

@@ -23,8 +23,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The builder of `line`: `URI SYSTEMS KEY JOBS SPEED FEATURES FEATURES HOST-KEY`, with `-` for a default. The
-    /// default system is `this_system`. `None` for a line without a URI.
+    /// The builder of `line`: `URI SYSTEMS KEY JOBS SPEED SUPPORTED-FEATURES MANDATORY-FEATURES HOST-KEY`, with `-` for
+    /// a default. The default system is `this_system`. `None` for a line without a URI.
     fn parse(line: &str, this_system: &str) -> Option<Self> {
         let words = line.split_whitespace().collect::<Vec<_>>();
         let word = |index: usize| words.get(index).filter(|word| **word != "-").map(ToString::to_string);
@@ -42,7 +42,7 @@ impl Builder {
         self.systems.iter().any(|listed| listed == system)
     }
 
-    /// The address of the store with the keys of the line as options.
+    /// The address of the store, with the keys of the line as options where ssh reaches the store.
     pub fn store(&self) -> String {
         if !self.address.starts_with("ssh://") && !self.address.starts_with("ssh-ng://") {
             return self.address.clone();

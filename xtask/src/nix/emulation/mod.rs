@@ -34,7 +34,7 @@ const MAX_MACHINES: u64 = 1 << 20;
 /// Whether and how this machine builds for `system`, with `options` for Nix.
 ///
 /// # Errors
-/// That of Nix where it does not print its settings; `Other` where the probe of the kernel cannot be written.
+/// That of Nix where it does not print its settings; those of [`probe::can_run`].
 pub fn build_support(
     launcher: &Launcher,
     version: Version,
@@ -80,7 +80,7 @@ fn kernel_support(system: &str) -> Result<KernelSupport> {
 }
 
 /// Whether programs of `system` run on this machine: natively, or because the kernel hands them to an emulator. False
-/// where there is no probe for `system`.
+/// where there is no probe for another `system`, and where the probe cannot be written.
 pub fn kernel_runs(system: &str) -> bool {
     if system == crate::nix::this_system() {
         return true;
@@ -100,7 +100,8 @@ pub fn require(cx: &Context, version: Version, system: &str, options: &[String])
     require_unless(cx, version, system, options, || false)
 }
 
-/// As [`require`], unless there is nothing to build: that is asked only where this machine may not build for `system`.
+/// As [`require`], but also succeeds where `builds_nothing` returns true, without a warning. It is called only where it
+/// is not certain that this machine can build for `system`.
 ///
 /// # Errors
 /// `Refused` where this machine cannot build for `system`, and there is something to build; otherwise those of

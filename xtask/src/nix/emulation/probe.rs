@@ -128,7 +128,7 @@ impl Architecture {
 /// Whether the kernel runs programs for `architecture`.
 ///
 /// # Errors
-/// `Other` where the program cannot be written to a temporary folder.
+/// `Io` where the program cannot be written to a temporary folder, and `Other` where it cannot be copied there.
 pub fn can_run(architecture: &Architecture) -> Result<bool> {
     let program = architecture.program();
     // Some machines forbid running files in memory (`vm.memfd_noexec = 2`).

@@ -50,7 +50,7 @@ pub enum KernelSupport {
 impl BuildSupport {
     /// Combines the configuration of Nix, the support of the `kernel`, and whether the configuration
     /// `has_remote_builder` for `system`. Nix builds on this machine where it is configured for `system`, even if there
-    /// is a remote builder.
+    /// is a remote builder, unless `max-jobs` is 0.
     pub fn new(system: &str, config: &Config, kernel: KernelSupport, has_remote_builder: bool) -> Self {
         if config.max_jobs == 0 {
             return if has_remote_builder { Self::Remote } else { Self::NoJobs };

@@ -1,4 +1,4 @@
-//! What `hosts.nix` answers of the image of a host.
+//! What `hosts.nix` answers to the question for the image of a host.
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,8 @@ pub fn attribute_path(path: &[String]) -> String {
 
 impl Answer {
     /// Looks for the image of `host`, in a flake of which the outputs `broken` cannot be evaluated. Takes the answer of
-    /// an earlier evaluation of the same flake if the derivation that it found still exists.
+    /// an earlier evaluation of the same flake if `options` allow a cached result and the derivation that the earlier
+    /// evaluation found, if it found one, still exists.
     pub fn of_host(
         cx: &Context,
         host: &HostName,
@@ -81,7 +82,8 @@ impl Answer {
     }
 
     /// Calls `function` on all outputs but the `broken` ones. Where Nix fails on an output that nobody knew to be
-    /// broken, calls it on those that are not.
+    /// broken, calls `function` again without all outputs that are, and warns of them. For Nix 2.18, which cannot
+    /// evaluate all outputs at once, calls `function` on one output after the other.
     fn evaluate(outputs: &Outputs, function: &str, broken: &[BrokenOutput]) -> Result<Self> {
         let parse = |answer: Value| Self::deserialize(answer).context("reading the image");
         let error = match outputs.eval_all(&without(function, broken)) {
@@ -151,14 +153,15 @@ impl Answer {
         serde_json::to_value(self).context("keeping the image")
     }
 
-    /// Whether the answer shows that the flake has the host, or an image of that name.
+    /// Whether the answer shows that the flake has the host or an image of that name, or has the failure that keeps it
+    /// from showing this.
     pub fn names_host(&self) -> bool {
         self.is_configured
             || self.failure.is_some()
             || !(self.images.is_empty() && self.isos.is_empty() && self.thrown.is_empty())
     }
 
-    /// The images of `host`, which is `known` by the names in the flake.
+    /// The images of `host`. `known` is what the names in the flake show of the host.
     ///
     /// # Errors
     /// Why there is none.

@@ -50,8 +50,8 @@ impl Catalogue {
         Ok(Self { broken, ..Self::new(flake, &names) })
     }
 
-    /// Reads the hosts of `flake` from `cache`, or by Nix where the cache does not have them. The flake has this
-    /// `fingerprint` now.
+    /// Reads the hosts of `flake` from `cache`, or by Nix where the cache does not have them; then the cache gets them,
+    /// unless an output is broken. The flake has this `fingerprint` now.
     ///
     /// # Errors
     /// Those of [`Names::read`].

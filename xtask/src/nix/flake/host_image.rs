@@ -81,7 +81,7 @@ impl HostImage {
     /// there are several, the user has to choose.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Those of [`Answer::of_host`], and why there is none.
     pub fn all_of_host(
         cx: &Context,
         host: &Host,
@@ -137,7 +137,8 @@ impl HostImage {
         Installable::derivation(&self.derivation).with_name(format!("{}#{self}", cx.flake))
     }
 
-    /// Where the image is, for a table: by the convention, the name of the host says that, and the system is shown.
+    /// Where the image is, for a table: the attribute path, or only the system where the image is at the place of the
+    /// convention, which follows from the host and the system.
     pub fn summary(&self) -> String {
         match (self.place, &self.system) {
             (Place::Convention, Some(system)) => system.clone(),

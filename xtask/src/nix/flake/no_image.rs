@@ -7,7 +7,7 @@ use crate::base::failure::{ExitKind, hint};
 use crate::base::{FlakeRef, HostName, shell};
 use crate::failure;
 
-/// The error for `host`, which is `known` by the names in the flake, without an image.
+/// The error for `host` without an image. `known` is what the names in the flake show of the host.
 pub fn no_image_error(flake: &FlakeRef, host: &HostName, known: &Host, answer: &Answer) -> anyhow::Error {
     if let Some(failure) = &answer.failure {
         return ExitKind::Other.error_with(&failure.message, failure.hint.clone(), Vec::new());
@@ -34,7 +34,7 @@ pub fn no_image_error(flake: &FlakeRef, host: &HostName, known: &Host, answer: &
     )
 }
 
-/// `error`, which says that the flake has no such host, with the packages of that name in its hint.
+/// `error`, which says that the flake has no such host, with the first package of that name, if any, in its hint.
 pub fn no_host_error(flake: &FlakeRef, error: anyhow::Error, answer: &Answer) -> anyhow::Error {
     let Some(path) = answer.packages.first() else { return error };
     let package = installable(flake, path);

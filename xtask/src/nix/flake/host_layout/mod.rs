@@ -50,7 +50,7 @@ pub struct KeyPlace {
     /// Where the host mounts the file system.
     pub mounted_at: String,
     /// The folder that contains `etc/ssh` with the key, such as `/persist`; empty for the root of the file system.
-    /// `None` where the key is not in a folder `etc/ssh`.
+    /// Where the key is not in a folder `etc/ssh`, empty on the file system at `/`, and `None` on any other.
     pub folder: Option<String>,
     /// The path of the key below `folder`, or below the root of the file system where `folder` is `None`.
     pub key: String,
@@ -79,7 +79,7 @@ impl fmt::Display for MountedDevice {
 }
 
 impl HostLayout {
-    /// The place of the host key; `None` where the configuration shows no keys or no file systems.
+    /// The place of the host key; `None` where the keys or the file systems of the host are unknown.
     ///
     /// # Errors
     /// `Refused` with the reason where no partition of a card can have the key.
@@ -214,7 +214,7 @@ fn is_inside(folder: &str, path: &str) -> bool {
 /// `path` without empty parts and without `.`.
 ///
 /// # Errors
-/// `Refused` for a relative path, and for one with `..` or control characters.
+/// `Refused` for `/`, for a relative path, and for one with `..` or control characters.
 fn normalize(path: &str) -> Result<String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>();
     let is_absolute = path.starts_with('/') && !parts.is_empty();
