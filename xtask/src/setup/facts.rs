@@ -33,7 +33,8 @@ pub struct Facts {
     pub store: Store,
     /// Whether programs for `aarch64-linux` run here, or another machine builds them.
     pub runs_aarch64: bool,
-    /// Whether the machine's own Nix has a [`NIX_CONF`] that does not list `aarch64-linux` in `extra-platforms`.
+    /// Whether the machine's own Nix has a [`NIX_CONF`] that does not list `aarch64-linux` in `extra-platforms`, and no
+    /// remote builder builds for that system.
     pub lacks_extra_platform: bool,
     pub has_systemd: bool,
     /// Whether the certificate authorities for downloads over https are installed.

@@ -81,7 +81,7 @@ pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Repo
     Ok(Report { present: facts.met_requirements(purposes), done, seconds })
 }
 
-/// Shows `steps` and runs them, and makes the context use the Nix that they install.
+/// Shows `steps` and runs them, and makes the context use the programs that they install.
 fn show_and_run(cx: &mut Context, facts: &Facts, steps: &[Step], sudo: Sudo) -> Result<()> {
     if steps.is_empty() {
         return Ok(());
@@ -138,7 +138,8 @@ fn confirm_privilege(cx: &Context, steps: &[Step], sudo: Sudo) -> Result<Privile
     Ok(privilege)
 }
 
-/// Verifies that the machine now meets the requirements of `purposes`, whatever the steps reported.
+/// Verifies that the machine now has a recent Nix that builds for `aarch64-linux`, and the tools of `purposes`,
+/// whatever the steps reported.
 fn verify(cx: &Context, purposes: &[Purpose]) -> Result<()> {
     let version = nix_command::require(&cx.launcher)?;
     emulation::require(cx, version, "aarch64-linux", &[])?;

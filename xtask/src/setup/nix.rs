@@ -73,7 +73,7 @@ fn write_settings(folder: &Path, prefix: &Path) -> Result<()> {
 /// The folder with the database of the Nix store.
 const NIX_STATE: &str = "/nix/var/nix";
 
-/// Installs Nix into `prefix`, from the first of `suites` that the mirror has with a recent Nix.
+/// Installs Nix into `prefix`, from the first of `suites` that the mirror has. All of them must have a recent Nix.
 ///
 /// # Errors
 /// Where no suite can be used, with the reason for each.

@@ -12,7 +12,7 @@ pub enum Step {
     Packages(Vec<&'static str>),
     MountBinfmt,
     RegisterQemu,
-    /// Adds `aarch64-linux` to `extra-platforms` of the machine's own Nix, and restarts its daemon.
+    /// Adds `aarch64-linux` to `extra-platforms` of the machine's own Nix, and restarts its daemon if systemd runs.
     AddExtraPlatform {
         systemd: bool,
     },
@@ -105,10 +105,11 @@ impl Step {
     }
 }
 
-/// The script for sed that appends a line to the configuration of Nix: it adds to the systems that are listed already.
+/// The script for sed that appends a line to the configuration of Nix. The line adds to the systems that are listed
+/// already.
 const APPEND_EXTRA_PLATFORM: &str = "$a extra-extra-platforms = aarch64-linux";
 
-/// The command that runs apt-get without questions, and waits for another apt-get to end.
+/// The command that runs apt-get without questions, and waits up to 400 s for another apt-get to end.
 fn apt_command(words: &[&str]) -> RootCommand {
     let fixed = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=400"];
     RootCommand::new(&[&fixed, words].concat())

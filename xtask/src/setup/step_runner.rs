@@ -39,7 +39,7 @@ fn run_root_commands(cx: &Context, step: &Step, privilege: Privilege) -> Result<
 /// Compiles deploy-rs into the folder of the project's tools.
 ///
 /// # Errors
-/// `Refused` without cargo, which an installed tool may run without.
+/// `Refused` on a machine without cargo: an installed tool runs there too.
 fn install_deploy_rs(cx: &Context) -> Result<()> {
     require_cargo(&cx.launcher)?;
     let root = project::tools_dir().display().to_string();
@@ -58,8 +58,8 @@ fn require_cargo(launcher: &Launcher) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` as a phase that shows the last line of the output. `work` runs `command`, and passes each line that it
-/// prints to its argument.
+/// Runs `work` as a phase that shows the last line of the output. `work` runs a command, which errors call `command`,
+/// and passes each line of its output to the function that `work` gets.
 fn in_phase(
     cx: &Context,
     command: &str,
