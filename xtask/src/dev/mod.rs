@@ -1,4 +1,4 @@
-//! Code for the development of the tool. Only the commands for development import it.
+//! Code for the development of the tool. Only the commands for development and their command lines import it.
 
 #[cfg(feature = "dev")]
 pub mod bench;

@@ -46,7 +46,7 @@ const UNCHANGED: Case = Case { name: "unchanged", against: "deploy-rs", at_most:
 const EDITED: Case = Case { name: "edited", against: "deploy-rs", at_most: None };
 /// The host gets another system, with almost no evaluation: the difference is the cost of the verification.
 const BARE: Case = Case { name: "no evaluation", against: "deploy-rs", at_most: None };
-/// [`SEVERAL_HOSTS`] hosts get other systems, against one host by the tool. The flake has almost no evaluation, which
+/// [`SEVERAL_HOSTS`] hosts get other systems, against one host by the tool. The flake has almost no evaluation: more
 /// would need a core for each host.
 const HOSTS: Case = Case { name: "four hosts", against: "one host", at_most: Some(1.5) };
 

@@ -83,7 +83,7 @@ fn stage_native_and_emulated_tools(cx: &Context) -> Result<[Tools; 2]> {
     let [native, emulated] = [Tools::stage(cx, Arch::Amd64)?, Tools::stage(cx, Arch::Arm64)?];
     let program = emulated.program("dash");
     let words = [program.as_os_str(), "-c".as_ref(), "true".as_ref()];
-    // `env` exits with a code where the kernel cannot run the program; started directly, it would be an error.
+    // `env` exits with a code where the kernel cannot run the program. Starting the program directly would be an error.
     if !cx.launcher.capture("env", &words)?.success() {
         bail!(Refused, "this machine does not run AArch64 programs"; hint: "run `cargo xtask setup`");
     }

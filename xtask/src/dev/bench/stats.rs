@@ -36,7 +36,7 @@ pub struct Row {
     pub ratio: Option<f64>,
     /// The limit of the ratio, or of the memory in bytes; `None` where the row is only for information.
     pub at_most: Option<f64>,
-    /// Whether the limit was kept, if there is one and both values were measured.
+    /// Whether the limit was kept, if there is one and what it limits was measured.
     pub kept: Option<bool>,
 }
 
@@ -86,7 +86,8 @@ fn peer_row(measured: &Measurements, quantity: Quantity, peer: &Peer, at_most: O
     row(measured, quantity, PeerMedian { name: peer.name, value }, at_most)
 }
 
-/// The row that compares the tool with `peer`. The limit `at_most` is one of the memory itself, else of the ratio.
+/// The row that compares the tool with `peer`. `at_most` limits the memory of the tool in bytes, or the ratio for any
+/// other quantity.
 fn row(measured: &Measurements, quantity: Quantity, peer: PeerMedian, at_most: Option<f64>) -> Row {
     let tool = measured.median_of(TOOL, quantity.reader());
     let ratio = tool.zip(peer.value).map(|(tool, peer)| tool / peer);

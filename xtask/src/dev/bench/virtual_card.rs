@@ -74,7 +74,7 @@ impl BenchCard {
     /// Measures the real speed of the card, which takes a few seconds.
     ///
     /// # Errors
-    /// `Refused` where the card is faster than `speed`: measurements on it would be meaningless.
+    /// `Refused` where the card is more than a quarter faster than `speed`: measurements on it would be meaningless.
     pub fn check_speed(&self, cx: &Context, speed: Speed) -> Result<()> {
         let device = self.path().display();
         let write = ["if=/dev/zero".to_owned(), format!("of={device}"), "oflag=direct".into()];

@@ -23,7 +23,7 @@ pub struct Tools {
 pub const PROGRAMS: &[(&str, Arch)] =
     &[("XTASK_PROGRAMS_AMD64", Arch::Amd64), ("XTASK_PROGRAMS_ARM64", Arch::Arm64)];
 
-/// Stages the programs for all of [`PROGRAMS`] in this checkout, and returns the variables with their folders.
+/// Stages the programs for all of [`PROGRAMS`] in the state folder, and returns the variables with their folders.
 ///
 /// # Errors
 /// Those of [`Tools::stage`].
@@ -34,7 +34,7 @@ pub fn stage_programs(cx: &Context) -> Result<Vec<(&'static str, PathBuf)>> {
 /// The environment variable by which the suites find the parts of a guest: kernel, U-Boot, and a Debian with systemd.
 pub const GUEST: &str = "XTASK_GUEST";
 
-/// Stages the parts of a guest in this checkout, and returns the folder.
+/// Stages the parts of a guest in the state folder, and returns their folder.
 ///
 /// # Errors
 /// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.
@@ -70,7 +70,7 @@ const APPLETS: &[&str] = &[
 ];
 
 impl Tools {
-    /// Makes the folder with the programs for `arch` in this checkout, if it is missing.
+    /// Makes the folder with the programs for `arch` in the state folder, unless a current one is there.
     ///
     /// # Errors
     /// `Refused` where the machine has no Debian-like mirror, and any failure to fetch or copy.

@@ -188,8 +188,9 @@ fn tools_below_root(launcher: &Launcher) -> PathBuf {
     if folder.starts_with("/root") { folder.to_owned() } else { PathBuf::new() }
 }
 
-/// A name for the next veth link, and the first three octets of the addresses of a private network for it. Both
-/// contain the number of this process and of the host, so that parallel processes do not collide.
+/// A name for the next veth link, and the first three octets of the addresses of a private network for it. Both contain
+/// the numbers of this process and of the host, so that parallel processes do not collide; the network has the number
+/// of the process modulo 128.
 fn next_link_and_network() -> (String, String) {
     let number = HOST_COUNT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();

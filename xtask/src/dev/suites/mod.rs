@@ -154,7 +154,7 @@ impl Suite {
         self.name == BOOT_CUTS
     }
 
-    /// Whether `setup` can install everything that this machine lacks for the suite.
+    /// Whether the suite has requirements that `setup` can install, and this machine meets all others.
     pub fn is_helped_by_setup(&self, cx: &Context) -> bool {
         let can_be_met =
             |requirement: &Requirement| requirement.is_installable() || requirement.missing(cx).is_none();
@@ -164,6 +164,9 @@ impl Suite {
 }
 
 /// The suites and groups called `names`; without names, all but those in `ONLY_NAMED`.
+///
+/// # Errors
+/// `Usage` for a name that no suite and no group has.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
         let known = ALL.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
@@ -190,7 +193,8 @@ pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> SortedSuites {
         requirements.map(|requirement| (requirement, requirement.missing(cx))).collect::<BTreeMap<_, _>>();
     let mut sorted = SortedSuites::default();
     for suite in suites {
-        // Where `setup` cannot install all that a suite lacks, it installs nothing: the reasons are then only those.
+        // Where `setup` cannot install all that a suite lacks, it installs nothing. Then only the requirements that it
+        // cannot install are the reasons.
         let (installable, other): (Vec<Requirement>, Vec<_>) =
             suite.requirements.iter().partition(|requirement| requirement.is_installable());
         let reasons_of = |list: &[Requirement]| {

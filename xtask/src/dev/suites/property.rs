@@ -26,7 +26,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Counts the parsers, for which cargo builds their tests, and divides `minutes` on all threads among them.
+    /// Counts the parsers, for which cargo builds their tests, and divides the `minutes` of all threads among the
+    /// parsers.
     pub fn gather(cx: &Context, minutes: NonZero<u32>) -> Result<Self> {
         let args = [&["test", "--workspace", "--lib", "fuzz", "--"], SKIP, &["--list", "--format", "terse"]];
         let list = cx.in_phase("build", || cx.launcher.read("cargo", &args.concat()))?;

@@ -46,7 +46,7 @@ impl Requirement {
         self.reason(cx).map(|text| format!("{text}{}", self.remedy()))
     }
 
-    /// Whether `setup` can install the requirement.
+    /// Whether the requirement can be installed without the user: by `setup`, or from Debian's packages.
     pub fn is_installable(self) -> bool {
         !matches!(self, Self::Root | Self::LoopDevices | Self::Fuse | Self::MountNamespaces | Self::Inputs)
     }
