@@ -1,8 +1,8 @@
 //! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, verified host.
 //!
 //! Data flows one way through each command: gather, plan, show, act. Imports do too, from wing to wing: `commands`,
-//! then `card`, `deploy`, `receipt` and `setup`, then `boot`, `identity` and `nix`, then `base`. Only `commands`
-//! imports `ui`, and only the commands for development import `dev`.
+//! then `receipt`, then `card`, `deploy` and `setup`, then `boot`, `identity` and `nix`, then `base`. Only `commands`
+//! and this file import `ui`, and only the commands for development and their command lines import `dev`.
 
 pub mod base;
 mod boot;
@@ -44,7 +44,8 @@ pub fn report_parse_error(error: &clap::Error) -> ExitCode {
     ExitKind::Usage.code().into()
 }
 
-/// Prints `help`, which is the help or the version. Returns the exit code.
+/// Prints `help`, which is the help or the version. As `cargo xtask` this ends the process; otherwise it returns the
+/// exit code.
 fn print_help(help: &clap::Error) -> ExitCode {
     // Only the parser prints in colours, and only `ui` prints another name than `cargo xtask`.
     if program::is_cargo_alias() {

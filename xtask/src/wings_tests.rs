@@ -41,7 +41,7 @@ fn append_sources(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The wings that the source `text` names behind `crate::`, alone or in a group as of `use crate::{base, nix};`.
+/// The wings that the source `text` names behind `crate::`, alone or in a group as in `use crate::{base, nix};`.
 fn imported_wings(text: &str) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for path in text.split("crate::").skip(1) {

@@ -135,7 +135,10 @@ impl Status {
     }
 }
 
-/// The hosts that `words` name, which may be only one where `address` is its address.
+/// The hosts that `words` name: with an `address` only one, whose address it is.
+///
+/// # Errors
+/// Those of [`Deploy::hosts`].
 fn named_hosts(words: &[HostName], address: Option<&Address>) -> Result<Vec<HostName>> {
     let hosts = host_ref::hosts(words)?;
     let count = hosts.iter().collect::<BTreeSet<_>>().len();
@@ -148,7 +151,7 @@ fn named_hosts(words: &[HostName], address: Option<&Address>) -> Result<Vec<Host
     Ok(hosts)
 }
 
-/// Parses the name of a host. An empty name, as of an unset variable in a script, is an error.
+/// Parses the name of a host. An empty name, such as that of an unset variable in a script, is an error.
 fn parse_host(text: &str) -> Result<HostName, &'static str> {
     if text.trim().is_empty() { Err("must be the name of a host") } else { Ok(text.into()) }
 }

@@ -128,7 +128,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command evaluates the flake of the user, which may build parts of it.
+    /// Whether the command evaluates the flake of the user. An evaluation may build parts of the flake.
     pub fn evaluates(&self) -> bool {
         match self {
             Self::Deploy(_) | Self::Hosts(_) | Self::SdImage(_) | Self::Status(_) => true,

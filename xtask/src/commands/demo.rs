@@ -1,4 +1,4 @@
-//! `demo`: builds an image, flashes a virtual card and boots it, on this machine alone.
+//! `demo`: builds an image, flashes a virtual card and, with `--boot`, boots it, on this machine alone.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -69,7 +69,8 @@ fn probe_builders(cx: &Context, version: nix::Version) -> Result<Vec<(Builder, A
     }
 }
 
-/// How this machine builds for [`SYSTEM`], or why it cannot. Remote builders count only if one of them answers.
+/// How this machine builds for [`SYSTEM`], or why it cannot. Remote builders count only if one of them can be used, if
+/// only by nix-daemon.
 fn build_support(
     cx: &Context,
     version: nix::Version,

@@ -10,8 +10,8 @@ use crate::base::project::{self, EarlierState};
 use crate::{identity, receipt};
 
 /// Moves the receipts of the flake and the keys of its hosts to the state folder of the flake. The state folder of a
-/// tool has keys of several flakes: from there, only the keys of hosts move whose cards were flashed from this flake,
-/// by the receipts.
+/// tool has keys of several flakes: from there, a key moves only if a receipt shows that a card of its host was flashed
+/// from this flake.
 ///
 /// # Errors
 /// Where a key or a receipt cannot be moved.

@@ -60,8 +60,8 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     known_hosts_updated.and(printed)
 }
 
-/// Checks the image in `file`: a damaged image is never written. `card_size` is in bytes; `None` where no card is
-/// named.
+/// Checks the image in `file`: a damaged image is never written. Without `--check-image`, an earlier check of the same
+/// file counts. `card_size` is in bytes; `None` where no card is named.
 fn check_image(cx: &Context, args: &Flash, file: &Path, card_size: Option<u64>) -> Result<Image> {
     let cache = CheckCache::new(&cx.state);
     let limits = Limits::new(args.memory_limit, card_size);

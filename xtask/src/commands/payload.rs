@@ -34,7 +34,8 @@ struct RequestedKey {
 }
 
 impl RequestedKey {
-    /// The requested key of `host`, the host of the image, or of that of `--identity-of`.
+    /// The requested key of the host of `--identity-of`, or else of `host`, the host of the image. `None` where there
+    /// is no host, and where no key is requested for a host whose name allows none.
     ///
     /// # Errors
     /// `Usage` for a requested key without a host or with two, and `Refused` for a host whose name allows no key.

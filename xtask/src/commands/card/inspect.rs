@@ -44,7 +44,7 @@ struct CardFacts {
 enum Origin {
     /// A flash of this project wrote the card, which still has the partitions of that image.
     Flashed { receipt: Box<Flashed> },
-    /// A flash of this project wrote the card once, and the card holds something else now.
+    /// A flash of this project wrote the card earlier, and the card holds something else now.
     Overwritten { receipt: Box<Flashed> },
     /// No receipt of this project is for this card.
     Nothing,
