@@ -55,8 +55,8 @@ pub fn log(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("\u{1b}[") {
         plain.push_str(before);
         // A colour is `ESC [ PARAMETERS m`.
-        let end = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
-        if let Some(after_colour) = end.strip_prefix('m') {
+        let after_parameters = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        if let Some(after_colour) = after_parameters.strip_prefix('m') {
             rest = after_colour;
         } else {
             plain.push_str("\u{1b}[");

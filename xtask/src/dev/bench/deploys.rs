@@ -93,7 +93,7 @@ pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
 fn measure_round(hosts: &Hosts, round: u32) -> Result<Vec<Sample>> {
     let system = |name: &str| format!("{name}{round}");
     let changed = switch_by_tool(hosts, 1, &system("tool"), EVALUATION)?;
-    let current = system("bare");
+    let current = system("current");
     hosts.set_system(1, &current, EVALUATION)?;
     let changed_by_deploy_rs = hosts.deploy_by_deploy_rs(&current)?;
     let unchanged_by_deploy_rs = hosts.deploy_by_deploy_rs(&current)?;
@@ -101,7 +101,7 @@ fn measure_round(hosts: &Hosts, round: u32) -> Result<Vec<Sample>> {
     let edited = hosts.deploy_by_tool(1, &current)?;
     let unchanged = hosts.deploy_by_tool(1, &current)?;
     let one_host = switch_by_tool(hosts, 1, &system("one"), 0)?;
-    let bare = system("alone");
+    let bare = system("bare");
     hosts.set_system(1, &bare, 0)?;
     let bare_by_deploy_rs = hosts.deploy_by_deploy_rs(&bare)?;
     let several_hosts = switch_by_tool(hosts, SEVERAL_HOSTS, &system("all"), 0)?;

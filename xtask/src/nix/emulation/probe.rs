@@ -95,7 +95,7 @@ impl Architecture {
             Class::Elf32 => (1, 4, 52u16, 32u16),
             Class::Elf64 => (2, 8, 64, 56),
         };
-        let addresses = |values: &[u64]| {
+        let address_sized = |values: &[u64]| {
             values.iter().flat_map(|value| value.to_le_bytes()[..address_size].to_vec()).collect::<Vec<_>>()
         };
         let halves = |values: &[u16]| values.iter().flat_map(|half| half.to_le_bytes()).collect::<Vec<_>>();
@@ -111,14 +111,14 @@ impl Architecture {
         [
             &[0x7f, b'E', b'L', b'F', class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
             &halves(&[2, self.number, 1, 0]), // ET_EXEC, machine, version
-            &addresses(&[BASE + code_start, u64::from(header_size), 0]), // entry, segments, sections
+            &address_sized(&[BASE + code_start, u64::from(header_size), 0]), // entry, segments, sections
             &self.flags.to_le_bytes(),
             &halves(&[header_size, segment_size, 1, 0, 0, 0]), // one segment, no sections
             &loadable,
             early_flags,
-            &addresses(&[0, BASE, BASE, size, size]), // offset, address twice, size twice
+            &address_sized(&[0, BASE, BASE, size, size]), // offset, address twice, size twice
             late_flags,
-            &addresses(&[0x1000]), // alignment
+            &address_sized(&[0x1000]), // alignment
             self.code,
         ]
         .concat()
