@@ -217,6 +217,7 @@ mod tests {
             listed.stdout,
             "H .gitattributes\nH .gitignore\nH .gitmodules\nH a.txt\nH part/.gitattributes\nH part/.gitignore\nH part/a.txt\n"
         );
+        // Ignored, not ignored, and refused by git, as the path is in a submodule.
         for (path, code) in [("keys", 0), ("a.txt", 1), ("part/a.txt", 128)] {
             let path = whole.join(path);
             assert_eq!(

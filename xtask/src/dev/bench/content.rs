@@ -100,6 +100,7 @@ impl Content {
 fn add_phrase(pool: &mut Vec<u8>, vocabulary: &[u8], random: &[u8]) {
     let position = usize::from(u16::from_le_bytes([random[0], random[1]]));
     let start = position * usize::from(random[2]) / 256;
+    // These lengths make the content compress like a system: by 2.5 to 3.5, see the test.
     let length = 11 + usize::from(random[3] & 15);
     pool.extend_from_slice(&vocabulary[start..start + length]);
     let random_end = 4 + usize::from(random[3] >> 6);
