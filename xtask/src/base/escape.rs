@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_loses_its_colours() {
+    fn a_log_loses_its_colours_and_tabs() {
         assert_eq!(
             log("\u{1b}[31;1merror:\u{1b}[0m\ta\u{1b}[2J\u{1b}[1\r"),
             "error:    a\\u{1b}[2J\\u{1b}[1"

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_code() {
+    fn every_kind_has_its_code_and_any_other_code_is_other() {
         let codes = ExitKind::all().iter().map(|kind| kind.code()).collect::<Vec<_>>();
         assert_eq!(codes, [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 130]);
         assert!(codes.into_iter().map(ExitKind::from_code).eq(ExitKind::all().iter().copied()));

@@ -251,6 +251,10 @@ mod tests {
             "unable to upload 'http://h/…': HTTP error 502 (''); Nix retries",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_warning_of_anything_else_keeps_its_text() {
         assert_eq!(display_text("Git tree '/f' is dirty\n"), "Git tree '/f' is dirty");
     }
 

@@ -207,7 +207,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn lines_are_whole_however_they_are_written() {
+    fn lines_are_whole_and_waits_for_more_are_reported() {
         let (source, mut sink) = std::io::pipe().unwrap();
         let writer = std::thread::spawn(move || {
             for part in [&b"one\ntw"[..], b"o\r\n", b"\n\xff\nthe e", b"nd"] {

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ratio_is_that_of_the_medians() {
+    fn the_result_has_the_ratio_of_the_medians_and_the_image() {
         let cost =
             |seconds| Cost { seconds, cpu_seconds: 2.0 * seconds, first_cpu_seconds: 0.0, peak_bytes: 0 };
         let native = [2.0, 9.0, 1.0].map(cost).to_vec();

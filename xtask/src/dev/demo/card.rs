@@ -70,6 +70,13 @@ mod tests {
         let last = File::open(&file).unwrap();
         create_card_file(&file, 512).unwrap();
         assert_eq!((last.metadata().unwrap().len(), file.metadata().unwrap().len()), (4096, 512));
+    }
+
+    #[test]
+    fn only_this_user_can_read_a_card() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("card.img");
+        create_card_file(&file, 4096).unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

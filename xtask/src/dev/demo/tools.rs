@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_finds_its_own_libraries() {
+    fn programs_and_applets_are_found_with_their_libraries() {
         let dir = tempfile::tempdir().unwrap();
         add_wrappers(dir.path(), Path::new("/t/amd64"), Arch::Amd64).unwrap();
         let script = fs::read_to_string(dir.path().join("programs/mmd")).unwrap();

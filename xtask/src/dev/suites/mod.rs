@@ -258,7 +258,11 @@ mod tests {
         assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
         assert_eq!(names(&["image"]).unwrap(), ["image"]);
         assert_eq!(names(&["boot"]).unwrap(), ["boot", "trial"]);
-        let error = crate::base::failure::with_hint(&names(&["nixx"]).unwrap_err());
+    }
+
+    #[test]
+    fn the_error_of_an_unknown_suite_lists_all_suites() {
+        let error = crate::base::failure::with_hint(&select(&["nixx".into()]).unwrap_err());
         assert_eq!(
             error,
             "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, evaluation, flake, fuzz, host, image, nix, trial"

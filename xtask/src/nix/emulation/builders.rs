@@ -123,7 +123,12 @@ mod tests {
             let has_builder = builders.iter().any(|builder| builder.builds_for("aarch64-linux"));
             assert_eq!(has_builder, expected, "{setting}");
         }
-        let builders = parse_all("pi - ; pi2", "aarch64-linux", file);
+    }
+
+    #[test]
+    fn a_builder_without_a_system_builds_for_this_one() {
+        let builders = parse_all("pi - ; pi2", "aarch64-linux", |_| None);
+        assert_eq!(builders.len(), 2);
         assert!(builders.iter().all(|builder| builder.builds_for("aarch64-linux")));
     }
 

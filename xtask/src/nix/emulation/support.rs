@@ -219,6 +219,10 @@ mod tests {
                 assert_eq!([support(false), support(true)], [BuildSupport::NoJobs, BuildSupport::Remote]);
             }
         }
+    }
+
+    #[test]
+    fn without_jobs_and_remote_builders_the_hint_is_to_allow_jobs() {
         let hint = BuildSupport::NoJobs.hint("aarch64-linux").unwrap();
         assert!(hint.starts_with("set `max-jobs = auto` in nix.conf") && !BuildSupport::NoJobs.can_build());
     }
@@ -258,6 +262,10 @@ mod tests {
                 "{hint}"
             );
         }
+    }
+
+    #[test]
+    fn support_that_can_build_has_no_hint() {
         for support in [BuildSupport::Untested, BuildSupport::RunByKernel] {
             assert!(support.can_build() && support.hint("riscv64-linux").is_none());
         }
