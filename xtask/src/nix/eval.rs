@@ -45,6 +45,9 @@ pub fn is_cacheable(options: &[String]) -> bool {
 /// Evaluates the Nix function `apply`, such as `builtins.attrNames`, on the attribute `attribute` of `flake`. Nix
 /// evaluates only the values that the function uses, so other attributes may throw. Nix gets `options` unchanged, and
 /// `reporter` gets Nix's warnings.
+///
+/// # Errors
+/// `Refused` for `options` that would let a build read the keys, and those of [`run_json`].
 pub fn eval(
     launcher: &Launcher,
     flake: &FlakeRef,
@@ -73,6 +76,9 @@ pub fn quote(text: &str) -> String {
 /// evaluation, the command is retried without the evaluation cache.
 ///
 /// stdout counts only with the exit code 0: Nix prints truncated JSON before it fails.
+///
+/// # Errors
+/// That of Nix, those of [`explain_stop`], and output that is no JSON.
 pub fn run_json(
     launcher: &Launcher,
     args: &[&str],
