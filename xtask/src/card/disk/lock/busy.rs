@@ -100,8 +100,8 @@ fn membership(disk: &Disk) -> Option<Cause> {
 
 /// The possible causes that no file of `/proc` and `/sys` shows.
 fn unknown_use() -> Cause {
-    let why = "a mount in a container or another namespace, a lazily unmounted file system, \
-        a ZFS pool, or a program that claims the disk";
+    let why = "its use is not visible; it may be a mount in a container or another namespace, \
+        a lazily unmounted file system, a ZFS pool, or a program that claims the disk";
     Cause { why: why.to_owned(), hint: "end this use first".to_owned() }
 }
 

@@ -92,7 +92,7 @@ fn the_error_of_a_busy_disk_names_its_user() {
     let roots = machine.with_stick().roots();
     let disk = machine.disk("sdb");
     let error = || with_hint(&busy_error(&roots, &disk));
-    assert!(error().starts_with("/dev/sdb is in use: a mount in a container or another namespace, "));
+    assert!(error().starts_with("/dev/sdb is in use: its use is not visible; it may be a mount in "));
     machine.write_file("run/udev/data/b8:17", "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n");
     let words = "/dev/sdb is in use: it is part of a zfs called tank; remove the disk from there first";
     assert_eq!(error(), words);
