@@ -182,7 +182,8 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
     // A line end would begin another command.
     if line.chars().any(char::is_control) {
         bail!(
-            Refused, "{} cannot be written to a card: its path contains control characters", Plain(path);
+            Refused, "{} cannot be written to a card: its path, or the target of a link, contains control characters",
+            Plain(path);
             hint: "rename it, or leave it out of the folder of --files"
         );
     }

@@ -195,7 +195,8 @@ fn a_command_is_never_longer_than_debugfs_reads_at_once() {
     refused(entry(&deep, EntryKind::Folder), long);
     refused(
         file("a\n!b"),
-        "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters",
+        "/persist/a\\u{a}!b cannot be written to a card: its path, or the target of a link, contains \
+         control characters",
     );
     let fits = [entry("l", EntryKind::Link(target)), file(&"\"".repeat(1900))];
     super::check(&PayloadRoot::persist(), &fits).unwrap();

@@ -110,7 +110,8 @@ fn payloads_out_of_bounds_are_refused() {
     );
     let large = json!({ "file": "A".repeat(24 << 20) });
     assert_refused(FLASH, "/job/flash/payload/content/entries/1/kind", large, "its files are too large");
-    let line = "/persist/a\\u{a}!b cannot be written to a card: its path contains control characters";
+    let line = "/persist/a\\u{a}!b cannot be written to a card: its path, or the target of a link, contains \
+        control characters";
     assert_refused(FLASH, "/job/flash/payload/content/entries/1/path", json!("a\n!b"), line);
 }
 
