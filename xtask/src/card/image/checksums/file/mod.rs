@@ -157,7 +157,7 @@ impl ChecksumFile {
         let number = text.lines().position(is_text).unwrap_or_default();
         failure!(
             Refused,
-            "{path} has no {kind} of {image}, but in line {}: {}",
+            "{path} has no {kind} of {image}, but another one in line {}: {}",
             number + 1,
             shown_line(text, number);
             hint: "compare that one by yourself, then remove {path}"
@@ -179,7 +179,7 @@ impl ChecksumFile {
                 "{path} has the name of a checksum file, but is {error}";
                 hint: "move the image into a folder of its own, or rename {path}"
             ),
-            Err(error) => Err(error).with_context(|| format!("reading the checksum {path}")),
+            Err(error) => Err(error).with_context(|| format!("reading the checksum file {path}")),
         }
     }
 }

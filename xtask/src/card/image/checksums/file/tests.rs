@@ -145,7 +145,9 @@ fn a_length_overrules_no_name() {
     {
         let error = sums(Scope::One, NamedAlgorithm::parse("sha3"), text).unwrap_err().to_string();
         assert!(
-            error.contains(&format!("has no checksum that can be compared of a.img.zst, but in {line}")),
+            error.contains(&format!(
+                "has no checksum that can be compared of a.img.zst, but another one in {line}"
+            )),
             "{error}"
         );
     }
