@@ -137,7 +137,7 @@ impl Body {
             if positions.contains(&chunk.at) {
                 if self.hash_at(chunk.at) != Some(&chunk.hash) {
                     bail!(
-                        Verification, "the image file changed while it was written";
+                        Verification, "the image file changed while the card was written";
                         hint: "{}", Changed::HINT
                     );
                 }

@@ -50,7 +50,7 @@ impl Buffer {
 
     /// Sets how many bytes are in use, up to the capacity.
     pub fn resize(&mut self, len: usize) {
-        assert!(len <= self.storage_bytes().len(), "a buffer does not grow");
+        assert!(len <= self.storage_bytes().len(), "a buffer does not grow beyond its storage");
         self.len = len;
     }
 

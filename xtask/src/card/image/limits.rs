@@ -99,7 +99,7 @@ impl Limits {
 }
 
 /// The message for a file with more parts than [`max_parts`].
-pub const TOO_MANY_PARTS: &str = "it has millions of almost empty parts, which no program writes";
+pub const TOO_MANY_PARTS: &str = "it has far more almost empty parts than any program writes";
 
 /// The largest number of frames or members in a file of `len` bytes. Each part takes time, even an empty one.
 pub fn max_parts(len: u64) -> u64 {

@@ -71,7 +71,11 @@ impl<'a> Ext4<'a> {
         let count = (bytes.len() as u64).div_ceil(self.superblock.block_size);
         let inside = number > 0 && number.checked_add(count).is_some_and(|end| end <= self.superblock.blocks);
         if !inside {
-            bail!(Verification, "block {number} lies beyond the end of the file system");
+            let all = self.superblock.blocks;
+            bail!(
+                Verification,
+                "no file can have {count} blocks from block {number} on: the file system has {all}"
+            );
         }
         self.region.read(number * self.superblock.block_size, bytes)
     }
