@@ -49,7 +49,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let signals = interrupt::guard()?;
     let source = host.as_ref().map(|host| (host, &cx.flake));
     let receipt = receipt::begin_flash(cx, source, &plan);
-    let report = receipt.record(cx, |cx| write(cx, &plan))?.with_rates_of(earlier_rates);
+    let report = receipt.record(cx, |cx| write(cx, &plan))?.with_write_rate_of(earlier_rates);
     let known_hosts_updated = payload_setup.update_known_hosts(cx);
     receipt.complete(cx, Flashed::new(source, &plan, &report));
     drop(signals);

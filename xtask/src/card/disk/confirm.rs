@@ -62,13 +62,14 @@ pub fn expectation_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
     let Confirmation::Expected { size, serial } = &request.confirmation else { return None };
     let path = disk.path.display();
     let hint = format!("check that {path} is the right card");
-    if let Some(other_size) = size.filter(|size| *size != disk.size) {
+    if let Some(expected_size) = size.filter(|size| *size != disk.size) {
         let found = disk.size;
-        return Some(refusal(format!("{path} has {found} bytes, but {other_size} are expected"), hint));
+        return Some(refusal(format!("{path} has {found} bytes, but {expected_size} are expected"), hint));
     }
-    let other_serial = serial.as_deref().filter(|serial| disk.serial.as_deref() != Some(serial))?;
+    let expected_serial = serial.as_deref().filter(|serial| disk.serial.as_deref() != Some(serial))?;
     let found = disk.serial.as_deref().unwrap_or("none");
-    Some(refusal(format!("the serial number of {path} is {found}, but {other_serial} is expected"), hint))
+    let reason = format!("the serial number of {path} is {found}, but {expected_serial} is expected");
+    Some(refusal(reason, hint))
 }
 
 /// The option that identifies `disk`: by its serial number where the disk is large for a card and has one, else by its

@@ -63,9 +63,9 @@ impl DeltaPolicy {
     pub fn should_read_first(&mut self, is_zero: bool) -> bool {
         let counter = self.counter(is_zero);
         counter.since_read += 1;
-        let is_sample = counter.misses < MAX_MISSES || counter.since_read >= SAMPLE_INTERVAL;
+        let is_worth_a_read = counter.misses < MAX_MISSES || counter.since_read >= SAMPLE_INTERVAL;
         match self.mode {
-            Mode::Auto => is_sample,
+            Mode::Auto => is_worth_a_read,
             Mode::Full => false,
             Mode::Delta => true,
         }

@@ -66,7 +66,7 @@ impl Report {
     /// The report with the write rate of an `earlier` flash of the same card, where this flash wrote too little to
     /// measure the rate: a card keeps the first bytes in its own memory, which is faster.
     #[must_use]
-    pub fn with_rates_of(mut self, earlier: Option<Rates>) -> Self {
+    pub fn with_write_rate_of(mut self, earlier: Option<Rates>) -> Self {
         if self.written_bytes() < MIN_RATE_SAMPLE {
             self.rates.write = earlier.and_then(|rates| rates.write);
         }
@@ -127,7 +127,7 @@ mod tests {
             (1, fast, Some(slow), format!("1.0 MiB {common}, 4.0 times as fast as a full write")),
             (400, slow, None, format!("400.0 MiB {common}")),
         ] {
-            assert_eq!(report(written, own).with_rates_of(earlier).to_string(), expected);
+            assert_eq!(report(written, own).with_write_rate_of(earlier).to_string(), expected);
         }
     }
 

@@ -177,8 +177,8 @@ impl Job {
         let size = needs.disk.size;
         ensure((1..=MAX_SIZE).contains(&size), "its card has an impossible size")?;
         ensure(needs.unmount.len() <= MAX_MOUNTS, "it has too many mount points to unmount")?;
-        let is_absolute = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= MAX_PATH;
-        ensure(needs.unmount.iter().all(is_absolute), "a mount point to unmount is not an absolute path")?;
+        let is_valid = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= MAX_PATH;
+        ensure(needs.unmount.iter().all(is_valid), "a mount point to unmount is not an absolute path")?;
         match self {
             Self::Flash(plan) => check_plan(plan),
             Self::Compare(compare) => match &compare.against {
