@@ -61,12 +61,16 @@ fn the_size_alone_does_not_identify_a_large_card() {
 }
 
 #[test]
+fn a_card_is_confirmed_by_its_name() {
+    let machine = FakeMachine::new();
+    let phrase = machine.with_card(&[]).disk("mmcblk0").confirm_phrase();
+    assert!(phrase.accepts("mmcblk0") && phrase.accepts("/dev/mmcblk0 ") && !phrase.accepts("mmcblk1"));
+}
+
+#[test]
 fn a_large_disk_is_not_confirmed_by_its_name() {
     let machine = FakeMachine::new();
-    let card = machine.with_card(&[]).disk("mmcblk0");
-    let phrase = card.confirm_phrase();
-    assert!(phrase.accepts("mmcblk0") && phrase.accepts("/dev/mmcblk0 ") && !phrase.accepts("mmcblk1"));
-    let large = Disk { size: 300 << 30, ..card };
+    let large = Disk { size: 300 << 30, ..machine.with_card(&[]).disk("mmcblk0") };
     assert_eq!(large.confirm_phrase(), ConfirmPhrase::Serial("1b534d45".to_owned()));
     let phrase = Disk { serial: None, ..large }.confirm_phrase();
     assert!(phrase.accepts("322122547200") && !phrase.accepts("mmcblk0"));

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_with_the_disk_open_are_its_openers_writers_and_lockers() {
+    fn the_openers_writers_and_lockers_of_a_disk_are_told_apart() {
         let machine = FakeMachine::new();
         let dir = tempfile::tempdir().unwrap();
         let [card, other] = ["card", "other"].map(|name| dir.path().join(name));

@@ -139,14 +139,19 @@ mod tests {
             (510, &[0x55, 0xaa]),
         ];
         let fat: [(usize, &[u8]); 2] = [(4096 + 71, b"FIRMWARE   "), (4096 + 82, b"FAT32   ")];
-        let ext4: [(usize, &[u8]); 3] = [(9272, &[0x53, 0xef]), (9312, &[0x40]), (9216 + 120, b"NIXOS_SD\0")];
+        let ext4: [(usize, &[u8]); 3] =
+            [(9216 + 56, &[0x53, 0xef]), (9216 + 96, &[0x40]), (9216 + 120, b"NIXOS_SD\0")];
         let two = partitions_of(&[&table[..], &fat, &ext4].concat());
         let titles = two.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(titles, ["FIRMWARE (vfat)", "NIXOS_SD (ext4)"]);
         assert_eq!((two[1].number, two[1].start, two[1].size), (2, 8192, 32768));
         assert_eq!(partitions_of(&[]), []);
-        let whole_disk = partitions_of(&[(1080, &[0x53, 0xef]), (1144, b"PHOTOS")]);
+        let whole_disk = partitions_of(&[(1024 + 56, &[0x53, 0xef]), (1024 + 120, b"PHOTOS")]);
         assert_eq!((whole_disk[0].number, whole_disk[0].to_string().as_str()), (0, "PHOTOS (ext2)"));
+    }
+
+    #[test]
+    fn a_disk_that_is_gone_counts_as_empty() {
         assert_eq!(partitions(Path::new("/no/such/card"), 7), []);
     }
 

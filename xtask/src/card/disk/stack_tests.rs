@@ -27,6 +27,14 @@ fn a_loop_device_over_a_partition_or_another_loop_device_is_a_use() {
         &unmounted(),
         &["/dev/sdb is in use: sdb1 is mounted at /mnt through loop3, loop4; run `umount /mnt`"],
     );
+}
+
+#[test]
+fn an_image_on_a_loop_device_over_the_card_is_protected() {
+    let machine = FakeMachine::new();
+    machine.with_stick().add_device("virtual/block/loop3", "7:3", &[("loop/backing_file", "/dev/sdb1")]);
+    machine.add_device("virtual/block/loop4", "7:4", &[("loop/backing_file", "/dev/loop3")]);
+    machine.mount("7:4", "/mnt", "ext4", "/dev/loop4");
     let image = ProtectedPath::find(&machine.roots(), "the image", "/mnt/image".as_ref(), Extent::Itself);
     let refusals = refusals(&machine.disk("sdb"), &Request { protected: vec![image], ..unmounted() });
     let is_image = |refusal: &Refusal| refusal.reason.starts_with("the image /mnt/image is on /dev/sdb");

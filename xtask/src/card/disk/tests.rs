@@ -1,4 +1,4 @@
-//! The exact message of every refusal, on fake machines.
+//! How disks are described, used and refused, with the exact messages, on fake machines.
 
 use std::path::Path;
 
