@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_card_is_restored_whatever_fails() {
+    fn a_genuine_card_passes_and_any_card_is_restored_whatever_fails() {
         let before = check_alone_on(Fault::None, false).0.content();
         let suspect = "probes failed); the card holds again what it held before";
         for (fault, stopped, kind, end) in [
@@ -261,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn a_card_of_any_size_is_probed_to_its_end() {
+    fn a_card_of_2_mib_or_more_is_probed_to_its_end() {
         for size in [512, MIB, 2 * MIB - 512] {
             assert_eq!(probe_positions(size), [0; 0], "{size}");
         }
         for size in [2 * MIB, 3 * MIB + 512, 64 * MIB, 640 * MIB, 31_914_983_424, 512_110_190_592, 2 << 40] {
             let positions = probe_positions(size);
             assert!(positions.len() <= 110 && positions.is_sorted(), "{size}: {}", positions.len());
-            assert!(positions[0] == MIB && *positions.last().unwrap() + 4608 > size, "{size}");
+            assert!(positions[0] == MIB && *positions.last().unwrap() + 4096 + 512 > size, "{size}");
         }
     }
 
@@ -282,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn wraps_of_a_large_card_are_found() {
+    fn nearly_all_wraps_of_a_large_card_are_found() {
         let size = 31_914_983_424;
         for at in [1 << 30, 2 << 30, 3 << 30, 4 << 30, 7 << 30, 8 << 30, 16 << 30, 24 << 30, 500 * 32 * MIB] {
             assert!(is_wrap_found(size, at), "{at}");
         }
         // Erase blocks are of 4 MiB and more, and capacities are multiples of many of them.
-        let wraps = (1..size / (32 * MIB)).filter(|at| !is_wrap_found(size, at * 32 * MIB)).count();
-        assert!(wraps < 30, "{wraps} of {}", size / (32 * MIB));
+        let missed = (1..size / (32 * MIB)).filter(|at| !is_wrap_found(size, at * 32 * MIB)).count();
+        assert!(missed < 30, "{missed} of {}", size / (32 * MIB));
     }
 }

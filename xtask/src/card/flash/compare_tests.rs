@@ -114,6 +114,11 @@ fn the_sum_is_that_of_the_beginning_of_the_card() {
         let known = compare_hash(&card, found.size, found.hash, &Silent, &AtomicBool::new(false)).unwrap();
         assert_eq!(known.card_sha256, expected);
     }
+}
+
+#[test]
+fn a_card_that_cannot_be_read_everywhere_has_no_sum() {
+    let image = image(2 * MIB + 512);
     assert_eq!(
         compare_image(&card(&image, &[], Fault::ReadFails(MIB)), &image, None).unwrap().card_sha256,
         None

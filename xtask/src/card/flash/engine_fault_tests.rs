@@ -1,4 +1,4 @@
-//! The engine on cards in memory that misbehave: each fault ends in an error that names the byte, and in a card that
+//! The engine on cards in memory that misbehave: a fault that retries do not cure ends in an error, and in a card that
 //! cannot boot.
 
 use std::io::{Cursor, Read};
@@ -109,7 +109,7 @@ fn a_chunk_that_cannot_be_read_is_written() {
 }
 
 #[test]
-fn the_error_says_where_even_the_head_cannot_be_blanked() {
+fn the_error_tells_that_the_head_could_not_be_blanked() {
     for (fault, text) in [
         (Fault::WriteFails(7, Errno::PERM), "check the write-protect switch of the card"),
         (Fault::SyncFails, "syncing the card"),

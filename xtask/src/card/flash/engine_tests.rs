@@ -22,7 +22,7 @@ use crate::base::{ChunkState, Silent};
 use crate::card::image::chunk_hash::tests::hash;
 
 #[test]
-fn genuine_cards_hold_the_image_and_zeros_at_their_end() {
+fn genuine_cards_hold_the_image_and_zeros_at_their_end_and_keep_the_bytes_between() {
     for (fault, size, card_size) in [
         (Fault::None, 5 * MIB + 512, 9 * MIB),
         (Fault::None, 3 * MIB, 3 * MIB),
@@ -70,6 +70,7 @@ fn only_what_differs_is_written() {
         let card = FakeCard::with_content(before, Fault::None);
         let report = flash(&card, &image, mode).unwrap();
         assert!(card.content().starts_with(&image), "{mode}");
+        // The report counts the head, once.
         assert_eq!(
             (card.mib_written(), report.written_bytes() / MIB),
             (fixed + written, u64::from(written) + 1),
