@@ -232,12 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_is_no_regular_file_is_ignored_and_replaced() {
+    fn only_its_user_may_read_the_cache() {
+        let (dir, file) = settled_file();
+        let cache = CheckCache::new(&dir.path().join("state"));
+        cache.keep(&file, check_of(&file), SystemTime::now());
+        assert_eq!(cache.file.metadata().unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_a_pipe_and_a_file_that_is_too_large_are_no_cache() {
         let (dir, file) = settled_file();
         let cache = CheckCache::new(&dir.path().join("state"));
         let keep = || cache.keep(&file, check_of(&file), SystemTime::now());
         keep();
-        assert_eq!(cache.file.metadata().unwrap().mode() & 0o777, 0o600);
         let moved = dir.path().join("elsewhere");
         fs::rename(&cache.file, &moved).unwrap();
         std::os::unix::fs::symlink(&moved, &cache.file).unwrap();

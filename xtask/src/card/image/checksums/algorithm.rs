@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_algorithms_that_are_not_compared() {
+    fn names_of_algorithms_that_are_not_compared_are_told_from_other_words() {
         for name in [
             "SHA3-256",
             "sha3",

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn files_for_one_image_come_first() {
+    fn files_for_one_image_come_first_and_folders_are_left_out() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["SHA256SUMS", "a.img.sha256", "z.txt"] {
             std::fs::write(dir.path().join(name), "").unwrap();

@@ -25,12 +25,16 @@ fn an_iso_is_named_as_one() {
         let expected = format!("{} is an ISO image, which is for a PC: ", out.join(file).display());
         assert!(error.starts_with(&expected), "{error}");
     }
-    let (_store, out) = output(&["iso/nixos.iso", "pi.img"]);
-    assert_eq!(find(&out, Wanted::default()).unwrap(), out.join("pi.img"));
     let (store, _out) = output(&[]);
     let file = store.path().canonicalize().unwrap().join("hash-nixos.iso");
     fs::write(&file, "").unwrap();
     assert!(find(&file, Wanted::default()).unwrap_err().to_string().contains(" is an ISO image"));
+}
+
+#[test]
+fn an_image_is_found_beside_an_iso() {
+    let (_store, out) = output(&["iso/nixos.iso", "pi.img"]);
+    assert_eq!(find(&out, Wanted::default()).unwrap(), out.join("pi.img"));
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn the_size_is_read_from_the_structure_of_the_file() {
 }
 
 #[test]
-fn a_truncated_file_and_one_with_garbage_at_its_end_are_errors() {
+fn a_truncated_file_an_empty_one_and_one_with_garbage_at_its_end_are_errors() {
     let bytes = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
     for format in [Format::Zstd, Format::Xz, Format::Gzip, Format::Bzip2] {
         let whole = compress(format, &bytes);

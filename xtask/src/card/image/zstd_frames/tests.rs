@@ -80,7 +80,7 @@ fn a_truncated_file_and_trailing_data_are_refused() {
 
 /// A frame of many empty blocks, and many empty frames.
 #[test]
-fn blocks_and_frames_without_content_are_limited() {
+fn many_empty_blocks_are_read_fast_and_too_many_empty_frames_are_refused() {
     let head = [&MAGIC[..], &[0, 0x58]].concat();
     let blocks = [&head[..], &vec![0; 3 * 3_000_000], &[1, 0, 0]].concat();
     let begin = crate::base::fuzz::cpu_time();
