@@ -156,8 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn the_partitions_behind_a_protective_mbr_are_read() {
+    fn the_checksum_has_the_known_value() {
         assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn the_partitions_behind_a_protective_mbr_are_read() {
         let layout = PartitionTable::parse(&gpt(&[(2048, 4095, 0), (4096, 8191, 4)]), 8 << 20).unwrap();
         let shown = layout.partitions.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown, ["1: EFI system, 1.0 MiB", "2: EFI system, 2.0 MiB, bootable"]);

@@ -44,7 +44,7 @@ fn started_kernel(lines: &str, change: impl Fn(&std::path::Path)) -> Result<Stri
 }
 
 #[test]
-fn nothing_starts_from_a_folder_or_an_empty_file() {
+fn nothing_starts_from_what_is_no_file_with_content() {
     assert_eq!(started_kernel("", |_| ()), Ok("/boot/k".to_owned()));
     for (lines, expected) in [
         ("LINUX ../../store", "finding /boot/extlinux/../../store: not a regular file"),
@@ -71,6 +71,10 @@ fn nothing_starts_from_a_folder_or_an_empty_file() {
         let error = started_kernel("", pipe).unwrap_err();
         assert!(error.ends_with(": not a regular file"), "{error}");
     }
+}
+
+#[test]
+fn a_link_as_the_init_is_not_followed() {
     let link = |dir: &std::path::Path| {
         std::fs::remove_file(dir.join("store/s/init")).unwrap();
         std::os::unix::fs::symlink("/nix/store/x/init", dir.join("store/s/init")).unwrap();

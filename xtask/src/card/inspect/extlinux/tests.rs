@@ -37,17 +37,27 @@ fn of_a_word_that_comes_twice_the_one_counts_that_u_boot_takes() {
     // The value of a second INITRD is parsed as a word, which ends the label.
     assert_eq!(with("  INITRD x\n  LINUX ../later\n").kernel, "../nixos/k-Image");
     assert_eq!(with("  INITRD LINUX ../later\n").kernel, "../later");
-    assert_eq!(with("  APPEND init=/later initrd=../later x\n").initrd, "../nixos/i-initrd");
-    assert_eq!(default_entry(&TWO.replace("  INITRD ../nixos/i-initrd\n", "")), Err(MenuError::NoEntry));
-    let appended = TWO.replace("INITRD ../nixos/i-initrd\n  APPEND", "APPEND initrd=../own");
-    assert_eq!(default_entry(&appended).unwrap().initrd, "../own");
-    assert_eq!(with("ONTIMEOUT other\n").kernel, "../o");
     assert_eq!(with("  FDT ../tree.dtb\n  FDT ../other.dtb\n").device_tree.as_deref(), Some("../tree.dtb"));
-    assert_eq!(with("  DEVICETREE ../tree.dtb\n").device_tree.as_deref(), Some("../tree.dtb"));
-    assert_eq!(default_entry(&format!("{TWO}  LOCALBOOT 1\n")), Err(MenuError::NoEntry));
     // The last of two labels with the same name counts.
     let twin = "LABEL nixos-default\nLINUX ../twin\nINITRD ../i\nAPPEND init=/i\n";
     assert_eq!(with(twin).kernel, "../twin");
+}
+
+#[test]
+fn the_command_line_names_the_initrd_where_no_line_does() {
+    let appended = TWO.replace("INITRD ../nixos/i-initrd\n  APPEND", "APPEND initrd=../own");
+    assert_eq!(default_entry(&appended).unwrap().initrd, "../own");
+    let both = format!("{TWO}  APPEND init=/later initrd=../later x\n");
+    assert_eq!(default_entry(&both).unwrap().initrd, "../nixos/i-initrd");
+    assert_eq!(default_entry(&TWO.replace("  INITRD ../nixos/i-initrd\n", "")), Err(MenuError::NoEntry));
+}
+
+#[test]
+fn synonyms_are_understood_and_local_boot_starts_no_kernel() {
+    let with = |end: &str| default_entry(&format!("{TWO}{end}"));
+    assert_eq!(with("ONTIMEOUT other\n").unwrap().kernel, "../o");
+    assert_eq!(with("  DEVICETREE ../tree.dtb\n").unwrap().device_tree.as_deref(), Some("../tree.dtb"));
+    assert_eq!(with("  LOCALBOOT 1\n"), Err(MenuError::NoEntry));
 }
 
 #[test]

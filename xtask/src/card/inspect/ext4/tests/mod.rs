@@ -157,13 +157,21 @@ fn assert_same(fs: &Ext4, other: &Ext4View, path: &str) {
 }
 
 #[test]
-fn holes_are_zeros_and_wrong_paths_are_named() {
+fn holes_are_zeros() {
     for &args in VARIANTS {
         let disk = disk(&make_populated(args));
         let fs = open(&disk).unwrap();
         let holes = fs.content(&fs.find("/persist/holes").unwrap().unwrap(), 300_000).unwrap();
         assert!(holes.len() == 300_000 && holes[100_000..].starts_with(b"in the middle\0"));
         assert_eq!(holes.iter().filter(|byte| **byte != 0).count(), 13);
+    }
+}
+
+#[test]
+fn wrong_paths_are_named() {
+    for &args in VARIANTS {
+        let disk = disk(&make_populated(args));
+        let fs = open(&disk).unwrap();
         assert_eq!(fs.find("/store/absent").unwrap(), None);
         let circle = fs.find("/store/loop/x").unwrap_err().to_string();
         assert_eq!(circle, "the links in the path form a circle");
