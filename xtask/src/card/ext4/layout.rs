@@ -135,7 +135,7 @@ mod tests {
 
     const UUID: &str = "0123abcd-0000-4000-8000-00000000beef";
 
-    /// The image of partition `number` with this label, and these folders in its root.
+    /// An image whose partition `number` has this label, and these folders in its root.
     fn image_with(label: &str, number: usize, folders: &[&str], dir: &std::path::Path) -> Image {
         let tree = tempfile::tempdir().unwrap();
         for folder in folders {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_does_not_agree_with_the_layout_is_refused() {
+    fn an_image_or_a_layout_without_a_place_for_the_key_is_refused() {
         let uuid = format!("/dev/disk/by-uuid/{UUID}");
         let nix_persist = "/nix/persist/etc/ssh/k";
         let no_partition = "no partition NIXOS_SD with ext4, which the configuration";

@@ -165,7 +165,8 @@ mod tests {
         assert!(!begins_folder(b"short"));
     }
 
-    /// Every block of 16 GiB begins as a folder does: some thousand times the size of the compressed image.
+    /// An image that claims 16 GiB and has the first of them. There every block begins as a folder does: some thousand
+    /// times the size of the compressed image.
     #[test]
     fn the_memory_for_an_image_of_folders_is_limited() {
         const GIB: u64 = 16;

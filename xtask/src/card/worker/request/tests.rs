@@ -137,6 +137,10 @@ fn disks_and_images_out_of_bounds_are_refused() {
             "its image file has an impossible size",
         );
     }
+}
+
+#[test]
+fn mount_points_and_programs_out_of_bounds_are_refused() {
     assert_refused(
         FLASH,
         "/job/flash/unmount",
