@@ -129,6 +129,7 @@ fn describe(roots: &Roots, device: &BlockDevice, usage: &Usage) -> Disk {
         sector_size: sector_size.unwrap_or(DEFAULT_SECTOR),
         read_only: device.is_set("ro") || device.is_set("force_ro"),
         kind: kind::disk_kind(device),
+        // A virtio disk has a number there, such as 0x1af4.
         vendor: device.text("device/vendor").filter(|vendor| !vendor.starts_with("0x")),
         model: device.text("device/model").or_else(|| device.text("device/name")),
         serial: serial(device),

@@ -120,6 +120,7 @@ fn is_parent(mount: &Mount, mounts: &[Mount]) -> bool {
 /// the owner of a folder above may replace that folder by a link to another mount. The mount point itself cannot be
 /// replaced while something is mounted on it.
 fn unmount_one(mount: &Mount) -> Result<(), Errno> {
+    // The root of the file system tree is always busy.
     let folder = mount.at.parent().ok_or(Errno::BUSY)?;
     let name = mount.at.file_name().ok_or(Errno::BUSY)?;
     fchdir(open_without_links(folder)?)?;

@@ -81,7 +81,7 @@ fn for_each_block(file: &File, block_size: u64, mut each: impl FnMut(u64, &[u8])
         };
         let first = data_start / block_size * block_size;
         let end = seek(file, SeekFrom::Hole(first)).context(doing)?;
-        // A block may be larger than a page, so a hole may begin inside a block.
+        // A block may be larger than a page, so a hole may begin inside a block. The loop advances in any case.
         at = end.next_multiple_of(block_size).max(at + 1);
         for start in (first..end).step_by(bytes.len()) {
             match file.read_exact_at(&mut bytes, start) {

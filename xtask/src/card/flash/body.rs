@@ -45,6 +45,7 @@ impl Body {
             phase.advance(chunk.bytes.len());
             hashes.push(chunk.hash);
             if chunk.at == 0 {
+                // The head is written in any case, but last.
                 chunk_map.push(ChunkState::Written);
                 head = Some(chunk.bytes);
                 return Ok(None);

@@ -75,6 +75,7 @@ impl Drop for Buffer {
 fn part_of_huge_page() -> Result<&'static mut [u8]> {
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     if free.is_empty() {
+        // Wherever it begins, a mapping of this size has an aligned huge page inside.
         let mapping = MmapMut::map_anon(2 * HUGE_PAGE).context(ALLOCATING)?;
         // Where the kernel has no huge page to give, small ones serve.
         let _ = mapping.advise(Advice::HugePage);

@@ -183,6 +183,7 @@ fn probe_positions(size: u64) -> Vec<u64> {
     let chunk = CHUNK as u64;
     let chunks = (size / chunk).saturating_sub(1);
     let finest = chunks.div_ceil(MAX_STEPS).max(1).next_power_of_two();
+    // No card has 2^48 MiB.
     let powers = (0..48).flat_map(|power| [1 << power, 3 << power]);
     let steps = (0..STEPS).flat_map(|step| [step * finest, step * finest * STEPS]);
     let indices = powers.chain(steps).chain(chunks.checked_sub(1)).filter(|index| *index < chunks);

@@ -141,6 +141,7 @@ impl FlashJob<'_> {
             return kind.error_with_hint_of(message, error);
         }
         let message = format!("{error:#}; the first MiB of the card is blank, so it will not boot");
+        // Running the same command again cures no card and no image that failed verification.
         match (failure::hint(error), kind) {
             (None, ExitKind::Verification) => kind.error(message),
             (None, _) => kind.error_with_hint(message, RUN_AGAIN),

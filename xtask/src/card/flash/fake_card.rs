@@ -156,7 +156,7 @@ impl Card for FakeCard {
         self.writes.fetch_add(1, Ordering::Relaxed);
         let len = self.transfer_len(buffer.len())?;
         self.bytes_written.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
-        // The latest check belongs to this write: it was allowed unless the count is beyond the fault.
+        // The latest check belongs to this write: the check has failed where the count is beyond that of the fault.
         if matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) > after)
         {
             self.written_in_use.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);

@@ -89,6 +89,7 @@ impl fmt::Display for Report {
         let seconds = self.seconds.total();
         write!(f, "{} of {} written in {seconds:.1} s", Bytes(self.written_bytes()), Bytes(self.size))?;
         let gain = self.full_seconds().map_or(1.0, |full| full / seconds.max(0.001));
+        // A smaller gain would be shown as 1.0.
         if self.written_bytes() < self.size && gain >= 1.05 {
             write!(f, ", {gain:.1} times as fast as a full write")?;
         }

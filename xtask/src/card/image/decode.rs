@@ -31,6 +31,7 @@ impl<R: Read> Zstd<R> {
 impl<R: Read> Read for Zstd<R> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
         self.0.read(bytes).map_err(|error| match error.get_ref() {
+            // The words of zstd for an allocation that fails.
             Some(reason) if reason.to_string().contains("not enough memory") => {
                 OutOfMemory::Memory.io_error()
             }

@@ -64,7 +64,8 @@ pub enum Message {
 pub fn serve(access: Access, write_line: impl Fn(&str) + Send + Sync + 'static) -> u8 {
     let worker = Worker { write_line: Arc::new(write_line) };
     let served = worker.serve(access);
-    // While a card does not answer, the kernel delivers no signal to the thread that waits for the card.
+    // While a card does not answer, the kernel delivers no signal to the thread that waits for the card, so a request
+    // may have come only now.
     pass_on_request(&*worker.write_line);
     served.unwrap_or_else(|error| {
         worker.report(&Event::failed(&error));

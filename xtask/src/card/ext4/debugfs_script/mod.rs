@@ -49,6 +49,7 @@ pub fn check(root: &PayloadRoot, entries: &[PayloadEntry]) -> Result<()> {
         let path = root.join(&entry.path);
         let words = match &entry.kind {
             EntryKind::Link(target) => ["symlink", &path, target],
+            // No command for a file or a folder is longer than this.
             EntryKind::File(_) | EntryKind::Folder => ["write", LONGEST_CONTENT_PATH, &path],
         };
         command(&path, &words).map(|_| ())
