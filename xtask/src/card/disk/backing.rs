@@ -15,12 +15,13 @@ use super::{DeviceNumber, Roots, mounts};
 pub enum Backing {
     Device(BlockDevice),
     File {
-        /// The path by which the file was attached, in the mount namespace of that process.
+        /// The path by which a process attached the file, in the mount namespace of that process.
         path: PathBuf,
         /// The file by its numbers, where the kernel could be asked.
         file: Option<InodeId>,
         /// Whether `path` leads to the file in the mount namespace of this process. A path of another mount namespace,
-        /// and the path of a file that is gone or hidden by a mount, may lead to something else.
+        /// and the path of a file that is gone or hidden by a mount, may lead to something else. Also true without
+        /// `file`, where nothing else than `path` is known.
         is_at_path: bool,
     },
 }
@@ -69,7 +70,8 @@ fn backing_by_path(roots: &Roots, path: PathBuf) -> Backing {
     }
 }
 
-/// The block device whose device node is at `path`, in `/dev` or elsewhere; `None` where there is no such node.
+/// The block device whose device node is at `path`, in `/dev` or elsewhere; `None` where there is no such node, or no
+/// device behind it.
 pub fn device_at(roots: &Roots, path: &Path) -> Option<BlockDevice> {
     if let Some(device) = BlockDevice::by_path(roots, path) {
         return Some(device);

@@ -9,15 +9,16 @@ use crate::base::Bytes;
 pub enum Confirmation {
     /// The user types the [`ConfirmPhrase`] on the terminal after the plan is shown.
     Typed,
-    /// The command line confirms the disk with this size in bytes and this serial number.
+    /// The command line confirms the disk with this size in bytes and this serial number, as far as it names them. With
+    /// neither, `--yes` stands alone.
     Expected { size: Option<u64>, serial: Option<String> },
     /// There is no terminal, and the command line confirms no disk.
     Missing,
 }
 
 impl Confirmation {
-    /// The refusal of a confirmation that no card satisfies, which a command checks before it waits for a card. `None`
-    /// where a card may satisfy the confirmation.
+    /// The refusal of a confirmation that no card satisfies; `None` where a card may satisfy it. A command checks this
+    /// before it waits for a card.
     pub fn refusal(&self) -> Option<Refusal> {
         let hint = "pass --yes with --expect-size SIZE or --expect-serial SERIAL";
         match self {

@@ -121,7 +121,7 @@ impl FakeMachine {
         self
     }
 
-    /// Adds a USB stick with one partition, whose `removable` is 0.
+    /// Adds a USB stick, whose `removable` is 0, with one partition.
     pub fn with_stick(&self) -> &Self {
         let usb = "pci0000:00/0000:00:14.0/usb1/1-3";
         self.write_file(&format!("sys/devices/{usb}/idVendor"), "0781\n");

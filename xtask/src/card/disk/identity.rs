@@ -35,7 +35,7 @@ fn or_unknown(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
 }
 
-/// The file of a virtual card, for messages; `none` for other disks.
+/// The file of a virtual card, for messages; `none` for other disks, and for a loop device without a file.
 fn file_title(kind: &DiskKind) -> String {
     match kind {
         DiskKind::File { device, inode } => format!("inode {inode} on {device}"),

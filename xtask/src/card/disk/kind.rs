@@ -21,7 +21,8 @@ const OTHER_BY_NAME: &[(&str, &str)] = &[
     ("zram", "compressed memory"),
 ];
 
-/// The buses of internal disks: the prefix of the component in the device path, and the name for messages.
+/// The buses of internal disks: the prefix of the component in the device path, and the name for messages. The first
+/// that matches counts: SATA and iSCSI disks are below a `host` too.
 const INTERNAL_BUSES: &[(&str, &str)] = &[
     ("nvme", "NVMe disk"),
     ("ata", "SATA disk"),

@@ -140,7 +140,7 @@ fn describe(roots: &Roots, device: &BlockDevice, usage: &Usage) -> Disk {
 }
 
 /// The partitions of `disk` that the kernel knows. Where the kernel knows none: the file system that udev found on the
-/// whole disk, else the partitions by the table on the disk itself.
+/// whole disk, else what the disk itself holds, a file system or a partition table. None without a medium.
 fn partitions(roots: &Roots, disk: &BlockDevice) -> Vec<Partition> {
     let known = disk.partitions();
     if !known.is_empty() || disk.size() == 0 {

@@ -99,7 +99,7 @@ pub enum Role {
         owner: MountOwner,
     },
     Swap,
-    /// A part of an array, a volume group or a pool that is neither mounted nor used as swap.
+    /// Behind a loop device, or a part of an array, a volume group or a pool, none of which is mounted or used as swap.
     Held,
 }
 
@@ -130,7 +130,7 @@ impl fmt::Display for DeviceNumber {
 }
 
 impl DiskKind {
-    /// Whether this is a virtual card, a loop device or a plain file: only for tests and demonstrations.
+    /// Whether this is a virtual card (a loop device or a plain file), which serves tests and demonstrations.
     pub fn is_virtual(&self) -> bool {
         matches!(self, Self::Loop { .. } | Self::File { .. })
     }

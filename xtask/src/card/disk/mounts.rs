@@ -36,8 +36,8 @@ pub fn innermost_mount(roots: &Roots, path: &Path) -> Option<Mount> {
     around.max_by_key(|mount| mount.at.components().count())
 }
 
-/// Whether a system call for `path` may hang, because a program or another machine serves the file system. No block
-/// device is missed without such calls: the kernel ignores device nodes on these file systems.
+/// Whether a system call for `path` may hang, because a program or another machine serves the file system. Without such
+/// calls, a block device is missed only where its node is on such a file system, and not in `/dev`.
 pub fn may_hang(roots: &Roots, path: &Path) -> bool {
     const SERVED_TYPES: &[&str] = &["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "virtiofs"];
     innermost_mount(roots, path)

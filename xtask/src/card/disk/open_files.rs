@@ -1,4 +1,5 @@
-//! The processes that keep a mounted file system busy or have a disk open for writing, as far as this user may see.
+//! The processes that keep a mounted file system busy, have a disk open, or see a mount of it, as far as this user may
+//! see them.
 
 use std::fs::read_link;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ pub(super) enum Remedy {
     Disk,
     /// Unmounting, by hand or by an option.
     Unmounting,
-    /// An option that accepts the disk or confirms it, whose name is in the hint.
+    /// An option, named in the hint, that accepts the disk or confirms it.
     Option,
 }
 

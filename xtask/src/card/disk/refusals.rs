@@ -9,7 +9,7 @@ use super::{
 };
 use crate::base::{Bytes, shell};
 
-/// The hint for a device that can never be a card.
+/// The hint where only another disk helps.
 const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
 /// The number of uses that a message lists at most.
 const MAX_LISTED_USES: usize = 3;
@@ -36,8 +36,8 @@ pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
     found
 }
 
-/// Every reason to refuse `disk` that no confirmation and no option lifts: the check of a worker that has claimed the
-/// disk.
+/// Every reason for which a worker that has claimed `disk` refuses to write it: those that no confirmation and no
+/// option lifts, and a mount, because a worker unmounts a card before claiming it.
 pub(super) fn worker_refusals(disk: &Disk) -> Vec<Refusal> {
     let request = Request {
         image_size: None,

@@ -25,6 +25,6 @@ pub enum VirtualCards {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mounted {
     Refused,
-    /// The card is unmounted: after a question, or because of `--unmount`.
+    /// The card will be unmounted: after a question, or because of `--unmount`.
     Unmounted,
 }

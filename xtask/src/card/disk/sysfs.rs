@@ -72,7 +72,7 @@ impl BlockDevice {
         self.text(attribute)?.parse().ok()
     }
 
-    /// Whether `attribute` exists and is not 0.
+    /// Whether `attribute` exists and is a number other than 0.
     pub fn is_set(&self, attribute: &str) -> bool {
         self.number(attribute).is_some_and(|value| value != 0)
     }

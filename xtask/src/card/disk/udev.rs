@@ -8,7 +8,7 @@ use crate::base::bounded::{self, Links};
 /// The size of the largest entry that is read, in bytes.
 const MAX_ENTRY: u64 = 1 << 20;
 
-/// A file system by the database of udev; without label and type where there is no udev or no file system.
+/// A file system, by the database of udev or by the disk itself; without label and type where neither shows one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filesystem {
     pub label: Option<String>,
@@ -23,7 +23,8 @@ pub fn filesystem(roots: &Roots, number: Option<DeviceNumber>) -> Filesystem {
     parse(&String::from_utf8_lossy(&entry.unwrap_or_default()))
 }
 
-/// Whether udev has processed the block device with this number; true where there is no udev.
+/// Whether udev has processed the block device with this number; true where no udev runs, and for a disk without a
+/// number.
 pub fn has_processed(roots: &Roots, number: Option<DeviceNumber>) -> bool {
     let is_running = roots.run.join("udev/control").exists();
     !is_running || number.is_none_or(|number| entry_path(roots, number).exists())

@@ -118,7 +118,7 @@ fn is_parent(mount: &Mount, mounts: &[Mount]) -> bool {
 
 /// Unmounts `mount` from within the folder that contains the mount point. The folder is opened without following links:
 /// the owner of a folder above may replace that folder by a link to another mount. The mount point itself cannot be
-/// replaced while something is mounted on it.
+/// replaced while something is mounted on it. Leaves the working directory at `/`.
 fn unmount_one(mount: &Mount) -> Result<(), Errno> {
     // The root of the file system tree is always busy.
     let folder = mount.at.parent().ok_or(Errno::BUSY)?;

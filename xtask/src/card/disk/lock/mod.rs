@@ -33,7 +33,8 @@ pub struct Locked {
     roots: Roots,
     /// The disk as it was confirmed.
     disk: Disk,
-    /// The kernel's count of device events at the last call of [`Locked::check_events`]; `None` before the first.
+    /// The kernel's count of device events when [`Locked::check_events`] last found all in order; `None` before that,
+    /// and where the kernel has no such count.
     events: Mutex<Option<u64>>,
 }
 
@@ -126,8 +127,9 @@ impl Locked {
         }
     }
 
-    /// Calls [`Self::check`] if any device of the machine was added, removed or changed since the last call: attaching
-    /// a loop device to the disk and changing the size of the disk count too. Without a count of events, always checks.
+    /// Calls [`Self::check`] the first time, and if any device of the machine was added, removed or changed since the
+    /// last check: attaching a loop device to the disk and changing the size of the disk count too. Without a count of
+    /// events, always checks.
     pub fn check_events(&self) -> Result<()> {
         let now = device_events(&self.roots);
         let mut last = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +140,8 @@ impl Locked {
         Ok(())
     }
 
-    /// The open disk as it is now, found by the descriptor and its device number, never by its path.
+    /// The open disk as it is now, found by the descriptor and its device number. Only the uses of a plain file are
+    /// found by its path.
     pub fn current_disk(&self) -> Result<Disk> {
         let path = self.disk.path.display();
         let inspecting = || format!("inspecting {path}");

@@ -75,7 +75,7 @@ struct Scanner<'a> {
 /// The result of one scan.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Scan {
-    /// Notes on new media that are no candidates, one for each medium in its first scan.
+    /// Notes on new media that are no candidates; none for a medium that an earlier scan ignored for the same reason.
     ignored: Vec<String>,
     card: Option<Disk>,
 }
