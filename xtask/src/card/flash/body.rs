@@ -31,7 +31,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// Writes the body, and skips the chunks that the card already holds.
+    /// Writes the body, except the chunks that the delta policy has read first and that the card already holds.
     pub fn write(job: &FlashJob) -> Result<Self> {
         let mut phase = Phase::begin(job.reporter, "write", Some(job.content.size));
         let mut policy = DeltaPolicy::new(job.mode);
@@ -62,7 +62,8 @@ impl Body {
         Ok(Self { head, chunk_map, hashes, unverified, write_seconds: phase.end(), verify_seconds: 0.0 })
     }
 
-    /// Verifies the chunks that were written, and writes bad ones again. Returns how many chunks were written again.
+    /// Verifies the chunks that were written, and writes bad ones again. Returns the number of these retries, in which
+    /// a chunk counts each time that it is written again.
     pub fn verify_and_retry(&mut self, job: &FlashJob) -> Result<u32> {
         let begin = Instant::now();
         let mut retries = 0;
@@ -83,7 +84,8 @@ impl Body {
         Ok(retries)
     }
 
-    /// The hash of the image as it was written: the body on the card, and the head.
+    /// The hash of the image as it was written: the body on the card, and the head. Fails where a check before the
+    /// flash has found another hash.
     pub fn hash(&self, job: &FlashJob) -> Result<blake3::Hash> {
         let found = chunk_hash::content_hash(&self.hashes);
         if job.content.hash.is_some_and(|hash| hash != found) {
@@ -229,8 +231,8 @@ pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> 
     })
 }
 
-/// The error for an image that cannot be read at byte `at`. A system error comes from the disk that the image is on,
-/// any other from the decoder.
+/// The error for an image that cannot be read at byte `at`. A system error comes from the disk that the image is on.
+/// Any other comes from the decoder, and means a damaged image unless its cause is [`OutOfMemory`] or [`Changed`].
 fn image_error(at: u64, error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(_) => failure!(Io, "reading the image at byte {at}: {error}"),

@@ -48,7 +48,7 @@ impl Buffer {
         Ok(Self { storage: Storage::Mapped(mapped), len })
     }
 
-    /// Sets how many bytes are in use, up to the capacity.
+    /// Sets how many bytes are in use. Panics where the storage has fewer.
     pub fn resize(&mut self, len: usize) {
         assert!(len <= self.storage_bytes().len(), "a buffer does not grow beyond its storage");
         self.len = len;

@@ -41,7 +41,8 @@ pub fn check(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool) -> 
     run(card_io, reporter, cancel, NO_NOTE)
 }
 
-/// As [`check`], for a command that writes nothing else: errors say whether the card was restored.
+/// As [`check`], for a command that writes nothing else: errors say whether the card was restored. Refuses a card that
+/// is too small for a probe.
 pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
     let card_io = CardIo::new(card);
     if probe_positions(card_io.size()).is_empty() {
@@ -176,9 +177,9 @@ fn counterfeit_error(size: u64, first: u64, failed: usize, all: usize) -> anyhow
     )
 }
 
-/// The positions of the probes on a card of `size` bytes, in ascending order: the powers of two and three times those,
-/// the steps whose differences cover all multiples of the finest one, and the end of the card. All positions are moved
-/// up by 1 MiB, because the head of a card stays blank during a flash.
+/// The positions of the probes on a card of `size` bytes, in ascending order: in MiB behind the head, which stays blank
+/// during a flash, the powers of two and three times those, the steps whose differences cover all multiples of the
+/// finest one, and the last whole MiB of the card; and the last bytes of the card.
 fn probe_positions(size: u64) -> Vec<u64> {
     let chunk = CHUNK as u64;
     let chunks = (size / chunk).saturating_sub(1);

@@ -39,12 +39,12 @@ pub struct FileCard {
     direct: AtomicBool,
     /// How many written bytes may still be in the page cache.
     unsynced: AtomicU64,
-    /// The claim on the disk, for a card that is written.
+    /// The claim on the disk, exclusive or shared; `None` for a file that nobody claims.
     locked: Option<Locked>,
 }
 
 impl FileCard {
-    /// Takes over `file` of `size` bytes, which is open for reading and writing.
+    /// Takes over the open `file` of `size` bytes. It is not claimed, so its identity is not checked.
     pub fn new(file: File, size: u64) -> Self {
         let direct = AtomicBool::new(enable_direct_io(&file).is_ok());
         Self { file, size, direct, unsynced: AtomicU64::new(0), locked: None }

@@ -33,7 +33,8 @@ impl<'a> CardIo<'a> {
         self.write_attempted.load(Ordering::Relaxed)
     }
 
-    /// The exit kind of `error` for this card: [`ExitKind::Refused`] only while nothing was written.
+    /// The exit kind of `error` for this card. Once a write was attempted, [`ExitKind::Refused`] becomes
+    /// [`ExitKind::Io`].
     pub fn kind_of(&self, error: &anyhow::Error) -> ExitKind {
         match failure::kind(error) {
             ExitKind::Refused if self.may_have_changed() => ExitKind::Io,
@@ -46,12 +47,12 @@ impl<'a> CardIo<'a> {
         self.card.size()
     }
 
-    /// Fails where this is no longer the card that was confirmed.
+    /// Fails where this is no longer the card that was confirmed, or where somebody has begun to use it.
     pub fn check_identity(&self) -> Result<()> {
         self.card.check_identity()
     }
 
-    /// Writes all of `bytes` at `offset`. Fails before the write where somebody has begun to use the card.
+    /// Writes all of `bytes` at `offset`. Fails before the write where [`Card::check_events`] does.
     pub fn write_all(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.card.check_events()?;
         self.write_attempted.store(true, Ordering::Relaxed);

@@ -26,7 +26,8 @@ use crate::{bail, failure};
 /// of, the card must hold both.
 ///
 /// # Errors
-/// A card or an image that cannot be read at all, and the request to stop. A difference is no error.
+/// A card that does not answer, an image that is damaged, cannot be read or has changed since it was checked, and the
+/// request to stop. A difference is no error, and neither is a sector that the card cannot read.
 pub fn compare(
     card: &dyn Card,
     content: &ImageContent,
@@ -52,7 +53,7 @@ pub fn compare(
 /// Compares the hash of the first `size` bytes of `card` with `hash`.
 ///
 /// # Errors
-/// As [`compare`].
+/// As [`compare`], and a sector that the card cannot read.
 pub fn compare_hash(
     card: &dyn Card,
     size: u64,

@@ -31,7 +31,7 @@ pub struct Comparison {
     pub blank: bool,
     /// The first read error of the card.
     pub unreadable: Option<String>,
-    /// The state of each MiB of the image, in order.
+    /// The state of each MiB of the image, in order. Empty where only the hash of the image was known.
     pub map: Vec<ChunkRun>,
     pub seconds: f64,
     pub rates: Rates,

@@ -29,7 +29,7 @@ pub const RUN_AGAIN: &str = "run the same command again";
 /// read before they are written.
 ///
 /// # Errors
-/// Any failure, and the request to stop, `cancel`. The message names the state of the card.
+/// Any failure, and the request to stop, `cancel`. Once the card may have changed, the message names its state.
 pub fn write_image(
     card: &dyn Card,
     content: &ImageContent,
@@ -115,7 +115,8 @@ impl FlashJob<'_> {
     }
 
     /// Writes the head, and its first page last: a power cut may split a write of 1 MiB, and the partition table must
-    /// not be on the card without the rest. From here on the card boots. Returns the number of retries.
+    /// not be on the card without the rest. Once that page is on the card, the card boots. Returns the number of
+    /// retries.
     fn write_head(&self, head: &[u8]) -> Result<u32> {
         self.check_cancel_before("the first MiB was written")?;
         self.card_io.check_identity()?;
@@ -127,7 +128,8 @@ impl FlashJob<'_> {
         Ok(retries + self.card_io.write_and_verify(table, 0)?)
     }
 
-    /// `error` with the state of the card, after a last attempt to blank the head.
+    /// `error` with the state of the card, after a last attempt to blank the head; `error` alone where nothing was
+    /// written.
     fn with_card_state(&self, error: &anyhow::Error) -> anyhow::Error {
         if !self.card_io.may_have_changed() {
             return failure::copy(error);

@@ -31,9 +31,9 @@ pub enum Fault {
     FlippedTimes(u64, u32),
     /// This many writes of this byte are right; later ones flip a bit of it.
     FlippedAfter(u64, u32),
-    /// Addresses from here on wrap around to the beginning, as counterfeit cards do.
+    /// Addresses from this byte on wrap around to the beginning, as on counterfeit cards.
     Wraps(u64),
-    /// Writes from here on are acknowledged and dropped.
+    /// Writes that begin at this byte or behind it are acknowledged and dropped.
     Drops(u64),
     SyncFails,
     /// Reads, writes and syncs all fail after this many writes.
@@ -42,7 +42,7 @@ pub enum Fault {
     TakenAfter(u32),
 }
 
-/// A card in memory. The counters count from 0.
+/// A card in memory, which counts the calls, the writes, the faults and more.
 pub struct FakeCard {
     pub bytes: Mutex<Vec<u8>>,
     fault: Fault,

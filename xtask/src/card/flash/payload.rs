@@ -89,7 +89,7 @@ pub fn write(job: &FlashJob, body: &mut Body, payload: &dyn PayloadWriter) -> Re
     Ok((WrittenPayload { image, hash, chunks }, retries))
 }
 
-/// The `changes` by the position of their chunk. A change that crosses the border of a chunk is split.
+/// The `changes` by the position of their chunk, split at its border. Fails for a change outside the body of the image.
 fn split_by_chunk(job: &FlashJob, changes: Vec<Change>) -> Result<BTreeMap<u64, Vec<Change>>> {
     let mut chunks = BTreeMap::<u64, Vec<Change>>::new();
     let size = CHUNK as u64;

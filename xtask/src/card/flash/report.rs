@@ -63,8 +63,8 @@ impl Report {
         (chunks * CHUNK as u64).min(self.size)
     }
 
-    /// The report with the write rate of an `earlier` flash of the same card, where this flash wrote too little to
-    /// measure the rate: a card keeps the first bytes in its own memory, which is faster.
+    /// The report with the write rate of an `earlier` flash of the same card, or with none, where this flash wrote too
+    /// little to measure the rate: a card keeps the first bytes in its own memory, which is faster.
     #[must_use]
     pub fn with_write_rate_of(mut self, earlier: Option<Rates>) -> Self {
         if self.written_bytes() < MIN_RATE_SAMPLE {
