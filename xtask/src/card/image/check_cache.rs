@@ -14,7 +14,7 @@ use super::fingerprint::Fingerprint;
 use super::host_keys::HostKeyFile;
 use crate::base::state;
 
-/// The largest number of cache in the cache.
+/// The largest number of images in the cache.
 const MAX_IMAGES: usize = 64;
 /// The size of the largest cache file that is read, in bytes. Each image takes about 300.
 const MAX_CACHE_FILE: u64 = 1 << 20;

@@ -19,7 +19,7 @@ const WINDOW_LOGS: std::ops::RangeInclusive<u32> = 10..=if usize::BITS < 64 { 30
 pub struct Zstd<R: Read>(zstd::Decoder<'static, BufReader<R>>);
 
 impl<R: Read> Zstd<R> {
-    /// Decodes `file`; `memory` is the largest window in bytes.
+    /// Decodes `file`; `memory` is the largest window in bytes, rounded up to the next power of two in [`WINDOW_LOGS`].
     pub fn new(file: R, memory: u64) -> Result<Self> {
         let mut decoder = zstd::Decoder::new(file)?;
         let window_log = memory.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);

@@ -51,8 +51,8 @@ pub fn require_disk_image(source: &Source) -> Result<()> {
     parse_layout(source, &head, size).map(drop)
 }
 
-/// The warning for an image that is written as the user wants it, but is an ISO image with a partition table for USB
-/// sticks; `None` for any other.
+/// The warning for an ISO image with a partition table for USB sticks, which is written all the same; `None` for any
+/// other image, and for one that cannot be read.
 pub fn optical_disc_warning(source: &Source) -> Option<Event> {
     let mut head = Vec::new();
     source.stream().ok()?.take(HEAD).read_to_end(&mut head).ok()?;

@@ -76,8 +76,8 @@ impl Hasher {
     }
 }
 
-/// A reader that hashes the bytes that are read in a thread of its own, so that decompression need not wait for the
-/// hash.
+/// A reader that passes the bytes on and hashes them in a thread of its own, so that decompression need not wait for
+/// the hash.
 pub struct HashingReader<R> {
     inner: R,
     /// `None` where there is no algorithm.
@@ -91,7 +91,7 @@ impl<R> HashingReader<R> {
         Self { inner, hasher }
     }
 
-    /// The sums of all bytes that were read.
+    /// The sums of all bytes that were read; none without an algorithm, and after a panic of the thread.
     pub fn finish(self) -> Vec<Sum> {
         self.hasher.map(Hasher::finish).unwrap_or_default()
     }

@@ -15,10 +15,10 @@ pub struct Entry {
 }
 
 /// Parses one line: `SUM  PATH`, `SUM *PATH`, `SUM PATH` (each with blanks or tabs), `SHA256 (PATH) = SUM`,
-/// `SHA256(PATH)= SUM`, `sha256:SUM`, `sha256-BASE64`, `SHA256 SUM PATH`, `PATH: SUM`, or a sum alone. `None` for a
-/// line in no such form. `default` is the algorithm of sums whose line does not name the algorithm.
+/// `SHA256(PATH)= SUM`, `sha256:SUM`, `sha256-BASE64`, `SHA256 SUM PATH`, `PATH: SUM`, `PATH SUM`, or a sum alone.
+/// `None` for a line in no such form. `default` is the algorithm of sums whose line does not name the algorithm.
 ///
-/// A backslash before the sum marks a path with escaped characters.
+/// A backslash at the beginning of the line marks a path with escaped characters.
 pub fn parse(line: &str, default: Option<NamedAlgorithm>) -> Option<Entry> {
     let line = line.trim_end_matches('\r').trim_start_matches([' ', '\t']);
     let escaped = line.strip_prefix('\\').filter(|rest| !rest.starts_with('\\'));

@@ -67,8 +67,9 @@ fn file_names(folder: &Path, names: &Names) -> Vec<String> {
     }
 }
 
-/// Whether `file` is a file, or its name promises one: `SHA256SUMS` and `IMAGE.sha256` do, also as a folder, and
-/// `checksums` and `sha256` do not.
+/// Whether `file` is a file, or must be refused as none: where its name has an algorithm, anything but a folder, and
+/// also a folder if the name promises a file, as `SHA256SUMS` and `IMAGE.sha256` do, and `checksums` and `sha256` do
+/// not.
 fn is_readable_or_refused(file: &ChecksumFile) -> bool {
     let name = file.path.to_string_lossy().to_ascii_lowercase();
     let promises_file =
@@ -107,8 +108,8 @@ fn role(name: &str, names: &Names) -> Option<Role> {
     own.or_else(|| list_role(stem))
 }
 
-/// The role of a file whose name ends with `rest` behind the name of the image: `.sha256`, `.sha` (which does not say
-/// which), `-checksum.sha256`. `None` for a file that is no checksum file.
+/// The role of a file whose name ends with `rest` behind the name of the image: `.sha256`, `.sha` (which names
+/// no algorithm), `-checksum.sha256`. `None` for a file that is no checksum file.
 fn own_role(rest: &str) -> Option<Role> {
     let rest = rest.strip_prefix(SEPARATORS)?;
     let words = rest.split(SEPARATORS).filter(|word| !OWN_WORDS.contains(word)).collect::<Vec<_>>().join("-");

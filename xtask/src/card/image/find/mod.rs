@@ -84,7 +84,7 @@ fn candidates(out: &Path, wanted: Wanted) -> Result<Vec<PathBuf>> {
     images_in_folder(out, out)
 }
 
-/// All images of the output, at all places, sorted and without duplicates.
+/// The images in the list for Hydra, in the folder `sd-image` and in the output folder, sorted and without duplicates.
 fn all_images(out: &Path) -> Result<Vec<PathBuf>> {
     let in_sd_image = images_in_folder(out, &out.join(SD_IMAGE))?;
     let mut images = [listed_images(out)?, in_sd_image, images_in_folder(out, out)?].concat();
@@ -93,7 +93,7 @@ fn all_images(out: &Path) -> Result<Vec<PathBuf>> {
     Ok(images)
 }
 
-/// The images in the list for Hydra; none where the output has no list.
+/// The images in the list for Hydra that lie in the output; none where the output has no list.
 fn listed_images(out: &Path) -> Result<Vec<PathBuf>> {
     let list = out.join(PRODUCTS);
     if list.symlink_metadata().is_err() {
@@ -120,7 +120,7 @@ fn images_in_folder(out: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(images)
 }
 
-/// An ISO in the output, which may be the output itself, or where NixOS puts it.
+/// An ISO image: the output itself, a file in it, or a file in its folder `iso`, where NixOS puts it.
 fn iso(out: &Path) -> Option<PathBuf> {
     let listed =
         |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());

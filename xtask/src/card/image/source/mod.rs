@@ -54,7 +54,8 @@ impl Source {
     /// Opens the file at `path` and detects its format.
     ///
     /// # Errors
-    /// A file that is missing, empty or no regular file, and a truncated zstd file.
+    /// A file that is missing, empty or no regular file, a file that is known to be no disk image, and a truncated
+    /// zstd file.
     pub fn open(path: &Path) -> Result<Self> {
         let link = open::absolute_link(path);
         let OpenImage { path, mut file, metadata } = open::open(path)?;
@@ -232,10 +233,10 @@ impl Source {
         self.decode(self.explain_change(ExitKind::Verification, reader)?)
     }
 
-    /// Checks that `file` is still the file that [`Self::open`] has opened.
+    /// Checks that `file` has the size and the time of the file that [`Self::open`] has opened.
     ///
     /// # Errors
-    /// [`ExitKind::Refused`] where `file` has changed.
+    /// [`ExitKind::Refused`] where it has others.
     pub fn check_unchanged(&self, file: &File) -> Result<()> {
         let reader = file.try_clone().and_then(|file| UnchangedReader::from_open(file, self.stored));
         self.explain_change(ExitKind::Refused, reader).map(drop)

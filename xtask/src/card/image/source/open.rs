@@ -23,7 +23,7 @@ pub struct OpenImage {
 /// Opens the regular file at `path`.
 ///
 /// # Errors
-/// A file that is missing, empty or no regular file.
+/// A file that is missing, empty or no regular file, and a path that is not UTF-8.
 pub fn open(path: &Path) -> Result<OpenImage> {
     let opening = || format!("opening the image {}", path.display());
     // `canonicalize` fails for `/dev/stdin` and the like, so the type of the file is checked first.
@@ -123,8 +123,8 @@ fn address_hint(path: &Path) -> Option<String> {
     })
 }
 
-/// The command that downloads the address `SCHEME://REST`, which it is given quoted; `None` where no usual command
-/// does.
+/// The function that makes the command to download the address `SCHEME://REST` of that address, quoted; `None` where no
+/// usual command downloads it.
 fn download_command(scheme: &str, rest: &str) -> Option<fn(&str) -> String> {
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let has_file_name =
