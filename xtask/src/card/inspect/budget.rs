@@ -51,7 +51,8 @@ impl<'a> Budget<'a> {
         Self::new(&NEVER)
     }
 
-    /// The budget with `bytes` more, and with one second more for each MiB.
+    /// The budget with `bytes` more, and with one second more for each MiB. An older clone gets the bytes, and not the
+    /// time.
     #[must_use]
     pub fn with_more_bytes(mut self, bytes: u64) -> Self {
         self.deadline += Duration::from_secs(bytes >> 20).min(MAX_EXTENSION);

@@ -82,7 +82,7 @@ fn inspect_with_head(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Re
 /// The partition table in `head`, the first MiB of the card.
 ///
 /// # Errors
-/// A card without a partition table, named by what the card has in its place, and a sample that cannot be read.
+/// A card without a valid partition table, named by what the card has instead, and a sample that cannot be read.
 fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<PartitionTable> {
     if is_zero(head) {
         if is_blank(disk, size, budget)? {

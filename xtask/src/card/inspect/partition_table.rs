@@ -64,7 +64,7 @@ fn check_partitions(partitions: &[Partition], size: u64) -> Result<()> {
     Ok(())
 }
 
-/// The partition `number`, which `entry` describes; `None` for an unused entry.
+/// The partition `number`, which `entry` describes; `None` for an unused entry, and for a partition of no sectors.
 fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
     let bootable = entry[0] == 0x80;
     let kind = Type::Mbr(entry[4]);

@@ -1,5 +1,5 @@
-//! The boot files of a card, read from its file systems: their labels, and the files that U-Boot starts, with the
-//! memory for them.
+//! The boot files of a card, read from its file systems: their labels, the files that U-Boot starts, the U-Boot
+//! programs, which must have room for the kernel, and the trial of another system.
 
 mod volume;
 

@@ -154,7 +154,7 @@ pub(super) enum ShortMap {
     Runs(Vec<DiskRun>),
     /// The blocks of the extent tree that have the runs.
     Nodes(Vec<u64>),
-    /// A deeper tree.
+    /// A deeper tree, or a damaged one.
     Unknown,
 }
 
