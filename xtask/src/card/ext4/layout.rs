@@ -31,7 +31,7 @@ pub struct PayloadPlace {
 }
 
 /// The place of the payload in `image`. The evaluated `layout` of the host decides, and the partition must agree with
-/// it. Without a layout, the root folder of `NIXOS_SD` decides.
+/// it. Without a layout, or where it says nothing of keys or mounts, the root folder of `NIXOS_SD` decides.
 ///
 /// # Errors
 /// `Refused` where no ext4 partition of `image` is the one from which the host reads its key, or the place is unknown.

@@ -67,7 +67,7 @@ impl<'a> Ext4Reader<'a> {
     }
 }
 
-/// How much may be read to verify `entries`, in bytes: their content, and the lookup of each.
+/// How much may be read to verify `entries`, in bytes: twice their content, and the lookup of each.
 pub fn read_budget(entries: &[PayloadEntry]) -> u64 {
     let of_entry = |entry: &PayloadEntry| match &entry.kind {
         EntryKind::File(content) => LOOKUP_BUDGET + 2 * content.reveal().len() as u64,

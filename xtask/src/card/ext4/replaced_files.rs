@@ -1,5 +1,5 @@
 //! The files of a payload that the image already has, found without unpacking the image: of its stream, only the
-//! metadata and the folders are kept.
+//! metadata and the first blocks of folders are kept.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -50,7 +50,7 @@ pub fn replaced_files(image: &Image, region: &Ext4Region, payload: &Payload) -> 
     Ok(replaced)
 }
 
-/// Copies the metadata of `region`, and the folders that have one block, to a file in memory.
+/// Copies the metadata of `region`, and the first block of each folder, to a file in memory.
 fn copy_metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     let mut image_stream = image.source.stream()?;
     std::io::copy(&mut image_stream.by_ref().take(region.start), &mut std::io::sink())?;

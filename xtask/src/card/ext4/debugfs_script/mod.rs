@@ -15,7 +15,7 @@ use crate::identity::{EntryKind, Owner, PayloadEntry, PayloadRoot, Secret};
 /// command as a command of its own, possibly one for a shell.
 const MAX_COMMAND: usize = 4000;
 
-/// The largest length of the paths of all entries together, in bytes: each path is in a dozen commands.
+/// The largest length of the paths of all entries together, in bytes: each path is in up to six commands.
 const MAX_PATHS: usize = 1 << 20;
 
 /// The longest path of a memfd with the content of a file.
