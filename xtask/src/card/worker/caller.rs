@@ -1,5 +1,5 @@
-//! The caller of an elevated worker, and the disks that it opens for them. A sudo rule that lets a user run the worker
-//! as root lets them read or write cards, and nothing else.
+//! The caller of an elevated worker, and the disks that the worker opens for the caller. A sudo rule that lets a user
+//! run the worker as root lets them read or write cards, and nothing else.
 
 use std::env;
 use std::fs::File;
@@ -91,9 +91,9 @@ impl Caller {
 /// The reason of [`Caller::authorize`] for every refusal.
 const CARDS_ONLY: &str = "for other users root opens only cards";
 
-/// Whether this root process works for the `sender` of the job, and not for root itself. Every user id that the
-/// environment names as elevated must be that of the sender, or root; `names_other` is whether a variable names
-/// somebody other than root by name.
+/// Whether this root process works for the `sender` of the job, and not for root itself. Each of `named_uids`, which
+/// the environment names as elevated, or which is the real user id of this process, must be that of the sender, or
+/// root. `names_other` is whether a variable names somebody other than root by name.
 fn is_for_sender(sender: u32, named_uids: impl Iterator<Item = String>, names_other: bool) -> Result<bool> {
     for uid in named_uids.filter(|uid| uid != "0" && !uid.is_empty()) {
         if uid.parse() != Ok(sender) {

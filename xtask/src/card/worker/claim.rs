@@ -27,7 +27,7 @@ pub struct ClaimedCard {
 }
 
 impl ClaimedCard {
-    /// Claims the card as this user, who may open it, or as root that works for nobody else.
+    /// Unmounts and claims the card as this user, who may open it, or as root that works for nobody else.
     pub fn open(needs: &Needs) -> Result<Self> {
         let roots = Roots::default();
         unmount(&roots, needs.disk, needs.unmount)?;
@@ -59,8 +59,8 @@ impl ClaimedCard {
     }
 }
 
-/// Claims the card for the `caller`. The facts about the card come from the kernel and never from the job: by the
-/// device number before the card is opened, and by the descriptor afterwards.
+/// Unmounts and claims the card for the `caller`. The facts about the card come from the kernel and never from the job:
+/// by the device number before the card is opened, and by the descriptor afterwards.
 pub fn claim_for_caller(caller: Caller, needs: &Needs) -> Result<Locked> {
     let roots = Roots::default();
     let disk_of_job = needs.disk;

@@ -40,8 +40,8 @@ pub fn run<W: WorkerJob>(cx: &Context, job: &W) -> Result<W::Answer> {
 /// Checks whether a worker could open the card at `path`, so that nobody waits or confirms in vain.
 ///
 /// # Errors
-/// Of [`ExitKind::Permission`](crate::base::failure::ExitKind::Permission) where this user may not, and no program can
-/// elevate the worker.
+/// Of [`ExitKind::Permission`](crate::base::failure::ExitKind::Permission) where this user may not, and `path` is a
+/// plain file, or no program can elevate the worker.
 pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
     if access.is_granted(path) {
         return Ok(());

@@ -1,5 +1,6 @@
-//! The worker: this same binary in a process of its own, the only one that touches cards. It is elevated where the user
-//! may not open the card. It receives a [`Job`](job::Job) and sends back the answer.
+//! The worker: this same binary in a process of its own, the only one that writes cards, or reads more of them than
+//! their tables and labels. It is elevated where the user may not open the card. It receives a [`Job`](job::Job) and
+//! sends back the answer.
 
 mod caller;
 mod claim;

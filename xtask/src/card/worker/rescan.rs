@@ -20,7 +20,8 @@ const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes the kernel reread the partition table of the card `view`, which nobody claims any more; `layout` is the table
-/// on the card. Where the kernel does not, removes the old partitions that it still knows.
+/// on the card, if it has one. Where the kernel does not reread the table, removes the old partitions that the kernel
+/// still knows, and warns where that fails too.
 pub fn rescan_partitions(view: &File, layout: Option<&PartitionTable>, reporter: &dyn Reporter) {
     let Some(metadata) = view.metadata().ok().filter(|metadata| metadata.file_type().is_block_device())
     else {
@@ -51,8 +52,8 @@ pub fn rescan_partitions(view: &File, layout: Option<&PartitionTable>, reporter:
     }
 }
 
-/// Whether the kernel knows other partitions of `disk` than those of `layout`. Of a loop device that was attached
-/// without partitions, the kernel knows none.
+/// Whether the kernel knows other partitions of `disk` than those of `layout`, or fewer. Of a loop device that was
+/// attached without partitions, the kernel knows none, which is right.
 fn knows_other_partitions(disk: &Disk, layout: Option<&PartitionTable>) -> bool {
     let expected = layout.map_or(0, |layout| layout.partitions.len());
     let known = disk.partitions.iter().filter(|part| part.name.is_some()).count();

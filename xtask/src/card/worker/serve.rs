@@ -33,7 +33,7 @@ use crate::card::ext4::ProgramSource;
 
 /// How long the worker waits for its job, which comes right after the start.
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);
-/// The memory limit of the worker without the window of a decompressor, in bytes: three buffers, and a job with files.
+/// The memory limit of the worker without the window of a decompressor, in bytes: a few buffers, and a job with files.
 const BASE_MEMORY: u64 = 256 << 20;
 /// The largest window of a decompressor, in bytes, whatever size an image claims to need.
 const MAX_WINDOW: u64 = 4 << 30;
@@ -52,7 +52,7 @@ pub enum Message {
     Begun {
         begun: PathBuf,
     },
-    /// The user asked this process for the progress.
+    /// The user asked the worker for the progress.
     ProgressRequested {
         progress_requested: bool,
     },
@@ -186,7 +186,8 @@ impl Worker {
     }
 }
 
-/// How much memory a worker with `job` may use, in bytes.
+/// How much memory a worker with `job` may use, in bytes: [`BASE_MEMORY`], and for an image the larger of its window
+/// and the limit of windows, which counts as [`BASE_MEMORY`] at least and as [`MAX_WINDOW`] at most.
 fn memory_limit(job: &Job) -> u64 {
     let Some(image) = job.needs().image else { return BASE_MEMORY };
     let source = &image.source;

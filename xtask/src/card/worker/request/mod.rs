@@ -24,7 +24,7 @@ const MAX_VALUES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 /// The largest number of files, folders and links in a payload.
 const MAX_ENTRIES: usize = 20_000;
-/// The largest content of all files of a payload together, in bytes.
+/// The largest content of all files of a payload together, in bytes: 16 MiB of `--files`, and the host key.
 const MAX_CONTENT: usize = (16 << 20) + (64 << 10);
 /// The longest path, in bytes.
 const MAX_PATH: usize = 4096;
@@ -102,7 +102,8 @@ impl JobRequest {
         Ok(())
     }
 
-    /// Assigns the `files` that came with the request to their roles.
+    /// Assigns the `files` that came with the request to their roles. Fails where there are more or fewer files than
+    /// roles, or only one of the two files of a card.
     pub fn assign(&self, files: Vec<File>) -> Result<Files> {
         if files.len() != self.file_roles.len() {
             bail!(Usage, "{} files came with the job instead of {}", files.len(), self.file_roles.len());
