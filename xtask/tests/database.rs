@@ -31,7 +31,8 @@ in
 }
 "#;
 
-/// The environment of every program: a fixed time and language, and no settings of the caller's Nix.
+/// The environment of every program: a fixed time and language, and neither the `NIX_REMOTE` nor the
+/// `NIXPKGS_ALLOW_UNFREE` of the caller.
 const ENV: &[(&str, &str)] =
     &[("LC_ALL", "C"), ("SOURCE_DATE_EPOCH", "1"), ("NIX_REMOTE", ""), ("NIXPKGS_ALLOW_UNFREE", "")];
 

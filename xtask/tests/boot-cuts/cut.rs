@@ -1,4 +1,5 @@
-//! Power cuts, made offline: the card then has all writes before the last flush, and a random part of the later ones.
+//! Power cuts, made offline: the card then has all writes before the last flush, and all or a random part of the later
+//! ones.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -64,8 +65,8 @@ impl Random {
 }
 
 /// Cuts the power after each of `writes` to the card `base`: in round 0 without a loss, then in each of `rounds` with
-/// the loss of a random half of the unflushed writes. `inspect` gets the number of the write, the round, and the card
-/// after the cut.
+/// the loss of a random half of the unflushed writes. A round in which chance loses none of them is left out. `inspect`
+/// gets the number of the write, the round, and the card after the cut.
 pub fn cut_everywhere(
     base: &Path,
     writes: &[Write],

@@ -53,7 +53,7 @@ const DOCTOR: &str = "run `cargo xtask doctor` to see why this machine cannot bu
 
 /// Errors of nix with their hints.
 const ERRORS: &[(&str, &str)] = &[
-    // To 2.29 and Lix, 2.30 to 2.33, from 2.34.
+    // The first three are one error, by Nix up to 2.29 and Lix, by Nix 2.30 to 2.33, and by Nix from 2.34 on.
     (
         "a 'aarch64-linux' with features {} is required to build '/nix/store/a.drv', but I am a 'x86_64-linux'",
         DOCTOR,

@@ -50,7 +50,7 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
 }
 
 /// Asserts that the first and the last probe of a deploy use a fresh connection, and the calls between them the shared
-/// connection.
+/// connection, which a call of its own has opened.
 fn assert_ssh_calls(fixture: &Fixture) {
     let path = format!("ControlPath={}", fixture.path("state/ssh/stinky"));
     let fresh = ["ControlMaster=no", "ControlPath=none"];

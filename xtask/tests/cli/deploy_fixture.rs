@@ -48,7 +48,7 @@ impl Fixture {
     }
 
     /// Fakes a host that answers probes with the output of `answers` and makes a folder for deploy-rs.
-    /// `others` are more branches of its `case`.
+    /// `others` are more branches of the `case` in the fake ssh.
     pub fn fake_ssh(&self, answers: &str, others: &str) {
         let print = r#"print() {
             while IFS= read -r line; do

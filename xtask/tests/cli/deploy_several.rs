@@ -1,4 +1,5 @@
-//! Several hosts in one `deploy`: a conflict between them is refused before anything is built.
+//! Several hosts in one command: unknown names and conflicts are refused before anything is built, and a broken node
+//! stops no other host.
 
 use std::fs;
 
@@ -24,7 +25,7 @@ fn fixture_with_two_nodes(change: Change) -> Fixture {
     fixture.write("two", &node("two.lan").replace(change.old, change.new));
     fixture.write("none", r#"{"names":["one","two"],"node":null,"system":null}"#);
     let [one, two, none] = ["one", "two", "none"].map(|name| fixture.path(name));
-    // An evaluation ends with the host, and may have the option that keeps the lock file of the flake after it.
+    // The arguments of an evaluation end with the host, or with the option that keeps the lock file of the flake.
     let by_host = format!(
         r#"*'"one"'|*'"one" --no-write-lock-file') cat {one};; *'"two"'|*'"two" --no-write-lock-file') cat {two};; *) cat {none};;"#
     );

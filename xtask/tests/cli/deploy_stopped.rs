@@ -27,7 +27,7 @@ fn an_interrupt_stops_the_wait_for_a_host_that_does_not_answer() {
         for (to, ssh) in [
             (SignalTo::Group, "exec sleep 30"),
             (SignalTo::Tool, "exec sleep 30"),
-            // An ssh with a connection ends like this one.
+            // An ssh that has a connection exits with 255 at Ctrl-C, as this fake does.
             (SignalTo::Group, "trap 'exit 255' INT; sleep 30"),
         ] {
             let fixture = Fixture::new("", "", 0);

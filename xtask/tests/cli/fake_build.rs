@@ -7,12 +7,12 @@ use crate::fake_nix::{Answers, FLAKE, IMAGE_DERIVATION, print_script, system};
 /// The arguments that build the image of the host `stinky`.
 pub const SD_IMAGE_ARGS: &[&str] = &["--flake", FLAKE, "sd-image", "stinky"];
 
-/// The installable of the host's image.
+/// The installable of the image of the host `stinky`.
 pub fn installable() -> String {
     format!("{IMAGE_DERIVATION}^*")
 }
 
-/// The name of that image in messages: its flake and attribute.
+/// The name of the image of the host `stinky` in messages: its flake and attribute.
 pub fn attribute() -> String {
     format!("{FLAKE}#packages.{}.stinky-sdImage", system())
 }

@@ -100,8 +100,8 @@ impl Answers {
         self.install_in(Sandbox::with_fakes_only())
     }
 
-    /// Installs the fake in a new sandbox. It answers the calls that the shell pattern `pattern` matches with
-    /// `answer`, too.
+    /// Installs the fake in a new sandbox. The calls that match the shell pattern `pattern` get the answer `answer`,
+    /// except those that read names, images or settings.
     pub fn install_with(&self, pattern: &str, answer: &str) -> FakeNix {
         let config = format!("{};;\n {pattern}) {answer}", self.config);
         Answers {

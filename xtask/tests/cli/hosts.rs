@@ -125,7 +125,7 @@ fn an_output_that_throws_is_named_with_its_error() {
     let warning =
         "warning: the output `deploy.nodes` is left out: nix failed on github:o/f: no nodes today\n";
     outcome.assert_stderr(warning);
-    // Nix 2.18 evaluates one output after the other, and a part of one of them only in that output.
+    // Nix 2.18 evaluates one output after the other: the reason why `deploy.nodes` fails is read from `deploy` alone.
     let missing = fail_script("error: flake 'github:o/f' does not provide attribute '.'");
     let names = format!(
         "case \"$*\" in *'#. '*) {missing};; *'#deploy '*) {};; *) {};; esac",
@@ -158,7 +158,7 @@ const NETWORK: &str = "check the network: nix could not fetch something that the
 
 /// Errors of nix about the flake as a whole, with their hints.
 const ERRORS: &[(&str, &str)] = &[
-    // 2.8, 2.26 and from 2.29 on.
+    // The first three are one error, by Nix 2.8, by Nix 2.26, and by Nix from 2.29 on.
     ("getting status of '/nix/store/abc-source/a.nix': No such file or directory", UNTRACKED),
     ("path '/nix/store/abc-source/a.nix' does not exist", UNTRACKED),
     ("Path 'a.nix' in the repository \"/f\" is not tracked by Git.", UNTRACKED),
@@ -168,7 +168,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("getting status of '/f': No such file or directory", NO_FLAKE),
     ("path '//f' does not exist", NO_FLAKE),
     ("getting status of \"/f\": No such file or directory", NO_FLAKE),
-    // Up to 2.18, later, and for the other feature.
+    // By Nix up to 2.18, by later ones, and for the other feature.
     (
         "experimental Nix feature 'nix-command' is disabled; use '--extra-experimental-features nix-command' to override",
         FEATURES,
@@ -216,7 +216,7 @@ fn names_that_take_a_build_are_read_again() {
     assert!(find("config show --json") < find("--no-write-lock-file"), "{calls:#?}");
 }
 
-/// Nix finds a value that needs itself, and no other endless evaluation.
+/// Nix itself detects a value that needs itself, but no other endless evaluation.
 #[test]
 fn an_endless_evaluation_is_stopped_at_its_limit() {
     let endless = || "exec sleep 600".to_owned();

@@ -40,7 +40,8 @@ fn a_system_that_cannot_be_built_here_is_refused_before_the_build() {
     answers.install().run(SD_IMAGE_ARGS).assert_code(0);
 }
 
-/// What is in the store, or in a cache of Nix, needs nobody who builds it.
+/// What is in the store, or in a cache of Nix, needs nobody who builds it. Where Nix does not answer what it would
+/// build, the system is refused.
 #[test]
 fn a_system_that_cannot_be_built_here_is_no_obstacle_where_nothing_is_to_be_built() {
     for (system, extra_platforms) in

@@ -196,8 +196,8 @@ fn an_output_without_exactly_one_image_is_an_error() {
     outcome.assert_stderr_contains("nix build printed no output 'out'").assert_code(1);
 }
 
-/// Sends SIGTERM to the tool while nix runs an endless script, and asserts `stderr`. `answers` puts the
-/// script in place of an answer.
+/// Sends SIGTERM to the tool while nix runs an endless script. Asserts that the tool interrupts nix, waits for its end,
+/// and exits with 130 and `stderr`. `answers` puts the script in place of an answer.
 #[track_caller]
 fn assert_stops(answers: impl FnOnce(String) -> Answers, stderr: &str) {
     let nix = Sandbox::with_fakes_only();

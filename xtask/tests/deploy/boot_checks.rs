@@ -40,7 +40,7 @@ for part in kernel initrd dtbs; do
 done
 "#;
 
-/// A Pi that runs the system `old`.
+/// A Pi that runs the system `old` at first.
 struct Pi {
     fixture: Fixture,
     /// The user as whom ssh logs in.
@@ -78,7 +78,8 @@ impl Pi {
         Self::from_fixture(Fixture::new(), "root")
     }
 
-    /// Makes the host of `fixture` a Pi, where ssh logs in as `user`.
+    /// Makes the host of `fixture` a Pi that runs `old`, where ssh logs in as `user`. The system of the flake is then
+    /// `new`.
     fn from_fixture(fixture: Fixture, user: &'static str) -> Self {
         fixture.set_profile("old-profile", ":");
         fixture.set_nixos("old", "old");

@@ -53,8 +53,8 @@ impl Fixture {
         written.expect("writing the flake");
     }
 
-    /// Gives `target` a configuration without a node, whose system is called `name` and runs `activation`. ssh reads
-    /// its options from a file, as for users without a node.
+    /// Gives `target` a configuration with the options `deployment`, and no node. Its system is called `name` and runs
+    /// `activation`. ssh reads its options from a file, as for users without a node.
     pub fn set_configuration(&self, name: &str, activation: &str, deployment: &Value) {
         let written = self.hosts_flake.set_configuration("target", Profile { name, activation }, deployment);
         written.expect("writing the flake");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::fixture::Fixture;
 use crate::machine::Machine;
 
+/// A deploy with another state folder does not find the lock: the running activation refuses that deploy.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_second_deploy_to_a_host_waits_for_the_first() {

@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::fixture::Fixture;
 use crate::support::Outcome;
 
-/// Turns the flake of `fixture` into one of the shape `outputs`, where the node or the configuration of `host` is that
-/// of the fixture's `target`. `expression` is an attribute set with that part, made of `hosts`, the outputs of the
-/// fixture.
+/// Turns the flake of `fixture` into one of the shape `outputs`, in which one host has the node or the configuration of
+/// the fixture's `target`. The Nix expression `expression` is an attribute set with that part. In it, `shape` are the
+/// outputs of the shape, and `hosts` those of the fixture.
 fn reshape(fixture: &Fixture, outputs: &str, expression: &str) {
     let folder = fixture.flake();
     let write = |name: &str, text: &str| fs::write(Path::new(&folder).join(name), text).expect("writing");

@@ -77,7 +77,7 @@ fn a_host_whose_link_is_down_during_its_trial_goes_back() {
     assert_booted_and_next(&fixture, "new", "new");
 }
 
-/// Interrupts the tool while the checks of a host on trial run.
+/// Adds a check that waits for the file `go`, and interrupts the tool while the host on trial runs that check.
 #[track_caller]
 fn interrupt_on_trial(fixture: &Fixture) -> Outcome {
     add_check(fixture, "slow", "until [ -e /mnt/go ]; do sleep 0.1; done");

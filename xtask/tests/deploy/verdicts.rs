@@ -80,7 +80,7 @@ fn failed_units_fail_the_deploy() {
 fn without_systemd_failed_units_are_unknown() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
-    // Without the fake, the host runs the systemctl of this machine, which finds no systemd there, or none.
+    // Without the fake, the host runs the systemctl of this machine, if there is one: it finds no systemd there.
     fs::remove_file(fixture.machine.path("bin/systemctl")).expect("removing systemctl");
     let outcome = fixture.deploy(&[]);
     outcome

@@ -146,7 +146,8 @@ fn millions_of_empty_blocks_are_refused_within_seconds() {
     }
 }
 
-/// 100 GiB of zeros in 3 MiB: the refusal needs the first MiB alone.
+/// 100 GiB of zeros in 3 MiB: the first MiB has no partition table, or the content does not fit on the card, whatever
+/// follows.
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_hundred_gib_of_zeros_are_refused_within_seconds() {

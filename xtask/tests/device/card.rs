@@ -29,8 +29,8 @@ impl Card {
         Self { device: Loop::attach(before.len() as u64, &[], fill), before }
     }
 
-    /// Asserts that the card begins with `image`, that its last MiB is blank, and that everything between is
-    /// unchanged.
+    /// Asserts that the card begins with `image`, that its last MiB is blank where the image does not reach it, and
+    /// that everything between is unchanged.
     #[track_caller]
     pub fn assert_holds(&self, image: &[u8]) {
         let after = self.device.bytes();

@@ -45,7 +45,7 @@ pub enum Damage {
     Cut,
     /// One bit in the middle is flipped.
     Flip,
-    /// The last byte is changed: the checksum of zstd, or the end mark of the other formats.
+    /// One bit of the last byte is flipped: of the checksum in zstd, of the size in gzip, of the end mark in xz.
     Checksum,
     /// Text is appended.
     Append,

@@ -20,7 +20,8 @@ pub enum DeviceFault {
     Lost(usize, u32),
     /// The write changes a bit.
     Flipped(usize, u32),
-    /// Only the first half of a write of this position is written, and the short count is reported.
+    /// Of a write of this position that is longer than a sector, only the first half is written, and the short count is
+    /// reported.
     Short(usize),
     /// Addresses from the position on wrap around to the beginning, as on counterfeit cards.
     Wraps(usize),
@@ -62,7 +63,7 @@ impl DeviceFault {
 struct State {
     bytes: Vec<u8>,
     fault: Option<DeviceFault>,
-    /// Whether the position of the fault was written.
+    /// Whether a write has reached the position of the fault, even one that failed.
     written: bool,
     /// How often a counted fault has occurred.
     occurrences: u32,

@@ -71,7 +71,7 @@ impl Card {
         stdout_of("partx", &["--update", card.device()]);
         let card = Self { card, dir };
         card.fake("sfdisk", "PATH=${PATH#*:} exec sfdisk \"$@\"");
-        // The program asks the kernel for more than this machine may allow.
+        // resize2fs asks the kernel for more than this machine may allow.
         card.fake("resize2fs", "exit 0");
         card
     }

@@ -57,6 +57,7 @@ impl Moment {
     const NEVER: Self = Self { mode: "auto", limit: u64::MAX };
 
     /// A random moment of the work, more often at its begin and its end, where the head is blanked and written.
+    /// Only in mode `full` it is known where the end is.
     /// `whole_flash` is the number of bytes that a flash in mode `full` reads and writes, whatever the card holds.
     fn random(random: &mut Random, whole_flash: u64) -> Self {
         let end = 3 << 20;

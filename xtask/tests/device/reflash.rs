@@ -16,7 +16,7 @@ const IMAGE_MIB: usize = 24;
 /// The size of the card in MiB.
 const CARD_MIB: usize = 32;
 
-/// The most that every flash writes beside the body, in bytes: the head twice, the end, and each capacity probe twice.
+/// The most that a flash writes beside the body, in bytes: the head twice, the end, and each capacity probe twice.
 const MAX_OVERHEAD: u64 = (3 << 20) + 2 * 110 * 4096;
 
 /// Flashes the image of [`IMAGE_MIB`] MiB in `mode` to a card that begins with `before`, and asserts the numbers of
@@ -64,7 +64,7 @@ fn only_chunks_that_differ_are_written() {
     }
 }
 
-/// After an interrupted flash, the written chunks are only read, and the others are written.
+/// After an interrupted flash, the written chunks are only read, and the others are written. Mode `full` writes all.
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
 fn a_killed_flash_continues_where_it_ended() {

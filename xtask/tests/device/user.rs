@@ -44,7 +44,7 @@ impl User {
         Self { sandbox, card, image }
     }
 
-    /// Flashes the virtual card as the user `nobody`.
+    /// Flashes the virtual card, which has 9 MiB, as the user `nobody`.
     pub fn flash(&self) -> Outcome {
         self.flash_to(self.card(), "9MiB")
     }
@@ -109,7 +109,8 @@ impl User {
         SudoRule::new(&format!("nobody ALL=(root) NOTAFTER={end} NOPASSWD: {commands}\n{lines}\n"))
     }
 
-    /// The request that the tool sends to the worker for a flash of `device`, which has `size`.
+    /// The request that the tool sends to the worker for a flash of `device`, which has `size`. Leaves a fake sudo that
+    /// keeps the request and fails.
     pub fn request(&self, device: &str, size: &str) -> Value {
         let file = self.sandbox.path("calls/request");
         let keep = format!("read -r line; printf '%s' \"$line\" >'{}'; exit 1", file.display());
@@ -201,7 +202,7 @@ pub fn give_to_user(path: &Path) {
     set_mode(path.parent().expect("a folder"), 0o755);
 }
 
-/// Runs a program to its end, and returns its stdout.
+/// Runs a program, asserts that it succeeds, and returns its stdout.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 pub fn run(command: &[&str]) -> String {

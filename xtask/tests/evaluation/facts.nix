@@ -33,7 +33,7 @@ let
     deploy-rs = load "${inputs}/deploy-rs" { inherit nixpkgs utils; };
   };
 
-  # What docs/hosts.md tells to add a host: a line in the registry and a file.
+  # Two hosts that are added as docs/hosts.md describes: by a line in the registry and a file.
   others = import ../../../nix/hosts.nix {
     inherit (flake) inputs;
     registry = {
@@ -148,7 +148,7 @@ let
       derivations = builtins.filter (nixpkgs.lib.hasSuffix ".drv") (builtins.attrNames context);
     };
 
-  # What the traps are about that a Pi's storage has.
+  # The facts of a Pi: those behind the traps of docs/hosts.md, its trial and its image.
   pi =
     config:
     let
@@ -203,7 +203,7 @@ let
       };
       trial = {
         inherit (config.raspberryPi.trial) by confirmWithin milestones;
-        # Both systemds feed the watchdog, and what panics starts anew.
+        # The systemd of the initrd and that of the system feed the watchdog, and a kernel that panics reboots.
         watchdogs = map (systemd: systemd.settings.Manager.RuntimeWatchdogSec) [
           config.systemd
           config.boot.initrd.systemd

@@ -134,7 +134,8 @@ impl Units {
         fs::write(self.path(&format!("{name}.d/overrides.conf")), &unit.text).unwrap();
     }
 
-    /// Whether a package of the host has the unit. The sshd of Debian is not that of the host.
+    /// Whether a package of the host has the unit: that of the trial, whose units are written already, or one of
+    /// Debian's packages, which stand for the others. The sshd of Debian is not that of the host.
     fn has(&self, name: &str) -> bool {
         let is_of_debian = || debian_root().join("usr/lib/systemd/system").join(name).exists();
         self.path(name).exists() || !name.starts_with("ssh") && is_of_debian()

@@ -102,8 +102,8 @@ pub fn make_key(file: &Path) {
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", file.to_str().unwrap()]);
 }
 
-/// Makes the image `out` by `script`, a script of the folder `card`, which gets further `variables`. The folder
-/// `work` is created for it and removed.
+/// Makes the image `out` by `script`, a script of the folder `card`. `variables` are further variables of that script.
+/// The folder `work` is created for the script and removed.
 pub fn make_image(script: &str, work: &Path, out: &Path, variables: &[(&str, PathBuf)]) {
     fs::create_dir_all(work).unwrap();
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -10,7 +10,7 @@ use super::card::{Lab, command};
 const FIRMWARE_OFFSET: u64 = 8 << 20;
 
 /// The command of QEMU's own machine with `card` behind virtio, a watchdog, and ssh at `port` of 127.0.0.1. QEMU
-/// records the writes to the card if there is a file `record`.
+/// records the writes to the card in the file `record`, if one is named.
 pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
     let mut command = command("qemu-system-aarch64");
     command
@@ -30,7 +30,8 @@ pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
 }
 
 /// The command of a Raspberry Pi 3 with `card` in its slot and the console on the second serial port. It runs the
-/// U-Boot of the card with the device tree of the card, as the firmware of a Pi would.
+/// U-Boot of the card with the device tree of the card, as the firmware of a Pi would. Grows the file `card` to a power
+/// of two, and writes both files beside it. QEMU records the writes to the card in the file `record`, if one is named.
 pub fn pi_3(card: &Path, record: Option<&Path>) -> Command {
     // The size of an SD card is a power of two.
     let file = fs::File::options().write(true).open(card).unwrap();

@@ -19,7 +19,8 @@ pub struct Fault<'a> {
 }
 
 impl Fault<'_> {
-    /// Installs the generation, reboots, and asserts that the host goes back to the old generation.
+    /// Installs the generation, reboots, and asserts that the host goes back to the old generation, and that it notes
+    /// the reason and the marks.
     #[track_caller]
     pub fn assert_sends_the_host_back(&self) {
         let guest = Guest::restore(saved());

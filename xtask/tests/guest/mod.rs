@@ -1,4 +1,4 @@
-//! A host in QEMU's machine `virt`, with its console, ssh, and a watchdog.
+//! A host in QEMU: in the machine `virt`, with its console, ssh, and a watchdog, or on a Pi 3, which has no network.
 
 #![allow(dead_code, reason = "each suite uses a part")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
@@ -73,7 +73,8 @@ impl Guest {
         Self::restore_with(saved, Some(record))
     }
 
-    /// Continues a copy of the guest of `saved`, and records the writes to its card if there is a file `record`.
+    /// Continues a copy of the guest of `saved`, and records the writes to its card in the file `record`, if one is
+    /// named.
     fn restore_with(saved: &SavedGuest, record: Option<&Path>) -> Self {
         let incoming = format!("exec:cat '{}'", saved.state.display());
         let guest = Self::start(&saved.card, |card, port| {
@@ -110,7 +111,7 @@ impl Guest {
         Self { qmp: Mutex::new(Qmp::connect(&qmp)), child, console, port, card: copy, _socket: socket }
     }
 
-    /// Saves the guest, and ends it.
+    /// Saves the guest in the new folder `dir`, and ends it.
     pub fn save(self, dir: &Path) -> SavedGuest {
         fs::create_dir(dir).unwrap();
         let saved = SavedGuest { state: dir.join("state"), card: dir.join("card.img") };
@@ -121,7 +122,8 @@ impl Guest {
         saved
     }
 
-    /// Ends the guest after a sync as a power cut would, and returns a copy of its card, the file `name` of the lab.
+    /// Syncs the guest, then ends it as a power cut would. Returns the path of a copy of its card, the file `name` of
+    /// the lab.
     pub fn into_card(self, name: &str) -> PathBuf {
         let path = lab().path(name);
         self.run("sync");

@@ -136,7 +136,8 @@ fn an_entry_gets_the_body_of_another() {
     assert_eq!(blessed.matches("LINUX").count(), 2);
 }
 
-/// Waiting jobs do not count, because each waits for a running job.
+/// Waiting jobs do not count, because each waits for a running job. After half of the time for the blessing, running
+/// jobs do not count either.
 #[test]
 fn a_boot_is_over_when_only_jobs_of_the_trial_run() {
     for (jobs, uptime, expected) in [

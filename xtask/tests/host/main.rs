@@ -27,7 +27,7 @@ fn a_good_generation_blesses_itself() {
     let status = guest.status();
     let values = ["booted", "blessed", "last-system"].map(|name| status[name].as_str());
     assert_eq!(values, [SYSTEM_2; 3], "{status:?}");
-    // The menu has no entry of a trial any more, and DEFAULT starts the files of the new system.
+    // The menu has no entry of a trial any more.
     let menu = guest.run("cat /nix/boot/extlinux/extlinux.conf");
     assert!(!menu.contains("nixos-trial"), "{menu}");
     // Blessed once is blessed: the old generation is DEFAULT at once, and so is the new one after it.

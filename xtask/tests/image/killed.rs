@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::assembler::Content;
 use crate::script::Call;
 
-/// The variables of a compression that takes long enough to stop the assembler.
+/// The variables of a compression that takes so long that the assembler can be stopped meanwhile.
 const SLOW_COMPRESSION: &[(&str, &str)] = &[("ZSTD_LEVEL", "19")];
 
 /// Content with a kernel of 24 MiB of noise.
@@ -60,7 +60,7 @@ fn new_names(content: &Content) -> Vec<String> {
     names
 }
 
-/// Asserts that the next run assembles the same image as a first run.
+/// Asserts that the next run assembles the same image as a first run, and leaves no other file beside it.
 #[track_caller]
 fn assert_next_run_succeeds(content: &Content) {
     let image = fs::read(Call::new(content.dir()).run().unwrap()).unwrap();

@@ -122,7 +122,7 @@ fn the_lock_stays_unchanged() {
     }
 }
 
-/// Where the project has keys of hosts, the tool of root locks the flake before each command.
+/// Where the project has keys of hosts, the tool locks the flake before each command, if root runs the tool.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn the_lock_stays_unchanged_where_the_project_has_keys() {

@@ -2,12 +2,12 @@
 
 use crate::shapes::fixture;
 
-/// The outputs in this text, with `make` in scope.
+/// The Nix function that makes the outputs `text`, with `make` in scope.
 fn outputs(text: &str) -> String {
     format!("make: {{ {text} }}")
 }
 
-/// The text of the cell `SD IMAGE` of each host in `hosts` with `args`.
+/// Asserts that `hosts ARGS` succeeds, and that the row of each host in `rows` has its text.
 #[track_caller]
 fn assert_rows(fixture: &crate::fixture::Fixture, args: &[&str], rows: &[(&str, &str)]) {
     let outcome = fixture.run(&[&["hosts"], args].concat());

@@ -60,7 +60,7 @@ impl Loop {
         sectors.expect("a number of sectors") * 512
     }
 
-    /// The current content of the device, read without the page cache.
+    /// The current content of the device, read after the kernel has dropped what it had cached of the device.
     pub fn bytes(&self) -> Vec<u8> {
         run("blockdev", &[OsStr::new("--flushbufs"), self.device.as_os_str()]);
         std::fs::read(&self.device).expect("reading the card")

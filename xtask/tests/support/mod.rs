@@ -26,7 +26,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes a sandbox whose `PATH` has the fakes before the programs of the machine.
+    /// Makes a sandbox whose `PATH` has the fakes before the programs of the machine. In the suite `cli`, the thread
+    /// also loses rights of root: see [`drop_file_mode_overrides`].
     pub fn new() -> Self {
         if env!("CARGO_CRATE_NAME") == "cli" {
             drop_file_mode_overrides();
@@ -62,7 +63,7 @@ impl Sandbox {
     }
 
     /// Puts the fake `program` on `PATH`: the fake records its arguments for [`Self::calls`], then runs the shell
-    /// script `body`. It writes all arguments at once, because fakes run in parallel.
+    /// script `body`. The fake writes all arguments at once, because fakes run in parallel.
     pub fn fake(&self, program: &str, body: &str) -> &Self {
         let log = self.path("calls").join(program).display().to_string();
         let script = format!(

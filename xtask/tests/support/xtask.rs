@@ -64,7 +64,8 @@ impl Xtask {
         self
     }
 
-    /// Lets `wrapper` start the tool: a program and its arguments, before those of the tool.
+    /// Lets `wrapper` start the tool: a program and its arguments, before those of the tool. The working directory that
+    /// was set before is lost.
     #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
     pub fn wrapped_in(mut self, wrapper: &[&str]) -> Self {
         let mut command = Command::new(wrapper[0]);

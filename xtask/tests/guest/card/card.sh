@@ -14,7 +14,7 @@ mkdir -p "$store" "$root/boot" "$root/persist/etc/ssh" "$root/persist/root/.ssh"
 sh "$here/systemd-initrd.sh" "$(at "$debian")" "$GUEST/bin/busybox" "$initrd/modules" "$WORK/systemd-initrd"
 pack "$WORK/systemd-initrd" "$(at "$linux")/systemd-initrd"
 
-# The trial, as the module of NixOS makes it.
+# The trial, as `nixosModules.trial` makes it.
 to=$(at "$trial")
 mkdir -p "$to/bin" "$to/checks"
 cp "$RASPBERRY_PI"/trial/*.sh "$RASPBERRY_PI/update-firmware.sh" "$to/"

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
-# The init of the initrd: loads drivers, arms the watchdog, mounts NIXOS_SD at /nix of a tmpfs, or at / where it has `nix`
-# in it, and starts the system that the kernel's command line names. `fault=` on that line is for the tests.
+# The init of the initrd: loads drivers, arms the watchdog, mounts NIXOS_SD, and starts the system that the kernel's
+# command line names. NIXOS_SD is mounted at / if it has a folder `nix`, else at /nix of a tmpfs. `fault=` on the
+# command line is for the tests.
 /bin/busybox mkdir -p /proc /sys /dev /root
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -14,7 +15,8 @@ for module in $(cat /modules/order); do
 done
 # Longer than on a Pi: the emulator may have to wait for a busy machine.
 insmod /modules/i6300esb.ko heartbeat=60
-# An open watchdog stays armed until systemd takes it over. The emulated Pi 3 would reset at once.
+# A watchdog that was opened once stays armed until systemd takes it over. The one of the emulated Pi 3 would reset the
+# board at once.
 case $(tr -d '\0' </proc/device-tree/model 2>/dev/null) in
     Raspberry*) ;;
     *) [ ! -e /dev/watchdog ] || echo >/dev/watchdog ;;
@@ -36,8 +38,8 @@ if [ ! -d /root/nix ]; then
     mkdir /card
     mount --move /root /card
     # As udev does in the initrd of NixOS.
-mkdir -p /dev/disk/by-label && ln -s "$card" /dev/disk/by-label/NIXOS_SD
-mount -t tmpfs -o size=2G,mode=755 none /root
+    mkdir -p /dev/disk/by-label && ln -s "$card" /dev/disk/by-label/NIXOS_SD
+    mount -t tmpfs -o size=2G,mode=755 none /root
     mkdir /root/nix
     mount --move /card /root/nix
 fi

@@ -1,7 +1,7 @@
 #!@busybox@/bin/sh
-# menu-writer -g GENERATIONS -t TIMEOUT -c SYSTEM -d FOLDER: the boot menu as nixpkgs' builder writes it, which cannot run
-# here without nixpkgs; the suite `evaluation` compares the two. Kernels are copied only where they are missing, and those
-# that no entry names are removed.
+# menu-writer -g GENERATIONS -t TIMEOUT -c SYSTEM -d FOLDER: writes the boot menu as nixpkgs' builder does. That builder
+# cannot run here without nixpkgs; the suite `evaluation` runs it. Kernels are copied only where they are missing, and
+# those that no entry names are removed.
 PATH=@busybox@/bin
 set -eu
 while getopts g:t:c:d: option; do

@@ -1,6 +1,7 @@
 #!/bin/sh
-# root.sh ROOT: makes Debian packages that were only unpacked into a root file system: what their maintainer scripts would
-# do, as files. What NixOS does not run either is masked, and most udev rules are, as each costs seconds under emulation.
+# root.sh ROOT: completes ROOT, the root of a Debian whose packages were only unpacked: writes the files that their
+# maintainer scripts would write. Units that NixOS does not run either are masked, and so are most udev rules, as each
+# costs seconds under emulation.
 set -eu
 cd "$1"
 

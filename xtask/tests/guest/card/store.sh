@@ -3,7 +3,7 @@
 
 busybox=$PROGRAMS/bin/busybox
 
-# path LETTER NAME: a store path; $1 says which.
+# path LETTER NAME: prints the store path of NAME whose hash is 32 times LETTER.
 path() { printf '/nix/store/'; for _ in 1 2 3 4 5 6 7 8; do printf %s "$1$1$1$1"; done; echo "-$2"; }
 debian=$(path d debian) pi_busybox=$(path b busybox) trial=$(path t boot-trial) linux=$(path k linux)
 system=$(path 1 nixos-system-demo-1)
@@ -29,7 +29,7 @@ cp "$GUEST/bin/busybox" "$initrd/bin/"
 cp "$GUEST"/kernel/modules/*.ko "$initrd/modules/"
 cp "$here/initrd.sh" "$initrd/init"
 chmod 755 "$initrd/init" "$initrd/bin/busybox"
-# The order in which an initrd loads them.
+# The modules in the order in which an initrd loads them.
 echo crc16 mbcache crc32c_generic jbd2 ext4 bcm2835 bcm2835_wdt virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci \
     virtio_blk failover net_failover virtio_net fat nls_cp437 nls_ascii nls_iso8859-1 vfat >"$initrd/modules/order"
 # pack FOLDER FILE: makes an initrd of a folder.
@@ -38,8 +38,8 @@ pack() {
 }
 pack "$initrd" "$(at "$linux")/initrd"
 
-# make_menu: writes the boot menu of the first system, with the kernel beside it. The writer of the guest writes the same,
-# with the store of the card in place of /nix/store.
+# make_menu: writes the boot menu of the first system, and copies its kernel beside the menu, from the store of the
+# card. On the guest, menu-writer.sh writes such a menu from /nix/store.
 make_menu() {
     mkdir -p "$root/boot/nixos" "$root/boot/extlinux"
     for name in Image initrd dtbs; do cp -r "$(at "$linux")/$name" "$root/boot/nixos/${linux##*/}-$name"; done

@@ -1,7 +1,7 @@
 #!/bin/sh
-# systemd-initrd.sh DEBIAN BUSYBOX MODULES OUT: lays out an initrd with Debian's systemd and udev, as NixOS has one: the watchdog
-# is fed from early on, a failure panics, and a job that never ends reboots. `fault=` on the kernel's command line is for
-# the tests.
+# systemd-initrd.sh DEBIAN BUSYBOX MODULES OUT: lays out an initrd with Debian's systemd and udev, as NixOS has one: the
+# watchdog is fed from early on, a failure panics, and a job that never ends reboots. `fault=` on the kernel's command
+# line is for the tests.
 set -eu
 debian=$1 busybox=$2 modules=$3 out=$4
 lib=usr/lib/aarch64-linux-gnu
@@ -60,7 +60,7 @@ want initrd-cleanup.service wants initrd.target
 mkdir "$units/systemd-udev-trigger.service.d" "$units/initrd.target.d"
 printf '[Service]\nExecStart=\nExecStart=udevadm trigger --action=add --subsystem-match=block\n' \
     >"$units/systemd-udev-trigger.service.d/guest.conf"
-# As nixosModules.trial has it, which waits for longer.
+# nixosModules.trial has the same with a longer timeout.
 printf '[Unit]\nJobTimeoutSec=60\nJobTimeoutAction=reboot-force\n' >"$units/initrd.target.d/trial.conf"
 
 unit guest-modules.service wants sysinit.target <<'END'
