@@ -178,7 +178,7 @@ enum Registered {
 
 #[test]
 #[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
-fn the_database_has_every_store_path() {
+fn the_store_is_complete_undamaged_and_registered_at_a_fixed_time() {
     let image = Image::make(Registered::All);
     let database = image.path_text("nix/var/nix/db/db.sqlite");
     let known = stdout_of("sqlite3", &[&database, "SELECT path FROM ValidPaths"], &[]);
@@ -223,7 +223,7 @@ fn without_a_database_a_garbage_collection_deletes_the_system() {
 /// The function `keep_from_garbage` of the trial scripts keeps the blessed system and the system on trial.
 #[test]
 #[ignore = "needs Nix, the tools of the assembler and mount namespaces: run `cargo xtask test`"]
-fn a_garbage_collection_keeps_a_system_of_a_trial() {
+fn a_garbage_collection_keeps_the_system_on_trial_until_another_replaces_it() {
     let image = Image::make(Registered::All);
     let trial = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosts/raspberry-pi/trial/trial.sh");
     let keep = format!(

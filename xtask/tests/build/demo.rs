@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -68,7 +68,7 @@ fn the_demo_builds_flashes_and_verifies_a_card() {
     assert_eq!(text(&result, "/contents/volumes/0/label"), "FIRMWARE");
     assert_eq!(text(&result, "/contents/volumes/1/label"), "NIXOS_SD");
     assert_eq!(result["contents"]["boot"]["store_paths"], 4);
-    assert!(result["seconds"]["boot"].is_null(), "nothing was booted");
+    assert!(result["seconds"]["boot"].is_null(), "the demo booted the card");
 
     let dir = tempfile::tempdir().unwrap();
     let compressed = Path::new(text(&result, "/image/source/path"));
@@ -77,7 +77,14 @@ fn the_demo_builds_flashes_and_verifies_a_card() {
     let image = Image::decompress(compressed, dir.path(), 40);
     image.assert_sound();
     assert_bootable(&image, text(&result, "/contents/boot/init"));
+}
 
+#[test]
+#[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
+fn a_second_demo_fetches_and_builds_nothing() {
+    let _lock = lock_card();
+    let result = run_demo();
+    let compressed = Path::new(text(&result, "/image/source/path"));
     let inode_numbers = || {
         let files = [compressed.to_owned(), Path::new(STATE).join("demo/flake/inputs/manifest.json")];
         files.map(|file| file.metadata().unwrap().ino())
@@ -169,7 +176,7 @@ fn reason_with_bytes(copy: &Path, offset: u64, bytes: &[u8]) -> String {
 
 #[test]
 #[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
-fn card_inspect_explains_why_a_card_does_not_boot() {
+fn card_inspect_shows_what_a_card_boots_and_its_origin() {
     let _lock = lock_card();
     let result = run_demo();
     let file = Path::new(text(&result, "/file"));
@@ -191,12 +198,26 @@ fn card_inspect_explains_why_a_card_does_not_boot() {
             && origin.ends_with(", and the identity of demo"),
         "{report}"
     );
-
     let dir = tempfile::tempdir().unwrap();
-    let copy = dir.path().join("copy.img");
-    stdout_of("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
-    let (code, report) = inspect(&copy);
+    let (code, report) = inspect(&copy_card(file, dir.path()));
     assert_eq!((code, report.lines().last()), (0, Some("origin  no receipt of this project for this card")));
+}
+
+/// Copies the card `file` to `dir`, and returns the path of the copy.
+fn copy_card(file: &Path, dir: &Path) -> PathBuf {
+    let copy = dir.join("copy.img");
+    stdout_of("cp", &[file.to_str().unwrap(), copy.to_str().unwrap()]);
+    copy
+}
+
+#[test]
+#[ignore = "needs Nix and AArch64 emulation: run `cargo xtask test`"]
+fn card_inspect_explains_why_a_card_does_not_boot() {
+    let _lock = lock_card();
+    let result = run_demo();
+    let kernel = text(&result, "/contents/boot/kernel");
+    let dir = tempfile::tempdir().unwrap();
+    let copy = copy_card(Path::new(text(&result, "/file")), dir.path());
     // The flags `bootable` of the two partitions are changed. U-Boot scans only bootable partitions.
     let why = reason_with_bytes(&copy, 462, &[0]);
     assert!(why.starts_with("partition 1 (FIRMWARE, FAT32) is marked bootable"), "{why}");

@@ -3,7 +3,7 @@
 use crate::support::Sandbox;
 
 #[test]
-fn invalid_bench_options_are_usage_errors() {
+fn invalid_bench_arguments_are_usage_errors() {
     let sandbox = Sandbox::new();
     for (args, text) in [
         (&["bench"][..], "Usage: cargo xtask bench [OPTIONS] <COMMAND>"),
@@ -30,7 +30,7 @@ fn invalid_bench_options_are_usage_errors() {
 }
 
 #[test]
-fn bench_flash_lists_all_missing_requirements() {
+fn bench_flash_lists_its_missing_programs_or_asks_for_root() {
     let outcome = Sandbox::with_fakes_only().run(&["bench", "flash", "--only", "fast"]);
     if rustix::process::geteuid().is_root() {
         let programs =

@@ -1,12 +1,12 @@
 //! `card` on plain files, which needs no privileges: arguments, results and errors.
 
-use crate::fake_nix::{Answers, FLAKE, fail_script};
+use crate::fake_nix::{Answers, FLAKE, FakeNix, fail_script};
 use crate::flash::{build_with_image, image_bytes, make_card};
 use crate::support::worker::{request, run_job};
 use crate::support::{Sandbox, file_sum, sha256};
 
 #[test]
-fn card_commands_check_their_arguments() {
+fn the_help_of_card_has_its_commands_and_usages() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["card", "--help"]);
     for command in
@@ -18,6 +18,11 @@ fn card_commands_check_their_arguments() {
     let usage = "Usage: cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       \
                  cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>\n";
     assert!(help.assert_code(0).stdout.contains(usage), "{}", help.stdout);
+}
+
+#[test]
+fn card_commands_check_their_arguments() {
+    let sandbox = Sandbox::new();
     for (args, text) in [
         (
             &["card", "verify"][..],
@@ -64,9 +69,16 @@ fn a_missing_device_and_an_empty_reader_are_refused() {
     sandbox.run(&["card", "inspect", empty.to_str().unwrap()]).assert_stderr(error);
 }
 
+/// Flashes the image of `stinky` to `device`, a card of 4 MiB.
+#[track_caller]
+fn flash_stinky(nix: &FakeNix, device: &str) {
+    let options = ["--identity", "none", "--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).assert_code(0);
+}
+
 #[test]
 fn card_verify_compares_the_card_with_the_image_of_its_host() {
-    let (answers, out) = build_with_image();
+    let (answers, _out) = build_with_image();
     let nix = answers.install();
     let card = make_card(&nix);
     let device = card.to_str().expect("a plain path");
@@ -77,14 +89,22 @@ fn card_verify_compares_the_card_with_the_image_of_its_host() {
     );
     verify(&["stinky", device]).assert_stderr_contains(&differs).assert_code(4);
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0xee));
-    let options = ["--identity", "none", "--allow-virtual", "--yes", "--expect-size", "4MiB"];
-    nix.run(&[&["--flake", FLAKE, "flash", "stinky", device], &options[..]].concat()).assert_code(0);
+    flash_stinky(&nix, device);
     let sum = sha256(&image_bytes());
     let holds =
         format!("{device} holds the image: 2.0 MiB compared, SHA-256 of its first 2097152 bytes {sum}\n");
     for args in [&["stinky", device][..], &[device]] {
         verify(args).assert_code(0).assert_stdout(&holds);
     }
+}
+
+#[test]
+fn a_flash_of_a_host_leaves_a_receipt_that_card_inspect_shows() {
+    let (answers, out) = build_with_image();
+    let nix = answers.install();
+    let card = make_card(&nix);
+    let device = card.to_str().expect("a plain path");
+    flash_stinky(&nix, device);
     let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
     let origin = format!(" UTC with the image of stinky, {}\n", file_sum(&file));
     let stdout = nix.run(&["card", "inspect", device]).stdout;
@@ -136,7 +156,7 @@ fn card_verify_refuses_a_damaged_image() {
 }
 
 #[test]
-fn the_read_worker_refuses_jobs_that_write() {
+fn only_the_write_worker_takes_jobs_that_write() {
     let sandbox = Sandbox::new();
     let card = sandbox.path("card");
     std::fs::write(&card, vec![7; 4 << 20]).unwrap();

@@ -121,7 +121,7 @@ fn a_host_that_is_current_is_not_deployed_to() {
 
 /// The folder is new: neither files of earlier deploys nor files of other users are in it.
 #[test]
-fn deploy_rs_gets_a_temporary_folder_of_its_own() {
+fn deploy_rs_gets_a_temporary_folder_of_its_own_which_is_removed_afterwards() {
     let fixture = Fixture::new(&probe_answer(OLD_PROFILE, OLD, ""), ACTIVATING, 1);
     fixture.write("nodes", &nodes_json("pi"));
     fixture.write("before", &probe_answer(OLD_PROFILE, OLD, "").replace("@end", "@sudo\nyes\n@end"));
@@ -276,7 +276,7 @@ fn history_explains_that_a_host_has_no_receipt() {
 }
 
 #[test]
-fn a_sudo_of_the_flake_that_runs_other_programs_is_refused() {
+fn a_user_or_sudo_of_the_flake_that_runs_other_programs_is_refused() {
     for (field, value, why) in [
         ("user", "root; reboot;", "which is no user name"),
         ("sudo", "sudo reboot -u", "which could run another program"),

@@ -111,7 +111,7 @@ fn nix_with_builders(builders: &str, script: &str) -> FakeNix {
 }
 
 #[test]
-fn a_nix_that_builds_nothing_and_has_no_builder_is_not_ok() {
+fn a_nix_without_local_builds_and_builders_is_not_ok_and_builds_no_image() {
     let nix = nix_with_builders("@/no/such/file", "exit 98");
     let expected = "MISSING  aarch64-linux  nix builds nothing here (`max-jobs = 0`), and no remote builder builds \
                     for it; set `max-jobs = auto` in nix.conf, or add a machine that builds for aarch64-linux to \
@@ -143,7 +143,7 @@ fn builders_are_asked_with_the_options_of_their_lines() {
 }
 
 #[test]
-fn builders_that_do_not_answer_are_not_ok() {
+fn builders_are_asked_in_parallel_and_those_that_do_not_answer_are_not_ok() {
     // The script of builders that do not answer notes when three of them run at once.
     let script = "case \"$*\" in *dead*) cd \"$HOME\"; echo $$ >>dead; \
                   while sleep 0.1; do alive=; for id in $(cat dead); do ! kill -0 $id || alive=x$alive; done; \

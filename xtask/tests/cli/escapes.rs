@@ -80,7 +80,7 @@ fn direction_marks_in_card_inspect_are_escaped() {
 }
 
 #[test]
-fn a_planted_receipt_is_escaped() {
+fn a_planted_receipt_is_escaped_and_shortened() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("state").join("receipts");
     std::fs::create_dir_all(&folder).expect("making the folder of receipts");

@@ -42,7 +42,7 @@ fn hosts_are_listed_by_one_evaluation_of_names() {
 }
 
 #[test]
-fn configurations_are_evaluated_only_when_asked_for() {
+fn configurations_are_evaluated_when_asked_for() {
     let found = image_json("aarch64-linux").replace("convention", "configuration");
     let nix =
         Answers { names: print_script(&three_hosts()), image: print_script(&found), ..Answers::default() }
@@ -247,9 +247,6 @@ fn an_endless_evaluation_is_stopped_at_its_limit() {
         outcome.assert_stderr_contains(error).assert_code(1);
         outcome.assert_stderr_contains("pass a longer --eval-timeout, such as 2h; ");
     }
-    nix.run(&[HOSTS_ARGS, &["--eval-timeout", "soon"]].concat())
-        .assert_code(2)
-        .assert_stderr_contains("must be a time such as 90s, 10m or 2h");
 }
 
 /// One host that never ends hides no other. Nix checks for interrupts only between the steps of an evaluation.
@@ -267,7 +264,7 @@ fn an_endless_host_is_a_row_of_the_table() {
 }
 
 #[test]
-fn a_nix_that_is_too_old_is_refused() {
+fn a_nix_that_is_too_old_or_prints_no_version_is_refused() {
     let setup = "run `cargo xtask setup`";
     for (version, message, hint) in [
         ("nix (Nix) 2.8.0", "nix 2.8 is too old: 2.18 or newer is needed", setup),

@@ -1,4 +1,4 @@
-//! `hosts --evaluate`: what is shown of the image of a host.
+//! `hosts --evaluate`: what is shown of the image of a host, and the time limit of the evaluation.
 
 use serde_json::Value;
 
@@ -36,4 +36,13 @@ fn the_reason_of_a_host_without_an_image_is_one_line() {
     let outcome = answers.install().run(&[HOSTS_ARGS, &["--evaluate"]].concat());
     let cell = "kiosk   none: nix failed on github:o/f: Failed assertions: - one - two  -\n";
     outcome.assert_code(0).assert_stdout_contains(cell);
+}
+
+#[test]
+fn an_invalid_time_limit_is_a_usage_error() {
+    Answers::default()
+        .install()
+        .run(&[HOSTS_ARGS, &["--eval-timeout", "soon"]].concat())
+        .assert_code(2)
+        .assert_stderr_contains("must be a time such as 90s, 10m or 2h");
 }

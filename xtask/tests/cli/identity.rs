@@ -22,16 +22,22 @@ pub fn fake_keygen(sandbox: &Sandbox) {
 }
 
 #[test]
-fn identity_make_keeps_an_existing_key() {
+fn identity_show_refuses_a_host_without_a_key() {
     let sandbox = Sandbox::with_fakes_only();
     fake_keygen(&sandbox);
-    let folder = sandbox.path("state/identity/pi");
     let refused = sandbox.run(&["identity", "show", "pi"]);
     let text = format!(
         "error: pi has no key in {}\nhint: flash the host, or run `cargo xtask identity make pi`\n",
-        folder.display()
+        sandbox.path("state/identity/pi").display()
     );
     refused.assert_code(3).assert_stdout("").assert_stderr(text);
+}
+
+#[test]
+fn identity_make_makes_one_private_key_and_keeps_it() {
+    let sandbox = Sandbox::with_fakes_only();
+    fake_keygen(&sandbox);
+    let folder = sandbox.path("state/identity/pi");
     let shown = format!(
         "key     {FINGERPRINT}\nage     {AGE}\npublic  {PUBLIC}\nfolder  {}\n\
          known   no: the next flash of this host adds it\n",
@@ -225,7 +231,7 @@ fn identity_make_refuses_a_folder_that_nix_would_copy() {
 }
 
 #[test]
-fn an_image_without_nixos_sd_is_refused_before_a_key_is_made() {
+fn an_image_without_nixos_sd_gets_no_key_and_is_refused_where_one_is_asked_for() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
     fake_keygen(&nix);
@@ -248,7 +254,7 @@ fn an_image_without_nixos_sd_is_refused_before_a_key_is_made() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn a_key_folder_that_git_ignores_is_accepted() {
+fn only_a_key_folder_that_git_ignores_is_accepted() {
     let sandbox = Sandbox::new();
     fake_keygen(&sandbox);
     let flake = sandbox.path("flake");

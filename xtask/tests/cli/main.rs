@@ -3,6 +3,7 @@
 mod bench;
 mod build_errors;
 mod card;
+mod checksums;
 mod deploy;
 mod deploy_args;
 mod deploy_fixture;
@@ -79,7 +80,7 @@ fn flash_takes_a_host_or_an_image_and_a_device() {
 }
 
 #[test]
-fn a_usage_error_is_an_event_with_json() {
+fn with_json_a_usage_error_is_an_event_and_help_stays_text() {
     let outcome = Sandbox::new().run(&["--json", "flash", "--no-such-option"]);
     outcome.assert_code(2).assert_stdout("");
     let event: serde_json::Value = serde_json::from_str(&outcome.stderr).expect("one line of JSON");
@@ -92,7 +93,7 @@ fn a_usage_error_is_an_event_with_json() {
 }
 
 #[test]
-fn an_unwritable_stdout_is_an_error() {
+fn a_full_stdout_is_an_error_and_a_closed_pipe_is_none() {
     let sandbox = Sandbox::new();
     let run = |stdout: std::fs::File| sandbox.xtask(&["devices", "--all", "--json"]).stdout(stdout).run();
     let full = run(std::fs::File::options().write(true).open("/dev/full").expect("opening /dev/full"));

@@ -12,7 +12,7 @@ use crate::fake_nix::{
 use crate::support::Sandbox;
 
 #[test]
-fn sd_image_prints_only_the_path() {
+fn sd_image_prints_the_path_alone_to_stdout_and_the_story_to_stderr() {
     let (answers, out) = build_with_files(&["nixos-sd-image-stinky.img.zst", "notes.txt"]);
     let nix = answers.install();
     let outcome = nix.run(&[SD_IMAGE_ARGS, &["--", "--max-jobs", "2"]].concat());
@@ -170,7 +170,7 @@ fn paths_in_nix_arguments_are_relative_to_the_working_directory() {
 }
 
 #[test]
-fn an_output_without_exactly_one_image_is_an_error() {
+fn an_output_without_exactly_one_image_is_an_error_unless_file_names_one() {
     let (answers, out) = build_with_files(&[]);
     let outcome = answers.install().run(SD_IMAGE_ARGS);
     outcome.assert_code(1).assert_stdout("");

@@ -62,7 +62,7 @@ fn eight_parallel_flashes_leave_eight_receipts() {
 }
 
 #[test]
-fn every_command_warns_of_unreadable_receipts() {
+fn commands_warn_of_unreadable_receipts_and_history_of_future_dates() {
     let nix = build_with_image().0.install();
     let receipts = nix.path("state/receipts");
     run(&nix, &flash_args(&nix, "card")).assert_code(0);

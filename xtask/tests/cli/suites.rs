@@ -38,7 +38,7 @@ fn a_named_suite_that_cannot_run_fails() {
 }
 
 #[test]
-fn a_suite_that_needs_nothing_passes() {
+fn a_suite_that_needs_nothing_passes_or_fails_as_cargo_does() {
     let outcome = sandbox_with_cargo(CARGO).run(&["test", "cli"]);
     outcome.assert_code(0).assert_stdout("\nSUITE  RUN  WHY NOT ALL OF IT\ncli    yes  -\n");
     sandbox_with_cargo("exit 101")
@@ -48,10 +48,11 @@ fn a_suite_that_needs_nothing_passes() {
 }
 
 #[test]
-fn fuzz_divides_the_minutes_among_the_parsers() {
+fn fuzz_divides_the_minutes_among_the_parsers_and_fails_as_cargo_does() {
     let sandbox = sandbox_with_cargo(&format!("{CARGO}\necho \"seconds: $XTASK_FUZZ_SECONDS\""));
     let outcome = sandbox.run(&["test", "fuzz", "--minutes", "3"]);
     let threads = std::thread::available_parallelism().expect("a number of threads").get();
+    // Each of the two parsers gets half of the 180 s, times the number of threads.
     let seconds = outcome.assert_code(0).stdout.trim();
     assert_eq!(seconds, format!("seconds: {}", 90 * threads));
     outcome.assert_stderr_contains(format!("fuzz: 2 parsers, {} s for each\n", 90 * threads));
@@ -59,6 +60,10 @@ fn fuzz_divides_the_minutes_among_the_parsers() {
     assert_eq!(run, format!("test --workspace --lib fuzz -- --skip a_fuzz_run --test-threads={threads}"));
     let failing_cargo = format!("{CARGO}\ncase \"$*\" in *--list*) ;; *) exit 101;; esac");
     sandbox_with_cargo(&failing_cargo).run(&["test", "fuzz"]).assert_code(1);
+}
+
+#[test]
+fn the_option_minutes_is_positive_and_applies_only_to_fuzz() {
     sandbox_with_cargo(CARGO)
         .run(&["test", "cli", "--minutes", "1"])
         .assert_stderr_contains("--minutes applies only to the suite fuzz")

@@ -229,7 +229,7 @@ fn a_firmware_of_another_configuration_is_refused() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_damaged_boot_script_is_refused() {
+fn a_missing_or_damaged_boot_script_is_refused_without_keep_firmware() {
     let pi = Pi::new();
     let set_kernel = |name: &str| pi.fixture.edit(|facts| facts["kernel"] = name.into());
     for damage in ["rm /boot/firmware/boot.scr", "echo x >>/boot/firmware/boot.scr"] {

@@ -93,7 +93,7 @@ fn an_activation_that_needs_a_reboot_is_rolled_back() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn health_checks_run_at_the_end() {
+fn a_failed_health_check_fails_a_deploy_also_to_a_current_host() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     let sick = fixture.deploy(&["--health", "test -e /run/current-system", "--health", "echo sick; exit 3"]);
@@ -106,7 +106,7 @@ fn health_checks_run_at_the_end() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn the_tool_waits_for_a_host_that_was_just_flashed() {
+fn the_wait_ends_at_an_answer_an_interrupt_or_its_limit() {
     let mut fixture = Fixture::new();
     fixture.options = ["-o", "ConnectTimeout=1"].map(str::to_owned).to_vec();
     fixture.set_profile("one", ":");

@@ -14,7 +14,7 @@ fn ssh_processes(fixture: &Fixture) -> String {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn the_ssh_connection_is_shared_in_a_state_folder_with_spaces() {
+fn a_deploy_works_with_a_state_folder_with_spaces() {
     let mut fixture = Fixture::new();
     let state = fixture.sandbox.path("my state");
     fixture.sandbox.env("XTASK_STATE", state);
@@ -44,7 +44,7 @@ fn a_host_that_allows_one_session_is_deployed_to_without_sharing() {
 /// The user's ssh settings keep shared connections open; no connection of the tool stays open.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn the_shared_connection_of_the_user_is_left_alone() {
+fn no_connection_of_the_tool_stays_open_whatever_the_settings_of_the_user() {
     let fixture = Fixture::new();
     let config = fixture.sandbox.path("config");
     let user_socket = fixture.sandbox.path("own-%C");

@@ -16,7 +16,7 @@ pub fn fake_trial_status(fixture: &Fixture, status: &str) {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn status_shows_the_trial_of_a_host() {
+fn status_shows_and_escapes_the_trial_of_a_host() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     fixture.deploy(&[]).assert_code(0);
@@ -218,6 +218,11 @@ fn a_host_that_cannot_try_a_system_reboots_only_with_keep_firmware() {
         )
         .assert_code(0);
     assert_booted_and_next(&fixture, "new", "new");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_without_trials_reboots_with_a_note() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     let without = fixture.deploy(&["--reboot"]);
@@ -266,6 +271,11 @@ fn a_trial_is_aborted_before_its_boot() {
     let again = fixture.deploy(&["--wait=1", "--boot"]);
     assert!(again.assert_code(0).stdout.contains("-new at its next boot"), "{}", again.stdout);
     assert_booted_and_next(&fixture, "old", "old");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_blessing_needs_one_host_with_trials() {
     let without = Fixture::new();
     without.set_profile("one", ":");
     without.deploy(&["--bless"]).assert_stderr_contains("target has no trials").assert_code(3);

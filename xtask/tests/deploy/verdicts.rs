@@ -146,7 +146,7 @@ fn an_unknown_host_key_is_refused() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn a_host_key_of_the_project_is_accepted() {
+fn only_the_pinned_host_key_is_accepted() {
     let mut fixture = Fixture::new();
     fixture.pin_key("host_key.pub");
     fixture.set_profile("one", ":");

@@ -222,7 +222,7 @@ fn cards_without_a_system_do_not_boot() {
 
 #[test]
 #[ignore = "needs root, FUSE and loop devices: run `cargo xtask test`"]
-fn card_inspect_shows_the_end_of_the_last_flash() {
+fn card_inspect_shows_how_the_last_flash_ended() {
     let sandbox = Sandbox::new();
     let card = FaultyCard::new(12, DeviceFault::WriteFails(POSITION, fuser::Errno::EIO));
     let file = pack(&sandbox.path("home"), "img.zst", &image(8));

@@ -71,7 +71,7 @@ fn an_image_as_large_as_the_card_fits() {
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn the_plan_lists_the_image_the_card_and_what_is_lost() {
+fn the_plan_lists_image_card_and_loss_and_the_phases_follow_in_order() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "img.xz", &image(12));

@@ -226,7 +226,7 @@ fn a_pending_key_is_never_lost() {
 
 #[test]
 #[ignore = "needs e2fsprogs: run `cargo xtask test`"]
-fn a_plain_file_gets_a_key_from_another_folder() {
+fn a_plain_file_gets_a_key_from_another_folder_and_files_of_the_flake() {
     let sandbox = Sandbox::new();
     let image = host_image(4096);
     let file = pack(&sandbox.path("home"), "img.zst", &image);

@@ -49,7 +49,7 @@ fn images_without_nixos_sd_or_without_room_are_refused() {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn contradicting_options_are_refused() {
+fn unusable_options_of_the_payload_are_refused() {
     let image = host_image(4096);
     assert_refused(&image, &["--identity", "new"], 2, "name the host with --identity-of HOST");
     assert_refused(
@@ -136,7 +136,7 @@ fn run_without(sandbox: &Sandbox, program: &str, args: &[&str]) -> Outcome {
 
 #[test]
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
-fn missing_programs_of_e2fsprogs_are_refused() {
+fn missing_programs_of_e2fsprogs_are_refused_only_for_a_payload() {
     let sandbox = Sandbox::new();
     let card = Card::new(CARD_MIB);
     let file = pack(&sandbox.path("home"), "img.zst", &host_image(4096));

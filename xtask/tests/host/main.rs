@@ -40,7 +40,7 @@ fn a_good_generation_blesses_itself() {
 
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn without_its_files_on_firmware_there_is_no_trial() {
+fn there_is_no_trial_until_prepare_firmware_writes_its_files() {
     let guest = Guest::restore(saved());
     guest.run("mount /boot/firmware; rm /boot/firmware/boot.scr");
     guest.install("");

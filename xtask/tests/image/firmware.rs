@@ -91,7 +91,7 @@ fn a_kernel_that_would_overwrite_the_device_tree_does_not_boot() {
 
 #[test]
 #[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
-fn a_missing_boot_file_is_named() {
+fn a_bad_kernel_and_a_missing_u_boot_are_named() {
     let content = bootable_content(b"no kernel");
     let error = inspect_image(&content).unwrap_err();
     assert_eq!(error, "reading /boot/kernel: not a kernel for AArch64");

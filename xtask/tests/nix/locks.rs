@@ -90,7 +90,7 @@ const NO_UPDATE: &str = "--no-update-lock-file";
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn the_lock_stays_unchanged() {
+fn only_a_build_changes_the_lock() {
     let commands: &[&[&str]] = &[
         &["hosts"],
         &["hosts", "--evaluate"],

@@ -62,7 +62,7 @@ fn an_image_that_throws_is_shown_with_its_message() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
-fn what_an_evaluation_found_stays_true() {
+fn what_an_evaluation_found_is_shown_later_without_one() {
     let fixture = fixture(&outputs(
         r#"packages.aarch64-linux.cross-sdImage = make.zst "cross";
         nixosConfigurations = {
