@@ -31,6 +31,7 @@ fn reboot_on_trial() -> f64 {
 /// The seconds of a reboot of a new guest without a trial.
 fn reboot_without_trial() -> f64 {
     let workstation = new_workstation();
+    // The status mounts FIRMWARE. Without boot.scr there is no trial.
     workstation.guest.run("boot-trial status; rm /boot/firmware/boot.scr");
     reboot_seconds(&workstation, &["--reboot", "--keep-firmware"])
 }

@@ -144,6 +144,7 @@ impl Image {
         stdout_of("zstd", &["-q", "-d", "-o", &disk, &compressed], &[]);
         fs::create_dir(self.path("nix")).unwrap();
         let request = format!("rdump / {}", self.path_text("nix"));
+        // NIXOS_SD is behind the 8 MiB of the partition table and the 40 MiB of FIRMWARE.
         stdout_of("debugfs", &["-R", &request, &format!("{disk}?offset={}", 48 << 20)], &[]);
     }
 

@@ -61,7 +61,7 @@ fn read_writes(log: &Path) -> Vec<Write> {
     for _ in 0..number_at(16) {
         let [sector, count, flags] = [0, 8, 16].map(|offset| number_at(position + offset));
         position += usize::try_from(block).unwrap();
-        // 4 is a discard, which has no data.
+        // 1 is a flush, 2 a write that is flushed itself, 4 a discard, which has no data.
         let size = if flags & 4 == 0 { usize::try_from(count * block).unwrap() } else { 0 };
         writes.push(Write {
             offset: sector * block,

@@ -74,6 +74,7 @@ fn assert_grown(card: &Path) {
     assert_eq!(partition["bootable"], true);
     let header = read("dumpe2fs", &["-h", &root_argument(card)]);
     let blocks = header.lines().find_map(|line| line.strip_prefix("Block count:")).unwrap();
+    // A block of 4096 bytes has 8 sectors.
     assert_eq!(blocks.trim().parse::<u64>().unwrap() * 8, sectors[1]);
     assert!(header.contains("Filesystem state:         clean"), "{header}");
     read("e2fsck", &["-f", "-n", &root_argument(card)]);

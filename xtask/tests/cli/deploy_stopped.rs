@@ -77,6 +77,7 @@ fn an_interrupt_during_a_health_check_leaves_the_health_unknown() {
         let answers = format!("if [ -e {calls_of_deploy_rs} ]; then cat {after}; else cat {before}; fi");
         fixture.fake_ssh(&answers, "*' true') ;; *' cat') ;; *) exec sleep 30;;");
         let args = ["deploy", "stinky", "--health", "curl x", "--health", "curl y"];
+        // The first four calls are the three probes and `mktemp`, the fifth is the first health check.
         let outcome = interrupt_after_calls(&fixture, &args, 5, to);
         outcome.assert_stderr_contains(format!(
             "error: stinky runs {NEW}, but its health is unknown: the health check was stopped\n"

@@ -13,6 +13,7 @@ const ESCAPED: &str = "\\u{1b}[2J\\u{a}lost  no (ext4)";
 
 /// Makes a card with an ext4 file system that has the label [`LABEL`], and returns its path.
 fn make_labelled_card(nix: &FakeNix) -> String {
+    // The superblock begins at byte 1024. The magic number is at 56 there, the flag of extents at 96, the label at 120.
     let mut bytes = vec![0xee; 4 * MIB];
     bytes[..4096].fill(0);
     bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
@@ -112,6 +113,7 @@ fn arguments_in_errors_are_escaped() {
     assert_escaped(&outcome.stderr);
     outcome.assert_stderr_contains("unexpected argument '--x\\u{1b}[2J\\u{a}error: forged\\u{202e}' found");
     let outcome = Sandbox::new().run(&["card", "inspect", "/dev/a\u{1b}[2J\nerror: forged"]);
+    // A message keeps its line ends, but the tool indents its lines.
     assert_escaped(&outcome.stderr.replace("\n  error: forged", ""));
     outcome.assert_code(3);
 }

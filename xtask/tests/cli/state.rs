@@ -162,7 +162,7 @@ fn a_fifo_in_place_of_the_check_cache_does_not_block() {
     fs::create_dir(nix.path("state")).unwrap();
     let cache = nix.path("state/checked-images.json");
     rustix::fs::mkfifoat(rustix::fs::CWD, &cache, 0o600.into()).unwrap();
-    // The check cache skips images that were written only just now.
+    // The check of a file that has changed in the last 100 ms is not cached.
     std::thread::sleep(std::time::Duration::from_millis(150));
     let device = make_card(&nix).display().to_string();
     let args =

@@ -139,7 +139,8 @@ fn on_a_narrow_terminal_in_the_locale_c_no_line_wraps_and_the_chunk_map_is_ascii
         for line in lines_on_screen(&screen) {
             assert!(line.trim_end().len() <= usize::from(width), "{width}: {line:?}\n{screen}");
         }
-        // The hash of the image file is in one line, or in two of the same length.
+        // The hash of the image file is in one line, or in two of the same length where its 64 digits do not fit behind
+        // the 8 columns of the label.
         let is_hash =
             |line: &&str| line.trim().len() >= 32 && line.trim().chars().all(|c| c.is_ascii_hexdigit());
         let parts = outcome.stderr.lines().filter(is_hash).map(|line| line.trim().len());

@@ -78,13 +78,13 @@ impl Pi {
         Self::from_fixture(Fixture::new(), "root")
     }
 
-    /// Makes the host of `fixture` a Pi that runs `old`, where ssh logs in as `user`. The system of the flake is then
-    /// `new`.
+    /// Makes the host of `fixture` a Pi that runs `old`, and its flake one with `new`. ssh logs in as `user`.
     fn from_fixture(fixture: Fixture, user: &'static str) -> Self {
         fixture.set_profile("old-profile", ":");
         fixture.set_nixos("old", "old");
         fixture.edit(|facts| {
             facts["hosts"]["target"]["node"]["sshUser"] = user.into();
+            // U-Boot loads the device tree at 38 MiB: a kernel of 33 MiB ends before it, and one of 37 MiB does not.
             facts["pi"] = json!({
                 "kernelMiB": 33, "initrdMiB": 1, "config": "arm_64bit=1",
                 "trees": ["bcm2837-rpi-3-b.dtb=raspberrypi,3-model-b", "bcm2711-rpi-4-b.dtb=raspberrypi,4-model-b"],
@@ -246,6 +246,7 @@ fn a_missing_or_damaged_boot_script_is_refused_without_keep_firmware() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_that_does_not_find_its_menu_or_cannot_try_a_system_is_refused() {
     let pi = Pi::new();
+    // Byte 462 of the partition table has the flag `bootable` of partition 2.
     pi.run_inside("printf '\\000' | dd of=\"$0\" bs=1 seek=462 conv=notrunc 2>/dev/null");
     pi.assert_refused(
         &["--boot"],

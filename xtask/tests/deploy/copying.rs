@@ -35,7 +35,7 @@ fn set_profile_for_pi(fixture: &Fixture, name: &str) {
     fixture.edit(|facts| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
 }
 
-/// Makes the profile contain 48 MiB of new packages, whose names begin with `prefix`.
+/// Makes the profile contain 12 new packages of 4 MiB, whose names begin with `prefix`.
 fn add_large_packages(fixture: &Fixture, prefix: &str) {
     let packages = (0..12).map(|number| format!("{prefix}-{number}")).collect::<Vec<_>>();
     fixture.edit(|facts| facts["packages"] = json!(packages));

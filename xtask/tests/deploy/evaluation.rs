@@ -26,6 +26,7 @@ fn a_flake_that_has_not_changed_is_evaluated_once() {
     fixture.edit(|facts| facts["edited"] = true.into());
     assert!(fixture.deploy(&[]).assert_code(0).stdout.starts_with("target already runs "));
     assert_eq!(evaluations(), 3);
+    // The evaluation with an option for nix was not cached.
     let entries = fs::read_dir(fixture.sandbox.path("state/evaluations")).expect("the cache");
     assert_eq!(entries.count(), 2);
 }

@@ -51,6 +51,7 @@ fn no_connection_of_the_tool_stays_open_whatever_the_settings_of_the_user() {
     let settings = format!("ControlMaster auto\nControlPath {}\nControlPersist 30\n", user_socket.display());
     fs::write(&config, settings).expect("writing the settings of ssh");
     let mut options = fixture.machine.ssh_options(&fixture.known_hosts);
+    // The options begin with `-F` and the file of settings.
     options[1] = config.display().to_string();
     fixture.add_host("target", &fixture.machine.address, &options, "one", ":");
     fixture.deploy(&[]).assert_code(0);

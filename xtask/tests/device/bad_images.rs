@@ -75,6 +75,7 @@ fn damage_to_a_checked_image_is_found_while_writing() {
                 flash(&sandbox, &file, card.device.device(), "20MiB", &[&["--mode", mode], options].concat())
             };
             let packed = std::fs::read(pack(disk.mount().mount_point(), "sized.zst", &image(6))).unwrap();
+            // The check of a file that has just changed is not cached.
             std::thread::sleep(std::time::Duration::from_millis(200));
             run_flash(&[]).assert_stderr_contains("check  ").assert_code(0);
             disk.damage_file(&packed, damage);
@@ -106,6 +107,7 @@ fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
     let file = pack(&sandbox.path("home"), "sized.zst", &image(6));
+    // The check of a file that has just changed is not cached.
     std::thread::sleep(std::time::Duration::from_millis(200));
     let run_flash = || flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     run_flash().assert_code(0);

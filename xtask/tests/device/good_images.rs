@@ -56,6 +56,7 @@ fn zstd_frames_of_every_kind_are_written() {
             encoder.window_log(window).and_then(|()| encoder.long_distance_matching(true))
         })
     };
+    // The tool warns of windows above 2^27 bytes, which `zstd` itself refuses by default.
     let odd = image.chunks(5 * MIB + 77);
     for (name, packed, memory) in [
         ("one", zstd_with_size(&image), None),

@@ -160,6 +160,7 @@ fn the_partition_grows_to_the_limit_of_its_table() {
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn the_partition_does_not_grow_without_room() {
+    // The script leaves less than 8 MiB free.
     let end = START + SIZE;
     for (size, third_start) in
         [(176, None), (183, None), (512, Some(end)), (512, Some(end + 7 * SECTORS_PER_MIB))]

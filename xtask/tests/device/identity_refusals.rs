@@ -42,6 +42,7 @@ fn images_without_nixos_sd_or_without_room_are_refused() {
         3,
         "the image has no room for 1 file: it needs up to 2.0 MiB and ",
     );
+    // The partition begins at 1 MiB, its superblock 1024 bytes later, and the label another 120 bytes later.
     let mut other = host_image(4096);
     other[(1 << 20) + 1024 + 120] = b'X';
     assert_refused(&other, &of_pi, 3, "has no partition NIXOS_SD with ext4");

@@ -109,6 +109,7 @@ pub fn xz_with_dictionary(bytes: &[u8], dictionary: u32) -> Vec<u8> {
     let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
     encoder.write_all(bytes).expect("compressing");
     let mut file = encoder.finish().expect("compressing");
+    // The format of xz has 40 sizes of dictionaries: 2 or 3 times a power of two.
     let bits = (0..40_u32).find(|bits| (2 | bits & 1) << (bits / 2 + 11) >= dictionary).expect("small");
     let at = file.windows(2).position(|pair| pair == [0x21, 1]).expect("a filter") + 2;
     file[at] = u8::try_from(bits).expect("small");

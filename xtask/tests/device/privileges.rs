@@ -134,6 +134,7 @@ fn a_card_cannot_be_written_through_its_reading_process() {
     let files = open_files(&process).into_iter().map(open);
     let cards = files.filter(|file| file.metadata().unwrap().file_type().is_block_device());
     let cards = cards.collect::<Vec<_>>();
+    // The worker of root hands over the card that it has locked, and the node by which the card is read.
     assert_eq!(cards.len(), 2);
     let try_to_write = move || {
         let uid = rustix::process::Uid::from_raw(NOBODY);
@@ -199,6 +200,7 @@ fn a_process_limit_causes_an_error_and_no_panic() {
         let limit = format!("--nproc={count}");
         command.args(args).args(["--yes", "--expect-size", "9MiB"]);
         let inner = std::mem::replace(&mut command, user.as_nobody(Path::new("/usr/bin/prlimit")));
+        // The first three arguments are the options of setpriv, which `as_nobody` adds itself.
         command.arg(limit).args(inner.get_args().skip(3));
         let outcome = crate::support::Outcome::of(&command.output().unwrap());
         assert!(!outcome.stderr.contains("panicked") && outcome.code != 101, "{count}: {outcome:?}");

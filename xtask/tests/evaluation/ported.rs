@@ -74,6 +74,7 @@ impl Ported {
         }
         // The guest needs only the inputs that the script names; the others were for its build.
         for input in shown["inputDrvs"].as_object().unwrap().keys() {
+            // The name follows a hash of 32 characters and a dash.
             let name = &input["/nix/store/".len() + 33..input.len() - ".drv".len()];
             if text.contains(&format!("-{name}")) {
                 self.port(input);

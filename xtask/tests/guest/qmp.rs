@@ -47,6 +47,7 @@ impl Qmp {
     /// Stops the guest, and writes its state to `file`.
     pub fn save(&mut self, file: &Path) {
         self.execute("stop", &json!({}));
+        // QEMU limits the speed of a migration, also of one to a file.
         self.execute("migrate-set-parameters", &json!({ "max-bandwidth": 4_u64 << 30 }));
         self.execute("migrate", &json!({ "uri": format!("exec:cat > '{}'", file.display()) }));
         self.wait_for_status("query-migrate", |status| {

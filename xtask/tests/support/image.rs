@@ -108,6 +108,7 @@ impl Image {
     /// The names in a folder of the root file system, each once and sorted.
     #[track_caller]
     pub fn sorted_names(&self, folder: &str) -> Vec<String> {
+        // A line of the listing is /INODE/MODE/USER/GROUP/NAME/SIZE/.
         let listing = self.debugfs(&format!("ls -p {folder}"));
         let names = listing.lines().filter_map(|line| line.split('/').nth(5));
         let names = names.filter(|name| !matches!(*name, "." | ".." | "")).map(str::to_owned);
@@ -118,6 +119,7 @@ impl Image {
     /// files.
     #[track_caller]
     pub fn inodes(&self, folder: &str) -> Vec<(u64, String)> {
+        // A line of the listing is /INODE/MODE/USER/GROUP/NAME/SIZE/.
         let listing = self.debugfs(&format!("ls -p {folder}"));
         let entries = listing.lines().filter_map(|line| {
             let mut fields = line.split('/').skip(1);

@@ -56,6 +56,7 @@ impl Loop {
         let name = self.device.file_name().expect("a name");
         let stat = std::fs::read_to_string(Path::new("/sys/block").join(name).join("stat"));
         let stat = stat.expect("reading the statistics of a loop device");
+        // The seventh number is that of the written sectors, which have 512 bytes here, whatever the device has.
         let sectors = stat.split_whitespace().nth(6).and_then(|field| field.parse::<u64>().ok());
         sectors.expect("a number of sectors") * 512
     }

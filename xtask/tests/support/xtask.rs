@@ -195,6 +195,7 @@ impl Running {
 /// programs that it starts with `&` ignore the signal, and children inherit ignored signals.
 #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 pub fn command_that_heeds_interrupts(program: &str) -> Command {
+    // The bit of SIGINT, which has the number 2, in the mask of ignored signals.
     const INTERRUPT: u64 = 1 << (2 - 1);
     let status = fs::read_to_string("/proc/self/status").expect("reading the state of this process");
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a line SigIgn");
