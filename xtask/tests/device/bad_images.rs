@@ -125,11 +125,11 @@ fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
     card.assert_holds(&image(6));
 }
 
-/// The names and the bytes of image files with `mib` million empty blocks, for which a decoder outputs nothing for
+/// The names and the bytes of image files with `mebi` times 2^20 empty blocks, for which a decoder outputs nothing for
 /// minutes.
-fn empty_blocks(mib: usize) -> [(&'static str, Vec<u8>); 2] {
-    let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &vec![0; (3 * mib) << 20], &[1, 0, 0]].concat();
-    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mib << 20)].concat();
+fn empty_blocks(mebi: usize) -> [(&'static str, Vec<u8>); 2] {
+    let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &vec![0; (3 * mebi) << 20], &[1, 0, 0]].concat();
+    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mebi << 20)].concat();
     [("x.img.zst", zstd), ("x.img.gz", gzip)]
 }
 

@@ -34,13 +34,13 @@ impl Card {
     #[track_caller]
     pub fn assert_holds(&self, image: &[u8]) {
         let after = self.device.bytes();
-        let tail = image.len().max(after.len().saturating_sub(MIB));
+        let blank_start = image.len().max(after.len().saturating_sub(MIB));
         assert!(after.starts_with(image), "the image is not on the card");
         assert!(
-            after[image.len()..tail] == self.before[image.len()..tail],
+            after[image.len()..blank_start] == self.before[image.len()..blank_start],
             "more than the image was written"
         );
-        assert!(is_blank(&after[tail..]), "the end of the card is not blank");
+        assert!(is_blank(&after[blank_start..]), "the end of the card is not blank");
     }
 
     /// Asserts that the card holds what it held at first.

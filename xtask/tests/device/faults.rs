@@ -89,13 +89,13 @@ fn lost_and_flipped_bytes_fail_the_verification() {
         assert_fails_and_can_be_repeated(MODES, 12, fault, 4, error, BLANK_HEAD);
     }
     // The last MiB of the card, where a GPT has its backup.
-    let tail = "the card does not hold the bytes written at byte 11534336, after 3 retries";
+    let error_at_end = "the card does not hold the bytes written at byte 11534336, after 3 retries";
     assert_fails_and_can_be_repeated(
         MODES,
         12,
         DeviceFault::Flipped(11 * MIB + 9000, ALWAYS),
         4,
-        tail,
+        error_at_end,
         BLANK_HEAD,
     );
 }

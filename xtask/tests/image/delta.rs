@@ -52,12 +52,12 @@ fn a_small_change_alters_few_chunks() {
         let second = chunk_hashes(&assemble(&after, dir.path()));
         assert_eq!(first.len(), second.len(), "{name}: another size");
         let pairs = || first.iter().zip(&second);
-        let full = pairs().filter(|(old, new)| old.is_some() || new.is_some()).count();
+        let filled = pairs().filter(|(old, new)| old.is_some() || new.is_some()).count();
         let altered = pairs().filter(|(old, new)| old != new).count();
-        let tenths = altered * 1000 / full;
-        let text = format!("{name}: {altered} of {full} chunks, {}.{} %", tenths / 10, tenths % 10);
+        let per_mille = altered * 1000 / filled;
+        let text = format!("{name}: {altered} of {filled} chunks, {}.{} %", per_mille / 10, per_mille % 10);
         println!("{text}");
-        if tenths > 40 {
+        if per_mille > 40 {
             too_many.push(text);
         }
     }
