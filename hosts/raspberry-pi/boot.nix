@@ -27,8 +27,8 @@ in
         mirroredBoots = [ { path = "/nix/boot"; } ];
         # The kernel and the initrd of each generation are in that folder, and the default of 20 would fill a card.
         configurationLimit = cfg.generations;
-        # U-Boot takes the device tree of the kernel, not that of the firmware, which describes the
-        # foundation's kernel.
+        # U-Boot takes the device tree of the mainline kernel. That of the firmware is for the kernel of the
+        # Raspberry Pi foundation.
         useGenerationDeviceTree = true;
       };
     };

@@ -88,7 +88,7 @@ in
     hardware.raspberry-pi.configtxt.settings = {
       all = {
         arm_64bit = true;
-        # The firmware draws warnings over the console, which confuses the mainline kernel.
+        # The firmware would draw warnings over the console, and the drawing disturbs the mainline kernel.
         avoid_warnings = true;
       };
       pi3 = {

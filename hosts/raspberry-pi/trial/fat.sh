@@ -6,7 +6,8 @@
 #
 # On PATH: cp, cmp, mv with --exchange (coreutils 9.5; Linux 6.0 for FAT), rm, sync.
 
-# put_on_fat FILE TARGET: gives TARGET the content of FILE. A power cut leaves the old TARGET or the new one.
+# put_on_fat FILE TARGET: gives TARGET the content of FILE. A power cut leaves the old TARGET or the new one. Where the
+# kernel or mv cannot exchange names, a warning is printed, and a power cut may damage TARGET.
 #
 # A TARGET.new that a power cut left is not touched: if the cut came during the exchange, both names may be those of one
 # file.

@@ -22,9 +22,10 @@
 #   marks    how far the boot of that system has come
 #   reason   why the host goes back, if it could note that
 #   outcome  how the last trial ended
-#   blessed  all systems that were blessed
+#   blessed  the last 50 systems that were blessed
 #
-# On PATH: coreutils with `mv --exchange`, awk, sed, od, cmp, dd, fsfreeze, flock, mount, mountpoint of any kind, and systemctl.
+# On PATH: coreutils with `mv --exchange`, awk, sed, od, cmp, dd, fsfreeze, flock, mount, mountpoint of any kind, and
+# systemctl.
 set -eu
 menu=$boot/extlinux/extlinux.conf
 state=$boot/trial
@@ -126,7 +127,8 @@ bless() {
     say "$system is blessed"
 }
 
-# remember SYSTEM…: lists each SYSTEM as blessed once, so that it needs no other trial.
+# remember SYSTEM…: lists each SYSTEM as blessed once, so that it needs no other trial. The list keeps the last 50, so
+# that it does not grow for ever.
 remember() {
     added=$(for name; do was_blessed "$name" || echo "$name"; done | uniq)
     [ -z "$added" ] || { cat "$state/blessed" 2>/dev/null || :; echo "$added"; } | tail -n 50 | put blessed
@@ -189,7 +191,7 @@ mark() {
     [ ! -e "$trial_boot" ] || { echo "$1" >>"$state/marks" && sync "$state/marks"; }
 }
 
-# Runs early in each boot, and notes that the boot is a trial.
+# Runs early in each boot, and notes that the boot is a trial if it is one.
 begin() {
     on_trial || return 0
     : >"$trial_boot"
@@ -228,7 +230,8 @@ deadline() {
     ! on_trial || go_back "not blessed within $within s"
 }
 
-# Runs the checks, and waits until the trial has ended where the deployer blesses.
+# Runs the checks of a boot that is a trial, and waits until the trial has ended where the deployer blesses. In any
+# other boot, concludes the trial before it.
 health() {
     on_trial || {
         review

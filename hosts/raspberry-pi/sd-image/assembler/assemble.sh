@@ -55,7 +55,8 @@ main() {
     compress
 }
 
-# Fails unless all variables of the input have values that fit.
+# Fails unless all variables of the input have values that fit, and all programs are on PATH. Then makes the paths of
+# the two trees absolute.
 check_input() {
     for name in OUT ROOT_TREE STORE_PATHS FIRMWARE_TREE FIRMWARE_MIB ROOT_UUID HEADROOM_MIB SOURCE_DATE_EPOCH; do
         eval "value=\${$name:-}"

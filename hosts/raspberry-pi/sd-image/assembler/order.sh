@@ -146,7 +146,7 @@ size_groups() {
         $1 < large { used += $2; inodes += $3 }
         END {
             if (used < room) { print 0, 0, 0; exit }
-            # A third of the rooms or more stays free: with less, a group that grows moves groups far behind it. In
+            # A quarter of the rooms or more stays free: with less, a group that grows moves groups far behind it. In
             # most cases a tenth of all content is more than the groups need; that number changes least often.
             wanted = used * 1.4 > all / 10 ? used * 1.4 : all / 10
             groups = coarse(int(wanted / room) + 1, 2)
