@@ -73,7 +73,9 @@ let
     mkdir -p "$out/etc/systemd/system"
     for unit in ${./units}/*; do
       substitute "$unit" "$out/etc/systemd/system/$(basename "$unit")" \
-        --subst-var-by boot-trial ${lib.getExe boot-trial}
+        --subst-var-by boot-trial ${lib.getExe boot-trial} \
+        --subst-var-by dd ${pkgs.coreutils}/bin/dd \
+        --subst-var-by state ${lib.escapeShellArg "${lib.replaceStrings [ "%" ] [ "%%" ] cfg.bootPath}/trial"}
     done
   '';
 in

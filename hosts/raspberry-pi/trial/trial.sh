@@ -8,7 +8,6 @@
 #                       put boot.scr and trial.env on FIRMWARE, and mark both partitions as bootable
 #   status              print what is booted, blessed, pending and on trial, as KEY=VALUE lines
 #   wait SECONDS        wait until the checks of a trial have passed and the boot is over, or the trial has ended
-#   mark NAME           note how far this boot has come, if it is a trial
 #   begin, deadline, health, complete, go-back REASON   what the units of a trial run
 #
 # The environment says where things are: $boot (the folder of extlinux/), $firmware (where FIRMWARE is mounted), $lib
@@ -19,7 +18,7 @@
 # DEFAULT of the menu is the one place that says which system is blessed. The rest lies in $boot/trial:
 #
 #   record   the system that is pending or on trial, who blesses it, and the boot in which it was armed
-#   marks    how far the boot of that system has come
+#   marks    how far the boot of that system has come; the units boot-trial-mark@ add to it
 #   reason   why the host goes back, if it could note that
 #   outcome  how the last trial ended
 #   blessed  the last 50 systems that were blessed
@@ -51,7 +50,6 @@ main() {
         prepare-firmware) lock && prepare_firmware "$@" ;;
         status) status ;;
         wait) wait_for_checks "${1:-60}" ;;
-        mark) mark "$1" ;;
         begin) begin ;;
         deadline) deadline ;;
         health) health ;;
@@ -74,18 +72,21 @@ booted() {
 # The system that DEFAULT of the menu starts; nothing without a menu.
 blessed() { [ ! -e "$menu" ] || system_of "$(default_label)"; }
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
-uptime_in_seconds() { sed 's/[. ].*//' /proc/uptime; }
+uptime_in_seconds() { read -r seconds _ </proc/uptime && echo "${seconds%.*}"; }
 
 # field NAME FILE: the value of a line NAME=VALUE; nothing where there is none.
 field() {
     [ -e "$state/$2" ] || return 0
     while IFS= read -r line; do
         case $line in "$1="*) echo "${line#*=}" && return ;; esac
-    done <"$state/$2"
+    done 2>/dev/null <"$state/$2"
 }
 pending() { field system record; }
 was_blessed() { [ -e "$state/blessed" ] && grep -qxF "$1" "$state/blessed"; }
-on_trial() { [ -n "$(pending)" ] && [ "$(pending)" = "$(booted)" ] && [ "$(booted)" != "$(blessed)" ]; }
+on_trial() {
+    tried=$(pending)
+    [ -n "$tried" ] && [ "$tried" = "$(booted)" ] && [ "$tried" != "$(blessed)" ]
+}
 
 # put NAME: writes stdin to the file NAME of the state folder, whole or not at all.
 put() {
@@ -224,7 +225,6 @@ review() {
 # Sleeps until the time for the blessing is over, and goes back unless the system is blessed by then. The time counts
 # from the start of the kernel.
 deadline() {
-    on_trial || return 0
     up=$(uptime_in_seconds)
     [ "$up" -ge "$within" ] || sleep $((within - up))
     ! on_trial || go_back "not blessed within $within s"
@@ -242,7 +242,7 @@ health() {
         "$check" || go_back "the check ${check##*/} failed"
     done
     mark healthy
-    while grep -qx by=deployer "$state/record" 2>/dev/null; do sleep 0.5; done
+    while [ "$(field by record)" = deployer ]; do sleep 0.5; done
 }
 
 # Runs once boot-complete.target is reached, when all checks of the host have passed: blesses the system.

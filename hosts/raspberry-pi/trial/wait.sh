@@ -13,11 +13,22 @@ wait_for_checks() {
 }
 
 # Whether the checks of the trial have passed.
-is_healthy() { grep -qx healthy "$state/marks" 2>/dev/null; }
+is_healthy() {
+    [ -e "$state/marks" ] || return 1
+    while read -r mark; do
+        [ "$mark" != healthy ] || return 0
+    done 2>/dev/null <"$state/marks"
+    return 1
+}
 
 # Whether a job of the boot still runs, without the jobs of the trial, which run until it ends. After half of the time
 # for the blessing the boot counts as over: a job that hangs must leave time to bless.
 is_booting() {
-    [ "$(uptime_in_seconds)" -lt $((within / 2)) ] &&
-        systemctl list-jobs --no-legend --plain | grep -v ' boot-trial-' | grep -q ' running$'
+    [ "$(uptime_in_seconds)" -lt $((within / 2)) ] || return 1
+    systemctl list-jobs --no-legend --plain | {
+        while read -r _ unit _ progress; do
+            case $unit/$progress in boot-trial-*) ;; */running) exit 0 ;; esac
+        done
+        exit 1
+    }
 }

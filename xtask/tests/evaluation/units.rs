@@ -108,7 +108,7 @@ impl Units {
         for unit in fs::read_dir(folder).unwrap() {
             let unit = unit.unwrap();
             let text = fs::read_to_string(unit.path()).unwrap();
-            let text = text.replace("@boot-trial@", "/bin/true");
+            let text = text.replace("@boot-trial@", "/bin/true").replace("@dd@", "/bin/true");
             fs::write(self.path(unit.file_name().to_str().unwrap()), text).unwrap();
         }
     }

@@ -8,7 +8,10 @@ path() { printf '/nix/store/'; for _ in 1 2 3 4 5 6 7 8; do printf %s "$1$1$1$1"
 debian=$(path d debian) pi_busybox=$(path b busybox) trial=$(path t boot-trial) linux=$(path k linux)
 system=$(path 1 nixos-system-demo-1)
 at() { echo "$store/${1##*/}"; }
-fill() { sed "s,@busybox@,$pi_busybox,g; s,@debian@,$debian,g; s,@boot-trial@,$trial/bin/boot-trial,g" "$1"; }
+fill() {
+    sed "s,@busybox@,$pi_busybox,g; s,@debian@,$debian,g; s,@boot-trial@,$trial/bin/boot-trial,g
+        s,@dd@,$pi_busybox/bin/busybox dd,g; s,@state@,/nix/boot/trial,g" "$1"
+}
 
 cp -a "$GUEST/root" "$(at "$debian")"
 chmod -R u+w "$(at "$debian")"
