@@ -129,7 +129,8 @@ fn a_wrong_hash_in_the_check_cache_fails_the_flash_and_is_replaced() {
 /// minutes.
 fn empty_blocks(mebi: usize) -> [(&'static str, Vec<u8>); 2] {
     let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &vec![0; (3 * mebi) << 20], &[1, 0, 0]].concat();
-    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mebi << 20)].concat();
+    let gzip =
+        [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0, 0, 0, 0xff, 0xff].repeat(mebi << 20)].concat();
     [("x.img.zst", zstd), ("x.img.gz", gzip)]
 }
 

@@ -144,7 +144,13 @@ mod tests {
             ("writing to file: No space left on device", "", Some("free space")),
         ] {
             let host_lines = host_lines.lines().map(str::to_owned).collect::<Vec<_>>();
-            let error = copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines, &Programs::default());
+            let error = copy_failed(
+                &PATH,
+                "pi@stinky",
+                &[format!("error: {cause}")],
+                &host_lines,
+                &Programs::default(),
+            );
             let is_expected = match expected {
                 Some(beginning) => hint(&error).is_some_and(|hint| hint.starts_with(beginning)),
                 None => hint(&error).is_none(),

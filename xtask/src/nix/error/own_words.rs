@@ -51,7 +51,8 @@ pub fn of_log_line(line: &str) -> Option<&str> {
 /// braces, the required ones first.
 pub fn missing_features(text: &str) -> Vec<&str> {
     let lists = text.split("with features {").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
-    let mut lists = lists.map(|list| list.split(", ").filter(|feature| !feature.is_empty()).collect::<Vec<_>>());
+    let mut lists =
+        lists.map(|list| list.split(", ").filter(|feature| !feature.is_empty()).collect::<Vec<_>>());
     let (Some(required), Some(present)) = (lists.next(), lists.next()) else { return Vec::new() };
     required.into_iter().filter(|feature| !present.contains(feature)).collect()
 }

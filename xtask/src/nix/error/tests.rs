@@ -41,22 +41,33 @@ fn a_failed_build_names_the_cause_and_shows_the_log() {
         "error: builder for '/nix/store/a-dep.drv' failed with exit code 3",
         "error: 1 dependencies of derivation '/nix/store/b-top.drv' failed to build",
     ];
-    let error =
-        build_failed("F#x", &messages.map(str::to_owned), &[], &["one".into(), "two".into()], &Programs::default());
+    let error = build_failed(
+        "F#x",
+        &messages.map(str::to_owned),
+        &[],
+        &["one".into(), "two".into()],
+        &Programs::default(),
+    );
     let expected = "nix failed on F#x: builder for '/nix/store/a-dep.drv' failed with exit code 3
   last lines of the builder's log:
   | one
   | two
   full log: nix-store --read-log /nix/store/a-dep.drv";
     assert_eq!(error.to_string(), expected);
-    let error = build_failed("F", &["error: x".into()], &[], &["p: Exec format error".into()], &Programs::default());
+    let error =
+        build_failed("F", &["error: x".into()], &[], &["p: Exec format error".into()], &Programs::default());
     assert!(error.to_string().ends_with("| p: Exec format error"), "{error}");
     assert_eq!(hint(&error), None, "a line of a builder, not of Nix");
     let executing = "error: executing '/nix/store/a-bash/bin/bash': Exec format error";
     let error = build_failed("F", &["error: x".into()], &[], &[executing.into()], &Programs::default());
     assert_eq!(hint(&error), Some(CANNOT_RUN));
-    let error =
-        build_failed("F", &["error: x".into()], &[], &["cat: '/x': Permission denied".into()], &Programs::default());
+    let error = build_failed(
+        "F",
+        &["error: x".into()],
+        &[],
+        &["cat: '/x': Permission denied".into()],
+        &Programs::default(),
+    );
     assert_eq!(hint(&error), None);
     assert_eq!(
         build_failed("F", &[], &[], &[], &Programs::default()).to_string(),
@@ -88,7 +99,11 @@ fn errors_of_builders_and_throws_have_no_hint() {
     let error = build_failed("F", &[quoted.to_owned()], &[], &log, &Programs::default());
     assert_eq!(hint(&error), None);
     let noted = format!("{quoted}note: build failure may have been caused by lack of free disk space");
-    assert!(hint(&build_failed("F", &[noted], &[], &log, &Programs::default())).unwrap().starts_with("free space"));
+    assert!(
+        hint(&build_failed("F", &[noted], &[], &log, &Programs::default()))
+            .unwrap()
+            .starts_with("free space")
+    );
     for thrown in [
         "error:\n  … while calling the 'throw' builtin\n  at /f.nix:1:1:\n\n  error: No space left on device",
         "error:\n  … while calling the 'abort' builtin\n  at /f.nix:1:1:\n\n  error: evaluation aborted with the following \
@@ -117,7 +132,10 @@ fn only_files_of_the_flake_can_be_added_to_git() {
     ] {
         let found = evaluation_failed(&format!("error: {error}"), &"F", Some(&folder), &Programs::default());
         assert_eq!(hint(&found), expected.then_some(UNTRACKED), "{error}");
-        assert_eq!(hint(&evaluation_failed(&format!("error: {error}"), &"F", None, &Programs::default())), Some(UNTRACKED));
+        assert_eq!(
+            hint(&evaluation_failed(&format!("error: {error}"), &"F", None, &Programs::default())),
+            Some(UNTRACKED)
+        );
     }
 }
 
