@@ -1,6 +1,9 @@
 //! The journal of a file system that was not unmounted. The next mount replays it, so its blocks replace those of the
 //! file system.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
@@ -160,8 +163,8 @@ impl Log<'_, '_> {
             at = self.next_block(at);
             match be32(&block[4..]) {
                 DESCRIPTOR => {
-                    let tags = self.tags(&block).into_iter().take(usize::try_from(blocks_left)?);
-                    for Tag { number, is_escaped } in tags {
+                    let tags = descriptor_tags(self.features, &block);
+                    for Tag { number, is_escaped } in tags.into_iter().take(usize::try_from(blocks_left)?) {
                         let block = self.fs.journal_block(&self.inode, at)?;
                         let location = Location { block, is_escaped };
                         replay.pending.push(LoggedBlock { number, location, transaction });
@@ -195,26 +198,6 @@ impl Log<'_, '_> {
         crc32c_without(self.seed, block, &[(at, 4)]) == be32(&block[at..])
     }
 
-    /// The tags of the descriptor `block`, in the order of the blocks that follow it.
-    fn tags(&self, block: &[u8]) -> Vec<Tag> {
-        let is_64bit = self.features & SIXTY_FOUR_BIT != 0;
-        let is_v3 = self.features & CHECKSUMS_V3 != 0;
-        let size = if is_v3 { 16 } else { 8 + if is_64bit { 4 } else { 0 } };
-        let end = block.len() - if self.features & CHECKSUMS == 0 { 0 } else { 4 };
-        let mut rest = &block[12..end];
-        let mut tags = Vec::new();
-        while let Some(tag) = rest.get(..size) {
-            let flags = be32(&tag[4..]) & if is_v3 { u32::MAX } else { 0xffff };
-            let high = if is_64bit { u64::from(be32(&tag[8..])) << 32 } else { 0 };
-            let number = high | u64::from(be32(tag));
-            tags.push(Tag { number, is_escaped: flags & ESCAPED != 0 });
-            // A tag without this flag is followed by a UUID of 16 bytes.
-            let next = size + if flags & SAME_UUID == 0 { 16 } else { 0 };
-            rest = if flags & LAST_TAG == 0 { rest.get(next..).unwrap_or_default() } else { &[] };
-        }
-        tags
-    }
-
     /// The numbers of the blocks that a revoke `block` lists.
     fn revoked_blocks(&self, block: &[u8]) -> Vec<u64> {
         let size = if self.features & SIXTY_FOUR_BIT == 0 { 4 } else { 8 };
@@ -222,6 +205,38 @@ impl Log<'_, '_> {
         let numbers = block.get(16..end).unwrap_or_default().chunks_exact(size);
         numbers.map(|number| number.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))).collect()
     }
+}
+
+/// The tags of the descriptor `block` of a journal with these incompatible `features`, in the order of the blocks that
+/// follow it.
+fn descriptor_tags(features: u32, block: &[u8]) -> Vec<Tag> {
+    let is_64bit = features & SIXTY_FOUR_BIT != 0;
+    let is_v3 = features & CHECKSUMS_V3 != 0;
+    let size = tag_size(features);
+    let end = block.len() - if features & CHECKSUMS == 0 { 0 } else { 4 };
+    let mut rest = &block[12..end];
+    let mut tags = Vec::new();
+    while let Some(tag) = rest.get(..size) {
+        let flags = be32(&tag[4..]) & if is_v3 { u32::MAX } else { 0xffff };
+        let high = if is_64bit { u64::from(be32(&tag[8..])) << 32 } else { 0 };
+        let number = high | u64::from(be32(tag));
+        tags.push(Tag { number, is_escaped: flags & ESCAPED != 0 });
+        // A tag without this flag is followed by a UUID of 16 bytes.
+        let next = size + if flags & SAME_UUID == 0 { 16 } else { 0 };
+        rest = if flags & LAST_TAG == 0 { rest.get(next..).unwrap_or_default() } else { &[] };
+    }
+    tags
+}
+
+/// The size of a tag of a journal with these incompatible `features`, in bytes. As in `journal_tag_bytes` of the kernel,
+/// a tag with `CHECKSUMS_V2` is two bytes larger than its fields.
+fn tag_size(features: u32) -> usize {
+    if features & CHECKSUMS_V3 != 0 {
+        return 16;
+    }
+    let high = if features & SIXTY_FOUR_BIT == 0 { 0 } else { 4 };
+    let padding = if features & CHECKSUMS_V2 == 0 { 0 } else { 2 };
+    8 + high + padding
 }
 
 impl Replay {

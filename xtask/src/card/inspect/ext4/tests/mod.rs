@@ -188,7 +188,12 @@ fn a_file_system_with_clusters_is_read() {
 /// debugfs leaves the journal like a system that lost its power.
 #[test]
 fn a_journal_that_is_not_empty_is_replayed() {
-    for features in ["metadata_csum,64bit", "^metadata_csum,^64bit"] {
+    for (features, open_journal) in [
+        ("metadata_csum,64bit", "jo"),
+        ("^metadata_csum,^64bit", "jo"),
+        ("metadata_csum,64bit", "jo -c -v 2"),
+        ("metadata_csum,^64bit", "jo -c -v 2"),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(path("fs"), make_populated(&["-b", "1024", "-O", features])).unwrap();
@@ -206,13 +211,15 @@ fn a_journal_that_is_not_empty_is_replayed() {
         debugfs(&["-w", "-R", "unlink /boot/extlinux", &path("later")]);
         let mut later = [0; 1024];
         File::open(path("later")).unwrap().read_exact_at(&mut later, at).unwrap();
-        std::fs::write(path("block"), later).unwrap();
-        std::fs::write(path("script"), format!("jo\njw -b {block} {}\njc\n", path("block"))).unwrap();
+        // The first tag in the journal is that of another block.
+        std::fs::write(path("blocks"), later.repeat(2)).unwrap();
+        let script = format!("{open_journal}\njw -b 8000,{block} {}\njc\n", path("blocks"));
+        std::fs::write(path("script"), script).unwrap();
         let output = debugfs(&["-w", "-f", &path("script"), &path("fs")]);
-        assert_eq!(content(), (false, 1), "{features}: {output}");
+        assert_eq!(content(), (false, 1), "{features} {open_journal}: {output}");
         // After a revoke the block of the file system counts.
         std::fs::write(path("script"), format!("jo\njw -r {block}\njc\n")).unwrap();
         debugfs(&["-w", "-f", &path("script"), &path("fs")]);
-        assert_eq!(content(), (true, 2), "{features}");
+        assert_eq!(content(), (true, 2), "{features} {open_journal}");
     }
 }
