@@ -172,7 +172,7 @@ impl Log<'_, '_> {
                         blocks_left -= 1;
                     }
                 }
-                REVOKE => replay.pending_revokes.extend(self.revoked_blocks(&block)),
+                REVOKE => replay.pending_revokes.extend(revoked_blocks(self.features, &block)),
                 COMMIT => {
                     replay.commit(transaction);
                     transaction = transaction.wrapping_add(1);
@@ -197,14 +197,6 @@ impl Log<'_, '_> {
         let at = if be32(&block[4..]) == COMMIT { 0x10 } else { block.len() - 4 };
         crc32c_without(self.seed, block, &[(at, 4)]) == be32(&block[at..])
     }
-
-    /// The numbers of the blocks that a revoke `block` lists.
-    fn revoked_blocks(&self, block: &[u8]) -> Vec<u64> {
-        let size = if self.features & SIXTY_FOUR_BIT == 0 { 4 } else { 8 };
-        let end = usize::try_from(be32(&block[12..])).unwrap_or_default().min(block.len() - 4);
-        let numbers = block.get(16..end).unwrap_or_default().chunks_exact(size);
-        numbers.map(|number| number.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))).collect()
-    }
 }
 
 /// The tags of the descriptor `block` of a journal with these incompatible `features`, in the order of the blocks that
@@ -213,8 +205,7 @@ fn descriptor_tags(features: u32, block: &[u8]) -> Vec<Tag> {
     let is_64bit = features & SIXTY_FOUR_BIT != 0;
     let is_v3 = features & CHECKSUMS_V3 != 0;
     let size = tag_size(features);
-    let end = block.len() - if features & CHECKSUMS == 0 { 0 } else { 4 };
-    let mut rest = &block[12..end];
+    let mut rest = &without_checksum(features, block)[12..];
     let mut tags = Vec::new();
     while let Some(tag) = rest.get(..size) {
         let flags = be32(&tag[4..]) & if is_v3 { u32::MAX } else { 0xffff };
@@ -237,6 +228,22 @@ fn tag_size(features: u32) -> usize {
     let high = if features & SIXTY_FOUR_BIT == 0 { 0 } else { 4 };
     let padding = if features & CHECKSUMS_V2 == 0 { 0 } else { 2 };
     8 + high + padding
+}
+
+/// The numbers of the blocks that a revoke `block` of a journal with these incompatible `features` lists.
+fn revoked_blocks(features: u32, block: &[u8]) -> Vec<u64> {
+    let size = if features & SIXTY_FOUR_BIT == 0 { 4 } else { 8 };
+    let content = without_checksum(features, block);
+    let end = usize::try_from(be32(&block[12..])).unwrap_or_default().min(content.len());
+    let numbers = content.get(16..end).unwrap_or_default().chunks_exact(size);
+    numbers.map(|number| number.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))).collect()
+}
+
+/// The descriptor or revoke `block` of a journal with these incompatible `features`, without the checksum in its last
+/// four bytes; the whole block where the journal has no checksums.
+fn without_checksum(features: u32, block: &[u8]) -> &[u8] {
+    let tail = if features & CHECKSUMS == 0 { 0 } else { 4 };
+    &block[..block.len() - tail]
 }
 
 impl Replay {

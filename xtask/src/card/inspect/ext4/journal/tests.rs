@@ -26,3 +26,18 @@ fn all_tags_of_a_descriptor_are_read() {
         assert_eq!(found, [(100, false), (101, true), (102, false)], "{features:#x}");
     }
 }
+
+#[test]
+fn a_full_revoke_block_is_read_to_its_end() {
+    for (features, count) in [
+        (0, 252),
+        (SIXTY_FOUR_BIT, 126),
+        (CHECKSUMS_V2, 251),
+        (CHECKSUMS_V3, 251),
+        (CHECKSUMS_V3 | SIXTY_FOUR_BIT, 125),
+    ] {
+        let mut block = vec![7_u8; 1024];
+        block[12..16].copy_from_slice(&1024_u32.to_be_bytes());
+        assert_eq!(revoked_blocks(features, &block).len(), count, "{features:#x}");
+    }
+}
