@@ -32,7 +32,8 @@ const MAX_PRODUCTS: u64 = 64 << 10;
 pub struct Wanted<'a> {
     /// The path in the output that the derivation declares.
     pub declared: Option<&'a str>,
-    /// The file that the user names, by its path in the output or its name alone.
+    /// The file that the user names, by its path in the output or its name alone; an output that is the image itself
+    /// also by its name without the hash.
     pub chosen: Option<&'a str>,
 }
 
@@ -62,9 +63,7 @@ pub fn find(out: &Path, wanted: Wanted) -> Result<PathBuf> {
 fn candidates(out: &Path, wanted: Wanted) -> Result<Vec<PathBuf>> {
     if let Some(chosen) = wanted.chosen {
         let mut images = all_images(out)?;
-        images.retain(|image| {
-            name_in_output(out, image) == chosen || image.file_name().is_some_and(|name| *name == *chosen)
-        });
+        images.retain(|image| has_name(out, image, chosen));
         return Ok(images);
     }
     if let Some(declared) = wanted.declared {
@@ -78,14 +77,18 @@ fn candidates(out: &Path, wanted: Wanted) -> Result<Vec<PathBuf>> {
             return Ok(images);
         }
     }
-    if has_image_ending(out) && !out.is_dir() {
+    if is_image_itself(out) {
         return Ok(vec![out.to_owned()]);
     }
     images_in_folder(out, out)
 }
 
-/// The images in the list for Hydra, in the folder `sd-image` and in the output folder, sorted and without duplicates.
+/// The images in the list for Hydra, in the folder `sd-image` and in the output folder, sorted and without duplicates,
+/// or the output itself.
 fn all_images(out: &Path) -> Result<Vec<PathBuf>> {
+    if is_image_itself(out) {
+        return Ok(vec![out.to_owned()]);
+    }
     let in_sd_image = images_in_folder(out, &out.join(SD_IMAGE))?;
     let mut images = [listed_images(out)?, in_sd_image, images_in_folder(out, out)?].concat();
     images.sort_unstable();
@@ -170,6 +173,14 @@ fn name_in_output(out: &Path, image: &Path) -> String {
     }
 }
 
+/// Whether the user may call `image` by `name`: its path in the output, its file name, or where `image` is the output
+/// itself, its file name without the hash.
+fn has_name(out: &Path, image: &Path, name: &str) -> bool {
+    let file_name = image.file_name().unwrap_or_default().to_string_lossy();
+    let without_hash = file_name.split_once('-').map(|(_hash, rest)| rest);
+    name_in_output(out, image) == name || file_name == name || image == out && without_hash == Some(name)
+}
+
 /// The names of `images` for the user, in one line.
 fn join_names(out: &Path, images: &[PathBuf]) -> String {
     images.iter().map(|image| name_in_output(out, image)).collect::<Vec<_>>().join(", ")
@@ -224,6 +235,11 @@ fn require_regular(image: PathBuf) -> Result<PathBuf> {
         return Ok(image);
     }
     bail!(Refused, "the build made no SD image: {} is not a regular file", image.display())
+}
+
+/// Whether the output `out` is an image file, not a folder.
+fn is_image_itself(out: &Path) -> bool {
+    has_image_ending(out) && !out.is_dir()
 }
 
 /// Whether the name of `file` has an ending of image files.

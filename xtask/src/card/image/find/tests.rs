@@ -84,6 +84,20 @@ fn one_of_several_images_is_chosen() {
 }
 
 #[test]
+fn an_output_that_is_the_image_is_chosen_by_its_name() {
+    let store = tempfile::tempdir().unwrap();
+    let out = store.path().canonicalize().unwrap().join("hash-pi.img");
+    fs::write(&out, "").unwrap();
+    let find = |chosen| find(&out, Wanted { declared: None, chosen: Some(chosen) });
+    for chosen in ["hash-pi.img", "pi.img"] {
+        assert_eq!(find(chosen).unwrap(), out, "{chosen}");
+    }
+    let error = find("d.img").unwrap_err();
+    let expected = format!("there is no image `d.img` in {}", out.display());
+    assert_eq!((error.to_string(), hint(&error)), (expected, Some("choose one of: hash-pi.img")));
+}
+
+#[test]
 fn an_output_without_an_image_is_an_error() {
     let (_store, out) = output(&["sd-image/notes.txt", "nixos.qcow2"]);
     let error = find(&out, Wanted::default()).unwrap_err();
