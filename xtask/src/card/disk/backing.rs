@@ -1,6 +1,7 @@
 //! The backing of a virtual block device: the file or the block device behind a loop device, and the block device to
 //! which a zram device writes back.
 
+use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -37,8 +38,12 @@ impl InodeId {
     /// The id of the file at `path`, which must be on a file system that cannot hang; `None` where the file cannot be
     /// inspected.
     pub fn of(path: &Path) -> Option<Self> {
-        let stat = path.metadata().ok()?;
-        Some(Self { filesystem: DeviceNumber::from_raw(stat.dev()), inode: stat.ino() })
+        path.metadata().ok().map(|stat| Self::from_metadata(&stat))
+    }
+
+    /// The id of the file with the metadata `stat`.
+    pub fn from_metadata(stat: &Metadata) -> Self {
+        Self { filesystem: DeviceNumber::from_raw(stat.dev()), inode: stat.ino() }
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::backing::InodeId;
 use super::sysfs::BlockDevice;
 use super::udev::Filesystem;
 use super::usage::Usage;
@@ -200,6 +201,6 @@ fn describe_file(roots: &Roots, path: &Path, stat: &Metadata) -> Disk {
         serial: None,
         diskseq: None,
         partitions: probe::partitions(path, stat.len()),
-        uses: Usage::load(roots).uses_of_file(roots, path),
+        uses: Usage::load(roots).uses_of_file(roots, path, Some(InodeId::from_metadata(stat))),
     }
 }

@@ -89,16 +89,12 @@ impl Usage {
     }
 
     /// The uses of the plain file `path`: as swap, by the loop devices over the file, and the uses of these loop
-    /// devices. No other check protects a file: the kernel has no exclusive claim for files.
-    pub fn uses_of_file(&self, roots: &Roots, path: &Path) -> Vec<Use> {
-        self.uses_of_file_with_id(roots, path, InodeId::of(path))
-    }
-
-    /// The uses of the plain file `path`, which the kernel identifies by `id`.
-    fn uses_of_file_with_id(&self, roots: &Roots, path: &Path, id: Option<InodeId>) -> Vec<Use> {
+    /// devices. No other check protects a file: the kernel has no exclusive claim for files. With `id`, by which the
+    /// kernel identifies the file, another file that is now at `path` does not matter.
+    pub fn uses_of_file(&self, roots: &Roots, path: &Path, id: Option<InodeId>) -> Vec<Use> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut uses = Vec::new();
-        if self.swaps.iter().any(|swap| is_same_file_on_mount(roots, swap, path)) {
+        if self.swaps.iter().any(|swap| is_same_file_on_mount(roots, swap, path, id)) {
             uses.push(Use { device: name.to_string(), through: Vec::new(), role: Role::Swap });
         }
         for upper in whole_devices(roots) {
@@ -117,7 +113,7 @@ impl Usage {
         match backing(roots, disk) {
             None => Vec::new(),
             Some(Backing::File { path, file, .. }) => {
-                let uses = self.uses_of_file_with_id(roots, &path, file).into_iter().filter(is_by_other);
+                let uses = self.uses_of_file(roots, &path, file).into_iter().filter(is_by_other);
                 uses.map(|used| Use { device: disk.name(), ..used }).collect()
             }
             Some(Backing::Device(lower)) => {
@@ -164,7 +160,7 @@ fn pool_title(mount: &Mount, devices: &[BlockDevice]) -> Option<String> {
 fn has_backing_file(roots: &Roots, device: &BlockDevice, path: &Path, id: Option<InodeId>) -> bool {
     let Some(Backing::File { path: backing_path, file, .. }) = backing(roots, device) else { return false };
     let has_same_id = file.is_some() && file == id;
-    has_same_id || is_same_file_on_mount(roots, &backing_path, path)
+    has_same_id || is_same_file_on_mount(roots, &backing_path, path, id)
 }
 
 /// The block devices below the virtual device `disk`: its backing device, or the devices that store its backing file.
@@ -184,11 +180,16 @@ pub fn is_same_file(left: &Path, right: &Path) -> bool {
     left == right || InodeId::of(left).is_some_and(|id| InodeId::of(right) == Some(id))
 }
 
-/// [`is_same_file`] for the path `other` of a swap file or of the file behind any loop device: `other` is only looked
-/// up if it is on the file system of `path`, because another file system may hang.
-fn is_same_file_on_mount(roots: &Roots, other: &Path, path: &Path) -> bool {
+/// Whether the path `other` of a swap file or of the file behind any loop device leads to the file that is or was at
+/// `path`, and which the kernel identifies by `id`, if known. `other` is only looked up if it is on the file system of
+/// `path`, because another file system may hang. The paths alone are compared where `other` leads nowhere.
+fn is_same_file_on_mount(roots: &Roots, other: &Path, path: &Path, id: Option<InodeId>) -> bool {
     let filesystem = |path| mounts::innermost_mount(roots, path).map(|mount| mount.number);
-    other == path || filesystem(other) == filesystem(path) && is_same_file(other, path)
+    let is_on_mount = || filesystem(other) == filesystem(path);
+    match id {
+        Some(id) => is_on_mount() && InodeId::of(other).map_or(other == path, |found| found == id),
+        None => other == path || is_on_mount() && is_same_file(other, path),
+    }
 }
 
 /// Every whole block device that the kernel knows.

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use super::backing::InodeId;
 use super::refusal::refuse;
 use super::refusals::worker_refusals;
 use super::usage::Usage;
@@ -140,8 +141,8 @@ impl Locked {
         Ok(())
     }
 
-    /// The open disk as it is now, found by the descriptor and its device number. Only the uses of a plain file are
-    /// found by its path.
+    /// The open disk as it is now, found by the descriptor: a block device by its device number, a plain file and its
+    /// uses by the file system and the inode. The file may have another path by now.
     pub fn current_disk(&self) -> Result<Disk> {
         let path = self.disk.path.display();
         let inspecting = || format!("inspecting {path}");
@@ -150,7 +151,8 @@ impl Locked {
         if stat.is_file() {
             let kind = DiskKind::File { device: stat.dev(), inode: stat.ino() };
             let read_only = stat.permissions().readonly();
-            let uses = Usage::load(&self.roots).uses_of_file(&self.roots, &self.disk.path);
+            let id = InodeId::from_metadata(&stat);
+            let uses = Usage::load(&self.roots).uses_of_file(&self.roots, &self.disk.path, Some(id));
             return Ok(Disk { size, kind, number: None, read_only, uses, ..self.disk.clone() });
         }
         if !stat.file_type().is_block_device() {

@@ -1,5 +1,7 @@
 //! Opening and locking disks, on virtual cards and on a fake machine.
 
+use std::path::Path;
+
 use super::super::fake::FakeMachine;
 use super::busy::busy_error;
 use super::*;
@@ -55,6 +57,28 @@ fn a_file_is_known_by_its_descriptor() {
         disk.path.display()
     );
     assert_eq!(with_hint(&locked.check().unwrap_err()), words);
+}
+
+/// The kernel shows the new path of the file behind a loop device.
+#[test]
+fn a_loop_device_over_a_file_that_was_renamed_after_it_was_opened_is_found() {
+    let machine = FakeMachine::new();
+    let (_dir, disk) = virtual_card();
+    let locked = open_exclusive(&machine.roots(), &disk).unwrap();
+    let renamed = disk.path.with_file_name("renamed");
+    std::fs::rename(&disk.path, &renamed).unwrap();
+    File::create(&disk.path).unwrap();
+    let add_loop = |name: &str, number: &str, file: &Path| {
+        let backing_file = ("loop/backing_file", file.to_str().unwrap());
+        machine.add_device(&format!("virtual/block/{name}"), number, &[backing_file]);
+    };
+    // The use of another file under the old name does not matter.
+    add_loop("loop3", "7:3", &disk.path);
+    locked.check().unwrap();
+    add_loop("loop4", "7:4", &renamed);
+    machine.mount("7:4", "/mnt", "ext4", "/dev/loop4");
+    let error = with_hint(&locked.check().unwrap_err());
+    assert!(error.contains("card is mounted at /mnt through loop4"), "{error}");
 }
 
 /// The kernel has no exclusive claim for a file.
