@@ -79,9 +79,9 @@ fn for_each_block(file: &File, block_size: u64, mut each: impl FnMut(u64, &[u8])
             Err(Errno::NXIO) => return Ok(()),
             found => found.context(doing)?,
         };
+        // A block may be larger than a page, so data and holes may begin inside a block. The loop advances in any case.
         let first = data_start / block_size * block_size;
-        let end = seek(file, SeekFrom::Hole(first)).context(doing)?;
-        // A block may be larger than a page, so a hole may begin inside a block. The loop advances in any case.
+        let end = seek(file, SeekFrom::Hole(data_start)).context(doing)?;
         at = end.next_multiple_of(block_size).max(at + 1);
         for start in (first..end).step_by(bytes.len()) {
             match file.read_exact_at(&mut bytes, start) {
@@ -138,6 +138,23 @@ mod tests {
                 [(7, 9), (100, 0), (200, 5)].map(|(number, byte)| (4096 + number * block, byte))
             );
         }
+    }
+
+    #[test]
+    fn a_block_that_begins_with_a_hole_is_found() {
+        let file = memfd::file("test").unwrap();
+        file.set_len(80 << 10).unwrap();
+        // The last 4 KiB of the third block, and the first 4 KiB of the fourth.
+        file.write_all_at(&[5; 8 << 10], 44 << 10).unwrap();
+        let mut found = Vec::new();
+        for_each_block(&file, 16 << 10, |number, bytes| {
+            // With huge pages, blocks of zeros beside these two are no holes.
+            if bytes.iter().any(|byte| *byte != 0) {
+                found.push((number, bytes[0], bytes[bytes.len() - 1]));
+            }
+        })
+        .unwrap();
+        assert_eq!(found, [(2, 0, 5), (3, 5, 0)]);
     }
 
     /// e2image prints without end, because the first group claims many more unused inodes than it has.
