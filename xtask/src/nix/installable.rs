@@ -4,8 +4,12 @@ use std::fmt::{self, Display};
 
 use anyhow::Result;
 
+use super::store_path::StorePath;
 use crate::bail;
 use crate::base::{FlakeRef, percent_encoding};
+
+/// What stands behind a derivation for all its outputs.
+const ALL_OUTPUTS: &str = "^*";
 
 /// A derivation for `nix build`, by its attribute in a flake or by its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ impl Installable {
 
     /// All outputs of the derivation with the store path `path`.
     pub fn derivation(path: impl Display) -> Self {
-        Self::new(format!("{path}^*"))
+        Self::new(format!("{path}{ALL_OUTPUTS}"))
     }
 
     fn new(text: String) -> Self {
@@ -47,9 +51,11 @@ impl Installable {
         &self.text
     }
 
-    /// Whether the installable is a derivation in the store, which Nix builds without an evaluation.
+    /// Whether the installable is a derivation in the store, in the form of [`Self::derivation`]: Nix builds it without
+    /// an evaluation. Any other text may name a flake, whose folder may be in the store too.
     pub fn is_evaluated(&self) -> bool {
-        self.text.starts_with("/nix/store/")
+        let path = self.text.strip_suffix(ALL_OUTPUTS);
+        path.is_some_and(|path| StorePath::of_derivation(path).is_some())
     }
 }
 
@@ -112,9 +118,36 @@ mod tests {
     }
 
     #[test]
-    fn a_derivation_is_evaluated_already() {
-        let derivation = Installable::derivation("/nix/store/a-x.drv");
-        assert_eq!(derivation.as_str(), "/nix/store/a-x.drv^*");
-        assert!(derivation.is_evaluated());
+    fn only_a_derivation_is_evaluated_already() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x";
+        let derivation = Installable::derivation(format!("{path}.drv"));
+        assert_eq!(derivation.as_str(), format!("{path}.drv^*"));
+        assert!(derivation.with_name("F#x".into()).is_evaluated());
+        for text in [
+            format!("{path}#y"),
+            format!("{path}#y.drv^*"),
+            format!("{path}.drv#y^*"),
+            format!("{path}/flake.drv^*"),
+            format!("{path}?dir=y#z"),
+            format!("{path}?dir=y.drv#z^*"),
+            format!("path:{path}.drv^*"),
+            format!("path:{path}#y"),
+            format!("{path}^out"),
+            format!("{path}^*"),
+            path.to_owned(),
+            "/nix/store/../../home/flake.drv^*".to_owned(),
+            "/nix/store/x.drv^*".to_owned(),
+            "github:o/f#x.drv^*".to_owned(),
+        ] {
+            assert!(!Installable::new(text.clone()).is_evaluated(), "{text}");
+        }
+    }
+
+    /// A flake names the derivation of its image itself, and can name another flake there.
+    #[test]
+    fn a_text_that_is_no_derivation_is_not_evaluated_already() {
+        for text in ["/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x#y", "github:o/f#x", ""] {
+            assert!(!Installable::derivation(text).is_evaluated(), "{text}");
+        }
     }
 }

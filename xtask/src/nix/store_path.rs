@@ -25,6 +25,11 @@ impl StorePath {
         is_valid.then(|| Self(format!("{STORE}{hash_and_name}")))
     }
 
+    /// The store path of a derivation that `text` is; `None` for any other text, also for a path below a store path.
+    pub fn of_derivation(text: &str) -> Option<Self> {
+        Self::containing(text).filter(|path| path.0 == text && path.name().strip_suffix(".drv").is_some())
+    }
+
     /// The whole path.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -71,6 +76,23 @@ mod tests {
         ] {
             let found = StorePath::containing(text);
             assert_eq!(found.as_ref().map(StorePath::as_str), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_whole_path_of_a_derivation_is_one() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x";
+        for (text, expected) in [
+            (format!("{path}.drv"), true),
+            (path.to_owned(), false),
+            (format!("{path}.drv/"), false),
+            (format!("{path}.drv/y.drv"), false),
+            (format!("{path}/y.drv"), false),
+            (format!("{path}.drv^out"), false),
+            (format!("{path}#y.drv"), false),
+            (format!(" {path}.drv"), false),
+        ] {
+            assert_eq!(StorePath::of_derivation(&text).is_some(), expected, "{text}");
         }
     }
 

@@ -181,7 +181,7 @@ impl Node {
     /// # Errors
     /// Why the profile cannot be verified.
     fn profile_path(&self) -> Result<StorePath, &'static str> {
-        if self.drv_path.as_deref().is_some_and(|path| !is_derivation(path)) {
+        if self.drv_path.as_deref().is_some_and(|path| StorePath::of_derivation(path).is_none()) {
             return Err("its drvPath is not a derivation in the store");
         }
         let path = self.path.as_deref().filter(|path| trust::is_store_path(path));
@@ -228,12 +228,6 @@ fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
         node.insert("hostname".into(), hostname.into());
     }
     pinned
-}
-
-/// Whether `path` is the store path of a derivation.
-fn is_derivation(path: &str) -> bool {
-    let is_whole = StorePath::containing(path).is_some_and(|store_path| store_path.as_str() == path);
-    is_whole && trust::is_store_path(path) && path.strip_suffix(".drv").is_some()
 }
 
 /// The local user, as whom deploy-rs logs in if the node names no user.
