@@ -1,5 +1,6 @@
 //! `nix build`, reported as it runs.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use super::programs::Programs;
 use super::{FEATURES, error, path_info};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::Launcher;
-use crate::base::{Event, Reporter};
+use crate::base::{Event, Reporter, Silent};
 use crate::failure;
 
 /// Flags that `nix build` accepts, but commands that evaluate do not.
@@ -76,10 +77,13 @@ pub fn build_all(
 }
 
 /// Whether Nix has nothing to build for `installable`: all of it is in the store, or in a cache that Nix uses.
-/// `options` are those of the build.
+/// `options` are those of the build. False where Nix cannot tell.
 pub fn builds_nothing(launcher: &Launcher, installable: &Installable, options: &[String]) -> bool {
+    let targets = evaluate_first(launcher, std::slice::from_ref(installable), options, &Silent);
+    let Ok(targets) = targets else { return false };
     let options = eval_args(options);
-    let fixed = FEATURES.into_iter().chain(["build", "--dry-run", installable.as_str()]);
+    let fixed = FEATURES.into_iter().chain(["build", "--dry-run"]);
+    let fixed = fixed.chain(targets.iter().map(Installable::as_str));
     let args = fixed.chain(options.iter().map(String::as_str)).collect::<Vec<_>>();
     let mut plans_a_build = false;
     let output = launcher.stream_killable("nix", &args, None, |line| {
@@ -98,16 +102,11 @@ fn run_build(
     refuse_weakening_settings(options)?;
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, is_in_bytes: false });
-    let is_evaluated = installables.iter().all(Installable::is_evaluated);
-    let targets: &[Installable] = if launcher.protects_keys() && !is_evaluated {
-        &evaluate_derivations(launcher, installables, options, reporter)?
-    } else {
-        installables
-    };
-    let mut attempt = Attempt::run(launcher, targets, options, reporter)?;
+    let targets = evaluate_first(launcher, installables, options, reporter)?;
+    let mut attempt = Attempt::run(launcher, &targets, options, reporter)?;
     if attempt.monitor.repeats_failure() {
         let uncached = [options, &["--no-eval-cache".to_owned()]].concat();
-        attempt = Attempt::run(launcher, targets, &uncached, reporter)?;
+        attempt = Attempt::run(launcher, &targets, &uncached, reporter)?;
     }
     let Some(json) = attempt.json else {
         return Err(attempt.monitor.into_error(&join_names(installables), &Programs::of(launcher)));
@@ -116,6 +115,22 @@ fn run_build(
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(&Event::Done { name: "build".into(), amount, is_in_bytes: false, seconds });
     Ok(json)
+}
+
+/// What `nix build` gets for `installables`: where `launcher` protects keys, their derivations, evaluated before.
+///
+/// # Errors
+/// Those of the evaluation.
+fn evaluate_first<'a>(
+    launcher: &Launcher,
+    installables: &'a [Installable],
+    options: &[String],
+    reporter: &dyn Reporter,
+) -> Result<Cow<'a, [Installable]>> {
+    if !launcher.protects_keys() || installables.iter().all(Installable::is_evaluated) {
+        return Ok(Cow::Borrowed(installables));
+    }
+    evaluate_derivations(launcher, installables, options, reporter).map(Cow::Owned)
 }
 
 /// The derivations of `installables`, evaluated before the build: a build has rights that an evaluation must not have.
@@ -186,7 +201,11 @@ fn parse_built(json: &str) -> Result<Built> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::base::FlakeRef;
 
     #[test]
     fn an_evaluation_gets_no_options_for_builds_only() {
@@ -199,6 +218,26 @@ mod tests {
             let options = options.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             assert_eq!(eval_args(&options).join(" "), expected);
         }
+    }
+
+    /// `nix build` of root has rights that an evaluation must not have, also with `--dry-run`.
+    #[test]
+    fn a_dry_run_of_root_gets_derivations_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let nix = dir.path().join("nix");
+        let derivation = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x.drv";
+        let infos = format!("[{{\"path\":\"{derivation}\",\"narSize\":1}}]");
+        let script = format!("#!/bin/sh\necho \"$@\" >>\"${{0%nix}}calls\"\necho '{infos}'\n");
+        fs::write(&nix, script).unwrap();
+        fs::set_permissions(&nix, fs::Permissions::from_mode(0o755)).unwrap();
+        let launcher = Launcher::new("/").with_path_front(dir.path()).protecting_keys();
+        let flake = FlakeRef::of_url("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-flake");
+        assert!(builds_nothing(&launcher, &Installable::attribute(&flake, &["x"]).unwrap(), &[]));
+        let calls = fs::read_to_string(dir.path().join("calls")).unwrap();
+        let builds = calls.lines().filter(|call| call.contains(" build --dry-run ")).collect::<Vec<_>>();
+        let expected =
+            if launcher.protects_keys() { format!("{derivation}^*") } else { format!("{flake}#x") };
+        assert!(builds.len() == 1 && builds[0].ends_with(&format!(" {expected}")), "{calls}");
     }
 
     #[test]
