@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use super::attribute_path::split_attribute_path;
 use super::host_name::HostName;
 
 /// The host or the attribute that an image is built of.
@@ -25,12 +26,14 @@ impl ImageSource {
 
 /// The host in `nixosConfigurations.HOST.…`, `images.HOST` or `packages.SYSTEM.HOST-sdImage`; `None` for other paths.
 fn host_of(path: &str) -> Option<HostName> {
-    let parts = path.split('.').map(|part| part.trim_matches('"')).collect::<Vec<_>>();
-    match parts[..] {
-        ["nixosConfigurations", host, ..] | ["images", host] => Some(host.into()),
-        ["packages", _, package] => package.strip_suffix("-sdImage").map(HostName::from),
-        _ => None,
-    }
+    // Nix drops a dot at the beginning: it says that the path begins at the outputs of the flake.
+    let parts = split_attribute_path(path.strip_prefix('.').unwrap_or(path))?;
+    let host = match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["nixosConfigurations", host, ..] | ["images", host] => host,
+        ["packages", _, package] => package.strip_suffix("-sdImage")?,
+        _ => return None,
+    };
+    Some(host).filter(|host| !host.is_empty()).map(HostName::from)
 }
 
 impl Display for ImageSource {
@@ -52,7 +55,16 @@ mod tests {
             ("nixosConfigurations.pi.config.system.build.sdImage", Some("pi")),
             ("images.pi", Some("pi")),
             ("packages.aarch64-linux.pi-sdImage", Some("pi")),
+            (".images.pi", Some("pi")),
+            ("nixosConfigurations.\"pi.lan\".config.system.build.sdImage", Some("pi.lan")),
+            ("images.\"pi.lan\"", Some("pi.lan")),
+            ("images.p\"i.la\"n", Some("pi.lan")),
+            ("packages.aarch64-linux.\"pi.lan-sdImage\"", Some("pi.lan")),
             ("packages.aarch64-linux.default", None),
+            ("packages.aarch64-linux.-sdImage", None),
+            ("nixosConfigurations.\"\".config", None),
+            ("images.\"pi", None),
+            ("images.pi%2Elan", None),
             ("image", None),
         ] {
             assert_eq!(ImageSource::Attribute(path.into()).host(), host.map(HostName::from), "{path}");

@@ -1,6 +1,7 @@
 //! The base of all domains: processes, files, locks, interrupts, errors and events.
 
 mod address;
+mod attribute_path;
 pub mod bounded;
 mod chunk_map;
 pub mod context;
@@ -33,6 +34,7 @@ mod table;
 mod time_limit;
 
 pub use address::{Address, HOSTNAME_CHARS, USER_CHARS, is_hostname, is_user};
+pub use attribute_path::split_attribute_path;
 pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;
 pub use escape::Plain;

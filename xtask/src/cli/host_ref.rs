@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Card, CardCommand, Cli, Command};
 use crate::bail;
-use crate::base::{HostName, ImageSource, split_attribute};
+use crate::base::{HostName, ImageSource, split_attribute, split_attribute_path};
 
 impl Cli {
     /// Takes the flake of `--flake`, and the flakes out of the hosts that are named as `FLAKE#HOST`. Such a host
@@ -64,13 +64,13 @@ impl Command {
     }
 }
 
-/// The source of the image that `word` names: an attribute path behind `#` if it has a dot, else a host, with or
-/// without `#`.
+/// The source of the image that `word` names: an attribute path behind `#` if it has several parts, else a host, with
+/// or without `#`.
 pub(super) fn image_source(word: &str) -> ImageSource {
-    match word.strip_prefix('#') {
-        Some(attribute) if attribute.contains('.') => ImageSource::Attribute(attribute.to_owned()),
-        Some(host) => ImageSource::Host(host.into()),
-        None => ImageSource::Host(word.into()),
+    let Some(attribute) = word.strip_prefix('#') else { return ImageSource::Host(word.into()) };
+    match split_attribute_path(attribute).as_deref() {
+        Some([host]) if !host.is_empty() => ImageSource::Host(host.as_str().into()),
+        _ => ImageSource::Attribute(attribute.to_owned()),
     }
 }
 
@@ -84,13 +84,14 @@ pub(super) fn hosts(words: &[HostName]) -> Result<Vec<HostName>> {
 
 fn host(word: &HostName) -> Result<HostName> {
     let Some(attribute) = word.strip_prefix('#') else { return Ok(word.clone()) };
-    if let Some(node) = attribute.strip_prefix("deploy.nodes.") {
-        return Ok(node.into());
+    let parts = split_attribute_path(attribute).unwrap_or_default();
+    match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [host] | ["deploy", "nodes", host] if !host.is_empty() => Ok(host.into()),
+        _ => bail!(
+            Usage, "`{attribute}` is no host";
+            hint: "name the host as FLAKE#HOST, or with --flake FLAKE HOST"
+        ),
     }
-    if attribute.contains('.') {
-        bail!(Usage, "`{attribute}` is no host"; hint: "name the host as FLAKE#HOST, or with --flake FLAKE HOST");
-    }
-    Ok(attribute.into())
 }
 
 #[cfg(test)]
@@ -173,7 +174,10 @@ mod tests {
         for (word, expected) in [
             ("pi.example.org", ImageSource::Host("pi.example.org".into())),
             ("#pi", ImageSource::Host("pi".into())),
+            ("#\"pi.lan\"", ImageSource::Host("pi.lan".into())),
             ("#images.pi", ImageSource::Attribute("images.pi".into())),
+            ("#images.\"pi.lan\"", ImageSource::Attribute("images.\"pi.lan\"".into())),
+            ("#\"pi", ImageSource::Attribute("\"pi".into())),
         ] {
             assert_eq!(image_source(word), expected, "{word}");
         }
@@ -181,6 +185,12 @@ mod tests {
             hosts(&["#deploy.nodes.pi".into(), "a.b".into()]).unwrap(),
             [HostName::from("pi"), HostName::from("a.b")]
         );
-        assert!(hosts(&["#nixosConfigurations.pi".into()]).is_err());
+        let quoted = ["#\"pi.lan\"", "#deploy.nodes.\"pi.lan\""].map(HostName::from);
+        assert_eq!(hosts(&quoted).unwrap(), ["pi.lan", "pi.lan"].map(HostName::from));
+        for other in
+            ["#nixosConfigurations.pi", "#deploy.nodes.pi.profiles", "#deploy.nodes.", "#\"pi", "#\"\""]
+        {
+            assert!(hosts(&[other.into()]).is_err(), "{other}");
+        }
     }
 }
