@@ -25,15 +25,27 @@ impl ImageSource {
 }
 
 /// The host in `nixosConfigurations.HOST.…`, `images.HOST` or `packages.SYSTEM.HOST-sdImage`; `None` for other paths.
+/// Some flakes sort configurations by system: `nixosConfigurations.SYSTEM.HOST.…`. In others the name of a host is a
+/// system, and its `config` comes next.
 fn host_of(path: &str) -> Option<HostName> {
     // Nix drops a dot at the beginning: it says that the path begins at the outputs of the flake.
     let parts = split_attribute_path(path.strip_prefix('.').unwrap_or(path))?;
     let host = match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["nixosConfigurations", system, host, ..] if is_system(system) && host != "config" => host,
         ["nixosConfigurations", host, ..] | ["images", host] => host,
         ["packages", _, package] => package.strip_suffix("-sdImage")?,
         _ => return None,
     };
     Some(host).filter(|host| !host.is_empty()).map(HostName::from)
+}
+
+/// Whether `name` is the double of a system, as `hosts.nix` recognizes it.
+fn is_system(name: &str) -> bool {
+    let Some((machine, kernel)) = name.split_once('-') else { return false };
+    let armv = machine.strip_prefix("armv").and_then(|version| version.strip_suffix('l'));
+    let is_arm = armv.is_some_and(|version| ["5", "5a", "6", "6a", "7", "7a"].contains(&version));
+    (is_arm || ["aarch64", "i686", "riscv64", "x86_64"].contains(&machine))
+        && ["linux", "darwin"].contains(&kernel)
 }
 
 impl Display for ImageSource {
@@ -53,6 +65,9 @@ mod tests {
     fn the_path_of_an_attribute_names_its_host() {
         for (path, host) in [
             ("nixosConfigurations.pi.config.system.build.sdImage", Some("pi")),
+            ("nixosConfigurations.aarch64-linux.pi.config.system.build.sdImage", Some("pi")),
+            ("nixosConfigurations.aarch64-linux.config.system.build.sdImage", Some("aarch64-linux")),
+            ("nixosConfigurations.pi-linux.config.system.build.sdImage", Some("pi-linux")),
             ("images.pi", Some("pi")),
             ("packages.aarch64-linux.pi-sdImage", Some("pi")),
             (".images.pi", Some("pi")),
