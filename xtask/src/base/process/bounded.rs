@@ -22,8 +22,31 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Bounds {
     /// The maximum output on each of its stdout and its stderr, in bytes.
     pub output: u64,
-    /// The maximum time from its start.
+    /// The maximum time from its start to its end.
     pub time: Duration,
+}
+
+/// Whether a running child may continue.
+struct Watch<'a> {
+    program: &'a str,
+    bounds: Bounds,
+    deadline: Instant,
+    check: &'a dyn Fn() -> Result<()>,
+}
+
+impl Watch<'_> {
+    /// Fails where the child must be killed.
+    ///
+    /// # Errors
+    /// Those of `check`, and `Verification` after the deadline.
+    fn check(&self) -> Result<()> {
+        (self.check)()?;
+        if Instant::now() > self.deadline {
+            let Self { program, bounds, .. } = self;
+            bail!(Verification, "{program} took more than {} s and was killed", bounds.time.as_secs());
+        }
+        Ok(())
+    }
 }
 
 impl Launcher {
@@ -80,7 +103,11 @@ fn run<const COUNT: usize>(
     let connected = connect(command, sinks);
     let child = connected.start().with_context(|| format!("running {program}"))?;
     drop(connected);
-    let outputs = read_to_ends(program, sources, bounds, check);
+    let watch = Watch { program, bounds, deadline: Instant::now() + bounds.time, check };
+    let outputs = read_to_ends(&watch, sources).and_then(|outputs| {
+        wait_for_end(&watch, &child)?;
+        Ok(outputs)
+    });
     if outputs.is_err() {
         child.kill().with_context(|| format!("killing {program}"))?;
     }
@@ -97,23 +124,24 @@ fn pipes<const COUNT: usize>() -> Result<([PipeReader; COUNT], [PipeWriter; COUN
     Ok((sources.try_into().map_err(|_| wrong_count())?, sinks.try_into().map_err(|_| wrong_count())?))
 }
 
-/// Reads the pipes to their ends, at most for the time and the output of `bounds` and as long as `check` succeeds.
-fn read_to_ends<const COUNT: usize>(
-    program: &str,
-    pipes: [PipeReader; COUNT],
-    bounds: Bounds,
-    check: &dyn Fn() -> Result<()>,
-) -> Result<[Vec<u8>; COUNT]> {
-    let deadline = Instant::now() + bounds.time;
+/// Waits until `child` ends, as long as `watch` allows: a child can close its outputs and go on.
+fn wait_for_end(watch: &Watch, child: &duct::Handle) -> Result<()> {
+    let doing = || format!("waiting for {}", watch.program);
+    while child.wait_timeout(POLL_INTERVAL).with_context(doing)?.is_none() {
+        watch.check()?;
+    }
+    Ok(())
+}
+
+/// Reads the pipes to their ends, as long as `watch` allows, and at most the output of its bounds.
+fn read_to_ends<const COUNT: usize>(watch: &Watch, pipes: [PipeReader; COUNT]) -> Result<[Vec<u8>; COUNT]> {
+    let Watch { program, bounds, .. } = watch;
     let mut outputs = [const { Vec::new() }; COUNT];
     // A pipe that is read to its end becomes `None`.
     let mut open = pipes.map(Some);
     let mut buffer = vec![0; 64 << 10];
     while open.iter().any(Option::is_some) {
-        check()?;
-        if Instant::now() > deadline {
-            bail!(Verification, "{program} took more than {} s and was killed", bounds.time.as_secs());
-        }
+        watch.check()?;
         wait(&open).with_context(|| format!("waiting for {program}"))?;
         for (pipe, output) in open.iter_mut().zip(&mut outputs) {
             let Some(mut source) = pipe.as_ref().filter(|source| is_ready(source)) else { continue };
@@ -195,5 +223,24 @@ mod tests {
             );
         }
         assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_child_that_closes_its_outputs_and_goes_on_is_killed() {
+        let short = Bounds { time: Duration::from_millis(200), ..BOUNDS };
+        let begin = Instant::now();
+        let stop_after_a_second = || {
+            if begin.elapsed().as_secs() >= 1 { Err(ExitKind::Interrupted.error("stopped")) } else { Ok(()) }
+        };
+        let succeed = || -> Result<()> { Ok(()) };
+        let checks: [(_, &dyn Fn() -> Result<()>, _); 2] = [
+            (short, &succeed, "sh took more than 0 s and was killed"),
+            (BOUNDS, &stop_after_a_second, "stopped"),
+        ];
+        for (bounds, check, expected) in checks {
+            let script = "trap '' INT; exec >&- 2>&-; exec sleep 60";
+            assert_eq!(run_script(script, bounds, check).unwrap_err().to_string(), expected);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30));
     }
 }
