@@ -78,8 +78,8 @@ pub fn send_during(
     })
 }
 
-/// Waits until `child` ends, and calls `check` repeatedly meanwhile.
-pub fn wait(child: &duct::Handle, check: impl Fn()) -> std::io::Result<()> {
+/// Waits until `child` ends, and calls `check` every [`POLL_INTERVAL`] meanwhile.
+pub fn wait(child: &duct::Handle, mut check: impl FnMut()) -> std::io::Result<()> {
     while child.wait_timeout(POLL_INTERVAL)?.is_none() {
         check();
     }

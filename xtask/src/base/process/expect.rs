@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::stream::{MAX_LINE, STOP_INTERVAL, for_each_line, interrupt_child};
-use super::{Launcher, Output};
+use super::{Launcher, Output, delegate};
 use crate::bail;
 use crate::base::interrupt;
 
@@ -68,7 +68,13 @@ impl Launcher {
         let mut on_line = |line: &str| dialogue.borrow_mut().receive(Received::Line(line));
         let read = for_each_line(&lines, MAX_LINE, &mut on_wait, &mut on_line);
         read.with_context(|| format!("reading the output of {program}"))?;
-        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
+        let waiting = || format!("waiting for {program}");
+        // A child can close its outputs and go on.
+        let interrupt_if_due = || {
+            dialogue.borrow_mut().interrupt_if_due(&child, signals.is_stop_requested(), deadline);
+        };
+        delegate::wait(&child, interrupt_if_due).with_context(waiting)?;
+        let raw = child.into_output().with_context(waiting)?;
         if signals.is_stop_requested() {
             bail!(Interrupted, "{program} was stopped");
         }
@@ -147,7 +153,9 @@ mod tests {
         );
         let (end, lines) = run_dialogue("echo stop; exec sleep 60", long);
         assert_eq!((end, &lines[..]), (DialogueEnd::Stopped, &["stop".to_owned()][..]));
-        let (end, lines) = run_dialogue("exec sleep 60", Duration::from_millis(50));
-        assert_eq!((end, lines), (DialogueEnd::TimedOut, vec![]));
+        for script in ["exec sleep 60", "exec >&- 2>&-; exec sleep 60"] {
+            let (end, lines) = run_dialogue(script, Duration::from_millis(50));
+            assert_eq!((end, lines), (DialogueEnd::TimedOut, vec![]), "{script}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Output, TimedOut};
+use super::{Output, TimedOut, delegate};
 use crate::bail;
 use crate::base::interrupt::{self, SignalGuard};
 
@@ -41,6 +41,8 @@ pub fn follow(
     let mut stop = StopForwarder { on_stop, ..StopForwarder::new(&child, &signals) };
     let read = for_each_line(&lines, MAX_LINE, &mut |_| stop.forward(), &mut on_line);
     read.with_context(|| format!("reading the output of {program}"))?;
+    // A child can close its stderr and go on.
+    delegate::wait(&child, || stop.forward()).with_context(|| format!("waiting for {program}"))?;
     let was_late = stop.was_late;
     let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
     if signals.is_stop_requested() {

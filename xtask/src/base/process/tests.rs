@@ -11,6 +11,14 @@ fn stderr_is_streamed_and_stdout_returned() {
 }
 
 #[test]
+fn a_child_that_closes_its_stderr_and_goes_on_is_stopped_at_its_limit() {
+    let limit = Some(Duration::from_millis(200));
+    let script = "exec 2>&-; exec sleep 60";
+    let error = Launcher::new("/").stream_killable("sh", &["-c", script], limit, |_| {}).unwrap_err();
+    assert!(error.is::<TimedOut>(), "{error:#}");
+}
+
+#[test]
 fn a_variable_that_is_set_twice_has_the_last_value() {
     let launcher = Launcher::new("/").with_env("WORD", "replaced").with_env("WORD", "seen");
     let args = ["-c", "echo $WORD"];
