@@ -96,7 +96,7 @@ impl Step {
                 vec![RootCommand::new(&["install", "-d", "-m", "0755", "-o", user, "/nix"])]
             }
             Self::AddExtraPlatform { systemd } => {
-                let append = RootCommand::new(&["sed", "-i", APPEND_EXTRA_PLATFORM, NIX_CONF]);
+                let append = RootCommand::new(&["awk", APPEND_EXTRA_PLATFORM, NIX_CONF]);
                 let restart = RootCommand::new(&["systemctl", "try-restart", "nix-daemon.service"]);
                 [append].into_iter().chain(systemd.then_some(restart)).collect()
             }
@@ -105,9 +105,9 @@ impl Step {
     }
 }
 
-/// The script for sed that appends a line to the configuration of Nix. The line adds to the systems that are listed
-/// already.
-const APPEND_EXTRA_PLATFORM: &str = "$a extra-extra-platforms = aarch64-linux";
+/// The script for awk that appends a line to the configuration of Nix, which may be empty, or lack its last line break.
+/// The line adds to the systems that are listed already.
+const APPEND_EXTRA_PLATFORM: &str = r#"BEGIN { print "\nextra-extra-platforms = aarch64-linux" >> ARGV[1] }"#;
 
 /// The command that runs apt-get without questions, and waits up to 400 s for another apt-get to end.
 fn apt_command(words: &[&str]) -> RootCommand {
@@ -148,6 +148,7 @@ mod tests {
     use super::super::distribution::Distribution;
     use super::super::tools::required_tools;
     use super::*;
+    use crate::base::process::Launcher;
 
     /// The facts about a machine that lacks nothing.
     fn complete_machine() -> Facts {
@@ -240,7 +241,8 @@ mod tests {
             Step::AddExtraPlatform { systemd: false },
             Step::CreateStore { user: "pi".into() },
         ];
-        let append = "sed -i '$a extra-extra-platforms = aarch64-linux' /etc/nix/nix.conf";
+        let append =
+            r#"awk 'BEGIN { print "\nextra-extra-platforms = aarch64-linux" >> ARGV[1] }' /etc/nix/nix.conf"#;
         let commands = steps.iter().flat_map(Step::root_commands).map(|command| command.to_string());
         let apt = "env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=400";
         assert_eq!(
@@ -255,5 +257,22 @@ mod tests {
                 "install -d -m 0755 -o pi /nix".into(),
             ]
         );
+    }
+
+    #[test]
+    fn the_extra_platform_is_a_line_of_its_own_whatever_nix_conf_contains() {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("nix.conf").display().to_string();
+        let commands = Step::AddExtraPlatform { systemd: false }.root_commands();
+        let words = commands[0].0.iter().map(|word| word.replace(NIX_CONF, &conf)).collect::<Vec<_>>();
+        for before in ["", "sandbox = true\n", "sandbox = true"] {
+            std::fs::write(&conf, before).unwrap();
+            let output = Launcher::new("/").capture(&words[0], &words[1..]).unwrap();
+            assert!(output.success(), "{output:?}");
+            let after = std::fs::read_to_string(&conf).unwrap();
+            let lines = after.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>();
+            let added = "extra-extra-platforms = aarch64-linux";
+            assert_eq!(lines, before.lines().chain([added]).collect::<Vec<_>>(), "{before:?}");
+        }
     }
 }
