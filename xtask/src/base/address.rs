@@ -24,6 +24,15 @@ fn is_name(name: &str, special: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && name.chars().all(is_allowed)
 }
 
+/// Splits the destination `[USER@]HOSTNAME` into its user and its hostname. As in ssh, the last `@` separates: a user
+/// may have one.
+pub fn split_destination(destination: &str) -> (Option<&str>, &str) {
+    match destination.rsplit_once('@') {
+        Some((user, hostname)) => (Some(user), hostname),
+        None => (None, destination),
+    }
+}
+
 /// An address for ssh, and the user who logs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -35,10 +44,7 @@ impl FromStr for Address {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (user, hostname) = match text.rsplit_once('@') {
-            Some((user, hostname)) => (Some(user), hostname),
-            None => (None, text),
-        };
+        let (user, hostname) = split_destination(text);
         if !is_hostname(hostname) || user.is_some_and(|user| !is_user(user)) {
             return Err("must be a hostname or an IP address, optionally after USER@; \
                         for another address, add a name to ~/.ssh/config");
@@ -83,6 +89,17 @@ mod tests {
         ] {
             let expected = Address { user: user.map(str::to_owned), hostname: hostname.to_owned() };
             assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_at_sign_of_a_destination_separates() {
+        for (destination, expected) in [
+            ("root@pi", (Some("root"), "pi")),
+            ("first.last@example.org@pi", (Some("first.last@example.org"), "pi")),
+            ("pi", (None, "pi")),
+        ] {
+            assert_eq!(split_destination(destination), expected, "{destination}");
         }
     }
 

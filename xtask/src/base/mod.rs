@@ -33,7 +33,7 @@ pub mod state;
 mod table;
 mod time_limit;
 
-pub use address::{Address, HOSTNAME_CHARS, USER_CHARS, is_hostname, is_user};
+pub use address::{Address, HOSTNAME_CHARS, USER_CHARS, is_hostname, is_user, split_destination};
 pub use attribute_path::split_attribute_path;
 pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;

@@ -68,7 +68,7 @@ fn check_free(cx: &Context, target: &Target, free: Option<u64>) -> Result<()> {
 /// The refusal of a user whom the store of the host does not trust.
 fn untrusted_user_refusal(target: &Target) -> anyhow::Error {
     let login = &target.connection.destination;
-    let user = login.rsplit_once('@').map_or("", |(user, _)| user);
+    let user = target.connection.user();
     crate::failure!(
         Refused, "the Nix on {} does not trust the user {user}, so it refuses unsigned copies (`lacks a signature by a \
                   trusted key`)", target.host;

@@ -224,7 +224,7 @@ fn check_idle(target: &Target, state: &State) -> Result<()> {
 fn check_sudo(target: &Target, state: &State) -> Result<()> {
     let asks_password = state.passwordless_sudo == Some(false);
     if asks_password && !target.interactive_sudo {
-        let user = target.connection.destination.split('@').next().unwrap_or_default();
+        let user = target.connection.user();
         bail!(
             Refused, "nothing was deployed: {user} needs a password for sudo on {}", target.host;
             hint: "set `security.sudo.wheelNeedsPassword = false` there, or let deploy-rs ask for it: \
@@ -272,4 +272,19 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
     }
     plan.timings.append(timings);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::verdict::tests::target;
+
+    #[test]
+    fn the_refusal_of_a_password_prompt_names_the_whole_user() {
+        let mut target = target(None);
+        target.connection.destination = "first.last@example.org@pi".into();
+        let state = State { passwordless_sudo: Some(false), ..State::default() };
+        let error = check_sudo(&target, &state).unwrap_err().to_string();
+        assert!(error.contains(": first.last@example.org needs a password"), "{error}");
+    }
 }

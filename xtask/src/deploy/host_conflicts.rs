@@ -6,7 +6,7 @@ use super::gather::FoundTarget;
 use super::host::State;
 use super::options::Goal;
 use super::plan::Plan;
-use super::target::{Connection, Target};
+use super::target::Target;
 use crate::base::failure::{ExitKind, Reason, hint, kind};
 use crate::{bail, failure};
 
@@ -110,9 +110,7 @@ fn machine_identity(state: &State) -> Option<(String, String)> {
 
 /// What identifies a machine, whoever logs in: its address and the ssh options.
 fn address_and_options(target: &Target) -> (String, &[String]) {
-    let Connection { destination, options, .. } = &target.connection;
-    let (_, address) = destination.rsplit_once('@').unwrap_or(("", destination));
-    (address.to_lowercase(), options)
+    (target.connection.hostname().to_lowercase(), &target.connection.options)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::base::{FlakeRef, HostName};
+use crate::base::{FlakeRef, HostName, split_destination};
 use crate::nix::{Installable, StorePath};
 
 /// How ssh reaches the host.
@@ -17,6 +17,18 @@ pub struct Connection {
     pub options: Vec<String>,
     /// The host key, if this project knows it.
     pub pin: Option<Pin>,
+}
+
+impl Connection {
+    /// The user who logs in: root where the destination names none.
+    pub fn user(&self) -> &str {
+        split_destination(&self.destination).0.unwrap_or("root")
+    }
+
+    /// The hostname or the address of the host.
+    pub fn hostname(&self) -> &str {
+        split_destination(&self.destination).1
+    }
 }
 
 /// The host key that this project knows. No other key is accepted, whatever the user's own `known_hosts` has.

@@ -153,7 +153,7 @@ fn login_command(connection: &Connection, first: &[&str]) -> String {
 
 /// The name of the host in `known_hosts`: with its port, if that is another one than 22.
 fn known_name(connection: &Connection) -> String {
-    let name = connection.destination.rsplit('@').next().unwrap_or(&connection.destination);
+    let name = connection.hostname();
     let options = &connection.options;
     let in_two_words = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
     let in_one_word = options.iter().filter_map(|word| word.strip_prefix("-p"));

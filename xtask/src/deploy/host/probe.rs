@@ -96,9 +96,9 @@ fn parent_folder(link: &str) -> &str {
 
 /// The users whose processes can be an activation, in the form of `pgrep -U`.
 fn activation_users(target: &Target) -> String {
-    match target.connection.destination.split_once('@') {
-        Some((login, _)) if login != "root" => shell::quote(&format!("root,{login}")),
-        _ => "root".to_owned(),
+    match target.connection.user() {
+        "root" => "root".to_owned(),
+        user => shell::quote(&format!("root,{user}")),
     }
 }
 
@@ -115,4 +115,24 @@ pub fn root_prefix(target: &Target) -> String {
 fn sudo_without_prompt(sudo: &str) -> Option<String> {
     let (program, rest) = sudo.split_once(' ')?;
     ["sudo", "doas"].contains(&program).then(|| format!("{program} -n {rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::verdict::tests::target;
+
+    #[test]
+    fn activations_of_root_and_of_the_login_user_count() {
+        for (destination, expected) in [
+            ("root@pi", "root"),
+            ("pi@stinky", "root,pi"),
+            ("first.last@example.org@pi", "root,first.last@example.org"),
+            ("root@example.org@pi", "root,root@example.org"),
+        ] {
+            let mut target = target(None);
+            target.connection.destination = destination.into();
+            assert_eq!(activation_users(&target), expected, "{destination}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ impl RemoteStore {
         query.add("store", "nix-store --store dummy:// --version 2>&1");
         query.add("free", "df -Pk /nix");
         // The store trusts root. All versions know the subcommand `ping`, the older name of `info`.
-        if !target.connection.destination.starts_with("root@") {
+        if target.connection.user() != "root" {
             query.add("trust", "nix --extra-experimental-features nix-command store ping --json");
         }
     }
@@ -59,6 +59,20 @@ fn is_trusted(json: &Value) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::verdict::tests::target;
+
+    #[test]
+    fn only_root_is_surely_trusted() {
+        for (destination, expected) in
+            [("root@pi", false), ("pi@pi", true), ("root@example.org@pi", true), ("rooty@pi", true)]
+        {
+            let mut target = target(None);
+            target.connection.destination = destination.into();
+            let mut query = Query::new("the query of the store").unwrap();
+            RemoteStore::add_queries(&mut query, &target);
+            assert_eq!(query.command().contains("store ping"), expected, "{destination}");
+        }
+    }
 
     #[test]
     fn a_store_that_names_no_version_has_a_fault() {

@@ -64,8 +64,7 @@ impl Workdir {
 
 /// The user who makes the folder: that of the `sudo` prefix, or the login user.
 fn owner<'a>(target: &'a Target, sudo: Option<&'a String>) -> &'a str {
-    let login = target.connection.destination.rsplit_once('@').map_or("root", |(login, _)| login);
-    sudo.and_then(|sudo| sudo.rsplit(' ').next()).unwrap_or(login)
+    sudo.and_then(|sudo| sudo.rsplit(' ').next()).unwrap_or_else(|| target.connection.user())
 }
 
 /// The command that removes the folders in `parent` that killed runs left. It follows no link in `parent` and touches

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use super::summarize;
 use crate::base::failure::ExitKind;
+use crate::base::split_destination;
 use crate::nix::programs::Programs;
 
 /// Why a copy to a host failed.
@@ -25,7 +26,7 @@ pub enum CopyFault {
 impl CopyFault {
     /// The remedy, for a copy to `login` (`USER@HOST`).
     pub fn hint(self, login: &str) -> String {
-        let user = login.rsplit_once('@').map_or("root", |(user, _)| user);
+        let user = split_destination(login).0.unwrap_or("root");
         match self {
             Self::Untrusted => format!(
                 "add `nix.settings.trusted-users = [ \"{user}\" ];` to the host's configuration and deploy it once as \
