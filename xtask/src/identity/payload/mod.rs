@@ -186,10 +186,11 @@ impl Payload {
         Ok(Some(Self { root, identity, files, entries }))
     }
 
-    /// The files and links of the payload, without the host key.
+    /// The files and links of the payload, without those of the host key.
     fn extra_files(&self) -> impl Iterator<Item = &PayloadEntry> {
+        let keys = self.identity.as_ref().map(|_| key_paths(&self.root.key));
         let is_key =
-            |entry: &&PayloadEntry| self.identity.is_some() && entry.path.starts_with(&self.root.key);
+            move |entry: &&PayloadEntry| keys.as_ref().is_some_and(|keys| keys.contains(&entry.path));
         self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
     }
 
@@ -227,10 +228,16 @@ fn key_files(path: &str, identity: &Identity, public: &PublicKey, private: Secre
         PayloadEntry { path, mode, owner: Owner::ROOT, kind }
     };
     let line = format!("{} {}\n", public.line(), identity.host);
+    let [private_path, public_path] = key_paths(path);
     vec![
-        file(path.to_owned(), 0o600, private),
-        file(format!("{path}.pub"), 0o644, Secret::new(line.into_bytes())),
+        file(private_path, 0o600, private),
+        file(public_path, 0o644, Secret::new(line.into_bytes())),
     ]
+}
+
+/// The paths of the private key at `path` and of the public key beside it.
+fn key_paths(path: &str) -> [String; 2] {
+    [path.to_owned(), format!("{path}.pub")]
 }
 
 /// `entries` and the folders that contain them, sorted. A folder that is not among `entries` belongs to root, and all

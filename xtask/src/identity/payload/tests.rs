@@ -55,6 +55,20 @@ fn a_key_and_files_get_the_folders_above_them_and_are_planned() {
 }
 
 #[test]
+fn a_file_whose_path_begins_like_that_of_the_key_is_planned() {
+    let (identity, public, private) = key();
+    let names = ["-cert.pub", ".pub.old", "_2"].map(|ending| format!("{KEY}{ending}"));
+    let files = names.iter().map(|name| file(name)).collect();
+    let key = Some((identity, &public, private));
+    let payload = Payload::gather(PayloadRoot::persist(), key, Some(("/files".into(), files)));
+    let payload = payload.unwrap().unwrap();
+    assert_eq!(payload.summary(), "the identity of pi and 3 files");
+    for name in names {
+        assert!(payload.to_string().contains(&format!(" {name} (")), "{payload}");
+    }
+}
+
+#[test]
 fn the_private_key_is_not_in_the_debug_output() {
     let (identity, public, private) = key();
     let payload = Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), None);
