@@ -194,14 +194,17 @@ impl Payload {
         self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
     }
 
-    /// The most that the payload needs of a file system with blocks of `block_size` bytes. An entry without content may
-    /// need a block too, for a long link or the list of a folder, and so may the folder that contains the entry.
+    /// The most that the payload needs of a file system with blocks of `block_size` bytes, which may lack the folders
+    /// of the root. An entry without content may need a block too, for a long link or the list of a folder, and so may
+    /// the folder that contains the entry.
     pub fn max_usage(&self, block_size: u64) -> Usage {
         let blocks = self.entries.iter().map(|entry| match &entry.kind {
             EntryKind::File(content) => (content.reveal().len() as u64).div_ceil(block_size) + 1,
             EntryKind::Folder | EntryKind::Link(_) => 2,
         });
-        Usage { blocks: blocks.sum(), inodes: self.entries.len() as u64 + 1 }
+        let root_folders = self.root.folders().count() as u64;
+        let inodes = self.entries.len() as u64 + root_folders;
+        Usage { blocks: blocks.sum::<u64>() + 2 * root_folders, inodes }
     }
 
     /// The name of the payload: `identity` for one with a host key, else `files`.

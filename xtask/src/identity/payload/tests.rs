@@ -69,6 +69,19 @@ fn a_file_whose_path_begins_like_that_of_the_key_is_planned() {
 }
 
 #[test]
+fn the_folders_of_the_root_need_blocks_and_inodes() {
+    for (folder, expected) in [
+        ("", Usage { blocks: 3, inodes: 1 }),
+        ("/persist", Usage { blocks: 5, inodes: 2 }),
+        ("/state/persist/host", Usage { blocks: 9, inodes: 4 }),
+    ] {
+        let root = PayloadRoot::new(folder, KEY).unwrap();
+        let payload = Payload::gather(root, None, Some(("/files".into(), vec![file("a")]))).unwrap().unwrap();
+        assert_eq!(payload.max_usage(4), expected, "{folder}");
+    }
+}
+
+#[test]
 fn the_private_key_is_not_in_the_debug_output() {
     let (identity, public, private) = key();
     let payload = Payload::gather(PayloadRoot::persist(), Some((identity, &public, private)), None);
