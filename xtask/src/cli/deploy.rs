@@ -43,7 +43,8 @@ pub struct Deploy {
           value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT_MINUTES))]
     pub wait: Option<u64>,
     /// Run this command on the host as a health check: it must succeed after the deploy. May be given several times. Of
-    /// a list `a; b` only the last command counts; write `a && b` for all of them
+    /// a list `a; b` only the last command counts; write `a && b` for all of them. With --boot, it needs --reboot:
+    /// until then the host runs the system of before
     #[arg(long, value_name = "COMMAND", value_parser = parse_health_check)]
     pub health: Vec<String>,
     /// Deploy although FIRMWARE of the host differs from that of the new system, or lacks what a trial needs: the host
@@ -99,6 +100,20 @@ impl Deploy {
     pub fn nix_args(&self) -> &[String] {
         let separator = self.deploy_args.iter().position(|word| word == "--");
         &self.deploy_args[separator.map_or(self.deploy_args.len(), |at| at + 1)..]
+    }
+
+    /// Refuses health checks that would run before the new system does.
+    ///
+    /// # Errors
+    /// `Usage` for `--health` with `--boot` and without `--reboot`.
+    pub fn check_health(&self) -> Result<()> {
+        if self.health.is_empty() || !self.boot || self.reboot {
+            return Ok(());
+        }
+        bail!(
+            Usage, "--health with --boot would check the system of before: the new one runs from the next boot on";
+            hint: "add --reboot to check the new system, or leave out --health"
+        )
     }
 
     /// The one host of `--bless` and `--abort-trial`.
@@ -159,4 +174,30 @@ fn parse_host(text: &str) -> Result<HostName, &'static str> {
 /// Parses a health check. An empty command, which the shell of the host would run with success, is an error.
 fn parse_health_check(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("must be a command for the host") } else { Ok(text.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::base::failure::{ExitKind, hint, kind};
+    use crate::cli::{Cli, Command};
+
+    /// The arguments of `deploy pi` with `options`.
+    fn parse(options: &[&str]) -> Deploy {
+        let cli = Cli::try_parse_from([&["xtask", "deploy", "pi"], options].concat()).unwrap();
+        let Command::Deploy(args) = cli.command else { panic!("{options:?}") };
+        args
+    }
+
+    #[test]
+    fn health_checks_of_the_next_boot_need_a_reboot() {
+        for options in [&["--health", "true"][..], &["--boot"], &["--boot", "--reboot", "--health", "true"]] {
+            parse(options).check_health().unwrap();
+        }
+        let error = parse(&["--boot", "--health", "true"]).check_health().unwrap_err();
+        assert_eq!(kind(&error), ExitKind::Usage);
+        assert!(hint(&error).unwrap().starts_with("add --reboot"), "{error:#}");
+    }
 }

@@ -28,6 +28,7 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
 }
 
 fn deploy_options(args: &Deploy) -> Result<DeployOptions> {
+    args.check_health()?;
     let goal = match (args.dry_run, args.boot) {
         (true, _) => Goal::Show,
         (_, true) => Goal::Boot,

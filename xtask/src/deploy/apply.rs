@@ -208,8 +208,8 @@ fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Out
     Ok(())
 }
 
-/// Runs the user's health checks, unless the deploy has failed or a reboot on trial has run them. A host that gets the
-/// desired system only at its next boot still runs the one of before.
+/// Runs the user's health checks, unless the deploy has failed or a reboot on trial has run them. The host runs the
+/// desired system: without a reboot, the command line has no health checks for a system of the next boot.
 fn check_health(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> Result<()> {
     // A reboot on trial runs the checks before the blessing.
     let has_run_them = !outcome.health.is_empty();

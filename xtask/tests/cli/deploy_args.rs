@@ -51,6 +51,12 @@ fn an_empty_health_check_is_a_usage_error() {
 }
 
 #[test]
+fn a_health_check_of_the_next_boot_without_a_reboot_is_a_usage_error() {
+    let hint = "\nhint: add --reboot to check the new system, or leave out --health\n";
+    assert_usage_errors(&[(&["deploy", "stinky", "--boot", "--health", "true"], hint)]);
+}
+
+#[test]
 fn an_empty_host_name_is_a_usage_error() {
     let error = "must be the name of a host";
     assert_usage_errors(&[
