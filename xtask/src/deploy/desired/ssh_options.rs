@@ -51,19 +51,21 @@ const SAFE_VALUES: &[(&str, &str)] = &[
     ("userknownhostsfile", "/dev/null"),
 ];
 
-/// The first of `options` that is not known to be safe, in the spelling of the flake; only its name, such as `-o`, if
-/// the value is the next word. Nix and deploy-rs split options at spaces, and ssh does not: a safe option is safe in
-/// both readings.
-pub fn first_unsafe_option(options: &[String]) -> Option<&str> {
+/// The first of `options` that is not known to be safe, in the spelling of the flake: for `-o` and the options in
+/// [`VALUED`] with the value, also if it is the next word. Nix and deploy-rs split options at spaces, and ssh does not:
+/// a safe option is safe in both readings.
+pub fn first_unsafe_option(options: &[String]) -> Option<String> {
     let mut words = options.iter().flat_map(|option| option.split_whitespace());
     while let Some(word) = words.next() {
-        let is_safe = match split_value(word) {
-            Some((name, "")) => words.next().is_some_and(|value| is_safe_option(name, value)),
+        let option = split_value(word);
+        let next_word = option.filter(|(_, value)| value.is_empty()).and_then(|_| words.next());
+        let is_safe = match option {
+            Some((name, "")) => next_word.is_some_and(|value| is_safe_option(name, value)),
             Some((name, value)) => is_safe_option(name, value),
             None => SWITCHES.contains(&word),
         };
         if !is_safe {
-            return Some(word);
+            return Some([word].into_iter().chain(next_word).collect::<Vec<_>>().join(" "));
         }
     }
     None
@@ -99,7 +101,7 @@ mod tests {
 
     fn first_unsafe(options: &[&str]) -> Option<String> {
         let options = options.iter().map(ToString::to_string).collect::<Vec<_>>();
-        first_unsafe_option(&options).map(str::to_owned)
+        first_unsafe_option(&options)
     }
 
     #[test]
@@ -121,13 +123,13 @@ mod tests {
     fn the_first_option_that_may_run_something_is_named() {
         for (options, expected) in [
             (&["-oProxyCommand=x"][..], "-oProxyCommand=x"),
-            (&["-p", "22", "-o", "proxycommand=x"], "-o"),
-            (&["-o ProxyCommand=x"], "-o"),
+            (&["-p", "22", "-o", "proxycommand=x"], "-o proxycommand=x"),
+            (&["-o ProxyCommand=x"], "-o ProxyCommand=x"),
             (&["-p 22 -oLocalCommand=x"], "-oLocalCommand=x"),
             (&["-oPort=22\nProxyCommand=x"], "ProxyCommand=x"),
             (&["-oPort=22\tProxyCommand=x"], "ProxyCommand=x"),
             (&["-4oProxyCommand=x"], "-4oProxyCommand=x"),
-            (&["-i", "-oProxyCommand=x"], "-i"),
+            (&["-i", "-oProxyCommand=x"], "-i -oProxyCommand=x"),
             (&["-oUserKnownHostsFile=~/.bashrc"], "-oUserKnownHostsFile=~/.bashrc"),
             (&["-oIdentityFile=%d/x"], "-oIdentityFile=%d/x"),
             (&["-oProxyJump=evil"], "-oProxyJump=evil"),
@@ -145,7 +147,7 @@ mod tests {
             (&["-oXAuthLocation=/x"], "-oXAuthLocation=/x"),
             (&["-oMatch=exec"], "-oMatch=exec"),
             (&["-oInclude=/x"], "-oInclude=/x"),
-            (&["-o", "'Port=22'"], "-o"),
+            (&["-o", "'Port=22'"], "-o 'Port=22'"),
             (&["-o"], "-o"),
             (&["host", "command"], "host"),
             (&["--"], "--"),

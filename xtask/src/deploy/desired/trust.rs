@@ -221,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn the_refusal_names_the_setting_that_is_a_word_of_its_own() {
+        let options = ["-p", "22", "-o", "ProxyCommand=touch"].map(str::to_owned);
+        let error = Trust::Limited("it is foreign".into()).check(&"stinky".into(), &options).unwrap_err();
+        assert!(error.to_string().contains("the ssh option `-o ProxyCommand=touch` for stinky"), "{error}");
+    }
+
+    #[test]
     fn hostnames_and_users_must_be_plain_names() {
         for (hostname, user, good) in [
             ("stinky.lan", "root", true),
