@@ -191,9 +191,9 @@ impl Status {
             Err(error) => return vec![failure::with_hint(error)],
             Ok(observation) => observation,
         };
-        let read_only = observation.disks.read_only.iter();
-        let read_only =
-            read_only.map(|device| format!("{device} of {host} is read-only: the kernel found errors on it"));
+        let read_only = observation.disks.read_only.iter().map(|device| {
+            format!("{device} of {host} is mounted read-only, as the kernel does after an error")
+        });
         read_only.chain(trial::remarks(host, &observation.state.trial)).collect()
     }
 
@@ -253,6 +253,17 @@ pub fn unreadable_states_error(statuses: &[Status]) -> Option<anyhow::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::verdict::tests::target;
+
+    #[test]
+    fn a_read_only_file_system_is_not_surely_a_fault() {
+        let disks = Disks { free: None, read_only: vec!["/dev/sda1".to_owned()] };
+        let state = State::default();
+        let observation = Ok(Observation { target: target(None), state, disks, drift: Drift::Current });
+        let status = Status { host: "stinky".into(), observation, history: History::default() };
+        let expected = "/dev/sda1 of stinky is mounted read-only, as the kernel does after an error";
+        assert_eq!(status.remarks(), [expected]);
+    }
 
     #[test]
     fn the_kind_of_an_error_decides_whether_the_host_answered() {

@@ -61,7 +61,7 @@ fn status_shows_a_file_system_that_became_read_only() {
     fixture.machine.run_inside(&format!("echo x >/sys/fs/ext4/{name}/trigger_fs_error"));
     let status = status_json(&fixture, &[], 0);
     assert!(is_read_only(&status), "{device}: {status}");
-    let warning = format!("{device} of target is read-only: the kernel found errors on it\n");
+    let warning = format!("{device} of target is mounted read-only, as the kernel does after an error\n");
     fixture.run(&["status"]).assert_stderr_contains(&warning).assert_code(0);
 }
 

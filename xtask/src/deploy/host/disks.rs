@@ -20,7 +20,7 @@ const READ_ONLY_OPTIONS: &[&str] = &["ro", "emergency_ro"];
 pub struct Disks {
     /// Free space for the Nix store, in bytes.
     pub free: Option<u64>,
-    /// Devices of writable file systems that the kernel has made read-only, as it does on errors.
+    /// Devices of writable file systems that are mounted read-only, as the kernel does after an error.
     pub read_only: Vec<String>,
 }
 
