@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::{Launcher, Output};
 use crate::bail;
 use crate::base::Bytes;
+use crate::base::failure::{ExitKind, kind};
 
 /// The interval between two checks whether the child may continue.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -24,6 +25,14 @@ pub struct Bounds {
     pub output: u64,
     /// The maximum time from its start to its end.
     pub time: Duration,
+}
+
+/// The words of the error for a child that exceeds [`Bounds::time`].
+const TOOK_MORE: &str = "took more than";
+
+/// Whether `error` is that of a child that exceeded [`Bounds::time`], rather than [`Bounds::output`].
+pub fn has_exceeded_time(error: &anyhow::Error) -> bool {
+    kind(error) == ExitKind::Verification && error.chain().any(|cause| cause.to_string().contains(TOOK_MORE))
 }
 
 /// Whether a running child may continue.
@@ -43,7 +52,7 @@ impl Watch<'_> {
         (self.check)()?;
         if Instant::now() > self.deadline {
             let Self { program, bounds, .. } = self;
-            bail!(Verification, "{program} took more than {} s and was killed", bounds.time.as_secs());
+            bail!(Verification, "{program} {TOOK_MORE} {} s and was killed", bounds.time.as_secs());
         }
         Ok(())
     }
@@ -176,7 +185,6 @@ fn is_ready(pipe: &PipeReader) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::failure::ExitKind;
 
     const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(60) };
 
@@ -217,10 +225,9 @@ mod tests {
             ("trap '' INT; exec sleep 60", short, "sh took more than 0 s and was killed"),
             ("trap '' INT; exec sleep 60", BOUNDS, "stopped"),
         ] {
-            assert_eq!(
-                run_script(script, bounds, &fail_after_half_a_second).unwrap_err().to_string(),
-                expected
-            );
+            let error = run_script(script, bounds, &fail_after_half_a_second).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(has_exceeded_time(&error), expected.contains("took"), "{expected}");
         }
         assert!(begin.elapsed() < Duration::from_secs(10));
     }

@@ -9,7 +9,7 @@ use super::builders::Builder;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::interrupt;
 use crate::base::parallel;
-use crate::base::process::{Bounds, Launcher};
+use crate::base::process::{Bounds, Launcher, has_exceeded_time};
 use crate::nix::{FEATURES, build_sandbox, strip_ansi};
 
 /// The longest time for an answer.
@@ -61,8 +61,11 @@ fn probe(launcher: &Launcher, builder: &Builder, check: &dyn Fn() -> Result<()>)
     match launcher.run_bounded("nix", &args, Bounds { output: MAX_OUTPUT, time: TIMEOUT }, check) {
         Ok(output) if output.success() => Ok(Answer::Builds),
         Ok(output) => Ok(interpret_failure(&output.stderr, build_sandbox::has_foreign_daemon(&launcher))),
-        Err(error) if kind(&error) == ExitKind::Verification => {
+        Err(error) if has_exceeded_time(&error) => {
             Ok(Answer::Fails(format!("does not answer within {} s", TIMEOUT.as_secs())))
+        }
+        Err(error) if kind(&error) == ExitKind::Verification => {
+            Ok(Answer::Fails(format!("gives no usable answer: {error}")))
         }
         Err(error) => Err(error),
     }
@@ -93,7 +96,24 @@ fn find_reason(stderr: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::builders;
     use super::*;
+
+    #[test]
+    fn a_probe_without_end_is_not_called_silent() {
+        let dir = tempfile::tempdir().unwrap();
+        let nix = dir.path().join("nix");
+        fs::write(&nix, "#!/bin/sh\nexec yes\n").unwrap();
+        fs::set_permissions(&nix, fs::Permissions::from_mode(0o755)).unwrap();
+        let launcher = Launcher::new("/").with_path_front(dir.path());
+        let builder = builders::parse_all("ssh://pi", "aarch64-linux", |_| None).remove(0);
+        let answer = probe(&launcher, &builder, &|| Ok(())).unwrap();
+        let reason = "gives no usable answer: nix wrote more than 1.0 MiB and was killed";
+        assert_eq!(answer, Answer::Fails(reason.into()));
+    }
 
     #[test]
     fn a_failed_probe_gives_the_reason() {
