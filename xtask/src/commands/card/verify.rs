@@ -1,9 +1,11 @@
 //! `card verify`: verifies by reading that a card holds an image.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::bail;
-use crate::base::failure::ExitKind;
+use crate::base::failure::{ExitKind, kind, with_hint};
 use crate::base::{Bytes, Context};
 use crate::card::disk::Disk;
 use crate::card::flash::Comparison;
@@ -57,7 +59,7 @@ fn examine(cx: &Context, source: Source) -> Result<Image> {
 /// The image of the card's receipt: its file if the file is unchanged, else its hash.
 ///
 /// # Errors
-/// `Refused` for a card without a receipt.
+/// `Refused` for a card without a receipt; `Interrupted` where the user stops the examination of the file.
 fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits: Limits) -> Result<Against> {
     let path = disk.path.display();
     let Some(receipt) = receipt else {
@@ -66,17 +68,28 @@ fn image_of_receipt(cx: &Context, disk: &Disk, receipt: Option<Flashed>, limits:
     };
     cx.note(format!("{path} was {receipt}"));
     let Flashed { image: then, payload, .. } = receipt;
-    match Source::open(&then.path).and_then(|source| examine(cx, source.with_limits(limits))) {
+    let problem = match Source::open(&then.path).and_then(|source| examine(cx, source.with_limits(limits))) {
         Ok(now) if now.size == then.size && now.hash.is_none_or(|hash| hash == then.hash) => {
-            Ok(Against::Image(Image { hash: Some(then.hash), ..now }.into()))
+            return Ok(Against::Image(Image { hash: Some(then.hash), ..now }.into()));
         }
-        _ => {
-            let file = then.path.display();
-            cx.note(format!("{file} is missing or has changed: comparing with the hash of the receipt"));
-            let hash = payload.map_or(then.hash, |payload| payload.added.hash);
-            Ok(Against::Hash { size: then.size, hash })
-        }
+        Ok(_) => "has changed".to_owned(),
+        Err(error) => problem_of(&then.path, error)?,
+    };
+    cx.note(format!("{} {problem}: comparing with the hash of the receipt", then.path.display()));
+    let hash = payload.map_or(then.hash, |payload| payload.added.hash);
+    Ok(Against::Hash { size: then.size, hash })
+}
+
+/// What is wrong with the `file` of a receipt, whose examination failed with `error`.
+///
+/// # Errors
+/// `error` itself where the user stopped the examination.
+fn problem_of(file: &Path, error: anyhow::Error) -> Result<String> {
+    if kind(&error) == ExitKind::Interrupted {
+        return Err(error);
     }
+    let is_missing = file.try_exists().is_ok_and(|exists| !exists);
+    Ok(if is_missing { "is missing".to_owned() } else { format!("cannot be used ({})", with_hint(&error)) })
 }
 
 /// Notes which flash wrote the card, where its image is in another file than the one to compare with.
@@ -131,6 +144,27 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, payload: Option<&Pay
             ui::print_result(&format!(
                 "{path} holds the image{and_payload}: {size} compared, SHA-256 of its first {bytes} bytes {sum}"
             ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure;
+
+    #[test]
+    fn only_a_file_that_does_not_exist_is_called_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("image.zst");
+        let limit = || failure!(Refused, "needs 2 GiB of memory"; hint: "pass a larger --memory-limit");
+        assert_eq!(problem_of(&file, limit()).unwrap(), "is missing");
+        std::fs::write(&file, "image").unwrap();
+        let expected = "cannot be used (needs 2 GiB of memory; pass a larger --memory-limit)";
+        assert_eq!(problem_of(&file, limit()).unwrap(), expected);
+        for file in [&file, &dir.path().join("none")] {
+            let error = problem_of(file, failure!(Interrupted, "stopped")).unwrap_err();
+            assert_eq!(kind(&error), ExitKind::Interrupted);
         }
     }
 }
