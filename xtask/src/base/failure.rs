@@ -78,11 +78,12 @@ impl ExitKind {
         }
     }
 
-    /// The label of this failure in a table of hosts; `None` where the label `failed` suffices.
+    /// The label of this failure in a table of hosts; `None` where the label `failed` suffices. That of a host key is
+    /// true of an unknown, another and a revoked one.
     pub fn host_label(self) -> Option<&'static str> {
         match self {
             Self::Unreachable => Some("unreachable"),
-            Self::HostKey => Some("another host key"),
+            Self::HostKey => Some("host key refused"),
             Self::Undecided => Some("undecided"),
             Self::Refused => Some("refused"),
             Self::Permission => Some("login refused"),

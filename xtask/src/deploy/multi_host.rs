@@ -228,7 +228,7 @@ mod tests {
         ];
         assert_eq!(worst_failure(&members).unwrap().to_string(), "3 of 3 hosts failed: a, b, c");
         let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\n\
-                        b     another host key  -     -\nc     failed            -     -";
+                        b     host key refused  -     -\nc     failed            -     -";
         assert_eq!(verdict_table(&members).to_string(), expected);
     }
 }

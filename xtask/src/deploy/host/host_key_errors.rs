@@ -9,6 +9,9 @@ use crate::failure;
 /// The end of the message for a host whose key nobody has accepted yet.
 const UNKNOWN_KEY: &str = "is not known here";
 
+/// The beginning of the message for a host key that differs from the known one, after the host.
+const CHANGED_KEY: &str = "answers with a host key that is not the one known for it";
+
 /// Makes ssh ask about an unknown key, whatever the node and the user's configuration say.
 const ASK: &[&str] = &["-o", "StrictHostKeyChecking=ask"];
 
@@ -37,15 +40,16 @@ pub fn host_key_error(host: &HostName, connection: &Connection, log: &[&str]) ->
     }
 }
 
-/// The label of `error` in a table of hosts. Unlike the exit kind, the label distinguishes a host key that nobody has
-/// accepted yet from one that is not the known one. `None` where the general label of the table suffices.
+/// The label of `error` in a table of hosts. Unlike that of the exit kind, the label distinguishes a host key that
+/// nobody has accepted yet, one that is not the known one, and one that is revoked. `None` where the general label of
+/// the table suffices.
 pub fn failure_label(error: &anyhow::Error) -> Option<&'static str> {
-    if is_unknown_key(error) { Some("key not known") } else { kind(error).host_label() }
-}
-
-/// Whether `error` is that of a host key that nobody has accepted yet.
-fn is_unknown_key(error: &anyhow::Error) -> bool {
-    kind(error) == ExitKind::HostKey && error.chain().any(|cause| cause.to_string().ends_with(UNKNOWN_KEY))
+    let has_words = |words: &str| error.chain().any(|cause| cause.to_string().contains(words));
+    match kind(error) {
+        ExitKind::HostKey if has_words(CHANGED_KEY) => Some("another host key"),
+        ExitKind::HostKey if has_words(UNKNOWN_KEY) => Some("key not known"),
+        kind => kind.host_label(),
+    }
 }
 
 /// The error for a host key that nobody has accepted yet. `is_strict` is whether ssh is set not to ask.
@@ -77,8 +81,7 @@ fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> 
     };
     failure!(
         HostKey,
-        "{host} answers with a host key that is not the one known for it\n  the key of this answer: {fingerprint}\n  \
-         the known key: {}",
+        "{host} {CHANGED_KEY}\n  the key of this answer: {fingerprint}\n  the known key: {}",
         truncate(&offending);
         hint: "{}", remedies(host, connection, log)
     )
@@ -199,10 +202,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_key_that_nobody_has_accepted_is_unknown() {
-        let unknown = error(&connection(&[]), &["Host key verification failed."]);
-        assert!(is_unknown_key(&unknown) && is_unknown_key(&unknown.context("deploying")));
-        assert!(!is_unknown_key(&error(&connection(&[]), &[CHANGED])));
+    fn the_label_of_a_host_key_is_true_of_it() {
+        let failed = "Host key verification failed.";
+        let revoked = "@       WARNING: REVOKED HOST KEY DETECTED!               @";
+        for (line, expected) in
+            [(failed, "key not known"), (CHANGED, "another host key"), (revoked, "host key refused")]
+        {
+            let error = error(&connection(&[]), &[line, failed]);
+            assert_eq!(failure_label(&error), Some(expected));
+            assert_eq!(failure_label(&error.context("deploying")), Some(expected));
+        }
     }
 
     #[test]
@@ -257,7 +266,7 @@ mod tests {
             "Host key verification failed.",
         ];
         let error = error(&pinned(&[]), &log);
-        assert!(!is_unknown_key(&error), "{error}");
+        assert_eq!(failure_label(&error), Some("another host key"), "{error}");
         assert!(error.to_string().ends_with("the known key: stinky in /s/known_hosts"), "{error}");
     }
 
@@ -268,7 +277,7 @@ mod tests {
             "Host key ED25519 SHA256:abc revoked by file /etc/ssh/revoked",
         ] {
             let error = error(&connection(&["-p", "24"]), &[line, "Host key verification failed."]);
-            assert!(!is_unknown_key(&error) && error.to_string().ends_with("marked as revoked"), "{error}");
+            assert!(error.to_string().ends_with("marked as revoked"), "{error}");
             assert!(hint(&error).unwrap().ends_with("do not trust what answers at [pi]:24"));
         }
     }
