@@ -70,15 +70,16 @@ pub fn receive(socket: BorrowedFd, limit: usize, timeout: Duration) -> Result<(V
     let (mut line, files) = receive_first(socket)?;
     let mut source = File::from(socket.try_clone_to_owned().context("reading the job")?);
     let mut buffer = vec![0; 64 << 10];
-    while line.last() != Some(&b'\n') {
-        if line.len() > limit {
-            bail!(Usage, "the job is larger than {}", Bytes(limit as u64));
-        }
+    while line.last() != Some(&b'\n') && line.len() <= limit {
         wait(socket, deadline, timeout)?;
         match source.read(&mut buffer).context("reading the job")? {
             0 => bail!(Usage, "the job ended before the end of its line"),
             count => append_to_line(&mut line, &buffer[..count]),
         }
+    }
+    // A line of more bytes than the limit may have been read without its end.
+    if line.strip_suffix(b"\n").unwrap_or(&line).len() > limit {
+        bail!(Usage, "the job is larger than {}", Bytes(limit as u64));
     }
     line.pop();
     Ok((line, files))
@@ -187,6 +188,8 @@ mod tests {
         fails(&|sender| std::mem::forget(sender), "no job arrived within 0 s");
         fails(&|mut sender| sender.write_all(b"half").unwrap(), "the job ended before the end of its line");
         fails(&|mut sender| sender.write_all(&vec![b'x'; 20_000]).unwrap(), "the job is larger than 8.8 KiB");
+        let too_long = [vec![b'x'; 9001], vec![b'\n']].concat();
+        fails(&|mut sender| sender.write_all(&too_long).unwrap(), "the job is larger than 8.8 KiB");
         let many = (0..=MAX_FILES).map(|_| file("")).collect::<Vec<_>>();
         let send_many = |sender: UnixStream| {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES + 1))];
@@ -196,6 +199,16 @@ mod tests {
             sendmsg(sender, &[IoSlice::new(b"x\n")], &mut control, SendFlags::empty()).unwrap();
         };
         fails(&send_many, "too many files came with the job");
+    }
+
+    #[test]
+    fn a_line_as_long_as_the_limit_is_received() {
+        for length in [1, 4095, 4096, 9000] {
+            let (sender, receiver) = UnixStream::pair().unwrap();
+            send(&sender, &"x".repeat(length), &[]).unwrap();
+            let (line, _) = receive(receiver.as_fd(), length, TIMEOUT).unwrap();
+            assert_eq!(line.len(), length);
+        }
     }
 
     #[test]
