@@ -232,10 +232,7 @@ fn key_files(path: &str, identity: &Identity, public: &PublicKey, private: Secre
     };
     let line = format!("{} {}\n", public.line(), identity.host);
     let [private_path, public_path] = key_paths(path);
-    vec![
-        file(private_path, 0o600, private),
-        file(public_path, 0o644, Secret::new(line.into_bytes())),
-    ]
+    vec![file(private_path, 0o600, private), file(public_path, 0o644, Secret::new(line.into_bytes()))]
 }
 
 /// The paths of the private key at `path` and of the public key beside it.
