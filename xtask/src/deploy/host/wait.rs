@@ -14,13 +14,14 @@ use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::target::Target;
 use crate::failure;
 
-/// The pause between two probes.
+/// The time from one attempt to the next, and the pause after a probe that found the host not ready.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long [`wait_for_reconnect`] waits.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an attempt waits for sshd while the host boots. An attempt that began before sshd listens delays the next
-/// one.
-const BOOT_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long an attempt waits for sshd while the host boots. TCP repeats the first packet after 1 s and after 3 s, and a
+/// slow Pi then needs more than a second for the first line of sshd. The next repetition, after 7 s, would come later
+/// than that of a new attempt.
+const BOOT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how long after the first attempt the attempts have that short timeout. Later ones give a slow sshd the usual
 /// time.
 const SHORT_ATTEMPTS: Duration = Duration::from_secs(180);
@@ -134,12 +135,16 @@ pub fn poll<T>(
     let signals = interrupt::guard()?;
     let mut is_notified = false;
     loop {
-        let last_error = match probe() {
+        let attempt = Instant::now();
+        let (last_error, pause) = match probe() {
             Ok(found) => match not_ready(&found) {
-                Some(error) => error,
+                Some(error) => (error, POLL_INTERVAL),
                 None => return Ok(found),
             },
-            Err(error) if kind(&error) == ExitKind::Unreachable => error,
+            // An attempt that timed out was a pause already.
+            Err(error) if kind(&error) == ExitKind::Unreachable => {
+                (error, POLL_INTERVAL.saturating_sub(attempt.elapsed()))
+            }
             Err(error) if kind(&error) == ExitKind::Interrupted => return Err(stopped_error(target)),
             Err(error) => return Err(error),
         };
@@ -153,7 +158,7 @@ pub fn poll<T>(
             notify();
             is_notified = true;
         }
-        std::thread::sleep(POLL_INTERVAL);
+        std::thread::sleep(pause);
         if signals.is_stop_requested() {
             return Err(stopped_error(target));
         }
