@@ -46,8 +46,8 @@ impl Launcher {
         self
     }
 
-    /// Whether an evaluation must not build anything. Where this launcher protects keys, a build is forbidden too: as
-    /// root it needs privileges by which it could read the keys of hosts.
+    /// Whether an evaluation must not build anything. A launcher that protects keys forbids builds too: a build of root
+    /// needs the capabilities that override the modes of files, so the build could read the keys of hosts.
     pub fn forbids_builds(&self) -> bool {
         self.evaluations.forbids_builds || self.protects_keys()
     }
