@@ -17,7 +17,7 @@ use crate::{identity, nix};
 /// `Refused` where the protection is impossible, and for a flake input that names the keys.
 pub fn protect(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
     nix::protect_keys_from_builds(cx, &identity::folder(&cx.state))?;
-    close_and_check(cx, named, options)
+    protect_and_check(cx, named, options)
 }
 
 /// Like [`protect`], for a command that only reads names from the flake: Nix must not build, and the inputs are not
@@ -27,22 +27,22 @@ pub fn protect(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Re
 /// `Refused` where the protection is impossible.
 pub fn protect_without_builds(cx: &mut Context) -> Result<()> {
     nix::protect_keys_without_builds(cx);
-    close_folders(cx, None).map(drop)
+    protect_folders(cx, None).map(drop)
 }
 
 /// Closes the folders with keys, and keeps evaluations of root from opening them. Where there are keys, checks the
 /// inputs of the flake too.
-fn close_and_check(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
-    let has_keys = close_folders(cx, named)?;
+fn protect_and_check(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Result<()> {
+    let has_keys = protect_folders(cx, named)?;
     if has_keys { check_inputs(cx, options) } else { Ok(()) }
 }
 
 /// Closes the folders with keys, and keeps evaluations of root from opening them. Returns whether there are keys.
-fn close_folders(cx: &mut Context, named: Option<&Path>) -> Result<bool> {
+fn protect_folders(cx: &mut Context, named: Option<&Path>) -> Result<bool> {
     cx.launcher = cx.launcher.clone().protecting_keys();
     let mut has_keys = false;
     for folder in iter::once(identity::folder(&cx.state).as_path()).chain(named) {
-        has_keys |= identity::close_all(folder)?;
+        has_keys |= identity::make_all_unreadable(folder)?;
     }
     Ok(has_keys)
 }

@@ -53,7 +53,7 @@ impl ReadableFolder {
 impl Drop for ReadableFolder {
     fn drop(&mut self) {
         if let Some((folder, _)) = &self.0 {
-            close(folder);
+            make_unreadable(folder);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Drop for ReadableFolder {
 ///
 /// # Errors
 /// `Refused` where another run keeps a folder open for longer than [`LOCK_TIMEOUT`].
-pub fn close_all(identities: &Path) -> Result<bool> {
+pub fn make_all_unreadable(identities: &Path) -> Result<bool> {
     let paths = fs::read_dir(identities).into_iter().flatten().flatten().map(|entry| entry.path());
     // `known_hosts` is only a folder by mistake.
     let is_of_host = |path: &PathBuf| path.is_dir() && !path.ends_with("known_hosts");
@@ -73,7 +73,7 @@ pub fn close_all(identities: &Path) -> Result<bool> {
     if let Some(lock_file) = folders.iter().find(is_open).and_then(|folder| lock_file(folder)) {
         let _lock = Lock::take_within(&lock_file, LOCK_TIMEOUT)?;
         for folder in &folders {
-            close(folder);
+            make_unreadable(folder);
         }
     }
     Ok(identities.is_dir())
@@ -81,7 +81,7 @@ pub fn close_all(identities: &Path) -> Result<bool> {
 
 /// Takes all permissions from `folder`. A folder without keys stays open: the user named it by mistake, or a link leads
 /// to it. A folder that others can access stays as it is, too: its keys are refused.
-pub(super) fn close(folder: &Path) {
+pub(super) fn make_unreadable(folder: &Path) {
     let is_private = |stat: Metadata| is_own(&stat) && stat.is_dir() && mode_bits(&stat, 0o077) == 0;
     if folder.metadata().is_ok_and(is_private) && has_keys(folder) {
         // Where the file system has no modes, the keys are refused when they are read.
@@ -176,14 +176,14 @@ mod tests {
     #[test]
     fn folders_that_an_earlier_run_left_open_are_closed() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(!close_all(&dir.path().join("none")).unwrap());
-        assert!(close_all(dir.path()).unwrap());
+        assert!(!make_all_unreadable(&dir.path().join("none")).unwrap());
+        assert!(make_all_unreadable(dir.path()).unwrap());
         let folders = ["a", "b", "c"].map(|host| dir.path().join(host));
         for (folder, before) in folders.iter().zip([0, 0o700, 0o500]) {
             create(folder, before);
         }
         fs::write(dir.path().join("known_hosts"), "").unwrap();
-        assert!(close_all(dir.path()).unwrap());
+        assert!(make_all_unreadable(dir.path()).unwrap());
         assert_eq!(folders.map(|folder| mode(&folder)), [0; 3]);
         assert_ne!(mode(&dir.path().join("known_hosts")), 0);
     }
@@ -201,12 +201,12 @@ mod tests {
         fs::write(home.join("letter"), "").unwrap();
         std::os::unix::fs::symlink(&home, identities.join("pi")).unwrap();
         drop(ReadableFolder::open(&home).unwrap());
-        close_all(&identities).unwrap();
+        make_all_unreadable(&identities).unwrap();
         drop(ReadableFolder::open(&identities.join("pi")).unwrap());
         assert_eq!(mode(&home), 0o700);
         // With a key in it, the folder is one for keys, wherever it is.
         fs::write(home.join(KEY_FILE), "").unwrap();
-        assert!(close_all(&identities).unwrap());
+        assert!(make_all_unreadable(&identities).unwrap());
         assert_eq!(mode(&home), 0);
     }
 
@@ -222,7 +222,7 @@ mod tests {
                     assert_eq!(mode(&folder), 0o700);
                 });
             }
-            scope.spawn(|| close_all(dir.path()).unwrap());
+            scope.spawn(|| make_all_unreadable(dir.path()).unwrap());
         });
         assert_eq!(mode(&folder), 0);
     }

@@ -12,7 +12,7 @@ mod move_key;
 mod payload;
 mod secret;
 
-pub use access::close_all;
+pub use access::make_all_unreadable;
 pub use copied_folders::{is_copied_to_store, keep_out_of_stores};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};

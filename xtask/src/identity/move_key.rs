@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::access::{ReadableFolder, close};
+use super::access::{ReadableFolder, make_unreadable};
 use super::folder;
 use super::known_hosts::KnownHosts;
 use crate::base::{HostName, state};
@@ -42,7 +42,7 @@ pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
             hint: "move the folder by hand"
         )
     })?;
-    close(&target);
+    make_unreadable(&target);
     let key = KnownHosts::of(&old).key_of(host)?;
     KnownHosts::of(&new).set(host, key.as_deref())?;
     KnownHosts::of(&old).set(host, None)?;
