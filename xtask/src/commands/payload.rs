@@ -160,7 +160,8 @@ impl PayloadSetup {
     ) -> Result<Option<PayloadPlace>> {
         let error = match cx.in_phase("layout", || ext4::payload_place(image, layout)) {
             Ok(place) if !place.takes_files && self.files.is_some() => bail!(
-                Refused, "it is unknown where the host reads the files of --files: its key is in no folder etc/ssh";
+                Refused, "it is unknown where the host reads the files of --files: the host key is neither on the root \
+                          file system nor in a folder `etc/ssh`";
                 hint: "leave out --files, and copy the files to the running host"
             ),
             Ok(place) => return Ok(Some(place)),
