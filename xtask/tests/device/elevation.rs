@@ -129,7 +129,7 @@ fn a_plain_file_of_another_user_is_not_written_by_root() {
     let outcome = user.flash_to(card.to_str().expect("a plain path"), "9MiB");
     outcome
         .assert_stderr_contains("error: this user may not write ")
-        .assert_stderr_contains(", and for other users root opens only cards\n")
+        .assert_stderr_contains(", and an elevated worker opens only cards\n")
         .assert_code(6);
     assert!(user.sandbox.calls("sudo").is_empty());
     assert!(std::fs::read(&card).expect("reading the card") == garbage(9 * MIB));

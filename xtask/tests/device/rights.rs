@@ -52,7 +52,7 @@ fn the_worker_neither_reads_nor_writes_a_file_of_root() {
     let _rule = user.allow_worker("");
     let path = write_secret(&user, &garbage(9 * MIB));
     let disk = disk_facts(&user, &path);
-    let error = "is not a block device; for other users root opens nothing else";
+    let error = "is not a block device; an elevated worker opens nothing else";
     let hash = json!({ "size": 4096, "hash": "0".repeat(64) });
     for against in [json!({ "hash": hash }), json!({ "image": plan["job"]["flash"]["image"] })] {
         let has_image = against.get("image").is_some();
@@ -155,7 +155,7 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let internal = disks.iter().filter(|disk| disk["kind"]["type"] == "internal");
     for disk in internal {
         let path = disk["path"].as_str().expect("a path");
-        assert_refuses_disk(&user, Path::new(path), "for other users root opens only cards");
+        assert_refuses_disk(&user, Path::new(path), "an elevated worker opens only cards");
     }
 }
 

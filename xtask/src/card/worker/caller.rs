@@ -89,7 +89,7 @@ impl Caller {
 }
 
 /// The reason of [`Caller::authorize`] for every refusal.
-const CARDS_ONLY: &str = "for other users root opens only cards";
+const CARDS_ONLY: &str = "an elevated worker opens only cards";
 
 /// Whether this root process works for the `sender` of the job, and not for root itself. Each of `named_uids`, which
 /// the environment names as elevated, or which is the real user id of this process, must be that of the sender, or

@@ -66,7 +66,7 @@ pub fn claim_for_caller(caller: Caller, needs: &Needs) -> Result<Locked> {
     let disk_of_job = needs.disk;
     let number = disk_of_job.number.ok_or_else(|| {
         failure!(
-            Refused, "{} is not a block device; for other users root opens nothing else", disk_of_job.path.display();
+            Refused, "{} is not a block device; an elevated worker opens nothing else", disk_of_job.path.display();
             hint: "use a file that you may write yourself, or a card"
         )
     })?;

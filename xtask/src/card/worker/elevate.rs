@@ -100,7 +100,7 @@ fn find_elevator(cx: &Context, path: &Path, access: Access) -> Result<&'static s
     let verb = access.verb();
     if path.is_file() {
         bail!(
-            Permission, "this user may not {verb} {shown}, and for other users root opens only cards";
+            Permission, "this user may not {verb} {shown}, and an elevated worker opens only cards";
             hint: "use a file of your own"
         );
     }
