@@ -40,8 +40,8 @@ pub fn check(root: &PayloadRoot, entries: &[PayloadEntry]) -> Result<()> {
         bail!(
             Refused, "the paths of the files for the card have {} together, more than {}",
             Bytes(paths as u64), Bytes(MAX_PATHS as u64);
-            hint: "give fewer files with --files, or shorten the names of their folders, and copy the others to the \
-                   running host"
+            hint: "give fewer files with --files and copy the rest to the running host, or shorten the names of the \
+                   folders"
         );
     }
     root.folders().try_for_each(|folder| command(folder, &["mkdir", folder]).map(|_| ()))?;
