@@ -164,11 +164,17 @@ conclude() {
     sync "$state"
 }
 
-marks() { [ ! -e "$state/marks" ] || tr '\n' ' ' <"$state/marks" | sed 's/ $//'; }
+marks() {
+    separator=
+    while read -r mark; do
+        printf %s "$separator$mark"
+        separator=" "
+    done 2>/dev/null <"$state/marks" || :
+}
 
 # keep_from_garbage NAME SYSTEM: keeps SYSTEM from the garbage collection, by the link boot-NAME.
 keep_from_garbage() {
-    mkdir -p "$gcroots"
+    [ -d "$gcroots" ] || mkdir -p "$gcroots"
     ln -sfn "$2" "$gcroots/boot-$1"
 }
 

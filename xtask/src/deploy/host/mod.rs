@@ -45,7 +45,7 @@ pub use trial::TrialOutcome;
 pub use trial::{Blesser, LastTrial, Trial, TrialStatus};
 pub use trial_commands::{
     TrialReboot, abort as abort_trial, arm as arm_trial, arm_and_reboot, bless as bless_trial,
-    bless_and_probe, go_back, probe_after_checks,
+    bless_and_probe, go_back, probe_systems_after_checks,
 };
 pub use wait::{
     has_rebooted, poll, reboot_and_probe, wait_for_reconnect, wait_until_reachable, with_boot_timeout,

@@ -64,17 +64,12 @@ fn probe_with(remote: &Remote, target: &Target, add_more: impl FnOnce(&mut Query
 /// Adds all commands from whose output the state of `target` is read.
 pub fn add_queries(query: &mut Query, target: &Target) {
     let users = activation_users(target);
-    let sudo = target.sudo.as_deref().and_then(sudo_without_prompt);
+    // The oldest process of root. A `pgrep` without this option prints nothing.
+    query.add("pgrep", "pgrep -U root -o .");
+    // Asked for before the links: what is read after the end of an activation is its result.
+    query.add("activation", &format!("pgrep -U {users} -f '{ACTIVATION}'"));
+    add_system_queries(query, target);
     for (name, command) in [
-        // The oldest process of root. A `pgrep` without this option prints nothing.
-        ("pgrep", "pgrep -U root -o .".to_owned()),
-        // Asked for before the links: what is read after the end of an activation is its result.
-        ("activation", format!("pgrep -U {users} -f '{ACTIVATION}'")),
-        ("current", "readlink -f /run/current-system".to_owned()),
-        ("booted", "readlink -f /run/booted-system".to_owned()),
-        ("profile", format!("readlink -f {}", shell::quote(&target.link))),
-        ("offered", format!("readlink -f {}/activate", target.path)),
-        ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
         ("folder", format!("stat -L -c %d:%i {}", shell::quote(parent_folder(&target.link)))),
         ("failed", format!("systemctl --failed --no-legend --plain || echo {UNITS_UNKNOWN}")),
         ("rollback", format!("ls {}", shell::quote(&format!("{}/deploy-rs-activate", target.link)))),
@@ -82,12 +77,25 @@ pub fn add_queries(query: &mut Query, target: &Target) {
     ] {
         query.add(name, &command);
     }
-    query.add("trial-command", "command -v boot-trial");
-    query.add("trial", &format!("{}boot-trial status", root_prefix(target)));
-    if let Some(sudo) = sudo {
+    if let Some(sudo) = target.sudo.as_deref().and_then(sudo_without_prompt) {
         query.add("sudo", &format!("{sudo} echo yes || echo no"));
     }
     boot_changes::add_queries(query);
+}
+
+/// Adds the commands from whose output the systems of `target` are read, and its trial: a part of the state.
+pub fn add_system_queries(query: &mut Query, target: &Target) {
+    for (name, command) in [
+        ("current", "readlink -f /run/current-system".to_owned()),
+        ("booted", "readlink -f /run/booted-system".to_owned()),
+        ("profile", format!("readlink -f {}", shell::quote(&target.link))),
+        ("offered", format!("readlink -f {}/activate", target.path)),
+        ("boot", "cat /proc/sys/kernel/random/boot_id".to_owned()),
+        ("trial-command", "command -v boot-trial".to_owned()),
+        ("trial", format!("{}boot-trial status", root_prefix(target))),
+    ] {
+        query.add(name, &command);
+    }
 }
 
 fn parent_folder(link: &str) -> &str {

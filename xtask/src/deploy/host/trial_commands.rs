@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::excerpt::tail;
-use super::probe::{BOOT_TIMEOUT, WAIT_FOR_BOOT, add_queries, root_prefix};
+use super::probe::{BOOT_TIMEOUT, WAIT_FOR_BOOT, add_queries, add_system_queries, root_prefix};
 use super::query::{PROBE_TIMEOUT, Query};
 use super::ssh::{Remote, SSH_FAILED};
 use super::state::State;
@@ -97,16 +97,17 @@ pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
 }
 
 /// Waits, for `limit` at most, until the host has passed its own checks of a trial and its boot is over, or until the
-/// trial has ended; then reads the state of the host, all over one connection. A host that is not on trial answers at
-/// once.
+/// trial has ended; then reads the systems of the host and its trial, all over one connection. A host that is not on
+/// trial answers at once. The rest of the state is unknown: a slow Pi needs a second to report all of it.
 ///
 /// # Errors
 /// `Interrupted` if the user stops the wait; `Unreachable` if the link is lost.
-pub fn probe_after_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<State> {
+pub fn probe_systems_after_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<State> {
     let mut query = Query::new("waiting for the checks of the host")?;
     query.add("checks", &format!("{}boot-trial wait {}", root_prefix(target), limit.as_secs()));
-    add_queries(&mut query, target);
-    Ok(State::read(&remote.query(&query, limit + PROBE_TIMEOUT)?))
+    add_system_queries(&mut query, target);
+    let state = State::read(&remote.query(&query, limit + PROBE_TIMEOUT)?);
+    Ok(State { failed_units: None, ..state })
 }
 
 /// Lets the next boot start the blessed system, and not the pending one.

@@ -125,6 +125,7 @@ impl Attempt<'_> {
             let treatment = self.bless_or_send_back(&state, &mut health);
             match treatment {
                 Treatment::Stopped => {
+                    let state = probe(&self.remote(), self.target).unwrap_or(state);
                     let verdict = Verdict::Unchecked;
                     return Ok(AttemptResult { verdict, state: Some(state), reason: None, health });
                 }
@@ -237,12 +238,17 @@ impl Attempt<'_> {
     }
 
     /// Reads the state of the host. Where a healthy trial ends the wait for `stages`, one command on the host waits for
-    /// the end of its checks first.
+    /// the end of its checks first, and the state of such a trial has only what its blessing needs.
     fn probe(&self, remote: &Remote, stages: &[Progress]) -> Result<State> {
-        if stages.contains(&Progress::Healthy) {
-            return probe(remote, self.target);
+        if !stages.contains(&Progress::Healthy) {
+            let limit = self.trial_time().min(CHECKS_TIMEOUT);
+            let state = host::probe_systems_after_checks(remote, self.target, limit)?;
+            let is_healthy = progress(self.desired, &state.trial) == Progress::Healthy;
+            if is_healthy || !host::has_rebooted(self.armed, &state) {
+                return Ok(state);
+            }
         }
-        host::probe_after_checks(remote, self.target, self.trial_time().min(CHECKS_TIMEOUT))
+        probe(remote, self.target)
     }
 
     /// How long the host waits for the blessing; zero if the host does not report it.
