@@ -104,11 +104,16 @@ fn check_unchanged(target: &Target, before: &State, now: State) -> Result<State>
     if verdict::is_unchanged(before, &now) {
         return Ok(now);
     }
-    let was = path_text(before.current.as_ref());
-    let is = path_text(now.current.as_ref());
+    let host = &target.host;
+    let change = if before.current == now.current {
+        let [was, is] = [before, &now].map(|state| path_text(state.profile.as_ref()));
+        format!("its profile was {was} and is now {is}")
+    } else {
+        let [was, is] = [before, &now].map(|state| path_text(state.current.as_ref()));
+        format!("it ran {was} and now runs {is}")
+    };
     bail!(
-        Refused, "{} changed during this deploy: it ran {was} and now runs {is}", target.host;
-        hint: "check what {} runs, then deploy again", target.host
+        Refused, "{host} changed during this deploy: {change}"; hint: "check what {host} runs, then deploy again"
     );
 }
 

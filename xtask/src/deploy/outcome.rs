@@ -187,7 +187,7 @@ impl Outcome {
     fn mismatch_summary(&self) -> String {
         let Target { host, path, link, .. } = &self.plan.target;
         let runs = path_text(self.after.current.as_ref());
-        let profile = path_text(self.after.profile.as_ref());
+        let profile = self.after.profile.as_ref().map_or("no store path", StorePath::as_str);
         let other_next_boot = verdict::other_next_boot(&self.plan.target, &self.after);
         let next_boot = other_next_boot.map(|next| format!("; its next boot starts {next}"));
         let node = self.other_wrapped_system().map(|wrapped| {

@@ -140,7 +140,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// The store path as text; `no store path` for `None`.
+/// The store path of a system as text; `an unknown system` for `None`.
 pub fn path_text(path: Option<&StorePath>) -> &str {
-    path.map_or("no store path", StorePath::as_str)
+    path.map_or("an unknown system", StorePath::as_str)
 }

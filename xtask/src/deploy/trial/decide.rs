@@ -85,7 +85,7 @@ fn system_to_bless(target: &Target, status: &TrialStatus) -> Result<Subject> {
         );
     }
     bail!(
-        Refused, "no system is on trial on {host}, which has booted {}", path_text(status.booted.as_ref());
+        Refused, "no system is on trial on {host}: {host} has booted {}", path_text(status.booted.as_ref());
         hint: "run `cargo xtask deploy {host} --reboot`"
     );
 }
@@ -97,9 +97,11 @@ fn system_to_bless(target: &Target, status: &TrialStatus) -> Result<Subject> {
 fn system_to_abort(target: &Target, status: &TrialStatus) -> Result<Subject> {
     let host = &target.host;
     if let Some(system) = &status.on_trial {
+        let blessed = status.blessed.as_ref();
+        let then = blessed.map(|blessed| format!(", which then starts {blessed}")).unwrap_or_default();
         bail!(
             Refused, "{system} is on trial on {host}: only a reboot ends its trial";
-            hint: "run `sudo systemctl reboot` on {host}, which then starts {}", path_text(status.blessed.as_ref())
+            hint: "run `sudo systemctl reboot` on {host}{then}"
         );
     }
     match (&status.pending, &status.blessed) {
