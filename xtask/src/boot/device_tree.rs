@@ -27,8 +27,8 @@ pub fn check_device_tree(board: &Board, files: &BTreeSet<String>) -> Result<()> 
     }
     let named = board.files.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(" or ");
     bail!(
-        Verification, "the new system has no device tree for {}: {named} is missing", board.model;
-        hint: "let `hardware.deviceTree.filter` match that file"
+        Verification, "the new system has no device tree for {}: there is no {named}", board.model;
+        hint: "let `hardware.deviceTree.filter` match such a file"
     )
 }
 
@@ -48,8 +48,8 @@ mod tests {
         let error = check_device_tree(&board(&["bcm2837-rpi-3-b.dtb", "x.dtb"]), &new).unwrap_err();
         assert_eq!(
             with_hint(&error),
-            "the new system has no device tree for Raspberry Pi 3 Model B: bcm2837-rpi-3-b.dtb or x.dtb is missing; let \
-             `hardware.deviceTree.filter` match that file"
+            "the new system has no device tree for Raspberry Pi 3 Model B: there is no bcm2837-rpi-3-b.dtb or x.dtb; let \
+             `hardware.deviceTree.filter` match such a file"
         );
         check_device_tree(&board(&["a"]), &set(&[])).unwrap_err();
     }

@@ -143,11 +143,21 @@ fn check_fits(plan: &Plan, needed: u64, free: u64) -> Result<()> {
 /// `None` if that is unknown, which is no refusal.
 fn check_boot_room(plan: &Plan, outlook: &BootOutlook, free: Option<u64>) -> Result<()> {
     let Some(free) = free.filter(|free| outlook.needed > *free) else { return Ok(()) };
-    let host = &plan.target.host;
+    let Target { host, connection, .. } = &plan.target;
+    let BootOutlook { folder, needed, shares_store, .. } = outlook;
+    let login = &connection.destination;
+    // The boot folder loses the kernels of deleted generations only when its menu is written again.
+    let then = if *shares_store {
+        String::new()
+    } else {
+        format!(
+            ", then remove the old kernels from {folder}: `ssh {login} sudo /run/current-system/bin/switch-to-configuration boot`"
+        )
+    };
     bail!(
-        Refused, "{} on {host} is too full: the new kernel, initrd and device trees need {} there, and {} are left for them",
-        outlook.folder, Bytes(outlook.needed), Bytes(free);
-        hint: "{}", CopyFault::HostFull.hint(&plan.target.connection.destination)
+        Refused, "{folder} on {host} is too full: the new kernel, initrd and device trees need {} there, and {} are left for them",
+        Bytes(*needed), Bytes(free);
+        hint: "{}{then}", CopyFault::HostFull.hint(login)
     );
 }
 

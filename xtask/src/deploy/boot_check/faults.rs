@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::built::{BuiltFirmware, BuiltSystem};
+use super::no_trial::{cannot_try_hint, cannot_try_message};
 use crate::base::HostName;
 use crate::base::failure::{Reason, hint};
 use crate::boot::{self, Scan};
@@ -117,8 +118,9 @@ impl Candidate<'_> {
     fn trial_fault(&self) -> Option<BootFault> {
         let reason = self.trial.status()?.missing.as_ref()?;
         let host = self.host;
-        let reason = Reason { message: cannot_try_message(host, reason), hint: Some(cannot_try_hint(host)) };
-        Some(BootFault { reason, can_be_lifted: true })
+        let message = cannot_try_message(host, reason);
+        let hint = Some(cannot_try_hint(host, reason));
+        Some(BootFault { reason: Reason { message, hint }, can_be_lifted: true })
     }
 
     /// The files on FIRMWARE that `update-firmware` of the new system would change.
@@ -147,7 +149,9 @@ impl Candidate<'_> {
     fn firmware_fault(&self, message: String) -> BootFault {
         let host = self.host;
         let updater = self.built.firmware.as_ref().and_then(BuiltFirmware::store_path);
-        let hint = if updater.is_none() || updater == self.facts.updater {
+        let hint = if self.built.firmware.is_none() && self.facts.updater.is_none() {
+            format!("repair FIRMWARE of {host}, or pass --keep-firmware")
+        } else if updater.is_none() || updater == self.facts.updater {
             format!("run `sudo update-firmware` on {host}, or pass --keep-firmware")
         } else {
             // The `update-firmware` of the new system comes with the deploy.
@@ -162,18 +166,6 @@ impl Candidate<'_> {
 /// A fault that no option lifts.
 fn unliftable_fault(message: String, hint: String) -> BootFault {
     BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: false }
-}
-
-/// The message about a host with trials that cannot try a new system now, for the `reason` that the host gives.
-pub fn cannot_try_message(host: &HostName, reason: &str) -> String {
-    format!("{host} cannot try the new system: {reason}")
-}
-
-/// The remedy for a host that cannot try a new system now.
-pub fn cannot_try_hint(host: &HostName) -> String {
-    format!(
-        "run `sudo update-firmware` on {host}, or pass --keep-firmware to boot the new system without a trial"
-    )
 }
 
 #[cfg(test)]
@@ -245,7 +237,7 @@ mod tests {
                 &[("tree=./broadcom/bcm2837-rpi-3-b.dtb", "tree=./broadcom/bcm2837-rpi-3-b-plus.dtb")]
             ),
             "stinky would not boot the new system as it should: the new system has no device tree for Raspberry Pi 3 Model B \
-             Rev 1.2: broadcom/bcm2837-rpi-3-b-plus.dtb is missing; let `hardware.deviceTree.filter` match that file"
+             Rev 1.2: there is no broadcom/bcm2837-rpi-3-b-plus.dtb; let `hardware.deviceTree.filter` match such a file"
         );
         // U-Boot takes the device tree of the firmware.
         assert_eq!(faults(33, &[("tree=./broadcom/bcm2837-rpi-3-b.dtb\n", "")], &Trial::Absent), [""; 0]);

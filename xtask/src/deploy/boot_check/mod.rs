@@ -4,6 +4,7 @@
 mod built;
 mod check;
 mod faults;
+mod no_trial;
 
 pub use check::{BootOutlook, add_boot_outlook, check_boot};
-pub use faults::{cannot_try_hint, cannot_try_message};
+pub use no_trial::{cannot_try_hint, cannot_try_message, trial_remedy};

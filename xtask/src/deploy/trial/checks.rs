@@ -47,7 +47,8 @@ pub fn check_can_try(cx: &Context, options: &DeployOptions, plan: &Plan) -> Resu
         Trial::Known(status) => match &status.missing {
             Some(reason) if options.keep_firmware => cx.warn(words::no_trial_warning(host, reason)),
             Some(reason) => bail!(
-                Refused, "{}", boot_check::cannot_try_message(host, reason); hint: "{}", boot_check::cannot_try_hint(host)
+                Refused, "{}", boot_check::cannot_try_message(host, reason); hint: "{}",
+                boot_check::cannot_try_hint(host, reason)
             ),
             None => {}
         },

@@ -1,6 +1,7 @@
 //! Trials in the words of `status`, some of which `deploy` uses too.
 
 use crate::base::HostName;
+use crate::deploy::boot_check;
 use crate::deploy::host::{Blesser, LastTrial, Trial, TrialStatus};
 use crate::nix::StorePath;
 
@@ -49,9 +50,7 @@ fn status_remarks(host: &HostName, status: &TrialStatus) -> Vec<String> {
 
 /// The warning for a host that cannot try a new system, for the `reason` that the host gives.
 pub fn no_trial_warning(host: &HostName, reason: &str) -> String {
-    format!(
-        "{host} boots new systems without a trial: {reason}; `sudo update-firmware` on {host} gives FIRMWARE what it lacks"
-    )
+    format!("{host} boots new systems without a trial: {reason}; {}", boot_check::trial_remedy(host, reason))
 }
 
 /// The remark that `system` is on trial, and what ends the trial.
@@ -130,8 +129,7 @@ mod tests {
             (
                 status(|it| it.missing = Some("no boot.scr".into())),
                 "not possible",
-                "stinky boots new systems without a trial: no boot.scr; `sudo update-firmware` on stinky gives \
-                 FIRMWARE what it lacks",
+                "stinky boots new systems without a trial: no boot.scr; run `sudo update-firmware` on stinky",
             ),
             (
                 status(|it| it.last = Some(rollback(Some("the check a failed")))),
