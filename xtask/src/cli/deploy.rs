@@ -44,7 +44,7 @@ pub struct Deploy {
     pub wait: Option<u64>,
     /// Run this command on the host as a health check: it must succeed after the deploy. May be given several times. Of
     /// a list `a; b` only the last command counts; write `a && b` for all of them. With --boot, it needs --reboot:
-    /// until then the host runs the system of before
+    /// until then the host runs the old system
     #[arg(long, value_name = "COMMAND", value_parser = parse_health_check)]
     pub health: Vec<String>,
     /// Deploy although FIRMWARE of the host differs from that of the new system, or lacks what a trial needs: the host
@@ -111,7 +111,7 @@ impl Deploy {
             return Ok(());
         }
         bail!(
-            Usage, "--health with --boot would check the system of before: the new one runs from the next boot on";
+            Usage, "--health with --boot would check the old system: the new one runs from the next boot on";
             hint: "add --reboot to check the new system, or leave out --health"
         )
     }

@@ -42,7 +42,7 @@ fn names_not_in_flake_error(errors: &[&anyhow::Error]) -> anyhow::Error {
         message: format!("{error:#}"),
         hint: hint(error).map(str::to_owned),
     };
-    let message = format!("nothing was deployed, as {} names are not in the flake", errors.len());
+    let message = format!("nothing was deployed, as {} hosts cannot be deployed", errors.len());
     ExitKind::Usage.error_with_reasons(message, errors.iter().map(reason).collect())
 }
 

@@ -195,7 +195,8 @@ pub fn worst_failure(members: &[Member]) -> Option<anyhow::Error> {
     let failed = members.iter().filter(|member| member.failure().is_some()).collect::<Vec<_>>();
     let kind = failed.iter().filter_map(|member| member.failure()).max_by_key(|kind| kind.severity())?;
     let names = failed.iter().map(|member| member.host.as_str()).collect::<Vec<_>>().join(", ");
-    Some(kind.error(format!("{} of {} hosts failed: {names}", failed.len(), members.len())))
+    let noun = if members.len() == 1 { "host" } else { "hosts" };
+    Some(kind.error(format!("{} of {} {noun} failed: {names}", failed.len(), members.len())))
 }
 
 #[cfg(test)]
@@ -227,6 +228,7 @@ mod tests {
             member("c", ExitKind::Other),
         ];
         assert_eq!(worst_failure(&members).unwrap().to_string(), "3 of 3 hosts failed: a, b, c");
+        assert_eq!(worst_failure(&members[..1]).unwrap().to_string(), "1 of 1 host failed: a");
         let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\n\
                         b     host key refused  -     -\nc     failed            -     -";
         assert_eq!(verdict_table(&members).to_string(), expected);

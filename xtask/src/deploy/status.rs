@@ -243,8 +243,9 @@ pub fn unreadable_states_error(statuses: &[Status]) -> Option<anyhow::Error> {
     let kinds = unread.iter().filter_map(|status| status.observation.as_ref().err().map(kind));
     let worst = kinds.max_by_key(|kind| kind.severity())?;
     let names = unread.iter().map(|status| status.host.as_str()).collect::<Vec<_>>().join(", ");
+    let noun = if statuses.len() == 1 { "host" } else { "hosts" };
     Some(worst.error(format!(
-        "the state of {} of {} hosts is unknown: {names}",
+        "the state of {} of {} {noun} is unknown: {names}",
         unread.len(),
         statuses.len()
     )))

@@ -74,7 +74,7 @@ fn an_unknown_host_stops_the_deploy_of_all_hosts() {
         (
             &["six", "one", "ten"],
             format!(
-                "nothing was deployed, as 2 names are not in the flake:\n  - {unknown} 'six' (nodes: one, two)\n  - {unknown} 'ten' (nodes: one, two)"
+                "nothing was deployed, as 2 hosts cannot be deployed:\n  - {unknown} 'six' (nodes: one, two)\n  - {unknown} 'ten' (nodes: one, two)"
             ),
         ),
         (&["5"], format!("{unknown} '5' (nodes: one, two)\nhint: write the minutes to wait as `--wait=5`")),

@@ -120,7 +120,7 @@ fn the_wait_ends_at_an_answer_an_interrupt_or_its_limit() {
     });
     outcome
         .assert_stderr_contains(
-            "target does not answer yet: insert the card and power it on (waiting up to 10 min",
+            "target does not answer yet: insert its card and power on the host (waiting up to 10 min",
         )
         .assert_code(0);
     fixture.assert_runs("one");

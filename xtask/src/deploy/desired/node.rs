@@ -207,7 +207,7 @@ impl Node {
     fn profile_link(&self) -> Result<String, String> {
         if !self.profiles.iter().any(|name| name == "system") {
             return Err(match self.profiles.join(", ").as_str() {
-                "" => "it has none".into(),
+                "" => "there is none".into(),
                 others => format!("there is only: {others}"),
             });
         }
@@ -264,7 +264,7 @@ mod tests {
     fn a_made_node_is_named_by_its_configuration() {
         let configuration = Some("nixosConfigurations.pi".to_owned());
         let error =
-            Node { configuration, ..Node::default() }.unverifiable_refusal(&"pi".into(), "it has none");
+            Node { configuration, ..Node::default() }.unverifiable_refusal(&"pi".into(), "there is none");
         assert!(error.to_string().starts_with("nixosConfigurations.pi needs a profile"), "{error}");
     }
 
@@ -282,7 +282,7 @@ mod tests {
             (node("system", Some("pi"), None), Err("its user must be root and is pi")),
             (node("system", None, None), Err("its user must be root and is not set")),
             (node("home", Some("root"), None), Err("there is only: home")),
-            (node("", Some("root"), None), Err("it has none")),
+            (node("", Some("root"), None), Err("there is none")),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(node.profile_link(), expected, "{node:?}");

@@ -40,8 +40,8 @@ impl Trust {
         let Self::Limited(why) = self else { return Ok(()) };
         let Some(option) = ssh_options::first_unsafe_option(options) else { return Ok(()) };
         bail!(
-            Refused, "the flake sets the ssh option `{option}` for {host}, which can run programs on this machine, \
-                      and {why}";
+            Refused, "the flake sets the ssh option `{option}` for {host}: this option can run programs on this \
+                      machine, and {why}";
             hint: "read the flake, then pass --trust-flake"
         );
     }

@@ -38,7 +38,7 @@ pub fn wait_until_reachable<T>(
     probe: impl Fn() -> Result<T>,
 ) -> Result<T> {
     let note = format!(
-        "{} does not answer yet: insert the card and power it on (waiting up to {} min; Ctrl-C stops)",
+        "{} does not answer yet: insert its card and power on the host (waiting up to {} min; Ctrl-C stops)",
         target.host,
         limit.as_secs().div_ceil(60)
     );
