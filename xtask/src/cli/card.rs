@@ -85,6 +85,9 @@ impl CardVerify {
             ),
             (Some(device), None, None) => Ok((None, Path::new(device))),
             (_, Some(_), Some(_)) => Err(super::flash::host_and_image_error()),
+            (None, None, Some(_)) => bail!(
+                Usage, "no device is named"; hint: "name the device, as `cargo xtask devices` lists it"
+            ),
             _ => bail!(
                 Usage, "no device is named";
                 hint: "name the device, and before it the host if the card has no receipt"

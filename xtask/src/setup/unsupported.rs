@@ -17,7 +17,7 @@ pub fn check_machine(facts: &Facts, steps: &[Step]) -> Result<()> {
     if !facts.has_nix && facts.store == Store::Foreign {
         bail!(
             Refused, "/nix belongs to another user, and its Nix is too old or not on PATH";
-            hint: "update that Nix to 2.18 or newer, or run this as the user who owns /nix"
+            hint: "put that Nix on PATH, and update it if it is older than 2.18, or run this as the user who owns /nix"
         );
     }
     Ok(())

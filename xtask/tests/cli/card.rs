@@ -30,7 +30,7 @@ fn card_commands_check_their_arguments() {
         ),
         (
             &["card", "verify", "--image", "a"],
-            "error: no device is named\nhint: name the device, and before it the host if the card has no receipt\n",
+            "error: no device is named\nhint: name the device, as `cargo xtask devices` lists it\n",
         ),
         (
             &["card", "verify", "pi4"],

@@ -272,7 +272,7 @@ fn the_file_behind_the_card_is_refused_as_image() {
     let device = Loop::over(&file, &[]);
     let outcome = flash(&sandbox, &file, device.device(), "6MiB", &[]);
     outcome
-        .assert_stderr_contains("which would be overwritten\nhint: copy it to another disk first")
+        .assert_stderr_contains("which would be overwritten\nhint: use a copy on another disk")
         .assert_code(3);
     assert!(std::fs::read(&file).unwrap() == bytes);
 }

@@ -155,7 +155,7 @@ fn missing_programs_of_e2fsprogs_are_refused_only_for_a_payload() {
     for program in ["debugfs", "e2image", "e2fsck"] {
         let outcome = run_without(&sandbox, program, &[&args[..], &["--identity-of", "pi"]].concat());
         let text = format!(
-            "error: {program}, which writes the host key and the files to the card, is not on PATH\n"
+            "error: {program}, needed to write the host key and the files to the card, is not on PATH\n"
         );
         outcome
             .assert_stderr_contains(&text)

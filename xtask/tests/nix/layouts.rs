@@ -139,7 +139,7 @@ fn a_key_that_no_host_reads_is_left_out_with_a_warning_or_refused() {
         (
             &["nix"],
             ROOT_ON_CARD.replace("LABEL", "other") + &stock,
-            "has no partition other with ext4, which ",
+            "has no partition other with ext4 (the configuration ",
         ),
         (
             &["nix"],

@@ -178,7 +178,7 @@ fn protected_path_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
         request.protected.iter().find(|path| path.is_overwritten_with(disk))?;
     let reason =
         format!("{what} {} is on {}, which would be overwritten", path.display(), disk.path.display());
-    Some(refusal(reason, "copy it to another disk first"))
+    Some(refusal(reason, "use a copy on another disk, or name another card"))
 }
 
 /// The refusal of a disk that is smaller than the image. A disk without a medium is left to [`medium_refusal`].

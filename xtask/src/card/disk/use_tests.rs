@@ -114,7 +114,7 @@ fn a_card_with_a_protected_path_is_refused() {
         let protected = vec![protect("/media/me/other"), protect("/media/me/CARD/work")];
         let words = format!(
             "{what} /media/me/CARD/work is on /dev/sdb, which would be overwritten; \
-             copy it to another disk first"
+             use a copy on another disk, or name another card"
         );
         assert_refusals(&stick, &Request { protected, ..unmounted() }, &[&words]);
     }
@@ -129,7 +129,10 @@ fn a_file_is_protected_under_each_of_its_names() {
     let protected = vec![ProtectedPath::find(&machine.roots(), "the image", &name, Extent::Itself)];
     let refusal = |device: &str| {
         let name = name.display();
-        format!("the image {name} is on {device}, which would be overwritten; copy it to another disk first")
+        format!(
+            "the image {name} is on {device}, which would be overwritten; use a copy on another disk, or name \
+             another card"
+        )
     };
     let request = Request { virtual_cards: VirtualCards::Allowed, protected, ..request() };
     let disk = Disk::load(&machine.roots(), &card).unwrap();

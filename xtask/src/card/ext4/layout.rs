@@ -51,7 +51,7 @@ fn evaluated_place(image: &Image, key_place: &KeyPlace) -> Result<PayloadPlace> 
     let KeyPlace { device, mounted_at, folder, key, required_folder } = key_place;
     let region = image::ext4_partition(image, device).map_err(|error| match kind(&error) {
         ExitKind::Refused => {
-            failure!(Refused, "{error:#}, which the configuration of the host mounts at {mounted_at}")
+            failure!(Refused, "{error:#} (the configuration of the host mounts that partition at {mounted_at})")
         }
         _ => error,
     })?;
@@ -233,9 +233,9 @@ mod tests {
     fn an_image_or_a_layout_without_a_place_for_the_key_is_refused() {
         let uuid = format!("/dev/disk/by-uuid/{UUID}");
         let nix_persist = "/nix/persist/etc/ssh/k";
-        let no_partition = "no partition NIXOS_SD with ext4, which the configuration";
+        let no_partition = "no partition NIXOS_SD with ext4 (the configuration";
         for (key, mounts, label, folders, expected) in [
-            ("/persist/etc/ssh/k", &THIRD[..], "data", &[][..], "has no partition 3 with ext4, which the"),
+            ("/persist/etc/ssh/k", &THIRD[..], "data", &[][..], "has no partition 3 with ext4 (the"),
             (KEY, &root(SD), "NIXOS_SD", &["store", "persist"], "mounts NIXOS_SD at /, but in"),
             (KEY, &root(&uuid), "", &["persist"], "mounts partition 2 at /, but in"),
             (nix_persist, &MEMORY, "NIXOS_SD", &["nix", "persist"], "has no folder `store`"),

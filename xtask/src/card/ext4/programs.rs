@@ -168,7 +168,7 @@ impl E2fsprogs {
 /// The error for the program `name`, which is not in the place that was searched, such as "on PATH".
 fn missing_error(name: &str, place: &str) -> anyhow::Error {
     failure!(
-        Refused, "{name}, which writes the host key and the files to the card, is not {place}";
-        hint: "install e2fsprogs with `cargo xtask setup`, or pass --identity none"
+        Refused, "{name}, needed to write the host key and the files to the card, is not {place}";
+        hint: "install e2fsprogs with `cargo xtask setup`, or flash with --identity none and without --files"
     )
 }

@@ -133,7 +133,10 @@ impl Body {
     fn write_again(&self, job: &FlashJob, positions: &BTreeSet<u64>) -> Result<()> {
         let count = positions.len();
         let first = positions.first().copied().unwrap_or_default();
-        let text = format!("{count} MiB failed verification, the first at byte {first}; writing them again");
+        let text = match count {
+            1 => format!("1 MiB failed verification, at byte {first}; writing it again"),
+            _ => format!("{count} MiB failed verification, the first at byte {first}; writing them again"),
+        };
         job.reporter.report(&Event::warning(text));
         pipeline::run(image_chunks(job)?, |chunk| {
             job.check_cancel_at(chunk.at)?;

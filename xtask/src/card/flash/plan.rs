@@ -55,7 +55,7 @@ impl PayloadPlan {
                  {free} and {} free",
                 content.summary(),
                 region.free_inodes;
-                hint: "give fewer or smaller files with --files, or build an image with a larger {name}"
+                hint: "build an image with a larger {name}, or give fewer or smaller files with --files"
             );
         }
         Ok(Self { region, content, replaced: Vec::new() })

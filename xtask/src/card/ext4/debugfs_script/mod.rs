@@ -70,7 +70,7 @@ pub fn check_type(exit_kind: ExitKind, entry: &EntryKind, path: &str, state: Pat
         _ => return Ok(()),
     };
     Err(exit_kind
-        .error_with_hint(message, "rename it in the folder of --files, or build an image without it"))
+        .error_with_hint(message, "build an image without it, or rename it if it is in the folder of --files"))
 }
 
 /// Builds the script that writes `entries` into the folder `root` of a file system; `state` returns what the file
