@@ -30,7 +30,8 @@ pub fn run(cx: &Context) -> Result<()> {
     match findings.iter().filter(|finding| finding.found.is_err()).count() {
         0 => Ok(()),
         missing => {
-            bail!(Refused, "{missing} of {} requirements are missing", findings.len())
+            let verb = if missing == 1 { "is" } else { "are" };
+            bail!(Refused, "{missing} of {} requirements {verb} missing", findings.len())
         }
     }
 }

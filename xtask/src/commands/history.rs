@@ -31,8 +31,9 @@ fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
     let count = receipts.iter().filter(|receipt| *receipt.when() > now).count();
     if count > 0 {
         let total = receipts.len();
+        let verb = if count == 1 { "is" } else { "are" };
         cx.warn(format!(
-            "{count} of {total} receipts are dated in the future: the clock was wrong then, or is wrong now"
+            "{count} of {total} receipts {verb} dated in the future: the clock was wrong then, or is wrong now"
         ));
     }
 }

@@ -21,7 +21,7 @@ pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &Flake
         Refused,
         "nix copies {} to its store with the flake {flake}, where everybody could read the private key",
         folder.path().display();
-        hint: "{}, or pass another folder as --identity-dir", remedy(flake)
+        hint: "pass another folder as --identity-dir, or {}", remedy(flake)
     )
 }
 

@@ -86,7 +86,7 @@ pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
             Err(error) => errors.push(format!("{suite}: {}", with_hint(&error))),
         }
     }
-    bail!(Other, "no suite of the mirror has a recent nix-bin ({})", errors.join("; "))
+    bail!(Other, "nix-bin could be installed from no suite of the mirror ({})", errors.join("; "))
 }
 
 /// Downloads the package of Nix from `suite`, and unpacks it with its dependencies into the folder `into`.

@@ -82,7 +82,7 @@ fn doctor_prints_json() {
     assert_eq!((&found[5]["name"], &found[5]["ok"]), (&"deploy-rs".into(), &false.into()));
     assert_eq!(
         outcome.stderr,
-        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 7 requirements are missing\"}\n"
+        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 7 requirements is missing\"}\n"
     );
 }
 
@@ -166,7 +166,7 @@ fn builders_are_asked_in_parallel_and_those_that_do_not_answer_are_not_ok() {
     }
     // One builder that answers is enough to build, and the others are still named.
     let outcome = nix_with_builders(&machines(&["shut", "fine"]), script).run(&["doctor"]);
-    outcome.assert_code(3).assert_stderr("error: 1 of 8 requirements are missing\n");
+    outcome.assert_code(3).assert_stderr("error: 1 of 8 requirements is missing\n");
     assert!(outcome.stdout.contains("ok       aarch64-linux  by a remote builder\n"), "{}", outcome.stdout);
 }
 

@@ -158,7 +158,7 @@ fn run_identity_make(sandbox: &Sandbox, host: &str) -> Outcome {
 fn a_missing_ssh_keygen_is_refused() {
     run_identity_make(&Sandbox::with_fakes_only(), "pi")
         .assert_stderr_contains(
-            "no ssh-keygen on PATH\nhint: run `cargo xtask setup`, or pass --identity none",
+            "no ssh-keygen on PATH\nhint: run `cargo xtask setup`, or pass --identity none to `flash`",
         )
         .assert_code(3);
 }
@@ -193,7 +193,7 @@ fn unusable_keys_are_refused() {
     let assert_refused = |keygen_script: &str, reason: &str| {
         sandbox.fake("ssh-keygen", keygen_script);
         let error = format!(
-            "error: the host key {} {reason}\nhint: move it away, then run `cargo xtask identity make pi` to make another\n",
+            "error: the host key {} {reason}\nhint: move it away: `identity make` or the next flash of pi makes another\n",
             key.display()
         );
         sandbox.run(&["identity", "show", "pi"]).assert_code(3).assert_stdout("").assert_stderr(error);

@@ -113,7 +113,7 @@ fn a_package_with_the_name_is_the_hint() {
         ("my.os", "for the package of that name, pass 'github:o/f#packages.s.\"my.os\"'"),
         (
             "stinky-sdImage",
-            "did you mean 'stinky'? for the package of that name, pass github:o/f#packages.s.stinky-sdImage",
+            "did you mean 'stinky'? for the package 'stinky-sdImage', pass github:o/f#packages.s.stinky-sdImage",
         ),
     ] {
         answer["packages"] = serde_json::json!([["packages", "s", package]]);

@@ -76,7 +76,7 @@ fn commands_warn_of_unreadable_receipts_and_history_of_future_dates() {
     fs::write(receipts.join("999999-2100-01-01T000000Z-deploy-x.json"), r#"{"kind":"deploy","when":"2100-01-01T00:00:00Z",
         "host":"x","flake":"/src","from":null,"to":"/nix/store/x","verdict":"done","exit_code":0,"seconds":[]}"#).unwrap();
     nix.run(&["history"]).assert_stderr_contains(
-        "warning: 1 of 2 receipts are dated in the future: the clock was wrong then, or is wrong now",
+        "warning: 1 of 2 receipts is dated in the future: the clock was wrong then, or is wrong now",
     );
 }
 

@@ -202,7 +202,7 @@ impl KeyFolder {
         };
         bail!(
             Refused, "the host key {} {why}", self.dir.join(file).display();
-            hint: "move it away, then run `cargo xtask identity make {}` to make another", self.host
+            hint: "move it away: `identity make` or the next flash of {} makes another", self.host
         )
     }
 
@@ -240,7 +240,7 @@ fn require_keygen(launcher: &Launcher) -> Result<()> {
     launcher.which("ssh-keygen").map(drop).ok_or_else(|| {
         failure!(
             Refused, "no ssh-keygen on PATH";
-            hint: "run `cargo xtask setup`, or pass --identity none"
+            hint: "run `cargo xtask setup`, or pass --identity none to `flash`"
         )
     })
 }

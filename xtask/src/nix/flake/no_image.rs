@@ -40,7 +40,8 @@ pub fn no_host_error(flake: &FlakeRef, error: anyhow::Error, answer: &Answer) ->
     let package = installable(flake, path);
     match hint(&error).filter(|hint| hint.ends_with('?')) {
         Some(nearest) => {
-            failure!(Usage, "{error}"; hint: "{nearest} for the package of that name, pass {package}")
+            let name = path.last().map_or("", String::as_str);
+            failure!(Usage, "{error}"; hint: "{nearest} for the package '{name}', pass {package}")
         }
         None => failure!(Usage, "{error}"; hint: "for the package of that name, pass {package}"),
     }
