@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
 mod boards;
+mod deadlines;
 mod faults;
 #[path = "../guest/mod.rs"]
 mod guest;

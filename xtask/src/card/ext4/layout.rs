@@ -51,7 +51,10 @@ fn evaluated_place(image: &Image, key_place: &KeyPlace) -> Result<PayloadPlace> 
     let KeyPlace { device, mounted_at, folder, key, required_folder } = key_place;
     let region = image::ext4_partition(image, device).map_err(|error| match kind(&error) {
         ExitKind::Refused => {
-            failure!(Refused, "{error:#} (the configuration of the host mounts that partition at {mounted_at})")
+            failure!(
+                Refused,
+                "{error:#} (the configuration of the host mounts that partition at {mounted_at})"
+            )
         }
         _ => error,
     })?;

@@ -69,8 +69,10 @@ pub fn check_type(exit_kind: ExitKind, entry: &EntryKind, path: &str, state: Pat
         }
         _ => return Ok(()),
     };
-    Err(exit_kind
-        .error_with_hint(message, "build an image without it, or rename it if it is in the folder of --files"))
+    Err(exit_kind.error_with_hint(
+        message,
+        "build an image without it, or rename it if it is in the folder of --files",
+    ))
 }
 
 /// Builds the script that writes `entries` into the folder `root` of a file system; `state` returns what the file
