@@ -1,10 +1,11 @@
 //! The machines of the guests, as commands of QEMU.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use super::card::{Lab, command};
+use super::card::{Lab, command, lab};
 
 /// The offset of FIRMWARE on the card, in bytes.
 const FIRMWARE_OFFSET: u64 = 8 << 20;
@@ -18,7 +19,7 @@ pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
         // With a small cache of translated code a reboot does not wait for the invalidation of all of it.
         .args(["-accel", "tcg,tb-size=48"])
         .arg("-bios")
-        .arg(Lab::parts().join("emulator/u-boot.bin"))
+        .arg(uboot())
         .arg("-drive")
         .arg(drive(card, record, "if=none,id=card"))
         .args(["-device", "virtio-blk-pci,drive=card"])
@@ -27,6 +28,20 @@ pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
         .args(["-device", "virtio-net-pci,netdev=net,romfile="])
         .args(["-device", "i6300esb", "-action", "watchdog=reset", "-serial", "stdio"]);
     command
+}
+
+/// Debian's U-Boot, which does not wait 2 s for a key: the emulated processor is busy meanwhile.
+fn uboot() -> &'static Path {
+    static UBOOT: OnceLock<PathBuf> = OnceLock::new();
+    UBOOT.get_or_init(|| {
+        let mut code = fs::read(Lab::parts().join("emulator/u-boot.bin")).unwrap();
+        let delay = b"bootdelay=2\0";
+        let position = code.windows(delay.len()).position(|bytes| bytes == delay).unwrap();
+        code[position + delay.len() - 2] = b'0';
+        let file = lab().path("u-boot.bin");
+        fs::write(&file, code).unwrap();
+        file
+    })
 }
 
 /// The command of a Raspberry Pi 3 with `card` in its slot and the console on the second serial port. It runs the
