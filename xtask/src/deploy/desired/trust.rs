@@ -210,8 +210,8 @@ mod tests {
         let limited = Trust::Limited("it is foreign".into());
         let options = ["-p".to_owned(), "22".to_owned(), "-oProxyCommand=touch".to_owned()];
         let error = limited.check(&"stinky".into(), &options).unwrap_err();
-        let expected = "the flake sets the ssh option `-oProxyCommand=touch` for stinky, which can run programs on \
-                        this machine, and it is foreign";
+        let expected = "the flake sets the ssh option `-oProxyCommand=touch` for stinky: this option can run programs \
+                        on this machine, and it is foreign";
         assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Refused, expected));
         assert_eq!(hint(&error), Some("read the flake, then pass --trust-flake"));
         assert!(
