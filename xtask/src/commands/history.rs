@@ -79,7 +79,8 @@ fn cells(receipt: &Receipt) -> [String; 6] {
                 image_name(flash.image.store_path.as_ref(), &flash.image.path),
                 flash.progress()
             );
-            [when, what, host, "broken off".into(), "-".into(), content]
+            let verdict = if flash.end.is_some() { "broken off" } else { "unfinished" };
+            [when, what, host, verdict.into(), "-".into(), content]
         }
         Receipt::Deploy(deploy) => {
             let verdict = deploy.verdict.replace('_', " ");

@@ -78,7 +78,7 @@ impl RunningFlash {
 /// or "succeeded".
 fn outdated_warning(path: &Path, ended: &str, error: &anyhow::Error) -> String {
     format!(
-        "the receipt {} does not show that the flash {ended}: {}; `history` shows the flash as broken off",
+        "the receipt {} does not show that the flash {ended}: {}; `history` shows the flash as unfinished",
         path.display(),
         failure::with_hint(error)
     )

@@ -150,7 +150,9 @@ impl FlashJob<'_> {
             (Some(hint), ExitKind::Verification) => kind.error_with_hint(message, hint),
             // Some hints, such as that of another card in the reader, end with it.
             (Some(hint), _) if hint.ends_with("command again") => kind.error_with_hint(message, hint),
-            (Some(hint), _) => kind.error_with_hint(message, format_args!("{hint}; then {RUN_AGAIN}")),
+            (Some(hint), _) => {
+                kind.error_with_hint(message, format_args!("{hint}; then flash the card again"))
+            }
         }
     }
 }

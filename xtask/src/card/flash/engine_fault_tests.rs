@@ -129,7 +129,7 @@ fn a_head_that_was_blanked_before_the_card_was_unplugged_is_blank() {
         let card = FakeCard::new(8 * MIB, Fault::Unplugged(writes));
         let error = flash(&card, &image(6 * MIB), Mode::Auto).unwrap_err();
         assert!(error.to_string().ends_with("is blank, so it will not boot"), "{error}");
-        let expected = "check whether the card was unplugged; then run the same command again";
+        let expected = "check whether the card was unplugged; then flash the card again";
         assert_eq!(hint(&error), Some(expected), "{error}");
         assert!(card.head_is_blank());
     }

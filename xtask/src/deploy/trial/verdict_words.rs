@@ -53,7 +53,12 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
         )),
         Verdict::NotBlessed => Some(bless),
         Verdict::Unchecked if is_on_trial(&outcome.after) => Some(bless),
-        Verdict::NotTried => Some(update_firmware),
+        Verdict::NotTried
+            if outcome.reason.as_deref().is_some_and(|reason| reason.contains("update-firmware")) =>
+        {
+            Some(update_firmware)
+        }
+        Verdict::NotTried => Some(format!("mend that on {host}, then deploy again with `--reboot`")),
         Verdict::NeverCameBack => Some(format!(
             "switch {host} off and on, {}then run `cargo xtask status {host}`; if it stays away, put its card into this \
              machine and run `cargo xtask card inspect DEVICE`",

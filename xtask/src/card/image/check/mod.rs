@@ -12,10 +12,8 @@ use super::check_cache::{CachedCheck, CheckCache, FileId};
 use super::checksums::{Algorithm, Checksums, HashingReader, ImageSums};
 use super::chunk_hash::{self, CHUNK, ChunkHash, read_chunk};
 use super::decode::DOWNLOAD_AGAIN;
-use super::fingerprint::Changed;
 use super::host_keys::{HostKeyFile, HostKeySearch};
-use super::limits::OutOfMemory;
-use super::source::Source;
+use super::source::{Source, may_be_whole};
 use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
@@ -243,7 +241,7 @@ fn read_content(
 
 /// The error of a decoder after it has returned `len` bytes: a refusal, because nothing was written.
 fn decode_error(source: &Source, len: u64, error: &std::io::Error) -> anyhow::Error {
-    if OutOfMemory::cause_of(error).is_some() || Changed::is_cause_of(error) {
+    if may_be_whole(error) {
         return source.decode_refusal(error);
     }
     let message = format_args!("after {len} bytes: {error}");

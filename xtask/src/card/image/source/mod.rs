@@ -1,6 +1,7 @@
 //! Image files as streams of their decompressed bytes, for every compression format.
 
 mod open;
+mod refusal;
 
 use std::fmt;
 use std::fs::File;
@@ -11,10 +12,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use self::open::OpenImage;
+pub use self::refusal::may_be_whole;
 use super::checksums::{Checksums, GivenSums};
 use super::decode::{Bzip2, DOWNLOAD_AGAIN, Gzip, Xz, Zstd};
 use super::fingerprint::{Changed, Fingerprint, UnchangedReader};
-use super::limits::{Limits, OutOfMemory};
+use super::limits::Limits;
 use super::members::FoundTrailer;
 use super::xz;
 use super::zstd_frames;
@@ -188,24 +190,6 @@ impl Source {
             self.limits.check_stored(self.stored.size).with_context(image)?;
         }
         self.limits.check_content(self.size.unwrap_or_default())
-    }
-
-    /// The refusal for the `error` of a decoder before anything was written. It says that the image is truncated or
-    /// damaged, except after a lack of memory, or a change of the file while it was read: then the image may be whole.
-    pub fn decode_refusal(&self, error: &Error) -> anyhow::Error {
-        let image = format!("the image {}", self.path.display());
-        if let Some(cause) = OutOfMemory::cause_of(error) {
-            return cause.refusal().context(image);
-        }
-        if Changed::is_cause_of(error) {
-            return ExitKind::Refused.error_with_hint(error, Changed::HINT).context(image);
-        }
-        ExitKind::Refused.error_with_hint(error, DOWNLOAD_AGAIN).context(self.decoding_context())
-    }
-
-    /// The context of an error of a decoder: the image is truncated or damaged.
-    pub fn decoding_context(&self) -> String {
-        format!("the image {} ({}) is truncated or damaged", self.path.display(), self.format)
     }
 
     /// The decompressed stream. For a damaged or truncated file, the stream ends with an error.
