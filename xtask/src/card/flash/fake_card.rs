@@ -96,8 +96,8 @@ impl FakeCard {
         matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) >= after)
     }
 
-    /// How many of `wanted` bytes the next transfer moves.
-    fn transfer_len(&self, wanted: usize) -> io::Result<usize> {
+    /// Counts a call, and returns how many of its `wanted` bytes it moves. Fails where the fault makes this call fail.
+    fn begin_call(&self, wanted: usize) -> io::Result<usize> {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         match self.fault {
             Fault::ShortTransfers if calls.is_multiple_of(3) => Err(io::ErrorKind::Interrupted.into()),
@@ -109,7 +109,7 @@ impl FakeCard {
         }
     }
 
-    /// Counts a call, and returns whether it is one of the first `times`.
+    /// Counts a transfer of the byte of the fault, and returns whether it is one of the first `times`.
     fn is_among_first(&self, times: u32) -> bool {
         self.faults.fetch_add(1, Ordering::Relaxed) < times
     }
@@ -137,7 +137,7 @@ impl Card for FakeCard {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = self.transfer_len(buffer.len())?;
+        let len = self.begin_call(buffer.len())?;
         let here = offset..offset + len as u64;
         let fails = match self.fault {
             Fault::ReadFails(at) => here.contains(&at),
@@ -154,7 +154,7 @@ impl Card for FakeCard {
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
         self.writes.fetch_add(1, Ordering::Relaxed);
-        let len = self.transfer_len(buffer.len())?;
+        let len = self.begin_call(buffer.len())?;
         self.bytes_written.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
         // The latest check belongs to this write: the check has failed where the count is beyond that of the fault.
         if matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) > after)
@@ -179,7 +179,7 @@ impl Card for FakeCard {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.transfer_len(0)?;
+        self.begin_call(0)?;
         if self.fault == Fault::SyncFails { Err(Errno::IO.into()) } else { Ok(()) }
     }
 

@@ -77,8 +77,8 @@ impl<D> Members<D> {
         Self { member: Some(member), allowed: max_parts(len), trailer }
     }
 
-    /// Finishes a member: begins the member that follows in `file`, or reads the trailer. Does nothing at the end.
-    fn finish_member<R: Read>(&mut self, mut file: BufReader<R>) -> Result<()>
+    /// Begins the member that follows in `file`, or reads the trailer. Does nothing at the end of `file`.
+    fn begin_next<R: Read>(&mut self, mut file: BufReader<R>) -> Result<()>
     where
         D: Member<R>,
     {
@@ -111,7 +111,7 @@ macro_rules! impl_read {
                         return Ok(produced);
                     }
                     if let Some(member) = self.member.take() {
-                        self.finish_member(member.into_file())?;
+                        self.begin_next(member.into_file())?;
                     }
                 }
                 Ok(0)
