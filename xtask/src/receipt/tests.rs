@@ -170,7 +170,7 @@ fn ten_thousand_receipts_are_read_in_a_moment() {
 }
 
 #[test]
-fn a_failed_flash_is_not_the_last_flash() {
+fn only_a_failed_flash_after_the_last_successful_one_is_returned() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, report) = flash(dir.path());
     let broken = BrokenFlash {
