@@ -215,7 +215,11 @@ fn read_boot(root: &Ext4) -> Result<(Boot, Inode)> {
 /// Fails where the program `init`, a path in /nix/store, is not in the folder `store`.
 fn check_init(root: &Ext4, store: &str, init: &str) -> Result<()> {
     if init.len() > MAX_PATH {
-        bail!(Verification, "{MENU} names an init with a path of {} bytes", init.len());
+        bail!(
+            Verification,
+            "{MENU} names an init with a path of {} bytes, more than the limit of {MAX_PATH} bytes",
+            init.len()
+        );
     }
     let in_store = init.strip_prefix("/nix/store").map(|rest| format!("{store}{rest}"));
     let path = in_store.as_deref().unwrap_or(init);
@@ -255,7 +259,11 @@ fn read_menu(root: &Ext4) -> Result<String> {
 /// Finds the file that [`MENU`] names by `menu_path`: its inode and its full path.
 fn find_file(root: &Ext4, menu_path: &str) -> Result<(Inode, String)> {
     if menu_path.len() > MAX_PATH {
-        bail!(Verification, "{MENU} names a file with a path of {} bytes", menu_path.len());
+        bail!(
+            Verification,
+            "{MENU} names a file with a path of {} bytes, more than the limit of {MAX_PATH} bytes",
+            menu_path.len()
+        );
     }
     let is_absolute = menu_path.starts_with('/');
     let path = if is_absolute { menu_path.to_owned() } else { format!("/boot/extlinux/{menu_path}") };
