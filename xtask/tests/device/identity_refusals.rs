@@ -40,7 +40,7 @@ fn images_without_nixos_sd_or_without_room_are_refused() {
         &full_host_image(),
         &files,
         3,
-        "the image has no room for 1 file: it needs up to 2.0 MiB and ",
+        "the image has no room for 1 file: up to 2.0 MiB and ",
     );
     // The partition begins at 1 MiB, its superblock 1024 bytes later, and the label another 120 bytes later.
     let mut other = host_image(4096);

@@ -51,8 +51,8 @@ impl PayloadPlan {
             let free = Bytes(region.free_blocks * region.block_size);
             bail!(
                 Refused,
-                "the image has no room for {}: it needs up to {needed} and {inodes} inodes of {name}, which has \
-                 {free} and {} free",
+                "the image has no room for {}: up to {needed} and {inodes} inodes are needed, and {name} has \
+                 {free} and {} inodes free",
                 content.summary(),
                 region.free_inodes;
                 hint: "build an image with a larger {name}, or give fewer or smaller files with --files"

@@ -64,8 +64,8 @@ impl Limits {
         if stored > limit {
             bail!(
                 Refused,
-                "the compressed file has {}, but its content may have only {}: it is too large, or mostly padding, \
-                 which no program writes",
+                "the compressed file has {}, but its content may have only {}: the file is too large, or mostly \
+                 padding, which no program writes",
                 Bytes(stored),
                 Bytes(self.content);
                 hint: "use a larger card"

@@ -76,7 +76,7 @@ fn a_file_of_padding_is_refused() {
         source.check_limits().unwrap();
         let error = source.with_limits(Limits::new(None, Some(64 << 20))).check_limits().unwrap_err();
         let words =
-            "the compressed file has 3.0 GiB, but its content may have only 64.0 MiB: it is too large";
+            "the compressed file has 3.0 GiB, but its content may have only 64.0 MiB: the file is too large";
         assert!(format!("{error:#}").contains(words), "{error:#}");
         assert_eq!(kind(&error), ExitKind::Refused);
     }
