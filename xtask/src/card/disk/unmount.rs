@@ -169,7 +169,7 @@ fn unmount_error(roots: &Roots, mount: &Mount, unmounted: &[PathBuf], error: Err
         Errno::BUSY if !is_visible(mount, &mount.at) => Cause {
             kind: ExitKind::Refused,
             why: "another mount hides it".to_owned(),
-            hint: "unmount the other mount first".to_owned(),
+            hint: format!("`findmnt --target {mount_point}` shows the other mount: unmount it first"),
         },
         Errno::BUSY => busy_cause(roots, &mount.at),
         Errno::PERM | Errno::ACCESS => Cause {
