@@ -131,7 +131,7 @@ impl Deploy {
         }
     }
 
-    /// The named hosts, without their flake.
+    /// The named hosts, each by its name alone: `HOST` also for `#HOST` and `#deploy.nodes.HOST`.
     ///
     /// # Errors
     /// `Usage` for an attribute that is no host, and for several hosts with `--to`.
@@ -141,7 +141,7 @@ impl Deploy {
 }
 
 impl Status {
-    /// The named hosts, without their flake.
+    /// The named hosts, each by its name alone: `HOST` also for `#HOST` and `#deploy.nodes.HOST`.
     ///
     /// # Errors
     /// Those of [`Deploy::hosts`].
@@ -150,7 +150,7 @@ impl Status {
     }
 }
 
-/// The hosts that `words` name: with an `address` only one, whose address it is.
+/// The hosts that `words` name, each by its name alone. An `address` is that of one host.
 ///
 /// # Errors
 /// Those of [`Deploy::hosts`].

@@ -37,7 +37,7 @@ pub struct Boot {
 /// `virt_uboot` is the file of a U-Boot for [`Machine::Virt`].
 ///
 /// # Errors
-/// `Verification` for a failed boot, and for a wrong host with all wrong values.
+/// `Verification` for a failed boot, and for a host with wrong values, which the error lists.
 pub fn verify_host(
     cx: &Context,
     machine: Machine,

@@ -77,10 +77,11 @@ pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) 
     Ok(BootFiles { volumes, boot, uboots, trial })
 }
 
-/// What U-Boot makes of the files of a trial on FIRMWARE, which is the first partition with FAT.
+/// What U-Boot does with the files of a trial on FIRMWARE, the first partition with FAT. Where they cannot be read, the
+/// trial is [`Trial::Impossible`]: U-Boot then starts the default of the boot menu.
 ///
 /// # Errors
-/// `Interrupted`. U-Boot starts the default where it cannot read the files.
+/// `Interrupted`.
 fn find_trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Trial> {
     let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(Trial::Absent) };
     match read_trial(disk, volume, budget) {
@@ -91,7 +92,7 @@ fn find_trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Re
     }
 }
 
-/// The trial by its files on FIRMWARE, the `volume`.
+/// Reads the trial from its files on `volume`, which is FIRMWARE.
 fn read_trial<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Trial> {
     let read = |name| {
         let content = open_fat(disk, volume, budget).and_then(|firmware| firmware.read(name));
