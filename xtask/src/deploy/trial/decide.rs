@@ -26,7 +26,8 @@ struct Subject {
 /// Locks `host`, reads its trials, and returns the plan for `decision`.
 ///
 /// # Errors
-/// `Refused` if the host has no trial to decide about.
+/// `Refused` for a host without trials, or with trials that cannot be read; also if `decision` applies to none of the
+/// host's systems. A decision that changes nothing is no error: the plan then has its verdict.
 pub fn plan_decision(
     cx: &Context,
     options: &DeployOptions,
