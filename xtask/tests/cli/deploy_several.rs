@@ -105,20 +105,20 @@ fn a_host_that_is_named_twice_is_queried_once() {
 
 #[test]
 fn two_nodes_with_one_address_are_refused() {
-    let error = "one and two are the same machine, one.lan, which cannot run both systems; nothing was deployed\n\
+    let first = "one and two are the same machine, one.lan, which cannot run both systems; nothing was deployed\n\
                  hint: deploy one of them";
     assert_refused(
         &fixture_with_two_nodes(Change { old: "two.lan", new: "one.lan" }),
         &["one", "two"],
         3,
-        error,
+        first,
     );
-    let error = error.replace("one.lan", "10.0.0.5");
+    let second = first.replace("one.lan", "10.0.0.5");
     assert_refused(
         &fixture_with_two_nodes(NO_CHANGE),
         &["one", "two", "--", "--hostname", "10.0.0.5"],
         3,
-        &error,
+        &second,
     );
 }
 

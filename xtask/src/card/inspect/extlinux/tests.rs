@@ -6,7 +6,7 @@ const TWO: &str = "# made by NixOS\nDEFAULT nixos-default\nMENU TITLE ---\nTIMEO
     LABEL nixos-default\n  MENU LABEL NixOS - Default\n  LINUX ../nixos/k-Image\n  INITRD ../nixos/i-initrd\n  APPEND init=/nix/store/s/init loglevel=4\n  FDTDIR ../nixos/dtbs\n";
 
 #[test]
-fn the_default_entry_is_the_named_or_marked_or_first_one() {
+fn the_default_entry_is_the_named_else_the_first_marked_else_the_first_one() {
     let entry = |kernel: &str, initrd: &str, init: &str| {
         Ok(BootEntry { kernel: kernel.into(), initrd: initrd.into(), device_tree: None, init: init.into() })
     };
@@ -20,11 +20,11 @@ fn the_default_entry_is_the_named_or_marked_or_first_one() {
     assert_eq!(default_entry(&TWO.replace("LINUX ../nixos/k-Image", "")), Err(MenuError::NoEntry));
     assert_eq!(default_entry(""), Err(MenuError::NoEntry));
     let marked = TWO.replace("  MENU LABEL", "  MENU DEFAULT\n  MENU LABEL");
-    assert_eq!(default_entry(&marked.replace("DEFAULT nixos-default", "")), nixos);
-    let other = "LABEL other\n  menu default";
-    assert_eq!(default_entry(&marked.replace("LABEL other", other)), nixos);
-    let marked = marked.replace("LABEL other", other).replace("DEFAULT nixos-default", "");
-    assert_eq!(default_entry(&marked), entry("../o", "../oi", "/o"));
+    let both_marked = marked.replace("LABEL other", "LABEL other\n  menu default");
+    let without_name = |menu: &str| menu.replace("DEFAULT nixos-default", "");
+    assert_eq!(default_entry(&without_name(&marked)), nixos);
+    assert_eq!(default_entry(&both_marked), nixos);
+    assert_eq!(default_entry(&without_name(&both_marked)), entry("../o", "../oi", "/o"));
 }
 
 /// Of some words U-Boot takes the last one, of others the first one.
