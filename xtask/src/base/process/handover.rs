@@ -123,7 +123,7 @@ fn wait(socket: BorrowedFd, deadline: Instant, timeout: Duration) -> Result<()> 
         let left = deadline.saturating_duration_since(Instant::now());
         let limit = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
         match poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&limit)) {
-            Ok(0) => bail!(Usage, "no job arrived within {} s", timeout.as_secs()),
+            Ok(0) => bail!(Usage, "no complete job arrived within {} s", timeout.as_secs()),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error).context("waiting for the job"),
@@ -185,7 +185,12 @@ mod tests {
             assert_eq!((error.to_string().as_str(), kind), (message, ExitKind::Usage));
         };
         fails(&drop, "no job arrived");
-        fails(&|sender| std::mem::forget(sender), "no job arrived within 0 s");
+        fails(&|sender| std::mem::forget(sender), "no complete job arrived within 0 s");
+        let send_half_and_wait = |mut sender: UnixStream| {
+            sender.write_all(b"half").unwrap();
+            std::mem::forget(sender);
+        };
+        fails(&send_half_and_wait, "no complete job arrived within 0 s");
         fails(&|mut sender| sender.write_all(b"half").unwrap(), "the job ended before the end of its line");
         fails(&|mut sender| sender.write_all(&vec![b'x'; 20_000]).unwrap(), "the job is larger than 8.8 KiB");
         let too_long = [vec![b'x'; 9001], vec![b'\n']].concat();
