@@ -6,7 +6,7 @@ use liblzma::stream::{Action, CONCATENATED, Status, Stream};
 
 use super::limits::OutOfMemory;
 use super::members::Members;
-use super::xz::largest_dictionary_within;
+use super::xz::largest_dictionary_size;
 
 /// The hint for a file that is truncated or damaged.
 pub const DOWNLOAD_AGAIN: &str = "build or download it again";
@@ -19,10 +19,10 @@ const WINDOW_LOGS: std::ops::RangeInclusive<u32> = 10..=if usize::BITS < 64 { 30
 pub struct Zstd<R: Read>(zstd::Decoder<'static, BufReader<R>>);
 
 impl<R: Read> Zstd<R> {
-    /// Decodes `file`; `memory` is the largest window in bytes, rounded up to the next power of two in [`WINDOW_LOGS`].
-    pub fn new(file: R, memory: u64) -> Result<Self> {
+    /// Decodes `file`; `max_window` in bytes is rounded up to the next power of two in [`WINDOW_LOGS`].
+    pub fn new(file: R, max_window: u64) -> Result<Self> {
         let mut decoder = zstd::Decoder::new(file)?;
-        let window_log = memory.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
+        let window_log = max_window.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
         decoder.window_log_max(window_log.clamp(*WINDOW_LOGS.start(), *WINDOW_LOGS.end()))?;
         Ok(Self(decoder))
     }
@@ -44,29 +44,30 @@ impl<R: Read> Read for Zstd<R> {
 pub struct Xz<R> {
     file: BufReader<R>,
     stream: Stream,
-    /// The size of the largest dictionary in bytes.
-    memory: u64,
+    /// The limit of the dictionary size, in bytes.
+    max_dictionary: u64,
     is_at_end: bool,
 }
 
 impl<R: Read> Xz<R> {
-    /// Decodes `file`; `memory` is the largest dictionary in bytes.
-    pub fn new(file: R, memory: u64) -> Result<Self> {
-        let limit = memory.saturating_add(LZMA_OVERHEAD);
+    /// Decodes `file`. A dictionary that exceeds `max_dictionary` bytes by [`LZMA_OVERHEAD`] is an error.
+    pub fn new(file: R, max_dictionary: u64) -> Result<Self> {
+        let limit = max_dictionary.saturating_add(LZMA_OVERHEAD);
         let stream = Stream::new_stream_decoder(limit, CONCATENATED)?;
-        Ok(Self { file: BufReader::with_capacity(64 << 10, file), stream, memory, is_at_end: false })
+        Ok(Self { file: BufReader::with_capacity(64 << 10, file), stream, max_dictionary, is_at_end: false })
     }
 
     /// The error for a block whose dictionary is too large.
     fn too_large_error(&mut self) -> Error {
         // The decoder rejects every limit below the memory that it needs: a binary search finds that memory.
-        let mut low = self.memory;
+        let mut low = self.max_dictionary;
         let mut high = 1 << 40;
         while low < high {
             let middle = low + (high - low) / 2;
             if self.stream.set_memlimit(middle).is_ok() { high = middle } else { low = middle + 1 }
         }
-        OutOfMemory::Limit { wanted: largest_dictionary_within(low), limit: self.memory }.io_error()
+        // That memory is the dictionary and a small overhead, so rounding it down gives the dictionary.
+        OutOfMemory::Limit { wanted: largest_dictionary_size(low), limit: self.max_dictionary }.io_error()
     }
 
     /// Decodes buffered input to `bytes` once. Returns the number of decoded bytes, which may be 0 before the end.
@@ -151,8 +152,8 @@ mod tests {
         Ok(bytes)
     }
 
-    fn decode_xz(file: &[u8], memory: u64) -> Result<Vec<u8>> {
-        read_all(Xz::new(file, memory)?)
+    fn decode_xz(file: &[u8], max_dictionary: u64) -> Result<Vec<u8>> {
+        read_all(Xz::new(file, max_dictionary)?)
     }
 
     #[test]

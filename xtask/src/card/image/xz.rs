@@ -61,9 +61,9 @@ fn dictionary_size(bits: u8) -> Option<u64> {
     }
 }
 
-/// The size of the largest dictionary with which a decoder takes no more than `memory` bytes.
-pub fn largest_dictionary_within(memory: u64) -> u64 {
-    (0..=40).filter_map(dictionary_size).take_while(|size| *size <= memory).last().unwrap_or_default()
+/// The largest of the dictionary sizes of the format that is at most `max` bytes; 0 where all are larger.
+pub fn largest_dictionary_size(max: u64) -> u64 {
+    (0..=40).filter_map(dictionary_size).take_while(|size| *size <= max).last().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -116,8 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_dictionary_within_some_memory_is_found() {
-        assert_eq!(largest_dictionary_within((3 << 29) + 70_000), 3 << 29);
+    fn a_number_is_rounded_down_to_a_dictionary_size() {
+        for (max, size) in [(4095, 0), (4096, 4096), (3 << 29, 3 << 29), ((2 << 30) - 1, 3 << 29)] {
+            assert_eq!(largest_dictionary_size(max), size, "{max}");
+        }
     }
 
     #[test]
