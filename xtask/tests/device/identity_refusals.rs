@@ -36,12 +36,7 @@ fn images_without_nixos_sd_or_without_room_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("large"), garbage(2 << 20)).unwrap();
     let files = ["--files", dir.path().to_str().unwrap()];
-    assert_refused(
-        &full_host_image(),
-        &files,
-        3,
-        "the image has no room for 1 file: up to 2.0 MiB and ",
-    );
+    assert_refused(&full_host_image(), &files, 3, "the image has no room for 1 file: up to 2.0 MiB and ");
     // The partition begins at 1 MiB, its superblock 1024 bytes later, and the label another 120 bytes later.
     let mut other = host_image(4096);
     other[(1 << 20) + 1024 + 120] = b'X';
