@@ -87,14 +87,14 @@ fn files_do_not_replace_folders_nor_folders_files() {
         &image,
         file,
         &[],
-        "error: /persist/etc is a folder in the image, which a file or a link cannot replace\nhint: rename it",
+        "error: /persist/etc is a folder in the image, which a file or a link cannot replace\nhint: build an image without it, or rename it",
     );
     let link = |dir: &Path| symlink("nowhere", dir.join("etc")).unwrap();
     assert_files_refused(
         &image,
         link,
         &[],
-        "error: /persist/etc is a folder in the image, which a file or a link cannot replace\nhint: rename it",
+        "error: /persist/etc is a folder in the image, which a file or a link cannot replace\nhint: build an image without it, or rename it",
     );
     for name in ["link", "etc/old.conf"] {
         let folder = |dir: &Path| std::fs::create_dir_all(dir.join(name)).unwrap();

@@ -2,6 +2,8 @@
 //! table, here.
 
 mod copy;
+#[cfg(test)]
+mod input_tests;
 mod own_words;
 mod plain_text;
 #[cfg(test)]
@@ -21,6 +23,12 @@ pub use plain_text::{strip_ansi, without_passwords};
 struct Rule {
     patterns: &'static [&'static str],
     hint: &'static str,
+}
+
+impl Rule {
+    fn fits(&self, text: &str) -> bool {
+        self.patterns.iter().all(|pattern| text.contains(pattern))
+    }
 }
 
 const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
@@ -138,10 +146,25 @@ pub fn evaluation_failed(
     let may_be_untracked = words.contains("tracked by Git")
         || folder.is_none_or(|folder| own_words::names_file_of(&words, folder));
     let hint = hint_of(&words, programs).filter(|hint| hint != UNTRACKED || may_be_untracked);
+    let is_vague = hint.as_deref().is_none_or(|hint| [NO_FLAKE, NO_NETWORK, UNTRACKED].contains(&hint));
     // The flake is there, but not the folder of its input.
-    let is_of_input = text.contains("while updating the flake input '");
-    let hint = hint.map(|hint| if hint == NO_FLAKE && is_of_input { NO_INPUT.to_owned() } else { hint });
+    let is_of_input = hint.as_deref() == Some(NO_FLAKE) && text.contains("while updating the flake input '");
+    let is_missing = is_of_input || is_vague && is_missing_input(&text, &words, folder);
+    let hint = if is_missing { Some(NO_INPUT.to_owned()) } else { hint };
     ExitKind::Other.error_with(message, hint, Vec::new())
+}
+
+/// Whether the error `text` of the flake in `folder`, with Nix's own `words`, is that of an input which does not exist:
+/// one with an address on this machine, or one in the flake.
+fn is_missing_input(text: &str, words: &str, folder: Option<&Path>) -> bool {
+    let is_local =
+        own_words::failed_input_url(text).is_some_and(|url| !url.contains("://") || url.contains("file:"));
+    // The folder of a locked input is named without the input.
+    let is_other_folder =
+        |folder: &Path| words.contains("path '//") && !words.contains(&*folder.to_string_lossy());
+    let names_flake = words.contains("-source/") && words.contains("/flake.nix' does not exist");
+    let is_in_flake = |folder| names_flake && !own_words::names_file_of(words, folder);
+    is_local || folder.is_some_and(|folder| is_other_folder(folder) || is_in_flake(folder))
 }
 
 /// The error for a failed build of `installable`. `messages` are the errors that Nix printed, without escape sequences:
@@ -231,8 +254,7 @@ pub fn first_derivation(message: &str) -> Option<&str> {
 
 /// The hint of the first rule that fits `text`; `None` where no rule fits.
 fn hint_of(text: &str, programs: &Programs) -> Option<String> {
-    let fits = |rule: &&Rule| rule.patterns.iter().all(|pattern| text.contains(pattern));
-    let hint = RULES.iter().find(fits)?.hint;
+    let hint = RULES.iter().find(|rule| rule.fits(text))?.hint;
     let hint = match hint {
         DISK_FULL => disk_full_hint(),
         CANNOT_BUILD => missing_features_hint(text).unwrap_or_else(|| hint.to_owned()),

@@ -92,6 +92,14 @@ fn is_thrown(trace: &str) -> bool {
     })
 }
 
+/// The address of the input that Nix could not fetch; `None` where the error `text` names none.
+pub fn failed_input_url(text: &str) -> Option<&str> {
+    let (trace, _) = split_trace(text);
+    let mut steps = trace.lines().rev().map(str::trim);
+    let input = steps.find_map(|step| step.strip_prefix("… while fetching the input "))?;
+    Some(input.trim_matches('\''))
+}
+
 /// More lines for the message of the error `text`: a line that names the input that Nix could not fetch, and the lines
 /// of `printed` in which ssh and git give the reason. `None` where `text` is no error of fetching an input.
 pub fn failed_input(text: &str, printed: &str) -> Option<String> {

@@ -140,20 +140,6 @@ fn only_files_of_the_flake_can_be_added_to_git() {
 }
 
 #[test]
-fn an_input_that_cannot_be_fetched_is_named() {
-    let text = "ssh: connect to host 127.0.0.1 port 1: Connection refused\r\nfatal: Could not read from remote repository.\n\n\
-        Please make sure you have the correct access rights\nwarning: could not read HEAD ref\n\
-        ssh: connect to host 127.0.0.1 port 1: Connection refused\r\nerror:\n       … while updating the lock file of flake 'path:/f'\n\n       \
-        … while updating the flake input 'secrets'\n\n       \
-        … while fetching the input 'git+ssh://git@host/secrets.git'\n\n       error: revspec 'master' not found";
-    let error = evaluation_failed(text, &"F", None, &Programs::default());
-    let expected = "nix failed on F: revspec 'master' not found\n  while fetching the input 'secrets', \
-        'git+ssh://git@host/secrets.git'\n  | ssh: connect to host 127.0.0.1 port 1: Connection refused\n  \
-        | fatal: Could not read from remote repository.";
-    assert_eq!(error.to_string(), expected);
-}
-
-#[test]
 fn the_full_disk_is_named() {
     let space = |folder: &str, bytes| own_words::FreeSpace { folder: folder.to_owned(), bytes };
     let spaces = [space("/nix/store", 1 << 40), space("/tmp", 4096), space("/home", 8 << 20)];

@@ -1,0 +1,44 @@
+//! Errors of the inputs of a flake.
+
+use super::*;
+use crate::base::failure::hint;
+
+#[test]
+fn an_input_that_cannot_be_fetched_is_named() {
+    let text = "ssh: connect to host 127.0.0.1 port 1: Connection refused\r\nfatal: Could not read from remote repository.\n\n\
+        Please make sure you have the correct access rights\nwarning: could not read HEAD ref\n\
+        ssh: connect to host 127.0.0.1 port 1: Connection refused\r\nerror:\n       … while updating the lock file of flake 'path:/f'\n\n       \
+        … while updating the flake input 'secrets'\n\n       \
+        … while fetching the input 'git+ssh://git@host/secrets.git'\n\n       error: revspec 'master' not found";
+    let error = evaluation_failed(text, &"F", None, &Programs::default());
+    let expected = "nix failed on F: revspec 'master' not found\n  while fetching the input 'secrets', \
+        'git+ssh://git@host/secrets.git'\n  | ssh: connect to host 127.0.0.1 port 1: Connection refused\n  \
+        | fatal: Could not read from remote repository.";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn an_input_that_does_not_exist_has_its_own_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let fetching = |url: &str, error: &str| {
+        format!(
+            "error:\n       … while updating the flake input 'x'\n\n       … while fetching the input '{url}'\n\n       error: {error}"
+        )
+    };
+    let archive =
+        "Failed to open archive (Source threw exception: error: unable to download 'file:///gone.tgz': no)";
+    let not_found = "unable to download 'https://host/x.tgz': HTTP error 404";
+    for (text, expected) in [
+        (fetching("path:/gone", "path '//gone' does not exist"), Some(NO_INPUT)),
+        (fetching("git+file:/gone", "Cannot find Git revision"), Some(NO_INPUT)),
+        (fetching("file:///gone.tgz", archive), Some(NO_INPUT)),
+        ("error: path '//gone' does not exist".to_owned(), Some(NO_INPUT)),
+        ("error: path '/nix/store/a-source/gone/flake.nix' does not exist".to_owned(), Some(NO_INPUT)),
+        (fetching("https://host/x.tgz", not_found), Some(NO_ACCESS)),
+        (fetching("git+ssh://host/x", "Cannot find Git revision"), None),
+        (format!("error: path '/{}' does not exist", dir.path().display()), Some(NO_FLAKE)),
+    ] {
+        let error = evaluation_failed(&text, &"F", Some(dir.path()), &Programs::default());
+        assert_eq!(hint(&error), expected, "{text}");
+    }
+}
