@@ -20,8 +20,9 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
         return no_errors;
     }
     let mut timings = Timings::default();
-    let built = timings
-        .time("build", || nix::build_all(&cx.launcher, &wanted, options.nix_args(), cx.reporter.as_ref()));
+    let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, options.nix_args());
+    let built =
+        timings.time("build", || nix::build_all(&cx.launcher, &wanted, &nix_args, cx.reporter.as_ref()));
     for plan in plans.iter_mut() {
         plan.timings.append(timings.clone());
     }

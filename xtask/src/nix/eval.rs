@@ -37,14 +37,30 @@ pub fn with_keep_lock(options: &[String]) -> Vec<String> {
     all
 }
 
+/// The `options` for Nix, with [`KEEP_LOCK`] where Nix cannot write the lock of `flake`: Nix would fail, also where it
+/// has the result.
+pub fn keep_unwritable_lock(launcher: &Launcher, flake: &FlakeRef, options: &[String]) -> Vec<String> {
+    let is_unwritable = flake.folder().is_some_and(|folder| !is_lock_writable(launcher, folder));
+    if is_unwritable { with_keep_lock(options) } else { options.to_vec() }
+}
+
+/// Whether Nix can write the lock of the flake in `folder`. Nobody writes to the store, and as root Nix evaluates
+/// without the capabilities that override the modes of files.
+fn is_lock_writable(launcher: &Launcher, folder: &Path) -> bool {
+    let lock = folder.join("flake.lock");
+    !folder.starts_with(error::NIX_STORE)
+        && launcher.can_write_protected(folder)
+        && (!lock.exists() || launcher.can_write_protected(&lock))
+}
+
 /// Whether the result of an evaluation with `options` may be cached: it is the result without options.
 pub fn is_cacheable(options: &[String]) -> bool {
     options.iter().all(|option| option == KEEP_LOCK)
 }
 
 /// Evaluates the Nix function `apply`, such as `builtins.attrNames`, on the attribute `attribute` of `flake`. Nix
-/// evaluates only the values that the function uses, so other attributes may throw. Nix gets `options` unchanged, and
-/// `reporter` gets Nix's warnings.
+/// evaluates only the values that the function uses, so other attributes may throw. Nix gets `options`, with those of
+/// [`keep_unwritable_lock`], and `reporter` gets Nix's warnings.
 ///
 /// # Errors
 /// `Refused` for `options` that would let a build read the keys, and those of [`run_json`].
@@ -61,6 +77,7 @@ pub fn eval(
     // Without the whole trace, the position in the flake would be hidden behind the positions in `apply`.
     let fixed = ["eval", "--json", "--show-trace", &installable, "--apply", apply];
     let mut args = [&FEATURES[..], &fixed].concat();
+    let options = keep_unwritable_lock(launcher, flake, options);
     args.extend(options.iter().map(String::as_str));
     run_json(launcher, &args, flake, flake.folder(), reporter)
 }
@@ -158,7 +175,33 @@ fn explain_stop(error: anyhow::Error, subject: &dyn Display, limit: TimeLimit) -
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn a_lock_that_nix_cannot_write_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("flake.lock");
+        let launcher = Launcher::new("/").protecting_keys();
+        let options = |folder: &Path| {
+            let flake = FlakeRef::with_all_files(folder);
+            keep_unwritable_lock(&launcher, &flake, &["--offline".to_owned()]).join(" ")
+        };
+        let kept = format!("--offline {KEEP_LOCK}");
+        assert_eq!(options(dir.path()), "--offline");
+        set_permissions(dir.path(), Permissions::from_mode(0o555)).unwrap();
+        assert_eq!(options(dir.path()), kept);
+        set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        write(&lock, "").unwrap();
+        assert_eq!(options(dir.path()), "--offline");
+        set_permissions(&lock, Permissions::from_mode(0o444)).unwrap();
+        assert_eq!(options(dir.path()), kept);
+        assert_eq!(options(Path::new("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-flake")), kept);
+        let url = keep_unwritable_lock(&launcher, &FlakeRef::of_url("github:o/f"), &[]);
+        assert!(url.is_empty(), "{url:?}");
+    }
 
     #[test]
     fn string_literals_are_escaped() {

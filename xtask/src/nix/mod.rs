@@ -29,7 +29,7 @@ pub use error::{
     CopyFault, is_evaluation_failure, is_fault_of_flake, is_forbidden_build, is_missing_attribute,
     is_silent_host, strip_ansi,
 };
-pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, quote, with_keep_lock};
+pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, keep_unwritable_lock, quote, with_keep_lock};
 pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};

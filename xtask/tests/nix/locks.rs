@@ -1,7 +1,8 @@
 //! The lock of a flake: commands that only show something do not write the lock, and no command writes it where the
 //! arguments for Nix forbid that.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use crate::fixture::{Fixture, image, system};
 
@@ -134,4 +135,19 @@ fn the_lock_stays_unchanged_where_the_project_has_keys() {
         let outcome = fixture.run(args);
         assert_eq!(LockState::read(&fixture, setup), before, "{args:?}: {outcome:?}");
     }
+}
+
+/// A flake that another user owns, or that is read-only, can be used without its lock.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_flake_whose_folder_cannot_be_written_works() {
+    let fixture = fixture(Setup { has_git: false, is_outdated: false });
+    let flake = fixture.path("flake");
+    fs::set_permissions(&flake, Permissions::from_mode(0o555)).expect("setting the mode");
+    let outcomes = [&["hosts"][..], &["sd-image", "good"]].map(|args| fixture.run(args));
+    fs::set_permissions(&flake, Permissions::from_mode(0o755)).expect("setting the mode");
+    for outcome in outcomes {
+        outcome.assert_code(0);
+    }
+    assert!(!flake.join("flake.lock").exists());
 }

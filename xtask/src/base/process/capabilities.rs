@@ -1,8 +1,10 @@
 //! Runs children of root without the capabilities that override the modes of files.
 
 use std::io::Error;
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 use rustix::thread::{
     CapabilitySet, capabilities, capability_is_in_bounding_set, remove_capability_from_bounding_set,
@@ -31,6 +33,18 @@ impl Launcher {
     /// keys.
     pub fn run_protected<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if self.protects_keys { run_without_overrides(work) } else { work() }
+    }
+
+    /// Whether a child within [`Self::run_protected`] may write to the file or folder at `path`. False where nothing is
+    /// at `path`.
+    pub fn can_write_protected(&self, path: &Path) -> bool {
+        let can_write = || access(path, Access::WRITE_OK).is_ok();
+        if !self.protects_keys {
+            return can_write();
+        }
+        // The kernel answers by the capabilities of the thread that asks.
+        let drop_and_ask = || drop_own_overrides().is_ok() && can_write();
+        std::thread::scope(|scope| scope.spawn(drop_and_ask).join().unwrap_or(false))
     }
 }
 
@@ -68,6 +82,14 @@ fn drop_overrides() -> rustix::io::Result<()> {
     OVERRIDES.iter().try_for_each(remove_capability_from_bounding_set)?;
     let mut sets = capabilities(None)?;
     sets.inheritable.remove(OVERRIDES);
+    set_capabilities(None, sets)
+}
+
+/// Drops the overrides of this thread itself.
+fn drop_own_overrides() -> rustix::io::Result<()> {
+    let mut sets = capabilities(None)?;
+    sets.effective.remove(OVERRIDES);
+    sets.permitted.remove(OVERRIDES);
     set_capabilities(None, sets)
 }
 
@@ -119,5 +141,21 @@ mod tests {
             assert_eq!(launcher.capture("ls", &ls_args).unwrap().stdout, "file\n");
         }
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn modes_of_files_tell_whether_a_protected_child_may_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "text").unwrap();
+        let launcher = Launcher::new("/").protecting_keys();
+        for (mode, expected) in [(0o600, true), (0o444, false)] {
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(launcher.can_write_protected(&file), expected, "{mode:o}");
+        }
+        assert!(!launcher.can_write_protected(&dir.path().join("none")));
+        // This thread keeps its capabilities.
+        let can_override = capabilities(None).unwrap().permitted.contains(CapabilitySet::DAC_OVERRIDE);
+        assert_eq!(access(&file, Access::WRITE_OK).is_ok(), geteuid().is_root() && can_override);
     }
 }

@@ -60,7 +60,7 @@ const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix-
 const EVALUATION_FAILED: &str = "nix failed on ";
 
 /// The folder of the store.
-const NIX_STORE: &str = "/nix/store";
+pub const NIX_STORE: &str = "/nix/store";
 
 /// All rules, the more specific ones first: the first rule that fits counts.
 const RULES: &[Rule] = &[
