@@ -17,22 +17,25 @@ const PROGRAM: &str = "nixos-pi-xtask";
 /// The folder where Nix keeps flakes that it fetched, and where nobody else writes.
 const STORE: &str = "/nix/store";
 
-/// The flake to work on: `given`, else the flake that `XTASK_FLAKE` names, else the flake in the working directory or
-/// in the nearest folder above. [`FlakeRef::check`] checks that it exists.
+/// The flake that the user names: `given`, else the flake that `XTASK_FLAKE` names; `None` where neither does.
+/// [`FlakeRef::check`] checks that it exists.
 ///
 /// # Errors
 /// `Usage` for a text that is no flake reference.
-pub fn flake(given: Option<&str>) -> Result<FlakeRef> {
+pub fn named_flake(given: Option<&str>) -> Result<Option<FlakeRef>> {
     let from_env = std::env::var("XTASK_FLAKE").ok().filter(|value| !value.is_empty());
     match (given, from_env) {
-        (Some(given), _) => FlakeRef::parse(given),
-        (None, Some(named)) => FlakeRef::parse(&named).context("reading XTASK_FLAKE"),
-        (None, None) => {
-            let here = std::env::current_dir().context("finding the working directory")?;
-            let nearest = here.ancestors().find(|folder| folder.join("flake.nix").exists());
-            Ok(FlakeRef::of_folder(nearest.unwrap_or(&here)))
-        }
+        (Some(given), _) => FlakeRef::parse(given).map(Some),
+        (None, Some(named)) => FlakeRef::parse(&named).map(Some).context("reading XTASK_FLAKE"),
+        (None, None) => Ok(None),
     }
+}
+
+/// The flake in the working directory or in the nearest folder above. [`FlakeRef::check`] checks that it exists.
+pub fn flake_here() -> Result<FlakeRef> {
+    let here = std::env::current_dir().context("finding the working directory")?;
+    let nearest = here.ancestors().find(|folder| folder.join("flake.nix").exists());
+    Ok(FlakeRef::of_folder(nearest.unwrap_or(&here)))
 }
 
 /// The state folder of `flake`, for receipts, host keys and known hosts. It is the first of these:

@@ -29,7 +29,7 @@ use anyhow::{Context as _, Result};
 
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
-use crate::base::{Context, project, state};
+use crate::base::{Context, FlakeRef, project, state};
 use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};
@@ -55,7 +55,7 @@ pub fn run(mut cli: Cli) -> Result<()> {
 
 /// Makes the context of a command, and takes the flake out of its command line.
 fn make_context(cli: &mut Cli) -> Result<Context> {
-    let flake = project::flake(cli.take_flake()?.as_deref())?;
+    let flake = take_flake(cli)?;
     let here = std::env::current_dir().context("finding the working directory")?;
     Ok(Context {
         state: project::state_dir(&flake),
@@ -67,13 +67,25 @@ fn make_context(cli: &mut Cli) -> Result<Context> {
     })
 }
 
-/// Checks and protects what `command` needs: the flake, the state folder, the keys of hosts.
+/// Takes the flake out of the command line. Checks that the flake exists, if the command evaluates it, or if the user
+/// names it and the command has keys and receipts of its hosts.
+///
+/// # Errors
+/// `Usage` for a folder without a flake, and for a text that is no flake reference.
+fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
+    let named = project::named_flake(cli.take_flake()?.as_deref())?;
+    let must_exist = cli.command.evaluates() || named.is_some() && cli.command.uses_state();
+    let flake = named.map_or_else(project::flake_here, Ok)?;
+    if must_exist {
+        flake.check()?;
+    }
+    Ok(flake)
+}
+
+/// Checks and protects what `command` needs: the tools, the state folder, the keys of hosts.
 fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
     if let Err(error) = state::check_folder(&project::tools_dir()) {
         cx.warn(format!("the tools that setup installed are not used: {}", failure::with_hint(&error)));
-    }
-    if command.evaluates() {
-        cx.flake.check()?;
     }
     if command.uses_state() {
         earlier_state::move_to_flake(cx)?;

@@ -50,11 +50,7 @@ fn help_lists_the_global_options_last() {
 #[test]
 fn the_option_flake_may_stand_before_and_after_the_command() {
     for args in [["--flake", "/none", "history"], ["history", "--flake", "/none"]] {
-        let text = "there is no receipt: nothing was flashed or deployed from this flake yet\n";
-        Sandbox::new()
-            .run(&args)
-            .assert_stderr_contains(text)
-            .assert_code(0)
-            .assert_stdout("WHEN  WHAT  HOST  VERDICT  TIME  CONTENT\n");
+        let text = "error: no flake in /none: there is no such folder\n";
+        Sandbox::new().run(&args).assert_stderr_contains(text).assert_code(2).assert_stdout("");
     }
 }

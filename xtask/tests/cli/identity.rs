@@ -21,6 +21,12 @@ pub fn fake_keygen(sandbox: &Sandbox) {
     sandbox.fake("ssh-keygen", &body);
 }
 
+/// Makes a flake in the folder `flake` of `sandbox`, and returns the path of the folder.
+fn make_flake(sandbox: &Sandbox) -> String {
+    std::fs::write(sandbox.path("flake/flake.nix"), "").unwrap();
+    sandbox.path("flake").display().to_string()
+}
+
 #[test]
 fn identity_show_refuses_a_host_without_a_key() {
     let sandbox = Sandbox::with_fakes_only();
@@ -43,7 +49,7 @@ fn identity_make_makes_one_private_key_and_keeps_it() {
          known   no: the next flash of this host adds it\n",
         folder.display()
     );
-    let flake = sandbox.path("flake").display().to_string();
+    let flake = make_flake(&sandbox);
     for _ in 0..2 {
         sandbox.run(&["--flake", &flake, "identity", "make", "pi"]).assert_code(0).assert_stdout(&shown);
     }
@@ -65,7 +71,7 @@ fn identity_make_makes_one_private_key_and_keeps_it() {
 fn identity_dir_is_relative_to_the_working_directory() {
     let sandbox = Sandbox::with_fakes_only();
     fake_keygen(&sandbox);
-    let flake = sandbox.path("flake").display().to_string();
+    let flake = make_flake(&sandbox);
     let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", "keys"];
     sandbox.xtask(&args).current_dir(sandbox.path("home")).run().assert_code(0);
     assert!(sandbox.path("home/keys/pi/ssh_host_ed25519_key").exists());
@@ -75,7 +81,8 @@ fn identity_dir_is_relative_to_the_working_directory() {
 fn identity_prints_json_and_takes_another_folder() {
     let sandbox = Sandbox::with_fakes_only();
     fake_keygen(&sandbox);
-    let [flake, keys] = ["flake", "home/keys"].map(|name| sandbox.path(name).display().to_string());
+    let flake = make_flake(&sandbox);
+    let keys = sandbox.path("home/keys").display().to_string();
     let absent = format!("hint: flash the host, or run `cargo xtask identity make pi --identity-dir {keys}`");
     sandbox
         .run(&["identity", "show", "pi", "--identity-dir", &keys])
@@ -150,7 +157,7 @@ fn sandbox_with_key() -> (Sandbox, PathBuf) {
 
 /// Runs `identity make HOST`.
 fn run_identity_make(sandbox: &Sandbox, host: &str) -> Outcome {
-    let flake = sandbox.path("flake").display().to_string();
+    let flake = make_flake(sandbox);
     sandbox.run(&["--flake", &flake, "identity", "make", host])
 }
 
@@ -220,8 +227,7 @@ fn a_fifo_in_place_of_the_key_is_refused() {
 #[test]
 fn identity_make_refuses_a_folder_that_nix_would_copy() {
     let (sandbox, _key) = sandbox_with_key();
-    std::fs::write(sandbox.path("flake/flake.nix"), "").unwrap();
-    let flake = sandbox.path("flake").display().to_string();
+    let flake = make_flake(&sandbox);
     let keys = sandbox.path("flake/keys").display().to_string();
     let error = format!("nix copies {keys}/pi to its store with the flake {flake}");
     sandbox

@@ -95,6 +95,30 @@ fn wrong_flakes_are_usage_errors() {
 }
 
 #[test]
+fn commands_that_evaluate_nothing_need_the_flake_that_is_named() {
+    let nix = sandbox_with_nix();
+    crate::identity::fake_keygen(&nix);
+    let here = nix.path("home/empty");
+    fs::create_dir_all(here.join("d")).expect("making folders");
+    let nowhere = format!("no flake in {}/nope: there is no such folder", here.display());
+    let empty = format!("no flake in {}/d: there is no flake.nix", here.display());
+    for (args, variable, error) in [
+        (&["identity", "make", "./nope#pi"][..], None, &nowhere),
+        (&["identity", "make", "pi", "--flake", "./d"], None, &empty),
+        (&["identity", "show", "d#pi"], None, &empty),
+        (&["identity", "make", "pi"], Some("./nope"), &nowhere),
+        (&["history", "--flake", "./nope"], None, &nowhere),
+        (&["flash", "--image", "a.img", "/dev/null", "--flake", "d"], None, &empty),
+    ] {
+        let outcome = run_in(&nix, &here, args, variable);
+        outcome.assert_code(2).assert_stdout("").assert_stderr_contains(format!("error: {error}\nhint: "));
+    }
+    assert!(!nix.path("state").exists());
+    run_in(&nix, &here, &["history", "--flake", "github:o/f"], None).assert_code(0);
+    run_in(&nix, &here, &["identity", "make", "github:o/f#pi"], None).assert_code(0);
+}
+
+#[test]
 fn state_is_beside_the_flake_and_git_ignores_it() {
     let nix = Sandbox::with_fakes_only();
     crate::identity::fake_keygen(&nix);
