@@ -80,6 +80,8 @@ fn wrong_flakes_are_usage_errors() {
     for (args, error) in [
         (&["hosts"][..], format!("no flake in {folder}: there is no flake.nix")),
         (&["--flake", "d", "hosts"], format!("no flake in {folder}/d: there is no flake.nix")),
+        (&["--flake", "nope", "hosts"], "no flake in nope: there is no folder `nope`".to_owned()),
+        (&["identity", "make", "nope#pi"], "no flake in nope: there is no folder `nope`".to_owned()),
         (&["--flake", "", "hosts"], "the flake reference is empty".to_owned()),
         (
             &["--flake", ".#pi", "hosts"],
@@ -90,6 +92,9 @@ fn wrong_flakes_are_usage_errors() {
         let outcome = run_in(&nix, &here, args, None);
         outcome.assert_code(2).assert_stdout("").assert_stderr_contains(format!("error: {error}\nhint: "));
     }
+    assert!(nix.calls("nix").is_empty());
+    run_in(&nix, &here, &["--flake", "flake:nope", "hosts"], None).assert_code(0);
+    assert_eq!(last_evaluated_flake(&nix), "flake:nope");
     // Commands that need no flake work without one.
     run_in(&nix, &here, &["history"], None).assert_code(0);
 }

@@ -80,9 +80,11 @@ impl FlakeRef {
         &self.reference
     }
 
-    /// The reference without query; that to a forge also without branch and commit.
+    /// The reference without query; that to a forge also without branch and commit, that to a name in a registry without
+    /// `flake:`.
     fn without_version(&self) -> &str {
         let without_query = self.reference.split('?').next().unwrap_or_default();
+        let without_query = without_query.strip_prefix("flake:").unwrap_or(without_query);
         let is_forge =
             ["github:", "gitlab:", "sourcehut:"].iter().any(|forge| without_query.starts_with(forge));
         // The third part of a reference to a forge is a branch or a commit.
@@ -94,7 +96,8 @@ impl FlakeRef {
 
     /// Whether `other`, the reference to a flake as Nix got it in the past, names this flake in any version.
     pub fn is_same(&self, other: &str) -> bool {
-        let Ok(other) = Self::parse(other) else { return false };
+        // Earlier versions had names in a registry without `flake:`.
+        let other = Self::parse(other).unwrap_or_else(|_| Self::of_url(other));
         match (self.real_folder(), other.real_folder()) {
             (Some(own), Some(other)) => own == other,
             (None, None) => self.without_version() == other.without_version(),

@@ -40,16 +40,23 @@ impl FlakeRef {
         }
     }
 
-    /// The flake in the archive `given`, at the URL `given`, or with the name `given` in a registry.
+    /// The flake in the archive `given`, or at the URL `given`. Nix would read a bare word as a name in a registry, and
+    /// download the registry; the URL `flake:NAME` is such a name by purpose.
     ///
     /// # Errors
-    /// `Usage` where `given` is none of these.
+    /// `Usage` where `given` is neither.
     fn from_name(given: &str) -> Result<Self> {
         if Path::new(given).is_file() {
             return Ok(Self::of_url(absolute(Path::new(given))?.display().to_string()));
         }
-        if given.contains(':') || is_registry_name(given) {
+        if given.contains(':') {
             return Ok(Self::of_url(given));
+        }
+        if is_registry_name(given) {
+            bail!(
+                Usage, "no flake in {given}: there is no folder `{given}`";
+                hint: "pass the folder of your flake as --flake FOLDER; `flake:{given}` names an entry of the registry"
+            );
         }
         bail!(
             Usage, "`{given}` is neither a folder nor a flake reference";

@@ -82,8 +82,8 @@ fn names_that_nix_takes_for_something_else_are_encoded() {
 fn references_to_other_machines_and_archives_stay_as_they_are() {
     for text in [
         "github:owner/name",
-        "nixpkgs",
-        "cluster/main",
+        "flake:nixpkgs",
+        "flake:cluster/main",
         "git+ssh://git@host/repo?ref=main",
         "https://host/a.tar.gz",
     ] {
@@ -106,6 +106,8 @@ fn other_texts_are_no_references() {
         ("a b", "`a b` is neither a folder nor a flake reference"),
         (" ", "` ` is neither a folder nor a flake reference"),
         ("-x", "`-x` is neither a folder nor a flake reference"),
+        ("nope", "no flake in nope: there is no folder `nope`"),
+        ("nope/main", "no flake in nope/main: there is no folder `nope/main`"),
     ] {
         let error = FlakeRef::parse(text).unwrap_err();
         assert_eq!((kind(&error), error.to_string().as_str()), (ExitKind::Usage, expected), "{text}");
@@ -228,10 +230,13 @@ fn the_place_of_a_url_has_no_version() {
         ("github:owner/name/main?dir=pi", "github:owner/name"),
         ("github:owner/name", "github:owner/name"),
         ("git+ssh://git@host/a/b/c?ref=main", "git+ssh://git@host/a/b/c"),
-        ("cluster/main", "cluster/main"),
+        ("flake:cluster/main?dir=pi", "cluster/main"),
     ] {
         assert_eq!(parse(text).place(), expected);
     }
+    // The name in a registry of which an earlier version made a state folder.
+    assert!(parse("flake:cluster/main").is_same("cluster/main"));
+    assert!(!parse("flake:cluster/main").is_same("cluster"));
 }
 
 /// The path of a folder has a maximum length, so it can end only at one of the first few thousand signs.
