@@ -47,6 +47,17 @@ fn the_flake_is_the_nearest_one_upwards() {
     fs::create_dir_all(inner.join("deep")).expect("making folders");
     run_in(&nix, &inner.join("deep"), &["hosts"], None).assert_code(0);
     assert_eq!(last_evaluated_flake(&nix), outer.display().to_string());
+    let calls = nix.calls("nix").len();
+    for name in [".", "./", "../deep"] {
+        run_in(&nix, &inner.join("deep"), &["hosts", "--flake", name], None).assert_code(0);
+        assert_eq!(last_evaluated_flake(&nix), outer.display().to_string(), "{name}");
+    }
+    assert!(nix.calls("nix").len() >= calls + 3);
+    // Any other folder that is named has the flake itself.
+    let error = format!("no flake in {}: there is no flake.nix", inner.display());
+    for args in [&["hosts", "--flake", "./inner"][..], &["identity", "make", "inner#pi"]] {
+        run_in(&nix, &outer, args, None).assert_code(2).assert_stderr_contains(&error);
+    }
     fs::write(inner.join("flake.nix"), "").expect("writing a flake");
     run_in(&nix, &inner.join("deep"), &["hosts"], None).assert_code(0);
     assert_eq!(last_evaluated_flake(&nix), inner.display().to_string());

@@ -31,7 +31,8 @@ pub struct FlakeRef {
 struct LocalFlake {
     /// The folder that the reference names. Nix copies all of it, or the git repository around it.
     tree: PathBuf,
-    /// The folder of `flake.nix`: `tree`, a folder in `tree` (`?dir=`), or the nearest folder above with a `flake.nix`.
+    /// The folder of `flake.nix`: `tree`, a folder in `tree` (`?dir=`), or for the working directory the nearest
+    /// folder above with a `flake.nix`.
     folder: PathBuf,
     /// Whether Nix copies all files of `tree`, also those that git ignores (`path:`).
     all_files: bool,

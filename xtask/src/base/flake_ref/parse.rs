@@ -122,11 +122,13 @@ fn is_path(location: &str) -> bool {
     path.is_dir() || location.starts_with(['.', '/']) && !path.is_file()
 }
 
-/// The flake at the path `location`, which may be relative. Without `dir=` in the query, the flake may be in a folder
-/// above.
+/// The flake at the path `location`, which may be relative. Only the flake of the working directory may be in a folder
+/// above; any other folder that is named has the flake itself.
 fn from_path(location: &str, query: &str) -> Result<FlakeRef> {
     let tree = absolute(Path::new(location))?;
-    let folder = folder_of_query(&tree, query).unwrap_or_else(|| flake_folder(&tree));
+    let is_here = std::env::current_dir().is_ok_and(|here| here == tree);
+    let found = || if is_here { flake_folder(&tree) } else { tree.clone() };
+    let folder = folder_of_query(&tree, query).unwrap_or_else(found);
     // Nix applies the query to the folder that the user gave.
     let named = if query.is_empty() { &folder } else { &tree };
     let reference = folder_reference(named, query);
