@@ -86,10 +86,10 @@ fn names_folder(flake: &str) -> bool {
     split_query_of_folder(rest).is_some()
 }
 
-/// Splits `rest`, a reference without its scheme, into the path of an existing folder and the query. The query begins
-/// with `?`, or is empty. `None` where no folder exists, or where the query has an attribute.
+/// Splits `rest`, a reference without its scheme, into the path of an existing folder, or of its `flake.nix`, and the
+/// query. The query begins with `?`, or is empty. `None` where no folder exists, or where the query has an attribute.
 fn split_query_of_folder(rest: &str) -> Option<(&str, &str)> {
-    let exists = |location: &str| Path::new(location.strip_prefix("//").unwrap_or(location)).is_dir();
+    let exists = |location: &str| is_folder(Path::new(location.strip_prefix("//").unwrap_or(location)));
     // The name of a folder may have `?` and `#`.
     let ends = std::iter::once(rest.len()).chain(rest.rmatch_indices('?').map(|(at, _)| at));
     let splits = ends.map(|at| rest.split_at(at));
@@ -116,16 +116,26 @@ fn check_no_attribute(given: &str) -> Result<()> {
     )
 }
 
+/// Whether a folder is at `path`, or a `flake.nix`, which stands for its folder.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || is_flake_nix(path)
+}
+
+/// Whether `path` is that of a file `flake.nix`.
+fn is_flake_nix(path: &Path) -> bool {
+    path.ends_with("flake.nix") && path.is_file()
+}
+
 /// Whether `location` is the path of a folder: a folder is there, or the text begins like a path and no file is there.
 fn is_path(location: &str) -> bool {
     let path = Path::new(location);
-    path.is_dir() || location.starts_with(['.', '/']) && !path.is_file()
+    is_folder(path) || location.starts_with(['.', '/']) && !path.is_file()
 }
 
 /// The flake at the path `location`, which may be relative. Only the flake of the working directory may be in a folder
 /// above; any other folder that is named has the flake itself.
 fn from_path(location: &str, query: &str) -> Result<FlakeRef> {
-    let tree = absolute(Path::new(location))?;
+    let tree = named_folder(Path::new(location))?;
     let is_here = std::env::current_dir().is_ok_and(|here| here == tree);
     let found = || if is_here { flake_folder(&tree) } else { tree.clone() };
     let folder = folder_of_query(&tree, query).unwrap_or_else(found);
@@ -139,7 +149,7 @@ fn from_path(location: &str, query: &str) -> Result<FlakeRef> {
 fn from_url(scheme: &str, location: &str, query: &str) -> Result<FlakeRef> {
     let location = location.strip_prefix("//").unwrap_or(location);
     let path = if Path::new(location).exists() { PathBuf::from(location) } else { decode(location) };
-    let tree = absolute(if path.as_os_str().is_empty() { Path::new(".") } else { &path })?;
+    let tree = named_folder(&path)?;
     let folder = folder_of_query(&tree, query).unwrap_or_else(|| tree.clone());
     let slashes = if scheme == GIT_SCHEME { "//" } else { "" };
     let reference = format!("{scheme}{slashes}{}{query}", encode(&tree));
@@ -156,6 +166,13 @@ fn folder_of_query(tree: &Path, query: &str) -> Option<PathBuf> {
 /// The path that `text` encodes in percent encoding.
 fn decode(text: &str) -> PathBuf {
     OsString::from_vec(percent_encoding::decode(text)).into()
+}
+
+/// The folder that `path` names, as an absolute path: the folder of a `flake.nix`, and the working directory for an
+/// empty path.
+fn named_folder(path: &Path) -> Result<PathBuf> {
+    let folder = path.parent().filter(|_| is_flake_nix(path)).unwrap_or(path);
+    absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
 }
 
 /// `path` as an absolute path without `.`, and without `..` if the path exists.

@@ -40,6 +40,10 @@ fn references_to_folders_become_absolute() {
         ),
         (format!("git+file:{text}"), format!("git+file://{text}"), plain.clone()),
         (format!("{text}/nix/.."), text.clone(), plain.clone()),
+        (format!("{text}/flake.nix"), text.clone(), plain.clone()),
+        (format!("{text}/flake.nix?ref=main"), format!("{text}?ref=main"), plain.clone()),
+        (format!("path:{text}/flake.nix"), format!("path:{text}"), plain.clone()),
+        (format!("git+file://{text}/flake.nix"), format!("git+file://{text}"), plain.clone()),
     ] {
         let parsed = parse(&given);
         assert_eq!(
@@ -172,6 +176,7 @@ fn all_references_to_a_folder_have_one_place() {
             format!("{text}/"),
             format!("{text}/."),
             format!("{text}/nix/.."),
+            format!("{text}/flake.nix"),
             format!("path:{text}"),
             format!("git+file:{text}"),
             format!("git+file://{}?ref=main", encode(&plain)),
