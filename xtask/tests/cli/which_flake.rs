@@ -83,6 +83,20 @@ fn the_option_wins_over_the_variable_and_both_over_the_folder() {
 }
 
 #[test]
+fn nix_gets_the_folder_behind_a_link_and_of_a_flake_nix() {
+    let nix = sandbox_with_nix();
+    let folder = nix.path("home/cluster");
+    make_flake(&folder);
+    std::os::unix::fs::symlink("cluster", nix.path("home/link")).expect("making a link");
+    for name in ["link", "./link", "./link/flake.nix", "cluster/flake.nix"] {
+        run_in(&nix, &nix.path("home"), &["hosts", "--flake", name], None).assert_code(0);
+        let calls = nix.calls("nix").concat();
+        assert!(!calls.iter().any(|word| word.contains("/link")), "{name}: {calls:?}");
+        assert_eq!(last_evaluated_flake(&nix), folder.display().to_string(), "{name}");
+    }
+}
+
+#[test]
 fn wrong_flakes_are_usage_errors() {
     let nix = sandbox_with_nix();
     let here = nix.path("home/empty");

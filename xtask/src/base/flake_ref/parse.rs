@@ -169,10 +169,11 @@ fn decode(text: &str) -> PathBuf {
 }
 
 /// The folder that `path` names, as an absolute path: the folder of a `flake.nix`, and the working directory for an
-/// empty path.
+/// empty path. An existing folder has no links in its path, because Nix refuses a link as a flake.
 fn named_folder(path: &Path) -> Result<PathBuf> {
     let folder = path.parent().filter(|_| is_flake_nix(path)).unwrap_or(path);
-    absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+    let folder = absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+    Ok(folder.canonicalize().unwrap_or(folder))
 }
 
 /// `path` as an absolute path without `.`, and without `..` if the path exists.

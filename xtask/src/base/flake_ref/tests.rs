@@ -25,7 +25,7 @@ fn make_repository(root: &Path, name: &str) -> PathBuf {
 #[test]
 fn references_to_folders_become_absolute() {
     let dir = tempfile::tempdir().unwrap();
-    let root = dir.path();
+    let root = &dir.path().canonicalize().unwrap();
     let plain = make_flake(root, "cluster");
     let text = plain.display().to_string();
     for (given, reference, folder) in [
@@ -57,7 +57,7 @@ fn references_to_folders_become_absolute() {
 #[test]
 fn names_that_nix_takes_for_something_else_are_encoded() {
     let dir = tempfile::tempdir().unwrap();
-    let root = dir.path();
+    let root = &dir.path().canonicalize().unwrap();
     let base = root.display();
     for (name, encoded) in
         [("a b", "a%20b"), ("a#b", "a%23b"), ("a?b", "a%3Fb"), ("zürich", "z%C3%BCrich"), ("100%", "100%25")]
@@ -189,6 +189,22 @@ fn all_references_to_a_folder_have_one_place() {
             assert!(parsed.is_same(&text) && parse(&text).is_same(&given), "{given}");
         }
         assert!(!parse(&text).is_same(&format!("{text}?dir=nix")));
+    }
+}
+
+#[test]
+fn links_to_folders_are_resolved() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let plain = make_flake(&root, "real/cluster").display().to_string();
+    std::os::unix::fs::symlink("real/cluster", root.join("link")).unwrap();
+    std::os::unix::fs::symlink("real", root.join("parent")).unwrap();
+    for name in ["link", "link/", "parent/cluster", "link/flake.nix"] {
+        let given = format!("{}/{name}", root.display());
+        for (scheme, expected) in [("", ""), ("path:", "path:"), ("git+file:", "git+file://")] {
+            assert_eq!(parse(&format!("{scheme}{given}")).as_str(), format!("{expected}{plain}"), "{name}");
+        }
+        assert_eq!(parse(&format!("{given}?dir=nix")).as_str(), format!("{plain}?dir=nix"), "{name}");
     }
 }
 
