@@ -179,6 +179,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::base::Silent;
 
     #[test]
     fn a_lock_that_nix_cannot_write_is_kept() {
@@ -201,6 +202,18 @@ mod tests {
         assert_eq!(options(Path::new("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-flake")), kept);
         let url = keep_unwritable_lock(&launcher, &FlakeRef::of_url("github:o/f"), &[]);
         assert!(url.is_empty(), "{url:?}");
+    }
+
+    /// Nobody can write to the store.
+    #[test]
+    fn nix_gets_the_option_that_keeps_the_lock_of_a_flake_in_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let nix = dir.path().join("nix");
+        write(&nix, "#!/bin/sh\nfor last; do :; done\necho \"\\\"$last\\\"\"\n").unwrap();
+        set_permissions(&nix, Permissions::from_mode(0o755)).unwrap();
+        let launcher = Launcher::new("/").with_path_front(dir.path());
+        let flake = FlakeRef::with_all_files(Path::new("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-flake"));
+        assert_eq!(eval(&launcher, &flake, "a", "it: it", &[], &Silent).unwrap(), KEEP_LOCK);
     }
 
     #[test]
