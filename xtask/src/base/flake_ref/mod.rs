@@ -26,7 +26,7 @@ pub struct FlakeRef {
     local: Option<LocalFlake>,
 }
 
-/// A flake in a folder of this machine. Paths are absolute, and that of an existing `tree` has no links.
+/// A flake in a folder of this machine. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LocalFlake {
     /// The folder that the reference names. Nix copies all of it, or the git repository around it.

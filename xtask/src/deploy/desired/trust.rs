@@ -153,7 +153,7 @@ mod tests {
         let archive = own.join("a.tar.gz").display().to_string();
         fs::write(&archive, "").unwrap();
         let foreign =
-            ["github:owner/name", "flake:nixpkgs", "git+ssh://git@host/repo", "https://host/a.tar.gz", &archive];
+            ["github:owner/name", "flake:name", "git+ssh://git@host/repo", "https://host/a.tar.gz", &archive];
         for flake in foreign.iter().map(ToString::to_string).chain([format!("file://{archive}")]) {
             let why = format!("{flake} is not a folder of this machine");
             assert_eq!(
