@@ -23,7 +23,7 @@ pub fn fake_keygen(sandbox: &Sandbox) {
 
 /// Makes a flake in the folder `flake` of `sandbox`, and returns the path of the folder.
 fn make_flake(sandbox: &Sandbox) -> String {
-    std::fs::write(sandbox.path("flake/flake.nix"), "").unwrap();
+    std::fs::write(sandbox.path("flake/flake.nix"), "").expect("writing the flake");
     sandbox.path("flake").display().to_string()
 }
 
