@@ -6,6 +6,7 @@ mod file;
 mod hasher;
 mod line;
 mod places;
+mod spelling;
 mod sum;
 
 use std::collections::{BTreeMap, BTreeSet};

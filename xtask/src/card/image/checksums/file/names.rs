@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::super::{Coverage, line};
+use super::super::{Coverage, spelling};
 
 /// The endings of compressed files, without the dot.
 const COMPRESSIONS: &[&str] = &["zst", "zstd", "xz", "gz", "bz2"];
@@ -60,14 +60,14 @@ impl Names {
 
     /// Whether `line` contains the name of the image or of its content.
     pub fn are_in(&self, line: &str) -> bool {
-        self.paths().any(|(_, path)| line::mentions(line, &file_name(path)))
+        self.paths().any(|(_, path)| spelling::mentions(line, &file_name(path)))
     }
 }
 
 /// How well `listed`, a path in a checksum file in `folder`, fits the path `file` in the spelling that fits best;
 /// `None` where none fits.
 pub fn path_fit(listed: &str, folder: &Path, file: &Path) -> Option<Fit> {
-    line::spellings(listed).iter().filter_map(|path| spelling_fit(path, folder, file)).min()
+    spelling::spellings(listed).iter().filter_map(|path| spelling_fit(path, folder, file)).min()
 }
 
 /// How well `listed` fits the path `file`, without another spelling.
