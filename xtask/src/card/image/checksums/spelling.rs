@@ -1,9 +1,9 @@
 //! The names of files in checksum files, in all their spellings.
 
-use crate::base::percent_encoding;
+use crate::base::{percent_encoding, shell};
 
-/// The paths that `listed` may stand for: `listed` itself, and the path in quotes, in an address, in percent-encoding
-/// or with blanks that are escaped for a shell.
+/// The paths that `listed` may stand for: `listed` itself, and the path in quotes, as a word of a shell, in an address
+/// or in percent-encoding.
 pub fn spellings(listed: &str) -> Vec<String> {
     const QUOTES: [(char, char); 6] = [
         ('"', '"'),
@@ -16,12 +16,22 @@ pub fn spellings(listed: &str) -> Vec<String> {
     let trimmed = listed.trim();
     let unquoted = QUOTES.iter().find_map(|(open, close)| trimmed.strip_prefix(*open)?.strip_suffix(*close));
     let path = unquoted.unwrap_or(trimmed);
-    let without_query = match path.split_once("://") {
+    // In a path of Windows, only the blanks may be escaped.
+    let mut spellings = vec![listed.to_owned(), path.replace("\\ ", " ")];
+    for reading in [path.to_owned(), shell::unquote(path), shell::unquote(trimmed)] {
+        let address = without_query(&reading).to_owned();
+        let decoded = String::from_utf8_lossy(&percent_encoding::decode(&address)).into_owned();
+        spellings.extend([reading, address, decoded]);
+    }
+    spellings
+}
+
+/// The address `path` without its scheme and its query; `path` itself where it is no address.
+fn without_query(path: &str) -> &str {
+    match path.split_once("://") {
         Some((_, address)) => address.split(['?', '#']).next().unwrap_or(address),
         None => path,
-    };
-    let decoded = String::from_utf8_lossy(&percent_encoding::decode(without_query)).into_owned();
-    vec![listed.to_owned(), path.to_owned(), without_query.to_owned(), decoded, path.replace("\\ ", " ")]
+    }
 }
 
 /// Whether `line` contains the file name `name` in any form, but not as a part of a longer name.
@@ -35,10 +45,9 @@ pub fn mentions(line: &str, name: &str) -> bool {
     };
     let decoded = percent_encoding::decode(line);
     let decoded = String::from_utf8_lossy(&decoded);
-    !name.is_empty()
-        && [line, &decoded]
-            .iter()
-            .any(|line| line.match_indices(name).any(|(start, _)| is_whole_name(line, start)))
+    let readings = [line, &decoded, &shell::unquote(line), &line.replace('\\', "")];
+    let is_in = |line: &&str| line.match_indices(name).any(|(start, _)| is_whole_name(line, start));
+    !name.is_empty() && readings.iter().any(is_in)
 }
 
 #[cfg(test)]
@@ -57,6 +66,9 @@ mod tests {
             "x\\a.img",
             "see a.img.",
             "%61.img",
+            r"12 a\.img",
+            "12 'a'.img",
+            r#""a\.img": 1"#,
         ] {
             assert!(mentions(line, "a.img"), "{line}");
         }
@@ -79,6 +91,10 @@ mod tests {
             "my%20pi.img",
             "'my%20%70i.img'",
             "my\\ pi.img",
+            "'my pi'.img",
+            "my\" \"pi.img",
+            "\"my pi\\.img\"",
+            "'my%20pi'.img",
         ] {
             assert!(spellings(listed).iter().any(|path| path == "my pi.img"), "{listed}");
         }
@@ -89,7 +105,7 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        let lines = ["12 *x\\a.img", "`%61.img`", "<https://example.org/a.img?x#y>"];
+        let lines = ["12 *x\\a.img", "'a'\\.img", "<https://example.org/a.img?x#y>"];
         crate::base::fuzz::check_text(&lines, |line| (mentions(line, "a.img"), spellings(line)));
     }
 }

@@ -116,6 +116,38 @@ fn a_right_line_hides_no_other() {
     }
 }
 
+/// A name that is escaped or quoted for a shell is compared, or its line is refused.
+#[test]
+fn a_name_may_be_a_word_of_a_shell() {
+    for (name, word) in [
+        ("pi(1).img.zst", r"pi\(1\).img.zst"),
+        ("pi(1).img.zst", r#""pi\(1\).img.zst""#),
+        ("pi(1).img.zst", r"./out/pi\(1\).img.zst"),
+        ("it's.img.zst", r"it\'s.img.zst"),
+        ("it's.img.zst", r"'it'\''s.img.zst'"),
+        ("it's.img.zst", r#"it"'"s.img.zst"#),
+        ("a&b.img.zst", r"a\&b.img.zst"),
+        ("pi.img.zst", r"pi\.img.zst"),
+        ("my pi.img.zst", "'my pi'.img.zst"),
+        ("my pi.img.zst", r"my\ pi\.img.zst"),
+        (r"pi\.img.zst", r"pi\.img.zst"),
+    ] {
+        let names = Names::new(&Path::new("/srv/b").join(name), true);
+        let file = ChecksumFile { path: "/srv/b/SUMS".into(), scope: Scope::Many, algorithm: None };
+        let sums = |text: &str| file.parse_sums(&expand(text), &names);
+        for line in [format!("#1  {word}\n"), format!("SHA256 ({word}) = #1\n")] {
+            let found = sums(&format!("#2  b.img\n{line}")).unwrap();
+            assert!(found.len() == 1 && found[0].sum.hex.starts_with('1'), "{line}: {found:?}");
+        }
+        for line in [format!("1234  {word}"), format!("#1  {word},")] {
+            let error = sums(&format!("#2  b.img\n{line}\n")).unwrap_err().to_string();
+            assert!(error.contains(" in line 2, whose form is not understood: "), "{line}: {error}");
+        }
+    }
+    assert_eq!(sums(Scope::Many, None, "#1  a\\.img.zst\n#2  a.img.zst\n").unwrap(), ["File 1", "File 2"]);
+    assert_eq!(sums(Scope::Many, None, "#1  x/a\\.img.zst\n#2  a.img.zst\n").unwrap(), ["File 2"]);
+}
+
 /// The name of the file or the tag of the line decides the algorithm, and no length makes another one of it.
 #[test]
 fn a_length_overrules_no_name() {
