@@ -50,6 +50,8 @@ const OTHER_NAMES: &[&str] = &[
     "GOST",
     "KECCAK",
     "RIPEMD",
+    // The lists of CRC-32 are called by this ending.
+    "SFV",
     "SKEIN",
     "STREEBOG",
     "TIGER",
@@ -255,6 +257,7 @@ mod tests {
             "crc32",
             "CRC",
             "cksum",
+            "sfv",
             "RMD160",
             "SHAKE256",
             "xxh64sum",

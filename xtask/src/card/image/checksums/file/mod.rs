@@ -100,11 +100,16 @@ impl ChecksumFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
+    /// Whether `line` is a comment: one of an SFV file begins with `;`.
+    fn is_comment(&self, line: &str) -> bool {
+        line.starts_with('#') || self.algorithm == Some(NamedAlgorithm::Other) && line.starts_with(';')
+    }
+
     /// Parses all lines but comments. Fails where a line that is not a heading contains the name of the image in a form
     /// that [`line::parse`] does not know.
     fn parse_lines(&self, text: &str, names: &Names) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !self.is_comment(line)) {
             let is_heading = self.scope == Scope::One && line.trim_end().ends_with(':');
             match line::parse(line, self.algorithm) {
                 Some(entry) => lines.push(Line { number, entry }),
@@ -153,7 +158,7 @@ impl ChecksumFile {
                 Refused, "{path} has no {kind} of {image}"; hint: "download {path} again, or remove it"
             );
         }
-        let is_text = |line: &str| !line.trim().is_empty() && !line.starts_with('#');
+        let is_text = |line: &str| !line.trim().is_empty() && !self.is_comment(line);
         let number = text.lines().position(is_text).unwrap_or_default();
         failure!(
             Refused,

@@ -167,14 +167,18 @@ fn a_length_overrules_no_name() {
         ("BLAKE3SUMS", "#1#1  a.img.zst"),
         ("B2SUMS", "BLAKE2b-128 (a.img.zst) = #1"),
         ("CRC32SUMS", "12345678  a.img.zst"),
+        ("sfv", "a.img.zst 1234ABCD"),
     ] {
         for error in refused(name, text) {
             assert!(error.contains(" names a.img.zst in line 1, whose form is not understood: "), "{error}");
         }
     }
-    for (text, line) in
-        [("#1\n", "line 1: 1111"), (" \n\n#1\n", "line 3: 1111"), ("SHA3-256 #1", "line 1: SHA3")]
-    {
+    for (text, line) in [
+        ("#1\n", "line 1: 1111"),
+        (" \n\n#1\n", "line 3: 1111"),
+        ("SHA3-256 #1", "line 1: SHA3"),
+        ("; 1 file: a.img.zst\nb.img 1234ABCD", "line 2: b.img 1234ABCD"),
+    ] {
         let error = sums(Scope::One, NamedAlgorithm::parse("sha3"), text).unwrap_err().to_string();
         assert!(
             error.contains(&format!(
