@@ -132,11 +132,7 @@ fn iso(out: &Path) -> Option<PathBuf> {
         .chain(listed(&out.join("iso")))
         .collect::<Vec<_>>();
     files.sort_unstable();
-    let is_iso = |file: &PathBuf| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        ISO_ENDINGS.iter().any(|ending| name.ends_with(ending)) && !file.is_dir()
-    };
-    files.into_iter().find(is_iso)
+    files.into_iter().find(|file| has_ending(file, ISO_ENDINGS) && !file.is_dir())
 }
 
 /// The error for an output without an image, or without the chosen one.
@@ -244,6 +240,11 @@ fn is_image_itself(out: &Path) -> bool {
 
 /// Whether the name of `file` has an ending of image files.
 fn has_image_ending(file: &Path) -> bool {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    ENDINGS.iter().any(|ending| name.ends_with(ending))
+    has_ending(file, ENDINGS)
+}
+
+/// Whether the name of `file` has one of the `endings`, in lower or upper case.
+fn has_ending(file: &Path, endings: &[&str]) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    endings.iter().any(|ending| name.ends_with(ending))
 }

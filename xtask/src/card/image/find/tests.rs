@@ -19,7 +19,7 @@ fn output(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn an_iso_is_named_as_one() {
-    for file in ["nixos.iso", "iso/nixos.iso", "iso/nixos.iso.zst"] {
+    for file in ["nixos.iso", "iso/nixos.iso", "iso/nixos.iso.zst", "iso/D.ISO", "D.Iso.GZ"] {
         let (_store, out) = output(&[file, "iso/notes.txt"]);
         let error = find(&out, Wanted::default()).unwrap_err().to_string();
         let expected = format!("{} is an ISO image, which is for a PC: ", out.join(file).display());
@@ -48,6 +48,7 @@ fn an_image_is_found_at_every_place() {
         (&["nixos.raw"], None, "nixos.raw"),
         (&["main.raw.xz", "nix-support/x"], None, "main.raw.xz"),
         (&["pi.img.gz"], None, "pi.img.gz"),
+        (&["sd-image/PI.IMG", "iso/D.ISO"], None, "sd-image/PI.IMG"),
     ] {
         let (_store, out) = output(files);
         let wanted = Wanted { declared, chosen: None };
