@@ -143,6 +143,27 @@ mod tests {
         );
     }
 
+    /// Decompressed, an ISO image or a file system is no image for a card either.
+    #[test]
+    fn content_that_must_be_replaced_is_not_to_be_decompressed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pi.img.gz");
+        for (offset, magic, expected) in [
+            (32769, &b"CD001"[..], "name an image for SD cards"),
+            (1080, b"\x53\xef", "name the image of the whole card, which has a partition table"),
+        ] {
+            let mut content = vec![0; 2 << 20];
+            content[offset..offset + magic.len()].copy_from_slice(magic);
+            let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut gz, &content).unwrap();
+            std::fs::write(&path, gz.finish().unwrap()).unwrap();
+            let error =
+                Source::open(&path).and_then(|source| examine(source, Depth::Whole, &Silent)).unwrap_err();
+            assert!(error.to_string().ends_with(", compressed with gzip"), "{error}");
+            assert_eq!(hint(&error), Some(expected));
+        }
+    }
+
     #[test]
     fn a_partial_last_sector_has_a_remedy() {
         let dir = tempfile::tempdir().unwrap();

@@ -138,13 +138,19 @@ impl Source {
         };
         let content = content_path(&self.path);
         let [file, unpacked] = [&self.path, &content].map(|path| shell::quote(&path.to_string_lossy()));
+        let remedy = other.hint(&content);
+        let hint = if other.needs_file() {
+            format!("decompress it: `{decompress} {file} >{unpacked}`; then {remedy}")
+        } else {
+            remedy
+        };
         failure!(
             Refused,
             "{} cannot be written to a card: it holds {}, compressed with {}",
             self.path.display(),
             other.name,
             self.format;
-            hint: "decompress it: `{decompress} {file} >{unpacked}`; then {}", other.hint(&content)
+            hint: "{hint}"
         )
     }
 

@@ -118,6 +118,11 @@ impl OtherFile {
         find_by_magic(WHOLE_DISK, head).filter(|found| *found == OPTICAL_DISC)
     }
 
+    /// Whether the remedy is a command that reads the file, so that a compressed one must be decompressed first.
+    pub fn needs_file(self) -> bool {
+        self.remedy.contains("FILE")
+    }
+
     /// The remedy for the file at `path`.
     pub fn hint(self, path: &Path) -> String {
         let quoted = |path: &Path| shell::quote(&path.to_string_lossy());
