@@ -32,8 +32,8 @@ const MAX_PRODUCTS: u64 = 64 << 10;
 pub struct Wanted<'a> {
     /// The path in the output that the derivation declares.
     pub declared: Option<&'a str>,
-    /// The file that the user names, by its path in the output or its name alone; an output that is the image itself
-    /// also by its name without the hash.
+    /// The file that the user names, by its path, its path in the output or its name alone; an output that is the
+    /// image itself also by its name without the hash. The file may have any ending but that of an ISO image.
     pub chosen: Option<&'a str>,
 }
 
@@ -64,10 +64,13 @@ fn candidates(out: &Path, wanted: Wanted) -> Result<Vec<PathBuf>> {
     if let Some(chosen) = wanted.chosen {
         let mut images = all_images(out)?;
         images.retain(|image| has_name(out, image, chosen));
+        if images.is_empty() {
+            images.extend(file_of_any_ending(out, chosen));
+        }
         return Ok(images);
     }
     if let Some(declared) = wanted.declared {
-        let image = out.join(normal_parts(declared));
+        let image = out.join(normal_parts(Path::new(declared)));
         if image.is_file() {
             return Ok(vec![image]);
         }
@@ -81,6 +84,22 @@ fn candidates(out: &Path, wanted: Wanted) -> Result<Vec<PathBuf>> {
         return Ok(vec![out.to_owned()]);
     }
     images_in_folder(out, out)
+}
+
+/// The file that the user calls `name`, whatever its ending: the output itself, or a file at the root of the output or
+/// in its folder `sd-image`.
+fn file_of_any_ending(out: &Path, name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    let mut files = Vec::new();
+    if has_name(out, out, name) {
+        files.push(out.to_owned());
+    }
+    // A path outside of the output is none in it.
+    if let Some(inner) = path.strip_prefix(out).ok().or(path.is_relative().then_some(path)) {
+        let inner = normal_parts(inner);
+        files.extend([out.join(&inner), out.join(SD_IMAGE).join(inner)]);
+    }
+    files.into_iter().find(|file| file.is_file() && !has_ending(file, ISO_ENDINGS))
 }
 
 /// The images in the list for Hydra, in the folder `sd-image` and in the output folder, sorted and without duplicates,
@@ -157,8 +176,8 @@ fn no_image_error(out: &Path, wanted: Wanted) -> anyhow::Error {
 }
 
 /// The names in `path`, without a root and without `..`.
-fn normal_parts(path: &str) -> PathBuf {
-    Path::new(path).components().filter(|part| matches!(part, Component::Normal(_))).collect()
+fn normal_parts(path: &Path) -> PathBuf {
+    path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
 }
 
 /// The name of `image` for the user: its path in the output, or its file name where `image` is the output itself.
@@ -169,12 +188,17 @@ fn name_in_output(out: &Path, image: &Path) -> String {
     }
 }
 
-/// Whether the user may call `image` by `name`: its path in the output, its file name, or where `image` is the output
-/// itself, its file name without the hash.
+/// Whether the user may call `image` by `name`: its path, also without links, its path in the output, its file name, or
+/// where `image` is the output itself, its file name without the hash.
 fn has_name(out: &Path, image: &Path, name: &str) -> bool {
     let file_name = image.file_name().unwrap_or_default().to_string_lossy();
     let without_hash = file_name.split_once('-').map(|(_hash, rest)| rest);
-    name_in_output(out, image) == name || file_name == name || image == out && without_hash == Some(name)
+    let path = Path::new(name);
+    let is_path = image == path || image.canonicalize().is_ok_and(|file| file == path);
+    is_path
+        || name_in_output(out, image) == name
+        || file_name == name
+        || image == out && without_hash == Some(name)
 }
 
 /// The names of `images` for the user, in one line.

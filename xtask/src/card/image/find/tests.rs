@@ -84,6 +84,30 @@ fn one_of_several_images_is_chosen() {
     assert_eq!(hint(&error), Some("choose one of: c.raw, sd-image/a.img, sd-image/b.img, sd-image/link.img"));
 }
 
+/// The path of the image is the one that the plan shows.
+#[test]
+fn a_file_is_chosen_by_its_path_and_without_an_ending() {
+    let (store, out) = output(&["sd-image/b.img", "sd-image/a.img", "sd-image/bare", "plain", "d.ISO"]);
+    symlink("a.img", out.join("sd-image/link.img")).unwrap();
+    let find_in = |out: &Path, chosen: &str| find(out, Wanted { declared: None, chosen: Some(chosen) });
+    for file in ["plain", "sd-image/bare", "sd-image/a.img"] {
+        let path = out.join(file);
+        for chosen in [file, path.to_str().unwrap()] {
+            assert_eq!(find_in(&out, chosen).unwrap(), path, "{chosen}");
+        }
+    }
+    assert_eq!(find_in(&out, "bare").unwrap(), out.join("sd-image/bare"));
+    for chosen in ["d.ISO", "/plain", "sd-image", "..", "."] {
+        assert!(find_in(&out, chosen).is_err(), "{chosen}");
+    }
+    let file = store.path().canonicalize().unwrap().join("hash-plain");
+    fs::write(&file, "").unwrap();
+    for chosen in ["plain", "hash-plain", file.to_str().unwrap()] {
+        assert_eq!(find_in(&file, chosen).unwrap(), file, "{chosen}");
+    }
+    assert!(find_in(&out, file.to_str().unwrap()).is_err());
+}
+
 #[test]
 fn an_output_that_is_the_image_is_chosen_by_its_name() {
     let store = tempfile::tempdir().unwrap();
