@@ -23,7 +23,9 @@ impl Cli {
             if attribute.is_empty() {
                 bail!(Usage, "`{word}` names no host"; hint: "name it as FLAKE#HOST");
             }
-            let flake = if flake.is_empty() { "." } else { flake }.to_owned();
+            // `#pi` is an attribute of the flake that --flake names.
+            let default = found.as_deref().unwrap_or(".");
+            let flake = if flake.is_empty() { default } else { flake }.to_owned();
             if let Some(other) = found.as_ref().filter(|other| **other != flake) {
                 bail!(Usage, "two flakes are named: {other} and {flake}"; hint: "run the command once for each");
             }

@@ -154,6 +154,7 @@ fn an_attribute_of_a_flake_is_built() {
         .assert_code(0)
         .assert_stdout(&file);
     nix.run(&["sd-image", "github:o/f#stinky"]).assert_code(0).assert_stdout(&file);
+    nix.run(&["--flake", "github:o/f", "sd-image", "#stinky"]).assert_code(0).assert_stdout(&file);
     let outcome = nix.run(&["--flake", "github:o/g", "sd-image", "github:o/f#images.pi"]);
     outcome.assert_code(2).assert_stderr_contains("error: two flakes are named: github:o/g and github:o/f\n");
 }

@@ -288,7 +288,7 @@ fn arguments_for_nix_reach_the_check_of_the_inputs() {
         fixture.run(&[command, &arguments].concat()).assert_code(0);
         let outcome = fixture.run(command);
         outcome.assert_code(1).assert_stderr_contains(
-            "\nhint: correct the input in flake.nix, or pass another one with -- --override-input NAME URL\n",
+            "\nhint: correct the input in flake.nix, or pass another one with `-- --override-input NAME URL` ",
         );
     }
     fixture.run(&[&["sd-image", "pi"], &arguments[..], &["--rebuild", "--no-link"]].concat()).assert_code(0);

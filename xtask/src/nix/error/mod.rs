@@ -32,8 +32,8 @@ impl Rule {
 }
 
 const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
-const NO_INPUT: &str =
-    "correct the input in flake.nix, or pass another one with -- --override-input NAME URL";
+const NO_INPUT: &str = "correct the input in flake.nix, or pass another one with `-- --override-input NAME URL` \
+    (deploy: `-- -- --override-input NAME URL`)";
 const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
 const CANNOT_RUN: &str =
     "run `cargo xtask doctor` to see why this machine cannot run programs of that system";
