@@ -24,7 +24,7 @@ pub trait Card: Sync {
     /// Fails where this is no longer the card that was confirmed, or where somebody has begun to use it.
     fn check_identity(&self) -> anyhow::Result<()>;
     /// As [`Self::check_identity`], but checks only where the kernel has counted a device event since the latest check.
-    fn check_events(&self) -> anyhow::Result<()>;
+    fn check_identity_after_events(&self) -> anyhow::Result<()>;
 }
 
 /// How much is written through the page cache between two syncs, in bytes. A cache full of dirty pages stalls the
@@ -102,8 +102,8 @@ impl Card for FileCard {
         self.locked.as_ref().map_or(Ok(()), Locked::check)
     }
 
-    fn check_events(&self) -> anyhow::Result<()> {
-        self.locked.as_ref().map_or(Ok(()), Locked::check_events)
+    fn check_identity_after_events(&self) -> anyhow::Result<()> {
+        self.locked.as_ref().map_or(Ok(()), Locked::check_after_events)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -52,9 +52,9 @@ impl<'a> CardIo<'a> {
         self.card.check_identity()
     }
 
-    /// Writes all of `bytes` at `offset`. Fails before the write where [`Card::check_events`] does.
+    /// Writes all of `bytes` at `offset`. Fails before the write where [`Card::check_identity_after_events`] does.
     pub fn write_all(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.card.check_events()?;
+        self.card.check_identity_after_events()?;
         self.write_attempted.store(true, Ordering::Relaxed);
         let mut done = 0;
         while done < bytes.len() {

@@ -129,7 +129,7 @@ impl Card for DyingCard {
         Ok(())
     }
 
-    fn check_events(&self) -> Result<()> {
+    fn check_identity_after_events(&self) -> Result<()> {
         Ok(())
     }
 

@@ -130,7 +130,7 @@ impl Card for FakeCard {
         if self.is_taken() { Err(ExitKind::Refused.error("the card is in use: loop9")) } else { Ok(()) }
     }
 
-    fn check_events(&self) -> Result<()> {
+    fn check_identity_after_events(&self) -> Result<()> {
         let checked = self.check_identity();
         self.event_checks.fetch_add(1, Ordering::Relaxed);
         checked

@@ -34,8 +34,8 @@ pub struct Locked {
     roots: Roots,
     /// The disk as it was confirmed.
     disk: Disk,
-    /// The kernel's count of device events when [`Locked::check_events`] last found all in order; `None` before that,
-    /// and where the kernel has no such count.
+    /// The kernel's count of device events when [`Locked::check_after_events`] last found all in order; `None` before
+    /// that, and where the kernel has no such count.
     events: Mutex<Option<u64>>,
 }
 
@@ -131,7 +131,7 @@ impl Locked {
     /// Calls [`Self::check`] the first time, and if any device of the machine was added, removed or changed since the
     /// last check: attaching a loop device to the disk and changing the size of the disk count too. Without a count of
     /// events, always checks.
-    pub fn check_events(&self) -> Result<()> {
+    pub fn check_after_events(&self) -> Result<()> {
         let now = device_events(&self.roots);
         let mut last = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if now.is_none() || now != *last {
