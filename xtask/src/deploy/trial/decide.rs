@@ -86,7 +86,8 @@ fn system_to_bless(target: &Target, status: &TrialStatus) -> Result<Subject> {
         );
     }
     bail!(
-        Refused, "no system is on trial on {host}: {host} has booted {}", path_text(status.booted.as_ref());
+        Refused, "nothing to bless on {host}: {host} has booted {}, which is neither on trial nor blessed",
+        path_text(status.booted.as_ref());
         hint: "run `cargo xtask deploy {host} --reboot`"
     );
 }
