@@ -141,7 +141,7 @@ fn an_unplugged_card_fails_the_flash() {
         (
             DeviceFault::UnpluggedReading(POSITION, Errno::ENODEV),
             "reading the card at byte 5242880: No such device (os error 19); the first MiB of the card is blank, so it \
-             will not boot\nhint: check whether the card was unplugged; then run the same command again",
+             will not boot\nhint: check whether the card was unplugged; then flash the card again",
         ),
     ] {
         // The head was blanked before the card was unplugged.
