@@ -57,7 +57,7 @@ fn thieving_flake_text(file: &str) -> String {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_build_cannot_read_the_key_of_a_host() {
-    let mut fixture = Fixture::empty();
+    let mut fixture = Fixture::plain("{ outputs = _: { }; }");
     let (file, secret) = make_key(&fixture);
     let file = file.display().to_string();
     let text = thieving_flake_text(&file);
@@ -97,7 +97,7 @@ fn a_build_cannot_read_the_key_of_a_host() {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_input_of_a_flake_cannot_copy_the_key_of_a_host() {
-    let fixture = Fixture::empty();
+    let fixture = Fixture::plain("{ outputs = _: { }; }");
     let (file, secret) = make_key(&fixture);
     let folder = fixture.path("state/identity");
     assert_eq!(folder.join("pi").metadata().expect("the folder").permissions().mode() & 0o777, 0);
@@ -146,7 +146,7 @@ fn an_input_of_a_flake_cannot_copy_the_key_of_a_host() {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_evaluation_cannot_copy_the_key_of_a_host() {
-    let fixture = Fixture::empty();
+    let fixture = Fixture::plain("{ outputs = _: { }; }");
     let (file, secret) = make_key(&fixture);
     let folder = fixture.path("state/identity/pi").display().to_string();
     let file = file.display().to_string();
@@ -202,7 +202,7 @@ fn write_flake_with_locked_input(fixture: &Fixture, path: &Path) {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
-    let fixture = Fixture::empty();
+    let fixture = Fixture::plain("{ outputs = _: { }; }");
     let (file, secret) = make_key(&fixture);
     let folder = file.parent().expect("a folder");
     let aside = fixture.path("home/aside");
@@ -221,7 +221,7 @@ fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn a_lock_that_names_the_key_of_a_host_is_refused() {
-    let fixture = Fixture::empty();
+    let fixture = Fixture::plain("{ outputs = _: { }; }");
     let (file, secret) = make_key(&fixture);
     write_flake_with_locked_input(&fixture, &file);
     for command in [&["sd-image", "pi"][..], &["hosts", "--evaluate"]] {
@@ -243,7 +243,7 @@ fn a_lock_that_names_the_key_of_a_host_is_refused() {
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_evaluation_cannot_copy_a_key_that_the_project_does_not_know() {
-    let fixture = Fixture::empty();
+    let fixture = Fixture::plain("{ outputs = _: { }; }");
     let aside = fixture.path("home/aside");
     fs::create_dir(&aside).expect("making a folder");
     let folder = aside.join("pi").display().to_string();
