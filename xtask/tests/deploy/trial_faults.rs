@@ -213,6 +213,19 @@ fn replace_first_call(fixture: &Fixture, command: &str, script: &str) {
     fixture.machine.run_inside("rm -f /tmp/replaced");
 }
 
+/// The host has printed something by then, as a greeting would.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_link_that_breaks_before_the_trial_is_armed_is_an_error() {
+    let fixture = fixture_with_trials();
+    replace_first_call(&fixture, "arm", "echo hello >/proc/$PPID/fd/1; kill -9 $PPID; exit 1");
+    fixture.set_nixos("new", "new");
+    let boot_id = fixture.machine.run_inside("cat /mnt/boot-id");
+    fixture.deploy(&["--reboot"]).assert_code(12);
+    assert_eq!(fixture.machine.run_inside("cat /mnt/boot-id"), boot_id);
+    assert_booted_and_next(&fixture, "old", "old");
+}
+
 /// The link breaks before or after the host has carried out what the user decided: the state of the host decides.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]

@@ -31,7 +31,7 @@ mod tests;
 use stream::OnStop;
 
 pub use background::Background;
-pub use bounded::{Bounds, has_exceeded_time};
+pub use bounded::Bounds;
 pub use delegate::User;
 pub use evaluation::TimedOut;
 pub use expect::{DialogueEnd, Received, Reply};

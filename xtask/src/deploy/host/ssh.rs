@@ -147,10 +147,11 @@ impl<'a> Remote<'a> {
     }
 
     /// Runs `command` like [`Self::try_run`], one that makes the host close the connection. If the connection ends
-    /// after `command` has printed something, this returns that output, with the exit code [`SSH_FAILED`].
-    pub fn try_run_until_closed(&self, command: &str) -> Result<Output> {
+    /// after `command` has printed the line `mark`, this returns the output, with the exit code [`SSH_FAILED`].
+    pub fn try_run_until_closed(&self, command: &str, mark: &str) -> Result<Output> {
         let reply = self.run_ssh(command, COMMAND_TIMEOUT)?;
-        if reply.output.stdout.is_empty() { self.check_connected(reply) } else { Ok(reply.output) }
+        let has_mark = reply.output.stdout.lines().any(|line| line == mark);
+        if has_mark { Ok(reply.output) } else { self.check_connected(reply) }
     }
 
     /// Runs `command` like [`Self::try_run`], within `time`.

@@ -46,7 +46,7 @@ pub enum TrialReboot {
 pub fn arm_and_reboot(remote: &Remote, target: &Target) -> Result<TrialReboot> {
     let sudo = target.sudo_prefix();
     let arm = format!("{sudo}boot-trial arm deployer >/dev/null && echo {ARMED}");
-    let output = remote.try_run_until_closed(&format!("{arm} && {sudo}systemctl reboot"))?;
+    let output = remote.try_run_until_closed(&format!("{arm} && {sudo}systemctl reboot"), ARMED)?;
     let is_armed = output.stdout.lines().any(|line| line == ARMED);
     Ok(match output.code {
         _ if !is_armed => TrialReboot::NotArmed(command_error(target, "arm", &output)),

@@ -1,7 +1,7 @@
 //! Probes whether remote builders answer. A probe asks as Nix does: for the store of the builder, with the options of
 //! the builder's line.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use super::builders::Builder;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::interrupt;
 use crate::base::parallel;
-use crate::base::process::{Bounds, Launcher, has_exceeded_time};
+use crate::base::process::{Bounds, Launcher};
 use crate::nix::{FEATURES, build_sandbox, strip_ansi};
 
 /// The longest time for an answer.
@@ -58,10 +58,11 @@ fn probe(launcher: &Launcher, builder: &Builder, check: &dyn Fn() -> Result<()>)
     let store = builder.store();
     // All versions of Nix know `ping`, the older name of `info`.
     let args = [&FEATURES[..], &["store", "ping", "--store", &store]].concat();
+    let begin = Instant::now();
     match launcher.run_bounded("nix", &args, Bounds { output: MAX_OUTPUT, time: TIMEOUT }, check) {
         Ok(output) if output.success() => Ok(Answer::Builds),
         Ok(output) => Ok(interpret_failure(&output.stderr, build_sandbox::has_foreign_daemon(&launcher))),
-        Err(error) if has_exceeded_time(&error) => {
+        Err(error) if kind(&error) == ExitKind::Verification && begin.elapsed() >= TIMEOUT => {
             Ok(Answer::Fails(format!("does not answer within {} s", TIMEOUT.as_secs())))
         }
         Err(error) if kind(&error) == ExitKind::Verification => {
