@@ -21,6 +21,7 @@ mod identity;
 mod identity_faults;
 mod identity_refusals;
 mod image;
+mod in_use;
 mod interrupt;
 mod killed;
 mod payload;

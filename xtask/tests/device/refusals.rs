@@ -1,18 +1,14 @@
 //! The refusals of `flash`, which name the cause and change nothing, and the list of `devices`.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags};
-
-use crate::support::loops::{Loop, Mounted, Swap, make_ext4};
+use crate::support::loops::{Loop, Mounted, make_ext4};
 use crate::support::{Outcome, Sandbox};
 
-const MIB: u64 = 1 << 20;
+pub const MIB: u64 = 1 << 20;
 
 /// Flashes an image of 1 MiB to `device` with `options`, without a terminal.
-fn flash(device: &str, options: &[&str]) -> Outcome {
+pub fn flash(device: &str, options: &[&str]) -> Outcome {
     let sandbox = Sandbox::new();
     let image = sandbox.path("card.img");
     std::fs::write(&image, small_image()).expect("writing an image");
@@ -21,7 +17,7 @@ fn flash(device: &str, options: &[&str]) -> Outcome {
 }
 
 /// The bytes of an image of 1 MiB with one Linux partition of 1000 sectors, which begins at sector 8.
-fn small_image() -> Vec<u8> {
+pub fn small_image() -> Vec<u8> {
     let mut image = vec![7; 1 << 20];
     image[440..510].fill(0);
     image[446 + 4] = 0x83;
@@ -31,11 +27,11 @@ fn small_image() -> Vec<u8> {
 }
 
 /// The options that confirm a virtual card of 64 MiB.
-const CONFIRMED: &[&str] = &["--allow-virtual", "--yes", "--expect-size", "64MiB"];
+pub const CONFIRMED: &[&str] = &["--allow-virtual", "--yes", "--expect-size", "64MiB"];
 
 /// Asserts that a flash to `device` with `options` is refused with a message that contains `text`.
 #[track_caller]
-fn assert_refused(device: &str, options: &[&str], text: &str) {
+pub fn assert_refused(device: &str, options: &[&str], text: &str) {
     flash(device, options).assert_stderr_contains(text).assert_code(3);
 }
 
@@ -121,113 +117,6 @@ fn a_refusal_names_the_device_behind_a_link() {
     let link = sandbox.path("by-id-usb-card");
     std::os::unix::fs::symlink(card.device(), &link).unwrap();
     assert_refused(link.to_str().unwrap(), &[], &format!("{} is a loop device, not a card", card.device()));
-}
-
-#[test]
-#[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_mounted_card_is_refused() {
-    let card = Loop::attach(64 * MIB, &[], make_ext4);
-    let mounted = Mounted::new(card.device());
-    std::fs::write(mounted.mount_point().join("photo"), "precious").unwrap();
-    let device = card.device();
-    let at = mounted.mount_point().display();
-    let name = device.strip_prefix("/dev/").unwrap();
-    let text = format!("{device} is in use: {name} is mounted at {at}\nhint: run `umount {at}`");
-    assert_refused(device, CONFIRMED, &text);
-    assert_refused(card.file().to_str().unwrap(), CONFIRMED, &format!("is mounted at {at} through {name}"));
-    assert_eq!(std::fs::read_to_string(mounted.mount_point().join("photo")).unwrap(), "precious");
-}
-
-/// The name and the id of this process in the form of messages.
-fn own_process() -> String {
-    let name = std::fs::read_to_string("/proc/self/comm").expect("reading the name of this process");
-    format!("{} ({})", name.trim(), std::process::id())
-}
-
-#[test]
-#[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
-    let card = Loop::attach(64 * MIB, &[], make_ext4);
-    let at = tempfile::tempdir().unwrap();
-    let script = format!("mount {} {} && echo mounted && exec sleep 60", card.device(), at.path().display());
-    #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
-    let mut command = std::process::Command::new("unshare");
-    let command = command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
-    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 8]).unwrap();
-    let outcome = flash(card.device(), CONFIRMED);
-    child.kill().and_then(|()| child.wait()).unwrap();
-    outcome.assert_code(3).assert_stderr_contains(format!(
-        "{} is in use: it is mounted at {} in the mount namespace of ",
-        card.device(),
-        at.path().display()
-    ));
-    outcome.assert_stderr_contains(format!("({})\nhint: unmount it there, or end ", child.id()));
-}
-
-#[test]
-#[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_is_mounted_in_a_home_is_in_use_and_no_disk_of_the_system() {
-    for folder in ["/root", "/home", "/var/tmp", "/var"] {
-        let card = Loop::attach(64 * MIB, &[], make_ext4);
-        let dir = tempfile::tempdir_in(folder).unwrap();
-        let mounted = Mounted::at_folder(card.device(), dir.path());
-        let at = mounted.mount_point().display();
-        let name = card.device().strip_prefix("/dev/").unwrap();
-        let text = format!(
-            "{} is in use: {name} is mounted at {at}\nhint: run `umount {at}`, or pass --unmount to `flash`",
-            card.device()
-        );
-        assert_refused(card.device(), CONFIRMED, &text);
-        flash(card.device(), &[CONFIRMED, &["--unmount"]].concat()).assert_code(0);
-    }
-}
-
-#[test]
-#[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_used_as_swap_is_refused() {
-    let card = Loop::new(64 * MIB);
-    let swap = Swap::on(card.device());
-    let name = card.device().trim_start_matches("/dev/");
-    let text = format!("{} is a disk of the running system: {name} is used as swap", card.device());
-    assert_refused(card.device(), &[CONFIRMED, &["--unmount"]].concat(), &text);
-    drop(swap);
-}
-
-/// The kernel's exclusive claim is for one device only; another loop device over the same file has a claim of its own.
-#[test]
-#[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_mounted_through_another_loop_device_is_refused() {
-    let card = Loop::attach(64 * MIB, &[], make_ext4);
-    let mounted = Mounted::new(card.device());
-    std::fs::write(mounted.mount_point().join("photo"), "precious").unwrap();
-    let other = Loop::over(&card.file(), &[]);
-    let name = card.device().strip_prefix("/dev/").unwrap();
-    let at = mounted.mount_point().display();
-    assert_refused(other.device(), CONFIRMED, &format!("is mounted at {at} through {name}"));
-    assert_eq!(std::fs::read_to_string(mounted.mount_point().join("photo")).unwrap(), "precious");
-}
-
-#[test]
-#[ignore = "needs root and loop devices: run `cargo xtask test`"]
-fn a_card_that_another_program_claims_or_locks_is_refused() {
-    let card = Loop::new(64 * MIB);
-    let claim =
-        OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits().cast_signed()).open(card.device());
-    let claim = claim.unwrap();
-    let own = own_process();
-    let text = format!("{} is in use: {own} has it open\nhint: end {own} first", card.device());
-    assert_refused(card.device(), CONFIRMED, &text);
-    drop(claim);
-    let locked = std::fs::File::open(card.device()).unwrap();
-    rustix::fs::flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
-    let text =
-        format!("another program holds the lock of {}: {own}\nhint: wait until it ends", card.device());
-    assert_refused(card.device(), CONFIRMED, &text);
-    drop(locked);
-    assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
-    flash(card.device(), CONFIRMED).assert_code(0);
-    assert_eq!(std::fs::read(card.file()).unwrap()[..1 << 20], small_image());
 }
 
 #[test]
