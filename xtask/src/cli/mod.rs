@@ -193,8 +193,8 @@ impl Command {
     }
 }
 
-/// The option `--flake` of a command that reads no flake: the parser accepts the option after the name of the command,
-/// as it does before, but the help of the command does not list it.
+/// The option `--flake` of a command that reads no flake: the parser accepts the option before and after the name of
+/// the command, but the help of the command does not list it.
 fn hidden_flake_arg() -> Arg {
     Arg::new("flake").long("flake").value_name("REF").global(true).hide(true)
 }
