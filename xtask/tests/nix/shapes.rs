@@ -205,7 +205,7 @@ fn images_that_only_an_attribute_names_work() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn the_variant_of_nixpkgs_for_cards_works() {
     let outputs = include_str!("flakes/stock-variant.nix");
-    let note = "pi has no image of its own; using the SD card image that nixpkgs makes of any configuration: \
+    let note = "pi has no image of its own; using the SD card image that nixpkgs makes of its configuration: \
                 BUILD.images.sd-card\n";
     assert_works(&Shape { outputs, note, file: "/sd-image/pi.img.zst", ..PI });
     let outcome = fixture(outputs).run(&["sd-image", "server"]);

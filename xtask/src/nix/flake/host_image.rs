@@ -30,7 +30,7 @@ pub enum Place {
     Only,
     /// `system.build` of another configuration, such as `HOST-image`.
     Companion,
-    /// The SD card image that nixpkgs makes of every configuration.
+    /// The SD card image that nixpkgs makes of the host's configuration.
     Stock,
     /// The attribute that the user named.
     Attribute,
@@ -154,7 +154,8 @@ impl HostImage {
                 "{source} has no image of its own; using the image of another configuration: {self}"
             )),
             Place::Stock => Some(format!(
-                "{source} has no image of its own; using the SD card image that nixpkgs makes of any configuration: {self}"
+                "{source} has no image of its own; using the SD card image that nixpkgs makes of its configuration: \
+                 {self}"
             )),
             _ => Some(format!("the image of {source} is {self}")),
         }

@@ -1,4 +1,4 @@
-# No image of its own: what nixpkgs makes of every configuration of a board.
+# No image of its own: nixpkgs makes one of the configuration of a board.
 make: {
   nixosConfigurations.pi = make.configuration { images = make.stock (make.zst "pi"); };
   nixosConfigurations.server = make.pc;
