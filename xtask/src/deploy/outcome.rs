@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::activation::DeployExit;
-use super::host::{Check, State, boot_changes_text};
+use super::host::{Check, State, boot_changes_clause};
 use super::plan::{Plan, path_text};
 use super::target::Target;
 use super::trial;
@@ -44,14 +44,12 @@ impl Outcome {
         let host = &self.plan.target.host;
         let runs = path_text(self.running_path());
         let units = self.after.failed_units_text();
-        let changes = boot_changes_text(&self.after.boot_changes);
+        let changes = boot_changes_clause(&self.after.boot_changes, "this system");
         match self.verdict {
             Verdict::Done => format!("{host} runs {runs}"),
             Verdict::AlreadyCurrent => format!("{host} already runs {runs}"),
             Verdict::Ready => format!("{host} boots {} from its next boot on", self.desired()),
-            Verdict::RebootNeeded => {
-                format!("{host} runs {runs}, and needs a reboot: {changes} of this system")
-            }
+            Verdict::RebootNeeded => format!("{host} runs {runs}, and needs a reboot: {changes}"),
             Verdict::UnitsFailed => format!("{host} runs {runs}, but units have failed: {units}"),
             Verdict::Degraded => {
                 format!("{host} runs {runs}, but is degraded by units that had failed before: {units}")
@@ -109,8 +107,8 @@ impl Outcome {
         let mut remarks = vec![self.basis_remark()];
         let host = &self.plan.target.host;
         if self.after.reboot_needed && self.verdict != Verdict::RebootNeeded {
-            let changes = boot_changes_text(&self.after.boot_changes);
-            remarks.push(format!("{host} needs a reboot: {changes} of the system it runs"));
+            let changes = boot_changes_clause(&self.after.boot_changes, "the system it runs");
+            remarks.push(format!("{host} needs a reboot: {changes}"));
         }
         if self.after.failed_units.is_none() {
             remarks.push(format!("the failed units of {host} are unknown: no systemd answers there"));

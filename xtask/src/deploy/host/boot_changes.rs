@@ -40,13 +40,13 @@ fn are_different_paths<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
     matches!(paths[..], [booted, current] if booted != current)
 }
 
-/// The changes as the beginning of a clause that `of this system` ends, such as `its kernel, device trees are not yet
-/// those`. Without changes, the clause names the kernel.
-pub fn text(changes: &[&str]) -> String {
+/// The changes as a clause about the parts that are not yet those of `system`, such as `its kernel, device trees are
+/// not yet those of this system`. Without changes, the clause names the kernel.
+pub fn clause(changes: &[&str], system: &str) -> String {
     match changes {
-        [] => "its kernel is not yet that".into(),
-        [one @ ("kernel" | "initrd")] => format!("its {one} is not yet that"),
-        several => format!("its {} are not yet those", several.join(", ")),
+        [] => format!("its kernel is not yet that of {system}"),
+        [one @ ("kernel" | "initrd")] => format!("its {one} is not yet that of {system}"),
+        several => format!("its {} are not yet those of {system}", several.join(", ")),
     }
 }
 
@@ -65,18 +65,21 @@ mod tests {
         let same = links("a", "a");
         let other = links("a", "b");
         for (parts, expected) in [
-            (vec![], "its kernel is not yet that"),
-            (vec![("kernel", &other), ("initrd", &same)], "its kernel is not yet that"),
-            (vec![("kernel-modules", &other), ("kernel", &other)], "its kernel is not yet that"),
-            (vec![("initrd", &other)], "its initrd is not yet that"),
-            (vec![("dtbs", &other)], "its device trees are not yet those"),
+            (vec![], "its kernel is not yet that of this system"),
+            (vec![("kernel", &other), ("initrd", &same)], "its kernel is not yet that of this system"),
+            (
+                vec![("kernel-modules", &other), ("kernel", &other)],
+                "its kernel is not yet that of this system",
+            ),
+            (vec![("initrd", &other)], "its initrd is not yet that of this system"),
+            (vec![("dtbs", &other)], "its device trees are not yet those of this system"),
             (
                 vec![("kernel", &other), ("initrd", &other), ("dtbs", &other)],
-                "its kernel, initrd, device trees are not yet those",
+                "its kernel, initrd, device trees are not yet those of this system",
             ),
         ] {
             let parts = parts.into_iter().map(|(name, text)| (name, text.as_str())).collect::<Vec<_>>();
-            assert_eq!(text(&read(&Answer::of(&parts))), expected, "{parts:?}");
+            assert_eq!(clause(&read(&Answer::of(&parts)), "this system"), expected, "{parts:?}");
         }
         for (booted, current, expected) in
             [("a=1 b", "a=1 b", 0), ("a=1 b", "a=1 b panic=10", 1), ("", "a=1", 0), ("a=1", "", 0)]
@@ -84,6 +87,7 @@ mod tests {
             let answer = Answer::of(&[("booted-params", booted), ("current-params", current)]);
             assert_eq!(read(&answer).len(), expected, "{booted}, {current}");
         }
-        assert_eq!(text(&["kernel parameters"]), "its kernel parameters are not yet those");
+        let text = clause(&["kernel parameters"], "this system");
+        assert_eq!(text, "its kernel parameters are not yet those of this system");
     }
 }

@@ -24,7 +24,7 @@ mod wait;
 mod wait_for_activation;
 mod workdir;
 
-pub use boot_changes::text as boot_changes_text;
+pub use boot_changes::clause as boot_changes_clause;
 #[cfg(test)]
 pub use boot_facts::tests::facts as boot_facts;
 pub use boot_facts::{BootAnswer, BootFacts};
