@@ -55,7 +55,7 @@ fn refuse_password_prompts(targets: &[&Target]) -> Result<()> {
         return Ok(());
     }
     bail!(
-        Usage, "sudo asks for a password on {}, and can ask for only one host at a time; nothing was deployed",
+        Usage, "sudo on {} asks for a password, and a deploy of several hosts cannot ask; nothing was deployed",
         names.join(", "); hint: "deploy to each host with `interactiveSudo` by a command of its own"
     );
 }

@@ -136,7 +136,7 @@ fn each_known_host_has_a_lock() {
 #[test]
 fn interactive_sudo_is_refused_for_several_hosts() {
     let interactive = Change { old: r#""interactiveSudo":null"#, new: r#""interactiveSudo":true"# };
-    let error = "sudo asks for a password on two, and can ask for only one host at a time; nothing was deployed\n\
+    let error = "sudo on two asks for a password, and a deploy of several hosts cannot ask; nothing was deployed\n\
                  hint: deploy to each host with `interactiveSudo` by a command of its own";
     assert_refused(&fixture_with_two_nodes(interactive), &["one", "two"], 2, error);
     // The command line overrides the node, and --dry-run needs no password.
@@ -145,7 +145,7 @@ fn interactive_sudo_is_refused_for_several_hosts() {
         fixture.sandbox.fake("ssh", "echo 'no route' >&2; exit 255");
         fixture.deploy(args).assert_code(12);
     }
-    let error = "sudo asks for a password on one, two, and can ask for only one host at a time; nothing was deployed\n\
+    let error = "sudo on one, two asks for a password, and a deploy of several hosts cannot ask; nothing was deployed\n\
                  hint: deploy to each host with `interactiveSudo` by a command of its own";
     let outcome =
         fixture_with_two_nodes(NO_CHANGE).deploy(&["one", "two", "--", "--interactive-sudo", "true"]);
