@@ -71,7 +71,7 @@ fn known_uses(roots: &Roots, disk: &Disk) -> Option<Cause> {
         return Some(Cause { why: uses, hint: "end this use first".to_owned() });
     }
     let users = users.join(", ");
-    Some(Cause { why: format!("{uses}, and busy with {users}"), hint: format!("end {users} first") })
+    Some(Cause { why: format!("{uses}; it is busy with {users}"), hint: format!("end {users} first") })
 }
 
 /// The cause by a mount of `disk` in another mount namespace; `None` where no such mount is visible.

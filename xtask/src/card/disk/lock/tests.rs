@@ -131,6 +131,6 @@ fn the_error_of_a_busy_disk_names_its_user() {
     machine.write_file("proc/78/comm", "vlc\n").write_file("proc/78/fd/x", "");
     std::os::unix::fs::symlink("/media/me/CARD/film", roots.proc.join("78/fd/3")).unwrap();
     let words =
-        "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD, and busy with vlc (78); end vlc (78) first";
+        "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD; it is busy with vlc (78); end vlc (78) first";
     assert_eq!(error(), words);
 }
