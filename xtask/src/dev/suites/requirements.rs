@@ -142,7 +142,10 @@ fn hidden_programs(launcher: &Launcher, names: &[&str]) -> Option<String> {
     let files = names.iter().filter_map(|name| launcher.which(name)?.canonicalize().ok());
     let hidden = files.filter(|file| is_hidden(file)).map(|file| file.display().to_string());
     let hidden = hidden.collect::<Vec<_>>();
-    let text = || format!("needs programs outside {}, not {}", HIDDEN.join(", "), hidden.join(", "));
+    let text = || {
+        let folders = HIDDEN.join(", ");
+        format!("needs programs outside {folders} (these are inside: {})", hidden.join(", "))
+    };
     (!hidden.is_empty()).then(text)
 }
 
