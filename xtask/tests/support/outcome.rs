@@ -20,7 +20,8 @@ impl Outcome {
         Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// The text by which a flash identifies the image file in the shown plan, computed without the tool's own code.
+    /// The text by which a flash identifies the image file that the shown plan names, computed without the tool's own
+    /// code.
     #[track_caller]
     pub fn file_sum(&self) -> String {
         let file = self.stderr.lines().find_map(|line| line.strip_prefix("image   ")).expect("a plan");
