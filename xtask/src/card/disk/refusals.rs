@@ -37,7 +37,8 @@ pub fn refusals(disk: &Disk, request: &Request) -> Vec<Refusal> {
 }
 
 /// Every reason for which a worker that has claimed `disk` refuses to write it: those that no confirmation and no
-/// option lifts, and a mount, because a worker unmounts a card before claiming it.
+/// option lifts, and a mount, because a worker unmounts a card before claiming it. The size of the image is checked
+/// with the job, and protected paths by the command that starts the worker.
 pub(super) fn worker_refusals(disk: &Disk) -> Vec<Refusal> {
     let request = Request {
         image_size: None,
