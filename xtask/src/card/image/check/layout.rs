@@ -51,8 +51,8 @@ pub fn require_disk_image(source: &Source) -> Result<()> {
     parse_layout(source, &head, size).map(drop)
 }
 
-/// The warning for an ISO image with a partition table for USB sticks, which is written all the same; `None` for any
-/// other image, and for one that cannot be read.
+/// The warning for an image that is an ISO image too, and is written all the same; `None` for any other image, and for
+/// one that cannot be read. The partition table is not checked here: an ISO image without one was refused before.
 pub fn optical_disc_warning(source: &Source) -> Option<Event> {
     let mut head = Vec::new();
     source.stream().ok()?.take(HEAD).read_to_end(&mut head).ok()?;
