@@ -212,8 +212,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The setting `sandbox-paths` without the paths that do not exist and must, as a line of nix.conf; `None` where
-    /// there are none of these. With such a path no build starts, and Debian's Nix has one by default.
+    /// The line of nix.conf that drops the missing required paths from `sandbox-paths`; `None` where no required path
+    /// is missing. Nix starts no build while one is missing, and Debian's Nix requires a missing path by default.
     fn existing_sandbox_paths(&self) -> Option<String> {
         let is_usable = |path: &SandboxPath| path.optional || Path::new(path.source).exists();
         let (usable, missing): (Vec<_>, Vec<_>) = self.sandbox_paths().partition(is_usable);
