@@ -16,8 +16,8 @@ pub struct RemoteStore {
     pub fault: Option<String>,
     /// What the shell of the host prints before each command.
     pub greeting: String,
-    /// Whether the store takes unsigned paths from the login user; `None` for root, from whom it does, and if the host
-    /// does not report it.
+    /// Whether the store takes unsigned paths from the login user; `None` for root, whom each store trusts, and if the
+    /// host does not report it.
     pub trusted: Option<bool>,
     /// Free space for the store, in bytes.
     pub free: Option<u64>,
