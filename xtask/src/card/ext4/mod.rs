@@ -51,7 +51,7 @@ impl<'a> Ext4Payload<'a> {
     /// programs are killed and the readers fail.
     ///
     /// # Errors
-    /// A missing program, and an entry that debugfs cannot write, whoever has checked the plan before.
+    /// A missing program, and an entry that debugfs cannot write, even in a plan that was checked before.
     pub fn new(
         plan: &'a PayloadPlan,
         card: &File,
