@@ -143,7 +143,7 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let folder = Path::new("/usr/lib/xtask-test-rights");
     std::fs::create_dir_all(folder).unwrap();
     let mounted = Mounted::at_folder(own.device(), folder);
-    assert_refuses_disk(&user, Path::new(own.device()), "is in use: ");
+    assert_refuses_disk(&user, Path::new(own.device()), "is a disk of the running system: ");
     drop(mounted);
     std::fs::remove_dir(folder).unwrap();
     let swap = Swap::on(own.device());

@@ -161,6 +161,11 @@ impl Use {
         }
     }
 
+    /// The state of a disk with this use, for refusals: `a disk of the running system` or `in use`.
+    pub fn disk_state(&self) -> &'static str {
+        if self.is_system() { "a disk of the running system" } else { "in use" }
+    }
+
     /// This use as a use of the device `upper`, which is stacked on `device`: `device` becomes the first of `through`.
     #[must_use]
     pub fn into_use_of_upper(self, upper: &str) -> Self {

@@ -80,7 +80,7 @@ fn wait_for_mount_copies(disk: &Disk) {
 fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Vec<Mount>> {
     let path = disk.path.display();
     if let Some(used) = disk.uses.iter().find(|used| !used.is_plain_mount()) {
-        bail!(Refused, "{path} is in use: {used}; nothing was written");
+        bail!(Refused, "{path} is {}: {used}; nothing was written", used.disk_state());
     }
     let own_mounts = usage::mounts_of(roots, disk);
     if let Some(new) = own_mounts.iter().find(|mount| !confirmed.contains(&mount.at)) {
@@ -258,10 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn only_confirmed_mounts_are_unmounted() {
+    fn only_confirmed_plain_mounts_are_unmounted() {
         let machine = machine_with_mounts();
         machine.mount("8:17", "/opt", "ext4", "/dev/sdb1");
-        assert_refused(&machine, "/dev/sdb is in use: sdb1 is mounted at /opt; nothing was written");
+        assert_refused(
+            &machine,
+            "/dev/sdb is a disk of the running system: sdb1 is mounted at /opt; nothing was written",
+        );
         let machine = machine_with_mounts();
         machine.mount("8:17", "/media/new", "ext4", "/dev/sdb1");
         assert_refused(
@@ -276,6 +279,16 @@ mod tests {
         );
         let machine = machine_with_mounts();
         machine.add_swap("/dev/sdb1");
-        assert_refused(&machine, "/dev/sdb is in use: sdb1 is used as swap; nothing was written");
+        assert_refused(
+            &machine,
+            "/dev/sdb is a disk of the running system: sdb1 is used as swap; nothing was written",
+        );
+        let machine = machine_with_mounts();
+        machine.add_device("virtual/block/dm-0", "253:0", &[("dm/name", "safe")]).stack("dm-0", "sdb1");
+        machine.mount("253:0", "/media/b", "ext4", "/dev/mapper/safe");
+        assert_refused(
+            &machine,
+            "/dev/sdb is in use: sdb1 is mounted at /media/b through dm-0 (safe); nothing was written",
+        );
     }
 }

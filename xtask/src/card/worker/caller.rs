@@ -69,7 +69,9 @@ impl Caller {
         }
         let is_in_use = |used: &&Use| used.is_system() || used.role == Role::Held;
         match disk.uses.iter().find(is_in_use) {
-            Some(used) if access == Access::Read => bail!(Refused, "{path} is in use: {used}; {CARDS_ONLY}"),
+            Some(used) if access == Access::Read => {
+                bail!(Refused, "{path} is {}: {used}; {CARDS_ONLY}", used.disk_state())
+            }
             // For writing, `claim` refuses a card with any use.
             _ => Ok(()),
         }
