@@ -68,7 +68,7 @@ struct Scanner<'a> {
     before: Vec<Medium>,
     /// The ignored media, each with its note.
     ignored: Vec<(Medium, String)>,
-    /// The card that the kernel and udev still process, and the number of scans that have seen it.
+    /// The card of the previous scan, which was not ready yet, and the number of scans that have seen it.
     pending: Option<(Disk, usize)>,
 }
 
@@ -122,8 +122,8 @@ impl<'a> Scanner<'a> {
         Some(note)
     }
 
-    /// Returns `card` if the scan before found it unchanged, and it is complete or more than [`MAX_SCANS`] scans have
-    /// seen it; else keeps it as pending.
+    /// Returns `card` if it has not changed since the previous scan, and it is complete or more than [`MAX_SCANS`] scans
+    /// have seen it; else keeps it as pending.
     fn take_if_ready(&mut self, card: Option<Disk>) -> Option<Disk> {
         let pending = self.pending.take();
         let card = card?;
