@@ -104,7 +104,7 @@ fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
     }
 }
 
-/// Refuses, before anything is built, a profile that this machine must build and cannot.
+/// Fails, before anything is built, where this machine must build the profile, but cannot build for its system.
 fn require_build_support(
     cx: &Context,
     options: &DeployOptions,

@@ -24,8 +24,8 @@ pub struct ProtectedPath {
     /// The name of the path in messages: `the image`.
     pub what: String,
     pub path: PathBuf,
-    /// The names of the whole disks that store the path, a link on the way to it, or what is mounted below a tree, and
-    /// of the devices stacked on these disks through which they do.
+    /// The names of the whole disks that store the path, a link on the way to it, or what is mounted below a tree.
+    /// Also the names of the devices between such a disk and the file system, such as `dm-0`.
     disks: BTreeSet<String>,
 }
 

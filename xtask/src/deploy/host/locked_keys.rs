@@ -13,7 +13,7 @@ const MAX_KEYS: usize = 16;
 /// The limits of a program that examines a key.
 const BOUNDS: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(10) };
 
-/// The first key that ssh would use for `connection` and cannot: it has a passphrase, and no agent has it.
+/// The first key for `connection` that ssh cannot use, because it has a passphrase, and no agent has it.
 pub fn first_locked_key(launcher: &Launcher, connection: &Connection) -> Option<PathBuf> {
     let args = connection.arguments(vec!["-G".to_owned()], "true");
     let settings = run(launcher, "ssh", &args)?;
