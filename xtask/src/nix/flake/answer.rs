@@ -130,7 +130,9 @@ impl Answer {
 
     /// The answer with what the image throws, if that is why there is none.
     fn with_failure(mut self, outputs: &Outputs) -> Self {
-        if let (true, Some(path)) = (self.images.is_empty(), self.thrown.first()) {
+        if self.images.is_empty()
+            && let Some(path) = self.thrown.first()
+        {
             let thrown = outputs.eval_at(path, "image: image.drvPath").err();
             self.failure = thrown.map(|error| {
                 let flake = outputs.flake.to_string();
