@@ -80,10 +80,8 @@ impl ChecksumFile {
             let coverage = Coverage::of_unnamed_sum(names.is_compressed);
             let without_path = entries.iter().filter(|entry| entry.path.is_none());
             sums.extend(without_path.map(|entry| self.expected_sum(coverage, &entry.sum)));
-            let is_doubtful = lines.iter().any(|line| line.is_doubtful(names, self.folder(), false));
-            if let ([entry], true) = (entries.as_slice(), sums.is_empty() && !is_doubtful) {
-                // The only sum is of another path: the image was renamed.
-                sums.push(self.expected_sum(coverage, &entry.sum));
+            if sums.is_empty() {
+                sums.extend(self.sum_of_renamed_image(&lines, names));
             }
         }
         let has_sums = !sums.is_empty();
@@ -94,6 +92,16 @@ impl ChecksumFile {
             return Err(self.no_sum_error(text, names));
         }
         Ok(sums)
+    }
+
+    /// The only sum in `lines`, although its path is none of `names`: the image was renamed. `None` where there is not
+    /// exactly one sum, and where its line may be one of the image in a form that is not known.
+    fn sum_of_renamed_image(&self, lines: &[Line], names: &Names) -> Option<ExpectedSum> {
+        let [line] = lines else { return None };
+        let has_sums = false;
+        let is_doubtful = line.is_doubtful(names, self.folder(), has_sums);
+        let coverage = Coverage::of_unnamed_sum(names.is_compressed);
+        (!is_doubtful).then(|| self.expected_sum(coverage, &line.entry.sum))
     }
 
     fn folder(&self) -> &Path {
