@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// The content of a compressed file, and the file itself.
+    /// A compressed file is refused by the kind of its content, any other file by its own kind.
     #[test]
     fn the_refusal_names_the_kind_of_other_content() {
         let dir = tempfile::tempdir().unwrap();
@@ -143,9 +143,9 @@ mod tests {
         );
     }
 
-    /// Decompressed, an ISO image or a file system is no image for a card either.
+    /// No command makes an image for a card of them, so the hint does not say to decompress the file.
     #[test]
-    fn content_that_must_be_replaced_is_not_to_be_decompressed() {
+    fn the_hint_for_a_compressed_iso_or_file_system_is_to_name_another_image() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pi.img.gz");
         for (offset, magic, expected) in [
