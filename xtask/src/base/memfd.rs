@@ -19,7 +19,7 @@ pub fn file(name: &str) -> Result<File> {
 pub fn file_with(name: &str, content: &[u8]) -> Result<File> {
     let mut file = file(name)?;
     file.write_all(content).context("writing a file in memory")?;
-    file.set_permissions(Permissions::from_mode(0o600)).context("closing a file in memory to others")?;
+    file.set_permissions(Permissions::from_mode(0o600)).context("setting the mode of a file in memory")?;
     Ok(file)
 }
 

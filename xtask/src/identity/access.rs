@@ -41,7 +41,7 @@ impl ReadableFolder {
         }
         let Some(lock_file) = lock_file(folder) else { return Ok(Self(None)) };
         let lock = Lock::take_within(&lock_file, LOCK_TIMEOUT)?;
-        let context = || format!("opening {}", folder.display());
+        let context = || format!("making {} readable", folder.display());
         let stat = folder.metadata().with_context(context)?;
         if is_own(&stat) && mode_bits(&stat, 0o777) == CLOSED {
             fs::set_permissions(folder, Permissions::from_mode(0o700)).with_context(context)?;
