@@ -87,13 +87,18 @@ impl FakeCard {
         self.bytes_written.load(Ordering::Relaxed) >> 20
     }
 
-    /// How many bytes were written while somebody else used the card.
+    /// How many bytes were written after a check for device events had failed because somebody else used the card.
     pub fn written_in_use(&self) -> u32 {
         self.written_in_use.load(Ordering::Relaxed)
     }
 
     fn is_taken(&self) -> bool {
         matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) >= after)
+    }
+
+    /// Whether a check for device events has failed because somebody else used the card.
+    fn has_failed_event_check(&self) -> bool {
+        matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) > after)
     }
 
     /// Counts a call, and returns how many of its `wanted` bytes it moves. Fails where the fault makes this call fail.
@@ -156,9 +161,7 @@ impl Card for FakeCard {
         self.writes.fetch_add(1, Ordering::Relaxed);
         let len = self.begin_call(buffer.len())?;
         self.bytes_written.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
-        // The latest check belongs to this write: the check has failed where the count is beyond that of the fault.
-        if matches!(self.fault, Fault::TakenAfter(after) if self.event_checks.load(Ordering::Relaxed) > after)
-        {
+        if self.has_failed_event_check() {
             self.written_in_use.fetch_add(u32::try_from(len).unwrap(), Ordering::Relaxed);
         }
         let here = offset..offset + len as u64;
