@@ -102,8 +102,8 @@ fn parse_mount(line: &str) -> Option<Mount<'_>> {
     Some(Mount { version, group: fields.next()?, folder: fields.next()? })
 }
 
-/// The path of the group in a line of `/proc/self/cgroup`; `None` for a group that does not count memory, and for one
-/// of another version.
+/// The path of the group in a line of `/proc/self/cgroup`; `None` for a group that does not count memory, and for a
+/// group of another version.
 fn parse_path(version: Version, line: &str) -> Option<&str> {
     let (number, rest) = line.split_once(':')?;
     let (controllers, path) = rest.split_once(':')?;

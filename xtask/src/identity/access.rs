@@ -188,8 +188,8 @@ mod tests {
         assert_ne!(mode(&dir.path().join("known_hosts")), 0);
     }
 
-    /// `identity show NAME --identity-dir DIR` can name any folder, and a link in a checkout can lead to one of the
-    /// user.
+    /// `identity show NAME --identity-dir DIR` can name any folder, and a link in a checkout can lead to any folder
+    /// of the user.
     #[test]
     fn only_a_folder_with_keys_is_closed() {
         let dir = tempfile::tempdir().unwrap();

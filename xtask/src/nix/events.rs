@@ -38,7 +38,7 @@ pub enum Line {
     Error(String),
     /// A message of Nix, of a builder or of a flake; level 0 is an error, level 1 a warning.
     Message { level: u64, text: String },
-    /// A line that is no event of Nix, such as one of ssh.
+    /// A line that is no event of Nix, such as a line of ssh.
     Foreign(String),
     /// An event that this tool does not use.
     Other,

@@ -19,7 +19,7 @@ use crate::base::{FlakeRef, Silent, percent_encoding};
 /// Locks `flake` in memory alone, with the user's `options` for Nix. Only a tool that runs as root needs this. Refuses
 /// inputs that name the folder `keys`, a path in it or a folder around it. Returns the locked reference of a flake that
 /// is not on this machine, as this reference always names the flake that was checked; `None` for a flake on this
-/// machine, and for one that no commit identifies.
+/// machine, and for a flake that no commit identifies.
 ///
 /// # Errors
 /// `Refused` for an input that names the keys; the error of Nix where Nix cannot read the flake or an input.

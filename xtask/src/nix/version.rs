@@ -54,7 +54,7 @@ pub fn require_any(launcher: &Launcher) -> Result<()> {
     Ok(())
 }
 
-/// The version of the `nix` on the launcher's `PATH`, also of one that is too old.
+/// The version of the `nix` on the launcher's `PATH`, even if that Nix is too old.
 ///
 /// # Errors
 /// `Other` where there is no Nix, or where it prints no version.

@@ -51,7 +51,7 @@ enum Origin {
 }
 
 impl Origin {
-    /// The origin by the last flash of this card, if there is a receipt of one.
+    /// The origin by `last`, the receipt of the last flash of this card.
     fn find(last: Option<Flashed>, inspection: &Inspection) -> Self {
         match last.map(Box::new) {
             Some(receipt) if inspection.has_partitions_of(&receipt.image.layout) => Self::Flashed { receipt },

@@ -122,8 +122,8 @@ impl<'a> BuildMonitor<'a> {
         error::build_failed(installable, &causes, &Vec::from(self.foreign_lines), &log, programs)
     }
 
-    /// The errors, the cause first. With a daemon, only the last error of the run is marked as one of Nix: the cause of
-    /// this error is among the unverified errors.
+    /// The errors, the cause first. With a daemon, only the last error of the run is marked as an error of Nix: the
+    /// cause of this error is among the unverified errors.
     pub fn causes(&self) -> Vec<String> {
         match self.errors.first() {
             None => self.unverified_errors.clone(),

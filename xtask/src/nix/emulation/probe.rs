@@ -81,7 +81,7 @@ const ARCHITECTURES: &[Architecture] = &[
 ];
 
 impl Architecture {
-    /// The architecture of `system`; `None` for one that cannot be probed.
+    /// The architecture of `system`; `None` for a system that cannot be probed.
     pub fn of(system: &str) -> Option<&'static Self> {
         ARCHITECTURES.iter().find(|architecture| architecture.systems.contains(&system))
     }

@@ -98,8 +98,8 @@ struct Role {
     algorithm: Option<NamedAlgorithm>,
 }
 
-/// The role of the file `name` for the image `names`; `None` for a file that is no checksum file, or that is one of
-/// another image.
+/// The role of the file `name` for the image `names`; `None` for a file that is no checksum file, or that is the
+/// checksum file of another image.
 fn role(name: &str, names: &Names) -> Option<Role> {
     let lower = name.to_ascii_lowercase();
     let unsigned = lower.strip_suffix(".asc").unwrap_or(&lower);

@@ -71,7 +71,8 @@ fn require_file(path: &Path, file_type: FileType) -> Result<()> {
     bail!(Refused, "{shown} is not a regular file"; hint: "name an image file")
 }
 
-/// `path` as an absolute path, where the file itself is a link; `None` where at most a folder on the way to it is one.
+/// `path` as an absolute path, where the file itself is a link; `None` where the file is no link, even if a
+/// folder on the way to the file is a link.
 pub fn absolute_link(path: &Path) -> Option<PathBuf> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

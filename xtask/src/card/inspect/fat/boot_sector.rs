@@ -78,7 +78,7 @@ impl BootSector {
         found.has_valid_cluster_count().then_some(found)
     }
 
-    /// Whether the number of clusters is one of the format.
+    /// Whether the format can have this number of clusters.
     fn has_valid_cluster_count(&self) -> bool {
         let clusters = self.total.saturating_sub(self.first_data_sector()) / self.cluster;
         matches!(self.format, Format::Fat32 { .. }) || FAT16_CLUSTERS.contains(&clusters)

@@ -182,7 +182,7 @@ fn is_old_tar(head: &[u8]) -> bool {
 }
 
 /// Whether `head` begins with the header of an lzma file: usual properties, a usual dictionary, and a size. The header
-/// has no magic number, so a boot sector could be taken for one, and is excluded.
+/// has no magic number, so a boot sector could be taken for such a header, and is excluded.
 fn is_lzma(head: &[u8]) -> bool {
     let Some(header) = head.first_chunk::<13>() else { return false };
     let dictionary = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);

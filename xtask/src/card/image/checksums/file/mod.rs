@@ -47,9 +47,9 @@ struct Line {
 }
 
 impl Line {
-    /// Whether the line may be one of the image `names` in a form that is not known: its path contains a name of the
+    /// Whether the line may be for the image `names` in a form that is not known: its path contains a name of the
     /// image, but does not fit it ([`path_fit`]). Where other lines have sums of the image (`has_sums`), a path with
-    /// blanks, `copy of NAME`, is one of another file; else it may be `SIZE NAME`.
+    /// blanks, `copy of NAME`, names another file; else it may be `SIZE NAME`.
     fn is_doubtful(&self, names: &Names, folder: &Path, has_sums: bool) -> bool {
         let Some(path) = self.entry.path.as_deref() else { return false };
         let is_fit = names.paths().any(|(_, file)| path_fit(path, folder, file).is_some());
