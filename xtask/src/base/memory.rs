@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(mib(&unlimited), Some(8192));
     }
 
-    /// systemd-run -p MemoryMax=3G, within a slice with a limit too.
+    /// `systemd-run -p MemoryMax=3G` makes a service with a limit; the slice around it can have a limit, too.
     #[test]
     fn every_level_of_the_second_version_counts() {
         let service = "sys/fs/cgroup/system.slice/run.service";
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(mib(&[&files[..], &slice[..2], &full].concat()), Some(0));
     }
 
-    /// docker run --memory 1g on a machine with the first version: the paths are those of the machine.
+    /// In a container of `docker run --memory 1g`, the paths of the groups may be those of the machine.
     #[test]
     fn a_container_with_the_first_version_has_its_limit() {
         let mount = V1.replacen(" / ", " /docker/abc ", 1);

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(collect(&many).len(), MAX_WARNINGS);
     }
 
-    /// Lines that Nix 2.26 and 2.34 print without a network, and for a server that is down.
+    /// Nix 2.26 and 2.34 print such lines without a network, and for a server that is down.
     #[test]
     fn attempts_to_reach_a_server_are_one_warning() {
         let refused = "Could not connect to server (7) Failed to connect to h port 80 after";

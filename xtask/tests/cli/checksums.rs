@@ -98,7 +98,7 @@ fn a_checksum_file_that_differs_or_cannot_be_compared_is_refused() {
     assert!(is_all(&std::fs::read(card).unwrap(), 0xee));
 }
 
-/// The options `--sha256` and `--checksums`, with `flash` and with `card verify`.
+/// `flash` and `card verify` have the options `--sha256` and `--checksums`.
 #[test]
 fn an_image_must_match_the_checksums_that_are_passed() {
     let Setup { nix, file, card } = Setup::new();

@@ -41,7 +41,7 @@ fn status_shows_the_state_of_a_host() {
     assert!(status["free_bytes"].as_u64().is_some_and(|free| free > 0), "{status}");
 }
 
-/// A dying card: the file system meets an error, and the kernel makes it read-only.
+/// On a dying card the file system meets an error, and the kernel makes the file system read-only.
 #[test]
 #[ignore = "needs root, network namespaces, loop devices, Nix, deploy-rs: run `cargo xtask test`"]
 fn status_shows_a_file_system_that_became_read_only() {

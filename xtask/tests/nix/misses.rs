@@ -83,7 +83,7 @@ fn what_an_evaluation_found_is_shown_later_without_one() {
     assert_rows(&fixture, &[], &rows);
 }
 
-/// What `tryEval` does not catch, in each of the outputs that may have images.
+/// Each case breaks an output that may have images, by an error that `tryEval` does not catch.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_output_that_fails_hides_no_host() {

@@ -165,8 +165,8 @@ mod tests {
         assert!(!begins_folder(b"short"));
     }
 
-    /// An image that claims 16 GiB and has the first of them. There every block begins as a folder does: some thousand
-    /// times the size of the compressed image.
+    /// The image claims 16 GiB and contains 1 GiB, some thousand times the size of the compressed image. Every block of
+    /// this 1 GiB begins as a folder does.
     #[test]
     fn the_memory_for_an_image_of_folders_is_limited() {
         const GIB: u64 = 16;

@@ -216,14 +216,14 @@ pub mod tests {
         assert_eq!(BuiltSystem::read(dir.path()).unwrap(), None);
     }
 
-    /// The name of a copy, as the program of nixpkgs makes it of a path in the store.
+    /// The menu writer of nixpkgs gives this name to a copy of a path in the store.
     #[test]
     fn copies_are_named_by_their_store_paths() {
         let name = name_in_boot_folder(Path::new("/nix/store/0123-linux-6.12/Image"));
         assert_eq!(name, "0123-linux-6.12-Image");
     }
 
-    /// The script of the configuration, whose line is read.
+    /// The tool reads this line in the script that the configuration makes.
     #[test]
     fn the_updater_names_its_tree() {
         let nix = include_str!("../../../../hosts/raspberry-pi/firmware.nix");

@@ -185,7 +185,7 @@ fn a_refused_download_has_another_hint_than_a_missing_network() {
     }
 }
 
-/// What Nix 2.26 prints: the position stands below the messages of its language, and beside those of builtins.
+/// Nix 2.26 prints the position below the messages of its language, and beside the messages of builtins.
 #[test]
 fn errors_of_the_language_have_their_position() {
     let excerpt = "\n            1| { a = {}.missing; }\n             |       ^\n            2|";

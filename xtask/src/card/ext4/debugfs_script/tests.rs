@@ -124,8 +124,8 @@ fn commands_are_quoted_and_set_mode_and_owner() {
     check(&[entry("f", EntryKind::Folder)], &[ROOT, ("/persist/f", PathState::Folder)], &[], &[]);
 }
 
-/// The largest number of files, with the longest paths: debugfs prints more than `OUTPUT_LIMIT`, the limit of the other
-/// programs.
+/// For the largest number of files with the longest paths, debugfs prints more than `OUTPUT_LIMIT`, the limit of the
+/// other programs.
 #[test]
 fn thousands_of_files_with_long_paths_are_written() {
     let dir = tempfile::tempdir().unwrap();

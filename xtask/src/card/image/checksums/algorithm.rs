@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    /// Sums of more than one block of 128 bytes by coreutils 9.1: `head -c 1000 /dev/zero | b2sum -l 256`.
+    /// coreutils 9.1 prints this sum of more than one block of 128 bytes: `head -c 1000 /dev/zero | b2sum -l 256`.
     #[test]
     fn many_blocks_have_a_short_blake2b() {
         let mut digest = Algorithm::ShortBlake2b(32).digest();

@@ -147,7 +147,7 @@ fn other_things_than_image_files_are_refused_on_opening() {
     }
 }
 
-/// A zip archive, and a frame of zstd that needs a dictionary.
+/// The file is a zip archive, or a zstd file that needs a dictionary.
 #[test]
 fn the_refusal_names_the_kind_of_a_file_that_is_no_image() {
     let dir = tempfile::tempdir().unwrap();

@@ -78,7 +78,7 @@ fn a_truncated_file_and_trailing_data_are_refused() {
     assert_eq!(error.to_string(), format!("there is no zstd frame at byte {}", whole.len()));
 }
 
-/// A frame of many empty blocks, and many empty frames.
+/// The first file is one frame of many empty blocks; the others are many frames without content.
 #[test]
 fn many_empty_blocks_are_read_fast_and_too_many_empty_frames_are_refused() {
     let head = [&MAGIC[..], &[0, 0x58]].concat();

@@ -54,7 +54,7 @@ fn a_key_is_where_the_configuration_reads_it() {
     }
 }
 
-/// Moves by impermanence: of a file, of a folder, of a folder in a moved folder, and one after the other.
+/// The module impermanence can move a file, a folder, a folder in a moved folder, and the target of a move.
 #[test]
 fn a_key_that_is_moved_is_found_at_the_source() {
     let kept = format!("/nix/p/{KEY_FILE}");

@@ -109,7 +109,7 @@ fn deleted_files_are_not_found() {
     assert_eq!(key_names(&read_streamed(&std::fs::read(&file).unwrap(), 1 << 20), "etc/ssh"), [""; 0]);
 }
 
-/// A million folders, each with four runs of blocks.
+/// The file system has a million folders, each with four runs of blocks.
 #[test]
 fn the_memory_is_limited() {
     let mut bytes = make_ext4(&["-b", "1024", "-O", "^metadata_csum,^has_journal", "-N", "1000000"], 400);
