@@ -102,8 +102,10 @@ impl Locked {
         let script = format!("exec 9<{device} && flock --nonblock 9 && echo locked && exec sleep 60");
         #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
         let mut command = std::process::Command::new("sh");
-        let mut child = command.args(["-c", &script]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 7]).expect("the lock of the card");
+        let mut child =
+            command.args(["-c", &script]).stdout(std::process::Stdio::piped()).spawn().expect("sh");
+        let stdout = child.stdout.as_mut().expect("a pipe");
+        std::io::Read::read_exact(stdout, &mut [0; 7]).expect("the lock of the card");
         Self(child)
     }
 }
