@@ -97,7 +97,9 @@ fn parse_path_first(line: &str, default: Option<NamedAlgorithm>) -> Option<(Sum,
     let (before, digits) = line.trim_end().rsplit_once([' ', '\t', ':', '='])?;
     let sum = Sum::parse(digits, default)?;
     let path = before.trim_end_matches([' ', '\t', ':', '=']).trim();
-    let is_tag = path.contains('(') || NamedAlgorithm::parse(path).is_some();
+    // An algorithm without a path, a broken tag, and a tag with an algorithm that is not known.
+    let first = path.split('(').next().unwrap_or_default().trim_end();
+    let is_tag = path.ends_with(')') || NamedAlgorithm::parse(first).is_some();
     (!is_tag).then_some((sum, path))
 }
 
@@ -144,6 +146,7 @@ mod tests {
             ("SHA256          HEX       C:\\a.img", Some("C:\\a.img")),
             ("a.img: HEX", Some("a.img")),
             ("a.img\tHEX", Some("a.img")),
+            ("nixos (1).img: HEX", Some("nixos (1).img")),
             ("sha256:HEX", None),
             ("sha256:HEX  a.img", Some("a.img")),
             ("sha256 = HEX", None),
