@@ -115,7 +115,7 @@ fn check_passable(name: &str) -> Result<()> {
     }
 }
 
-/// Splits `options` at spaces, as deploy-rs does.
+/// Splits `options` at spaces, as deploy-rs does, but drops the empty words that several spaces in a row make.
 fn split_at_spaces(options: &str) -> Vec<String> {
     options.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

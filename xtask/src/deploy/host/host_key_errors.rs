@@ -154,16 +154,14 @@ fn login_command(connection: &Connection, first: &[&str]) -> String {
     format!("ssh {}", words.join(" "))
 }
 
-/// The name of the host in `known_hosts`: with its port, if that is another one than 22.
+/// The name of the host in `known_hosts`: the alias that the node gives it, or its name, with the port if that is another
+/// one than 22.
 fn known_name(connection: &Connection) -> String {
+    if let Some(alias) = connection.setting("hostkeyalias") {
+        return alias;
+    }
     let name = connection.hostname();
-    let options = &connection.options;
-    let in_two_words = options.windows(2).filter(|words| words[0] == "-p").map(|words| words[1].as_str());
-    let in_one_word = options.iter().filter_map(|word| word.strip_prefix("-p"));
-    let in_one_word = in_one_word.filter(|port| !port.is_empty());
-    let as_setting =
-        options.iter().filter_map(|word| word.strip_prefix("-o").unwrap_or(word).strip_prefix("Port="));
-    match in_two_words.chain(in_one_word).chain(as_setting).next() {
+    match connection.setting("port") {
         Some(port) if port != "22" => format!("[{name}]:{port}"),
         _ => name.to_owned(),
     }
@@ -188,6 +186,8 @@ mod tests {
             (&["-p", "2222"], "ssh-keygen -R '[pi]:2222'`", "-p 2222 root@pi`"),
             (&["-p2222"], "ssh-keygen -R '[pi]:2222'`", "-p2222 root@pi`"),
             (&["-o", "Port=22"], "ssh-keygen -R pi`", "-o Port=22 root@pi`"),
+            (&["-oport 24"], "ssh-keygen -R '[pi]:24'`", "'-oport 24' root@pi`"),
+            (&["-o", "HostKeyAlias=b", "-p24"], "ssh-keygen -R b`", "-o HostKeyAlias=b -p24 root@pi`"),
             (&["-oPort=24", "-J", "a b"], "ssh-keygen -R '[pi]:24'`", "-oPort=24 -J 'a b' root@pi`"),
         ] {
             let connection = connection(options);

@@ -45,6 +45,29 @@ impl Connection {
         [pin, self.options.clone(), owned_options(TIMEOUTS)].concat()
     }
 
+    /// The value of the ssh setting `name` in the options of the node. ssh ignores the case of names, and takes the
+    /// first value.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        let words = split_options(self.options.clone());
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (letter, value) = word.split_at_checked(2)?;
+            let value = if value.is_empty() && takes_value(letter) { words.next()? } else { value };
+            let found = match letter {
+                "-p" => Some(("port", value)),
+                "-o" => value.split_once('='),
+                _ => None,
+            };
+            match found {
+                Some((found, value)) if found.trim().eq_ignore_ascii_case(name) => {
+                    return Some(value.trim().to_owned());
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
     /// The arguments with which ssh runs `command` on the host. Options in `first` override all others.
     pub fn arguments(&self, first: Vec<String>, command: &str) -> Vec<String> {
         let rest = owned_options(&[NO_TERMINAL, "--", &self.destination, command]);
@@ -64,19 +87,36 @@ pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
 /// # Errors
 /// `Refused` for an option with a space in its value, and for an empty one.
 pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<String> {
-    let mut words = Vec::<String>::new();
-    for option in connection.all_options() {
-        let is_setting = words.last().is_some_and(|last| last == "-o");
-        words.extend(split_option(&option, is_setting));
-    }
+    let mut words = split_options(connection.all_options());
     words.push(NO_TERMINAL.to_owned());
-    if let Some(word) = words.iter().find(|word| word.is_empty() || word.contains(char::is_whitespace)) {
+    if words.iter().any(String::is_empty) {
+        bail!(
+            Refused, "an ssh option of {host} is empty";
+            hint: "remove it from `sshOpts`"
+        );
+    }
+    if let Some(word) = words.iter().find(|word| word.contains(char::is_whitespace)) {
         bail!(
             Refused, "deploy-rs would split the ssh option `{word}` of {host} at its spaces";
             hint: "put that option into ~/.ssh/config, or set XTASK_STATE to a state folder without spaces"
         );
     }
     Ok(words.join(" "))
+}
+
+/// Whether the option `letter` of ssh has a value: ssh(1), section SYNOPSIS.
+fn takes_value(letter: &str) -> bool {
+    letter.strip_prefix('-').is_some_and(|letter| "BbcDEeFIiJLlmOoPpQRSWw".contains(letter))
+}
+
+/// Splits each of `options` that can be split as in [`split_option`].
+fn split_options(options: Vec<String>) -> Vec<String> {
+    let mut words = Vec::<String>::new();
+    for option in options {
+        let is_setting = words.last().is_some_and(|last| last == "-o");
+        words.extend(split_option(&option, is_setting));
+    }
+    words
 }
 
 /// Splits `option`, which ssh accepts as one word, into words without spaces that mean the same: `-p 22`, `-o Port 22`.
@@ -145,6 +185,31 @@ pub mod tests {
         let remedy =
             "put that option into ~/.ssh/config, or set XTASK_STATE to a state folder without spaces";
         assert_eq!(hint(&error), Some(remedy));
+    }
+
+    #[test]
+    fn the_first_value_of_a_setting_counts() {
+        for (options, expected) in [
+            (&[][..], None),
+            (&["-p", "24"], Some("24")),
+            (&["-4", "-p24"], Some("24")),
+            (&["-p 24", "-p", "25"], Some("24")),
+            (&["-oport=24", "-p", "25"], Some("24")),
+            (&["-i", "-p", "-o", "PORT 24"], Some("24")),
+            (&["-o", "Port = 24"], Some("24")),
+            (&["-o", "ProxyCommand=nc -p 24", "-oPort 25"], Some("25")),
+            (&["-o", "Compression=yes"], None),
+        ] {
+            assert_eq!(connection(options).setting("port").as_deref(), expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_option_is_refused() {
+        for options in [&["", "-4"][..], &["-o", ""]] {
+            let error = deploy_rs_ssh_opts(&"h".into(), &connection(options)).unwrap_err();
+            assert_eq!(error.to_string(), "an ssh option of h is empty");
+        }
     }
 
     #[test]
