@@ -46,14 +46,28 @@ fn imported_wings(text: &str) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for path in text.split("crate::").skip(1) {
         if let Some(group) = path.strip_prefix('{') {
-            let items = group.split('}').next().unwrap_or_default();
-            names.extend(items.split(',').map(first_name));
+            names.extend(items(group).map(first_name));
         } else {
             names.insert(first_name(path));
         }
     }
     names.retain(|name| IMPORTS.iter().any(|(wing, _)| wing == name));
     names
+}
+
+/// The items of a group, whose text begins at `group` behind its brace. A group within it is a part of one item.
+fn items(group: &str) -> impl Iterator<Item = &str> {
+    let depth_change = |char| i32::from(char == '{') - i32::from(char == '}');
+    let mut depth = 0;
+    let end = group.find(|char| {
+        depth += depth_change(char);
+        depth < 0
+    });
+    let mut depth = 0;
+    group[..end.unwrap_or(group.len())].split(move |char| {
+        depth += depth_change(char);
+        depth == 0 && char == ','
+    })
 }
 
 /// The first name of a path such as `base::lock`.
@@ -99,6 +113,7 @@ fn wrong_imports_are_found() {
         ("base/lock.rs", "use crate::ui;", &["base/lock.rs imports ui"]),
         ("deploy/plan.rs", "let x = crate::ui::json(1);", &["deploy/plan.rs imports ui"]),
         ("deploy/plan.rs", "use crate::{base::Bytes, dev::bench};", &["deploy/plan.rs imports dev"]),
+        ("deploy/plan.rs", "use crate::{base::{Bytes, lock}, ui};", &["deploy/plan.rs imports ui"]),
         ("commands/flash.rs", "use crate::dev::demo;", &["commands/flash.rs imports dev"]),
         ("commands/demo.rs", "use crate::dev::demo; use crate::ui;", &[]),
         ("lib.rs", "use crate::dev; use crate::ui;", &[]),
