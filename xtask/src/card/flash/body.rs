@@ -237,14 +237,16 @@ pub(super) fn image_chunks(job: &FlashJob) -> Result<impl FnMut(&mut Buffer) -> 
 /// The error for an image that cannot be read at byte `at`. A system error comes from the disk that the image is on.
 /// Any other comes from the decoder, and means a damaged image unless its cause is [`OutOfMemory`] or [`Changed`].
 fn image_error(at: u64, error: &std::io::Error) -> anyhow::Error {
-    match error.raw_os_error() {
-        Some(_) => failure!(Io, "reading the image at byte {at}: {error}"),
-        None if let Some(reason) = OutOfMemory::cause_of(error) => {
+    match (error.raw_os_error(), OutOfMemory::cause_of(error)) {
+        (Some(_), _) => failure!(Io, "reading the image at byte {at}: {error}"),
+        (None, Some(reason)) => {
             failure!(Io, "reading the image at byte {at}: {error}"; hint: "{}", reason.hint())
         }
-        None if Changed::is_cause_of(error) => {
+        (None, None) if Changed::is_cause_of(error) => {
             failure!(Verification, "reading the image: {error}"; hint: "{}", Changed::HINT)
         }
-        None => failure!(Verification, "the image is damaged at byte {at}: {error}"; hint: "{NEW_IMAGE}"),
+        (None, None) => {
+            failure!(Verification, "the image is damaged at byte {at}: {error}"; hint: "{NEW_IMAGE}")
+        }
     }
 }
