@@ -16,8 +16,8 @@ pub fn virt(card: &Path, record: Option<&Path>, port: u16) -> Command {
     let mut command = command("qemu-system-aarch64");
     command
         .args(["-M", "virt,gic-version=3", "-cpu", "max,pauth=off,sve=off", "-smp", "1", "-m", "512M"])
-        // With a small cache of translated code a reboot does not wait for the invalidation of all of it.
-        .args(["-accel", "tcg,tb-size=48"])
+        // MiB of translated code: less translates code again, more takes no less time.
+        .args(["-accel", "tcg,tb-size=128"])
         .arg("-bios")
         .arg(uboot())
         .arg("-drive")
