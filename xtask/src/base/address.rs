@@ -1,5 +1,6 @@
 //! The address of a host on the command line: `--to [USER@]ADDRESS`.
 
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 /// The characters of a hostname beside letters and digits.
@@ -65,6 +66,13 @@ fn has_port(hostname: &str) -> bool {
     }
 }
 
+impl Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let user = self.user.iter().map(|user| format!("{user}@")).collect::<String>();
+        write!(f, "{user}{}", self.hostname)
+    }
+}
+
 impl Address {
     /// The options by which deploy-rs gets this address.
     pub fn deploy_rs_options(&self) -> Vec<String> {
@@ -88,6 +96,7 @@ mod tests {
             ("first.last@example.org@stinky", Some("first.last@example.org"), "stinky"),
         ] {
             let expected = Address { user: user.map(str::to_owned), hostname: hostname.to_owned() };
+            assert_eq!(expected.to_string(), text);
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
     }

@@ -1,17 +1,76 @@
 //! The name by which the user calls this program. Texts have the name `cargo xtask`, which serves in a checkout; `ui`
-//! replaces it where the user calls another.
+//! replaces it where the user calls another. Commands in texts get the options that the user gave to name a flake and
+//! an address: without them, such a command would work on another flake or host.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
-use super::shell;
+use super::{Address, escape, shell};
 
 /// The name of this program in its texts: an alias of cargo.
 const ALIAS: &str = "cargo xtask";
 
 /// The package of this program, which cargo names to the programs that it runs.
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
+
+/// The commands that work on a flake, as texts name them.
+const FLAKE_COMMANDS: [&str; 7] = ["deploy", "flash", "history", "hosts", "identity", "sd-image", "status"];
+
+/// The commands that connect to a host, as texts name them.
+const HOST_COMMANDS: [&str; 2] = ["deploy", "status"];
+
+/// The options of this command line that commands in texts repeat.
+static OPTIONS: OnceLock<CommandOptions> = OnceLock::new();
+
+/// Options that commands in texts repeat, each with a space before it, or empty.
+#[derive(Debug)]
+struct CommandOptions {
+    flake: String,
+    address: String,
+}
+
+/// The options of a command line that names neither a flake nor an address.
+static NO_OPTIONS: CommandOptions = CommandOptions { flake: String::new(), address: String::new() };
+
+impl CommandOptions {
+    /// The options for the `flake` and the `address` that the user names. The flake `.` is found without an option.
+    fn new(flake: Option<&str>, address: Option<&Address>) -> Self {
+        let option = |name: &str, value: &str| format!(" {name} {}", escape::line(&shell::quote(value)));
+        let flake = flake.filter(|flake| *flake != ".");
+        Self {
+            flake: flake.map(|flake| option("--flake", flake)).unwrap_or_default(),
+            address: address.map(|address| option("--to", &address.to_string())).unwrap_or_default(),
+        }
+    }
+
+    /// `text` with the options in each of its commands that takes them, and with `name` in place of `cargo xtask`.
+    fn spell(&self, text: &str, name: &str) -> String {
+        let mut parts = text.split(ALIAS);
+        let mut shown = parts.next().unwrap_or_default().to_owned();
+        for rest in parts {
+            let is_end = |c: char| !c.is_ascii_lowercase() && c != '-';
+            let command =
+                rest.strip_prefix(' ').and_then(|words| words.split(is_end).next()).unwrap_or_default();
+            shown += name;
+            if FLAKE_COMMANDS.contains(&command) {
+                shown += &self.flake;
+            }
+            if HOST_COMMANDS.contains(&command) {
+                shown.extend([" ", command, &self.address, &rest[command.len() + 1..]]);
+            } else {
+                shown += rest;
+            }
+        }
+        shown
+    }
+}
+
+/// Makes commands in texts repeat the `flake` and the `address` that the user names on this command line. The first
+/// call counts.
+pub fn repeat_in_texts(flake: Option<&str>, address: Option<&Address>) {
+    let _ = OPTIONS.set(CommandOptions::new(flake, address));
+}
 
 /// The name that the user calls, which runs this program again.
 fn name() -> &'static str {
@@ -44,9 +103,30 @@ pub fn is_cargo_alias() -> bool {
     name() == ALIAS
 }
 
-/// `text` with the name that the user calls in place of `cargo xtask`.
+/// `text` with the commands in it as the user would call them: by the name of the program, with the options of
+/// [`repeat_in_texts`].
 pub fn as_called(text: String) -> String {
-    if is_cargo_alias() { text } else { text.replace(ALIAS, name()) }
+    if !text.contains(ALIAS) {
+        return text;
+    }
+    OPTIONS.get().unwrap_or(&NO_OPTIONS).spell(&text, name())
+}
+
+/// Like [`as_called`], for `text` that is serialized JSON.
+pub fn as_called_in_json(text: String) -> String {
+    if !text.contains(ALIAS) {
+        return text;
+    }
+    let options = OPTIONS.get().unwrap_or(&NO_OPTIONS);
+    let escaped =
+        CommandOptions { flake: escape_in_json(&options.flake), address: escape_in_json(&options.address) };
+    escaped.spell(&text, &escape_in_json(name()))
+}
+
+/// `text` as a part of a string in JSON.
+fn escape_in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -72,5 +152,33 @@ mod tests {
         let quoted = format!("'{}'", other.join("xtask").display());
         assert_eq!(name(&other.join("xtask"), false), quoted, "PATH leads to another xtask");
         assert_eq!(name(Path::new(""), false), "cargo xtask");
+    }
+
+    #[test]
+    fn commands_in_texts_repeat_the_flake_and_the_address() {
+        let address = "root@10.0.0.5".parse::<Address>().unwrap();
+        let both = CommandOptions::new(Some("my flake"), Some(&address));
+        for (text, expected) in [
+            ("run `cargo xtask deploy pi`", "run `x --flake 'my flake' deploy --to root@10.0.0.5 pi`"),
+            ("`cargo xtask status`", "`x --flake 'my flake' status --to root@10.0.0.5`"),
+            ("`cargo xtask hosts` lists the hosts", "`x --flake 'my flake' hosts` lists the hosts"),
+            ("cargo xtask sd-image HOST", "x --flake 'my flake' sd-image HOST"),
+            ("`cargo xtask setup`, or `cargo xtask`", "`x setup`, or `x`"),
+            ("cargo xtask deployment", "x deployment"),
+            ("no command", "no command"),
+        ] {
+            assert_eq!(both.spell(text, "x"), expected);
+        }
+        for options in [CommandOptions::new(None, None), CommandOptions::new(Some("."), None)] {
+            assert_eq!(options.spell("`cargo xtask deploy pi`", ALIAS), "`cargo xtask deploy pi`");
+        }
+    }
+
+    #[test]
+    fn a_flake_with_quotes_stays_a_string_in_json() {
+        let options = CommandOptions::new(Some("a\"b\n"), None);
+        let text = format!("\"run{}\"", escape_in_json(&options.flake));
+        let read = serde_json::from_str::<String>(&text).unwrap();
+        assert_eq!(read, r#"run --flake 'a"b\u{a}'"#);
     }
 }

@@ -25,7 +25,7 @@ pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
 
 use crate::base::failure::{ExitKind, SUCCESS};
-use crate::base::{HostName, ImageSource, TimeLimit};
+use crate::base::{Address, HostName, ImageSource, TimeLimit};
 
 /// The usual commands in their order, shown after the list of all commands.
 const WORKFLOW: &str = "\
@@ -179,6 +179,15 @@ impl Command {
     pub fn identity_dir(&self) -> Option<&Path> {
         match self {
             Self::Flash(args) => args.payload.identity_dir.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The address of the host, where the user names one.
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            Self::Deploy(args) => args.to.as_ref(),
+            Self::Status(args) => args.to.as_ref(),
             _ => None,
         }
     }

@@ -29,7 +29,7 @@ use anyhow::{Context as _, Result};
 
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
-use crate::base::{Context, FlakeRef, project, state};
+use crate::base::{Context, FlakeRef, program, project, state};
 use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};
@@ -73,7 +73,12 @@ fn make_context(cli: &mut Cli) -> Result<Context> {
 /// # Errors
 /// `Usage` for a folder without a flake, and for a text that is no flake reference.
 fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
-    let named = project::named_flake(cli.take_flake()?.as_deref())?;
+    if let Some(given) = &cli.flake {
+        program::repeat_in_texts(Some(given), cli.command.address());
+    }
+    let taken = cli.take_flake()?;
+    program::repeat_in_texts(taken.as_deref(), cli.command.address());
+    let named = project::named_flake(taken.as_deref())?;
     let must_exist = cli.command.evaluates() || named.is_some() && cli.command.uses_state();
     let flake = named.map_or_else(project::flake_here, Ok)?;
     if must_exist {

@@ -13,7 +13,7 @@ use super::fold::fold_for_stderr;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
 use super::progress_line::ProgressReporter;
-use crate::base::{Bytes, Event, HostName, Reporter, escape};
+use crate::base::{Bytes, Event, HostName, Reporter, escape, program};
 
 /// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
@@ -31,15 +31,11 @@ pub struct JsonLines;
 
 impl Reporter for JsonLines {
     fn report(&self, event: &Event) {
-        if let Some(line) = event_json(event) {
-            print_line(&line);
-        }
+        print_json(event);
     }
 
     fn report_for(&self, host: &HostName, event: &Event) {
-        if let Some(line) = event_json(&HostEvent { host, event }) {
-            print_line(&line);
-        }
+        print_json(&HostEvent { host, event });
     }
 }
 
@@ -205,6 +201,14 @@ pub(super) fn prefix_with_host(host: &HostName, text: &str) -> String {
 /// Prints `line` on stderr. A closed stderr is not an error.
 fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", super::for_people(line.to_owned()));
+}
+
+/// Prints `event` as a line of JSON on stderr. A closed stderr is not an error.
+fn print_json(event: &impl Serialize) {
+    if let Some(line) = event_json(event) {
+        let line = Charset::of_locale().spell(program::as_called_in_json(line));
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
 }
 
 /// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result, and for

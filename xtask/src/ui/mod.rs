@@ -46,7 +46,7 @@ fn for_people(text: String) -> String {
 /// Writes the result as one line of JSON to stdout.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value).context("writing the result as JSON")?;
-    print_json_line(&program::as_called(line))
+    print_json_line(&program::as_called_in_json(line))
 }
 
 /// Writes a line of serialized JSON to stdout, escaped.

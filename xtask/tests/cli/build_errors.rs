@@ -82,7 +82,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "flake 'github:o/f' does not provide attribute 'x'",
-        "run `cargo xtask hosts` to list what the flake offers",
+        "run `cargo xtask --flake github:o/f hosts` to list what the flake offers",
     ),
     (
         "derivation '/nix/store/a.drv' does not have wanted outputs 'out'",

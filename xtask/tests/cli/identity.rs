@@ -37,6 +37,10 @@ fn identity_show_refuses_a_host_without_a_key() {
         sandbox.path("state/identity/pi").display()
     );
     refused.assert_code(3).assert_stdout("").assert_stderr(text);
+    // The hint names the flake that the user named.
+    let flake = make_flake(&sandbox);
+    let hint = format!("hint: flash the host, or run `cargo xtask --flake {flake} identity make pi`\n");
+    sandbox.run(&["identity", "show", &format!("{flake}#pi")]).assert_stderr_contains(hint).assert_code(3);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_host_without_an_image_is_a_usage_error() {
         (
             "server",
             "host 'server' has no SD image, only a deploy node\n\
-             hint: add packages.<system>.server-sdImage to the flake, or run `cargo xtask deploy server`",
+             hint: add packages.<system>.server-sdImage to the flake, or run `cargo xtask --flake github:o/f deploy server`",
         ),
     ] {
         let nix =

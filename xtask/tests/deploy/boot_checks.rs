@@ -205,10 +205,12 @@ fn boot_files_without_room_are_refused() {
 fn a_firmware_of_another_configuration_is_refused() {
     let pi = Pi::new();
     pi.set_desired_system("new", |pi| pi["config"] = "arm_64bit=0".into());
+    let remedy = format!("`cargo xtask --flake {} deploy target --keep-firmware`, and", pi.fixture.flake());
+    let words =
+        "error: FIRMWARE of target is not that of the new system: `update-firmware` would change config.txt";
     pi.assert_refused(
         &["--boot"],
-        "error: FIRMWARE of target is not that of the new system: `update-firmware` would change config.txt\nhint: run `cargo \
-         xtask deploy target --keep-firmware`, and then `sudo update-firmware` on target before its next boot",
+        &format!("{words}\nhint: run {remedy} then `sudo update-firmware` on target"),
     );
     // A switch that does not change kernel, initrd and device trees is not refused.
     let switched = pi.fixture.deploy(&[]);

@@ -161,10 +161,8 @@ fn the_remedy_for_another_key_than_the_pinned_one_makes_the_host_known() {
         fixture.options = options.iter().map(ToString::to_string).collect();
         fixture.set_profile("one", ":");
         let status = status_with_key_fault(&fixture, "another host key");
-        assert!(
-            commands_in_hint(&status, &["cargo"]).contains(&"cargo xtask flash target".to_owned()),
-            "{status}"
-        );
+        let flash = format!("cargo xtask --flake {} flash target", fixture.flake());
+        assert!(commands_in_hint(&status, &["cargo"]).contains(&flash), "{status}");
         let ssh_commands = commands_in_hint(&status, &["ssh"]);
         let [forget, accept] = &ssh_commands[..] else { panic!("{status}") };
         run_as_printed(&fixture, forget);

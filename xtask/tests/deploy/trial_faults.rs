@@ -97,8 +97,11 @@ fn ctrl_c_leaves_a_trial_that_can_be_blessed() {
     let stopped = interrupt_on_trial(&fixture);
     stopped
         .assert_stderr_contains(
-            "target tries the new system, and goes back by itself unless `cargo xtask deploy target --bless` follows once it \
-             answers",
+            &format!(
+                "target tries the new system, and goes back by itself unless `cargo xtask --flake {} deploy target --bless` \
+                 follows once it answers",
+                fixture.flake()
+            ),
         )
         .assert_code(130);
     assert_booted_and_next(&fixture, "new", "old");

@@ -188,7 +188,10 @@ fn a_switch_to_a_new_kernel_offers_the_trial() {
             "the next boot of target tries the new system, and keeps it if its own checks pass",
         )
         .assert_stderr_contains(
-            "`cargo xtask deploy target --reboot` tries it now, and blesses it if it passes all checks",
+            &format!(
+                "`cargo xtask --flake {} deploy target --reboot` tries it now, and blesses it if it passes all checks",
+                fixture.flake()
+            ),
         )
         .assert_code(0);
     assert_booted_and_next(&fixture, "old", "old");
@@ -239,9 +242,10 @@ fn a_system_on_trial_is_blessed_by_hand() {
     // The host may still be booting.
     let refused = fixture.deploy(&["--wait=1"]);
     refused
-        .assert_stderr_contains(
-            "-new is on trial on target\nhint: run `cargo xtask deploy target --bless` to keep it",
-        )
+        .assert_stderr_contains(&format!(
+            "-new is on trial on target\nhint: run `cargo xtask --flake {} deploy target --bless` to keep it",
+            fixture.flake()
+        ))
         .assert_code(3);
     fixture.deploy(&["--abort-trial"]).assert_stderr_contains("only a reboot ends its trial").assert_code(3);
     assert_booted_and_next(&fixture, "new", "old");
