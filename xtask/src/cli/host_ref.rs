@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Card, CardCommand, Cli, Command};
 use crate::bail;
-use crate::base::{HostName, ImageSource, split_attribute, split_attribute_path};
+use crate::base::{FlakeRef, HostName, ImageSource, split_attribute, split_attribute_path};
 
 impl Cli {
     /// Takes the flake of `--flake`, and the flakes out of the hosts that are named as `FLAKE#HOST`. Such a host
@@ -26,7 +26,7 @@ impl Cli {
             // `#pi` is an attribute of the flake that --flake names.
             let default = found.as_deref().unwrap_or(".");
             let flake = if flake.is_empty() { default } else { flake }.to_owned();
-            if let Some(other) = found.as_ref().filter(|other| **other != flake) {
+            if let Some(other) = found.as_ref().filter(|other| !is_same_flake(other, &flake)) {
                 bail!(Usage, "two flakes are named: {other} and {flake}"; hint: "run the command once for each");
             }
             *word = format!("#{attribute}");
@@ -64,6 +64,13 @@ impl Command {
         }
         Ok(())
     }
+}
+
+/// Whether `one` and `other` are references to one flake: hints name a folder by its whole path, which the user may have
+/// named in another way.
+fn is_same_flake(one: &str, other: &str) -> bool {
+    let parsed = [one, other].map(|text| FlakeRef::parse(text).ok());
+    one == other || parsed[0].is_some() && parsed[0] == parsed[1]
 }
 
 /// The source of the image that `word` names: an attribute path behind `#` if it has several parts, else a host, with
@@ -116,6 +123,8 @@ mod tests {
             (&["sd-image", "#stinky"], Some("."), "#stinky"),
             (&["sd-image", "github:o/f#images.pi"], Some("github:o/f"), "#images.pi"),
             (&["--flake", ".", "sd-image", ".#a"], Some("."), "#a"),
+            (&["--flake", "./", "sd-image", ".#a"], Some("."), "#a"),
+            (&["--flake", "src", "sd-image", "./src/../src#a"], Some("./src/../src"), "#a"),
         ] {
             let (found, cli) = take_from(args).unwrap();
             let Command::SdImage(image) = cli.command else { panic!("{args:?}") };
