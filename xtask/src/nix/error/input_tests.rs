@@ -35,10 +35,29 @@ fn an_input_that_does_not_exist_has_its_own_hint() {
         ("error: path '//gone' does not exist".to_owned(), Some(NO_INPUT)),
         ("error: path '/nix/store/a-source/gone/flake.nix' does not exist".to_owned(), Some(NO_INPUT)),
         (fetching("https://host/x.tgz", not_found), Some(NO_ACCESS)),
+        (fetching("github:o/r", "unable to download 'https://api.github.com/r': no host"), Some(NO_NETWORK)),
         (fetching("git+ssh://host/x", "Cannot find Git revision"), None),
         (format!("error: path '/{}' does not exist", dir.path().display()), Some(NO_FLAKE)),
     ] {
         let error = evaluation_failed(&text, &"F", Some(dir.path()), &Programs::default());
+        assert_eq!(hint(&error), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_flake_that_cannot_be_fetched_is_no_input() {
+    let fetching = |url: &str, error: &str| {
+        format!("error:\n       … while fetching the input '{url}'\n\n       error: {error}")
+    };
+    let (denied, offline) =
+        ("reading directory //f/x: Permission denied", "unable to download 'https://a': no host");
+    for (subject, folder, text, expected) in [
+        ("/f", Some("/f"), fetching("path:/f", denied), None),
+        ("/f%20g?dir=a", Some("/f g/a"), fetching("git+file:///f%20g?dir=a", denied), None),
+        ("github:o/f", None, fetching("github:o/f", offline), Some(NO_NETWORK)),
+        ("/f", Some("/f"), fetching("path:/other", denied), Some(NO_INPUT)),
+    ] {
+        let error = evaluation_failed(&text, &subject, folder.map(Path::new), &Programs::default());
         assert_eq!(hint(&error), expected, "{text}");
     }
 }

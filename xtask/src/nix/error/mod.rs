@@ -149,7 +149,8 @@ pub fn evaluation_failed(
     let is_vague = hint.as_deref().is_none_or(|hint| [NO_FLAKE, NO_NETWORK, UNTRACKED].contains(&hint));
     // The flake is there, but not the folder of its input.
     let is_of_input = hint.as_deref() == Some(NO_FLAKE) && text.contains("while updating the flake input '");
-    let is_missing = is_of_input || is_vague && is_missing_input(&text, &words, folder);
+    let is_of_flake = own_words::failed_on_flake(&text, &subject.to_string(), folder);
+    let is_missing = is_of_input || is_vague && !is_of_flake && is_missing_input(&text, &words, folder);
     let hint = if is_missing { Some(NO_INPUT.to_owned()) } else { hint };
     ExitKind::Other.error_with(message, hint, Vec::new())
 }
@@ -157,8 +158,7 @@ pub fn evaluation_failed(
 /// Whether the error `text` of the flake in `folder`, with Nix's own `words`, is that of an input which does not exist:
 /// one with an address on this machine, or one in the flake.
 fn is_missing_input(text: &str, words: &str, folder: Option<&Path>) -> bool {
-    let is_local =
-        own_words::failed_input_url(text).is_some_and(|url| !url.contains("://") || url.contains("file:"));
+    let is_local = own_words::failed_input_url(text).is_some_and(own_words::is_local_url);
     // The folder of a locked input is named without the input.
     let is_other_folder =
         |folder: &Path| words.contains("path '//") && !words.contains(&*folder.to_string_lossy());

@@ -1,7 +1,10 @@
 //! Nix's own words in its errors, apart from the text that builders and the code of flakes make Nix print. Only Nix's
 //! own words have hints.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use crate::base::percent_encoding;
 
 /// The free space in bytes below which a disk counts as full. For Nix itself the limit is 8 MiB.
 const MIN_FREE_BYTES: u64 = 16 << 20;
@@ -98,6 +101,27 @@ pub fn failed_input_url(text: &str) -> Option<&str> {
     let mut steps = trace.lines().rev().map(str::trim);
     let input = steps.find_map(|step| step.strip_prefix("… while fetching the input "))?;
     Some(input.trim_matches('\''))
+}
+
+/// Whether the flake reference `url` names a path of this machine.
+pub fn is_local_url(url: &str) -> bool {
+    url.split_once(':').is_none_or(|(scheme, _)| scheme == "path" || scheme.ends_with("file"))
+}
+
+/// Whether what Nix could not fetch, by the error `text`, is the flake `reference` itself, whose folder on this machine
+/// is `folder`, and no input of it.
+pub fn failed_on_flake(text: &str, reference: &str, folder: Option<&Path>) -> bool {
+    let without_query = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
+    let Some(url) = failed_input_url(text).filter(|_| !text.contains("while updating the flake input '"))
+    else {
+        return false;
+    };
+    let url = without_query(url);
+    let is_in = |folder: &Path| {
+        let path = url.strip_prefix("path:").or_else(|| url.strip_prefix("git+file://"));
+        path.is_some_and(|path| folder.as_os_str().as_bytes() == percent_encoding::decode(path))
+    };
+    url == without_query(reference) || folder.is_some_and(|folder| folder.ancestors().any(is_in))
 }
 
 /// More lines for the message of the error `text`: a line that names the input that Nix could not fetch, and the lines
