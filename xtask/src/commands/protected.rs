@@ -21,7 +21,9 @@ pub struct NamedPaths<'a> {
 
 /// All protected paths, resolved through links.
 pub fn protected_paths(cx: &Context, named: NamedPaths) -> Vec<ProtectedPath> {
-    let flake = cx.flake.folder();
+    let folder = cx.flake.folder();
+    // `flash --image` needs no flake.
+    let flake = folder.filter(|folder| folder.join("flake.nix").exists());
     let keys = named.identities.map_or_else(|| identity::folder(&cx.state), Path::to_owned);
     // Refusals name each path as `NAME PATH`; a comma separates where `NAME` has several nouns.
     let paths = [
@@ -35,7 +37,7 @@ pub fn protected_paths(cx: &Context, named: NamedPaths) -> Vec<ProtectedPath> {
         ("the tools folder", Some(project::tools_dir()), Extent::Tree),
         ("the Nix store,", Some(PathBuf::from(STORE)), Extent::Tree),
     ];
-    let histories = flake
+    let histories = folder
         .into_iter()
         .flat_map(git::repository_dirs)
         .map(|folder| ("the git history of the flake,", folder, Extent::Tree));
