@@ -11,7 +11,7 @@ use super::names;
 use super::no_image::{no_image_error, several_images_error};
 use super::outputs::{BrokenOutput, Outputs, without};
 use crate::base::failure::{self, Reason};
-use crate::base::{Context, FlakeRef, HostName, Reporter};
+use crate::base::{Context, FlakeRef, HostName, Reporter, escape, percent_encoding};
 use crate::nix::{self, EvalCache};
 
 /// The outputs that can have images, in the order in which a Nix that cannot evaluate all at once is asked.
@@ -39,10 +39,28 @@ pub fn function(host: &HostName) -> String {
     format!("outputs: (({HOSTS}) outputs).imageOf {{ host = {}; here = {here}; }}", nix::quote(host))
 }
 
-/// `path` as Nix reads it.
+/// `path` as Nix reads it behind the `#` of an installable, where `%` begins an encoded byte, `^` ends the path, and no
+/// character escapes another. A path that has a quotation mark in a name cannot stand there, and is written as in the
+/// language of Nix.
 pub fn attribute_path(path: &[String]) -> String {
-    let part = |name: &String| if nix::is_plain_name(name) { name.clone() } else { nix::quote(name) };
+    let part = |name: &String| {
+        if nix::is_plain_name(name) {
+            return name.clone();
+        }
+        if !is_readable(name) {
+            return nix::quote(name);
+        }
+        let needs_encoding = name.contains(['%', '^']) || escape::line(name) != *name;
+        let name =
+            if needs_encoding { percent_encoding::encode(name.as_bytes(), b" ") } else { name.clone() };
+        format!("\"{name}\"")
+    };
     path.iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+/// Whether an attribute of this name can stand behind the `#` of an installable.
+pub fn is_readable(name: &str) -> bool {
+    !name.contains('"')
 }
 
 impl Answer {

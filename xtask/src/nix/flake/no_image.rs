@@ -1,6 +1,6 @@
 //! Why a host has no image, or not only one.
 
-use super::answer::{Answer, attribute_path};
+use super::answer::{Answer, attribute_path, is_readable};
 use super::catalogue::Host;
 use super::host_image::HostImage;
 use crate::base::failure::{ExitKind, hint};
@@ -37,7 +37,7 @@ pub fn no_image_error(flake: &FlakeRef, host: &HostName, known: &Host, answer: &
 /// `error`, which says that the flake has no such host, with the first package of that name, if any, in its hint.
 pub fn no_host_error(flake: &FlakeRef, error: anyhow::Error, answer: &Answer) -> anyhow::Error {
     let Some(path) = answer.packages.first() else { return error };
-    let package = installable(flake, path);
+    let Some(package) = installable(flake, path) else { return error };
     match hint(&error).filter(|hint| hint.ends_with('?')) {
         Some(nearest) => {
             let name = path.last().map_or("", String::as_str);
@@ -56,16 +56,48 @@ pub fn iso_error(place: &str) -> anyhow::Error {
 }
 
 pub fn several_images_error(flake: &FlakeRef, host: &HostName, images: &[HostImage]) -> anyhow::Error {
-    let names = images.iter().map(|image| installable(flake, &image.path)).collect::<Vec<_>>();
-    failure!(
-        Usage, "{host} has {} images: {}", images.len(), images.iter().map(HostImage::to_string).collect::<Vec<_>>().join(", ");
-        hint: "choose one of them in place of {host}: {}", names.join(" or ")
-    )
+    let names = images.iter().filter_map(|image| installable(flake, &image.path)).collect::<Vec<_>>();
+    let all = images.iter().map(HostImage::to_string).collect::<Vec<_>>().join(", ");
+    let hint = if names.is_empty() {
+        "rename them in the flake: no FLAKE#ATTRIBUTE has a quotation mark in a name".to_owned()
+    } else {
+        format!("choose one of them in place of {host}: {}", names.join(" or "))
+    };
+    failure!(Usage, "{host} has {} images: {all}", images.len(); hint: "{hint}")
 }
 
-/// The attribute of `flake` at `path` as one word for a shell.
-fn installable(flake: &FlakeRef, path: &[String]) -> String {
+/// The attribute of `flake` at `path` as one word for a shell; `None` where Nix reads no such word.
+fn installable(flake: &FlakeRef, path: &[String]) -> Option<String> {
     let word = format!("{flake}#{}", attribute_path(path));
     // Inside a word, a number sign is no comment.
-    if shell::quote(&word.replace('#', "")).starts_with('\'') { shell::quote(&word) } else { word }
+    let needs_quotes = shell::quote(&word.replace('#', "")).starts_with('\'');
+    let word = if needs_quotes { shell::quote(&word) } else { word };
+    path.iter().all(|name| is_readable(name)).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::split_attribute_path;
+
+    #[test]
+    fn a_hint_names_an_attribute_as_nix_reads_it() {
+        let flake = FlakeRef::of_url("github:o/f");
+        for (name, expected) in [
+            ("pi", Some("github:o/f#images.pi")),
+            ("pi.lan", Some("'github:o/f#images.\"pi.lan\"'")),
+            ("a b", Some("'github:o/f#images.\"a b\"'")),
+            ("a%20b", Some("'github:o/f#images.\"a%2520b\"'")),
+            ("a^b", Some("'github:o/f#images.\"a%5Eb\"'")),
+            ("a\nb", Some("'github:o/f#images.\"a%0Ab\"'")),
+            ("a\\b", Some("'github:o/f#images.\"a\\b\"'")),
+            ("a\"b", None),
+        ] {
+            let path = ["images".to_owned(), name.to_owned()];
+            assert_eq!(installable(&flake, &path).as_deref(), expected, "{name}");
+            if expected.is_some() {
+                assert_eq!(split_attribute_path(&attribute_path(&path)), Some(path.to_vec()), "{name}");
+            }
+        }
+    }
 }
