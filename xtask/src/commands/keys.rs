@@ -38,12 +38,16 @@ fn protect_and_check(cx: &mut Context, named: Option<&Path>, options: &[String])
 }
 
 /// Closes the folders with keys, and keeps evaluations of root from opening them. Returns whether there are keys.
+///
+/// # Errors
+/// `Refused` where Nix would copy the keys with the flake.
 fn protect_folders(cx: &mut Context, named: Option<&Path>) -> Result<bool> {
     cx.launcher = cx.launcher.clone().protecting_keys();
     let mut has_keys = false;
     for folder in iter::once(identity::folder(&cx.state).as_path()).chain(named) {
         has_keys |= identity::make_all_unreadable(folder)?;
     }
+    identity::refuse_copied_keys(&cx.flake, &cx.state)?;
     Ok(has_keys)
 }
 

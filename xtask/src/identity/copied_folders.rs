@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::KeyFolder;
+use super::{KeyFolder, hosts_with_folders};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{CopiedFiles, FlakeRef, git};
@@ -22,6 +22,25 @@ pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &Flake
         "nix copies {} to its store with the flake {flake}, where everybody could read the private key",
         folder.path().display();
         hint: "pass another folder as --identity-dir, or {}", remedy(flake)
+    )
+}
+
+/// Refuses a `flake` of which Nix copies all files to its store, where keys of hosts are among them, in the state folder
+/// `state`. Nix may not read the keys, and would fail on the first of them.
+///
+/// # Errors
+/// `Refused` for such a flake.
+pub fn refuse_copied_keys(flake: &FlakeRef, state: &Path) -> Result<()> {
+    let Some(CopiedFiles::All(_)) = flake.copied_files() else { return Ok(()) };
+    let keys = resolve(&super::folder(state));
+    if hosts_with_folders(state).is_empty() || !is_copied(flake, &keys, |_| Ok(true))? {
+        return Ok(());
+    }
+    bail!(
+        Refused,
+        "nix copies {} to its store with the flake {flake}, where everybody could read the private keys of hosts",
+        keys.display();
+        hint: "{}, or move {} out of the flake, and set XTASK_STATE to its new place", remedy(flake), state.display()
     )
 }
 

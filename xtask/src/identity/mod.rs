@@ -13,7 +13,7 @@ mod payload;
 mod secret;
 
 pub use access::make_all_unreadable;
-pub use copied_folders::{is_copied_to_store, keep_out_of_stores};
+pub use copied_folders::{is_copied_to_store, keep_out_of_stores, refuse_copied_keys};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
 pub use move_key::{hosts_with_folders, move_key};

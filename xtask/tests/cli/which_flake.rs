@@ -213,6 +213,11 @@ fn keys_follow_a_flake_that_can_hold_them_now() {
     identity(&["make", "other", "--flake", "path:."])
         .assert_stderr_contains(format!("pass --flake {} without `path:`", folder.display()))
         .assert_code(3);
+    // Without git, Nix copies the folder whole.
+    fs::remove_dir(folder.join(".git")).expect("removing the repository");
+    let refused = nix.xtask(&["hosts"]).current_dir(&folder).env_remove("XTASK_STATE").run();
+    let text = format!("nix copies {}/.xtask/identity to its store with the flake ", folder.display());
+    refused.assert_stderr_contains(text).assert_code(3);
 }
 
 /// State of an earlier version in the checkout of the tool. Dropping this value removes it.
