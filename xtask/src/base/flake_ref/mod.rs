@@ -13,7 +13,7 @@ use anyhow::Result;
 use serde::{Serialize, Serializer};
 
 use crate::bail;
-use crate::base::percent_encoding;
+use crate::base::{percent_encoding, shell};
 
 pub use parse::split_attribute;
 
@@ -138,9 +138,10 @@ impl FlakeRef {
     /// Checks that there is a flake, if the reference names a folder of this machine.
     ///
     /// # Errors
-    /// `Usage` for a folder without a flake.
+    /// `Usage` for a folder without a flake, and for one that is no git repository although the reference says so.
     pub fn check(&self) -> Result<()> {
         let Some(local) = &self.local else { return Ok(()) };
+        self.check_repository(local)?;
         if local.has_flake_nix() {
             return Ok(());
         }
@@ -152,6 +153,24 @@ impl FlakeRef {
             );
         }
         bail!(Usage, "no flake in {folder}: there is no such folder"; hint: "pass the folder of your flake as --flake FOLDER")
+    }
+
+    /// Checks that the folder of a reference with `git+file:` is a git repository.
+    ///
+    /// # Errors
+    /// `Usage` for another folder.
+    fn check_repository(&self, local: &LocalFlake) -> Result<()> {
+        let tree = &local.tree;
+        let of_tree = format!("{}//{}", parse::GIT_SCHEME, encode(tree));
+        let is_claimed = self.reference.split('?').next() == Some(of_tree.as_str());
+        if !is_claimed || !tree.exists() || tree.join(".git").exists() {
+            return Ok(());
+        }
+        let name = shell::quote(&tree.display().to_string());
+        bail!(
+            Usage, "{} is no git repository, as `git+file:` names one", tree.display();
+            hint: "pass --flake {name}, without `git+file:`"
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use crate::base::{percent_encoding, shell};
 /// The scheme of a folder with all its files.
 const PATH_SCHEME: &str = "path:";
 /// The scheme of a git repository in a folder.
-const GIT_SCHEME: &str = "git+file:";
+pub(super) const GIT_SCHEME: &str = "git+file:";
 /// The longest text that may name a folder, in bytes: the limit of the kernel, and a scheme.
 const MAX_PATH: usize = 4096 + GIT_SCHEME.len();
 
@@ -153,7 +153,20 @@ fn from_url(scheme: &str, location: &str, query: &str) -> Result<FlakeRef> {
     let folder = folder_of_query(&tree, query).unwrap_or_else(|| tree.clone());
     let slashes = if scheme == GIT_SCHEME { "//" } else { "" };
     let reference = format!("{scheme}{slashes}{}{query}", encode(&tree));
+    if scheme == GIT_SCHEME && is_in_commits_alone(&tree, &folder, query) {
+        return Ok(FlakeRef::of_url(reference));
+    }
     Ok(FlakeRef { reference, local: Some(LocalFlake { tree, folder, all_files: scheme == PATH_SCHEME }) })
+}
+
+/// Whether Nix reads the flake from the commits of the git repository `tree`, and not from its files: the repository is
+/// bare, or the `query` names a branch or a commit and `folder` has no `flake.nix` now.
+fn is_in_commits_alone(tree: &Path, folder: &Path, query: &str) -> bool {
+    let is_bare = tree.join("HEAD").is_file() && tree.join("objects").is_dir();
+    let mut parameters = query.trim_start_matches('?').split('&');
+    let names_commit =
+        parameters.any(|parameter| parameter.starts_with("ref=") || parameter.starts_with("rev="));
+    is_bare || names_commit && tree.join(".git").exists() && !folder.join("flake.nix").exists()
 }
 
 /// The folder in `tree` that `dir=` of the query names; `None` for a query without `dir=`.

@@ -276,3 +276,22 @@ fn fuzz() {
         FlakeRef::parse(text).is_ok_and(|flake| flake.check().is_ok())
     });
 }
+
+#[test]
+fn a_reference_to_a_git_repository_names_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = &dir.path().canonicalize().unwrap();
+    let plain = make_flake(root, "plain");
+    let repository = make_repository(root, "repository");
+    let bare = root.join("bare.git");
+    fs::create_dir_all(bare.join("objects")).unwrap();
+    fs::write(bare.join("HEAD"), "").unwrap();
+    let [plain, repository, bare] = [plain, repository, bare].map(|folder| folder.display().to_string());
+    let error = parse(&format!("git+file:{plain}")).check().unwrap_err();
+    assert_eq!(hint(&error).unwrap(), format!("pass --flake {plain}, without `git+file:`"));
+    fs::remove_file(format!("{repository}/nix/../flake.nix")).unwrap();
+    assert!(parse(&format!("git+file:{repository}")).check().is_err());
+    for given in [plain, format!("git+file:{repository}?ref=main"), format!("git+file:{bare}?dir=nix")] {
+        parse(&given).check().unwrap();
+    }
+}
