@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::shell;
+
 /// The name of a host: the attribute of its node, its configuration and its image in the flake. Any text can be one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -64,7 +66,21 @@ impl Deref for HostName {
 }
 
 impl Display for HostName {
+    /// The name; as `{:#}` the name as one word of a command line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.pad(&self.0)
+        if f.alternate() { f.pad(&shell::quote(&self.0)) } else { f.pad(&self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_quoted_in_a_command() {
+        for (name, word) in [("pi.lan", "pi.lan"), ("a b", "'a b'"), ("$x", "'$x'")] {
+            let host = HostName::from(name);
+            assert_eq!((format!("{host}"), format!("{host:#}")), (name.to_owned(), word.to_owned()));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::{Context, HostName, state};
+use crate::base::{Context, HostName, shell, state};
 use crate::cli::{Identity, IdentityCommand, IdentityOf};
 use crate::failure;
 use crate::identity::{self, KeyChoice, KeyFolder};
@@ -39,8 +39,11 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
 fn no_key_error(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     let host = &of.host;
     let dir = folder.path().display();
-    let option = of.identity_dir.as_ref().map(|dir| format!(" --identity-dir {}", dir.display()));
-    let command = format!("cargo xtask identity make {host}{}", option.unwrap_or_default());
+    let option = of.identity_dir.as_ref().map(|dir| {
+        let dir = shell::quote(&dir.display().to_string());
+        format!(" --identity-dir {dir}")
+    });
+    let command = format!("cargo xtask identity make {host:#}{}", option.unwrap_or_default());
     failure!(Refused, "{host} has no key in {dir}"; hint: "flash the host, or run `{command}`")
 }
 

@@ -156,7 +156,7 @@ impl Candidate<'_> {
         } else {
             // The `update-firmware` of the new system comes with the deploy.
             format!(
-                "run `cargo xtask deploy {host} --keep-firmware`, and then `sudo update-firmware` on {host} before its next boot"
+                "run `cargo xtask deploy {host:#} --keep-firmware`, and then `sudo update-firmware` on {host} before its next boot"
             )
         };
         BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: true }

@@ -98,7 +98,7 @@ fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
     let accept = login_command(connection, ASK);
     match connection.pin {
         Some(_) => format!(
-            "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host}`, \
+            "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host:#}`, \
              which restores the key\n  \
              if the host made itself a new key, compare the two, {forget}, and accept the new one \
              with `{accept}`\n  \

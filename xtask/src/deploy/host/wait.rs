@@ -108,7 +108,7 @@ pub fn refused_reboot_error(target: &Target, output: &Output) -> anyhow::Error {
     let host = &target.host;
     failure!(
         Undecided, "{host} refuses to reboot: {}", tail(&output.stderr);
-        hint: "reboot {host} by hand, then run `cargo xtask status {host}`"
+        hint: "reboot {host} by hand, then run `cargo xtask status {host:#}`"
     )
 }
 

@@ -22,7 +22,7 @@ pub fn check_not_on_trial(target: &Target, state: &State) -> Result<()> {
     };
     bail!(
         Refused, "nothing was deployed: {system} is on trial on {host}";
-        hint: "run `cargo xtask deploy {host} --bless` to keep it, or wait until {host} has kept it or gone \
+        hint: "run `cargo xtask deploy {host:#} --bless` to keep it, or wait until {host} has kept it or gone \
                back{latest}"
     );
 }

@@ -56,7 +56,7 @@ fn trial_status(target: &Target, state: &State) -> Result<TrialStatus> {
         Trial::Known(status) => Ok(TrialStatus::clone(status)),
         Trial::Absent => bail!(
             Refused, "{host} has no trials: it has no command `boot-trial`";
-            hint: "`cargo xtask status {host}` shows what it runs"
+            hint: "`cargo xtask status {host:#}` shows what it runs"
         ),
         Trial::Unreadable { error } => bail!(
             Refused, "{}", words::unreadable_trial_text(host, error);
@@ -82,13 +82,13 @@ fn system_to_bless(target: &Target, status: &TrialStatus) -> Result<Subject> {
     if let Some(pending) = &status.pending {
         bail!(
             Refused, "{host} has not booted {pending} yet, so it cannot be blessed";
-            hint: "run `cargo xtask deploy {host} --reboot`"
+            hint: "run `cargo xtask deploy {host:#} --reboot`"
         );
     }
     bail!(
         Refused, "nothing to bless on {host}: {host} has booted {}, which is neither on trial nor blessed",
         path_text(status.booted.as_ref());
-        hint: "run `cargo xtask deploy {host} --reboot`"
+        hint: "run `cargo xtask deploy {host:#} --reboot`"
     );
 }
 
@@ -159,7 +159,7 @@ fn not_done_error(plan: &DecisionPlan, after: &TrialStatus) -> anyhow::Error {
     failure!(
         RolledBack, "{} was not {}: {host} has booted {}, and its next boot starts {next}",
         plan.system, plan.decision.participle(), path_text(after.booted.as_ref());
-        hint: "`cargo xtask status {host}` shows what became of the trial"
+        hint: "`cargo xtask status {host:#}` shows what became of the trial"
     )
 }
 

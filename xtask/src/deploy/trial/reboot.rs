@@ -262,7 +262,7 @@ impl Attempt<'_> {
         match kind(&error) {
             ExitKind::Interrupted => failure!(
                 Interrupted, "{error:#}";
-                hint: "{host} tries the new system, and goes back by itself unless `cargo xtask deploy {host} --bless` \
+                hint: "{host} tries the new system, and goes back by itself unless `cargo xtask deploy {host:#} --bless` \
                        follows once it answers"
             ),
             _ => error,

@@ -42,7 +42,7 @@ pub fn summary(outcome: &Outcome) -> Option<String> {
 /// The remedy for a failed trial or reboot; `None` for other verdicts.
 pub fn hint(outcome: &Outcome) -> Option<String> {
     let host = &outcome.plan.target.host;
-    let bless = format!("`cargo xtask deploy {host} --bless` keeps the new system, if it is good");
+    let bless = format!("`cargo xtask deploy {host:#} --bless` keeps the new system, if it is good");
     let update_firmware = format!("run `sudo update-firmware` on {host}, then deploy again with `--reboot`");
     match outcome.verdict {
         Verdict::RolledBackAcrossReboot if is_still_pending(&outcome.after, outcome.desired()) => {
@@ -60,7 +60,7 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
         }
         Verdict::NotTried => Some(format!("mend that on {host}, then deploy again with `--reboot`")),
         Verdict::NeverCameBack => Some(format!(
-            "switch {host} off and on, {}then run `cargo xtask status {host}`; if it stays away, put its card into this \
+            "switch {host} off and on, {}then run `cargo xtask status {host:#}`; if it stays away, put its card into this \
              machine and run `cargo xtask card inspect DEVICE`",
             blessed_start_clause(&outcome.after)
         )),
@@ -77,7 +77,7 @@ pub fn next_boot_remark(outcome: &Outcome) -> Option<String> {
     let is_tried_next = runs_desired && outcome.after.reboot_needed && super::next_boot_is_trial(outcome);
     is_tried_next.then(|| {
         format!(
-            "the next boot of {host} tries the new system{}; `cargo xtask deploy {host} --reboot` tries it now, and \
+            "the next boot of {host} tries the new system{}; `cargo xtask deploy {host:#} --reboot` tries it now, and \
              blesses it if it passes all checks",
             keep_clause(&outcome.after)
         )

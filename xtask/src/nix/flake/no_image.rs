@@ -30,7 +30,7 @@ pub fn no_image_error(flake: &FlakeRef, host: &HostName, known: &Host, answer: &
     }
     failure!(
         Usage, "host '{host}' has no SD image, only a deploy node";
-        hint: "add packages.<system>.{host}-sdImage to the flake, or run `cargo xtask deploy {host}`"
+        hint: "add packages.<system>.{host}-sdImage to the flake, or run `cargo xtask deploy {host:#}`"
     )
 }
 
