@@ -5,6 +5,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -45,18 +46,25 @@ pub struct Wanted<'a> {
 /// No image, or more than one. `Refused` where the output leads out of the store, because a builder can make
 /// a link to any file of this machine, or where the image is not a regular file.
 pub fn find(out: &Path, wanted: Wanted) -> Result<PathBuf> {
-    let images = candidates(out, wanted)?;
-    let mut files = BTreeSet::new();
-    for image in &images {
-        files.insert(require_regular(resolve_in_store(out, image)?)?);
+    // Several names of one file, by links of any kind, are one image.
+    let mut ids = BTreeSet::new();
+    let mut names = Vec::new();
+    let mut found = None;
+    for image in candidates(out, wanted)? {
+        let file = require_regular(resolve_in_store(out, &image)?)?;
+        let metadata = file.metadata().with_context(|| format!("reading {}", file.display()))?;
+        if ids.insert((metadata.dev(), metadata.ino())) {
+            names.push(image);
+            found = found.or(Some(file));
+        }
     }
-    if files.len() > 1 {
+    if names.len() > 1 {
         bail!(
-            Usage, "there are several images in {}: {}", out.display(), join_names(out, &images);
+            Usage, "there are several images in {}: {}", out.display(), join_names(out, &names);
             hint: "choose one with --file NAME"
         );
     }
-    files.pop_first().ok_or_else(|| no_image_error(out, wanted))
+    found.ok_or_else(|| no_image_error(out, wanted))
 }
 
 /// The images among which [`find`] decides: the chosen ones, else all at the first place that has any.
