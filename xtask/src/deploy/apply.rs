@@ -136,7 +136,9 @@ fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Pl
     }
     let mux_options = mux.as_ref().map(SshMux::options).unwrap_or_default();
     let ssh_options = Some(host::nix_ssh_opts(&target.connection, mux_options));
-    let to = Destination { login: target.connection.destination.clone(), ssh_options, flags };
+    let connection = &target.connection;
+    let login = connection.destination.clone();
+    let to = Destination { login, ssh_words: connection.ssh_words(), ssh_options, flags };
     let copied = nix::copy(&cx.launcher, &target.path, &to, cx.reporter.as_ref());
     copied.map_err(|error| with_host_output(cx, target, error))
 }

@@ -17,6 +17,8 @@ use crate::base::{Event, Reporter};
 pub struct Destination {
     /// `USER@HOST`.
     pub login: String,
+    /// The words behind `ssh` in a command for the user: options, then `USER@HOST`.
+    pub ssh_words: String,
     /// The options for ssh, which Nix splits at each space; `None` keeps `NIX_SSHOPTS` of the environment.
     pub ssh_options: Option<String>,
     /// More options for `nix copy`.
@@ -52,7 +54,8 @@ pub fn copy(
     if !output.success() {
         let host_lines = Vec::from(host_lines);
         let programs = Programs::of(&launcher);
-        return Err(error::copy_failed(path, &destination.login, &monitor.causes(), &host_lines, &programs));
+        let ssh_words = &destination.ssh_words;
+        return Err(error::copy_failed(path, ssh_words, &monitor.causes(), &host_lines, &programs));
     }
     let amount = monitor.done_count();
     let seconds = started.elapsed().as_secs_f64();

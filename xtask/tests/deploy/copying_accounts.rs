@@ -33,6 +33,9 @@ fn the_output_of_a_forced_command_is_quoted() {
         .assert_stderr_contains("(`ForceCommand`) sets a command")
         .assert_code(14);
     fixture.run(&["status"]).assert_stderr_contains("only backups here").assert_code(14);
+    let silence = "sed -i 's/^ForceCommand .*/ForceCommand false/' /mnt/sshd_config";
+    fixture.machine.run_inside(&format!("{silence}; pkill -HUP -o sshd; sleep 1"));
+    fixture.deploy(&[]).assert_stderr_contains("(exit code 1); it printed nothing\n").assert_code(14);
 }
 
 #[test]

@@ -39,6 +39,13 @@ impl Pin {
 }
 
 impl Connection {
+    /// The words behind `ssh` in a command for the user, quoted for a shell: the options of the node, which may have a
+    /// port and a key, then the destination.
+    pub fn ssh_words(&self) -> String {
+        let words = self.options.iter().chain([&self.destination]).map(|word| shell::quote(word));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// The options for every ssh: the pinned key, then those of the node, then the timeouts.
     fn all_options(&self) -> Vec<String> {
         let pin = self.pin.as_ref().map(Pin::options).unwrap_or_default();

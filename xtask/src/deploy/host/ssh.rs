@@ -82,7 +82,8 @@ impl<'a> Remote<'a> {
     pub fn query(&self, query: &Query, time: Duration) -> Result<Answer> {
         let output = self.try_run_within(&query.command(), time)?;
         let text = [output.stdout.as_str(), output.stderr.as_str()].map(tail).join("\n");
-        if !query.has_run(&output.stdout) && !text.trim().is_empty() {
+        let is_silent = output.code == 0 && text.trim().is_empty();
+        if !query.has_run(&output.stdout) && !is_silent {
             return Err(self.not_run_error(output.code, text.trim()));
         }
         let stdout = self.check_success(query.label(), output)?;
@@ -91,11 +92,12 @@ impl<'a> Remote<'a> {
     }
 
     /// The error for a host that runs another command than ssh asked for, because the account has no login, or the key
-    /// has a forced command. Both print an explanation: `text`.
+    /// has a forced command. Most print an explanation: `text`.
     fn not_run_error(&self, code: i32, text: &str) -> anyhow::Error {
         let quoted = text.lines().map(|line| format!("\n  | {line}")).collect::<String>();
+        let printed = if quoted.is_empty() { " nothing" } else { ":" };
         failure!(
-            Undecided, "{} did not run the commands of this tool as {} (exit code {code}); it printed:{quoted}",
+            Undecided, "{} did not run the commands of this tool as {} (exit code {code}); it printed{printed}{quoted}",
             self.host, self.connection.destination;
             hint: "log in as a user with a shell, by a key for which neither authorized_keys (`command=`) nor sshd \
                    (`ForceCommand`) sets a command"

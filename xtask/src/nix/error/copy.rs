@@ -24,8 +24,9 @@ pub enum CopyFault {
 }
 
 impl CopyFault {
-    /// The remedy, for a copy to `login` (`USER@HOST`).
-    pub fn hint(self, login: &str) -> String {
+    /// The remedy, for a copy to the host that ssh reaches by `ssh_words`: its options, then `USER@HOST`.
+    pub fn hint(self, ssh_words: &str) -> String {
+        let login = ssh_words.rsplit(' ').next().unwrap_or_default();
         let user = split_destination(login).0.unwrap_or("root");
         match self {
             Self::Untrusted => format!(
@@ -34,10 +35,10 @@ impl CopyFault {
                  nix.conf, and `nix.settings.trusted-public-keys` in the host's configuration"
             ),
             Self::HostFull => {
-                format!("free space on the host: `ssh {login} sudo nix-collect-garbage --delete-old`")
+                format!("free space on the host: `ssh {ssh_words} sudo nix-collect-garbage --delete-old`")
             }
             Self::NoNixStore => format!(
-                "install Nix on the host, and put `nix-store` on the PATH of ssh commands: `ssh {login} nix-store \
+                "install Nix on the host, and put `nix-store` on the PATH of ssh commands: `ssh {ssh_words} nix-store \
                  --version` must print a version"
             ),
             Self::Greeting => {
@@ -45,7 +46,9 @@ impl CopyFault {
                                with `[[ $- == *i* ]] || return`"
                     .to_owned()
             }
-            Self::LoginRefused => format!("run `ssh {login} true`, which must succeed without a question"),
+            Self::LoginRefused => {
+                format!("run `ssh {ssh_words} true`, which must succeed without a question")
+            }
         }
     }
 }
@@ -62,18 +65,18 @@ const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&[": Permission denied ("], CopyFault::LoginRefused),
 ];
 
-/// The error for a copy of `path` to `login` (`USER@HOST`) that failed. `messages` are the errors of Nix on this
+/// The error for a copy of `path` that failed, to the host that ssh reaches by `ssh_words`, as in [`CopyFault::hint`]. `messages` are the errors of Nix on this
 /// machine, the cause first; `host_lines` are the last lines that ssh and the host printed.
 pub fn copy_failed(
     path: &dyn Display,
-    login: &str,
+    ssh_words: &str,
     messages: &[String],
     host_lines: &[String],
     programs: &Programs,
 ) -> anyhow::Error {
     let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
     let fault = find_fault(&cause, &host_lines.join("\n"));
-    let hint = fault.map(|fault| fault.hint(login)).or_else(|| super::hint_of(&cause, programs));
+    let hint = fault.map(|fault| fault.hint(ssh_words)).or_else(|| super::hint_of(&cause, programs));
     let mut message = format!("nix failed on {path}: {cause}");
     if !host_lines.is_empty() {
         message.push_str("\n  ssh and the host printed:");
@@ -161,6 +164,13 @@ mod tests {
                 assert!(error.to_string().contains(&format!("\n  | {line}")), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn a_remedy_by_ssh_has_the_options() {
+        let words = "-p 2222 pi@stinky";
+        assert!(CopyFault::NoNixStore.hint(words).contains("`ssh -p 2222 pi@stinky nix-store --version`"));
+        assert!(CopyFault::Untrusted.hint(words).contains("[ \"pi\" ]"));
     }
 
     #[test]
