@@ -210,11 +210,14 @@ pub fn reasons(error: &anyhow::Error) -> &[Reason] {
 }
 
 /// `error`, its hint and its reasons as one text, `MESSAGE; HINT`, for table cells and for messages that quote errors.
+/// The hint of a message of several lines has a line of its own: the last line may quote a host or a program.
 pub fn with_hint(error: &anyhow::Error) -> String {
     let reasons = reasons(error).iter().map(|reason| format!("\n  - {reason}")).collect::<String>();
+    let message = format!("{error:#}");
+    let separator = if message.contains('\n') { "\n  hint: " } else { "; " };
     match hint(error) {
-        Some(hint) => format!("{error:#}; {hint}{reasons}"),
-        None => format!("{error:#}{reasons}"),
+        Some(hint) => format!("{message}{separator}{hint}{reasons}"),
+        None => format!("{message}{reasons}"),
     }
 }
 
@@ -252,6 +255,8 @@ mod tests {
         assert_eq!(with_hint(&error), "outer: sdb is mounted at /mnt; run `umount sdb`");
         assert_eq!(hint(&crate::failure!(Io, "no")), None);
         assert_eq!(with_hint(&crate::failure!(Io, "no")), "no");
+        let quoting = crate::failure!(Io, "pi printed:\n  | no"; hint: "log in");
+        assert_eq!(with_hint(&quoting), "pi printed:\n  | no\n  hint: log in");
         let outer = ExitKind::Io.error_with_hint_of(format_args!("no: {error:#}"), &error);
         assert_eq!((kind(&outer), hint(&outer)), (ExitKind::Io, Some("run `umount sdb`")));
     }
