@@ -96,13 +96,11 @@ fn ctrl_c_leaves_a_trial_that_can_be_blessed() {
     let fixture = fixture_with_trials();
     let stopped = interrupt_on_trial(&fixture);
     stopped
-        .assert_stderr_contains(
-            &format!(
-                "target tries the new system, and goes back by itself unless `cargo xtask --flake {} deploy target --bless` \
-                 follows once it answers",
-                fixture.flake()
-            ),
-        )
+        .assert_stderr_contains(format!(
+            "target tries the new system, and goes back by itself unless `cargo xtask --flake {} deploy target --bless` \
+             follows once it answers",
+            fixture.flake()
+        ))
         .assert_code(130);
     assert_booted_and_next(&fixture, "new", "old");
     assert_nothing_left(&fixture);

@@ -187,12 +187,10 @@ fn a_switch_to_a_new_kernel_offers_the_trial() {
         .assert_stderr_contains(
             "the next boot of target tries the new system, and keeps it if its own checks pass",
         )
-        .assert_stderr_contains(
-            &format!(
-                "`cargo xtask --flake {} deploy target --reboot` tries it now, and blesses it if it passes all checks",
-                fixture.flake()
-            ),
-        )
+        .assert_stderr_contains(format!(
+            "`cargo xtask --flake {} deploy target --reboot` tries it now, and blesses it if it passes all checks",
+            fixture.flake()
+        ))
         .assert_code(0);
     assert_booted_and_next(&fixture, "old", "old");
     fixture.deploy(&["--reboot"]).assert_code(0);
@@ -242,7 +240,7 @@ fn a_system_on_trial_is_blessed_by_hand() {
     // The host may still be booting.
     let refused = fixture.deploy(&["--wait=1"]);
     refused
-        .assert_stderr_contains(&format!(
+        .assert_stderr_contains(format!(
             "-new is on trial on target\nhint: run `cargo xtask --flake {} deploy target --bless` to keep it",
             fixture.flake()
         ))
