@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::bail;
-use crate::base::{Event, Reporter, interrupt, state};
+use crate::base::{Event, Reporter, interrupt, shell, state};
 
 /// The interval between two attempts to take a lock that another process holds.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -53,10 +53,10 @@ impl Lock {
         let deadline = Instant::now() + timeout;
         while !try_lock(&file, path)? {
             if Instant::now() >= deadline {
-                let path = path.display();
+                let quoted = shell::quote(&path.to_string_lossy());
                 bail!(
-                    Refused, "another process holds the lock {path}";
-                    hint: "wait for it to end, or find it by `fuser {path}`"
+                    Refused, "another process holds the lock {}", path.display();
+                    hint: "wait for it to end, or find it by `fuser {quoted}`"
                 );
             }
             std::thread::sleep(RETRY_INTERVAL);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{KeyFolder, hosts_with_folders};
 use crate::bail;
 use crate::base::process::Launcher;
-use crate::base::{CopiedFiles, FlakeRef, git};
+use crate::base::{CopiedFiles, FlakeRef, git, shell};
 
 /// Refuses `folder` if Nix copies it to its store with the `flake`.
 ///
@@ -48,7 +48,8 @@ pub fn refuse_copied_keys(flake: &FlakeRef, state: &Path) -> Result<()> {
 fn remedy(flake: &FlakeRef) -> String {
     match flake.copied_files() {
         Some(CopiedFiles::All(tree)) if tree.ancestors().any(|folder| folder.join(".git").exists()) => {
-            format!("pass --flake {} without `path:`: nix then copies only what git lists", tree.display())
+            let tree = shell::quote(&tree.to_string_lossy());
+            format!("pass --flake {tree} without `path:`: nix then copies only what git lists")
         }
         Some(CopiedFiles::All(_)) => "make the flake a git repository that ignores the folder".to_owned(),
         Some(CopiedFiles::Listed(_)) | None => "let git ignore the folder".to_owned(),

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use rustix::process::{getegid, geteuid};
 
 use crate::base::bounded::{self, Links};
+use crate::base::shell;
 use crate::{bail, failure};
 
 /// The maximum number of links on one path, as in the kernel.
@@ -125,10 +126,10 @@ fn check_mode(path: &Path, stat: &Metadata, part: Part) -> Result<()> {
 /// The refusal of a file or folder that others can write to.
 fn others_can_write_error(path: &Path, stat: &Metadata) -> anyhow::Error {
     let mode = stat.mode() & 0o7777;
-    let shown = path.display();
+    let quoted = shell::quote(&path.to_string_lossy());
     failure!(
-        Refused, "{shown} has mode {mode:04o}: others can write to it";
-        hint: "run `chmod go-w {shown}`, or use a folder of your own ({FOLDER_VARIABLES})"
+        Refused, "{} has mode {mode:04o}: others can write to it", path.display();
+        hint: "run `chmod go-w {quoted}`, or use a folder of your own ({FOLDER_VARIABLES})"
     )
 }
 
