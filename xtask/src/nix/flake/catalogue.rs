@@ -117,7 +117,7 @@ impl Catalogue {
         }
         let names = self.hosts.keys().map(String::as_str);
         let message = format!("{flake} has no host '{name}' (hosts: {})", join_names(names.clone()));
-        unknown_name_error(&message, suggest::nearest_name(name, names))
+        unknown_name_error(&message, name, suggest::nearest_name(name, names))
     }
 }
 
@@ -140,20 +140,24 @@ pub fn no_node_error(
         let hosts = nodes.iter().chain(configurations).map(String::as_str).collect::<BTreeSet<_>>();
         let listed = join_names(hosts.iter().copied());
         let message = format!("{flake} has no host '{name}' to deploy (hosts: {listed})");
-        return unknown_name_error(&message, suggest::nearest_name(name, hosts.into_iter()));
+        return unknown_name_error(&message, name, suggest::nearest_name(name, hosts.into_iter()));
     }
     if nodes.is_empty() {
         return failure!(Usage, "{flake} has no deploy nodes"; hint: "add deploy.nodes.{name} to the flake");
     }
     let names = nodes.iter().map(String::as_str);
     let message = format!("{flake} has no deploy node '{name}' (nodes: {})", join_names(names.clone()));
-    unknown_name_error(&message, suggest::nearest_name(name, names))
+    unknown_name_error(&message, name, suggest::nearest_name(name, names))
 }
 
-/// The error `message` for an unknown name; the hint is the `nearest` known name, if any.
-fn unknown_name_error(message: &str, nearest: Option<&str>) -> anyhow::Error {
+/// The error `message` for an unknown `name`; the hint is the `nearest` known name, if any, or how to name a host of
+/// another flake, if `name` may be one.
+fn unknown_name_error(message: &str, name: &str, nearest: Option<&str>) -> anyhow::Error {
     match nearest {
         Some(nearest) => failure!(Usage, "{message}"; hint: "did you mean '{nearest}'?"),
+        None if name.starts_with('.') || name.contains(['/', ':']) => {
+            failure!(Usage, "{message}"; hint: "name a host of another flake as FLAKE#HOST")
+        }
         None => failure!(Usage, "{message}"),
     }
 }
@@ -213,6 +217,8 @@ mod tests {
             ("STINKY", Some("did you mean 'stinky'?")),
             ("stinky-sdImage", Some("did you mean 'stinky'?")),
             ("zebra", None),
+            ("github:o/f", Some("name a host of another flake as FLAKE#HOST")),
+            ("../f", Some("name a host of another flake as FLAKE#HOST")),
         ] {
             let error = four_hosts().host(&name.into()).unwrap_err();
             let expected = format!("F has no host '{name}' (hosts: inner, kiosk, server, stinky)");
