@@ -114,6 +114,7 @@ fn request(cx: &Context, args: &Flash, image: Option<&Path>, image_size: Option<
 fn show_and_confirm(cx: &Context, args: &Flash, request: &Request, plan: Plan) -> Result<Plan> {
     cx.show_plan(&plan);
     let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
+    let conflicts = conflicts.into_iter().filter(|_| image::has_nixos_sd(&plan.image));
     let key_warning = image::host_key_warning(&plan.shared_host_keys());
     for warning in key_warning.iter().chain(&image::optical_disc_warning(&plan.image.source)) {
         cx.reporter.report(warning);

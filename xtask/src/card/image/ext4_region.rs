@@ -41,6 +41,11 @@ pub struct Ext4Region {
     pub name: String,
 }
 
+/// Whether `image` has the partition [`NIXOS_SD`], by whose label its host finds it.
+pub fn has_nixos_sd(image: &Image) -> bool {
+    ext4_partition(image, &MountedDevice::Label(NIXOS_SD.to_owned())).is_ok()
+}
+
 /// The ext4 partition of `image` that a host mounts as `device`.
 ///
 /// # Errors
@@ -186,6 +191,7 @@ mod tests {
             let file = dir.path().join("x.img.zst");
             std::fs::write(&file, zstd::encode_all(bytes, 1).unwrap()).unwrap();
             let image = examine(Source::open(&file).unwrap(), Depth::Whole, &Silent).unwrap();
+            assert_eq!(has_nixos_sd(&image), root(&image).is_ok());
             root(&image).map_err(|error| error.to_string().replace(file.to_str().unwrap(), "FILE"))
         };
         assert_eq!(found(&bytes), Err("FILE has no partition NIXOS_SD with ext4".to_owned()));

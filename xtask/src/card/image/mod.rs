@@ -23,7 +23,7 @@ pub use check::{
 };
 pub use check_cache::CheckCache;
 pub use checksums::{Algorithm, GivenSums, Hasher, Sum, parse_sha256};
-pub use ext4_region::{Ext4Region, NIXOS_SD, ext4_partition, reread_region};
+pub use ext4_region::{Ext4Region, NIXOS_SD, ext4_partition, has_nixos_sd, reread_region};
 pub use find::{Wanted, find};
 pub use fingerprint::Changed;
 pub use host_keys::{HostKeyFile, host_key_warning};
