@@ -93,7 +93,7 @@ mod tests {
             (
                 changed,
                 ExitKind::HostKey,
-                "; if its card was flashed again with new keys, run `ssh-keygen -f /root/.ssh/known_hosts -R pi`",
+                "\n  hint: if its card was flashed again with new keys, run `ssh-keygen -f /root/.ssh/known_hosts -R pi`",
             ),
             (changed, ExitKind::HostKey, "the known key: ED25519 key in /root/.ssh/known_hosts:3"),
             ("Host key verification failed.\r\n", ExitKind::HostKey, "accept it once with `ssh root@pi`"),
