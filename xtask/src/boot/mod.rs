@@ -11,7 +11,7 @@ pub use device_tree::{Board, check_device_tree};
 #[cfg(test)]
 pub use kernel::tests::header as kernel_header;
 pub use kernel::{Kernel, MAX_READ as MAX_KERNEL_READ};
-pub use partitions::{Scan, first_marked};
+pub use partitions::{Scan, first_marked, mark_command};
 pub use trial::{FLAG as TRIAL_FLAG, SCRIPT as TRIAL_SCRIPT, Trial};
 pub use uboot::{
     Addresses, Firmware, FirmwareFile, MAX_CONFIG, UBoot, UBootProgram, uboot_programs, uboots_with_room,

@@ -1,6 +1,7 @@
 //! Deploys with the real deploy-rs and Nix, to hosts in namespaces with their own sshd and store.
 
 mod boot_checks;
+mod boot_scans;
 mod builders;
 mod copying;
 mod copying_accounts;

@@ -37,6 +37,11 @@ impl Partition {
     pub fn end(&self) -> u64 {
         self.start.saturating_add(self.size)
     }
+
+    /// Whether a GPT, not an MBR, describes the partition.
+    pub fn is_in_gpt(&self) -> bool {
+        matches!(self.kind, Type::Gpt(_))
+    }
 }
 
 /// The little-endian number at the start of `bytes`; 0 where there are fewer than four.

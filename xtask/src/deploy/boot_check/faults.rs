@@ -108,9 +108,8 @@ impl Candidate<'_> {
         let (disk, scan) = self.facts.scan.as_ref()?;
         let error = scan.check().err()?;
         let message = format!("{} would not boot at all: {error:#}", self.host);
-        let Scan { marked, menu } = scan;
-        let numbers = marked.iter().chain([menu]).map(|number| format!(" {number}")).collect::<String>();
-        let hint = format!("run `sudo sfdisk --activate /dev/{disk}{numbers}` on {}", self.host);
+        let command = boot::mark_command(&format!("/dev/{disk}"), scan.is_gpt, &scan.marked, scan.menu);
+        let hint = format!("run `sudo {command}` on {}", self.host);
         Some(unliftable_fault(message, hint))
     }
 
@@ -252,8 +251,11 @@ mod tests {
         );
         let none = only_fault(33, &[("marked=1\nmarked=2\n", "")]);
         assert!(none.contains("on partition 2: no partition is marked bootable; run `sudo sfdisk"), "{none}");
-        // A GPT is not read.
-        assert_eq!(faults(33, &[("marked=2\n", ""), ("disk=mmcblk0\n", "")], &Trial::Absent), [""; 0]);
+        let gpt = only_fault(33, &[("marked=2\n", ""), ("table=mbr\n", "table=gpt\n")]);
+        let hint = "run `sudo sfdisk --part-attrs /dev/mmcblk0 2 LegacyBIOSBootable` on stinky";
+        assert!(gpt.ends_with(hint), "{gpt}");
+        // A damaged table is not read.
+        assert_eq!(faults(33, &[("marked=2\n", ""), ("table=mbr\n", "")], &Trial::Absent), [""; 0]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct BootFacts {
     uboots: BTreeMap<String, Addresses>,
     /// The FIRMWARE that the host's own `update-firmware` would write.
     pub updater: Option<StorePath>,
-    /// The disk with the boot menu, such as `mmcblk0`, and what U-Boot scans of it; `None` where it has no MBR.
+    /// The disk with the boot menu, such as `mmcblk0`, and what U-Boot scans of it; `None` where it has no partition table.
     pub scan: Option<(String, Scan)>,
     /// The names of the files that the generations in the boot menu have in the boot folder.
     pub kept: BTreeSet<String>,
@@ -101,17 +101,22 @@ impl BootFacts {
         let mut facts = Self::default();
         let mut scan = Scan::default();
         let mut disk = None;
+        let mut has_table = false;
         let mut is_whole = false;
         for (key, value) in lines {
             match key {
                 "disk" => disk = Some(truncate(value)),
                 "menu" => scan.menu = value.parse().unwrap_or_default(),
                 "end" => is_whole = true,
+                "table" => {
+                    has_table = true;
+                    scan.is_gpt = value == "gpt";
+                }
                 "marked" => scan.marked.extend(value.parse::<u32>()),
                 _ => facts.add(key, value),
             }
         }
-        facts.scan = disk.filter(|_| scan.menu > 0).map(|disk| (disk, scan));
+        facts.scan = disk.filter(|_| has_table && scan.menu > 0).map(|disk| (disk, scan));
         let has_boot_files = !facts.folder.is_empty() && !facts.sums.is_empty();
         (is_whole && has_boot_files).then_some(facts)
     }
@@ -198,6 +203,7 @@ file=dd  ./trial.txt
 uboot=0x00080000 0x02600000 ./u-boot-pi3.bin
 updater=/nix/store/0123456789abcdfghijklmnpqrsvwxyz-raspberry-pi-firmware
 disk=mmcblk0
+table=mbr
 menu=2
 marked=1
 marked=2
@@ -226,7 +232,7 @@ end=yes
             (found.sum("Config.txt"), found.sum("overlays/a b.dtbo"), found.sum("x")),
             (Some("aa"), Some("cc"), None)
         );
-        assert_eq!(found.scan, Some(("mmcblk0".into(), Scan { marked: vec![1, 2], menu: 2 })));
+        assert_eq!(found.scan, Some(("mmcblk0".into(), Scan { is_gpt: false, marked: vec![1, 2], menu: 2 })));
         assert_eq!(found.board.files, ["broadcom/bcm2837-rpi-3-b.dtb".to_owned()].into());
         assert_eq!(found.updater.as_ref().map(StorePath::name), Some("raspberry-pi-firmware"));
         assert_eq!(uboot_programs(&found).unwrap().len(), 1);

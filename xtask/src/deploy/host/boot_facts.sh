@@ -32,7 +32,30 @@ disk_and_number() {
     echo "${sys##*/} $number"
 }
 
+# byte|word OFFSET: the number of 8 or 32 bits at a byte of the disk.
 byte() { od -A n -t u1 -j "$1" -N 1 "/dev/$disk" | tr -d " "; }
+word() { od -A n -t u4 -j "$1" -N 4 "/dev/$disk" | tr -d " "; }
+
+# marked_in_mbr|marked_in_gpt: the partitions of the disk that are marked as bootable.
+marked_in_mbr() {
+    echo table=mbr
+    for number in 1 2 3 4; do
+        [ "$(byte $((430 + 16 * number)))" != 128 ] || echo "marked=$number"
+    done
+}
+
+# The mark is bit 2 of the attributes, at byte 48 of an entry. UEFI, section "GUID Partition Table (GPT) Disk Layout".
+marked_in_gpt() {
+    header=$(cat "/sys/block/$disk/queue/logical_block_size")
+    # "EFI " of "EFI PART".
+    [ "$(word "$header")" = 541672005 ] || return
+    echo table=gpt
+    entries=$((header * $(word $((header + 72)))))
+    size=$(word $((header + 84)))
+    for number in $(cat "/sys/block/$disk"/*/partition); do
+        [ $(($(byte $((entries + size * (number - 1) + 48))) & 4)) = 0 ] || echo "marked=$number"
+    done
+}
 
 # setting NAME FILE: a setting that is built into a U-Boot.
 setting() { tr "\000" "\n" <"$2" | grep -a -m 1 "^$1=" | cut -d = -f 2; }
@@ -53,12 +76,13 @@ echo "updater=$(sed -n "s/^export tree=//p" "$(command -v update-firmware)")"
 
 set -- $(disk_and_number "$boot")
 disk=${1:-}
-if [ -n "$disk" ] && [ "$(byte 510)$(byte 511)" = 85170 ] && [ "$(byte 450)" != 238 ]; then
+if [ -n "$disk" ] && [ "$(byte 510)$(byte 511)" = 85170 ]; then
     echo "disk=$disk"
     echo "menu=$2"
-    for number in 1 2 3 4; do
-        [ "$(byte $((430 + 16 * number)))" != 128 ] || echo "marked=$number"
-    done
+    case "$(byte 450) $(byte 466) $(byte 482) $(byte 498)" in
+        *238*) marked_in_gpt ;;
+        *) marked_in_mbr ;;
+    esac
 fi
 
 ls -A "$boot/nixos" | sed "s/^/kept=/"

@@ -144,7 +144,7 @@ fn name_of_changed_key(line: &str) -> Option<&str> {
 
 /// The command with which a user logs in to the host, with the port and the other options of the node. The options
 /// `first` override those of the node, and so does a `BatchMode=no` where the node sets that option.
-fn login_command(connection: &Connection, first: &[&str]) -> String {
+pub fn login_command(connection: &Connection, first: &[&str]) -> String {
     let sets_batch_mode =
         connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
     let batch_mode: &[&str] = if sets_batch_mode { &["-o", "BatchMode=no"] } else { &[] };

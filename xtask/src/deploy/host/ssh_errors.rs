@@ -1,7 +1,7 @@
 //! The error for a failed connection, by the log of ssh.
 
 use super::excerpt::truncate;
-use super::host_key_errors::host_key_error;
+use super::host_key_errors::{host_key_error, login_command};
 use crate::base::HostName;
 use crate::deploy::target::Connection;
 use crate::failure;
@@ -25,7 +25,11 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
     if let Some(error) = host_key_error(host, connection, &lines().collect::<Vec<_>>()) {
         error
     } else if has(": Permission denied (") {
-        failure!(Permission, "{destination} refuses the login: {}", last_message(log, ""))
+        failure!(
+            Permission, "{destination} refuses the login: {}", last_message(log, "");
+            hint: "add your public key to the host's configuration, then flash its card again or deploy from where you \
+                   can log in; `{}` shows the keys that ssh offers", login_command(connection, &["-v"])
+        )
     } else {
         failure!(
             Unreachable, "{host} cannot be reached as {destination}: {}", last_message(log, stderr);
@@ -100,7 +104,7 @@ mod tests {
             (
                 "root@pi: Permission denied (publickey).",
                 ExitKind::Permission,
-                "refuses the login: root@pi: Permission denied (publickey).",
+                "refuses the login: root@pi: Permission denied (publickey).; add your public key",
             ),
             (
                 "ssh: connect to host pi port 22: Connection refused\r\n",

@@ -67,7 +67,7 @@ pub(super) fn boot_files(disk: &File, layout: &PartitionTable, budget: &Budget) 
     let volumes = volumes(disk, layout, budget)?;
     // U-Boot scans all marked partitions in order. FIRMWARE may be marked for a script, and have no menu.
     let bootable = marked.iter().find(|partition| has_ext4(&volumes, partition.number)).unwrap_or(first);
-    refuse_without_menu(&volumes, bootable.number)?;
+    refuse_without_menu(&volumes, bootable)?;
     let doing = || format!("reading the file system on partition {}", bootable.number);
     let root = Ext4::open(disk, bootable.start, bootable.size, budget.clone()).with_context(doing)?;
     let (boot, kernel_inode) = read_boot(&root).with_context(doing)?;
@@ -141,8 +141,9 @@ fn has_ext4(volumes: &[Volume], number: u32) -> bool {
     volumes.iter().any(|volume| volume.partition.number == number && volume.filesystem == EXT4)
 }
 
-/// Fails where partition `number`, which is marked bootable, cannot have a menu for U-Boot.
-fn refuse_without_menu(volumes: &[Volume], number: u32) -> Result<()> {
+/// Fails where `marked`, a partition that is marked bootable, cannot have a menu for U-Boot.
+fn refuse_without_menu(volumes: &[Volume], marked: &Partition) -> Result<()> {
+    let number = marked.number;
     let bootable = volumes.iter().find(|volume| volume.partition.number == number);
     let Some(Volume { filesystem, label, .. }) = bootable else {
         bail!(Verification, "partition {number} is marked bootable, but has no ext4");
@@ -157,8 +158,8 @@ fn refuse_without_menu(volumes: &[Volume], number: u32) -> Result<()> {
         Some(Volume { partition, label, .. }) => bail!(
             Verification,
             "{error}";
-            hint: "run `sfdisk --activate DEVICE {0}` to mark partition {0} ({label})",
-            partition.number
+            hint: "run `{}` to mark partition {} ({label})",
+            boot::mark_command("DEVICE", marked.is_in_gpt(), &[], partition.number), partition.number
         ),
         None => bail!(Verification, "{error}"),
     }
