@@ -116,15 +116,28 @@ mod tests {
 
     #[test]
     fn only_the_first_line_begins_at_the_edge() {
-        assert_eq!(lines("two:\n  - a\nerror: b\n b\n\nc\r\n"), "two:\n  - a\n  error: b\n   b\n\n  c\\u{d}");
+        for (later, shown) in [
+            ("error: b", "  error: b"),
+            (" b", "   b"),
+            ("  - b", "  - b"),
+            ("", ""),
+            ("b\r", "  b\\u{d}"),
+        ] {
+            assert_eq!(lines(&format!("a\n{later}\nc\n")), format!("a\n{shown}\n  c"));
+        }
     }
 
     #[test]
     fn a_log_loses_its_colours_and_tabs() {
-        assert_eq!(
-            log("\u{1b}[31;1merror:\u{1b}[0m\ta\u{1b}[2J\u{1b}[1\r"),
-            "error:    a\\u{1b}[2J\\u{1b}[1"
-        );
+        for (text, shown) in [
+            ("\u{1b}[31;1merror:\u{1b}[0m a\r", "error: a"),
+            ("a\tb", "a    b"),
+            // Other sequences than colours are escaped.
+            ("a\u{1b}[2J", "a\\u{1b}[2J"),
+            ("a\u{1b}[1", "a\\u{1b}[1"),
+        ] {
+            assert_eq!(log(text), shown);
+        }
     }
 
     #[test]
