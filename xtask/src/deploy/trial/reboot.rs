@@ -237,8 +237,11 @@ impl Attempt<'_> {
         is_unfinished.then(|| failure!(Undecided, "{host} is still on trial"))
     }
 
-    /// Reads the state of the host. Where a healthy trial ends the wait for `stages`, one command on the host waits for
-    /// the end of its checks first, and the state of such a trial has only what its blessing needs.
+    /// Reads the state of the host, for a wait during `stages`.
+    ///
+    /// Unless [`Progress::Healthy`] is one of `stages`, a command on the host first waits for the end of the host's
+    /// checks, then reads only the systems and the trial. This suffices for a healthy trial, and for a host that has
+    /// not rebooted; for all others, the whole state is read.
     fn probe(&self, remote: &Remote, stages: &[Progress]) -> Result<State> {
         if !stages.contains(&Progress::Healthy) {
             let limit = self.trial_time().min(CHECKS_TIMEOUT);
