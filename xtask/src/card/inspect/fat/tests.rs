@@ -44,7 +44,7 @@ fn root_folder() -> Vec<u8> {
         name_part(0x42, "n"),
         name_part(1, "u-boot-pi3.bi"),
         entry(b"U-BOOT~1BIN", 0x20, 5, 3),
-        entry(b"LOOP       ", 0x20, 7, 4_000),
+        entry(b"CUT        ", 0x20, 7, 4_000),
         entry(b"HUGE       ", 0x20, 3, u32::MAX),
         vec![0; 32],
         entry(b"BEHIND     ", 0x20, 5, 3),
@@ -52,7 +52,8 @@ fn root_folder() -> Vec<u8> {
     parts.concat()
 }
 
-/// A FAT32 at byte 4096 of a file. Sectors of 512 bytes: the first, a table in the second, clusters from the third on.
+/// A file with a FAT32 at byte 4096. Of its sectors of 512 bytes, sector 0 is the boot sector, sector 1 the file
+/// allocation table, and each later sector `n` the cluster `n`.
 fn disk() -> File {
     let file = tempfile::tempfile().unwrap();
     let mut head = [0; 512];
@@ -60,7 +61,7 @@ fn disk() -> File {
     head[36] = 1;
     head[44] = 2;
     head[82..90].copy_from_slice(b"FAT32   ");
-    // The root folder is one cluster, CONFIG.TXT the clusters 3 and 6, and LOOP ends too soon.
+    // The root folder is cluster 2, CONFIG.TXT the clusters 3 and 6, and CUT has fewer clusters than its size needs.
     let table = [0, 0, 0x0fff_ffff, 6, 0, 0x0fff_fff8, 0x0fff_ffff, 0x0fff_ffff];
     let table = table.iter().flat_map(|link: &u32| link.to_le_bytes()).collect::<Vec<_>>();
     for (sector, bytes) in [
@@ -95,7 +96,7 @@ fn errors_name_the_damage() {
     let disk = disk();
     let fat = open_fat(&disk, 4096).unwrap();
     for (name, expected) in [
-        ("loop", "the clusters of loop end before its 4000 bytes"),
+        ("cut", "the clusters of cut end before its 4000 bytes"),
         ("huge", "huge has 4294967295 bytes, more than the limit of 67108864 bytes"),
     ] {
         assert_eq!(format!("{:#}", fat.read(name).unwrap_err()), expected);
