@@ -43,7 +43,7 @@ pub struct HiddenMount {
 }
 
 /// The first mount of `disk` or a partition of it that any process sees; `None` where no process sees one. The caller
-/// has found no mount in its own namespace, so this one is in another, such as that of a container.
+/// has found no mount in its own namespace, so the mount is in another namespace, such as that of a container.
 pub fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<HiddenMount> {
     let numbers = device_numbers(roots, disk);
     process_ids(roots).into_iter().find_map(|id| {

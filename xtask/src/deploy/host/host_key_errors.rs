@@ -30,7 +30,7 @@ pub fn host_key_error(host: &HostName, connection: &Connection, log: &[&str]) ->
     } else if log.iter().any(is_revoked) {
         Some(revoked_key_error(host, connection))
     } else if is_strict || has_line("Host key verification failed") {
-        // The pinned key is known: this one is of another type.
+        // With a pin, ssh knows one key of the host, so the host has offered a key of another type.
         Some(match connection.pin {
             Some(_) => changed_key_error(host, connection, log),
             None => unknown_key_error(host, connection, is_strict),

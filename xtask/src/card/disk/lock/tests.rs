@@ -46,7 +46,7 @@ fn a_file_is_known_by_its_descriptor() {
     let (_dir, disk) = virtual_card();
     let locked = open_exclusive(&Roots::default(), &disk).unwrap();
     locked.check().unwrap();
-    // Another file under the same name does not matter; another size of this one does.
+    // Another file at the same path does not matter, but another size of the locked file does.
     std::fs::remove_file(&disk.path).unwrap();
     File::create(&disk.path).unwrap();
     locked.check().unwrap();

@@ -44,7 +44,7 @@ pub struct Layout {
 /// Where the root folder is.
 #[derive(Clone, Copy, Debug)]
 pub enum Root {
-    /// FAT32: a chain of clusters that begins with this one.
+    /// FAT32: a chain of clusters that begins with `cluster`.
     Chain { cluster: u32 },
     /// FAT16: a region before the first cluster, in bytes.
     Region { start: u64, size: u32 },
