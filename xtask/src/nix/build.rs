@@ -79,11 +79,11 @@ pub fn build_all(
 /// Whether Nix has nothing to build for `installable`: all of it is in the store, or in a cache that Nix uses.
 /// `options` are those of the build. False where Nix cannot tell.
 pub fn builds_nothing(launcher: &Launcher, installable: &Installable, options: &[String]) -> bool {
-    let targets = evaluate_first(launcher, std::slice::from_ref(installable), options, &Silent);
-    let Ok(targets) = targets else { return false };
+    let to_build = installables_to_build(launcher, std::slice::from_ref(installable), options, &Silent);
+    let Ok(to_build) = to_build else { return false };
     let options = eval_args(options);
     let fixed = FEATURES.into_iter().chain(["build", "--dry-run"]);
-    let fixed = fixed.chain(targets.iter().map(Installable::as_str));
+    let fixed = fixed.chain(to_build.iter().map(Installable::as_str));
     let args = fixed.chain(options.iter().map(String::as_str)).collect::<Vec<_>>();
     let mut plans_a_build = false;
     let output = launcher.stream_killable("nix", &args, None, |line| {
@@ -102,11 +102,11 @@ fn run_build(
     refuse_weakening_settings(options)?;
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, is_in_bytes: false });
-    let targets = evaluate_first(launcher, installables, options, reporter)?;
-    let mut attempt = Attempt::run(launcher, &targets, options, reporter)?;
+    let to_build = installables_to_build(launcher, installables, options, reporter)?;
+    let mut attempt = Attempt::run(launcher, &to_build, options, reporter)?;
     if attempt.monitor.repeats_failure() {
         let uncached = [options, &["--no-eval-cache".to_owned()]].concat();
-        attempt = Attempt::run(launcher, &targets, &uncached, reporter)?;
+        attempt = Attempt::run(launcher, &to_build, &uncached, reporter)?;
     }
     let Some(json) = attempt.json else {
         return Err(attempt.monitor.into_error(&join_names(installables), &Programs::of(launcher)));
@@ -117,11 +117,12 @@ fn run_build(
     Ok(json)
 }
 
-/// What `nix build` gets for `installables`: where `launcher` protects keys, their derivations, evaluated before.
+/// What `nix build` gets for `installables`: their derivations, evaluated here, where `launcher` protects keys; else
+/// `installables` themselves, which `nix build` evaluates.
 ///
 /// # Errors
 /// Those of the evaluation.
-fn evaluate_first<'a>(
+fn installables_to_build<'a>(
     launcher: &Launcher,
     installables: &'a [Installable],
     options: &[String],
