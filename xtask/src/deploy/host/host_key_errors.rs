@@ -154,8 +154,8 @@ pub fn login_command(connection: &Connection, first: &[&str]) -> String {
     format!("ssh {}", words.join(" "))
 }
 
-/// The name of the host in `known_hosts`: the alias that the node gives it, or its name, with the port if that is another
-/// one than 22.
+/// The name of the host in `known_hosts`: the alias that the node gives it, or its name, with the port if that is
+/// not 22.
 fn known_name(connection: &Connection) -> String {
     if let Some(alias) = connection.setting("hostkeyalias") {
         return alias;
