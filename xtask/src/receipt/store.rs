@@ -24,6 +24,8 @@ const MAX_NAMED: usize = 3;
 const MIN_DIGITS: usize = 6;
 /// The most digits of a sequence number.
 const MAX_DIGITS: usize = 15;
+/// The highest sequence number, which has [`MAX_DIGITS`] digits.
+const MAX_SEQUENCE: u64 = 999_999_999_999_999;
 
 /// A receipt as its file has it.
 #[derive(Serialize)]
@@ -61,13 +63,16 @@ pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     let name = receipt.name_in_file();
     let last = list_files(folder).with_context(doing)?.into_iter().max();
     // Where another process takes a number first, the next number is tried.
-    for sequence in last.map_or(1, |file| file.sequence + 1).. {
+    for sequence in last.map_or(1, |file| file.sequence + 1)..=MAX_SEQUENCE {
         let path = folder.join(format!("{sequence:0MIN_DIGITS$}-{name}.json"));
         if state::write_new(&path, text.as_bytes()).with_context(doing)? {
             return Ok(path);
         }
     }
-    bail!(Other, "too many receipts in {}", folder.display(); hint: "move older receipts to another folder")
+    bail!(
+        Other, "no sequence number is left for a receipt in {}", folder.display();
+        hint: "move the receipts to another folder"
+    )
 }
 
 /// Replaces the receipt at `path`, which [`write()`] has created.
@@ -185,4 +190,19 @@ fn sequence_number(name: &str) -> u64 {
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     let has_length = (MIN_DIGITS..=MAX_DIGITS).contains(&digits.len());
     if is_number && has_length { digits.parse().unwrap_or(0) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipt::tests::deploy;
+
+    #[test]
+    fn the_highest_number_leaves_none_for_another_receipt() {
+        let dir = tempfile::tempdir().unwrap();
+        let highest = dir.path().join(format!("{MAX_SEQUENCE}-x.json"));
+        std::fs::write(highest, "{}").unwrap();
+        let error = write(dir.path(), &deploy("stinky", "2026-11-25T12:00:00Z")).unwrap_err();
+        assert!(error.to_string().starts_with("no sequence number is left for a receipt in "), "{error}");
+    }
 }

@@ -49,7 +49,7 @@ fn stinky() -> (HostName, FlakeRef) {
 }
 
 /// The receipt of a deploy that ended at the time `when`.
-fn deploy(host: &str, when: &str) -> Receipt {
+pub(super) fn deploy(host: &str, when: &str) -> Receipt {
     let json = serde_json::json!({"when": when, "host": host, "flake": "/src", "from": null, "to": "/nix/store/x-new",
         "verdict": "rolled_back", "exit_code": 10, "seconds": [{"phase": "copy", "seconds": 1.5}]});
     serde_json::from_value::<Deployed>(json).unwrap().into()
