@@ -90,7 +90,7 @@ fn deploy_with_cut(fixture: &Fixture, cut: &Cut) -> (i32, String) {
     (child.wait().expect("waiting for the binary").code().unwrap_or(-1), output)
 }
 
-/// Deploys without a cut. The host waits long enough for the confirmation of a busy machine.
+/// Deploys without a cut. The host waits 120 s for the confirmation, because a busy machine confirms late.
 #[track_caller]
 fn deploy_without_a_cut(fixture: &Fixture) {
     fixture.deploy(&["--", "--confirm-timeout", "120"]).assert_code(0);
