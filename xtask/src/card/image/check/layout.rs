@@ -143,7 +143,7 @@ mod tests {
         );
     }
 
-    /// No command makes an image for a card of them, so the hint does not say to decompress the file.
+    /// No command turns such a file into an image for a card, so the hint does not say to decompress it.
     #[test]
     fn the_hint_for_a_compressed_iso_or_file_system_is_to_name_another_image() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Files that are no disk images, recognized by their first bytes, with the command that makes an image of them.
+//! Files that are no disk images, recognized by their first bytes, with the command that turns them into an image.
 
 use std::path::{Path, PathBuf};
 

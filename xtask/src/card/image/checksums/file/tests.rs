@@ -148,7 +148,7 @@ fn a_name_may_be_a_word_of_a_shell() {
     assert_eq!(sums(Scope::Many, None, "#1  x/a\\.img.zst\n#2  a.img.zst\n").unwrap(), ["File 2"]);
 }
 
-/// The name of the file or the tag of the line decides the algorithm, and no length makes another one of it.
+/// The name of the file or the tag of the line decides the algorithm, whatever the length of the sum.
 #[test]
 fn a_length_overrules_no_name() {
     let refused = |name: &str, text: &str| {
