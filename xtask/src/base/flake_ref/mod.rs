@@ -168,7 +168,7 @@ impl FlakeRef {
         }
         let name = shell::quote(&tree.display().to_string());
         bail!(
-            Usage, "{} is no git repository, as `git+file:` names one", tree.display();
+            Usage, "{} is no git repository, but the reference says `git+file:`", tree.display();
             hint: "pass --flake {name}, without `git+file:`"
         )
     }
