@@ -255,7 +255,7 @@ impl Outcome {
         self.after.current.as_ref().or(self.after.profile.as_ref())
     }
 
-    /// The store path that the host is to run: the system, or the profile if the system is unknown.
+    /// The store path that the host is to run: the desired system, or the desired profile if that system is unknown.
     pub fn desired(&self) -> &StorePath {
         verdict::desired_system(&self.plan.target, &self.after).unwrap_or(&self.plan.target.path)
     }

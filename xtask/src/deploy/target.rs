@@ -113,8 +113,8 @@ impl Target {
         if self.system.is_some() { "/run/current-system" } else { &self.link }
     }
 
-    /// The path that is compared with what the host runs: the system, or the profile if the flake has no system or
-    /// the system is not in the local store.
+    /// The path that is compared with what the host runs: the desired system, or the desired profile if the flake has
+    /// no NixOS system or the local store lacks that system.
     pub fn desired_path(&self) -> &StorePath {
         self.system.as_ref().filter(|system| system.exists()).unwrap_or(&self.path)
     }

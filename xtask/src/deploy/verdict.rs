@@ -181,7 +181,8 @@ pub fn other_next_boot<'a>(target: &Target, state: &'a State) -> Option<&'a Stor
     status.next_boot().filter(|next| *next != desired)
 }
 
-/// Whether the profile is the desired one, and the running system the one that belongs to it.
+/// Whether the host has the desired profile and runs the desired system. Where the flake has no NixOS system, and the
+/// host no `/run/current-system`, the profile alone decides.
 fn runs_desired_system(target: &Target, state: &State) -> bool {
     if state.profile.as_ref() != Some(&target.path) {
         return false;
@@ -190,8 +191,8 @@ fn runs_desired_system(target: &Target, state: &State) -> bool {
     is_judged_by_link || state.current.as_ref() == desired_system(target, state)
 }
 
-/// The system that the host is to run: that of the flake, or else the one that the profile activates. `None` if the
-/// flake has none, and the host does not have the profile yet.
+/// The system that the host is to run: the NixOS system of the flake, or else the system that the desired profile
+/// activates. `None` where the flake has no NixOS system, and the host does not have the desired profile yet.
 pub fn desired_system<'a>(target: &'a Target, state: &'a State) -> Option<&'a StorePath> {
     target.system.as_ref().or(state.profile_system.as_ref())
 }
