@@ -108,8 +108,8 @@ pub fn is_local_url(url: &str) -> bool {
     url.split_once(':').is_none_or(|(scheme, _)| scheme == "path" || scheme.ends_with("file"))
 }
 
-/// Whether what Nix could not fetch, by the error `text`, is the flake `reference` itself, whose folder on this machine
-/// is `folder`, and no input of it.
+/// Whether the error `text` means that Nix could not fetch the flake `reference` itself; an input of the flake does not
+/// count. `folder` is the folder of the flake, if the flake is on this machine.
 pub fn failed_on_flake(text: &str, reference: &str, folder: Option<&Path>) -> bool {
     let without_query = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
     let Some(url) = failed_input_url(text).filter(|_| !text.contains("while updating the flake input '"))

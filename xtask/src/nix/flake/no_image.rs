@@ -34,7 +34,8 @@ pub fn no_image_error(flake: &FlakeRef, host: &HostName, known: &Host, answer: &
     )
 }
 
-/// `error`, which says that the flake has no such host, with the first package of that name, if any, in its hint.
+/// `error` with a hint that names the first package with the name of the host, if there is such a package. This `error`
+/// means that the flake has no such host.
 pub fn no_host_error(flake: &FlakeRef, error: anyhow::Error, answer: &Answer) -> anyhow::Error {
     let Some(path) = answer.packages.first() else { return error };
     let Some(package) = installable(flake, path) else { return error };
