@@ -99,8 +99,8 @@ struct LoopStatus {
     rest: [u64; 26],
 }
 
-/// The status of the loop device at `path`; `None` for any other device, where this user may not open the device, and
-/// where the kernel, which asks the file system of the backing file, does not answer in time.
+/// The status of the loop device at `path`. `None` for any other device, and where this user may not open the device.
+/// `None` also where the kernel does not answer in time, because it asks the file system of the backing file.
 fn loop_status(path: &Path) -> Option<LoopStatus> {
     const LOOP_GET_STATUS64: u32 = 0x4c05;
     #[expect(

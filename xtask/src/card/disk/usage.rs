@@ -180,9 +180,10 @@ pub fn is_same_file(left: &Path, right: &Path) -> bool {
     left == right || InodeId::of(left).is_some_and(|id| InodeId::of(right) == Some(id))
 }
 
-/// Whether the path `other` of a swap file or of the file behind any loop device leads to the file that is or was at
-/// `path`, and which the kernel identifies by `id`, if known. `other` is only looked up if it is on the file system of
-/// `path`, because another file system may hang. The paths alone are compared where `other` leads nowhere.
+/// Whether the path `other` leads to the file that is or was at `path`. The kernel identifies this file by `id`, if
+/// known. `other` is the path of a swap file or of the file behind a loop device. It is only looked up if it is on the
+/// file system of `path`, because another file system may hang. The paths alone are compared where `other` leads
+/// nowhere.
 fn is_same_file_on_mount(roots: &Roots, other: &Path, path: &Path, id: Option<InodeId>) -> bool {
     let filesystem = |path| mounts::innermost_mount(roots, path).map(|mount| mount.number);
     let is_on_mount = || filesystem(other) == filesystem(path);
@@ -218,8 +219,8 @@ pub fn mount_points_below(roots: &Roots, path: &Path) -> Vec<PathBuf> {
     mount_points.filter(|at| at != path && at.starts_with(path)).collect()
 }
 
-/// The devices of the file system of `path`, by the device number of the file system, or where that number is
-/// anonymous, by the innermost mount around `path`.
+/// The devices of the file system of `path`. The device number of the file system names the device. Where that number
+/// is anonymous or cannot be read, the innermost mount around `path` names the devices.
 fn devices_of_path(roots: &Roots, path: &Path) -> Vec<BlockDevice> {
     if let Some(device) = filesystem_device(roots, path) {
         return vec![device];
@@ -254,8 +255,8 @@ fn held_use(part: &BlockDevice, known: &[Use]) -> Option<Use> {
     Some(Use { device, through, role: Role::Held })
 }
 
-/// The block devices of a mount, by its device number, or where that number is anonymous, by its source, in which
-/// bcachefs lists all members, and by the members that sysfs lists for btrfs.
+/// The block devices of a mount. Its device number names the device. Where that number is anonymous, its source names
+/// the devices: for bcachefs all members, for btrfs one member. sysfs lists the other members of a btrfs.
 fn devices_of_mount(roots: &Roots, mount: &Mount) -> Vec<BlockDevice> {
     if let Some(device) = BlockDevice::by_number(roots, mount.number) {
         return vec![device];
