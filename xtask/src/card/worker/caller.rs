@@ -93,9 +93,13 @@ impl Caller {
 /// The reason of [`Caller::authorize`] for every refusal.
 const CARDS_ONLY: &str = "an elevated worker opens only cards";
 
-/// Whether this root process works for the `sender` of the job, and not for root itself. Each of `named_uids`, which
-/// the environment names as elevated, or which is the real user id of this process, must be that of the sender, or
-/// root. `names_other` is whether a variable names somebody other than root by name.
+/// Whether this root process works for the `sender` of the job, and not for root itself. `named_uids` name the user
+/// who was elevated: they are the values of [`UID_VARIABLES`], and the real user id of this process. `names_other` is
+/// whether [`USER_VARIABLE`] names another user than root.
+///
+/// # Errors
+/// `Refused` where one of `named_uids` is neither that of the sender nor that of root, and where root is the sender
+/// although `names_other`.
 fn is_for_sender(sender: u32, named_uids: impl Iterator<Item = String>, names_other: bool) -> Result<bool> {
     for uid in named_uids.filter(|uid| uid != "0" && !uid.is_empty()) {
         if uid.parse() != Ok(sender) {
