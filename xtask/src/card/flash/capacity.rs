@@ -177,17 +177,19 @@ fn counterfeit_error(size: u64, first: u64, failed: usize, all: usize) -> anyhow
     )
 }
 
-/// The positions of the probes on a card of `size` bytes, in ascending order: in MiB behind the head, which stays blank
-/// during a flash, the powers of two and three times those, the steps whose differences cover all multiples of the
-/// finest one, and the last whole MiB of the card; and the last bytes of the card.
+/// The positions of the probes on a card of `size` bytes, in ascending order: the starts of some MiB behind the head,
+/// which stays blank during a flash, and the last bytes of the card. Counted from 0 behind the head, these MiB are
+/// - the powers of two, and three times those,
+/// - the two rows of [`STEPS`],
+/// - the last whole MiB of the card.
 fn probe_positions(size: u64) -> Vec<u64> {
     let chunk = CHUNK as u64;
     let chunks = (size / chunk).saturating_sub(1);
     let finest = chunks.div_ceil(MAX_STEPS).max(1).next_power_of_two();
     // No card has 2^48 MiB.
     let powers = (0..48).flat_map(|power| [1 << power, 3 << power]);
-    let steps = (0..STEPS).flat_map(|step| [step * finest, step * finest * STEPS]);
-    let indices = powers.chain(steps).chain(chunks.checked_sub(1)).filter(|index| *index < chunks);
+    let rows = (0..STEPS).flat_map(|step| [step * finest, step * finest * STEPS]);
+    let indices = powers.chain(rows).chain(chunks.checked_sub(1)).filter(|index| *index < chunks);
     let mut positions = indices.map(|index| (index + 1) * chunk).collect::<BTreeSet<_>>();
     if chunks > 0 {
         positions.insert((size - PROBE_SIZE as u64) / 512 * 512);
