@@ -185,8 +185,8 @@ impl fmt::Display for NamedAlgorithm {
         match self {
             Self::Known(algorithm) => algorithm.fmt(f),
             Self::Blake2b => Algorithm::Blake2b.fmt(f),
-            // A checksum file with this name has none: the text stands in "has no ... of IMAGE".
-            Self::Other => f.write_str("checksum that can be compared"),
+            // The text stands in "has no ... of IMAGE".
+            Self::Other => f.write_str("checksum"),
         }
     }
 }

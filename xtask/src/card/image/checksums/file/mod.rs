@@ -156,7 +156,7 @@ impl ChecksumFile {
         )
     }
 
-    /// The error for a checksum file of the image whose `text` has no sum of it.
+    /// The error for a file of [`Scope::One`] whose `text` has no sum of the image `names`.
     fn no_sum_error(&self, text: &str, names: &Names) -> anyhow::Error {
         let kind = self.algorithm.map_or_else(|| "checksum".to_owned(), |algorithm| algorithm.to_string());
         let path = self.path.display();
@@ -167,13 +167,13 @@ impl ChecksumFile {
             );
         }
         let is_text = |line: &str| !line.trim().is_empty() && !self.is_comment(line);
-        let number = text.lines().position(is_text).unwrap_or_default();
+        let index = text.lines().position(is_text).unwrap_or_default();
+        let number = index + 1;
         failure!(
             Refused,
-            "{path} has no {kind} of {image}, but another one in line {}: {}",
-            number + 1,
-            shown_line(text, number);
-            hint: "compare that one by yourself, then remove {path}"
+            "{path} has no {kind} of {image} that can be compared; line {number} is: {}",
+            shown_line(text, index);
+            hint: "compare the checksum in line {number} by yourself, then remove {path}"
         )
     }
 

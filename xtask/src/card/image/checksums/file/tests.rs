@@ -174,16 +174,14 @@ fn a_length_overrules_no_name() {
         }
     }
     for (text, line) in [
-        ("#1\n", "line 1: 1111"),
-        (" \n\n#1\n", "line 3: 1111"),
-        ("SHA3-256 #1", "line 1: SHA3"),
-        ("; 1 file: a.img.zst\nb.img 1234ABCD", "line 2: b.img 1234ABCD"),
+        ("#1\n", "line 1 is: 1111"),
+        (" \n\n#1\n", "line 3 is: 1111"),
+        ("SHA3-256 #1", "line 1 is: SHA3"),
+        ("; 1 file: a.img.zst\nb.img 1234ABCD", "line 2 is: b.img 1234ABCD"),
     ] {
         let error = sums(Scope::One, NamedAlgorithm::parse("sha3"), text).unwrap_err().to_string();
         assert!(
-            error.contains(&format!(
-                "has no checksum that can be compared of a.img.zst, but another one in {line}"
-            )),
+            error.contains(&format!("has no checksum of a.img.zst that can be compared; {line}")),
             "{error}"
         );
     }
