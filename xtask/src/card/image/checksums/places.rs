@@ -67,9 +67,10 @@ fn file_names(folder: &Path, names: &Names) -> Vec<String> {
     }
 }
 
-/// Whether `file` is a file, or must be refused as none: where its name has an algorithm, anything but a folder, and
-/// also a folder if the name promises a file, as `SHA256SUMS` and `IMAGE.sha256` do, and `checksums` and `sha256` do
-/// not.
+/// Whether `file` is to be read. Reading refuses whatever is not a file.
+/// - With an algorithm in its name, it is to be read unless it is a folder. A folder is to be read too (and so refused)
+///   if its name promises a file: `SHA256SUMS` or `IMAGE.sha256`, but not `sha256`.
+/// - Without an algorithm in its name (`checksums`), it is to be read only if it is a file.
 fn is_readable_or_refused(file: &ChecksumFile) -> bool {
     let name = file.path.to_string_lossy().to_ascii_lowercase();
     let promises_file =
