@@ -82,9 +82,10 @@ fn name() -> &'static str {
     &NAME
 }
 
-/// The name of the program that was called as `called`, quoted for a shell: the alias where cargo ran it
-/// (`is_of_cargo`) or `called` names no file, the name of its file where `called` is only that or `path` leads to the
-/// program, else `called` itself.
+/// The name by which a user runs the program again after calling it as `called`, quoted for a shell:
+/// - the alias, where cargo ran the program (`is_of_cargo`), or where `called` names no file,
+/// - the file name of `called`, where `called` has no folder, or where `path` leads to the program by that name,
+/// - `called` itself in all other cases.
 fn name_of(called: &Path, is_of_cargo: bool, path: Option<&OsStr>) -> String {
     let Some(file) = called.file_name() else { return ALIAS.to_owned() };
     if is_of_cargo && file == PACKAGE {
