@@ -272,9 +272,10 @@ in
       sdImage = config.system.build.sdImage.drvPath;
       tool = derivations (builtins.mapAttrs (_: set: set.default) template.packages);
     };
-  around = {
-    own = (flake.lib.sdImage foreign { }).drvPath;
-    here = (flake.lib.sdImage foreign { pkgs = nixpkgs.legacyPackages.x86_64-linux; }).drvPath;
+  # The image of a configuration without the modules of this flake, by the machine whose tools assemble it.
+  foreignImages = {
+    byHost = (flake.lib.sdImage foreign { }).drvPath;
+    byWorkstation = (flake.lib.sdImage foreign { pkgs = nixpkgs.legacyPackages.x86_64-linux; }).drvPath;
   };
   node = removeAttrs flake.deploy.nodes.stinky [ "profiles" ];
   profile = flake.deploy.nodes.stinky.profiles.system.path.drvPath;

@@ -112,10 +112,10 @@ fn another_flake_makes_a_pi_of_the_template() {
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn any_configuration_gets_an_image() {
-    let around = &evaluate()["around"];
-    assert_image(&around["own"], "foreign");
-    assert_image(&around["here"], "foreign");
-    assert_ne!(around["own"], around["here"], "assembled by the tools of another system");
+    let images = &evaluate()["foreignImages"];
+    assert_image(&images["byHost"], "foreign");
+    assert_image(&images["byWorkstation"], "foreign");
+    assert_ne!(images["byHost"], images["byWorkstation"], "the same tools assemble both");
 }
 
 /// The expected facts of `stinky`: those of `system.json`, with the release of the evaluated nixpkgs.
