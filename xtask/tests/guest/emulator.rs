@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use xtask::dev::qemu::ONE_THREAD;
+
 use super::card::{Lab, command, lab};
 
 /// The offset of FIRMWARE on the card, in bytes.
@@ -58,7 +60,9 @@ pub fn pi_3(card: &Path, record: Option<&Path>) -> Command {
     });
     let mut command = command("qemu-system-aarch64");
     command
-        .args(["-M", "raspi3b", "-kernel"])
+        .args(["-M", "raspi3b"])
+        .args(ONE_THREAD)
+        .arg("-kernel")
         .arg(uboot)
         .arg("-dtb")
         .arg(device_tree)
