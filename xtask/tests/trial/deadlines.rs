@@ -1,7 +1,7 @@
-//! Faults of a new generation that only a time limit ends. They take longest, and begin first, as tests run in the order
-//! of their names.
+//! Faults of a new generation that only a time limit ends: that of the trial, or the watchdog's. They take longest, and
+//! begin first, as tests run in the order of their names.
 
-use super::faults::{ALL_MARKS, early_unit};
+use super::faults::ALL_MARKS;
 use crate::guest::fault::Fault;
 
 /// The script that limits the trial of the second system to 90 s.
@@ -14,6 +14,15 @@ fn an_initrd_that_hangs_sends_the_host_back() {
     Fault { change, ..Fault::default() }.assert_sends_the_host_back();
 }
 
+/// The script that gives the second system a unit that runs `command` before sysinit.target.
+fn early_unit(command: &str) -> String {
+    format!(
+        "u=$s/etc/systemd/system; mkdir -p $u/sysinit.target.wants; ln -s ../bad.service $u/sysinit.target.wants/
+         printf '[Unit]\\nDefaultDependencies=no\\nAfter=boot-trial-begin.service\\nBefore=sysinit.target\\n[Service]\\n\
+         Type=oneshot\\nTimeoutStartSec=infinity\\nExecStart=/bin/sh -c \"{command}\"\\n' >$u/bad.service"
+    )
+}
+
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_job_that_never_ends_sends_the_host_back() {
@@ -22,6 +31,13 @@ fn a_job_that_never_ends_sends_the_host_back() {
     // The network comes before the job that hangs.
     Fault { change: &change, reason, marks: "begun network.target", ..Fault::default() }
         .assert_sends_the_host_back();
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn a_pid_1_that_dies_sends_the_host_back() {
+    let change = early_unit("kill -SEGV 1");
+    Fault { change: &change, marks: "begun", ..Fault::default() }.assert_sends_the_host_back();
 }
 
 #[test]

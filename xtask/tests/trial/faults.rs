@@ -46,22 +46,6 @@ fn an_initrd_that_is_missing_sends_the_host_back() {
         .assert_sends_the_host_back();
 }
 
-/// The script that gives the second system a unit that runs `command` before sysinit.target.
-pub fn early_unit(command: &str) -> String {
-    format!(
-        "u=$s/etc/systemd/system; mkdir -p $u/sysinit.target.wants; ln -s ../bad.service $u/sysinit.target.wants/
-         printf '[Unit]\\nDefaultDependencies=no\\nAfter=boot-trial-begin.service\\nBefore=sysinit.target\\n[Service]\\n\
-         Type=oneshot\\nTimeoutStartSec=infinity\\nExecStart=/bin/sh -c \"{command}\"\\n' >$u/bad.service"
-    )
-}
-
-#[test]
-#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
-fn a_pid_1_that_dies_sends_the_host_back() {
-    let change = early_unit("kill -SEGV 1");
-    Fault { change: &change, marks: "begun", ..Fault::default() }.assert_sends_the_host_back();
-}
-
 #[test]
 #[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
 fn a_health_check_that_fails_sends_the_host_back() {
