@@ -161,13 +161,14 @@ impl ChecksumFile {
         let kind = self.algorithm.map_or_else(|| "checksum".to_owned(), |algorithm| algorithm.to_string());
         let path = self.path.display();
         let image = names.image_name();
-        if self.algorithm != Some(NamedAlgorithm::Other) {
+        let is_text = |line: &str| !line.trim().is_empty() && !self.is_comment(line);
+        let is_other = self.algorithm == Some(NamedAlgorithm::Other);
+        let Some(index) = text.lines().position(is_text).filter(|_| is_other) else {
+            let kind = if is_other { "checksum".to_owned() } else { kind };
             return failure!(
                 Refused, "{path} has no {kind} of {image}"; hint: "download {path} again, or remove it"
             );
-        }
-        let is_text = |line: &str| !line.trim().is_empty() && !self.is_comment(line);
-        let index = text.lines().position(is_text).unwrap_or_default();
+        };
         let number = index + 1;
         failure!(
             Refused,
