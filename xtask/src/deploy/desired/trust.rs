@@ -50,7 +50,7 @@ impl Trust {
 /// Why `flake` is not a checkout of this user; `None` if it is.
 fn untrusted_reason(flake: &FlakeRef) -> Option<String> {
     let folder = flake.folder().and_then(|path| path.canonicalize().ok()).filter(|path| path.is_dir());
-    let Some(folder) = folder else { return Some(format!("{flake} is not a folder of this machine")) };
+    let Some(folder) = folder else { return Some(format!("{flake} is no checkout on this machine")) };
     // How many folders upwards the nearest one with `name` is.
     let steps_to = |name: &str| folder.ancestors().position(|above| above.join(name).exists());
     // Nix takes the nearest flake upwards, and of a folder in a repository what git has of it. So each folder up to the
@@ -155,7 +155,7 @@ mod tests {
         let foreign =
             ["github:owner/name", "flake:name", "git+ssh://git@host/repo", "https://host/a.tar.gz", &archive];
         for flake in foreign.iter().map(ToString::to_string).chain([format!("file://{archive}")]) {
-            let why = format!("{flake} is not a folder of this machine");
+            let why = format!("{flake} is no checkout on this machine");
             assert_eq!(
                 (
                     Trust::find(&FlakeRef::parse(&flake).unwrap(), false),
