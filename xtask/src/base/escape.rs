@@ -116,13 +116,9 @@ mod tests {
 
     #[test]
     fn only_the_first_line_begins_at_the_edge() {
-        for (later, shown) in [
-            ("error: b", "  error: b"),
-            (" b", "   b"),
-            ("  - b", "  - b"),
-            ("", ""),
-            ("b\r", "  b\\u{d}"),
-        ] {
+        for (later, shown) in
+            [("error: b", "  error: b"), (" b", "   b"), ("  - b", "  - b"), ("", ""), ("b\r", "  b\\u{d}")]
+        {
             assert_eq!(lines(&format!("a\n{later}\nc\n")), format!("a\n{shown}\n  c"));
         }
     }

@@ -94,7 +94,8 @@ fn name_of(called: &Path, is_of_cargo: bool, path: Option<&OsStr>) -> String {
     let is_bare = called.parent() == Some(Path::new(""));
     let found = path.map(std::env::split_paths).into_iter().flatten().map(|dir| dir.join(file));
     let first = found.into_iter().find(|program| program.is_file());
-    let is_first = first.and_then(|first| first.canonicalize().ok()) == called.canonicalize().ok();
+    let first = first.and_then(|first| first.canonicalize().ok());
+    let is_first = first.is_some() && first == called.canonicalize().ok();
     let name = if is_bare || is_first { Path::new(file) } else { called };
     shell::quote(&name.to_string_lossy())
 }

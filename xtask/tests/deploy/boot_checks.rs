@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::fixture::Fixture;
 use crate::machine::{self, Machine};
 use crate::support::loops::Loop;
-use crate::trials;
 
 /// The scripts of real hosts that update FIRMWARE.
 const UPDATE_FIRMWARE: &[(&str, &str)] = &[

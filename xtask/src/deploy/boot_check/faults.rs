@@ -9,7 +9,7 @@ use super::built::{BuiltFirmware, BuiltSystem};
 use super::no_trial::{cannot_try_hint, cannot_try_message};
 use crate::base::HostName;
 use crate::base::failure::{Reason, hint};
-use crate::boot::{self, Scan};
+use crate::boot;
 use crate::deploy::host::{BootFacts, Trial};
 
 /// How many files a message names.
