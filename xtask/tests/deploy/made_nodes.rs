@@ -75,7 +75,8 @@ fn the_first_deploy_without_a_node_can_roll_back() {
     assert_runs(&fixture, "old");
 }
 
-/// Its `deployment.keys` are not copied, which a warning reports, and an address that is no text is refused.
+/// The `deployment.keys` of the configuration are not copied, which a warning reports. An address that is no text is
+/// refused.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_configuration_may_name_its_address_and_be_sorted_by_system() {

@@ -254,7 +254,7 @@ fn a_refusal_that_no_option_lifts_offers_none() {
     }
 }
 
-/// Both are lifted by options, which can be given at once.
+/// An option lifts each of the two refusals, and a command line may have both options.
 #[test]
 fn options_that_lift_all_refusals_are_all_offered() {
     let machine = FakeMachine::new();
