@@ -34,8 +34,9 @@ fn make_canary(fixture: &Fixture) -> (String, PathBuf) {
     (program.display().to_string(), file)
 }
 
-/// Runs all commands that use git or ssh. There is neither a card nor a host.
-fn run_all_commands(fixture: &Fixture) -> Vec<Outcome> {
+/// Runs commands that could start git or ssh: they evaluate, build, make keys, flash, or probe. There is neither a card
+/// nor a host.
+fn run_commands(fixture: &Fixture) -> Vec<Outcome> {
     let with_image = ["flash", "--image", "/nowhere.img", "/dev/nowhere"];
     let commands: &[&[&str]] = &[
         &["hosts"],
@@ -115,7 +116,7 @@ fn programs_that_the_git_configuration_of_a_flake_names_do_not_run() {
     // The tool runs the suites, and shields the git of its children by this variable.
     fixture.sandbox_mut().env("GIT_CONFIG_COUNT", "0");
     let _ = fs::remove_file(&canary);
-    let outcomes = run_all_commands(&fixture);
+    let outcomes = run_commands(&fixture);
     assert_eq!(fs::read_to_string(&canary).unwrap_or_default(), "", "{outcomes:?}");
     outcomes[0].assert_code(0);
     outcomes[2].assert_code(0);
