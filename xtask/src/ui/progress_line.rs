@@ -52,7 +52,7 @@ impl ProgressReporter {
     }
 }
 
-/// Reports the progress, and returns whether `reporter` still lives to report it.
+/// Answers one SIGUSR1 with the progress. Returns whether `reporter` still lives to answer the next one.
 fn report_if_alive(reporter: &Weak<ProgressReporter>) -> bool {
     let Some(reporter) = reporter.upgrade() else { return false };
     reporter.report_progress();
