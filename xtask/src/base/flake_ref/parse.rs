@@ -159,8 +159,8 @@ fn from_url(scheme: &str, location: &str, query: &str) -> Result<FlakeRef> {
     Ok(FlakeRef { reference, local: Some(LocalFlake { tree, folder, all_files: scheme == PATH_SCHEME }) })
 }
 
-/// Whether Nix reads the flake from the commits of the git repository `tree`, and not from its files: the repository is
-/// bare, or the `query` names a branch or a commit and `folder` has no `flake.nix` now.
+/// Whether only the commits of the git repository `tree` have the flake: the repository is bare, or the `query` names a
+/// branch or a commit and `folder` has no `flake.nix` now.
 fn is_in_commits_alone(tree: &Path, folder: &Path, query: &str) -> bool {
     let is_bare = tree.join("HEAD").is_file() && tree.join("objects").is_dir();
     let mut parameters = query.trim_start_matches('?').split('&');
