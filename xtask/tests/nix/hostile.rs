@@ -47,6 +47,8 @@ fn run_commands(fixture: &Fixture) -> Vec<Outcome> {
         &with_image,
         &["status"],
         &["deploy", "pi", "--dry-run"],
+        &["flash", "pi", "/dev/nowhere"],
+        &["card", "verify", "pi", "/dev/nowhere"],
     ];
     commands.iter().map(|args| fixture.run(args)).collect()
 }
