@@ -46,7 +46,7 @@ fn a_failed_builder_is_reported_with_the_end_of_its_log() {
     }
 }
 
-const NO_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces, and \
+const CANNOT_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces, and \
     kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose daemon has build users: builds \
     outside a sandbox could read the private keys of hosts";
 const DOCTOR: &str = "run `cargo xtask doctor` to see why this machine cannot build for that system";
@@ -91,7 +91,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("derivation '/nix/store/a.drv' does not have output 'out'", "give the image's package an output `out`"),
     (
         "this system does not support the kernel namespaces that are required for sandboxing; use '--no-sandbox' to disable sandboxing",
-        NO_SANDBOX,
+        CANNOT_SANDBOX,
     ),
     (
         "derivation '/nix/store/a.drv' has '__noChroot' set, but that's not allowed when 'sandbox' is 'true'",

@@ -31,6 +31,7 @@ impl Rule {
     }
 }
 
+// Hints, each named after the trouble that it mends.
 const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
 const NO_INPUT: &str = "correct the input in flake.nix, or pass another one with `-- --override-input NAME URL` \
     (deploy: `-- -- --override-input NAME URL`)";
@@ -40,13 +41,13 @@ const CANNOT_RUN: &str =
 const CANNOT_BUILD: &str = "run `cargo xtask doctor` to see why this machine cannot build for that system";
 const NO_ATTRIBUTE: &str = "run `cargo xtask hosts` to list what the flake offers";
 const NO_OUTPUT: &str = "give the image's package an output `out`";
-const NO_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces, and \
+const CANNOT_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces, and \
     kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose daemon has build users: \
     builds outside a sandbox could read the private keys of hosts";
-const NO_CHROOT: &str = "remove `__noChroot` from the derivation: a build outside the sandbox could read the private \
-    keys of hosts";
-const NO_IMPORT: &str = "run the tool as another user than root: the flake builds something during its evaluation, and \
-    as root such a build could read the private keys of hosts";
+const HAS_NO_CHROOT: &str = "remove `__noChroot` from the derivation: a build outside the sandbox could \
+    read the private keys of hosts";
+const IMPORT_DISABLED: &str = "run the tool as another user than root: the flake builds something during its \
+    evaluation, and as root such a build could read the private keys of hosts";
 const NOT_READABLE: &str = "run the tool as the user who owns that path: nix reads only what the modes of files allow, \
     also as root, so that no flake reads the private keys of hosts";
 const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
@@ -109,9 +110,9 @@ const RULES: &[Rule] = &[
     rule(&["does not provide attribute"], NO_ATTRIBUTE),
     rule(&["does not have wanted outputs"], NO_OUTPUT),
     rule(&["does not have output 'out'"], NO_OUTPUT), // 2.34
-    rule(&["kernel namespaces that are required for sandboxing"], NO_SANDBOX),
-    rule(&["has '__noChroot' set"], NO_CHROOT),
-    rule(&["'allow-import-from-derivation' is disabled"], NO_IMPORT),
+    rule(&["kernel namespaces that are required for sandboxing"], CANNOT_SANDBOX),
+    rule(&["has '__noChroot' set"], HAS_NO_CHROOT),
+    rule(&["'allow-import-from-derivation' is disabled"], IMPORT_DISABLED),
     rule(&["error: opening ", "': Permission denied"], NOT_READABLE),
     rule(&["error: getting status of ", "': Permission denied"], NOT_READABLE),
     rule(&["unable to download", "HTTP error 401"], NO_ACCESS),
