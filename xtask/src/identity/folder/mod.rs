@@ -193,7 +193,7 @@ impl KeyFolder {
         let copy = memfd::file_with("key", private.reveal())?;
         let output = launcher.capture("ssh-keygen", &["-y", "-P", "", "-f", &memfd::path(&copy)])?;
         let why = match PublicKey::parse(&output.stdout) {
-            Ok(key) if output.success() => return Ok(key),
+            Some(key) if output.success() => return Ok(key),
             _ if output.stderr.contains("passphrase") => {
                 "has a passphrase, which nobody could type on the host"
             }
