@@ -177,7 +177,7 @@ impl Evaluation<'_> {
         )
     }
 
-    /// Applies the function to all outputs of the flake at once; on a Nix that cannot, to one after the other.
+    /// Applies [`Self::function`] to all outputs of the flake at once; on a Nix that cannot, to one after the other.
     fn run(&self, reporter: &dyn Reporter) -> Result<Value> {
         match self.eval(nix::ALL_OUTPUTS, &self.function(), reporter) {
             // Nix 2.18 does not know this attribute path.
@@ -200,8 +200,8 @@ impl Evaluation<'_> {
             // An empty node keeps the function from making one.
             (format!("deploy.nodes.{} = {{ }}; ", self.host), OWN_NODE_ANSWERS)
         };
-        let outputs = format!("{node}nixosConfigurations = it;");
-        let Some(mut found) = self.eval_output("nixosConfigurations", &outputs, reporter)? else {
+        let bindings = format!("{node}nixosConfigurations = it;");
+        let Some(mut found) = self.eval_output("nixosConfigurations", &bindings, reporter)? else {
             return Ok(nodes);
         };
         for name in answers {
@@ -212,17 +212,17 @@ impl Evaluation<'_> {
         Ok(nodes)
     }
 
-    /// Applies the function to `outputs`, an attribute set without braces in which `it` is the `output` of the flake.
-    /// `None` if the flake has no such output.
-    fn eval_output(&self, output: &str, outputs: &str, reporter: &dyn Reporter) -> Result<Option<Value>> {
-        let function = format!("it: {} {{ {outputs} }}", self.function());
+    /// Applies [`Self::function`] to the attribute set of `bindings` such as `deploy = it;`, in which `it` is the
+    /// `output` of the flake. `None` if the flake has no such output.
+    fn eval_output(&self, output: &str, bindings: &str, reporter: &dyn Reporter) -> Result<Option<Value>> {
+        let function = format!("it: {} {{ {bindings} }}", self.function());
         match self.eval(output, &function, reporter) {
             Err(error) if nix::is_missing_attribute(&error) => Ok(None),
             answer => answer.map(Some),
         }
     }
 
-    /// Applies `function` to the attribute of the flake.
+    /// Applies `function` to `attribute` of the flake.
     fn eval(&self, attribute: &str, function: &str, reporter: &dyn Reporter) -> Result<Value> {
         nix::eval(self.launcher, self.flake, attribute, function, self.options, reporter)
     }
