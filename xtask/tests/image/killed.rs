@@ -49,7 +49,7 @@ fn stop(call: &Call, signal: Signal, is_ready: impl Fn() -> bool) -> ExitStatus 
     child.wait().unwrap()
 }
 
-/// The names of the files that are not of the content in the folder of `content`, up to their first dots, sorted.
+/// What the assembler has added to the folder of `content`: the sorted names, each up to its first dot.
 fn new_names(content: &Content) -> Vec<String> {
     let names = content.dir().read_dir().unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
