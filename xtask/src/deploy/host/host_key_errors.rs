@@ -154,8 +154,8 @@ pub fn login_command(connection: &Connection, first: &[&str]) -> String {
     format!("ssh {}", words.join(" "))
 }
 
-/// The name of the host in `known_hosts`: the alias that the node gives it, or its name, with the port if that is
-/// not 22.
+/// The name of the host in the user's `known_hosts`: the alias that the node gives it, or its name, with the port if
+/// that is not 22. The project's `known_hosts` has the alias of the pin instead.
 fn known_name(connection: &Connection) -> String {
     if let Some(alias) = connection.setting("hostkeyalias") {
         return alias;
