@@ -159,7 +159,7 @@ fn a_refusal_of_sudo_is_reported_with_its_output() {
         // The time of the check varies, and the second run has no check.
         let after_check = &outcome.stderr[outcome.stderr.find("image   ").expect("a plan")..];
         let image = user.sandbox.path("home").join("nixos-sd-image.img.zst");
-        let file = user.card.device.file();
+        let file = user.card.device.backing_file();
         let image = image.display();
         let file = file.display();
         let card = user.card();

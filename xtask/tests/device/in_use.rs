@@ -20,7 +20,9 @@ fn a_mounted_card_is_refused() {
     let name = device.strip_prefix("/dev/").unwrap();
     let text = format!("{device} is in use: {name} is mounted at {at}\nhint: run `umount {at}`");
     assert_refused(device, CONFIRMED, &text);
-    assert_refused(card.file().to_str().unwrap(), CONFIRMED, &format!("is mounted at {at} through {name}"));
+    let backing_file = card.backing_file();
+    let through = format!("is mounted at {at} through {name}");
+    assert_refused(backing_file.to_str().unwrap(), CONFIRMED, &through);
     assert_eq!(std::fs::read_to_string(mounted.mount_point().join("photo")).unwrap(), "precious");
 }
 
@@ -87,7 +89,7 @@ fn a_card_mounted_through_another_loop_device_is_refused() {
     let card = Loop::attach(64 * MIB, &[], make_ext4);
     let mounted = Mounted::new(card.device());
     std::fs::write(mounted.mount_point().join("photo"), "precious").unwrap();
-    let other = Loop::over(&card.file(), &[]);
+    let other = Loop::over(&card.backing_file(), &[]);
     let name = card.device().strip_prefix("/dev/").unwrap();
     let at = mounted.mount_point().display();
     assert_refused(other.device(), CONFIRMED, &format!("is mounted at {at} through {name}"));
@@ -136,7 +138,7 @@ fn a_card_that_another_program_claims_or_locks_is_refused() {
         format!("another program holds the lock of {}: {own}\nhint: wait until it ends", card.device());
     assert_refused(card.device(), CONFIRMED, &text);
     drop(locked);
-    assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
+    assert!(std::fs::read(card.backing_file()).unwrap().iter().all(|byte| *byte == 0));
     flash(card.device(), CONFIRMED).assert_code(0);
-    assert_eq!(std::fs::read(card.file()).unwrap()[..1 << 20], small_image());
+    assert_eq!(std::fs::read(card.backing_file()).unwrap()[..1 << 20], small_image());
 }

@@ -244,7 +244,7 @@ fn the_kernel_rereads_the_partition_table() {
     for options in [&["--partscan"][..], &[]] {
         let card =
             Loop::attach(9 * MIB as u64, options, |file| std::fs::write(file, garbage(9 * MIB)).unwrap());
-        give_to_user(&card.file());
+        give_to_user(&card.backing_file());
         let has_old_partition = |card: &Loop| kernel_partitions(card).contains(&(2048, 100));
         let add_old_partition = || {
             run(&["addpart", card.device(), "1", "2048", "100"]);

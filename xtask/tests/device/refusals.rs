@@ -106,7 +106,7 @@ fn a_loop_device_needs_allow_virtual_and_a_size() {
     assert_refused(card.device(), &["--allow-virtual"], "may be overwritten: there is no terminal");
     let other = ["--allow-virtual", "--yes", "--expect-size", "65MiB"];
     assert_refused(card.device(), &other, "has 67108864 bytes, but 68157440 are expected");
-    assert!(std::fs::read(card.file()).unwrap().iter().all(|byte| *byte == 0));
+    assert!(std::fs::read(card.backing_file()).unwrap().iter().all(|byte| *byte == 0));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn an_image_on_the_card_itself_is_refused() {
     let args = [&["flash", "--image", image, card.device()], CONFIRMED].concat();
     sandbox.run(&args).assert_stderr_contains("is mounted at").assert_code(3);
     drop(mounted);
-    let backing = card.file();
+    let backing = card.backing_file();
     let backing = backing.to_str().unwrap();
     let args = [&["flash", "--image", backing, card.device()], CONFIRMED].concat();
     let text = format!("the image {backing} is on {}, which would be overwritten", card.device());
@@ -180,7 +180,7 @@ fn devices_lists_virtual_cards_on_request() {
     assert_eq!(listed(&["devices", "--json"]), None);
     let disk = listed(&["devices", "--json", "--allow-virtual"]).unwrap();
     assert_eq!((&disk["accepted"], &disk["size"]), (&true.into(), &(64 * MIB).into()));
-    assert_eq!(disk["kind"]["backing"], card.file().to_str().unwrap());
+    assert_eq!(disk["kind"]["backing"], card.backing_file().to_str().unwrap());
     let disk = listed(&["devices", "--json", "--all"]).unwrap();
     assert_eq!(disk["accepted"], false);
     let message = format!("{} is a loop device, not a card", card.device());

@@ -132,14 +132,14 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let other = Loop::new(9 * MIB as u64);
     let error = "does not belong to the user who asked for it";
     assert_refuses_disk(&user, Path::new(other.device()), error);
-    let aside = other.file().with_extension("aside");
-    std::fs::rename(other.file(), &aside).unwrap();
-    File::create(other.file()).unwrap().set_len(9 * MIB as u64).unwrap();
-    give_to_user(&other.file());
+    let aside = other.backing_file().with_extension("aside");
+    std::fs::rename(other.backing_file(), &aside).unwrap();
+    File::create(other.backing_file()).unwrap().set_len(9 * MIB as u64).unwrap();
+    give_to_user(&other.backing_file());
     assert_refuses_disk(&user, Path::new(other.device()), error);
     // A loop device of the user, which the system uses.
     let own = Loop::attach(9 * MIB as u64, &[], make_ext4);
-    give_to_user(&own.file());
+    give_to_user(&own.backing_file());
     let folder = Path::new("/usr/lib/xtask-test-rights");
     std::fs::create_dir_all(folder).unwrap();
     let mounted = Mounted::at_folder(own.device(), folder);

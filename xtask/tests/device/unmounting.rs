@@ -152,7 +152,7 @@ fn the_worker_unmounts_the_card_of_the_user() {
     let user = User::new();
     let _rule = user.install_sudo();
     let card = Loop::attach(9 * MIB as u64, &[], make_ext4);
-    give_to_user(&card.file());
+    give_to_user(&card.backing_file());
     let mounted = Mounted::new(card.device());
     user.flash_with(card.device(), "9MiB", &["--unmount"]).assert_code(0);
     assert!(!mounted.mount_point().join("lost+found").exists());

@@ -32,7 +32,7 @@ impl User {
     pub fn with_image(image: Vec<u8>, card_mib: usize) -> Self {
         let sandbox = Sandbox::with_fakes_only();
         let card = Card::new(card_mib);
-        give_to_user(&card.device.file());
+        give_to_user(&card.device.backing_file());
         pack(&sandbox.path("home"), "img.zst", &image);
         // The user may not be able to access the folder of the binary. cp copies it, not this process: a child of
         // another test could inherit the open copy, and the kernel would then refuse to run it.

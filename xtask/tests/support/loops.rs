@@ -40,7 +40,7 @@ impl Loop {
     }
 
     /// The path of the file behind the device.
-    pub fn file(&self) -> PathBuf {
+    pub fn backing_file(&self) -> PathBuf {
         self.file.clone()
     }
 
