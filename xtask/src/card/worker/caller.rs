@@ -60,7 +60,7 @@ impl Caller {
         let path = disk.path.display();
         match &disk.kind {
             DiskKind::SdCard | DiskKind::Usb => {}
-            DiskKind::Loop { backing: Some(file) } if self.owns(disk, file) => {}
+            DiskKind::Loop { backing: Some(file) } if self.owns(disk, file)? => {}
             DiskKind::Loop { .. } => bail!(
                 Refused, "the file behind {path} does not belong to the user who asked for it; {CARDS_ONLY}";
                 hint: "use a loop device over a file of your own"
@@ -79,14 +79,16 @@ impl Caller {
 
     /// Whether the file at the path `file` belongs to this user and is the one behind the loop device `disk`. sysfs
     /// names only the path that the file once had, where another file may be by now; `losetup` names inode and device.
-    fn owns(self, disk: &Disk, file: &Path) -> bool {
+    ///
+    /// # Errors
+    /// No answer of a `losetup` that can be trusted.
+    fn owns(self, disk: &Disk, file: &Path) -> Result<bool> {
         let flags = (OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed();
         let metadata =
             File::options().read(true).custom_flags(flags).open(file).and_then(|file| file.metadata());
-        metadata.is_ok_and(|metadata| {
-            let is_own = metadata.is_file() && metadata.uid() == self.0.user;
-            is_own && backing_file_id(&disk.path).is_ok_and(|id| id == (metadata.ino(), metadata.dev()))
-        })
+        let Ok(metadata) = metadata else { return Ok(false) };
+        let is_own = metadata.is_file() && metadata.uid() == self.0.user;
+        Ok(is_own && backing_file_id(&disk.path)? == (metadata.ino(), metadata.dev()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The errors for the key of a host: nobody has accepted it yet, it is not the known one, or it is revoked.
 
 use super::excerpt::{is_short, truncate};
+use super::options::login_command;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{HostName, shell};
 use crate::deploy::target::Connection;
@@ -92,7 +93,10 @@ fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> 
 fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
     let name = known_name(connection);
     let forget = forget_command(connection, log).map_or_else(
-        || format!("remove the known key of {name} from known_hosts"),
+        || match &connection.pin {
+            Some(_) => format!("remove the known key of {host} from the project's known_hosts"),
+            None => format!("remove the known key of {name} from known_hosts"),
+        },
         |command| format!("run `{command}`"),
     );
     let accept = login_command(connection, ASK);
@@ -140,18 +144,6 @@ fn file_of_offending_key(line: &str) -> Option<&str> {
 fn name_of_changed_key(line: &str) -> Option<&str> {
     let (name, _) = line.strip_prefix("Host key for ")?.split_once(" has changed and ")?;
     Some(name)
-}
-
-/// The command with which a user logs in to the host, with the port and the other options of the node. The options
-/// `first` override those of the node, and so does a `BatchMode=no` where the node sets that option.
-pub fn login_command(connection: &Connection, first: &[&str]) -> String {
-    let sets_batch_mode =
-        connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
-    let batch_mode: &[&str] = if sets_batch_mode { &["-o", "BatchMode=no"] } else { &[] };
-    let first = batch_mode.iter().chain(first).map(ToString::to_string);
-    let words = first.chain(connection.options.iter().cloned()).chain([connection.destination.clone()]);
-    let words = words.map(|word| shell::quote(&word)).collect::<Vec<_>>();
-    format!("ssh {}", words.join(" "))
 }
 
 /// The name of the host in the user's `known_hosts`: the alias that the node gives it, or its name, with the port if
@@ -256,6 +248,11 @@ mod tests {
             assert!(remedy.contains("remove the known key of pi from known_hosts"), "{remedy}");
             assert!(!remedy.contains("ssh-keygen") && !remedy.contains("[cut]"), "{remedy}");
         }
+        let mut pinned = pinned(&[]);
+        pinned.pin.as_mut().unwrap().file = format!("/{long}").into();
+        let error = error(&pinned, &[CHANGED]);
+        let remedy = hint(&error).unwrap();
+        assert!(remedy.contains("remove the known key of pi from the project's known_hosts"), "{remedy}");
     }
 
     /// ssh does not compare keys of different types, so it calls the other key unknown.

@@ -82,6 +82,18 @@ impl Connection {
     }
 }
 
+/// The command with which a user logs in to the host, with the port and the other options of the node. The options
+/// `first` override those of the node, and so does a `BatchMode=no` where the node sets that option.
+pub fn login_command(connection: &Connection, first: &[&str]) -> String {
+    let sets_batch_mode =
+        connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
+    let batch_mode: &[&str] = if sets_batch_mode { &["-o", "BatchMode=no"] } else { &[] };
+    let first = batch_mode.iter().chain(first).map(ToString::to_string);
+    let words = first.chain(connection.options.iter().cloned()).chain([connection.destination.clone()]);
+    let words = words.map(|word| shell::quote(&word)).collect::<Vec<_>>();
+    format!("ssh {}", words.join(" "))
+}
+
 /// The options as one line for `NIX_SSHOPTS`, which Nix splits like a shell. Options in `first` override all others.
 pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
     let options = first.into_iter().chain(connection.all_options()).chain([NO_TERMINAL.to_owned()]);

@@ -1,7 +1,8 @@
 //! The error for a failed connection, by the log of ssh.
 
 use super::excerpt::truncate;
-use super::host_key_errors::{host_key_error, login_command};
+use super::host_key_errors::host_key_error;
+use super::options::login_command;
 use crate::base::HostName;
 use crate::deploy::target::Connection;
 use crate::failure;
