@@ -7,8 +7,8 @@ const OUTPUTS: &[&str] = &[
 ];
 
 /// Splits the `name` of a store path into the package and its version, as Nix's `parseDrvName` does: the version begins
-/// after the first dash that no letter follows. The name of an output at the end of the version is removed. A name
-/// without such a dash has an empty version.
+/// at the first non-letter right after a dash. A name without such a character has an empty version. The name of an
+/// output at the end of the version is removed.
 pub fn split_version(name: &str) -> (&str, &str) {
     let dashes = name.match_indices('-').map(|(at, _)| at);
     let starts_version =
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_begins_behind_the_first_hyphen_without_a_letter_after_it() {
+    fn the_version_begins_at_the_first_non_letter_right_after_a_dash() {
         for (name, expected) in [
             ("openssl-3.0.15", ("openssl", "3.0.15")),
             ("python3.12-requests-2.32.3", ("python3.12-requests", "2.32.3")),
