@@ -81,7 +81,8 @@ impl Ext4<'_> {
         for index in 0..inode.size.div_ceil(self.superblock.block_size) {
             let block = self.folder_block(inode, index)?;
             check_block(&block, inode)?;
-            for_each_entry(&block, &mut each).with_context(|| format!("reading folder {}", inode.number))?;
+            let doing = || format!("reading the folder in inode {}", inode.number);
+            for_each_entry(&block, &mut each).with_context(doing)?;
         }
         Ok(())
     }

@@ -77,7 +77,8 @@ impl Ext4<'_> {
     /// Block `index` of the folder `inode`.
     pub(super) fn folder_block(&self, inode: &Inode, index: u64) -> Result<Vec<u8>> {
         let start = self.find_run(inode, index)?.start;
-        self.block(start.ok_or_else(|| failure!(Verification, "folder {} has a hole", inode.number))?)
+        let hole = || failure!(Verification, "the folder in inode {} has a hole", inode.number);
+        self.block(start.ok_or_else(hole)?)
     }
 
     /// The run of `inode` from its block `index` on. Each call spends a step of the budget, even if it reads nothing.
