@@ -275,7 +275,7 @@ fn remove_from_known_hosts(cx: &Context, folder: &KeyFolder) -> Result<()> {
 
 /// Reads and checks the content of `dir`, the folder of `--files`.
 fn read_files(cx: &Context, dir: &Path) -> Result<Vec<PayloadEntry>> {
-    let entries = identity::read_files(dir, Owners::of_this_user())?;
+    let entries = identity::read_files(dir, Owners::kept_if_run_by_root())?;
     ext4::check_entries(&PayloadRoot::persist(), &entries)?;
     if entries.is_empty() {
         cx.note(format!("--files {} is empty: the card gets no files", dir.display()));

@@ -29,8 +29,8 @@ pub enum Owners {
 }
 
 impl Owners {
-    /// The owners for a folder of this user: only root can have given its files to others.
-    pub fn of_this_user() -> Self {
+    /// [`Self::Kept`] if the tool runs as root, else [`Self::Root`]: only root can have given files to others.
+    pub fn kept_if_run_by_root() -> Self {
         if rustix::process::geteuid().is_root() { Self::Kept } else { Self::Root }
     }
 }
@@ -109,7 +109,7 @@ impl FolderReader {
         Ok(content)
     }
 
-    /// Appends the entry `kind` at `path`, with the mode and the owner of `stat`.
+    /// Appends the entry `kind` at `path`, with the mode of `stat` and the owner that `self.owners` decides on.
     ///
     /// # Errors
     /// `Refused` for more than [`MAX_ENTRIES`].
