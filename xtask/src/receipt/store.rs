@@ -51,18 +51,19 @@ fn first_version() -> u32 {
 struct ReceiptFile {
     /// The sequence number; 0 for older receipts, whose names begin with the time.
     sequence: u64,
+    /// The file name. It has the time, which orders receipts that share a number.
     name: String,
 }
 
 /// Writes `receipt` atomically to a new file in `folder`, which only this user can read, and returns the path of the
-/// file. Several processes may write at once.
+/// file. Several processes may write at once; receipts with different names may then share a sequence number.
 pub fn write(folder: &Path, receipt: &Receipt) -> Result<PathBuf> {
     let doing = || format!("writing a receipt to {}", folder.display());
     state::create_private_folder(folder).with_context(doing)?;
     let text = serialize(receipt).with_context(doing)?;
     let name = receipt.name_in_file();
     let last = list_files(folder).with_context(doing)?.into_iter().max();
-    // Where another process takes a number first, the next number is tried.
+    // The file exists where another process has just written a receipt of the same name: the next number is tried.
     for sequence in last.map_or(1, |file| file.sequence + 1)..=MAX_SEQUENCE {
         let path = folder.join(format!("{sequence:0MIN_DIGITS$}-{name}.json"));
         if state::write_new(&path, text.as_bytes()).with_context(doing)? {
