@@ -40,7 +40,7 @@ pub fn refuse_copied_keys(flake: &FlakeRef, state: &Path) -> Result<()> {
         Refused,
         "nix copies {} to its store with the flake {flake}, where everybody could read the private keys of hosts",
         keys.display();
-        hint: "{}, or move {} out of the flake, and set XTASK_STATE to its new place", remedy(flake), state.display()
+        hint: "move {} out of the flake and set XTASK_STATE to its new place, or {}", state.display(), remedy(flake)
     )
 }
 
