@@ -48,7 +48,7 @@ marked_in_mbr() {
 marked_in_gpt() {
     header=$(cat "/sys/block/$disk/queue/logical_block_size")
     # "EFI " of "EFI PART".
-    [ "$(word "$header")" = 541672005 ] || return
+    [ "$(word "$header")" = 541673029 ] || return
     echo table=gpt
     entries=$((header * $(word $((header + 72)))))
     size=$(word $((header + 84)))
