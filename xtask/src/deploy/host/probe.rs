@@ -47,7 +47,7 @@ pub fn probe_after_deploy(
 
 /// Waits until the boot of `target` is over, with all units that it starts, and reads its state.
 pub fn probe_after_boot(remote: &Remote, target: &Target) -> Result<State> {
-    let mut query = Query::new("waiting for the end of the boot")?;
+    let mut query = Query::new("the wait for the end of the boot")?;
     query.add("end-of-boot", WAIT_FOR_BOOT);
     add_queries(&mut query, target);
     Ok(State::read(&remote.query(&query, BOOT_TIMEOUT)?))

@@ -25,7 +25,7 @@ const END: &str = "end";
 /// does not exist stays empty.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// The name of the query in errors, such as `the query of the state`.
+    /// The name of the query in the error of a failure on the host: `the query of the state on pi exited with 1: …`.
     label: &'static str,
     /// Random hexadecimal digits in all markers.
     nonce: String,

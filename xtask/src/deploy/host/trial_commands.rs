@@ -83,7 +83,7 @@ pub fn bless(remote: &Remote, target: &Target) -> Result<()> {
 /// `Undecided` if the host does not bless its system; `Interrupted` if the user stops the wait; `Unreachable` if the
 /// link is lost.
 pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
-    let mut query = Query::new("blessing the system on trial")?;
+    let mut query = Query::new("the blessing of the system")?;
     // The boot of a system that is not blessed never ends.
     let bless = format!("{}boot-trial bless 2>&1 && echo {DONE}", root_prefix(target));
     query.add(BLESSING, &format!("{bless} && {WAIT_FOR_BOOT} >/dev/null"));
@@ -103,7 +103,7 @@ pub fn bless_and_probe(remote: &Remote, target: &Target) -> Result<State> {
 /// # Errors
 /// `Interrupted` if the user stops the wait; `Unreachable` if the link is lost.
 pub fn probe_systems_after_checks(remote: &Remote, target: &Target, limit: Duration) -> Result<State> {
-    let mut query = Query::new("waiting for the checks of the host")?;
+    let mut query = Query::new("the wait for the checks of the trial")?;
     query.add("checks", &format!("{}boot-trial wait {}", root_prefix(target), limit.as_secs()));
     add_system_queries(&mut query, target);
     let state = State::read(&remote.query(&query, limit + PROBE_TIMEOUT)?);
