@@ -72,6 +72,7 @@ fn a_host_with_endless_output_is_cut_off() {
     fixture.run(&["deploy", "other"]).assert_stderr_contains("ssh wrote more than 16.0 MiB").assert_code(14);
 }
 
+/// The sum of the sizes exceeds 64 bits, and so does the free space in bytes: `df -k` prints it in KiB.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn huge_numbers_do_not_overflow() {
@@ -84,7 +85,9 @@ fn huge_numbers_do_not_overflow() {
     let requisites = format!("*--requisites*) printf '%s\\n' {path} {path}x;;");
     let sizes = "*--size*) echo 18446744073709551615; echo 18446744073709551615;;";
     fixture.machine.replace_program("nix-store", &format!(r#"case "$*" in {requisites} {sizes} esac"#));
-    fixture.machine.replace_program("df", "echo header; echo 'x 1 1 18446744073709551615 1% /nix'");
+    let header = "Filesystem 1024-blocks Used Available Capacity Mounted on";
+    let free = format!("echo {header}; echo 'x 1 1 18446744073709551615 1% /nix'");
+    fixture.machine.replace_program("df", &free);
     let outcome = fixture.run(&["--json", "status"]);
     let status: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
     assert_eq!((&status[0]["current"], &status[0]["free_bytes"]), (&false.into(), &u64::MAX.into()));
