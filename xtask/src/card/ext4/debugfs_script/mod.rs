@@ -179,7 +179,7 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
     if line.len() > MAX_COMMAND {
         bail!(
             Refused, "{} cannot be written to a card: its path, with the target of a link, is too long", Plain(path);
-            hint: "shorten the names in its path"
+            hint: "shorten the names in its path, or the target of the link"
         );
     }
     // A line end would begin another command.
@@ -187,7 +187,7 @@ fn command(path: &str, words: &[&str]) -> Result<String> {
         bail!(
             Refused, "{} cannot be written to a card: its path, or the target of a link, contains control characters",
             Plain(path);
-            hint: "rename it, or leave it out of the folder of --files"
+            hint: "rename it, give the link another target, or leave it out of the folder of --files"
         );
     }
     Ok(line)
