@@ -18,8 +18,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use serde_json::json;
-
 use card::{SYSTEM_1, SYSTEM_2, command, lab, run};
 use console::Console;
 use qmp::Qmp;
@@ -112,29 +110,34 @@ impl Guest {
     }
 
     /// Saves the guest in the new folder `dir`, and ends it.
-    pub fn save(self, dir: &Path) -> SavedGuest {
+    pub fn save(mut self, dir: &Path) -> SavedGuest {
         fs::create_dir(dir).unwrap();
         let saved = SavedGuest { state: dir.join("state"), card: dir.join("card.img") };
         self.run("sync");
         self.qmp.lock().unwrap().save(&saved.state);
-        self.qmp.lock().unwrap().execute("quit", &json!({}));
+        self.end();
         run("cp", &["--sparse=always", self.card.to_str().unwrap(), saved.card.to_str().unwrap()]);
         saved
     }
 
     /// Syncs the guest, then ends it as a power cut would. Returns the path of a copy of its card, the file `name` of
     /// the lab.
-    pub fn into_card(self, name: &str) -> PathBuf {
+    pub fn into_card(mut self, name: &str) -> PathBuf {
         let path = lab().path(name);
         self.run("sync");
-        self.qmp.lock().unwrap().execute("quit", &json!({}));
+        self.end();
         run("cp", &["--sparse=always", self.card.to_str().unwrap(), path.to_str().unwrap()]);
         path
     }
 
     /// Ends the guest. All its writes are then on its card.
     pub fn quit(mut self) {
-        self.qmp.lock().unwrap().execute("quit", &json!({}));
+        self.end();
+    }
+
+    /// Ends the emulator, and waits for its end.
+    fn end(&mut self) {
+        self.qmp.lock().unwrap().quit();
         self.child.wait().unwrap();
     }
 

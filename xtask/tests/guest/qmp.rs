@@ -44,6 +44,11 @@ impl Qmp {
         }
     }
 
+    /// Asks QEMU to end. It may do so before it answers.
+    pub fn quit(&mut self) {
+        let _ = writeln!(self.writer, "{}", json!({ "execute": "quit" }));
+    }
+
     /// Stops the guest, and writes its state to `file`.
     pub fn save(&mut self, file: &Path) {
         self.execute("stop", &json!({}));
