@@ -14,6 +14,8 @@ pub mod dev;
 #[cfg(test)]
 mod docs_tests;
 mod identity;
+#[cfg(test)]
+mod limits_tests;
 mod nix;
 mod receipt;
 mod setup;

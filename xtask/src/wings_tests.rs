@@ -30,7 +30,7 @@ const FOR_DEVELOPERS: &[&str] = &[
 ];
 
 /// Appends the paths of all Rust files below `folder` to `files`.
-fn append_sources(folder: &Path, files: &mut Vec<PathBuf>) {
+pub fn append_sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
