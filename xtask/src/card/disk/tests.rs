@@ -80,31 +80,33 @@ fn the_name_of_a_device_is_suggested_with_its_folder() {
     }
 }
 
+/// The device paths of devices that are no cards, and what the refusal calls each device.
+const OTHER_DEVICES: &[(&str, &str)] = &[
+    ("pci/nvme/nvme0/nvme0n1", "an internal NVMe disk"),
+    ("platform/host2/session1/target2:0:0/block/sdc", "an internal iSCSI disk"),
+    ("pci/host4/target4:0:0/block/sdd", "an internal SCSI disk"),
+    ("virtual/block/ram0", "a RAM disk"),
+    ("platform/floppy.0/block/fd0", "a floppy drive"),
+    ("platform/flash/mtd/mtd0/mtdblock0", "raw flash of the machine"),
+    ("virtual/block/nbd1", "a network block device"),
+    ("virtual/block/zd16", "a ZFS volume"),
+    ("pci/ndbus0/region0/block/pmem0", "persistent memory"),
+    ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot1", "a boot or protected area of an eMMC"),
+    ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0rpmb", "a boot or protected area of an eMMC"),
+    ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0gp0", "a boot or protected area of an eMMC"),
+    ("pci/ata1/host0/block/sda", "an internal SATA disk"),
+    ("pci/virtio1/block/vda", "an internal virtio disk"),
+    ("virtual/block/zram0", "compressed memory"),
+    ("virtual/block/dm-3", "a device-mapper volume"),
+    ("virtual/block/md127", "a RAID array"),
+    ("pci/ata2/host1/block/sr0", "an optical drive"),
+    ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot0", "a boot or protected area of an eMMC"),
+    ("virtual/block/new0", "a device of an unknown kind"),
+];
+
 #[test]
 fn other_devices_are_no_cards() {
-    let cases = [
-        ("pci/nvme/nvme0/nvme0n1", "an internal NVMe disk"),
-        ("platform/host2/session1/target2:0:0/block/sdc", "an internal iSCSI disk"),
-        ("pci/host4/target4:0:0/block/sdd", "an internal SCSI disk"),
-        ("virtual/block/ram0", "a RAM disk"),
-        ("platform/floppy.0/block/fd0", "a floppy drive"),
-        ("platform/flash/mtd/mtd0/mtdblock0", "raw flash of the machine"),
-        ("virtual/block/nbd1", "a network block device"),
-        ("virtual/block/zd16", "a ZFS volume"),
-        ("pci/ndbus0/region0/block/pmem0", "persistent memory"),
-        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot1", "a boot or protected area of an eMMC"),
-        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0rpmb", "a boot or protected area of an eMMC"),
-        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0gp0", "a boot or protected area of an eMMC"),
-        ("pci/ata1/host0/block/sda", "an internal SATA disk"),
-        ("pci/virtio1/block/vda", "an internal virtio disk"),
-        ("virtual/block/zram0", "compressed memory"),
-        ("virtual/block/dm-3", "a device-mapper volume"),
-        ("virtual/block/md127", "a RAID array"),
-        ("pci/ata2/host1/block/sr0", "an optical drive"),
-        ("soc/mmc_host/mmc0/block/mmcblk0/mmcblk0boot0", "a boot or protected area of an eMMC"),
-        ("virtual/block/new0", "a device of an unknown kind"),
-    ];
-    for (device_path, what) in cases {
+    for &(device_path, what) in OTHER_DEVICES {
         let name = device_path.rsplit_once('/').unwrap().1;
         let expected = format!("/dev/{name} is {what}, not a card; {LIST_CARDS}");
         assert_refused_on(
