@@ -140,6 +140,75 @@ fn list_role(stem: &str) -> Option<Role> {
 mod tests {
     use super::*;
 
+    /// The names of checksum files for the image `Pi.img.zst`, and the scope and the algorithm of each.
+    const ROLES: &[(&str, &str)] = &[
+        ("Pi.img.zst.sha256", "One Some(Sha256)"),
+        ("Pi.img.zst.SHA256SUM", "One Some(Sha256)"),
+        ("Pi.img.zst.sha-256", "One Some(Sha256)"),
+        ("Pi.img.zst.sha256.checksum", "One Some(Sha256)"),
+        ("Pi.img.zst-checksum.SHA256", "One Some(Sha256)"),
+        ("Pi.img.zst.b2", "One Some(Blake2b*)"),
+        ("Pi.img.zst.blake2b-256", "One Some(ShortBlake2b(32))"),
+        ("Pi.img.zst.b3", "One Some(Blake3)"),
+        ("Pi.img.zst.b3sum", "One Some(Blake3)"),
+        ("Pi.img.zst.sha3", "One Some(Other)"),
+        ("Pi.img.zst.sha3-256", "One Some(Other)"),
+        ("Pi.img.zst.SHA512_256", "One Some(Other)"),
+        ("Pi.img.zst.crc32", "One Some(Other)"),
+        ("Pi.img.zst.cksum", "One Some(Other)"),
+        ("Pi.img.zst.sfv", "One Some(Other)"),
+        ("pi.SFV", "One Some(Other)"),
+        ("release.sfv", "Many Some(Other)"),
+        ("Pi.img.rmd160", "One Some(Other)"),
+        ("Pi.img.zst.sha512", "One Some(Sha512)"),
+        ("Pi.img.zst.sha256.txt", "One Some(Sha256)"),
+        ("Pi.img.zst.sha", "One None"),
+        ("Pi.img.zst-CHECKSUM", "One None"),
+        ("Pi.img.md5", "One Some(Md5)"),
+        ("Pi.sha256", "One Some(Sha256)"),
+        ("SHA256SUMS", "Many Some(Sha256)"),
+        ("SHA256SUMS.txt", "Many Some(Sha256)"),
+        ("SHA256SUMS.asc", "Many Some(Sha256)"),
+        ("sha256sum.txt", "Many Some(Sha256)"),
+        ("SHA512SUMS", "Many Some(Sha512)"),
+        ("MD5SUMS", "Many Some(Md5)"),
+        ("B2SUMS", "Many Some(Blake2b*)"),
+        ("BLAKE3SUMS", "Many Some(Blake3)"),
+        ("SHA3SUMS", "Many Some(Other)"),
+        ("SHA3-256SUMS", "Many Some(Other)"),
+        ("SHA2-256SUMS", "Many Some(Sha256)"),
+        ("SHASUMS256.txt", "Many Some(Sha256)"),
+        ("release-sha512_256.txt", "Many Some(Other)"),
+        ("CRC32SUMS", "Many Some(Other)"),
+        ("RMD160SUMS", "Many Some(Other)"),
+        ("FOO9SUMS", "Many Some(Other)"),
+        ("SHASUMS", "Many None"),
+        ("sums.txt", "Many None"),
+        ("shasum.txt", "Many None"),
+        ("CHECKSUMS.md", "Many None"),
+        ("CHECKSUM.SHA256", "Many Some(Sha256)"),
+        ("Fedora-Server-43-aarch64-CHECKSUM", "Many None"),
+        ("checksums.txt", "Many None"),
+        ("images.sha256", "Many Some(Sha256)"),
+    ];
+
+    /// The names of files that are no checksum files for the image `Pi.img.zst`.
+    const FILES_WITHOUT_ROLE: &[&str] = &[
+        "Pi.img.zst",
+        "b.img.sha256",
+        "b.img.xz-CHECKSUM",
+        "b.img.sha3-256",
+        "b.img.b3",
+        "b.img.sfv",
+        "lorem-ipsum.txt",
+        "Pi.img.zst.bmap",
+        "Pi.img.zst.sig",
+        "Pi.img.zst.asc",
+        "sha256.sh",
+        "SHA256SUMS.sig",
+        "",
+    ];
+
     #[test]
     fn the_name_of_a_file_decides_its_role() {
         let names = Names::new(Path::new("/srv/Pi.img.zst"), true);
@@ -148,73 +217,10 @@ mod tests {
             let text = format!("{scope:?} {algorithm:?}").replace("Blake2b)", "Blake2b*)");
             Some(text.replace("Known(", "").replace("))", ")"))
         };
-        for (name, expected) in [
-            ("Pi.img.zst.sha256", "One Some(Sha256)"),
-            ("Pi.img.zst.SHA256SUM", "One Some(Sha256)"),
-            ("Pi.img.zst.sha-256", "One Some(Sha256)"),
-            ("Pi.img.zst.sha256.checksum", "One Some(Sha256)"),
-            ("Pi.img.zst-checksum.SHA256", "One Some(Sha256)"),
-            ("Pi.img.zst.b2", "One Some(Blake2b*)"),
-            ("Pi.img.zst.blake2b-256", "One Some(ShortBlake2b(32))"),
-            ("Pi.img.zst.b3", "One Some(Blake3)"),
-            ("Pi.img.zst.b3sum", "One Some(Blake3)"),
-            ("Pi.img.zst.sha3", "One Some(Other)"),
-            ("Pi.img.zst.sha3-256", "One Some(Other)"),
-            ("Pi.img.zst.SHA512_256", "One Some(Other)"),
-            ("Pi.img.zst.crc32", "One Some(Other)"),
-            ("Pi.img.zst.cksum", "One Some(Other)"),
-            ("Pi.img.zst.sfv", "One Some(Other)"),
-            ("pi.SFV", "One Some(Other)"),
-            ("release.sfv", "Many Some(Other)"),
-            ("Pi.img.rmd160", "One Some(Other)"),
-            ("Pi.img.zst.sha512", "One Some(Sha512)"),
-            ("Pi.img.zst.sha256.txt", "One Some(Sha256)"),
-            ("Pi.img.zst.sha", "One None"),
-            ("Pi.img.zst-CHECKSUM", "One None"),
-            ("Pi.img.md5", "One Some(Md5)"),
-            ("Pi.sha256", "One Some(Sha256)"),
-            ("SHA256SUMS", "Many Some(Sha256)"),
-            ("SHA256SUMS.txt", "Many Some(Sha256)"),
-            ("SHA256SUMS.asc", "Many Some(Sha256)"),
-            ("sha256sum.txt", "Many Some(Sha256)"),
-            ("SHA512SUMS", "Many Some(Sha512)"),
-            ("MD5SUMS", "Many Some(Md5)"),
-            ("B2SUMS", "Many Some(Blake2b*)"),
-            ("BLAKE3SUMS", "Many Some(Blake3)"),
-            ("SHA3SUMS", "Many Some(Other)"),
-            ("SHA3-256SUMS", "Many Some(Other)"),
-            ("SHA2-256SUMS", "Many Some(Sha256)"),
-            ("SHASUMS256.txt", "Many Some(Sha256)"),
-            ("release-sha512_256.txt", "Many Some(Other)"),
-            ("CRC32SUMS", "Many Some(Other)"),
-            ("RMD160SUMS", "Many Some(Other)"),
-            ("FOO9SUMS", "Many Some(Other)"),
-            ("SHASUMS", "Many None"),
-            ("sums.txt", "Many None"),
-            ("shasum.txt", "Many None"),
-            ("CHECKSUMS.md", "Many None"),
-            ("CHECKSUM.SHA256", "Many Some(Sha256)"),
-            ("Fedora-Server-43-aarch64-CHECKSUM", "Many None"),
-            ("checksums.txt", "Many None"),
-            ("images.sha256", "Many Some(Sha256)"),
-        ] {
+        for &(name, expected) in ROLES {
             assert_eq!(role(name).as_deref(), Some(expected), "{name}");
         }
-        for name in [
-            "Pi.img.zst",
-            "b.img.sha256",
-            "b.img.xz-CHECKSUM",
-            "b.img.sha3-256",
-            "b.img.b3",
-            "b.img.sfv",
-            "lorem-ipsum.txt",
-            "Pi.img.zst.bmap",
-            "Pi.img.zst.sig",
-            "Pi.img.zst.asc",
-            "sha256.sh",
-            "SHA256SUMS.sig",
-            "",
-        ] {
+        for name in FILES_WITHOUT_ROLE {
             assert_eq!(role(name), None, "{name}");
         }
     }
