@@ -176,26 +176,28 @@ fn a_list_of_a_terabyte_is_refused_at_once() {
     assert_eq!(crate::base::failure::kind(&error), ExitKind::Refused);
 }
 
+/// The sums of `bytes`, one by each algorithm of [`every_sum_is_compared`].
+fn sums(bytes: &[u8]) -> [Sum; 6] {
+    [
+        Algorithm::Sha256,
+        Algorithm::Sha512,
+        Algorithm::Md5,
+        Algorithm::Blake2b,
+        Algorithm::ShortBlake2b(32),
+        Algorithm::Blake3,
+    ]
+    .map(|algorithm| {
+        let mut digest = algorithm.digest();
+        digest.update(bytes);
+        Sum::new(algorithm, &digest.finish())
+    })
+}
+
 /// A right `IMAGE.sha256` must not hide a wrong list, and neither the first line a later one.
 #[test]
 fn every_sum_is_compared() {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().canonicalize().unwrap().join("a.img.zst");
-    let sums = |bytes: &[u8]| {
-        [
-            Algorithm::Sha256,
-            Algorithm::Sha512,
-            Algorithm::Md5,
-            Algorithm::Blake2b,
-            Algorithm::ShortBlake2b(32),
-            Algorithm::Blake3,
-        ]
-        .map(|algorithm| {
-            let mut digest = algorithm.digest();
-            digest.update(bytes);
-            Sum::new(algorithm, &digest.finish())
-        })
-    };
     let [file, content] = [sums(b"stored"), sums(b"decompressed")];
     let computed = ImageSums { file: file.to_vec(), content: content.to_vec() };
     let [f256, f512, fmd5, fb2, fb256, fb3] = file.each_ref().map(|sum| &sum.hex);
