@@ -109,44 +109,48 @@ mod tests {
 
     const PATH: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x";
 
+    /// The error of Nix on this machine for a copy that failed, the lines that the host printed, and the beginning of
+    /// the hint, if any.
+    const FAILED_COPIES: &[(&str, &str, Option<&str>)] = &[
+        (
+            "unexpected end-of-file",
+            "error: cannot add path '/nix/store/a-curl' because it lacks a signature by a trusted key",
+            Some("add `nix.settings.trusted-users = [ \"pi\" ];`"),
+        ),
+        (
+            "writing to file: Broken pipe",
+            "error: writing to file: No space left on device",
+            Some("free space on the host: `ssh pi@stinky sudo"),
+        ),
+        (
+            "cannot connect to 'pi@stinky'",
+            "bash: line 1: nix-store: command not found",
+            Some("install Nix on the host"),
+        ),
+        ("cannot connect to 'pi@stinky'", "sh: 1: nix-store: not found", Some("install Nix on the host")),
+        (
+            "cannot connect to 'pi@stinky'",
+            "fish: Unknown command: nix-store",
+            Some("install Nix on the host"),
+        ),
+        (
+            "'nix-store --serve' protocol mismatch from 'pi@stinky', got 'Welcome'",
+            "",
+            Some("make the shell of the host print nothing"),
+        ),
+        (
+            "cannot connect to 'pi@stinky'",
+            "pi@stinky: Permission denied (publickey).",
+            Some("run `ssh pi@stinky true`"),
+        ),
+        ("unexpected end-of-file", "cannot open shared object file", None),
+        // The disk of this machine.
+        ("writing to file: No space left on device", "", Some("free space")),
+    ];
+
     #[test]
     fn the_lines_of_the_host_decide_the_hint() {
-        for (cause, host_lines, expected) in [
-            (
-                "unexpected end-of-file",
-                "error: cannot add path '/nix/store/a-curl' because it lacks a signature by a trusted key",
-                Some("add `nix.settings.trusted-users = [ \"pi\" ];`"),
-            ),
-            (
-                "writing to file: Broken pipe",
-                "error: writing to file: No space left on device",
-                Some("free space on the host: `ssh pi@stinky sudo"),
-            ),
-            (
-                "cannot connect to 'pi@stinky'",
-                "bash: line 1: nix-store: command not found",
-                Some("install Nix on the host"),
-            ),
-            ("cannot connect to 'pi@stinky'", "sh: 1: nix-store: not found", Some("install Nix on the host")),
-            (
-                "cannot connect to 'pi@stinky'",
-                "fish: Unknown command: nix-store",
-                Some("install Nix on the host"),
-            ),
-            (
-                "'nix-store --serve' protocol mismatch from 'pi@stinky', got 'Welcome'",
-                "",
-                Some("make the shell of the host print nothing"),
-            ),
-            (
-                "cannot connect to 'pi@stinky'",
-                "pi@stinky: Permission denied (publickey).",
-                Some("run `ssh pi@stinky true`"),
-            ),
-            ("unexpected end-of-file", "cannot open shared object file", None),
-            // The disk of this machine.
-            ("writing to file: No space left on device", "", Some("free space")),
-        ] {
+        for &(cause, host_lines, expected) in FAILED_COPIES {
             let host_lines = host_lines.lines().map(str::to_owned).collect::<Vec<_>>();
             let error = copy_failed(
                 &PATH,
