@@ -187,12 +187,25 @@ fn assert_safe(setup: &Setup, before: &[u8], end: &FlashEnd, context: &str) {
     }
 }
 
+/// Asserts that a flash that is not killed completes the card after a kill, which `context` describes.
+#[track_caller]
+fn assert_completed(setup: &Setup, context: &str) {
+    let end = setup.flash(&Moment::NEVER);
+    assert_eq!(end.code, Some(0), "{context}, and then: {}", end.stderr);
+    assert!(setup.card.bytes().starts_with(&setup.image), "{context}, and then the image is not there");
+}
+
+/// The seed of the random numbers: `XTASK_SEED`, else the time in seconds.
+fn random_seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+    std::env::var("XTASK_SEED").map_or(now.as_secs(), |seed| seed.parse().expect("a number"))
+}
+
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
 fn a_worker_killed_at_random_points_never_leaves_half_an_image_that_boots() {
     let setup = Setup::new();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
-    let seed = std::env::var("XTASK_SEED").map_or(now.as_secs(), |seed| seed.parse().expect("a number"));
+    let seed = random_seed();
     let mut random = Random(seed);
     setup.refill(&mut random);
     let whole = setup.flash(&Moment { mode: "full", ..Moment::NEVER });
@@ -222,12 +235,7 @@ fn a_worker_killed_at_random_points_never_leaves_half_an_image_that_boots() {
         kills += 1;
         *killed.entry(end.phase).or_default() += 1;
         if kills % KILLS_IN_A_ROW == 0 {
-            let end = setup.flash(&Moment::NEVER);
-            assert_eq!(end.code, Some(0), "{context}, and then: {}", end.stderr);
-            assert!(
-                setup.card.bytes().starts_with(&setup.image),
-                "{context}, and then the image is not there"
-            );
+            assert_completed(&setup, &context);
         }
     }
     println!("killed in these phases: {killed:?}");
