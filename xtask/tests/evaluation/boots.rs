@@ -40,17 +40,42 @@ fn growth_and_persistence_boot_as_they_are_evaluated() {
     let guest = Guest::boot(&card);
     guest.wait_until("boot-trial status | grep -qx last-outcome=blessed");
     assert_eq!(guest.status()["booted"], SYSTEM_2);
-    for name in &names {
+    assert_active(&guest, &names);
+    assert_fills_card(&guest, size);
+    assert_persistent(&guest);
+
+    guest.run("echo kept >/var/lib/octoprint/file; echo lost >/var/lib/file; sync");
+    guest.reboot_into(SYSTEM_2);
+    assert_eq!(
+        guest.run("cat /var/lib/octoprint/file; ls /var/lib/file 2>&1 | grep -c 'No such file'"),
+        "kept\n1\n"
+    );
+}
+
+/// Asserts that `guest` has started the units `names`, and that no unit has failed.
+#[track_caller]
+fn assert_active(guest: &Guest, names: &[&str]) {
+    for name in names {
         let state = format!("systemctl show -P ActiveState '{name}'");
         let log = format!("journalctl -b -u '{name}'");
         assert_eq!(guest.run(&state), "active\n", "{}", guest.run(&log));
     }
     assert_eq!(guest.run("journalctl -b | grep -c 'ordering cycle' || :"), "0\n");
     assert_eq!(guest.run("systemctl --failed --no-legend --plain"), "");
+}
+
+/// Asserts that the second partition of `guest` and its file system have grown to the end of the card of `size` bytes.
+#[track_caller]
+fn assert_fills_card(guest: &Guest, size: u64) {
     let end = "echo $((($(cat /sys/class/block/vda2/start) + $(cat /sys/class/block/vda2/size)) * 512))";
     assert_eq!(guest.run(end).trim().parse(), Ok(size), "the partition fills the card");
     let blocks = guest.run("df -B 1 --output=size /nix | tail -n 1");
     assert!(blocks.trim().parse::<u64>().unwrap() > GROWTH, "{blocks}");
+}
+
+/// Asserts that the folders and the machine ID of `guest` lie in `/nix/persist`, with their owners and modes.
+#[track_caller]
+fn assert_persistent(guest: &Guest) {
     for folder in ["/var/lib/nixos", "/home/ppetru", "/var/lib/octoprint"] {
         let source = guest.run(&format!("findmnt -n -o SOURCE {folder}"));
         assert_eq!(source, format!("/dev/vda2[/persist{folder}]\n"));
@@ -59,11 +84,4 @@ fn growth_and_persistence_boot_as_they_are_evaluated() {
     let id = "cat /etc/machine-id /nix/persist/etc/machine-id | sort | uniq -c | wc -l";
     assert_eq!(guest.run(id), "1\n");
     assert_eq!(guest.run("findmnt -n -o SOURCE /etc/machine-id"), "/dev/vda2[/persist/etc/machine-id]\n");
-
-    guest.run("echo kept >/var/lib/octoprint/file; echo lost >/var/lib/file; sync");
-    guest.reboot_into(SYSTEM_2);
-    assert_eq!(
-        guest.run("cat /var/lib/octoprint/file; ls /var/lib/file 2>&1 | grep -c 'No such file'"),
-        "kept\n1\n"
-    );
 }
