@@ -14,49 +14,32 @@ fn deploy_with_options(node: &str, profile: &str, all_nodes: &str) -> Outcome {
     fixture.run(&["deploy", "pi", "--dry-run"])
 }
 
+/// The options of [`deploy_with_options`], one of which has a wrong type, and the words of the error.
+const WRONG_TYPES: &[(&str, &str, &str, &str)] = &[
+    ("hostname = 5; PROFILE", "", "", "deploy.nodes.pi.hostname is an integer, not a string"),
+    ("sshOpts = \"-p 22\"; PROFILE", "", "", "deploy.nodes.pi.sshOpts is a string, not a list of strings"),
+    (
+        "sshOpts = [ 22 ]; PROFILE",
+        "",
+        "",
+        "deploy.nodes.pi.sshOpts is a list with something else in it, not a list of strings",
+    ),
+    ("profiles = [ ];", "", "", "deploy.nodes.pi.profiles is a list, not an attribute set"),
+    ("profiles.system = 7;", "", "", "deploy.nodes.pi.profiles.system is an integer, not an attribute set"),
+    ("profiles.system = { };", "", "", "deploy.nodes.pi.profiles.system.path is missing, not a package"),
+    ("profiles.system.path = null;", "", "", "deploy.nodes.pi.profiles.system.path is null, not a package"),
+    ("profiles = null;", "", "", "deploy.nodes.pi.profiles is null, not an attribute set"),
+    ("PROFILE", "", "nodes.f = null; sshOpts = null;", "deploy.sshOpts is null, not a list of strings"),
+    ("PROFILE", "user = true;", "", "deploy.nodes.pi.profiles.system.user is a boolean, not a string"),
+    ("PROFILE", "", "sshUser = x: x;", "deploy.sshUser is a function, not a string"),
+    ("confirmTimeout = -1; PROFILE", "", "", "deploy.nodes.pi.confirmTimeout is an integer, not a number of"),
+    ("PROFILE", "", "fastConnection = \"yes\";", "deploy.fastConnection is a string, not true or false"),
+];
+
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_option_of_a_wrong_type_is_named_with_its_host() {
-    for (node, profile, all_nodes, expected) in [
-        ("hostname = 5; PROFILE", "", "", "deploy.nodes.pi.hostname is an integer, not a string"),
-        (
-            "sshOpts = \"-p 22\"; PROFILE",
-            "",
-            "",
-            "deploy.nodes.pi.sshOpts is a string, not a list of strings",
-        ),
-        (
-            "sshOpts = [ 22 ]; PROFILE",
-            "",
-            "",
-            "deploy.nodes.pi.sshOpts is a list with something else in it, not a list of strings",
-        ),
-        ("profiles = [ ];", "", "", "deploy.nodes.pi.profiles is a list, not an attribute set"),
-        (
-            "profiles.system = 7;",
-            "",
-            "",
-            "deploy.nodes.pi.profiles.system is an integer, not an attribute set",
-        ),
-        ("profiles.system = { };", "", "", "deploy.nodes.pi.profiles.system.path is missing, not a package"),
-        (
-            "profiles.system.path = null;",
-            "",
-            "",
-            "deploy.nodes.pi.profiles.system.path is null, not a package",
-        ),
-        ("profiles = null;", "", "", "deploy.nodes.pi.profiles is null, not an attribute set"),
-        ("PROFILE", "", "nodes.f = null; sshOpts = null;", "deploy.sshOpts is null, not a list of strings"),
-        ("PROFILE", "user = true;", "", "deploy.nodes.pi.profiles.system.user is a boolean, not a string"),
-        ("PROFILE", "", "sshUser = x: x;", "deploy.sshUser is a function, not a string"),
-        (
-            "confirmTimeout = -1; PROFILE",
-            "",
-            "",
-            "deploy.nodes.pi.confirmTimeout is an integer, not a number of",
-        ),
-        ("PROFILE", "", "fastConnection = \"yes\";", "deploy.fastConnection is a string, not true or false"),
-    ] {
+    for &(node, profile, all_nodes, expected) in WRONG_TYPES {
         let option = expected.split(" is ").next().expect("an option");
         let hint = format!("\nhint: set `{option}` to ");
         deploy_with_options(node, profile, all_nodes)
