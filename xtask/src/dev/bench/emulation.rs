@@ -47,7 +47,8 @@ pub struct Comparison {
 /// Assembles the same content with native and with emulated programs in each of the `rounds`.
 ///
 /// # Errors
-/// `Refused` as in [`stage_native_and_emulated_tools`], and `Verification` for images that differ.
+/// `Refused` on a machine that is not x86-64, or whose kernel does not run `AArch64` programs; `Verification` for
+/// images that differ.
 pub fn compare(cx: &Context, rounds: NonZero<u32>) -> Result<Comparison> {
     let [native, emulated] = stage_native_and_emulated_tools(cx)?;
     let signals = interrupt::guard()?;
