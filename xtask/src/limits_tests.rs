@@ -8,6 +8,8 @@ use crate::wings_tests::append_sources;
 const MAX_FILE: usize = 299;
 /// The number of lines that a function has at most, from its first line to its closing brace.
 const MAX_FUNCTION: usize = 45;
+/// The number of characters that a line with a comment has at most. rustfmt wraps the lines of code.
+const MAX_COMMENT: usize = 120;
 
 /// The words before the name of a function.
 const QUALIFIERS: &[&str] = &["pub", "pub(super)", "pub(crate)", "const", "async", "unsafe"];
@@ -47,6 +49,9 @@ fn files_and_functions_are_short() {
         long.extend((count > MAX_FILE).then(|| format!("{name} has {count} lines")));
         let functions = functions(&text).into_iter().filter(|(_, length)| *length > MAX_FUNCTION);
         long.extend(functions.map(|(line, length)| format!("{name}:{line} has {length} lines")));
+        let is_wide = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > MAX_COMMENT;
+        let wide = text.lines().zip(1..).filter(|(line, _)| is_wide(line));
+        long.extend(wide.map(|(_, number): (_, u32)| format!("{name}:{number} is too wide")));
     }
     assert_eq!(long, [""; 0]);
 }

@@ -34,8 +34,8 @@ pub struct Deploy {
     /// Make the new system the boot default without activating it now
     #[arg(long)]
     pub boot: bool,
-    /// Reboot the host afterwards, and verify that it booted the new system; a host that has booted and runs that system
-    /// already is not rebooted
+    /// Reboot the host afterwards, and verify that it booted the new system; a host that has booted and runs that
+    /// system already is not rebooted
     #[arg(long)]
     pub reboot: bool,
     /// Wait up to this many minutes for a host that does not answer yet, as after a flash, and after a reboot

@@ -66,8 +66,8 @@ impl Command {
     }
 }
 
-/// Whether `one` and `other` are references to one flake: hints name a folder by its whole path, which the user may have
-/// named in another way.
+/// Whether `one` and `other` are references to one flake: hints name a folder by its whole path, which the user may
+/// have named in another way.
 fn is_same_flake(one: &str, other: &str) -> bool {
     let parsed = [one, other].map(|text| FlakeRef::parse(text).ok());
     one == other || parsed[0].is_some() && parsed[0] == parsed[1]

@@ -25,8 +25,8 @@ pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &Flake
     )
 }
 
-/// Refuses a `flake` of which Nix copies all files to its store, where keys of hosts are among them, in the state folder
-/// `state`. Nix may not read the keys, and would fail on the first of them.
+/// Refuses a `flake` of which Nix copies all files to its store, where keys of hosts are among them, in the state
+/// folder `state`. Nix may not read the keys, and would fail on the first of them.
 ///
 /// # Errors
 /// `Refused` for such a flake.

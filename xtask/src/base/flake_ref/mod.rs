@@ -81,8 +81,8 @@ impl FlakeRef {
         &self.reference
     }
 
-    /// The reference without query; that to a forge also without branch and commit, that to a name in a registry without
-    /// `flake:`.
+    /// The reference without query; that to a forge also without branch and commit, that to a name in a registry
+    /// without `flake:`.
     fn without_version(&self) -> &str {
         let without_query = self.reference.split('?').next().unwrap_or_default();
         let without_query = without_query.strip_prefix("flake:").unwrap_or(without_query);

@@ -48,7 +48,8 @@ pub struct BootFacts {
     uboots: BTreeMap<String, Addresses>,
     /// The FIRMWARE that the host's own `update-firmware` would write.
     pub updater: Option<StorePath>,
-    /// The disk with the boot menu, such as `mmcblk0`, and what U-Boot scans of it; `None` where it has no partition table.
+    /// The disk with the boot menu, such as `mmcblk0`, and what U-Boot scans of it; `None` where it has no partition
+    /// table.
     pub scan: Option<(String, Scan)>,
     /// The names of the files that the generations in the boot menu have in the boot folder.
     pub kept: BTreeSet<String>,

@@ -137,7 +137,8 @@ impl Setup {
 const VIRT_ARGS: &[&str] = &["-M", "virt,gic-version=3", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
 
 /// The arguments with which one thread emulates all four processors of a [`Machine::Raspi3b`]. In a thread of its own
-/// each idle processor spins, and each change of the page tables waits for all of them: a boot takes five times as long.
+/// each idle processor spins, and each change of the page tables waits for all of them: a boot takes five times as
+/// long.
 pub const ONE_THREAD: &[&str] = &["-accel", "tcg,thread=single"];
 
 /// The arguments of all machines.

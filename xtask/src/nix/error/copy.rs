@@ -65,8 +65,9 @@ const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&[": Permission denied ("], CopyFault::LoginRefused),
 ];
 
-/// The error for a copy of `path` that failed, to the host that ssh reaches by `ssh_words`, as in [`CopyFault::hint`]. `messages` are the errors of Nix on this
-/// machine, the cause first; `host_lines` are the last lines that ssh and the host printed.
+/// The error for a copy of `path` that failed, to the host that ssh reaches by `ssh_words`, as in [`CopyFault::hint`].
+/// `messages` are the errors of Nix on this machine, the cause first; `host_lines` are the last lines that ssh and the
+/// host printed.
 pub fn copy_failed(
     path: &dyn Display,
     ssh_words: &str,

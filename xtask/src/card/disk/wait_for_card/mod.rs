@@ -122,8 +122,8 @@ impl<'a> Scanner<'a> {
         Some(note)
     }
 
-    /// Returns `card` if it has not changed since the previous scan, and it is complete or more than [`MAX_SCANS`] scans
-    /// have seen it; else keeps it as pending.
+    /// Returns `card` if it has not changed since the previous scan, and it is complete or more than [`MAX_SCANS`]
+    /// scans have seen it; else keeps it as pending.
     fn take_if_ready(&mut self, card: Option<Disk>) -> Option<Disk> {
         let pending = self.pending.take();
         let card = card?;

@@ -219,8 +219,8 @@ fn descriptor_tags(features: u32, block: &[u8]) -> Vec<Tag> {
     tags
 }
 
-/// The size of a tag of a journal with these incompatible `features`, in bytes. As in `journal_tag_bytes` of the kernel,
-/// a tag with `CHECKSUMS_V2` is two bytes larger than its fields.
+/// The size of a tag of a journal with these incompatible `features`, in bytes. As in `journal_tag_bytes` of the
+/// kernel, a tag with `CHECKSUMS_V2` is two bytes larger than its fields.
 fn tag_size(features: u32) -> usize {
     if features & CHECKSUMS_V3 != 0 {
         return 16;
