@@ -40,7 +40,7 @@ pub struct IdentityOf {
 #[derive(Debug, Default, Args)]
 pub struct PayloadArgs {
     /// Which ssh host key the card gets; the first connection then already knows the key [default: keep, or none with
-    /// --image]
+    /// --image and with an attribute that names no host]
     #[arg(long, value_enum)]
     pub identity: Option<crate::identity::KeyChoice>,
     /// With --image, or an attribute that names no host: the host whose identity the card gets

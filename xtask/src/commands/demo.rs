@@ -151,7 +151,7 @@ fn show(cx: &Context, demo: &DemoReport) -> Result<()> {
         Bytes(image.size),
         Bytes(image.source.stored.size)
     ))?;
-    ui::print_result(&format!("card    {}, kept in {}", demo.card.display(), demo.file.display()))?;
+    ui::print_result(&format!("card    {}, flashed as {}", demo.file.display(), demo.card.display()))?;
     for volume in &contents.volumes {
         ui::print_result(&format!("        {volume}"))?;
     }

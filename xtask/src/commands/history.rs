@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::base::{Context, HostName, Table};
+use crate::base::{Context, FlakeRef, HostName, Table};
 use crate::cli::History;
 use crate::receipt::{self, Receipt, Timestamp};
 use crate::ui;
@@ -20,7 +20,7 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
-        cx.note(no_receipt_note(args.host.as_ref(), all_hosts));
+        cx.note(no_receipt_note(&cx.flake, args.host.as_ref(), all_hosts));
     }
     ui::print_table(&table(&receipts))
 }
@@ -38,16 +38,14 @@ fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
     }
 }
 
-/// The note for a history without receipts of `host`, or of any host; `all_hosts` are the hosts with receipts.
-fn no_receipt_note(host: Option<&HostName>, all_hosts: BTreeSet<String>) -> String {
+/// The note for a history of `flake` without receipts of `host`, or of any host; `all_hosts` are the hosts with receipts.
+fn no_receipt_note(flake: &FlakeRef, host: Option<&HostName>, all_hosts: BTreeSet<String>) -> String {
     let Some(host) = host else {
-        return "there is no receipt: nothing was flashed or deployed from this flake yet".into();
+        return format!("there is no receipt: nothing was flashed or deployed from {flake} yet");
     };
     let others = all_hosts.into_iter().collect::<Vec<_>>().join(", ");
     let others = if others.is_empty() { String::new() } else { format!(" (hosts with receipts: {others})") };
-    format!(
-        "there is no receipt of {host}: no flash and no deploy of it was made from this flake yet{others}"
-    )
+    format!("there is no receipt of {host}: no flash and no deploy of it was made from {flake} yet{others}")
 }
 
 fn table(receipts: &[Receipt]) -> Table {

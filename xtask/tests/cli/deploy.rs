@@ -266,7 +266,7 @@ fn history_explains_that_a_host_has_no_receipt() {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
     let text = |host: &str, others: &str| {
         format!(
-            "there is no receipt of {host}: no flash and no deploy of it was made from this flake yet{others}\n"
+            "there is no receipt of {host}: no flash and no deploy of it was made from github:o/f yet{others}\n"
         )
     };
     assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, text("stinky", ""));

@@ -151,6 +151,14 @@ fn a_package_with_an_ending_works() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_package_without_a_configuration_is_a_host() {
+    let outputs = "make: { packages.${make.system}.pi-sd = make.xz \"pi\"; }";
+    let note = "the image of pi is packages.SYSTEM.pi-sd\n";
+    assert_works(&Shape { outputs, note, file: "/pi.img.xz", ..PI });
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
 fn one_host_and_a_default_package_work() {
     let outputs = include_str!("flakes/only-host.nix");
     let note = "the image of pi is packages.SYSTEM.default\n";

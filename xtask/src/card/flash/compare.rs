@@ -113,6 +113,8 @@ struct Comparator<'a> {
     hashes: Vec<ChunkHash>,
     /// The first differing byte of each chunk that differs.
     differences: Vec<u64>,
+    /// The positions of the payload's chunks that differ.
+    in_payload: Vec<u64>,
     /// Whether the first chunk of the card is blank.
     blank: bool,
     /// The first read error of the card.
@@ -145,12 +147,13 @@ impl Comparator<'_> {
             bail!(Refused, "the image file has changed since it was checked"; hint: "{RUN_AGAIN}");
         }
         Ok(Comparison {
-            equal: self.differences.is_empty() && self.unreadable.is_none(),
+            equal: self.differences.is_empty() && self.in_payload.is_empty() && self.unreadable.is_none(),
             with_payload,
             size,
             hash,
             card_sha256: self.card_hash.finish(),
             differences: self.differences,
+            in_payload: self.in_payload,
             blank: self.blank,
             unreadable: self.unreadable,
             map: self.chunk_map.runs(),
@@ -190,14 +193,9 @@ impl Comparator<'_> {
         let size = CHUNK as u64;
         for (at, matches) in std::mem::take(&mut self.payload_chunks) {
             self.chunk_map.set(at, if matches { ChunkState::Payload } else { ChunkState::Bad });
-            let listed = self.differences.iter().position(|difference| difference / size == at / size);
-            match (listed, matches) {
-                (Some(index), true) => drop(self.differences.remove(index)),
-                (None, false) => self.differences.push(at),
-                _ => {}
-            }
+            self.differences.retain(|difference| difference / size != at / size);
+            self.in_payload.extend((!matches).then_some(at));
         }
-        self.differences.sort_unstable();
     }
 }
 
@@ -237,6 +235,7 @@ fn compare_with_hash(
         hash: expected,
         card_sha256: card_hash.finish(),
         differences: Vec::new(),
+        in_payload: Vec::new(),
         blank,
         unreadable: None,
         map: Vec::new(),

@@ -26,6 +26,10 @@ pub struct Comparison {
     /// The position of the first differing byte of each MiB that differs. Empty where only the hash of the image was
     /// known.
     pub differences: Vec<u64>,
+    /// The position of each differing MiB that has a part of the payload. Only the hash of such a MiB is known, so it
+    /// does not show the first differing byte.
+    #[serde(default)]
+    pub in_payload: Vec<u64>,
     /// Whether the first MiB of the card is blank, as a flash leaves it until all else is written.
     #[serde(default)]
     pub blank: bool,
@@ -47,15 +51,25 @@ impl Comparison {
         if self.equal {
             return None;
         }
-        let count = self.differences.len();
+        let count = self.differences.len() + self.in_payload.len();
         let all = self.size.div_ceil(CHUNK as u64);
         let reason = if count == 0 {
             "the hashes differ".to_owned()
         } else {
-            let shown = self.differences.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
-            let more = if count > 3 { " and more" } else { "" };
-            format!("{count} of {all} MiB differ, at byte {shown}{more}")
+            format!("{count} of {all} MiB differ, {}", self.places())
         };
         Some((ExitKind::Verification, format!("does not hold the image: {reason}")))
+    }
+
+    /// Where the card differs: `at byte 5, 1048583, and in the MiB that begins at byte 2097152`.
+    fn places(&self) -> String {
+        let listed = |words: &str, positions: &[u64]| {
+            let shown = positions.iter().take(3).map(u64::to_string).collect::<Vec<_>>().join(", ");
+            let more = if positions.len() > 3 { " and more" } else { "" };
+            (!positions.is_empty()).then(|| format!("{words} {shown}{more}"))
+        };
+        let bytes = listed("at byte", &self.differences);
+        let mib = listed("in the MiB that begins at byte", &self.in_payload);
+        bytes.into_iter().chain(mib).collect::<Vec<_>>().join(", and ")
     }
 }

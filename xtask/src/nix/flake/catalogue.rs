@@ -16,6 +16,10 @@ use crate::nix::{EvalCache, Fingerprint};
 /// The suffix of the package that is a host's SD image, by the convention of this tool.
 const IMAGE_SUFFIX: &str = "-sdImage";
 
+/// Further suffixes of packages that are images for cards. Those ending in `-image` and `-img` may be any images, and do
+/// not name a host.
+const CARD_SUFFIXES: &[&str] = &["-sd-image", "-sdimage", "-sd"];
+
 /// A host of a flake, as far as the names in the flake show: only an evaluation shows whether the configuration of the
 /// host makes an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +29,9 @@ pub struct Host {
     pub image_systems: Vec<String>,
     /// Whether the flake's output `images` has the host.
     pub in_images: bool,
+    /// Whether the host has a package with one of the suffixes in [`CARD_SUFFIXES`].
+    #[serde(skip)]
+    pub in_packages: bool,
     /// Whether the flake has a NixOS configuration of that name.
     pub configured: bool,
     /// Whether `deploy.nodes` has the host.
@@ -78,6 +85,9 @@ impl Catalogue {
             for name in packages.iter().filter_map(|package| package.strip_suffix(IMAGE_SUFFIX)) {
                 entry(&mut hosts, name).image_systems.push(system.clone());
             }
+            for name in packages.iter().filter_map(|package| card_host(package)) {
+                entry(&mut hosts, name).in_packages = true;
+            }
         }
         for name in &names.images {
             entry(&mut hosts, name).in_images = true;
@@ -88,7 +98,7 @@ impl Catalogue {
         for name in &names.nodes {
             entry(&mut hosts, name).deploy_node = true;
         }
-        // A package `-sdImage` names no host.
+        // A package that is called as a suffix names no host.
         hosts.remove("");
         Self { flake: flake.clone(), hosts, broken: Vec::new() }
     }
@@ -119,6 +129,11 @@ impl Catalogue {
         let message = format!("{flake} has no host '{name}' (hosts: {})", join_names(names.clone()));
         unknown_name_error(&message, name, suggest::nearest_name(name, names))
     }
+}
+
+/// The host whose card `package` is the image for, by one of the suffixes in [`CARD_SUFFIXES`].
+fn card_host(package: &str) -> Option<&str> {
+    CARD_SUFFIXES.iter().find_map(|suffix| package.strip_suffix(suffix))
 }
 
 /// The host `name` in `hosts`, which is added if it is missing.
@@ -186,9 +201,12 @@ mod tests {
         Catalogue::new(&flake(), &serde_json::from_value(names).unwrap())
     }
 
-    fn four_hosts() -> Catalogue {
+    fn five_hosts() -> Catalogue {
         catalogue(json!({
-            "packages": { "aarch64-linux": ["stinky-sdImage", "hello", "-sdImage"], "x86_64-linux": ["stinky-sdImage"] },
+            "packages": {
+                "aarch64-linux": ["stinky-sdImage", "hello", "-sdImage", "-sd"],
+                "x86_64-linux": ["stinky-sdImage", "garage-sd", "docker-image"],
+            },
             "images": ["kiosk"],
             "configurations": [["nixosConfigurations", "stinky"], ["nixosConfigurations", "aarch64-linux", "inner"]],
             "nodes": ["server", "stinky"],
@@ -198,10 +216,11 @@ mod tests {
 
     #[test]
     fn hosts_are_joined_from_all_outputs() {
-        let catalogue = four_hosts();
+        let catalogue = five_hosts();
         let host = |name: &str| Host { name: name.into(), ..Host::default() };
         let systems = ["aarch64-linux", "x86_64-linux"].map(str::to_owned);
         let expected = [
+            Host { in_packages: true, ..host("garage") },
             Host { configured: true, ..host("inner") },
             Host { in_images: true, ..host("kiosk") },
             Host { deploy_node: true, ..host("server") },
@@ -220,8 +239,8 @@ mod tests {
             ("github:o/f", Some("name a host of another flake as FLAKE#HOST")),
             ("../f", Some("name a host of another flake as FLAKE#HOST")),
         ] {
-            let error = four_hosts().host(&name.into()).unwrap_err();
-            let expected = format!("F has no host '{name}' (hosts: inner, kiosk, server, stinky)");
+            let error = five_hosts().host(&name.into()).unwrap_err();
+            let expected = format!("F has no host '{name}' (hosts: garage, inner, kiosk, server, stinky)");
             assert_eq!((error.to_string(), hint(&error)), (expected, nearest));
         }
     }
