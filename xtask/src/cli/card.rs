@@ -24,7 +24,7 @@ pub enum CardCommand {
     /// Compare a card with the image of a host, an image file or the image of the card's receipt, without writing
     /// anything
     #[command(
-        override_usage = "cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>"
+        override_usage = "cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE> [-- <NIX ARGS>...]\n       cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>"
     )]
     Verify(CardVerify),
     /// Check the capacity of a card: write probes all over it, read them back, and restore the overwritten data

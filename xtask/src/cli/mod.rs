@@ -81,7 +81,7 @@ pub enum Command {
     SdImage(SdImage),
     /// Write an image to a card and verify it
     #[command(
-        override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
+        override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE] [-- <NIX ARGS>...]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
         after_help = FLASH_EXAMPLES
     )]
     Flash(Flash),

@@ -48,7 +48,7 @@ pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostNam
         Some(broken) => Err(broken.error),
         None if names.is_empty() => Err(crate::failure!(
             Usage, "{} has no deploy nodes", cx.flake;
-            hint: "name a host and its address, as in `deploy HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` \
+            hint: "name a host and its address, as in `HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` \
                    to the flake"
         )),
         None => Ok(names),
