@@ -38,7 +38,8 @@ fn warn_of_clock(cx: &Context, receipts: &[Receipt]) {
     }
 }
 
-/// The note for a history of `flake` without receipts of `host`, or of any host; `all_hosts` are the hosts with receipts.
+/// The note for a history of `flake` without receipts of `host`, or of any host; `all_hosts` are the hosts with
+/// receipts.
 fn no_receipt_note(flake: &FlakeRef, host: Option<&HostName>, all_hosts: BTreeSet<String>) -> String {
     let Some(host) = host else {
         return format!("there is no receipt: nothing was flashed or deployed from {flake} yet");

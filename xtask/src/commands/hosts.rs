@@ -114,9 +114,8 @@ fn recall_images(cx: &Context, hosts: &[Host], fingerprint: Option<&Fingerprint>
 fn image_by_names(host: &Host) -> KnownImage {
     match host {
         Host { image_systems, .. } if !image_systems.is_empty() => KnownImage::Package(image_systems.clone()),
-        Host { configured: true, .. } | Host { in_images: true, .. } | Host { in_packages: true, .. } => {
-            KnownImage::NotEvaluated
-        }
+        Host { configured: true, .. } | Host { in_images: true, .. } => KnownImage::NotEvaluated,
+        Host { card_packages, .. } if !card_packages.is_empty() => KnownImage::NotEvaluated,
         _ => KnownImage::None,
     }
 }

@@ -15,7 +15,7 @@ fn the_help_of_card_has_its_commands_and_usages() {
         assert!(help.assert_code(0).stdout.contains(command), "{command}: {}", help.stdout);
     }
     let help = sandbox.run(&["card", "verify", "--help"]);
-    let usage = "Usage: cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE>\n       \
+    let usage = "Usage: cargo xtask card verify [OPTIONS] <DEVICE>\n       cargo xtask card verify [OPTIONS] <HOST> <DEVICE> [-- <NIX ARGS>...]\n       \
                  cargo xtask card verify [OPTIONS] --image <FILE> <DEVICE>\n";
     assert!(help.assert_code(0).stdout.contains(usage), "{}", help.stdout);
 }

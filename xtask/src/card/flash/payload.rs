@@ -180,13 +180,11 @@ pub(super) mod tests {
         write_image(card, &content, Some(payload), Mode::Auto, &Silent, cancel)
     }
 
-    /// Compares `card` with `image` and `payload`: whether the card was expected to hold the payload, the positions of
-    /// the differences in the image, and those of the differing chunks of the payload.
-    fn compare_with_payload(
-        card: &FakeCard,
-        image: &[u8],
-        payload: &WrittenPayload,
-    ) -> (bool, Vec<u64>, Vec<u64>) {
+    /// Whether the card was expected to hold the payload, the positions of the differences in the image, and those of
+    /// the differing chunks of the payload.
+    type Found = (bool, Vec<u64>, Vec<u64>);
+
+    fn compare_with_payload(card: &FakeCard, image: &[u8], payload: &WrittenPayload) -> Found {
         let open = || Ok(Box::new(std::io::Cursor::new(image.to_vec())) as Box<dyn std::io::Read + Send>);
         let content = ImageContent { size: image.len() as u64, hash: None, open: &open };
         let found = compare(card, &content, Some(payload), &Silent, &AtomicBool::new(false)).unwrap();

@@ -16,8 +16,8 @@ use crate::nix::{EvalCache, Fingerprint};
 /// The suffix of the package that is a host's SD image, by the convention of this tool.
 const IMAGE_SUFFIX: &str = "-sdImage";
 
-/// Further suffixes of packages that are images for cards. Those ending in `-image` and `-img` may be any images, and do
-/// not name a host.
+/// Further suffixes of packages that are images for cards. Those ending in `-image` and `-img` may be any images, and
+/// do not name a host.
 const CARD_SUFFIXES: &[&str] = &["-sd-image", "-sdimage", "-sd"];
 
 /// A host of a flake, as far as the names in the flake show: only an evaluation shows whether the configuration of the
@@ -29,9 +29,9 @@ pub struct Host {
     pub image_systems: Vec<String>,
     /// Whether the flake's output `images` has the host.
     pub in_images: bool,
-    /// Whether the host has a package with one of the suffixes in [`CARD_SUFFIXES`].
+    /// The packages with the name of the host and one of the suffixes in [`CARD_SUFFIXES`].
     #[serde(skip)]
-    pub in_packages: bool,
+    pub card_packages: Vec<String>,
     /// Whether the flake has a NixOS configuration of that name.
     pub configured: bool,
     /// Whether `deploy.nodes` has the host.
@@ -85,8 +85,9 @@ impl Catalogue {
             for name in packages.iter().filter_map(|package| package.strip_suffix(IMAGE_SUFFIX)) {
                 entry(&mut hosts, name).image_systems.push(system.clone());
             }
-            for name in packages.iter().filter_map(|package| card_host(package)) {
-                entry(&mut hosts, name).in_packages = true;
+            for package in packages {
+                let Some(name) = card_host(package) else { continue };
+                entry(&mut hosts, name).card_packages.push(package.clone());
             }
         }
         for name in &names.images {
@@ -220,7 +221,7 @@ mod tests {
         let host = |name: &str| Host { name: name.into(), ..Host::default() };
         let systems = ["aarch64-linux", "x86_64-linux"].map(str::to_owned);
         let expected = [
-            Host { in_packages: true, ..host("garage") },
+            Host { card_packages: vec!["garage-sd".into()], ..host("garage") },
             Host { configured: true, ..host("inner") },
             Host { in_images: true, ..host("kiosk") },
             Host { deploy_node: true, ..host("server") },

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::Claim;
 use crate::base::failure::ExitKind;
 use crate::card::disk::open_files::{self, HiddenMount};
-use crate::card::disk::{Disk, Partition, Roots};
+use crate::card::disk::{Disk, Partition, Roots, Use};
 use crate::failure;
 
 /// The error for a disk that could not be opened for `claim` because of `error`.
@@ -37,7 +37,9 @@ pub fn busy_error(roots: &Roots, disk: &Disk) -> anyhow::Error {
         .or_else(|| membership(&now))
         .or_else(|| openers(roots, &now))
         .unwrap_or_else(unknown_use);
-    ExitKind::Refused.error_with_hint(format_args!("{} is in use: {why}", disk.path.display()), hint)
+    let of_system = now.uses.iter().find(|used| used.is_system());
+    let state = of_system.map_or("in use", Use::disk_state);
+    ExitKind::Refused.error_with_hint(format_args!("{} is {state}: {why}", disk.path.display()), hint)
 }
 
 /// A cause for which a disk is busy, for the error.

@@ -128,6 +128,11 @@ fn the_error_of_a_busy_disk_names_its_user() {
     assert_eq!(error(), words);
     machine.mount("8:17", "/media/me/CARD", "vfat", "/dev/sdb1");
     assert_eq!(error(), "/dev/sdb is in use: sdb1 is mounted at /media/me/CARD; end this use first");
+    let system = FakeMachine::new();
+    let disk = system.with_stick().disk("sdb");
+    system.mount("8:17", "/usr", "ext4", "/dev/sdb1");
+    let words = "/dev/sdb is a disk of the running system: sdb1 is mounted at /usr; end this use first";
+    assert_eq!(with_hint(&busy_error(&system.roots(), &disk)), words);
     machine.write_file("proc/78/comm", "vlc\n").write_file("proc/78/fd/x", "");
     std::os::unix::fs::symlink("/media/me/CARD/film", roots.proc.join("78/fd/3")).unwrap();
     let words =
