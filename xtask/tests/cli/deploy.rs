@@ -269,10 +269,11 @@ fn history_explains_that_a_host_has_no_receipt() {
             "there is no receipt of {host}: no flash and no deploy of it was made from github:o/f yet{others}\n"
         )
     };
-    assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, text("stinky", ""));
+    let history = |host: &str| fixture.sandbox.run(&["--flake", "github:o/f", "history", host]).stderr;
+    assert_eq!(history("stinky"), text("stinky", ""));
     fixture.deploy(&["stinky"]).assert_code(0);
-    assert_eq!(fixture.sandbox.run(&["history", "stinky"]).stderr, "");
-    assert_eq!(fixture.sandbox.run(&["history", "x"]).stderr, text("x", " (hosts with receipts: stinky)"));
+    assert_eq!(history("stinky"), "");
+    assert_eq!(history("x"), text("x", " (hosts with receipts: stinky)"));
 }
 
 #[test]
