@@ -11,11 +11,19 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::caller::Caller;
 use super::needs::{Access, Needs};
-use super::request::CardFiles;
 use crate::card::disk::{
     Disk, Locked, Roots, adopt_exclusive, adopt_shared, open_exclusive, open_shared, unmount,
 };
 use crate::{bail, failure};
+
+/// The open files of a card that the parent process has claimed.
+#[derive(Debug)]
+pub struct CardFiles {
+    /// The card, opened and locked.
+    pub card: File,
+    /// A second descriptor of the card, for reading.
+    pub view: File,
+}
 
 /// A card that is open and locked.
 #[derive(Debug)]

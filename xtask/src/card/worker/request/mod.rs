@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use super::claim::CardFiles;
 use super::job::{Against, Job};
 use super::needs::Access;
 use crate::base::failure::ExitKind;
@@ -63,15 +64,6 @@ pub enum FileRole {
 pub struct Files {
     pub image: Option<File>,
     pub card: Option<CardFiles>,
-}
-
-/// The open files of a card that the parent process has claimed.
-#[derive(Debug)]
-pub struct CardFiles {
-    /// The card, opened and locked.
-    pub card: File,
-    /// A second descriptor of the card, for reading.
-    pub view: File,
 }
 
 impl JobRequest {
