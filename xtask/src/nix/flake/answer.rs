@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HOSTS;
-use super::catalogue::Host;
+use super::attribute_path::attribute_path;
 use super::host_image::HostImage;
 use super::names;
-use super::no_image::{no_image_error, several_images_error};
 use super::outputs::{BrokenOutput, Outputs, without};
 use crate::base::failure::{self, Reason};
-use crate::base::{Context, FlakeRef, HostName, Reporter, escape, percent_encoding};
+use crate::base::{Context, HostName, Reporter};
 use crate::nix::{self, EvalCache};
 
 /// The outputs that can have images, in the order in which a Nix that cannot evaluate all at once is asked.
@@ -37,30 +36,6 @@ pub struct Answer {
 pub fn function(host: &HostName) -> String {
     let here = nix::quote(&nix::this_system());
     format!("outputs: (({HOSTS}) outputs).imageOf {{ host = {}; here = {here}; }}", nix::quote(host))
-}
-
-/// `path` as Nix reads it behind the `#` of an installable, where `%` begins an encoded byte, `^` ends the path, and no
-/// character escapes another. A path that has a quotation mark in a name cannot stand there, and is written as in the
-/// language of Nix.
-pub fn attribute_path(path: &[String]) -> String {
-    let part = |name: &String| {
-        if nix::is_plain_name(name) {
-            return name.clone();
-        }
-        if !is_readable(name) {
-            return nix::quote(name);
-        }
-        let needs_encoding = name.contains(['%', '^']) || escape::line(name) != *name;
-        let name =
-            if needs_encoding { percent_encoding::encode(name.as_bytes(), b" ") } else { name.clone() };
-        format!("\"{name}\"")
-    };
-    path.iter().map(part).collect::<Vec<_>>().join(".")
-}
-
-/// Whether an attribute of this name can stand behind the `#` of an installable.
-pub fn is_readable(name: &str) -> bool {
-    !name.contains('"')
 }
 
 impl Answer {
@@ -179,28 +154,5 @@ impl Answer {
         self.is_configured
             || self.failure.is_some()
             || !(self.images.is_empty() && self.isos.is_empty() && self.thrown.is_empty())
-    }
-
-    /// The images of `host`. `known` is what the names in the flake show of the host.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn into_images(self, flake: &FlakeRef, host: &HostName, known: &Host) -> Result<Vec<HostImage>> {
-        if self.images.is_empty() {
-            return Err(no_image_error(flake, host, known, &self));
-        }
-        Ok(self.images)
-    }
-
-    /// The only image of `host`.
-    ///
-    /// # Errors
-    /// `Usage` where there are several, and those of [`Self::into_images`].
-    pub fn choose(self, flake: &FlakeRef, host: &HostName, known: &Host) -> Result<HostImage> {
-        let mut images = self.into_images(flake, host, known)?;
-        if images.len() > 1 {
-            return Err(several_images_error(flake, host, &images));
-        }
-        Ok(images.remove(0))
     }
 }

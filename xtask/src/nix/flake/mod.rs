@@ -1,7 +1,9 @@
 //! What a flake offers: hosts with a NixOS configuration, an image or a deploy node.
 
 mod answer;
+mod attribute_path;
 mod catalogue;
+mod find_image;
 mod host_image;
 mod host_layout;
 mod names;

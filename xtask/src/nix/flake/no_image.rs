@@ -1,6 +1,7 @@
 //! Why a host has no image, or not only one.
 
-use super::answer::{Answer, attribute_path, is_readable};
+use super::answer::Answer;
+use super::attribute_path::{attribute_path, is_readable};
 use super::catalogue::Host;
 use super::host_image::HostImage;
 use crate::base::failure::{ExitKind, hint};
