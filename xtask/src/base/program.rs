@@ -15,10 +15,11 @@ const ALIAS: &str = "cargo xtask";
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
 /// The commands that work on a flake, as texts name them.
-const FLAKE_COMMANDS: [&str; 7] = ["deploy", "flash", "history", "hosts", "identity", "sd-image", "status"];
+pub const FLAKE_COMMANDS: &[&str] =
+    &["sd-image", "flash", "deploy", "status", "history", "hosts", "card", "identity"];
 
 /// The commands that connect to a host, as texts name them.
-const HOST_COMMANDS: [&str; 2] = ["deploy", "status"];
+pub const HOST_COMMANDS: &[&str] = &["deploy", "status"];
 
 /// The options of this command line that commands in texts repeat.
 static OPTIONS: OnceLock<CommandOptions> = OnceLock::new();

@@ -73,6 +73,7 @@ fn make_context(cli: &mut Cli) -> Result<Context> {
 /// # Errors
 /// `Usage` for a folder without a flake, and for a text that is no flake reference.
 fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
+    // The error of taking the flake may name a command, too.
     if let Some(given) = &cli.flake {
         program::repeat_in_texts(Some(given), cli.command.address());
     }

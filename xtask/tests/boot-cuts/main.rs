@@ -81,6 +81,9 @@ fn assert_host_runs(card: &Path, entry: &Entry) {
     let trial = status.get("trial").map(String::as_str);
     let last = (status["last-system"].as_str(), status["last-outcome"].as_str());
     let has_blessed_itself = *entry == TRIAL && last == (SYSTEM_2, "blessed");
+    if has_blessed_itself {
+        guest.run("journalctl -b | grep -q 'is on trial; self has to bless it'");
+    }
     let is_on_trial = *entry == TRIAL && !has_blessed_itself;
     let blessed = if is_on_trial { SYSTEM_1 } else { entry.system };
     assert_eq!(

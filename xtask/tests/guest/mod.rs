@@ -135,10 +135,11 @@ impl Guest {
         self.end();
     }
 
-    /// Ends the emulator, and waits for its end.
+    /// Ends the emulator, and waits for its end. One that has crashed fails the test.
     fn end(&mut self) {
         self.qmp.lock().unwrap().quit();
-        self.child.wait().unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "QEMU: {status}\n{}", self.excerpt());
     }
 
     /// The port of 127.0.0.1 that leads to the sshd of the guest.

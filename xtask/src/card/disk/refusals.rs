@@ -10,7 +10,7 @@ use super::{
 use crate::base::{Bytes, shell};
 
 /// The hint where only another disk helps.
-const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
+pub(super) const LIST_CARDS: &str = "run `cargo xtask devices` to list the cards";
 /// The number of uses that a message lists at most.
 const MAX_LISTED_USES: usize = 3;
 

@@ -58,7 +58,7 @@ impl Connection {
         let words = split_options(self.options.clone());
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let (letter, value) = word.split_at_checked(2)?;
+            let Some((letter, value)) = word.split_at_checked(2) else { continue };
             let value = if value.is_empty() && takes_value(letter) { words.next()? } else { value };
             let found = match letter {
                 "-p" => Some(("port", value)),
@@ -88,10 +88,9 @@ pub fn login_command(connection: &Connection, first: &[&str]) -> String {
     let sets_batch_mode =
         connection.options.iter().any(|word| word.to_ascii_lowercase().contains("batchmode"));
     let batch_mode: &[&str] = if sets_batch_mode { &["-o", "BatchMode=no"] } else { &[] };
-    let first = batch_mode.iter().chain(first).map(ToString::to_string);
-    let words = first.chain(connection.options.iter().cloned()).chain([connection.destination.clone()]);
-    let words = words.map(|word| shell::quote(&word)).collect::<Vec<_>>();
-    format!("ssh {}", words.join(" "))
+    let first = batch_mode.iter().chain(first).map(|word| shell::quote(word));
+    let words = ["ssh".to_owned()].into_iter().chain(first).chain([connection.ssh_words()]);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The options as one line for `NIX_SSHOPTS`, which Nix splits like a shell. Options in `first` override all others.
@@ -218,6 +217,7 @@ pub mod tests {
             (&["-o", "Port = 24"], Some("24")),
             (&["-o", "ProxyCommand=nc -p 24", "-oPort 25"], Some("25")),
             (&["-o", "Compression=yes"], None),
+            (&["x", "-p24"], Some("24")),
         ] {
             assert_eq!(connection(options).setting("port").as_deref(), expected, "{options:?}");
         }

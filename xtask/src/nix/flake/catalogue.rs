@@ -216,6 +216,13 @@ mod tests {
     }
 
     #[test]
+    fn the_image_of_a_listed_package_is_found() {
+        for suffix in CARD_SUFFIXES {
+            assert!(super::super::HOSTS.contains(&format!("\"{suffix}\"")), "{suffix}");
+        }
+    }
+
+    #[test]
     fn hosts_are_joined_from_all_outputs() {
         let catalogue = five_hosts();
         let host = |name: &str| Host { name: name.into(), ..Host::default() };

@@ -23,7 +23,13 @@ pub fn no_image_error(flake: &FlakeRef, host: &HostName, known: &Host, answer: &
             hint: "add an image to the flake, or name one as FLAKE#ATTRIBUTE"
         );
     }
-    if known.in_images || !known.card_packages.is_empty() || !known.image_systems.is_empty() {
+    if let Some(package) = known.card_packages.first() {
+        return failure!(
+            Usage, "host '{host}' has no SD image: the package '{package}' is no derivation";
+            hint: "make it one, or name an image as FLAKE#ATTRIBUTE"
+        );
+    }
+    if known.in_images || !known.image_systems.is_empty() {
         return failure!(
             Usage, "host '{host}' has no SD image: the attribute for it is no derivation";
             hint: "add packages.<system>.{host}-sdImage to the flake, or name an image as FLAKE#ATTRIBUTE"

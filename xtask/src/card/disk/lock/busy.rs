@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use super::Claim;
 use crate::base::failure::ExitKind;
 use crate::card::disk::open_files::{self, HiddenMount};
+use crate::card::disk::refusals::LIST_CARDS;
 use crate::card::disk::{Disk, Partition, Roots, Use};
 use crate::failure;
 
@@ -70,7 +71,9 @@ fn known_uses(roots: &Roots, disk: &Disk) -> Option<Cause> {
     let uses = disk.uses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let users = disk.plain_mounts().flat_map(|(_, at)| open_files::users(roots, at)).collect::<Vec<_>>();
     if users.is_empty() {
-        return Some(Cause { why: uses, hint: "end this use first".to_owned() });
+        let is_of_system = disk.uses.iter().any(Use::is_system);
+        let hint = if is_of_system { LIST_CARDS } else { "end this use first" };
+        return Some(Cause { why: uses, hint: hint.to_owned() });
     }
     let users = users.join(", ");
     Some(Cause { why: format!("{uses}; it is busy with {users}"), hint: format!("end {users} first") })

@@ -6,6 +6,7 @@ use super::super::fake::FakeMachine;
 use super::busy::busy_error;
 use super::*;
 use crate::base::failure::{ExitKind, kind, with_hint};
+use crate::card::disk::refusals::LIST_CARDS;
 
 /// The error of opening `disk` for writing.
 fn open_error(disk: &Disk) -> (String, ExitKind) {
@@ -131,7 +132,7 @@ fn the_error_of_a_busy_disk_names_its_user() {
     let system = FakeMachine::new();
     let disk = system.with_stick().disk("sdb");
     system.mount("8:17", "/usr", "ext4", "/dev/sdb1");
-    let words = "/dev/sdb is a disk of the running system: sdb1 is mounted at /usr; end this use first";
+    let words = format!("/dev/sdb is a disk of the running system: sdb1 is mounted at /usr; {LIST_CARDS}");
     assert_eq!(with_hint(&busy_error(&system.roots(), &disk)), words);
     machine.write_file("proc/78/comm", "vlc\n").write_file("proc/78/fd/x", "");
     std::os::unix::fs::symlink("/media/me/CARD/film", roots.proc.join("78/fd/3")).unwrap();
