@@ -33,18 +33,17 @@ pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> R
         return Ok(());
     }
     let host = &target.host;
-    let ssh_words = &target.connection.ssh_words();
     if !store.greeting.is_empty() {
         bail!(
             Refused, "nothing can be copied to {host}: its shell prints text before each command: {}", store.greeting;
-            hint: "{}", CopyFault::Greeting.hint(ssh_words)
+            hint: "{}", remedy(CopyFault::Greeting, target)
         );
     }
     if let Some(text) = &store.fault {
         let text = if text.is_empty() { "it prints nothing" } else { text };
         bail!(
             Refused, "nothing can be copied to {host}: `nix-store` does not run there: {text}";
-            hint: "{}", CopyFault::NoNixStore.hint(ssh_words)
+            hint: "{}", remedy(CopyFault::NoNixStore, target)
         );
     }
     check_free(cx, target, store.free)?;
@@ -54,10 +53,15 @@ pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> R
     Ok(())
 }
 
+/// The remedy for `fault` of a copy to `target`.
+fn remedy(fault: CopyFault, target: &Target) -> String {
+    fault.hint(&target.connection.destination, &target.connection.ssh_words())
+}
+
 /// Refuses a host without free space in /nix, and warns of one with little.
 fn check_free(cx: &Context, target: &Target, free: Option<u64>) -> Result<()> {
     let Some(free) = free.filter(|free| *free < LOW_FREE) else { return Ok(()) };
-    let hint = CopyFault::HostFull.hint(&target.connection.ssh_words());
+    let hint = remedy(CopyFault::HostFull, target);
     if free < MIN_FREE {
         bail!(Refused, "the disk of /nix on {} is full: {} are free", target.host, Bytes(free); hint: "{hint}");
     }
@@ -67,12 +71,11 @@ fn check_free(cx: &Context, target: &Target, free: Option<u64>) -> Result<()> {
 
 /// The refusal of a user whom the store of the host does not trust.
 fn untrusted_user_refusal(target: &Target) -> anyhow::Error {
-    let ssh_words = &target.connection.ssh_words();
     let user = target.connection.user();
     crate::failure!(
         Refused, "the Nix on {} does not trust the user {user}, so it refuses unsigned copies (`lacks a signature by a \
                   trusted key`)", target.host;
-        hint: "{}", CopyFault::Untrusted.hint(ssh_words)
+        hint: "{}", remedy(CopyFault::Untrusted, target)
     )
 }
 
@@ -132,7 +135,7 @@ fn check_fits(plan: &Plan, needed: u64, free: u64) -> Result<()> {
     if needed > free {
         bail!(
             Refused, "the new system needs {} on {}, where {} are free in /nix", Bytes(needed), plan.target.host, Bytes(free);
-            hint: "{}", CopyFault::HostFull.hint(&plan.target.connection.ssh_words())
+            hint: "{}", remedy(CopyFault::HostFull, &plan.target)
         );
     }
     let shared = plan.boot.as_ref().filter(|outlook| outlook.shares_store);
@@ -157,7 +160,7 @@ fn check_boot_room(plan: &Plan, outlook: &BootOutlook, free: Option<u64>) -> Res
     bail!(
         Refused, "{folder} on {host} is too full: the new kernel, initrd and device trees need {} there, and {} are left for them",
         Bytes(*needed), Bytes(free);
-        hint: "{}{then}", CopyFault::HostFull.hint(ssh_words)
+        hint: "{}{then}", remedy(CopyFault::HostFull, &plan.target)
     );
 }
 

@@ -54,8 +54,8 @@ pub fn copy(
     if !output.success() {
         let host_lines = Vec::from(host_lines);
         let programs = Programs::of(&launcher);
-        let ssh_words = &destination.ssh_words;
-        return Err(error::copy_failed(path, ssh_words, &monitor.causes(), &host_lines, &programs));
+        let to = (destination.login.as_str(), destination.ssh_words.as_str());
+        return Err(error::copy_failed(path, to, &monitor.causes(), &host_lines, &programs));
     }
     let amount = monitor.done_count();
     let seconds = started.elapsed().as_secs_f64();

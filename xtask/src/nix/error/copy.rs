@@ -24,9 +24,8 @@ pub enum CopyFault {
 }
 
 impl CopyFault {
-    /// The remedy, for a copy to the host that ssh reaches by `ssh_words`: its options, then `USER@HOST`.
-    pub fn hint(self, ssh_words: &str) -> String {
-        let login = ssh_words.rsplit(' ').next().unwrap_or_default();
+    /// The remedy, for a copy to `login` (`USER@HOST`), which ssh reaches by `ssh_words`: options, then `USER@HOST`.
+    pub fn hint(self, login: &str, ssh_words: &str) -> String {
         let user = split_destination(login).0.unwrap_or("root");
         match self {
             Self::Untrusted => format!(
@@ -65,19 +64,19 @@ const HOST_RULES: &[(&[&str], CopyFault)] = &[
     (&[": Permission denied ("], CopyFault::LoginRefused),
 ];
 
-/// The error for a copy of `path` that failed, to the host that ssh reaches by `ssh_words`, as in [`CopyFault::hint`].
+/// The error for a copy of `path` that failed, to `login`, which ssh reaches by `ssh_words`, as in [`CopyFault::hint`].
 /// `messages` are the errors of Nix on this machine, the cause first; `host_lines` are the last lines that ssh and the
 /// host printed.
 pub fn copy_failed(
     path: &dyn Display,
-    ssh_words: &str,
+    (login, ssh_words): (&str, &str),
     messages: &[String],
     host_lines: &[String],
     programs: &Programs,
 ) -> anyhow::Error {
     let cause = messages.first().map_or_else(|| "nix printed no error".to_owned(), |text| summarize(text));
     let fault = find_fault(&cause, &host_lines.join("\n"));
-    let hint = fault.map(|fault| fault.hint(ssh_words)).or_else(|| super::hint_of(&cause, programs));
+    let hint = fault.map(|fault| fault.hint(login, ssh_words)).or_else(|| super::hint_of(&cause, programs));
     let mut message = format!("nix failed on {path}: {cause}");
     if !host_lines.is_empty() {
         message.push_str("\n  ssh and the host printed:");
@@ -155,7 +154,7 @@ mod tests {
             let host_lines = host_lines.lines().map(str::to_owned).collect::<Vec<_>>();
             let error = copy_failed(
                 &PATH,
-                "pi@stinky",
+                ("pi@stinky", "pi@stinky"),
                 &[format!("error: {cause}")],
                 &host_lines,
                 &Programs::default(),
@@ -173,16 +172,22 @@ mod tests {
 
     #[test]
     fn a_remedy_by_ssh_has_the_options() {
-        let words = "-p 2222 pi@stinky";
-        assert!(CopyFault::NoNixStore.hint(words).contains("`ssh -p 2222 pi@stinky nix-store --version`"));
-        assert!(CopyFault::Untrusted.hint(words).contains("[ \"pi\" ]"));
+        let hint = |fault: CopyFault| fault.hint("pi@stinky", "-p 2222 pi@stinky");
+        assert!(hint(CopyFault::NoNixStore).contains("`ssh -p 2222 pi@stinky nix-store --version`"));
+        assert!(hint(CopyFault::Untrusted).contains("[ \"pi\" ]"));
     }
 
     #[test]
     fn a_host_that_printed_a_line_is_not_silent() {
         let failed = |cause: &str, host_lines: &[&str]| {
             let host_lines = host_lines.iter().map(ToString::to_string).collect::<Vec<_>>();
-            copy_failed(&PATH, "pi@stinky", &[format!("error: {cause}")], &host_lines, &Programs::default())
+            copy_failed(
+                &PATH,
+                ("pi@stinky", "pi@stinky"),
+                &[format!("error: {cause}")],
+                &host_lines,
+                &Programs::default(),
+            )
         };
         assert!(is_silent_host(&failed("cannot connect to 'pi@stinky'", &[])));
         assert!(!is_silent_host(&failed("cannot connect to 'pi@stinky'", &["killed"])));
@@ -194,7 +199,7 @@ mod tests {
         let line = "error: cannot add path '/nix/store/a-x' because it lacks a signature by a trusted key";
         crate::base::fuzz::check_text(&[line, "error: unexpected end-of-file"], |text| {
             let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
-            copy_failed(&PATH, text, &lines, &lines, &Programs::default()).to_string()
+            copy_failed(&PATH, (text, text), &lines, &lines, &Programs::default()).to_string()
         });
     }
 }
