@@ -15,8 +15,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("receipt", &["base", "nix", "identity", "card", "deploy"]),
     ("ui", &["base"]),
     ("dev", &["base", "nix", "identity", "card", "setup"]),
-    ("cli", &["base", "card", "identity", "dev"]),
-    ("commands", &["base", "nix", "identity", "card", "deploy", "setup", "receipt", "ui", "cli", "dev"]),
+    ("cli", &["base", "boot", "card", "identity", "dev"]),
+    (
+        "commands",
+        &["base", "boot", "nix", "identity", "card", "deploy", "setup", "receipt", "ui", "cli", "dev"],
+    ),
 ];
 
 /// The files outside of `dev` that may import it: the commands for developers, and their command lines.

@@ -6,6 +6,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::firmware::{Firmware, FirmwareFile};
 use super::kernel::Kernel;
 use crate::bail;
 use crate::base::Bytes;
@@ -31,30 +32,8 @@ impl fmt::Display for UBoot {
     }
 }
 
-/// The size of the largest `config.txt`, in bytes.
-pub const MAX_CONFIG: u32 = 1 << 20;
 /// The length of the longest name in FAT, in bytes: 255 characters, each of at most 3 bytes in UTF-8.
 const MAX_NAME: usize = 3 * 255;
-
-/// The root folder of FIRMWARE, of a card, of a host or of a built system. The case of names does not matter on FAT.
-pub trait Firmware {
-    /// The text of `config.txt`; `None` where there is none.
-    fn config(&self) -> Result<Option<String>>;
-
-    /// Whether there is a file `name`.
-    fn has(&self, name: &str) -> Result<bool>;
-
-    /// The facts about the file `name`; `None` where there is no such file.
-    fn file(&self, name: &str) -> Result<Option<FirmwareFile>>;
-}
-
-/// The facts about a file that the firmware may start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FirmwareFile {
-    pub is_empty: bool,
-    /// The addresses of a U-Boot; `None` for a kernel that needs no U-Boot.
-    pub addresses: Option<Addresses>,
-}
 
 /// The addresses that are built into a U-Boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,26 +128,30 @@ fn has_include(config: &str) -> bool {
 /// # Errors
 /// A kernel whose memory reaches the device tree: the kernel would overwrite the device tree before reading it.
 pub fn uboots_with_room(programs: Vec<UBootProgram>, kernel: Kernel) -> Result<Vec<UBoot>> {
-    let checked = programs.into_iter().map(|UBootProgram { file, addresses }| {
-        let Addresses { kernel: load_address, device_tree } = addresses;
-        let uboot = UBoot { file, kernel_end: kernel.end_address(load_address), device_tree };
-        check_room(&uboot).map(|()| uboot)
-    });
-    checked.collect()
+    programs
+        .into_iter()
+        .map(|UBootProgram { file, addresses }| UBoot::with_room(&file, addresses, kernel))
+        .collect()
 }
 
-/// Fails where the kernel would overwrite the device tree.
-fn check_room(uboot: &UBoot) -> Result<()> {
-    let UBoot { file, kernel_end, device_tree } = uboot;
-    if kernel_end <= device_tree {
-        return Ok(());
+impl UBoot {
+    /// The U-Boot in `file`, with the memory that `kernel` takes when this U-Boot starts it.
+    ///
+    /// # Errors
+    /// A kernel that would overwrite the device tree.
+    pub fn with_room(file: &str, addresses: Addresses, kernel: Kernel) -> Result<Self> {
+        let kernel_end = kernel.end_address(addresses.kernel);
+        let device_tree = addresses.device_tree;
+        if kernel_end <= device_tree {
+            return Ok(Self { file: file.to_owned(), kernel_end, device_tree });
+        }
+        bail!(
+            Verification,
+            "the kernel takes the memory up to {kernel_end:#x}, and {file} loads the device tree at {device_tree:#x}, \
+             which the kernel would overwrite";
+            hint: "use a smaller kernel or another U-Boot"
+        )
     }
-    bail!(
-        Verification,
-        "the kernel takes the memory up to {kernel_end:#x}, and {file} loads the device tree at {device_tree:#x}, which the \
-         kernel would overwrite";
-        hint: "use a smaller kernel or another U-Boot"
-    )
 }
 
 /// The values of `kernel=` in a `config.txt`, each once.
@@ -180,16 +163,9 @@ fn named_kernels(config: &str) -> Vec<String> {
     names
 }
 
-impl FirmwareFile {
-    /// The facts about a file with the content `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self { is_empty: bytes.is_empty(), addresses: Addresses::find_in(bytes) }
-    }
-}
-
 impl Addresses {
     /// Finds the addresses that are built into `program`; `None` where it has none, so that it is no U-Boot.
-    fn find_in(program: &[u8]) -> Option<Self> {
+    pub fn find_in(program: &[u8]) -> Option<Self> {
         Self::parse(setting(program, b"\0kernel_addr_r=")?, setting(program, b"\0fdt_addr_r=")?)
     }
 
@@ -236,9 +212,11 @@ mod tests {
 
     #[test]
     fn a_kernel_that_reaches_the_device_tree_is_refused() {
-        let uboot = |kernel_end| UBoot { file: "u-boot.bin".into(), kernel_end, device_tree: 0x260_0000 };
-        assert!(check_room(&uboot(0x260_0000)).is_ok());
-        let error = check_room(&uboot(0x281_0000)).unwrap_err();
+        let addresses = Addresses { kernel: 0x20_0000, device_tree: 0x260_0000 };
+        let uboot =
+            |size| UBoot::with_room("u-boot.bin", addresses, Kernel::read(&header(size)[..]).unwrap());
+        assert_eq!(uboot(0x240_0000).unwrap().kernel_end, 0x260_0000);
+        let error = uboot(0x261_0000).unwrap_err();
         assert_eq!(
             crate::base::failure::with_hint(&error),
             "the kernel takes the memory up to 0x2810000, and u-boot.bin loads the device tree at 0x2600000, \

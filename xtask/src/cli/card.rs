@@ -9,6 +9,7 @@ use super::flash::ImageArg;
 use super::host_ref::image_source;
 use super::{BuildArgs, ChecksumArgs, ConfirmArgs};
 use crate::bail;
+use crate::boot::Board;
 
 #[derive(Debug, Args)]
 pub struct Card {
@@ -35,6 +36,9 @@ pub enum CardCommand {
 pub struct CardInspect {
     /// The card, as `cargo xtask devices` lists it, or a file with the content of a card
     pub device: PathBuf,
+    /// Show what this board would load from the card; fail if the board does not boot from it
+    #[arg(long, value_enum, value_name = "BOARD")]
+    pub board: Option<Board>,
 }
 
 #[derive(Debug, Args)]

@@ -3,20 +3,34 @@
 use anyhow::Result;
 
 use super::fat::Fat;
-use crate::boot::{Firmware, FirmwareFile, MAX_CONFIG};
+use crate::boot::{CardFirmware, Firmware, FirmwareFile, MAX_CONFIG, Program};
 
 impl Firmware for Fat<'_> {
     fn config(&self) -> Result<Option<String>> {
-        let config = self.read_within("config.txt", MAX_CONFIG)?;
-        Ok(config.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        self.text("config.txt")
     }
 
     fn has(&self, name: &str) -> Result<bool> {
-        Fat::has(self, name)
+        Ok(Fat::size(self, name)?.is_some())
     }
 
     fn file(&self, name: &str) -> Result<Option<FirmwareFile>> {
         Ok(self.read(name)?.map(|bytes| FirmwareFile::of(&bytes)))
+    }
+}
+
+impl CardFirmware for Fat<'_> {
+    fn text(&self, path: &str) -> Result<Option<String>> {
+        let text = self.read_within(path, MAX_CONFIG)?;
+        Ok(text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>> {
+        Fat::size(self, path)
+    }
+
+    fn program(&self, path: &str) -> Result<Option<Program>> {
+        Ok(self.read(path)?.map(|bytes| Program::of(&bytes)))
     }
 }
 

@@ -6,13 +6,14 @@ use std::fs::File;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::boot_files::{BootFiles, Filesystem, boot_files, identify_filesystem, read};
+use super::boot_files::{BootReading, Filesystem, identify_filesystem, read, read_boot};
 use super::budget::Budget;
 use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
+use super::verdict::Verdict;
 use crate::bail;
 use crate::base::Bytes;
-use crate::base::failure;
+use crate::boot::BoardProof;
 
 /// The result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Inspection {
     /// The partitions with their file systems, in the order of the table.
     pub partitions: Vec<FoundPartition>,
     pub verdict: Verdict,
+    /// The proof of each board; none where the card has no partition table.
+    #[serde(default)]
+    pub boards: Vec<BoardProof>,
 }
 
 /// A partition, with its file system if that is of a known kind.
@@ -30,21 +34,6 @@ pub struct FoundPartition {
     pub partition: Partition,
     pub filesystem: Option<String>,
     pub label: Option<String>,
-}
-
-/// Whether a Pi can boot from the card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "boots", rename_all = "snake_case")]
-pub enum Verdict {
-    Yes {
-        contents: BootFiles,
-    },
-    /// The first fault that prevents the card from booting, with the remedy if there is one.
-    No {
-        why: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        hint: Option<String>,
-    },
 }
 
 /// The number of samples of the first 64 MiB of a card, and of the whole card, that decide whether the card is blank.
@@ -67,16 +56,15 @@ fn inspect_with_head(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Re
         Ok(layout) => layout,
         Err(error) => {
             budget.check_stop()?;
-            return Ok(Inspection { layout: None, partitions: Vec::new(), verdict: Verdict::no(&error) });
+            let verdict = Verdict::no(&error);
+            return Ok(Inspection { layout: None, partitions: Vec::new(), verdict, boards: Vec::new() });
         }
     };
-    let verdict = match boot_files(disk, &layout, budget) {
-        Ok(contents) => Verdict::Yes { contents },
-        Err(error) => Verdict::no(&error),
-    };
+    let BootReading { files, boards } = read_boot(disk, &layout, budget);
+    let verdict = Verdict::of(files, &boards);
     let partitions = layout.partitions.iter().map(|partition| identify(disk, partition, budget)).collect();
     budget.check_stop()?;
-    Ok(Inspection { layout: Some(layout), partitions, verdict })
+    Ok(Inspection { layout: Some(layout), partitions, verdict, boards })
 }
 
 /// The partition table in `head`, the first MiB of the card.
@@ -149,26 +137,7 @@ fn known_filesystem(head: &[u8]) -> Option<Filesystem> {
     })
 }
 
-impl Verdict {
-    /// The verdict for the fault `error`.
-    fn no(error: &anyhow::Error) -> Self {
-        Self::No { why: format!("{error:#}"), hint: failure::hint(error).map(str::to_owned) }
-    }
-}
-
 impl Inspection {
-    /// The boot files of the card.
-    ///
-    /// # Errors
-    /// `Verification` with the fault that prevents the card from booting.
-    pub fn into_boot_files(self) -> Result<BootFiles> {
-        match self.verdict {
-            Verdict::Yes { contents } => Ok(contents),
-            Verdict::No { why, hint: Some(hint) } => bail!(Verification, "{why}"; hint: "{hint}"),
-            Verdict::No { why, hint: None } => bail!(Verification, "{why}"),
-        }
-    }
-
     /// Whether the card has the partitions of an image with the partition table `image`. A partition of the card may be
     /// larger, because the first boot grows it; the bootable flags do not matter.
     pub fn has_partitions_of(&self, image: &PartitionTable) -> bool {
@@ -201,7 +170,7 @@ mod tests {
 
     use super::super::partition_table::tests::mbr;
     use super::*;
-    use crate::base::failure::ExitKind;
+    use crate::base::failure::{self, ExitKind};
 
     const SIZE: u64 = 16 << 20;
 

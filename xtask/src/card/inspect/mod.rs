@@ -12,15 +12,17 @@ mod inspection;
 mod other_file;
 mod partition;
 mod partition_table;
+mod verdict;
 
 pub use boot_files::{BootFiles, Filesystem, firmware_file, identify_filesystem};
 pub use budget::{Budget, LimitedRegion, MAX_MEMORY};
 pub use ext4::{Ext4, Superblock};
-pub use inspection::{Inspection, Verdict, inspect};
+pub use inspection::{Inspection, inspect};
 pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};
 pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;
 pub use partition_table::{HEAD, PartitionTable};
+pub use verdict::Verdict;
 
 pub use crate::base::Format;

@@ -1,10 +1,11 @@
 //! `card inspect DEVICE`: shows what is on a card, which flash wrote it, and what keeps it from booting.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::bail;
 use crate::base::Context;
+use crate::boot::{Board, BoardProof, summarize};
 use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, InspectJob};
@@ -17,15 +18,15 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     let inspection = worker::run(cx, &InspectJob { disk: disk.clone() })?;
     let origin = Origin::find(receipt::of_card(cx, &disk), &inspection);
     let facts = CardFacts { disk, inspection, origin };
-    show(cx, &facts)?;
-    match &facts.inspection.verdict {
-        Verdict::Yes { .. } => Ok(()),
-        Verdict::No { why, hint: None } => {
-            bail!(Verification, "{} does not boot: {why}", facts.disk.path.display())
+    show(cx, &facts, args.board)?;
+    let path = facts.disk.path.display();
+    match (&facts.inspection.verdict, args.board) {
+        (Verdict::No { why, hint: None }, None) => bail!(Verification, "{path} does not boot: {why}"),
+        (Verdict::No { why, hint: Some(hint) }, None) => {
+            bail!(Verification, "{path} does not boot: {why}"; hint: "{hint}")
         }
-        Verdict::No { why, hint: Some(hint) } => {
-            bail!(Verification, "{} does not boot: {why}", facts.disk.path.display(); hint: "{hint}")
-        }
+        (_, None) => Ok(()),
+        (_, Some(board)) => facts.inspection.require_boots_on(board).with_context(|| path.to_string()),
     }
 }
 
@@ -61,7 +62,7 @@ impl Origin {
     }
 }
 
-fn show(cx: &Context, facts: &CardFacts) -> Result<()> {
+fn show(cx: &Context, facts: &CardFacts, board: Option<Board>) -> Result<()> {
     if cx.json {
         return ui::print_json(facts);
     }
@@ -80,9 +81,27 @@ fn show(cx: &Context, facts: &CardFacts) -> Result<()> {
             ui::print_result(&format!("store   {} paths", boot.store_paths))?;
             ui::print_result(&format!("trial   {}", contents.trial))?;
         }
+        Verdict::WithoutUBoot { .. } => {
+            ui::print_result("boots   without U-Boot: the firmware starts the kernel")?
+        }
         Verdict::No { why, .. } => ui::print_result(&format!("boots   not: {why}"))?,
     }
-    ui::print_result(&format!("origin  {origin}"))
+    ui::print_result(&format!("origin  {origin}"))?;
+    show_boards(inspection, board)
+}
+
+/// Shows which boards boot from the card, or the steps of one.
+fn show_boards(inspection: &Inspection, board: Option<Board>) -> Result<()> {
+    let Some(board) = board else {
+        let lines = summarize(&inspection.boards);
+        let mut labels = std::iter::once("boards").chain(std::iter::repeat(""));
+        return lines
+            .iter()
+            .zip(&mut labels)
+            .try_for_each(|(line, label)| ui::print_result(&format!("{label:8}{line}")));
+    };
+    let steps = inspection.proof_of(board).map(BoardProof::steps).unwrap_or_default();
+    steps.iter().try_for_each(|(label, text)| ui::print_result(&format!("{label:8}{text}")))
 }
 
 impl std::fmt::Display for Origin {

@@ -10,7 +10,7 @@ use super::probe::root_prefix;
 use super::query::{Answer, CLOSURE_TIMEOUT, Query};
 use super::ssh::Remote;
 use crate::base::shell;
-use crate::boot::{Addresses, Board, Firmware, FirmwareFile, Scan};
+use crate::boot::{Addresses, Firmware, FirmwareFile, HostBoard, Scan};
 use crate::deploy::target::Target;
 use crate::nix::StorePath;
 
@@ -57,7 +57,7 @@ pub struct BootFacts {
     pub free: Option<u64>,
     /// Whether the boot folder shares its file system with the Nix store.
     pub shares_store: bool,
-    pub board: Board,
+    pub board: HostBoard,
 }
 
 impl BootAnswer {

@@ -1,5 +1,6 @@
 //! The boot files of good and incomplete file systems.
 
+use super::super::ext4::Ext4;
 use super::super::partition_table::tests::mbr;
 use super::*;
 
@@ -40,7 +41,7 @@ fn started_kernel(lines: &str, change: impl Fn(&std::path::Path)) -> Result<Stri
     let disk = tempfile::tempfile().unwrap();
     std::os::unix::fs::FileExt::write_all_at(&disk, &bytes, 0).unwrap();
     let root = Ext4::open(&disk, 0, bytes.len() as u64, Budget::without_stop()).unwrap();
-    read_boot(&root).map(|(boot, _)| boot.kernel).map_err(|error| format!("{error:#}"))
+    system::read_entry(&root).map(|entry| entry.boot.kernel).map_err(|error| format!("{error:#}"))
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn files_of_card(options: &[&str]) -> Result<BootFiles> {
         std::os::unix::fs::FileExt::write_all_at(&disk, bytes, at).unwrap();
     }
     let layout = PartitionTable::parse(&table, 43 << 20).unwrap();
-    boot_files(&disk, &layout, &Budget::without_stop())
+    read_boot(&disk, &layout, &Budget::without_stop()).files
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub struct BootEntry {
     pub initrd: String,
     /// The device tree, where the entry names one.
     pub device_tree: Option<String>,
+    /// The folder with the device trees of all boards, where the entry names one. A named device tree comes first.
+    pub device_tree_folder: Option<String>,
     /// The first program, as the kernel's command line names it: `/nix/store/...-nixos-system-.../init`.
     pub init: String,
 }
@@ -168,6 +170,7 @@ impl<'a> Menu<'a> {
             kernel: label.kernel?.to_owned(),
             initrd: label.initrd?.to_owned(),
             device_tree: label.device_tree.map(str::to_owned),
+            device_tree_folder: label.device_tree_folder.map(str::to_owned),
             init: init.to_owned(),
         })
     }

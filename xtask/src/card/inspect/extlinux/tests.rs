@@ -8,7 +8,13 @@ const TWO: &str = "# made by NixOS\nDEFAULT nixos-default\nMENU TITLE ---\nTIMEO
 #[test]
 fn the_default_entry_is_the_named_else_the_first_marked_else_the_first_one() {
     let entry = |kernel: &str, initrd: &str, init: &str| {
-        Ok(BootEntry { kernel: kernel.into(), initrd: initrd.into(), device_tree: None, init: init.into() })
+        Ok(BootEntry {
+            kernel: kernel.into(),
+            initrd: initrd.into(),
+            device_tree: None,
+            device_tree_folder: kernel.ends_with("k-Image").then(|| "../nixos/dtbs".into()),
+            init: init.into(),
+        })
     };
     let nixos = entry("../nixos/k-Image", "../nixos/i-initrd", "/nix/store/s/init");
     assert_eq!(default_entry(TWO), nixos);

@@ -1,10 +1,11 @@
-//! A reader of files in the root folder of FAT32 and FAT16, from which the firmware of a Pi is read.
+//! A reader of files on FAT32 and FAT16, from which the firmware of a Pi is read.
 //!
 //! The boot ROM of a Pi 3 and the EEPROM bootloader of a Pi 4 and 5 read both (github.com/raspberrypi: firmware#1738,
 //! rpi-eeprom#359). FAT12 is read by newer bootloaders alone, so this reader does not accept it.
 
-use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
@@ -30,14 +31,18 @@ const MAX_NAME: usize = 20 * 13;
 pub struct Fat<'a> {
     partition: LimitedRegion<'a>,
     layout: Layout,
-    /// The files of the root folder, read at the first use.
-    files: OnceCell<Vec<DirEntry>>,
+    /// The entries of the folders that were read, by the first cluster of each.
+    folders: RefCell<HashMap<u32, Rc<[DirEntry]>>>,
 }
 
-/// A file in the root folder.
-#[derive(Debug, PartialEq, Eq)]
+/// The key of the root folder: no file begins there.
+const ROOT: u32 = 0;
+
+/// A file or a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct DirEntry {
     name: String,
+    is_folder: bool,
     first_cluster: u32,
     /// The size in bytes.
     size: u32,
@@ -57,48 +62,67 @@ impl<'a> Fat<'a> {
         let Some(layout) = sector.layout(partition.size()) else {
             bail!(Verification, "the first sector is damaged");
         };
-        Ok(Self { partition, layout, files: OnceCell::new() })
+        Ok(Self { partition, layout, folders: RefCell::default() })
     }
 
-    /// The content of the file `name` in the root folder, whose case does not matter; `None` where there is no such
-    /// file.
+    /// The content of the file `path`, whose folders `/` divides and whose case does not matter; `None` where there is
+    /// no such file.
     ///
     /// # Errors
     /// A chain of clusters that ends too soon, and a file that is too large to be one of the firmware.
-    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.read_within(name, MAX_FILE)
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.read_within(path, MAX_FILE)
     }
 
-    /// Whether there is a file `name` in the root folder. The case of the name does not matter.
-    pub fn has(&self, name: &str) -> Result<bool> {
-        Ok(self.entries()?.iter().any(|entry| entry.name.eq_ignore_ascii_case(name)))
+    /// The size of the file `path` in bytes; `None` where there is no such file.
+    pub fn size(&self, path: &str) -> Result<Option<u64>> {
+        Ok(self.find(path)?.map(|entry| entry.size.into()))
     }
 
     /// Like [`Self::read`], for a file of at most `max` bytes.
-    pub fn read_within(&self, name: &str, max: u32) -> Result<Option<Vec<u8>>> {
-        let Some(entry) = self.entries()?.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)) else {
-            return Ok(None);
-        };
+    pub fn read_within(&self, path: &str, max: u32) -> Result<Option<Vec<u8>>> {
+        let Some(entry) = self.find(path)? else { return Ok(None) };
         if entry.size > max {
-            bail!(Verification, "{name} has {} bytes, more than the limit of {max} bytes", entry.size);
+            bail!(Verification, "{path} has {} bytes, more than the limit of {max} bytes", entry.size);
         }
-        let doing = || format!("reading {name}");
+        let doing = || format!("reading {path}");
         let mut bytes = self.read_chain(entry.first_cluster, entry.size).with_context(doing)?;
         let size = entry.size as usize;
         if bytes.len() < size {
-            bail!(Verification, "the clusters of {name} end before its {size} bytes");
+            bail!(Verification, "the clusters of {path} end before its {size} bytes");
         }
         bytes.truncate(size);
         Ok(Some(bytes))
     }
 
-    /// The files of the root folder, which is read at the first call.
-    fn entries(&self) -> Result<&[DirEntry]> {
-        if self.files.get().is_none() {
-            let folder = self.root_folder().context("reading the root folder")?;
-            let _ = self.files.set(parse_entries(&folder, self.layout.root));
+    /// The file `path`; `None` where there is no such file.
+    fn find(&self, path: &str) -> Result<Option<DirEntry>> {
+        let mut folder = ROOT;
+        let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            let is_folder = names.peek().is_some();
+            let entries = self.entries(folder)?;
+            let mut found = entries.iter().filter(|entry| entry.is_folder == is_folder);
+            match found.find(|entry| entry.name.eq_ignore_ascii_case(name)) {
+                Some(entry) if is_folder => folder = entry.first_cluster,
+                found => return Ok(found.cloned()),
+            }
         }
-        Ok(self.files.get().map_or(&[], Vec::as_slice))
+        Ok(None)
+    }
+
+    /// The entries of the folder whose first cluster is `folder`, which is read at the first call.
+    fn entries(&self, folder: u32) -> Result<Rc<[DirEntry]>> {
+        if let Some(known) = self.folders.borrow().get(&folder) {
+            return Ok(Rc::clone(known));
+        }
+        let bytes = match folder {
+            ROOT => self.root_folder().context("reading the root folder")?,
+            cluster => self.read_chain(cluster, MAX_FOLDER).context("reading a folder")?,
+        };
+        let entries: Rc<[DirEntry]> = parse_entries(&bytes, self.layout.root).into();
+        self.folders.borrow_mut().insert(folder, Rc::clone(&entries));
+        Ok(entries)
     }
 
     /// The bytes of the root folder.
@@ -162,13 +186,14 @@ fn parse_entries(folder: &[u8], root: Root) -> Vec<DirEntry> {
                 // A damaged folder may have any number of parts.
                 long_name.truncate(MAX_NAME);
             }
-            // A folder or the label.
-            (_, kind) if kind & 0x18 != 0 => long_name.clear(),
-            _ => {
+            // The label, which a damaged entry may say of a folder too.
+            (_, kind) if kind & 0x08 != 0 => long_name.clear(),
+            (_, kind) => {
                 let units = std::mem::take(&mut long_name);
                 let name = if units.is_empty() { parse_short_name(entry) } else { parse_long_name(&units) };
                 let first_cluster = root.first_cluster(entry);
-                found.push(DirEntry { name, first_cluster, size: le32(&entry[28..]) });
+                let is_folder = kind & 0x10 != 0;
+                found.push(DirEntry { name, is_folder, first_cluster, size: le32(&entry[28..]) });
             }
         }
     }

@@ -80,7 +80,7 @@ fn disk() -> File {
 }
 
 #[test]
-fn only_files_of_the_root_folder_are_read() {
+fn files_of_the_root_folder_are_read() {
     let disk = disk();
     let fat = open_fat(&disk, 4096).unwrap();
     let config = fat.read("config.txt").unwrap().unwrap();
@@ -169,7 +169,32 @@ fn fat16_is_read_as_fat32_is() {
         for (name, content) in &files {
             assert_eq!(fat.read(name).unwrap().as_ref(), Some(content), "{name} {options:?}");
         }
-        assert!(!fat.has("absent").unwrap());
+        assert_eq!(fat.size("absent").unwrap(), None);
+    }
+}
+
+#[test]
+fn files_in_folders_are_read_by_their_paths() {
+    for options in [FAT32, FAT16] {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("fat.img");
+        std::fs::write(&image, make_fat(options, &[])).unwrap();
+        let file = dir.path().join("a long name.dtbo");
+        std::fs::write(&file, vec![7; 5000]).unwrap();
+        let run = |program: &str, args: &[&str]| {
+            let status =
+                std::process::Command::new(program).arg("-i").arg(&image).args(args).status().unwrap();
+            assert!(status.success(), "{program}");
+        };
+        run("mmd", &["::/overlays", "::/overlays/Deep er"]);
+        run("mcopy", &[file.to_str().unwrap(), "::/overlays/Deep er/"]);
+        let disk = File::open(&image).unwrap();
+        let fat = open_fat(&disk, 0).unwrap();
+        assert_eq!(fat.read("Overlays/deep ER/A long name.dtbo").unwrap(), Some(vec![7; 5000]));
+        for absent in ["overlays", "overlays/Deep er", "a long name.dtbo", "absent/a", "overlays/../overlays"]
+        {
+            assert_eq!(fat.size(absent).unwrap(), None, "{absent}");
+        }
     }
 }
 

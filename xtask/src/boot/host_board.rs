@@ -12,7 +12,7 @@ const MAX_NAMED: usize = 3;
 
 /// The board of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Board {
+pub struct HostBoard {
     /// The model for people, such as `Raspberry Pi 4 Model B Rev 1.4`.
     pub model: String,
     /// The files with the device tree of the board among those of the boot menu, such as
@@ -21,7 +21,7 @@ pub struct Board {
 }
 
 /// Fails where a generation with the device trees `files` has none for `board`, which boots with one today.
-pub fn check_device_tree(board: &Board, files: &BTreeSet<String>) -> Result<()> {
+pub fn check_device_tree(board: &HostBoard, files: &BTreeSet<String>) -> Result<()> {
     if board.files.is_empty() || !board.files.is_disjoint(files) {
         return Ok(());
     }
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_board_needs_one_of_its_files() {
         let set = |files: &[&str]| files.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-        let board = |files: &[&str]| Board { model: "Raspberry Pi 3 Model B".into(), files: set(files) };
+        let board = |files: &[&str]| HostBoard { model: "Raspberry Pi 3 Model B".into(), files: set(files) };
         let new = set(&["broadcom/bcm2837-rpi-3-b.dtb", "broadcom/bcm2711-rpi-4-b.dtb"]);
         for files in [&[][..], &["broadcom/bcm2837-rpi-3-b.dtb"], &["a", "broadcom/bcm2711-rpi-4-b.dtb"]] {
             check_device_tree(&board(files), &new).unwrap();

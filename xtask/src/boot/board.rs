@@ -1,0 +1,197 @@
+//! The models of Pi that run `AArch64`, with what their firmware and U-Boot look for.
+//!
+//! Sources: the filters and kernels are those of the Raspberry Pi documentation, `config_txt` (conditional.adoc,
+//! boot.adoc), the board types those of its page about revision codes. The names of U-Boot's device trees are in
+//! `board/raspberrypi/rpi/rpi.c` of U-Boot.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// A model of Pi, or the emulator that starts the boot files of a Pi 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Board {
+    /// Raspberry Pi 3 Model B
+    Pi3,
+    /// Raspberry Pi 3 Model B+ and A+
+    #[value(name = "pi3+")]
+    #[serde(rename = "pi3+")]
+    Pi3Plus,
+    /// Raspberry Pi Zero 2 W
+    Pi02,
+    /// Compute Module 3 and 3+
+    Cm3,
+    /// Raspberry Pi 4 Model B
+    Pi4,
+    /// Raspberry Pi 400
+    Pi400,
+    /// Compute Module 4
+    Cm4,
+    /// Raspberry Pi 5
+    Pi5,
+    /// Raspberry Pi 500
+    Pi500,
+    /// Compute Module 5
+    Cm5,
+    /// The machine raspi3b of QEMU, which starts U-Boot without the firmware of a Pi
+    Qemu,
+}
+
+/// The processors of the boards, which decide what the firmware needs on the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Pi 3 and Zero 2 W: the boot ROM reads `bootcode.bin` from the card.
+    Bcm2837,
+    /// Pi 4: the EEPROM has what `bootcode.bin` is for the others.
+    Bcm2711,
+    /// Pi 5: the EEPROM has the whole firmware, and starts nothing of 32 bits.
+    Bcm2712,
+    /// QEMU loads U-Boot and the device tree by itself.
+    Emulated,
+}
+
+/// The facts about a board.
+#[derive(Debug)]
+pub struct Facts {
+    name: &'static str,
+    pub family: Family,
+    /// The sections of `config.txt` that apply to the board, beside `[all]`.
+    pub filters: &'static [&'static str],
+    /// The numbers of `[board-type=…]`.
+    pub types: &'static [u64],
+    /// The device trees of the foundation's kernel, one of which the firmware loads.
+    pub firmware_trees: &'static [&'static str],
+    /// The device tree of the mainline kernel, which U-Boot looks for; `None` where mainline or U-Boot has none, so
+    /// that U-Boot takes the device tree of the firmware.
+    pub mainline_tree: Option<&'static str>,
+}
+
+impl Board {
+    /// All models of Pi, without the emulator.
+    pub fn pis() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied().filter(|board| *board != Self::Qemu)
+    }
+
+    /// The device trees of the mainline kernel that U-Boot looks for, each once.
+    pub fn mainline_trees() -> BTreeSet<&'static str> {
+        Self::value_variants().iter().filter_map(|board| board.facts().mainline_tree).collect()
+    }
+
+    pub fn facts(self) -> &'static Facts {
+        match self {
+            Self::Pi3 => &PI3,
+            Self::Pi3Plus => &PI3_PLUS,
+            Self::Pi02 => &PI02,
+            Self::Cm3 => &CM3,
+            Self::Pi4 => &PI4,
+            Self::Pi400 => &PI400,
+            Self::Cm4 => &CM4,
+            Self::Pi5 => &PI5,
+            Self::Pi500 => &PI500,
+            Self::Cm5 => &CM5,
+            Self::Qemu => &QEMU,
+        }
+    }
+
+    /// The name in a list, as `--board` takes it, such as `pi4`.
+    pub fn id(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.facts().name)
+    }
+}
+
+const PI3: Facts = Facts {
+    name: "Raspberry Pi 3 Model B",
+    family: Family::Bcm2837,
+    filters: &["pi3"],
+    types: &[0x08],
+    firmware_trees: &["bcm2710-rpi-3-b.dtb"],
+    mainline_tree: Some("bcm2837-rpi-3-b.dtb"),
+};
+const PI3_PLUS: Facts = Facts {
+    name: "Raspberry Pi 3 Model B+",
+    filters: &["pi3", "pi3+"],
+    types: &[0x0d, 0x0e],
+    firmware_trees: &["bcm2710-rpi-3-b-plus.dtb"],
+    mainline_tree: Some("bcm2837-rpi-3-b-plus.dtb"),
+    ..PI3
+};
+const PI02: Facts = Facts {
+    name: "Raspberry Pi Zero 2 W",
+    filters: &["pi0", "pi0w", "pi02"],
+    types: &[0x12],
+    firmware_trees: &["bcm2710-rpi-zero-2-w.dtb", "bcm2710-rpi-zero-2.dtb"],
+    mainline_tree: Some("bcm2837-rpi-zero-2-w.dtb"),
+    ..PI3
+};
+const CM3: Facts = Facts {
+    name: "Compute Module 3",
+    filters: &["pi3", "cm3", "cm3+"],
+    types: &[0x0a, 0x10],
+    firmware_trees: &["bcm2710-rpi-cm3.dtb"],
+    mainline_tree: None,
+    ..PI3
+};
+const PI4: Facts = Facts {
+    name: "Raspberry Pi 4 Model B",
+    family: Family::Bcm2711,
+    filters: &["pi4"],
+    types: &[0x11],
+    firmware_trees: &["bcm2711-rpi-4-b.dtb"],
+    mainline_tree: Some("bcm2711-rpi-4-b.dtb"),
+};
+const PI400: Facts = Facts {
+    name: "Raspberry Pi 400",
+    filters: &["pi4", "pi400"],
+    types: &[0x13],
+    firmware_trees: &["bcm2711-rpi-400.dtb"],
+    mainline_tree: Some("bcm2711-rpi-400.dtb"),
+    ..PI4
+};
+const CM4: Facts = Facts {
+    name: "Compute Module 4",
+    filters: &["pi4", "cm4"],
+    types: &[0x14],
+    firmware_trees: &["bcm2711-rpi-cm4.dtb"],
+    mainline_tree: None,
+    ..PI4
+};
+const PI5: Facts = Facts {
+    name: "Raspberry Pi 5",
+    family: Family::Bcm2712,
+    filters: &["pi5"],
+    types: &[0x17],
+    firmware_trees: &["bcm2712-rpi-5-b.dtb"],
+    mainline_tree: Some("bcm2712-rpi-5-b.dtb"),
+};
+const PI500: Facts = Facts {
+    name: "Raspberry Pi 500",
+    filters: &["pi5", "pi500"],
+    types: &[0x19],
+    firmware_trees: &["bcm2712-rpi-500.dtb"],
+    mainline_tree: None,
+    ..PI5
+};
+const CM5: Facts = Facts {
+    name: "Compute Module 5",
+    filters: &["pi5", "cm5"],
+    types: &[0x18, 0x1a],
+    firmware_trees: &["bcm2712-rpi-cm5-cm5io.dtb", "bcm2712-rpi-cm5-cm4io.dtb"],
+    mainline_tree: None,
+    ..PI5
+};
+const QEMU: Facts = Facts {
+    name: "QEMU (raspi3b)",
+    family: Family::Emulated,
+    types: &[],
+    firmware_trees: &["bcm2837-rpi-3-b.dtb", "bcm2710-rpi-3-b.dtb"],
+    ..PI3
+};

@@ -1,0 +1,50 @@
+//! What is missing for the boot of a board.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::failure;
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardFault {
+    pub message: String,
+    /// The remedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Whether the board does not boot with the fault. Otherwise it boots, but not with everything that is set.
+    pub prevents_boot: bool,
+}
+
+impl BoardFault {
+    /// A fault that prevents the boot.
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, prevents_boot: true }
+    }
+
+    /// A fault with which the board boots.
+    pub fn tolerable(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, prevents_boot: false }
+    }
+
+    /// The fatal fault `error`, with its hint.
+    pub fn of_error(error: &anyhow::Error) -> Self {
+        let hint = failure::hint(error).map(str::to_owned);
+        Self { message: format!("{error:#}"), hint, prevents_boot: true }
+    }
+
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for BoardFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hint {
+            Some(hint) => write!(f, "{}; {hint}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The proofs of boards as lines for people.
+
+use super::{BoardProof, LoadedTree, Outcome, SystemStage};
+use crate::boot::{Board, BoardFault};
+
+/// Lines that tell which boards boot, and what keeps the others from it: boards with the same answer share a line. The
+/// emulator is listed only where it boots and no Pi does.
+pub fn summarize(proofs: &[BoardProof]) -> Vec<String> {
+    let boots_pi = proofs.iter().any(|proof| proof.board != Board::Qemu && proof.outcome == Outcome::Boots);
+    let mut groups = Vec::<(String, Vec<String>)>::new();
+    for proof in proofs {
+        if proof.board == Board::Qemu && (boots_pi || proof.outcome != Outcome::Boots) {
+            continue;
+        }
+        let text = proof.outcome_text();
+        match groups.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, boards)) => boards.push(proof.board.id()),
+            None => groups.push((text, vec![proof.board.id()])),
+        }
+    }
+    groups.into_iter().map(|(text, boards)| format!("{}: {text}", boards.join(", "))).collect()
+}
+
+impl BoardProof {
+    /// The first fault that prevents the boot.
+    pub fn fatal_fault(&self) -> Option<&BoardFault> {
+        self.faults.iter().find(|fault| fault.prevents_boot)
+    }
+
+    /// Whether the board boots, or the first reason why not.
+    fn outcome_text(&self) -> String {
+        match (self.outcome, self.fatal_fault()) {
+            (Outcome::Boots, _) => "boots".to_owned(),
+            (Outcome::DoesNotBoot, Some(fault)) => format!("does not boot: {}", fault.message),
+            _ => {
+                let program = self.firmware.program.as_deref().unwrap_or("a program");
+                format!("unknown: the firmware starts {program}, which is neither U-Boot nor a Linux kernel")
+            }
+        }
+    }
+
+    /// The steps of the boot, each with its label, and then the faults.
+    pub fn steps(&self) -> Vec<(&'static str, String)> {
+        let mut steps = vec![("board", format!("{}: {}", self.board, self.outcome_text()))];
+        let firmware = &self.firmware;
+        let parts = [firmware.start.clone(), firmware.program.iter().cloned().collect()].concat();
+        if !parts.is_empty() {
+            steps.push(("loads", parts.join(", ")));
+        }
+        let with = [
+            firmware.device_tree.iter().chain(&firmware.armstub).cloned().collect(),
+            firmware.initramfs.clone(),
+            firmware.overlays.clone(),
+        ];
+        let with = with.concat();
+        if !with.is_empty() {
+            steps.push(("with", with.join(", ")));
+        }
+        match &self.system {
+            SystemStage::UBoot { kernel, initrd, device_tree } => {
+                let tree = match device_tree {
+                    LoadedTree::File(path) => path,
+                    LoadedTree::Firmware => "the device tree of the firmware",
+                };
+                steps.push(("u-boot", format!("{kernel}, {initrd}, {tree}")));
+            }
+            SystemStage::Firmware { root } => {
+                let root = root.as_deref().unwrap_or("what the initramfs finds");
+                steps.push(("kernel", format!("mounts {root}")));
+            }
+            SystemStage::Nothing => {}
+        }
+        steps.extend(self.faults.iter().map(|fault| ("missing", fault.to_string())));
+        steps
+    }
+}

@@ -1,0 +1,155 @@
+//! The proof of good firmware partitions.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+
+use super::*;
+use crate::boot::firmware::tests::MemoryFirmware;
+use crate::boot::kernel_header;
+use crate::boot::uboot_program;
+
+/// The `config.txt` of a card for all boards.
+pub const CONFIG: &str = "[all]\narm_64bit=1\nkernel=u-boot.bin\n[pi4]\narmstub=armstub8-gic.bin\n";
+
+/// A FIRMWARE for all boards, with U-Boot.
+pub fn good() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::from([
+        ("config.txt".to_owned(), CONFIG.into()),
+        ("u-boot.bin".to_owned(), uboot_program(&Board::mainline_trees().into_iter().collect::<Vec<_>>())),
+    ]);
+    for name in ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "armstub8-gic.bin"] {
+        files.insert(name.to_owned(), vec![7]);
+    }
+    let trees = Board::pis().flat_map(|board| board.facts().firmware_trees);
+    files.extend(trees.map(|name| ((*name).to_owned(), vec![7])));
+    files
+}
+
+/// A FIRMWARE in the layout of Raspberry Pi OS: the firmware starts the kernel itself.
+pub fn direct() -> BTreeMap<String, Vec<u8>> {
+    let mut files = good();
+    files.remove("u-boot.bin");
+    let config = "arm_64bit=1\nauto_initramfs=1\ndtoverlay=vc4-kms-v3d\n[cm5]\ndtoverlay=dwc2,dr_mode=host\n";
+    for (name, content) in [
+        ("config.txt", config.into()),
+        ("kernel8.img", kernel_header(33 << 20)),
+        ("kernel_2712.img", kernel_header(33 << 20)),
+        ("initramfs8", vec![7]),
+        ("initramfs_2712", vec![7]),
+        ("cmdline.txt", b"console=tty1 root=PARTUUID=2178694e-02 rootwait".to_vec()),
+        ("overlays/vc4-kms-v3d-pi4.dtbo", vec![7]),
+        ("overlays/vc4-kms-v3d-pi5.dtbo", vec![7]),
+        ("overlays/vc4-kms-v3d.dtbo", vec![7]),
+        ("overlays/dwc2.dtbo", vec![7]),
+    ] {
+        files.insert(name.to_owned(), content);
+    }
+    files
+}
+
+pub fn system() -> SystemFacts {
+    let menu = MenuFacts {
+        kernel: "/boot/nixos/kernel".into(),
+        initrd: "/boot/nixos/initrd".into(),
+        header: Kernel::read(&kernel_header(33 << 20)[..]).unwrap(),
+        device_tree: MenuTree::Folder {
+            path: "/boot/nixos/dtbs".into(),
+            files: Board::mainline_trees().into_iter().map(str::to_owned).collect(),
+        },
+    };
+    let devices = ["LABEL=NIXOS_SD", "PARTUUID=2178694e-02"].map(str::to_owned).into();
+    SystemFacts { menu: Ok(menu), devices, faults: Vec::new() }
+}
+
+pub fn prove_files(board: Board, files: BTreeMap<String, Vec<u8>>, system: &SystemFacts) -> BoardProof {
+    prove(board, &MemoryFirmware(files), system).unwrap()
+}
+
+#[test]
+fn all_boards_boot_from_good_layouts() {
+    for board in Board::value_variants() {
+        for files in [good(), direct()] {
+            // QEMU does not start a kernel that is on FIRMWARE.
+            if *board == Board::Qemu && !files.contains_key("u-boot.bin") {
+                continue;
+            }
+            let proof = prove_files(*board, files, &system());
+            assert_eq!((proof.outcome, &proof.faults[..]), (Outcome::Boots, &[][..]), "{board}");
+        }
+    }
+}
+
+#[test]
+fn a_proof_names_what_is_loaded() {
+    let steps = |board, files| {
+        let steps = prove_files(board, files, &system()).steps();
+        steps.iter().map(|(label, text)| format!("{label} {text}")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        steps(Board::Pi4, good()),
+        [
+            "board Raspberry Pi 4 Model B: boots",
+            "loads start4.elf, fixup4.dat, u-boot.bin",
+            "with bcm2711-rpi-4-b.dtb, armstub8-gic.bin",
+            "u-boot /boot/nixos/kernel, /boot/nixos/initrd, bcm2711-rpi-4-b.dtb",
+        ]
+    );
+    assert_eq!(
+        steps(Board::Cm5, direct()),
+        [
+            "board Compute Module 5: boots",
+            "loads kernel_2712.img",
+            "with bcm2712-rpi-cm5-cm5io.dtb, initramfs_2712, overlays/vc4-kms-v3d.dtbo, overlays/dwc2.dtbo",
+            "kernel mounts PARTUUID=2178694e-02",
+        ]
+    );
+    // Neither U-Boot nor the mainline kernel has a device tree of this board.
+    assert!(steps(Board::Cm5, good())[3].ends_with(", the device tree of the firmware"));
+}
+
+/// A prefix is in force only with its own kernel and device tree.
+#[test]
+fn files_with_os_prefix_come_first() {
+    let mut files = good();
+    files.insert("config.txt".into(), format!("{CONFIG}[all]\nos_prefix=new/\ndtoverlay=a\n").into());
+    files.insert("new/u-boot.bin".into(), files["u-boot.bin"].clone());
+    files.insert("overlays/a.dtbo".into(), vec![7]);
+    files.insert("new/bcm2711-rpi-4-b.dtb".into(), vec![7]);
+    files.insert("new/armstub8-gic.bin".into(), vec![7]);
+    let loaded = prove_files(Board::Pi4, files.clone(), &system()).firmware;
+    assert_eq!(loaded.program.as_deref(), Some("new/u-boot.bin"));
+    assert_eq!(loaded.overlays, ["overlays/a.dtbo"]);
+    files.insert("new/overlays/README".into(), vec![7]);
+    files.insert("new/overlays/a.dtbo".into(), vec![7]);
+    let loaded = prove_files(Board::Pi4, files, &system()).firmware;
+    assert_eq!(loaded.overlays, ["new/overlays/a.dtbo"]);
+}
+
+#[test]
+fn a_program_of_another_kind_is_unknown() {
+    let mut files = good();
+    files.insert("u-boot.bin".into(), b"UEFI".to_vec());
+    let proof = prove_files(Board::Pi4, files, &system());
+    assert_eq!(proof.outcome, Outcome::Unknown);
+    let expected = "pi4: unknown: the firmware starts u-boot.bin, which is neither U-Boot nor a Linux kernel";
+    assert_eq!(summarize(&[proof]), [expected]);
+}
+
+#[test]
+fn boards_with_the_same_answer_share_a_line() {
+    let mut files = good();
+    files.insert(
+        "config.txt".into(),
+        b"arm_64bit=1\n[pi3]\nkernel=u-boot.bin\n[pi02]\nkernel=u-boot.bin\n".to_vec(),
+    );
+    let proofs = Board::value_variants().iter().map(|board| prove_files(*board, files.clone(), &system()));
+    assert_eq!(
+        summarize(&proofs.collect::<Vec<_>>()),
+        [
+            "pi3, pi3+, pi02, cm3: boots",
+            "pi4, pi400, cm4: does not boot: config.txt names no kernel for this board, and there is no kernel8.img or kernel7l.img",
+            "pi5, pi500, cm5: does not boot: config.txt names no kernel for this board, and there is no kernel_2712.img or kernel8.img",
+        ]
+    );
+}
