@@ -64,9 +64,10 @@ pub struct Facts {
     pub types: &'static [u64],
     /// The device trees of the foundation's kernel, one of which the firmware loads.
     pub firmware_trees: &'static [&'static str],
-    /// The device tree of the mainline kernel, which U-Boot looks for; `None` where mainline or U-Boot has none, so
-    /// that U-Boot takes the device tree of the firmware.
-    pub mainline_tree: Option<&'static str>,
+    /// The device tree that U-Boot looks for among those of the kernel.
+    pub kernel_tree: &'static str,
+    /// Whether the mainline kernel has that device tree. U-Boot goes on with that of the firmware otherwise.
+    pub is_in_mainline: bool,
 }
 
 impl Board {
@@ -75,9 +76,9 @@ impl Board {
         Self::value_variants().iter().copied().filter(|board| *board != Self::Qemu)
     }
 
-    /// The device trees of the mainline kernel that U-Boot looks for, each once.
-    pub fn mainline_trees() -> BTreeSet<&'static str> {
-        Self::value_variants().iter().filter_map(|board| board.facts().mainline_tree).collect()
+    /// The device trees that U-Boot looks for, each once.
+    pub fn kernel_trees() -> BTreeSet<&'static str> {
+        Self::value_variants().iter().map(|board| board.facts().kernel_tree).collect()
     }
 
     pub fn facts(self) -> &'static Facts {
@@ -114,14 +115,16 @@ const PI3: Facts = Facts {
     filters: &["pi3"],
     types: &[0x08],
     firmware_trees: &["bcm2710-rpi-3-b.dtb"],
-    mainline_tree: Some("bcm2837-rpi-3-b.dtb"),
+    kernel_tree: "bcm2837-rpi-3-b.dtb",
+    is_in_mainline: true,
 };
 const PI3_PLUS: Facts = Facts {
     name: "Raspberry Pi 3 Model B+",
     filters: &["pi3", "pi3+"],
     types: &[0x0d, 0x0e],
     firmware_trees: &["bcm2710-rpi-3-b-plus.dtb"],
-    mainline_tree: Some("bcm2837-rpi-3-b-plus.dtb"),
+    kernel_tree: "bcm2837-rpi-3-b-plus.dtb",
+    is_in_mainline: true,
     ..PI3
 };
 const PI02: Facts = Facts {
@@ -129,7 +132,8 @@ const PI02: Facts = Facts {
     filters: &["pi0", "pi0w", "pi02"],
     types: &[0x12],
     firmware_trees: &["bcm2710-rpi-zero-2-w.dtb", "bcm2710-rpi-zero-2.dtb"],
-    mainline_tree: Some("bcm2837-rpi-zero-2-w.dtb"),
+    kernel_tree: "bcm2837-rpi-zero-2-w.dtb",
+    is_in_mainline: true,
     ..PI3
 };
 const CM3: Facts = Facts {
@@ -137,7 +141,8 @@ const CM3: Facts = Facts {
     filters: &["pi3", "cm3", "cm3+"],
     types: &[0x0a, 0x10],
     firmware_trees: &["bcm2710-rpi-cm3.dtb"],
-    mainline_tree: None,
+    kernel_tree: "bcm2837-rpi-cm3.dtb",
+    is_in_mainline: false,
     ..PI3
 };
 const PI4: Facts = Facts {
@@ -146,14 +151,16 @@ const PI4: Facts = Facts {
     filters: &["pi4"],
     types: &[0x11],
     firmware_trees: &["bcm2711-rpi-4-b.dtb"],
-    mainline_tree: Some("bcm2711-rpi-4-b.dtb"),
+    kernel_tree: "bcm2711-rpi-4-b.dtb",
+    is_in_mainline: true,
 };
 const PI400: Facts = Facts {
     name: "Raspberry Pi 400",
     filters: &["pi4", "pi400"],
     types: &[0x13],
     firmware_trees: &["bcm2711-rpi-400.dtb"],
-    mainline_tree: Some("bcm2711-rpi-400.dtb"),
+    kernel_tree: "bcm2711-rpi-400.dtb",
+    is_in_mainline: true,
     ..PI4
 };
 const CM4: Facts = Facts {
@@ -161,7 +168,8 @@ const CM4: Facts = Facts {
     filters: &["pi4", "cm4"],
     types: &[0x14],
     firmware_trees: &["bcm2711-rpi-cm4.dtb"],
-    mainline_tree: None,
+    kernel_tree: "bcm2711-rpi-cm4.dtb",
+    is_in_mainline: false,
     ..PI4
 };
 const PI5: Facts = Facts {
@@ -170,14 +178,16 @@ const PI5: Facts = Facts {
     filters: &["pi5"],
     types: &[0x17],
     firmware_trees: &["bcm2712-rpi-5-b.dtb"],
-    mainline_tree: Some("bcm2712-rpi-5-b.dtb"),
+    kernel_tree: "bcm2712-rpi-5-b.dtb",
+    is_in_mainline: true,
 };
 const PI500: Facts = Facts {
     name: "Raspberry Pi 500",
     filters: &["pi5", "pi500"],
     types: &[0x19],
     firmware_trees: &["bcm2712-rpi-500.dtb"],
-    mainline_tree: None,
+    kernel_tree: "bcm2712-rpi-500.dtb",
+    is_in_mainline: false,
     ..PI5
 };
 const CM5: Facts = Facts {
@@ -185,7 +195,8 @@ const CM5: Facts = Facts {
     filters: &["pi5", "cm5"],
     types: &[0x18, 0x1a],
     firmware_trees: &["bcm2712-rpi-cm5-cm5io.dtb", "bcm2712-rpi-cm5-cm4io.dtb"],
-    mainline_tree: None,
+    kernel_tree: "bcm2712-rpi-cm5-cm5io.dtb",
+    is_in_mainline: false,
     ..PI5
 };
 const QEMU: Facts = Facts {

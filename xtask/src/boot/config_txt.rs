@@ -1,6 +1,6 @@
 //! `config.txt` as the firmware of one board reads it: the settings of the sections that apply, with included files.
 //!
-//! Source: the Raspberry Pi documentation, `config_txt` (what_is_config_txt.adoc, conditional.adoc).
+//! Source: the Raspberry Pi documentation, `config_txt` (`what_is_config_txt.adoc`, `conditional.adoc`).
 
 use std::collections::BTreeMap;
 

@@ -26,6 +26,8 @@ pub use partitions::{Scan, first_marked, mark_command};
 pub use program::Program;
 #[cfg(test)]
 pub use program::tests::uboot as uboot_program;
-pub use proof::{BoardProof, MenuFacts, MenuTree, Outcome, SystemFacts, SystemStage, prove, summarize};
+pub use proof::{
+    BoardProof, MenuFacts, MenuTree, Outcome, SystemFacts, SystemStage, prove, summarize, summarize_shortly,
+};
 pub use trial::{FLAG as TRIAL_FLAG, SCRIPT as TRIAL_SCRIPT, Trial};
 pub use uboot::{Addresses, UBoot, UBootProgram, uboot_programs, uboots_with_room};

@@ -8,6 +8,7 @@ use clap::Args;
 use super::host_ref::image_source;
 use super::{BuildArgs, ChecksumArgs, PayloadArgs};
 use crate::base::{HostName, ImageSource};
+use crate::boot::Board;
 use crate::{bail, failure};
 
 /// The image that a command writes or compares: of a host, or in a file.
@@ -63,6 +64,9 @@ pub struct Flash {
     /// How the image is written; in each mode the card holds exactly the image afterwards
     #[arg(long, value_enum, default_value_t)]
     pub mode: crate::card::flash::Mode,
+    /// Refuse an image from which this board does not boot, and verify on the card that the board does
+    #[arg(long, value_enum, value_name = "BOARD")]
+    pub board: Option<Board>,
     /// Check the image again, even if an earlier check passed and the file has not changed since
     #[arg(long)]
     pub check_image: bool,

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::payload::PayloadSetup;
 use super::protected::{NamedPaths, protected_paths};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, interrupt};
+use crate::boot::summarize_shortly;
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{FILE_SHA256, Plan, Report};
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
@@ -57,20 +58,32 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     if !args.no_eject {
         plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
     }
-    known_hosts_updated.and(printed)
+    known_hosts_updated.and(printed)?;
+    require_board(args, &report)
 }
 
-/// Checks the image in `file`: a damaged image is never written. Without `--check-image`, an earlier check of the same
+/// Fails where the board of `--board` does not boot from the written card.
+fn require_board(args: &Flash, report: &Report) -> Result<()> {
+    let Some(board) = args.board else { return Ok(()) };
+    match report.boards.iter().find(|proof| proof.board == board) {
+        Some(proof) => proof.require_boots(ExitKind::Verification).context("the card is verified"),
+        None => bail!(Verification, "the card is verified, but whether a {board} boots from it is unknown"),
+    }
+}
+
+/// Checks the image in `file`: a damaged image is never written, nor one from which the board of `--board` does not boot. Without `--check-image`, an earlier check of the same
 /// file counts. `card_size` is in bytes; `None` where no card is named.
 fn check_image(cx: &Context, args: &Flash, file: &Path, card_size: Option<u64>) -> Result<Image> {
     let cache = CheckCache::new(&cx.state);
     let limits = Limits::new(args.memory_limit, card_size);
     let source = Source::open(file)?.with_limits(limits).with_sums(args.sums.given_sums());
-    if args.check_image {
-        image::examine_and_remember(source, &cache, cx.reporter.as_ref())
+    let image = if args.check_image {
+        image::examine_and_remember(source, &cache, cx.reporter.as_ref())?
     } else {
-        image::examine_once(source, &cache, cx.reporter.as_ref())
-    }
+        image::examine_once(source, &cache, cx.reporter.as_ref())?
+    };
+    args.board.map(|board| image::check_board(&image, board)).transpose()?;
+    Ok(image)
 }
 
 /// Writes the card. Where verification fails, the card or the image may be damaged: the next flash checks the image
@@ -162,6 +175,9 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         return ui::print_json(&result);
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
+    if !report.boards.is_empty() {
+        cx.reporter.report(&Event::Found { name: "boards".into(), text: summarize_shortly(&report.boards) });
+    }
     let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
     let payload = payload.unwrap_or_default();
     let size = Bytes(report.size);

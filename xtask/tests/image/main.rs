@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
 mod assembler;
+mod board_faults;
+mod board_layouts;
 mod delta;
 mod firmware;
 mod killed;

@@ -59,9 +59,8 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
     fn check_mode(&mut self, path: &str, program: Option<&Program>) {
         let is_64bit = matches!(program, Some(Program::UBoot(_) | Program::Linux));
         let starts_64bit = match (self.board.facts().family, self.config.number("arm_64bit")) {
-            (Family::Bcm2712 | Family::Emulated, _) => true,
+            (Family::Bcm2712 | Family::Emulated, _) | (Family::Bcm2711, None) => true,
             (_, Some(value)) => value != 0,
-            (Family::Bcm2711, None) => true,
             (Family::Bcm2837, None) => path.ends_with("kernel8.img"),
         };
         if is_64bit && !starts_64bit {
@@ -77,8 +76,8 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             Some("") => Ok(None),
             Some(name) => self.first_existing(&[name]),
             None => {
-                let mainline = facts.mainline_tree.filter(|_| self.config.is_on("upstream_kernel"));
-                let names = mainline.into_iter().chain(facts.firmware_trees.iter().copied());
+                let upstream = self.config.is_on("upstream_kernel").then_some(facts.kernel_tree);
+                let names = upstream.into_iter().chain(facts.firmware_trees.iter().copied());
                 self.first_existing(&names.collect::<Vec<_>>())
             }
         }

@@ -17,7 +17,7 @@ use crate::boot::kernel::Kernel;
 use crate::boot::program::{Program, UBootFacts};
 use crate::boot::uboot::UBoot;
 
-pub use summary::summarize;
+pub use summary::{summarize, summarize_shortly};
 
 /// The proof for one board.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,11 +95,12 @@ pub struct SystemFacts {
     pub faults: Vec<BoardFault>,
 }
 
-/// Proves that `board` boots from a card, or finds what prevents it.
+/// Proves that `board` boots from a card, or finds what prevents it. Without a `system`, only the files of FIRMWARE are
+/// proved.
 ///
 /// # Errors
 /// Files that cannot be read.
-pub fn prove(board: Board, firmware: &impl CardFirmware, system: &SystemFacts) -> Result<BoardProof> {
+pub fn prove(board: Board, firmware: &impl CardFirmware, system: Option<&SystemFacts>) -> Result<BoardProof> {
     let found = ConfigTxt::read(firmware, board)?;
     let config = found.unwrap_or_default();
     let (mut loader, program) = FirmwareLoader::load(board, firmware, &config)?;
@@ -108,7 +109,9 @@ pub fn prove(board: Board, firmware: &impl CardFirmware, system: &SystemFacts) -
         (Some(Program::UBoot(uboot)), Some(file)) => {
             loader.load_initramfs(false)?;
             check_uboot(&mut loader.faults, board, &file, &uboot);
-            start_menu(&mut loader.faults, board, &file, &uboot, system)
+            system
+                .map(|system| start_menu(&mut loader.faults, board, &file, &uboot, system))
+                .unwrap_or_default()
         }
         (Some(Program::Linux), Some(_)) => {
             loader.load_initramfs(true)?;
@@ -126,6 +129,7 @@ pub fn prove(board: Board, firmware: &impl CardFirmware, system: &SystemFacts) -
         }
         _ => SystemStage::Nothing,
     };
+    loader.faults.extend(system.into_iter().flat_map(|system| system.faults.iter().cloned()));
     let FirmwareLoader { faults, stage: firmware, .. } = loader;
     let outcome = match (faults.iter().any(|fault| fault.prevents_boot), is_unknown) {
         (true, _) => Outcome::DoesNotBoot,
@@ -166,7 +170,6 @@ fn start_menu(
             return SystemStage::Nothing;
         }
     };
-    faults.extend(system.faults.iter().cloned());
     let room = uboot.addresses.map(|addresses| UBoot::with_room(file, addresses, menu.header));
     faults.extend(room.and_then(Result::err).map(|error| BoardFault::of_error(&error)));
     let device_tree = load_tree(faults, board, uboot, &menu.device_tree);
@@ -180,12 +183,14 @@ fn load_tree(faults: &mut Vec<BoardFault>, board: Board, uboot: &UBootFacts, tre
         MenuTree::File(path) => return LoadedTree::File(path.clone()),
         MenuTree::Folder { path, files } => (path, files),
     };
-    // Without a file of this name, U-Boot goes on with the device tree of the firmware.
-    let Some(name) = board.facts().mainline_tree.filter(|name| uboot.knows(name)) else {
-        return LoadedTree::Firmware;
-    };
-    if files.contains(name) {
+    let facts = board.facts();
+    let name = facts.kernel_tree;
+    if uboot.knows(name) && files.contains(name) {
         return LoadedTree::File(name.to_owned());
+    }
+    // U-Boot goes on with the device tree of the firmware, which is made for another kernel.
+    if !uboot.knows(name) || !facts.is_in_mainline {
+        return LoadedTree::Firmware;
     }
     let text = format!("no {name} in {path} (the device tree of the {board} for this kernel)");
     let hint = "let `hardware.deviceTree.filter` match it";
@@ -196,7 +201,7 @@ fn load_tree(faults: &mut Vec<BoardFault>, board: Board, uboot: &UBootFacts, tre
 /// What the kernel mounts that the firmware itself starts. Adds the faults of its command line.
 fn start_kernel<F: CardFirmware>(
     loader: &mut FirmwareLoader<F>,
-    system: &SystemFacts,
+    system: Option<&SystemFacts>,
 ) -> Result<SystemStage> {
     let file = loader.prefixed(loader.config.file("cmdline").unwrap_or("cmdline.txt"));
     let Some(text) = loader.firmware.text(&file)? else {
@@ -205,8 +210,9 @@ fn start_kernel<F: CardFirmware>(
         return Ok(SystemStage::Nothing);
     };
     let root = text.split_whitespace().rev().find_map(|word| word.strip_prefix("root=")).map(str::to_owned);
+    let is_missing = |root: &str| system.is_some_and(|system| !system.devices.contains(root));
     match &root {
-        Some(root) if names_partition(root) && !system.devices.contains(root) => {
+        Some(root) if names_partition(root) && is_missing(root) => {
             let text = format!("{file} has root={root}, which no partition of the card is");
             loader.faults.push(BoardFault::fatal(text));
         }

@@ -1,6 +1,9 @@
 //! The proofs of boards as lines for people.
 
+use anyhow::Result;
+
 use super::{BoardProof, LoadedTree, Outcome, SystemStage};
+use crate::base::failure::ExitKind;
 use crate::boot::{Board, BoardFault};
 
 /// Lines that tell which boards boot, and what keeps the others from it: boards with the same answer share a line. The
@@ -21,10 +24,46 @@ pub fn summarize(proofs: &[BoardProof]) -> Vec<String> {
     groups.into_iter().map(|(text, boards)| format!("{}: {text}", boards.join(", "))).collect()
 }
 
+/// One line that tells which boards boot.
+pub fn summarize_shortly(proofs: &[BoardProof]) -> String {
+    let ids = |wanted: bool| {
+        let found = proofs
+            .iter()
+            .filter(|proof| proof.board != Board::Qemu && (proof.outcome == Outcome::Boots) == wanted);
+        found.map(|proof| proof.board.id()).collect::<Vec<_>>().join(", ")
+    };
+    let (boots, others) = (ids(true), ids(false));
+    let qemu = proofs.iter().any(|proof| proof.board == Board::Qemu && proof.outcome == Outcome::Boots);
+    match (boots.as_str(), others.as_str()) {
+        ("", _) if qemu => "only QEMU boots from the card: it lacks what a Pi needs".to_owned(),
+        ("", _) => "no Raspberry Pi boots from the card".to_owned(),
+        (boots, "") => format!("{boots} boot from the card"),
+        (boots, others) => format!("{boots} boot from the card, and not {others}"),
+    }
+}
+
 impl BoardProof {
     /// The first fault that prevents the boot.
     pub fn fatal_fault(&self) -> Option<&BoardFault> {
         self.faults.iter().find(|fault| fault.prevents_boot)
+    }
+
+    /// Fails with the `kind` where the board does not boot.
+    ///
+    /// # Errors
+    /// The first fault that prevents the boot.
+    pub fn require_boots(&self, kind: ExitKind) -> Result<()> {
+        let board = self.board;
+        match (self.outcome, self.fatal_fault()) {
+            (Outcome::Boots, _) => Ok(()),
+            (_, Some(BoardFault { message, hint, .. })) => {
+                let text = format!("a {board} does not boot from it: {message}");
+                Err(kind.error_with(text, hint.clone(), Vec::new()))
+            }
+            (_, None) => {
+                Err(kind.error(format!("whether a {board} boots from it is {}", self.outcome_text())))
+            }
+        }
     }
 
     /// Whether the board boots, or the first reason why not.

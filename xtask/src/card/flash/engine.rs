@@ -85,6 +85,7 @@ impl FlashJob<'_> {
                 payload: payload_seconds,
             },
             rates: self.card_io.monitor.rates(),
+            boards: Vec::new(),
         })
     }
 

@@ -9,6 +9,7 @@ use super::delta::Mode;
 use super::io_monitor::Rates;
 use super::payload::WrittenPayload;
 use crate::base::{Bytes, ChunkRun, ChunkState};
+use crate::boot::BoardProof;
 
 /// What a flash wrote, as read back from the card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct Report {
     pub retries: u32,
     pub seconds: Seconds,
     pub rates: Rates,
+    /// The proof of each board, from the files on the card; none where the card could not be read for it.
+    #[serde(default)]
+    pub boards: Vec<BoardProof>,
 }
 
 /// How much has to be written before the write rate is meaningful, in bytes.
@@ -113,7 +117,17 @@ mod tests {
         ];
         let seconds = Seconds { capacity: 0.5, write: 4.0, verify: 0.5, payload: 0.0 };
         let hash = blake3::hash(b"");
-        Report { size: 400 << 20, hash, payload: None, mode: Mode::Auto, map, retries: 0, seconds, rates }
+        Report {
+            size: 400 << 20,
+            hash,
+            payload: None,
+            mode: Mode::Auto,
+            map,
+            retries: 0,
+            seconds,
+            rates,
+            boards: Vec::new(),
+        }
     }
 
     #[test]

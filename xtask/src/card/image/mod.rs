@@ -1,5 +1,6 @@
 //! SD images: building an image, finding the file in the output of a build, checking it, and reading it as a stream.
 
+mod board_check;
 mod build;
 mod check;
 mod check_cache;
@@ -17,6 +18,7 @@ mod source;
 mod xz;
 mod zstd_frames;
 
+pub use board_check::check_board;
 pub use build::{Built, build};
 pub use check::{
     Depth, Image, examine, examine_and_remember, examine_once, optical_disc_warning, require_disk_image,

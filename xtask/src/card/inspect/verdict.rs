@@ -7,7 +7,7 @@ use super::boot_files::BootFiles;
 use super::inspection::Inspection;
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::boot::{Board, BoardFault, BoardProof, Outcome, SystemStage};
+use crate::boot::{Board, BoardProof, Outcome, SystemStage};
 
 /// Whether the card can boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,16 +75,13 @@ impl Inspection {
     /// # Errors
     /// `Verification` with the first fault that prevents the boot.
     pub fn require_boots_on(&self, board: Board) -> Result<()> {
-        let (why, hint) = match (self.proof_of(board), &self.verdict) {
-            (Some(BoardProof { outcome: Outcome::Boots, .. }), _) => return Ok(()),
-            (Some(proof), _) => match proof.fatal_fault() {
-                Some(BoardFault { message, hint, .. }) => (message, hint),
-                None => bail!(Verification, "whether a {board} boots from it is unknown"),
-            },
-            (None, Verdict::No { why, hint }) => (why, hint),
+        match (self.proof_of(board), &self.verdict) {
+            (Some(proof), _) => proof.require_boots(ExitKind::Verification),
+            (None, Verdict::No { why, hint }) => {
+                let text = format!("a {board} does not boot from it: {why}");
+                Err(ExitKind::Verification.error_with(text, hint.clone(), Vec::new()))
+            }
             (None, _) => bail!(Verification, "whether a {board} boots from it is unknown"),
-        };
-        let text = format!("a {board} does not boot from it: {why}");
-        Err(ExitKind::Verification.error_with(text, hint.clone(), Vec::new()))
+        }
     }
 }

@@ -129,7 +129,10 @@ impl WorkerJob for Plan {
         let card = FileCard::from_locked(locked, self.disk.size)?;
         (cx.report_begun)();
         let content = ImageContent { size: image.size, hash: image.hash, open: &|| cx.stream(image) };
-        flash::write_image(&card, &content, payload_writer, self.mode, cx.reporter, cx.cancel)
+        let report = flash::write_image(&card, &content, payload_writer, self.mode, cx.reporter, cx.cancel)?;
+        // The card is complete by now: what keeps its files from being read does not make the flash fail.
+        let found = inspect::inspect(&view, self.disk.size, &Budget::without_stop());
+        Ok(Report { boards: found.map(|found| found.boards).unwrap_or_default(), ..report })
     }
 }
 

@@ -82,7 +82,7 @@ fn show(cx: &Context, facts: &CardFacts, board: Option<Board>) -> Result<()> {
             ui::print_result(&format!("trial   {}", contents.trial))?;
         }
         Verdict::WithoutUBoot { .. } => {
-            ui::print_result("boots   without U-Boot: the firmware starts the kernel")?
+            ui::print_result("boots   without U-Boot: the firmware starts the kernel")?;
         }
         Verdict::No { why, .. } => ui::print_result(&format!("boots   not: {why}"))?,
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::system::System;
-use super::volume::Volume;
+use super::volume::{FAT16, Volume, volumes};
 use super::{firmware_volume, mounts::Mount, open_fat, read};
 use crate::boot::{
     Board, BoardFault, BoardProof, CardFirmware, FirmwareStage, MenuFacts, Outcome, Program, SystemFacts,
@@ -16,6 +16,7 @@ use crate::boot::{
 };
 use crate::card::inspect::Budget;
 use crate::card::inspect::fat::Fat;
+use crate::card::inspect::partition::Partition;
 use crate::card::inspect::partition_table::PartitionTable;
 
 /// The position of the UUID of an ext4, in bytes from the start of the partition.
@@ -29,20 +30,23 @@ pub fn prove_all(
     system: Result<&System, &anyhow::Error>,
     budget: &Budget,
 ) -> Vec<BoardProof> {
-    let firmware = firmware_volume(volumes).and_then(|volume| {
-        let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
-        open_fat(disk, volume, budget).with_context(doing)
-    });
-    let firmware = firmware.map(|fat| CachedFirmware { fat, programs: RefCell::default() });
+    let firmware = CachedFirmware::open(disk, volumes, budget);
     let system = system_facts(disk, layout, volumes, system, budget);
     let prove_one = |board: &Board| {
         let proof = match &firmware {
-            Ok(firmware) => prove(*board, firmware, &system),
+            Ok(firmware) => prove(*board, firmware, Some(&system)),
             Err(error) => return unreadable(*board, error),
         };
         proof.unwrap_or_else(|error| unreadable(*board, &error))
     };
     Board::value_variants().iter().map(prove_one).collect()
+}
+
+/// Proves `board` against FIRMWARE alone, in `front`, the beginning of an image with this `layout`.
+pub fn prove_firmware(front: &File, layout: &PartitionTable, board: Board) -> Result<BoardProof> {
+    let budget = Budget::without_stop();
+    let volumes = volumes(front, layout, &budget)?;
+    prove(board, &CachedFirmware::open(front, &volumes, &budget)?, None)
 }
 
 /// The proof of a card whose files cannot be read.
@@ -63,7 +67,7 @@ fn system_facts(
     let devices = device_names(disk, layout, volumes, budget);
     let mounts = system.map(|system| &system.mounts[..]).unwrap_or_default();
     let missing = mounts.iter().filter(|mount| !devices.contains(&mount.device));
-    let faults = missing.filter_map(|mount| mount_fault(mount, layout)).collect();
+    let faults = missing.filter_map(|mount| mount_fault(mount, layout)).chain(fat16_fault(volumes)).collect();
     let menu = system.map_err(BoardFault::of_error).map(|system| MenuFacts {
         kernel: system.boot.kernel.clone(),
         initrd: system.boot.initrd.clone(),
@@ -73,12 +77,19 @@ fn system_facts(
     SystemFacts { menu, devices, faults }
 }
 
+/// The fault of a FIRMWARE with FAT16, which only some bootloaders of the Pi have been seen to read.
+fn fat16_fault(volumes: &[Volume]) -> Option<BoardFault> {
+    let volume = firmware_volume(volumes).ok().filter(|volume| volume.filesystem == FAT16)?;
+    let text = format!("partition {} has FAT16, where NixOS images have FAT32", volume.partition.number);
+    Some(BoardFault::tolerable(text))
+}
+
 /// The fault of a `mount` whose device is not on the card. `None` where the card need not have the device: one of
 /// another disk, or a partition of a GPT, whose names are not read.
 fn mount_fault(mount: &Mount, layout: &PartitionTable) -> Option<BoardFault> {
     let Mount { device, at, is_optional } = mount;
     let is_of_card = ["/", "/nix", "/nix/store", "/boot", "/boot/firmware"].contains(&at.as_str());
-    let is_in_gpt = layout.partitions.first().is_some_and(|partition| partition.is_in_gpt());
+    let is_in_gpt = layout.partitions.first().is_some_and(Partition::is_in_gpt);
     if !is_of_card || is_in_gpt && device.starts_with("PART") {
         return None;
     }
@@ -128,6 +139,15 @@ fn uuid(filesystem: &str, head: &[u8]) -> Option<String> {
 struct CachedFirmware<'a> {
     fat: Fat<'a>,
     programs: RefCell<HashMap<String, Option<Program>>>,
+}
+
+impl<'a> CachedFirmware<'a> {
+    fn open(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Self> {
+        let volume = firmware_volume(volumes)?;
+        let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
+        let fat = open_fat(disk, volume, budget).with_context(doing)?;
+        Ok(Self { fat, programs: RefCell::default() })
+    }
 }
 
 impl CardFirmware for CachedFirmware<'_> {

@@ -20,6 +20,7 @@ use crate::failure;
 use system::System;
 use volume::volumes;
 
+pub use boards::prove_firmware;
 pub use volume::{Filesystem, Volume, identify_filesystem};
 
 /// The boot files of a card that can start a system from its bootable partition.

@@ -140,7 +140,7 @@ fn read_tree(root: &Ext4, entry: &BootEntry) -> Result<MenuTree> {
     let Some(folder) = &entry.device_tree_folder else { return Ok(MenuTree::Unnamed) };
     let path = absolute(folder)?;
     let mut files = BTreeSet::new();
-    for name in Board::mainline_trees() {
+    for name in Board::kernel_trees() {
         // U-Boot's names have this folder.
         let found = root.find(&format!("{path}/broadcom/{name}"))?;
         files.extend(found.is_some_and(|inode| check_filled(&inode).is_ok()).then(|| name.to_owned()));

@@ -14,7 +14,7 @@ use crate::card::inspect::partition_table::PartitionTable;
 
 pub const EXT4: &str = "ext4";
 const FAT32: &str = "FAT32";
-const FAT16: &str = "FAT16";
+pub const FAT16: &str = "FAT16";
 
 /// A partition with the file system on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -137,7 +137,7 @@ pub fn make_fat32(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     make_fat(FAT32, files)
 }
 
-/// A file system of 34 MiB that `mkfs.vfat` makes with `options` and mcopy fills with `files`.
+/// A file system of 34 MiB that `mkfs.vfat` makes with `options` and mcopy fills with `files`, in their folders.
 pub fn make_fat(options: &[&str], files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("fat");
@@ -145,10 +145,15 @@ pub fn make_fat(options: &[&str], files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let image = image.to_str().unwrap();
     let launcher = crate::base::process::Launcher::new("/").with_path_front("/usr/sbin".as_ref());
     launcher.read("mkfs.vfat", &[options, &["-n", "FIRMWARE", image]].concat()).unwrap();
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).unwrap();
     for (name, content) in files {
-        let file = dir.path().join(name);
+        let file = root.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, content).unwrap();
-        launcher.read("mcopy", &["-i", image, file.to_str().unwrap(), "::"]).unwrap();
+    }
+    for entry in root.read_dir().unwrap() {
+        launcher.read("mcopy", &["-s", "-i", image, entry.unwrap().path().to_str().unwrap(), "::"]).unwrap();
     }
     std::fs::read(image).unwrap()
 }
@@ -176,19 +181,9 @@ fn fat16_is_read_as_fat32_is() {
 #[test]
 fn files_in_folders_are_read_by_their_paths() {
     for options in [FAT32, FAT16] {
-        let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join("fat.img");
-        std::fs::write(&image, make_fat(options, &[])).unwrap();
-        let file = dir.path().join("a long name.dtbo");
-        std::fs::write(&file, vec![7; 5000]).unwrap();
-        let run = |program: &str, args: &[&str]| {
-            let status =
-                std::process::Command::new(program).arg("-i").arg(&image).args(args).status().unwrap();
-            assert!(status.success(), "{program}");
-        };
-        run("mmd", &["::/overlays", "::/overlays/Deep er"]);
-        run("mcopy", &[file.to_str().unwrap(), "::/overlays/Deep er/"]);
-        let disk = File::open(&image).unwrap();
+        let image = make_fat(options, &[("overlays/Deep er/a long name.dtbo", vec![7; 5000])]);
+        let disk = tempfile::tempfile().unwrap();
+        disk.write_all_at(&image, 0).unwrap();
         let fat = open_fat(&disk, 0).unwrap();
         assert_eq!(fat.read("Overlays/deep ER/A long name.dtbo").unwrap(), Some(vec![7; 5000]));
         for absent in ["overlays", "overlays/Deep er", "a long name.dtbo", "absent/a", "overlays/../overlays"]
