@@ -71,7 +71,8 @@ fn require_board(args: &Flash, report: &Report) -> Result<()> {
     }
 }
 
-/// Checks the image in `file`: a damaged image is never written, nor one from which the board of `--board` does not boot. Without `--check-image`, an earlier check of the same
+/// Checks the image in `file`: a damaged image is never written, nor one from which the board of `--board` does not
+/// boot. Without `--check-image`, an earlier check of the same
 /// file counts. `card_size` is in bytes; `None` where no card is named.
 fn check_image(cx: &Context, args: &Flash, file: &Path, card_size: Option<u64>) -> Result<Image> {
     let cache = CheckCache::new(&cx.state);
