@@ -2,10 +2,13 @@
 { inputs }:
 {
   _file = ./module.nix;
+  # Its overlays and parameters are for the kernel of the Raspberry Pi foundation. Without them, each overlay in
+  # config.txt is one that the user asked for.
+  disabledModules = [ (inputs.nixos-hardware + "/raspberry-pi/common/config-txt-defaults.nix") ];
   imports = [
     # The options for config.txt. The board profiles beside it would bring the kernel of the Raspberry Pi
     # foundation, which no public cache has and which lacks modules.
-    (inputs.nixos-hardware + "/raspberry-pi/common")
+    (inputs.nixos-hardware + "/raspberry-pi/common/config-txt.nix")
     inputs.impermanence.nixosModules.impermanence
     ../hosts/raspberry-pi/modules.nix
   ];

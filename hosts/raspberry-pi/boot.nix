@@ -47,6 +47,10 @@ in
         # USB on the Pi 4 is behind PCI Express; its controller loads firmware through `reset-raspberrypi`.
         "pcie-brcmstb"
         "reset-raspberrypi"
+        "usb-storage"
+        # A keyboard and a screen.
+        "usbhid"
+        "vc4"
       ];
     };
     kernelParams = [

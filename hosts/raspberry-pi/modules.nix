@@ -5,6 +5,7 @@
     # No documentation, no desktop parts: fewer packages to copy to the card.
     (modulesPath + "/profiles/minimal.nix")
     ./boot.nix
+    ./config-txt.nix
     ./firmware.nix
     ./growth.nix
     ./persistence.nix

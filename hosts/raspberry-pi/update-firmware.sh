@@ -2,7 +2,8 @@
 # update-firmware [--dry-run]: brings FIRMWARE, at $target, up to the folder $tree. With --dry-run it only lists what it
 # would change.
 #
-# A power cut leaves the old file or the new one. The flag of a trial (trial.env) is no part of an update. $fat is
+# A power cut leaves the old file or the new one. config.txt comes last, so that it never names a file that is not there;
+# the files that an older config.txt names stay. The flag of a trial (trial.env) is no part of an update. $fat is
 # trial/fat.sh. $then is a command that runs at the end, or empty; --dry-run is passed on to it.
 #
 # On PATH: ls, find, mkdir, mountpoint of any kind, and the programs of fat.sh.
@@ -30,7 +31,7 @@ update() {
     echo "updated $1"
 }
 
-names=$(cd "$tree" && find . -type f ! -name trial.env)
+names=$(cd "$tree" && find . -type f ! -name trial.env ! -path ./config.txt && find . -path ./config.txt)
 count=0
 while read -r name; do
     name=${name#./}
