@@ -2,6 +2,16 @@
 { config, lib, ... }:
 let
   cfg = config.raspberryPi.boot;
+  inherit (config.boot.kernelPackages) kernel;
+  # The chip RP1 of a Pi 5 has its USB and its Ethernet. The mainline kernel drives them since 6.18.
+  rp1Modules = lib.optionals (kernel.pname == "linux" && lib.versionAtLeast kernel.version "6.18") (
+    [
+      "clk-rp1"
+      "pinctrl-rp1"
+      "rp1_pci"
+    ]
+    ++ lib.optional config.boot.initrd.network.enable "macb"
+  );
 in
 {
   options.raspberryPi.boot = {
@@ -9,11 +19,6 @@ in
       type = lib.types.ints.between 2 20;
       default = 4;
       description = "How many generations the boot menu lists. The kernel and the initrd of each are on the card.";
-    };
-    deviceTrees = lib.mkOption {
-      type = lib.types.str;
-      default = "bcm2[78]*-rpi-*.dtb";
-      description = "The device trees of the kernel that are copied to the card, as a pattern of file names.";
     };
   };
 
@@ -29,7 +34,7 @@ in
         configurationLimit = cfg.generations;
         # U-Boot takes the device tree of the mainline kernel. That of the firmware is for the kernel of the
         # Raspberry Pi foundation.
-        useGenerationDeviceTree = true;
+        useGenerationDeviceTree = lib.mkDefault true;
       };
     };
 
@@ -38,28 +43,30 @@ in
       systemd.enable = true;
       availableKernelModules = [
         "ext4"
-        # The SD card, on either of the controllers it can be wired to.
+        # The SD card: on either of the controllers that it can be wired to, and on that of a Pi 5.
         "bcm2835"
         "sdhci-iproc"
+        "sdhci-brcmstb"
         # The board `virt` of QEMU, on which the card can be tried.
         "virtio_blk"
         "virtio_pci"
-        # USB on the Pi 4 is behind PCI Express; its controller loads firmware through `reset-raspberrypi`.
+        # USB on the Pi 4 and the Pi 5 is behind PCI Express; the controller of the Pi 4 loads firmware through
+        # `reset-raspberrypi`.
         "pcie-brcmstb"
         "reset-raspberrypi"
         "usb-storage"
         # A keyboard and a screen.
         "usbhid"
         "vc4"
-      ];
+      ]
+      ++ rp1Modules;
     };
     kernelParams = [
       "console=ttyS0,115200n8"
       "console=ttyAMA0,115200n8"
+      # The port for debugging of a Pi 5.
+      "console=ttyAMA10,115200n8"
       "console=tty0"
     ];
   };
-
-  # Without this filter, the device trees of all boards would be copied for each generation.
-  config.hardware.deviceTree.filter = cfg.deviceTrees;
 }

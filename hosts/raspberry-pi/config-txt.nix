@@ -1,6 +1,13 @@
 # config.txt: what the firmware of a Pi reads before it starts U-Boot. One file serves all boards.
 { config, lib, ... }:
 {
+  assertions = [
+    {
+      assertion = !(config.hardware.raspberry-pi.firmware.enable or false);
+      message = "hardware.raspberry-pi.firmware.enable writes FIRMWARE at each switch, where a power cut leaves half a file; here update-firmware writes it.";
+    }
+  ];
+
   hardware.raspberry-pi.configtxt.settings = {
     all = {
       arm_64bit = true;

@@ -4,10 +4,13 @@
   imports = [
     # No documentation, no desktop parts: fewer packages to copy to the card.
     (modulesPath + "/profiles/minimal.nix")
+    ./boards.nix
     ./boot.nix
     ./config-txt.nix
+    ./device-trees.nix
     ./firmware.nix
     ./growth.nix
+    ./overlays.nix
     ./persistence.nix
     ./sd-image
     ./storage.nix
