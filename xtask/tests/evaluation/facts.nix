@@ -66,8 +66,50 @@ let
     ];
   };
 
-  inherit (flake.nixosConfigurations.stinky) config;
+  inherit (flake.nixosConfigurations.stinky) config pkgs;
   derivations = builtins.mapAttrs (_: value: value.drvPath);
+
+  # The text of config.txt.
+  configTxt =
+    config: builtins.unsafeDiscardStringContext config.hardware.raspberry-pi.configtxt.file.text;
+
+  # The modules of the boards that the initrd lacks.
+  missingModules =
+    config:
+    nixpkgs.lib.subtractLists config.boot.initrd.availableKernelModules [
+      "bcm2835"
+      "clk-rp1"
+      "pcie-brcmstb"
+      "pinctrl-rp1"
+      "reset-raspberrypi"
+      "rp1_pci"
+      "sdhci-brcmstb"
+      "sdhci-iproc"
+    ];
+
+  # The script of a derivation, and the paths that it copies from, each by a name.
+  script = drv: sources: {
+    text = builtins.unsafeDiscardStringContext drv.buildCommand;
+    sources = builtins.mapAttrs (_: builtins.unsafeDiscardStringContext) sources;
+  };
+
+  # The host with further settings.
+  extended =
+    module:
+    (flake.nixosConfigurations.stinky.extendModules {
+      modules = [ module ];
+    }).config;
+  # What becomes of a host with further settings.
+  outcome =
+    module:
+    let
+      config = extended module;
+    in
+    complaints config
+    // {
+      configTxt = configTxt config;
+      missingModules = missingModules config;
+    };
 
   # Warnings and failed assertions.
   complaints = config: {
@@ -172,7 +214,10 @@ let
         deviceTrees = config.hardware.deviceTree.filter;
         systemdInitrd = config.boot.initrd.systemd.enable;
         kernel = config.boot.kernelPackages.kernel.pname;
+        consoles = builtins.filter (nixpkgs.lib.hasPrefix "console=") config.boot.kernelParams;
+        missingModules = missingModules config;
       };
+      uboot = config.raspberryPi.firmware.uboot.pname;
       persisted = {
         directories = map (it: "${it.dirPath} ${it.user}:${it.group} ${it.mode}") persisted.directories;
         files = map (file: file.filePath) persisted.files;
@@ -230,6 +275,67 @@ let
 in
 {
   inherit (config.system.nixos) release;
+  # The scripts that make FIRMWARE and the device trees of the kernel.
+  firmwareScript = script (config.raspberryPi.firmware.treeBy pkgs) {
+    firmware = "${pkgs.raspberrypifw}";
+    stubs = "${pkgs.raspberrypi-armstubs}";
+    uboot = "${config.raspberryPi.firmware.uboot}";
+    config = "${config.hardware.raspberry-pi.configtxt.file}";
+    trial = "${config.raspberryPi.trial.filesWith pkgs}";
+  };
+  deviceTreeScript = script config.hardware.deviceTree.dtbSource {
+    kernel = "${config.boot.kernelPackages.kernel}";
+  };
+  # Hosts whose settings concern the board.
+  settings = {
+    current = outcome {
+      raspberryPi.boards = [
+        "pi3"
+        "pi02"
+        "pi4"
+        "pi400"
+        "cm4"
+        "pi5"
+        "pi500"
+      ];
+    };
+    old = outcome (
+      { pkgs, ... }:
+      {
+        boot.kernelPackages = pkgs.linuxPackages_6_12;
+        raspberryPi = {
+          boards = [
+            "pi4"
+            "pi5"
+            "cm5"
+          ];
+          firmware.uboot = pkgs.ubootRaspberryPiAarch64 // {
+            version = "2026.01";
+          };
+        };
+      }
+    );
+    # The profile of a board brings defaults of its own, among them overlays.
+    profile = outcome {
+      imports = [ (flake.inputs.nixos-hardware + "/raspberry-pi/5") ];
+      hardware.raspberry-pi.firmware.enable = true;
+    };
+    overlays = outcome ./hosts/overlays.nix;
+    overlaysForUboot = outcome {
+      imports = [ ./hosts/overlays.nix ];
+      raspberryPi.firmware.overlaysForUBoot = true;
+    };
+    cm5 = outcome {
+      imports = [
+        ./hosts/cm5.nix
+        ./hosts/overlays.nix
+      ];
+      raspberryPi.boards = [
+        "cm5"
+        "pi5"
+      ];
+    };
+  };
   units = units config;
   boot = boot config;
   system = common config // pi config // complaints config;

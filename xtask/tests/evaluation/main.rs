@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+mod boards;
 mod boots;
 #[path = "../guest/mod.rs"]
 mod guest;
@@ -145,7 +146,7 @@ fn names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// The value of `facts.nix`. It is evaluated only once, because the evaluation takes half a minute.
+/// The value of `facts.nix`. It is evaluated only once, because the evaluation takes a minute.
 fn evaluate() -> &'static Value {
     static FACTS: OnceLock<Value> = OnceLock::new();
     FACTS.get_or_init(run_nix)
