@@ -1,5 +1,5 @@
-# The boards that a host has to boot, and what the mainline kernel and U-Boot know of each. Evaluation fails before a card
-# is written that such a board would not boot.
+# The boards that a host has to boot, and what the mainline kernel and U-Boot know of each. Evaluation fails before a
+# card is written that such a board would not boot.
 { config, lib, ... }:
 let
   inherit (config.raspberryPi) boards;
@@ -22,8 +22,8 @@ let
       pi5 = kernelFault ++ ubootFault;
       pi500 = kernelFault ++ ubootFault;
       cm5 = lib.optional (!isFoundations) (
-        "mainline Linux has no device tree for it. Set boot.kernelPackages to the kernel of the Raspberry Pi "
-        + "foundation, as the section Boards of docs/hosts.md shows"
+        "mainline Linux has no device tree for it; docs/pi-5.md shows a host with the kernel of the Raspberry Pi "
+        + "foundation"
       );
     };
 in

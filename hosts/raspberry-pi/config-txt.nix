@@ -4,7 +4,9 @@
   assertions = [
     {
       assertion = !(config.hardware.raspberry-pi.firmware.enable or false);
-      message = "hardware.raspberry-pi.firmware.enable writes FIRMWARE at each switch, where a power cut leaves half a file; here update-firmware writes it.";
+      message =
+        "hardware.raspberry-pi.firmware.enable writes FIRMWARE at each switch, where a power cut leaves half a file; "
+        + "here update-firmware writes it.";
     }
   ];
 
@@ -32,8 +34,8 @@
     };
     # The USB of a Compute Module 4 is that of its host controller.
     cm4.otg_mode = lib.mkDefault true;
-    # The serial port for debugging has no pull-up: without a cable, U-Boot takes noise for keys and stops its countdown.
-    # The kernel uses the port all the same.
+    # The serial port for debugging has no pull-up: without a cable, U-Boot takes noise for keys and stops its
+    # countdown. The kernel uses the port all the same.
     pi5.enable_uart = lib.mkDefault false;
   };
 }

@@ -19,8 +19,8 @@ in
   config.hardware.deviceTree = {
     # Without this filter, the device trees of all boards would be copied for each generation.
     filter = cfg.deviceTrees;
-    # U-Boot asks for a device tree of the Pi 500, which the mainline kernel does not have. The foundation's is that of a
-    # Pi 5 with the later revision of its chip, and other names of pins.
+    # U-Boot asks for a device tree of the Pi 500, which the mainline kernel does not have. The foundation's is that of
+    # a Pi 5 with the later revision of its chip, and other names of pins.
     dtbSource = lib.mkDefault (
       pkgs.runCommand "device-trees" { } ''
         mkdir -p "$out/broadcom"

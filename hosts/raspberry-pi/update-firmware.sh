@@ -2,8 +2,8 @@
 # update-firmware [--dry-run]: brings FIRMWARE, at $target, up to the folder $tree. With --dry-run it only lists what it
 # would change.
 #
-# A power cut leaves the old file or the new one. config.txt comes last, so that it never names a file that is not there;
-# the files that an older config.txt names stay. The flag of a trial (trial.env) is no part of an update. $fat is
+# A power cut leaves the old file or the new one. config.txt comes last, so that it never names a file that is not
+# there; the files that an older config.txt names stay. The flag of a trial (trial.env) is no part of an update. $fat is
 # trial/fat.sh. $then is a command that runs at the end, or empty; --dry-run is passed on to it.
 #
 # On PATH: ls, find, mkdir, mountpoint of any kind, and the programs of fat.sh.

@@ -3,6 +3,9 @@
 {
   networking.hostName = "pi";
 
+  # The board, such as [ "pi5" ]. Evaluation fails where kernel or U-Boot are known not to boot it.
+  raspberryPi.boards = [ ];
+
   # Your user, with your public ssh key: the only way in. TO FILL IN, such as with the line of ~/.ssh/id_ed25519.pub.
   users.users.admin = {
     isNormalUser = true;

@@ -34,8 +34,8 @@ fn record_update(before: &str, change: &str, count: usize) -> Vec<Write> {
     })
 }
 
-/// The names of U-Boot in config.txt after each cut of `writes`, each with whether that U-Boot is whole, and the number of
-/// the cuts that leave it so.
+/// The names of U-Boot in config.txt after each cut of `writes`, each with whether that U-Boot is whole, and the number
+/// of the cuts that leave it so.
 fn count_named_uboots(writes: &[Write]) -> BTreeMap<(String, bool), u32> {
     let uboot = read_firmware(&saved().card, "u-boot.bin");
     let mut outcomes = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! The boards: config.txt, the files of FIRMWARE and the device trees of the kernel for each, and what evaluation says of
-//! settings that a board or the kernel does not follow.
+//! The boards: config.txt, the files of FIRMWARE and the device trees of the kernel for each, and what evaluation says
+//! of settings that a board or the kernel does not follow.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -65,8 +65,8 @@ const BOARDS: &[(&str, &[&str])] = &[
     ("cm5", &["bcm2712-rpi-cm5-cm5io.dtb", "bcm2712-rpi-cm5l-cm5io.dtb", "bcm2712-rpi-cm5-cm4io.dtb"]),
 ];
 
-/// Runs the evaluated script `script` on `files`, which have their own paths for content. A path begins with the name of
-/// the source. Returns a folder with the output of the script in `out`.
+/// Runs the evaluated script `script` on `files`, which have their own paths for content. A path begins with the name
+/// of the source. Returns a folder with the output of the script in `out`.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn run_script(script: &Value, files: &[String]) -> tempfile::TempDir {
@@ -179,13 +179,19 @@ fn a_board_that_the_kernel_or_u_boot_does_not_boot_is_refused() {
     );
     assert_eq!(
         cm5,
-        "raspberryPi.boards has cm5: mainline Linux has no device tree for it. Set boot.kernelPackages to the kernel of \
-         the Raspberry Pi foundation, as the section Boards of docs/hosts.md shows."
+        "raspberryPi.boards has cm5: mainline Linux has no device tree for it; docs/pi-5.md shows a host with the kernel \
+         of the Raspberry Pi foundation."
     );
     // A kernel without these modules gets an initrd all the same.
     let modules = json!(["clk-rp1", "pinctrl-rp1", "rp1_pci"]);
     assert_eq!(super::evaluate()["settings"]["old"]["missingModules"], modules);
     assert_eq!(failed("cm5"), [""; 0]);
+}
+
+#[test]
+fn the_documents_show_the_compute_module_5_that_is_evaluated() {
+    let (_, module) = include_str!("hosts/cm5.nix").split_once('\n').unwrap();
+    assert!(include_str!("../../../docs/pi-5.md").contains(&format!("```nix\n{module}```\n")), "{module}");
 }
 
 #[test]
