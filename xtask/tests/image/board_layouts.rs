@@ -30,8 +30,8 @@ const MAINLINE_TREES: &[&str] = &[
     "bcm2837-rpi-zero-2-w.dtb",
 ];
 
-/// `config.txt` of this project, in short.
-pub const CONFIG: &str = "[all]\narm_64bit=1\nkernel=u-boot.bin\nenable_uart=1\n[pi4]\narmstub=armstub8-gic.bin\n[pi5]\nenable_uart=0\n";
+/// `config.txt` of a host of this project, which the suite evaluation compares with the evaluated one.
+pub const CONFIG: &str = include_str!("../evaluation/config.txt");
 
 /// That of nixpkgs' module, in our words.
 const STOCK_CONFIG: &str = "[pi3]\nkernel=u-boot-rpi3.bin\ncore_freq=250\n[pi02]\nkernel=u-boot-rpi3.bin\n\
