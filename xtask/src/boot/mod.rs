@@ -28,6 +28,7 @@ pub use program::Program;
 pub use program::tests::uboot as uboot_program;
 pub use proof::{
     BoardProof, MenuFacts, MenuTree, Outcome, SystemFacts, SystemStage, prove, summarize, summarize_shortly,
+    warnings,
 };
 pub use trial::{FLAG as TRIAL_FLAG, SCRIPT as TRIAL_SCRIPT, Trial};
 pub use uboot::{Addresses, UBoot, UBootProgram, uboot_programs, uboots_with_room};

@@ -9,7 +9,7 @@ use super::protected::{NamedPaths, protected_paths};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, interrupt};
-use crate::boot::summarize_shortly;
+use crate::boot;
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{FILE_SHA256, Plan, Report};
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
@@ -177,7 +177,11 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
     if !report.boards.is_empty() {
-        cx.reporter.report(&Event::Found { name: "boards".into(), text: summarize_shortly(&report.boards) });
+        cx.reporter
+            .report(&Event::Found { name: "boards".into(), text: boot::summarize_shortly(&report.boards) });
+        for warning in boot::warnings(&report.boards) {
+            cx.warn(warning);
+        }
     }
     let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
     let payload = payload.unwrap_or_default();

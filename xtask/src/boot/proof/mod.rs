@@ -17,7 +17,7 @@ use crate::boot::kernel::Kernel;
 use crate::boot::program::{Program, UBootFacts};
 use crate::boot::uboot::UBoot;
 
-pub use summary::{summarize, summarize_shortly};
+pub use summary::{summarize, summarize_shortly, warnings};
 
 /// The proof for one board.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

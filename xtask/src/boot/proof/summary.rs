@@ -15,11 +15,7 @@ pub fn summarize(proofs: &[BoardProof]) -> Vec<String> {
         if proof.board == Board::Qemu && (boots_pi || proof.outcome != Outcome::Boots) {
             continue;
         }
-        let text = proof.outcome_text();
-        match groups.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, boards)) => boards.push(proof.board.id()),
-            None => groups.push((text, vec![proof.board.id()])),
-        }
+        add_to_group(&mut groups, proof.outcome_text(), proof.board);
     }
     groups.into_iter().map(|(text, boards)| format!("{}: {text}", boards.join(", "))).collect()
 }
@@ -36,9 +32,34 @@ pub fn summarize_shortly(proofs: &[BoardProof]) -> String {
     let qemu = proofs.iter().any(|proof| proof.board == Board::Qemu && proof.outcome == Outcome::Boots);
     match (boots.as_str(), others.as_str()) {
         ("", _) if qemu => "only QEMU boots from the card: it lacks what a Pi needs".to_owned(),
-        ("", _) => "no Raspberry Pi boots from the card".to_owned(),
+        ("", _) => "no board boots from the card".to_owned(),
         (boots, "") => format!("{boots} boot from the card"),
         (boots, others) => format!("{boots} boot from the card, and not {others}"),
+    }
+}
+
+/// Faults that users should know of although a Pi boots, each with its boards; and the fault that keeps all boards from
+/// booting.
+pub fn warnings(proofs: &[BoardProof]) -> Vec<String> {
+    let boots = proofs.iter().filter(|proof| proof.outcome == Outcome::Boots).collect::<Vec<_>>();
+    if boots.is_empty() {
+        let first = proofs.iter().find_map(BoardProof::fatal_fault);
+        return first.map(|fault| format!("no board boots from the card: {fault}")).into_iter().collect();
+    }
+    let mut groups = Vec::<(String, Vec<String>)>::new();
+    for proof in boots.iter().filter(|proof| proof.board != Board::Qemu) {
+        for fault in &proof.faults {
+            add_to_group(&mut groups, fault.to_string(), proof.board);
+        }
+    }
+    groups.into_iter().map(|(fault, boards)| format!("{}: {fault}", boards.join(", "))).collect()
+}
+
+/// Adds `board` to the group of `text`.
+fn add_to_group(groups: &mut Vec<(String, Vec<String>)>, text: String, board: Board) {
+    match groups.iter_mut().find(|(known, _)| *known == text) {
+        Some((_, boards)) => boards.push(board.id()),
+        None => groups.push((text, vec![board.id()])),
     }
 }
 

@@ -138,6 +138,23 @@ fn a_program_of_another_kind_is_unknown() {
 }
 
 #[test]
+fn warnings_name_what_does_not_prevent_the_boot() {
+    let prove_all = |files: &BTreeMap<String, Vec<u8>>| {
+        let proofs =
+            Board::value_variants().iter().map(|board| prove_files(*board, files.clone(), &system()));
+        proofs.collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&prove_all(&good())), [""; 0]);
+    let mut files = good();
+    files.remove("fixup4.dat");
+    let expected = "pi4, pi400, cm4: no fixup4.dat: the firmware does not use all memory of the board";
+    assert_eq!(warnings(&prove_all(&files)), [expected]);
+    files.remove("u-boot.bin");
+    let expected = "no board boots from the card: no u-boot.bin, which config.txt names as the kernel";
+    assert_eq!(warnings(&prove_all(&files)), [expected]);
+}
+
+#[test]
 fn boards_with_the_same_answer_share_a_line() {
     let mut files = good();
     files.insert(
