@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::bail;
 use crate::base::Context;
-use crate::boot::{Board, BoardProof, summarize};
+use crate::boot::{Board, BoardProof, Outcome, summarize};
 use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, InspectJob};
@@ -86,13 +86,16 @@ fn show(cx: &Context, facts: &CardFacts, board: Option<Board>) -> Result<()> {
         }
         Verdict::No { why, .. } => ui::print_result(&format!("boots   not: {why}"))?,
     }
-    ui::print_result(&format!("origin  {origin}"))?;
-    show_boards(inspection, board)
+    show_boards(inspection, board)?;
+    ui::print_result(&format!("origin  {origin}"))
 }
 
-/// Shows which boards boot from the card, or the steps of one.
+/// Shows which boards boot from the card, or the steps of one. Where no board boots, the verdict has said why.
 fn show_boards(inspection: &Inspection, board: Option<Board>) -> Result<()> {
     let Some(board) = board else {
+        if !inspection.boards.iter().any(|proof| proof.outcome != Outcome::DoesNotBoot) {
+            return Ok(());
+        }
         let lines = summarize(&inspection.boards);
         let mut labels = std::iter::once("boards").chain(std::iter::repeat(""));
         return lines
