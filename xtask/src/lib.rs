@@ -1,8 +1,8 @@
 //! `cargo xtask`: takes a Raspberry Pi from a NixOS flake to a running, verified host.
 //!
 //! Data flows one way through each command: gather, plan, show, act. Imports do too, from wing to wing: `commands`,
-//! then `receipt`, then `card`, `deploy` and `setup`, then `boot`, `identity` and `nix`, then `base`. Only `commands`
-//! and this file import `ui`, and only the commands for development and their command lines import `dev`.
+//! then `receipt` and `qemu`, then `card`, `deploy` and `setup`, then `boot`, `identity` and `nix`, then `base`. Only
+//! `commands` and this file import `ui`, and only the commands for development and their command lines import `dev`.
 
 pub mod base;
 mod boot;
@@ -17,6 +17,7 @@ mod identity;
 #[cfg(test)]
 mod limits_tests;
 mod nix;
+pub mod qemu;
 mod receipt;
 mod setup;
 mod ui;

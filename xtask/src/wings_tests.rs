@@ -12,25 +12,22 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("card", &["base", "boot", "nix", "identity"]),
     ("deploy", &["base", "boot", "nix", "identity"]),
     ("setup", &["base", "nix", "identity"]),
+    ("qemu", &["base", "boot", "card"]),
     ("receipt", &["base", "nix", "identity", "card", "deploy"]),
     ("ui", &["base"]),
-    ("dev", &["base", "nix", "identity", "card", "setup"]),
-    ("cli", &["base", "boot", "card", "identity", "dev"]),
+    ("dev", &["base", "nix", "identity", "card", "setup", "qemu"]),
+    ("cli", &["base", "boot", "card", "identity", "qemu", "dev"]),
     (
         "commands",
-        &["base", "boot", "nix", "identity", "card", "deploy", "setup", "receipt", "ui", "cli", "dev"],
+        &[
+            "base", "boot", "nix", "identity", "card", "deploy", "setup", "qemu", "receipt", "ui", "cli", "dev",
+        ],
     ),
 ];
 
 /// The files outside of `dev` that may import it: the commands for developers, and their command lines.
-const FOR_DEVELOPERS: &[&str] = &[
-    "cli/demo.rs",
-    "cli/dev.rs",
-    "commands/bench.rs",
-    "commands/demo.rs",
-    "commands/suite_parts.rs",
-    "commands/test.rs",
-];
+const FOR_DEVELOPERS: &[&str] =
+    &["cli/dev.rs", "commands/bench.rs", "commands/demo.rs", "commands/suite_parts.rs", "commands/test.rs"];
 
 /// Appends the paths of all Rust files below `folder` to `files`.
 pub fn append_sources(folder: &Path, files: &mut Vec<PathBuf>) {

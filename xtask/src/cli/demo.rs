@@ -6,5 +6,5 @@ use clap::Args;
 pub struct Demo {
     /// Also boot the card twice in QEMU, and verify the host by its console
     #[arg(long, value_enum, value_name = "MACHINE", num_args = 0..=1, default_missing_value = "virt")]
-    pub boot: Option<crate::dev::qemu::Machine>,
+    pub boot: Option<crate::qemu::Machine>,
 }

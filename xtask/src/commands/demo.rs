@@ -16,8 +16,7 @@ use crate::card::inspect::{self, BootFiles, Budget, Inspection};
 use crate::card::worker;
 use crate::cli::{Demo, PayloadArgs};
 use crate::commands::sudo;
-use crate::dev::demo::{self, StagedFlake, VirtualCard};
-use crate::dev::qemu::{self, VerifiedHost};
+use crate::dev::demo::{self, StagedFlake, VerifiedHost, VirtualCard};
 use crate::identity::Identity;
 use crate::nix;
 use crate::nix::emulation;
@@ -58,7 +57,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let identity = payload.and_then(|payload| payload.content.identity);
     let fingerprint = identity.as_ref().map_or("none", |identity| &identity.fingerprint);
     let boot_start = start.elapsed().as_secs_f64();
-    let verify = |machine| qemu::verify_host(cx, machine, &card.file, &staged.emulator_uboot(), fingerprint);
+    let verify = |machine| demo::verify_host(cx, machine, &card.file, &staged.emulator_uboot(), fingerprint);
     let booted = args.boot.map(verify).transpose()?;
     let total = start.elapsed().as_secs_f64();
     let boot = booted.as_ref().map(|_| total - boot_start);
@@ -140,35 +139,35 @@ fn inspect_card(card: &VirtualCard, size: u64) -> Result<BootFiles> {
     found.with_context(|| format!("inspecting {path}"))
 }
 
-fn show(cx: &Context, demo: &DemoReport) -> Result<()> {
+fn show(cx: &Context, result: &DemoReport) -> Result<()> {
     if cx.json {
-        return ui::print_json(demo);
+        return ui::print_json(result);
     }
-    let DemoReport { image, report, contents, .. } = demo;
+    let DemoReport { image, report, contents, .. } = result;
     let name = image.source.path.file_name().unwrap_or_default().display();
     ui::print_result(&format!(
         "image   {name}: {} ({} compressed)",
         Bytes(image.size),
         Bytes(image.source.stored.size)
     ))?;
-    ui::print_result(&format!("card    {}, flashed as {}", demo.file.display(), demo.card.display()))?;
+    ui::print_result(&format!("card    {}, flashed as {}", result.file.display(), result.card.display()))?;
     for volume in &contents.volumes {
         ui::print_result(&format!("        {volume}"))?;
     }
     let boot = &contents.boot;
     ui::print_result(&format!("boots   {}, then {}", boot.kernel, boot.init))?;
     ui::print_result(&format!("store   {} paths", boot.store_paths))?;
-    if let Some(identity) = &demo.identity {
+    if let Some(identity) = &result.identity {
         ui::print_result(&format!("host    {}, ssh key {}", identity.host, identity.fingerprint))?;
     }
     let sum = image.file_sha256.as_deref().unwrap_or("unknown");
     ui::print_result(&format!("verify  {} read back, {FILE_SHA256} {sum}", Bytes(report.size)))?;
-    if let Some(verified) = &demo.booted {
+    if let Some(verified) = &result.booted {
         ui::print_result("")?;
-        ui::print_table(&qemu::table(verified))?;
+        ui::print_table(&demo::table(verified))?;
         ui::print_result("")?;
     }
-    let Seconds { setup, build, boot, total } = demo.seconds;
+    let Seconds { setup, build, boot, total } = result.seconds;
     let flash::Seconds { write, verify, .. } = report.seconds;
     let parts = format!("setup {setup:.1} s, build {build:.1} s, write {write:.1} s, verify {verify:.1} s");
     let boot = boot.map(|seconds| format!(", boot {seconds:.1} s")).unwrap_or_default();

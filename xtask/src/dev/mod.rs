@@ -5,7 +5,6 @@ pub mod bench;
 pub mod demo;
 #[cfg(feature = "dev")]
 pub mod netns;
-pub mod qemu;
 #[cfg(feature = "dev")]
 pub mod suites;
 

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use support::Sandbox;
 use xtask::Launcher;
-use xtask::dev::qemu::{LATER_BOOT, Machine, Setup, boot};
+use xtask::qemu::{LATER_BOOT, Machine, Setup, boot};
 
 /// The lock of the card of this checkout, which all tests share.
 static CARD_LOCK: Mutex<()> = Mutex::new(());

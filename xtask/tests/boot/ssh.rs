@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 
 use xtask::Launcher;
-use xtask::dev::qemu::{Machine, Setup, Step, boot};
+use xtask::qemu::{Machine, Setup, Step, boot};
 
 use crate::support::Sandbox;
 use crate::{demo, read, virt_uboot};

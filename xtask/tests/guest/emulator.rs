@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use xtask::dev::qemu::ONE_THREAD;
+use xtask::qemu::ONE_THREAD;
 
 use super::card::{Lab, command, lab};
 

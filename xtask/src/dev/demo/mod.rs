@@ -2,11 +2,14 @@
 
 mod card;
 mod fetch;
+mod observations;
 mod parts;
 mod sources;
 mod staging;
 mod tools;
+mod verified_host;
 
 pub use card::VirtualCard;
 pub use staging::{StagedFlake, stage};
 pub use tools::{GUEST, PROGRAMS, Tools, stage_guest, stage_programs};
+pub use verified_host::{VerifiedHost, table, verify_host};

@@ -6,11 +6,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::console::boot;
-use super::machine::{Machine, Setup};
 use super::observations::{Observations, verify};
-use super::script::{FIRST_BOOT, LATER_BOOT, Step};
 use crate::base::{Bytes, Context, Event, Table, interrupt};
+use crate::qemu::{FIRST_BOOT, LATER_BOOT, Machine, Setup, Step, boot};
 
 /// The record of a verified host: it boots, keeps its persistent data, and starts its next generation.
 #[derive(Debug, Serialize)]
