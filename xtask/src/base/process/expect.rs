@@ -17,7 +17,8 @@ use crate::base::interrupt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'a> {
     Line(&'a str),
-    /// The beginning of a line that has not ended, such as a prompt. It may be received again.
+    /// The beginning of a line that has not ended, such as a prompt; empty where no line has begun. It is received
+    /// again at least every 100 ms while the child prints nothing.
     Partial(&'a str),
 }
 
@@ -95,7 +96,7 @@ struct Dialogue<F> {
 impl<F: FnMut(Received) -> Reply> Dialogue<F> {
     /// Answers `received`, if the dialogue has not ended.
     fn receive(&mut self, received: Received) {
-        if self.end.is_some() || received == Received::Partial("") {
+        if self.end.is_some() {
             return;
         }
         match (self.reply)(received) {
@@ -140,6 +141,17 @@ mod tests {
             }
         });
         (end.unwrap(), lines)
+    }
+
+    #[test]
+    fn a_reply_may_stop_a_silent_child() {
+        let mut count = 0;
+        let end = Launcher::new("/").converse("sleep", &["60"], Duration::from_secs(60), |received| {
+            assert_eq!(received, Received::Partial(""));
+            count += 1;
+            if count > 2 { Reply::Stop } else { Reply::Wait }
+        });
+        assert_eq!(end.unwrap(), DialogueEnd::Stopped);
     }
 
     #[test]
