@@ -69,7 +69,9 @@
       });
 
       devShells = eachSystem (pkgs: {
-        default = pkgs.callPackage ./nix/shell.nix { };
+        default = pkgs.callPackage ./nix/shell.nix {
+          aarch64 = nixpkgs.legacyPackages.aarch64-linux;
+        };
       });
       formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
       checks = eachSystem (pkgs: import ./nix/checks.nix { inherit self inputs pkgs; });
