@@ -20,7 +20,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "base", "boot", "nix", "identity", "card", "deploy", "setup", "qemu", "receipt", "ui", "cli", "dev",
+            "base", "boot", "nix", "identity", "card", "deploy", "setup", "qemu", "receipt", "ui", "cli",
+            "dev",
         ],
     ),
 ];

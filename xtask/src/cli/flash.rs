@@ -11,6 +11,14 @@ use crate::base::{HostName, ImageSource};
 use crate::boot::Board;
 use crate::{bail, failure};
 
+/// The text after the options of `flash`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  cargo xtask flash stinky
+  cargo xtask flash stinky /dev/mmcblk0
+  cargo xtask flash --image nixos.img.zst /dev/sdb
+  cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001";
+
 /// The image that a command writes or compares: of a host, or in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageArg<'a> {

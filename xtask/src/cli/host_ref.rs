@@ -43,6 +43,7 @@ impl Command {
         match self {
             Self::SdImage(args) => vec![args.host.as_mut_string()],
             Self::Flash(args) => args.host_word().into_iter().collect(),
+            Self::Boot(args) => args.host_word().into_iter().collect(),
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod boot;
 mod card;
 mod demo;
 mod deploy;
@@ -9,12 +10,14 @@ mod flash;
 mod host_ref;
 mod identity;
 mod image;
+mod workstation;
 
 use std::iter;
 use std::path::Path;
 
 use clap::{Arg, Args, Parser, Subcommand};
 
+pub use boot::{Boot, BootArg};
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use demo::Demo;
 pub use deploy::{Deploy, History, Status};
@@ -23,6 +26,7 @@ pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTr
 pub use flash::{ConfirmArgs, Flash, ImageArg};
 pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
+pub use workstation::{Devices, Setup};
 
 use crate::base::failure::{ExitKind, SUCCESS};
 use crate::base::{Address, HostName, ImageSource, TimeLimit};
@@ -45,14 +49,6 @@ fn after_help() -> String {
 
 /// The heading of the options that all commands share.
 const GLOBAL_HEADING: &str = "Global options";
-
-/// The text after the options of `flash`.
-const FLASH_EXAMPLES: &str = "\
-Examples:
-  cargo xtask flash stinky
-  cargo xtask flash stinky /dev/mmcblk0
-  cargo xtask flash --image nixos.img.zst /dev/sdb
-  cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001";
 
 /// Take a Raspberry Pi from a NixOS flake to a running, verified host
 #[derive(Debug, Parser)]
@@ -82,9 +78,15 @@ pub enum Command {
     /// Write an image to a card and verify it
     #[command(
         override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE] [-- <NIX ARGS>...]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
-        after_help = FLASH_EXAMPLES
+        after_help = flash::EXAMPLES
     )]
     Flash(Flash),
+    /// Boot an image or a card in QEMU, without changing it, until the host is up
+    #[command(
+        override_usage = "cargo xtask boot [OPTIONS] <HOST> [-- <NIX ARGS>...]\n       cargo xtask boot [OPTIONS] <DEVICE>\n       cargo xtask boot [OPTIONS] --image <FILE>",
+        after_help = boot::EXAMPLES
+    )]
+    Boot(Boot),
     /// Deploy hosts over ssh with deploy-rs, and verify on each host that it runs the new system
     #[command(
         override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]"
@@ -133,6 +135,7 @@ impl Command {
         match self {
             Self::Deploy(_) | Self::Hosts(_) | Self::SdImage(_) | Self::Status(_) => true,
             Self::Flash(args) => args.image.is_none(),
+            Self::Boot(args) => args.names_host(),
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
             _ => false,
         }
@@ -141,7 +144,10 @@ impl Command {
     /// Whether the command may read or write keys and receipts of the flake's hosts.
     pub fn uses_state(&self) -> bool {
         self.evaluates()
-            || matches!(self, Self::Card(_) | Self::Flash(_) | Self::History(_) | Self::Identity(_))
+            || matches!(
+                self,
+                Self::Boot(_) | Self::Card(_) | Self::Flash(_) | Self::History(_) | Self::Identity(_)
+            )
     }
 
     /// Whether the command reads only names from the flake, for which Nix builds nothing.
@@ -156,6 +162,7 @@ impl Command {
             Self::Hosts(args) => args.eval_timeout(),
             Self::SdImage(args) => args.build.nix.eval.eval_timeout,
             Self::Flash(args) => args.build.nix.eval.eval_timeout,
+            Self::Boot(args) => args.build.nix.eval.eval_timeout,
             Self::Status(args) => args.nix.eval.eval_timeout,
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.nix.eval.eval_timeout,
             _ => None,
@@ -169,6 +176,7 @@ impl Command {
             Self::Hosts(args) => &args.nix.nix_args,
             Self::SdImage(args) => &args.build.nix.nix_args,
             Self::Flash(args) => &args.build.nix.nix_args,
+            Self::Boot(args) => &args.build.nix.nix_args,
             Self::Status(args) => &args.nix.nix_args,
             Self::Card(Card { command: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
             _ => &[],
@@ -214,23 +222,6 @@ fn parse_memory_limit(text: &str) -> anyhow::Result<u64> {
         0 => anyhow::bail!("0 leaves no memory for decompression; omit the option for 256 MiB"),
         size => Ok(size),
     }
-}
-
-#[derive(Debug, Args)]
-pub struct Setup {
-    /// Run commands by sudo without asking first
-    #[arg(long)]
-    pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Devices {
-    /// List every disk, with the reason why `flash` refuses it
-    #[arg(long)]
-    pub all: bool,
-    /// Also list loop devices
-    #[arg(long)]
-    pub allow_virtual: bool,
 }
 
 #[derive(Debug, Args)]

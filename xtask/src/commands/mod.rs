@@ -2,6 +2,7 @@
 
 #[cfg(feature = "dev")]
 mod bench;
+mod boot;
 mod card;
 mod confirm;
 mod demo;
@@ -114,6 +115,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
     match command {
         #[cfg(feature = "dev")]
         Command::Bench(args) => bench::run(&mut cx, &args),
+        Command::Boot(args) => boot::run(&cx, &args),
         Command::Demo(args) => demo::run(&mut cx, &args),
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),

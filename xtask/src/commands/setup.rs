@@ -17,7 +17,11 @@ pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
         };
     }
     let sudo = if args.yes { Sudo::Confirmed } else { sudo::ASK };
-    let report = setup::ensure(cx, &[Purpose::Build, Purpose::Deploy], sudo)?;
+    let mut purposes = vec![Purpose::Build, Purpose::Deploy];
+    if args.boot {
+        purposes.extend([Purpose::Boot, Purpose::Snapshot]);
+    }
+    let report = setup::ensure(cx, &purposes, sudo)?;
     if cx.json {
         return ui::print_json(&report);
     }

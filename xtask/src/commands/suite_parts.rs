@@ -8,7 +8,7 @@ use crate::setup::{self, Purpose};
 
 /// Installs the requirements of the suites.
 pub fn install_requirements(cx: &mut Context) {
-    let purposes = [Purpose::Build, Purpose::Deploy, Purpose::Boot, Purpose::Tests];
+    let purposes = [Purpose::Build, Purpose::Deploy, Purpose::Boot, Purpose::Snapshot, Purpose::Tests];
     if let Err(error) = setup::ensure(cx, &purposes, sudo::ASK) {
         cx.warn(failure::with_hint(&error));
     }

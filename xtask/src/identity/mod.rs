@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::base::HostName;
+use key::PublicKey;
 use known_hosts::KnownHosts;
 
 /// The file of a host's private key; that of its public key ends in `.pub`.
@@ -43,6 +44,15 @@ pub fn folder(state: &Path) -> PathBuf {
 pub fn known_hosts_with(state: &Path, host: &HostName) -> Result<Option<PathBuf>> {
     let file = KnownHosts::of(&folder(state));
     Ok(file.key_of(host)?.map(|_| file.path))
+}
+
+/// The fingerprint of the key of `host` in the project's `known_hosts`; `None` where the file has no ed25519 key of it.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn known_fingerprint(state: &Path, host: &HostName) -> Result<Option<String>> {
+    let key = KnownHosts::of(&folder(state)).key_of(host)?;
+    Ok(key.and_then(|key| PublicKey::parse(&key)).map(|key| key.fingerprint()))
 }
 
 /// Checks that the project's `known_hosts` can be read and written.

@@ -1,142 +1,169 @@
-//! Runs one boot with a dialogue on the serial console.
+//! Runs one boot, and watches its serial console.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::escapes::without_escapes;
 use super::machine::{PROGRAM, Setup};
-use super::script::{Script, Step};
-use crate::bail;
+use crate::base::failure::ExitKind;
 use crate::base::process::{DialogueEnd, Launcher, Received, Reply};
 
 /// The number of last lines of the console in the error of a failed boot.
 const EXCERPT_LINES: usize = 15;
+
+/// What a boot is watched for.
+pub trait Watch {
+    /// Takes a text of the console, without escape sequences, and returns the reply. An empty partial line comes at
+    /// least every 100 ms. [`Reply::Stop`] ends the boot.
+    fn receive(&mut self, received: Received) -> Reply;
+
+    /// What the boot still lacks, such as `"demo: up" on the console`; `None` once it lacks nothing.
+    fn awaited(&self) -> Option<String>;
+
+    /// Why the boot was stopped as a failure; `None` where it was not.
+    fn fault(&self) -> Option<String>;
+
+    /// The remedy for a boot that failed.
+    fn hint(&self, _lines: &[String]) -> Option<String> {
+        None
+    }
+}
 
 /// The record of a completed boot.
 #[derive(Debug)]
 pub struct BootRecord {
     /// All lines of the console, without escape sequences.
     pub lines: Vec<String>,
-    /// The time from the start of the emulator to the last typed input, in seconds.
+    /// The time from the start of the emulator to the last reply other than to wait, in seconds.
     pub seconds_until_up: f64,
 }
 
-/// Boots `setup` and follows `steps` until the emulator ends by itself. `on_line` gets each line of the console at
+/// Boots `setup` until `watch` stops it or the emulator ends by itself. `on_line` gets each line of the console at
 /// once.
 ///
 /// # Errors
-/// A boot that fails or exceeds the time limit, with the last lines of the console. A fatal line ends the boot at
-/// once.
+/// A boot that fails or exceeds its time limit, with the last lines of the console, and `Other` for an emulator that
+/// fails itself.
 pub fn boot(
     launcher: &Launcher,
     setup: &Setup,
-    steps: &'static [Step],
+    watch: &mut impl Watch,
     mut on_line: impl FnMut(&str),
 ) -> Result<BootRecord> {
     let start = Instant::now();
-    let limit = setup.machine.time_limit();
-    let mut script = Script::new(steps);
     let mut lines = Vec::new();
     let mut seconds_until_up = 0.0;
-    let end = launcher.converse(PROGRAM, &setup.args(), limit, |received| {
-        if let Received::Line(line) = received {
-            let line = without_escapes(line);
-            on_line(&line);
-            lines.push(line);
-        }
-        let reply = script.receive(received);
-        if matches!(reply, Reply::Send(_)) {
+    let end = launcher.converse(PROGRAM, &setup.args(), setup.limit, |received| {
+        let reply = match received {
+            Received::Line(line) => {
+                let line = without_escapes(line);
+                on_line(&line);
+                let reply = watch.receive(Received::Line(&line));
+                lines.push(line);
+                reply
+            }
+            Received::Partial(text) => watch.receive(Received::Partial(&without_escapes(text))),
+        };
+        if reply != Reply::Wait {
             seconds_until_up = start.elapsed().as_secs_f64();
         }
         reply
     })?;
-    match failure_reason(&script, end, limit) {
+    match failure(watch, end, setup.limit) {
         None => Ok(BootRecord { lines, seconds_until_up }),
-        Some(reason) => {
-            let last_lines = lines.split_off(lines.len().saturating_sub(EXCERPT_LINES)).join("\n  | ");
-            let machine = setup.machine.name();
-            bail!(Verification, "booting in {machine}: {reason}\n  | {last_lines}")
+        Some((kind, reason)) => {
+            let hint = watch.hint(&lines);
+            let excerpt = excerpt(lines);
+            let text = format!("booting in {}: {reason}{excerpt}", setup.machine.name());
+            Err(kind.error_with(text, hint, Vec::new()))
         }
     }
 }
 
-/// Why a boot that ended with `end` failed; `None` for a good boot.
-fn failure_reason(script: &Script, end: DialogueEnd, limit: Duration) -> Option<String> {
-    let before = script.awaited().map(|text| format!(" before \"{text}\"")).unwrap_or_default();
-    if let Some(fatal_line) = &script.fatal_line {
-        return Some(format!("the console printed \"{}\"{before}", without_escapes(fatal_line)));
-    }
-    match (script.awaited(), end) {
-        (None, DialogueEnd::Exited(0)) => None,
-        (None, DialogueEnd::TimedOut) => Some(format!("the host still runs after {} s", limit.as_secs())),
-        (Some(text), DialogueEnd::TimedOut) => {
-            Some(format!("no \"{text}\" on the console after {} s", limit.as_secs()))
-        }
-        (_, DialogueEnd::Exited(code)) => Some(format!("the emulator exited with code {code}{before}")),
-        (_, DialogueEnd::Stopped) => Some("the boot was stopped".to_owned()),
-    }
+/// The last of `lines` that are not blank, each behind a line break.
+fn excerpt(mut lines: Vec<String>) -> String {
+    lines.retain(|line| !line.trim().is_empty());
+    let last = lines.split_off(lines.len().saturating_sub(EXCERPT_LINES));
+    last.iter().map(|line| format!("\n  | {line}")).collect()
 }
 
-/// Removes the escape sequences of a terminal from `line`.
-fn without_escapes(line: &str) -> String {
-    let mut parts = line.split('\x1b');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        // A sequence that begins with `[` ends with a letter; any other has one character.
-        let after_sequence = match part.strip_prefix('[') {
-            Some(part) => part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest),
-            None => part.get(1..).unwrap_or_default(),
-        };
-        text.push_str(after_sequence);
+/// The kind of the failure of a boot that ended with `end`, and its reason; `None` for a good boot.
+fn failure(watch: &impl Watch, end: DialogueEnd, limit: Duration) -> Option<(ExitKind, String)> {
+    if let Some(fault) = watch.fault() {
+        return Some((ExitKind::Verification, fault));
     }
-    text
+    let awaited = watch.awaited();
+    let before = awaited.as_ref().map(|awaited| format!(" before {awaited}")).unwrap_or_default();
+    let limit = limit.as_secs();
+    let (kind, reason) = match (awaited, end) {
+        (None, DialogueEnd::Exited(0) | DialogueEnd::Stopped) => return None,
+        (None, DialogueEnd::TimedOut) => {
+            (ExitKind::Verification, format!("the host still runs after {limit} s"))
+        }
+        (Some(awaited), DialogueEnd::TimedOut) => {
+            (ExitKind::Verification, format!("the boot lacks {awaited} after {limit} s"))
+        }
+        // The emulator ends at the first reboot, too.
+        (Some(_), DialogueEnd::Exited(0)) => {
+            (ExitKind::Verification, format!("the machine was switched off or rebooted{before}"))
+        }
+        (_, DialogueEnd::Exited(code)) => {
+            (ExitKind::Other, format!("the emulator exited with code {code}{before}"))
+        }
+        (Some(_), DialogueEnd::Stopped) => (ExitKind::Verification, "the boot was stopped".to_owned()),
+    };
+    Some((kind, reason))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::script::{FIRST_BOOT, LATER_BOOT};
+    use super::super::script::{Script, tests::STEPS};
     use super::*;
 
-    #[test]
-    fn escape_sequences_are_removed() {
-        for (line, expected) in [
-            ("plain", "plain"),
-            ("\x1b7\x1b[r\x1b[999;999H\x1b[6n\x1b8Cannot persist", "Cannot persist"),
-            ("~ # \x1b[6nreboot", "~ # reboot"),
-            ("\x1b[?25h", ""),
-            ("\x1b", ""),
-        ] {
-            assert_eq!(without_escapes(line), expected, "{line:?}");
+    /// The reason of the failure of a boot whose console printed `lines` before it ended with `end`.
+    fn reason(lines: &[&str], end: DialogueEnd) -> Option<(ExitKind, String)> {
+        let mut script = Script::new(STEPS);
+        for line in lines {
+            script.receive(Received::Line(line));
         }
+        failure(&script, end, Duration::from_secs(300))
     }
 
     #[test]
     fn the_reason_of_a_failure_names_the_awaited_text() {
-        let limit = Duration::from_secs(300);
-        let script_after = |lines: &[&str]| {
-            let mut script = Script::new(LATER_BOOT);
-            for line in lines {
-                script.receive(Received::Line(line));
-            }
-            script
-        };
         let up = ["** Booting 'mmc' with extlinux", "Starting kernel ...", "demo: up"];
-        assert_eq!(failure_reason(&script_after(&up), DialogueEnd::Exited(0), limit), None);
-        for (lines, end, expected) in [
-            (&up[..], DialogueEnd::TimedOut, "the host still runs after 300 s"),
-            (&up[..2], DialogueEnd::TimedOut, "no \"demo: up\" on the console after 300 s"),
-            (&up[..1], DialogueEnd::Exited(1), "the emulator exited with code 1 before \"Starting kernel\""),
+        assert_eq!(reason(&up, DialogueEnd::Exited(0)), None);
+        let fatal = ["scanning", "(0 bootflows, 0 valid)"];
+        for (lines, end, kind, expected) in [
+            (&up[..], DialogueEnd::TimedOut, ExitKind::Verification, "the host still runs after 300 s"),
             (
-                &["scanning", "(0 bootflows, 0 valid)"],
+                &up[..2],
+                DialogueEnd::TimedOut,
+                ExitKind::Verification,
+                "the boot lacks \"demo: up\" on the console after 300 s",
+            ),
+            (
+                &up[..1],
+                DialogueEnd::Exited(1),
+                ExitKind::Other,
+                "the emulator exited with code 1 before \"Starting kernel\" on the console",
+            ),
+            (
+                &up[..1],
+                DialogueEnd::Exited(0),
+                ExitKind::Verification,
+                "the machine was switched off or rebooted before \"Starting kernel\" on the console",
+            ),
+            (
+                &fatal,
                 DialogueEnd::Stopped,
-                "the console printed \"(0 bootflows, 0 valid)\" before \"with extlinux\"",
+                ExitKind::Verification,
+                "U-Boot found nothing to boot on the card: the console printed \"(0 bootflows, 0 valid)\" before \
+                 \"with extlinux\"",
             ),
         ] {
-            assert_eq!(failure_reason(&script_after(lines), end, limit).as_deref(), Some(expected));
+            assert_eq!(reason(lines, end), Some((kind, expected.to_owned())));
         }
-        assert_eq!(
-            failure_reason(&Script::new(FIRST_BOOT), DialogueEnd::Exited(0), limit).unwrap(),
-            "the emulator exited with code 0 before \"with extlinux\""
-        );
     }
 }

@@ -1,7 +1,7 @@
 //! The machines that QEMU emulates, and their command lines.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::card::inspect;
-use crate::failure;
+use super::start_files::StartFiles;
 
 /// A machine that QEMU emulates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Machine {
-    /// QEMU's own machine: the card is behind virtio, the kernel is the card's, U-Boot is Debian's for QEMU
+    /// QEMU's own machine: the card is behind virtio, and the kernel is the card's, but not U-Boot
+    #[default]
     Virt,
     /// A Raspberry Pi 3: U-Boot, the device tree and the kernel are the card's (slower)
     Raspi3b,
@@ -25,25 +25,47 @@ pub enum Machine {
 /// The program of the emulator.
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
-/// The device tree that the firmware of a Pi 3 would load from FIRMWARE.
-const DEVICE_TREE: &str = "bcm2837-rpi-3-b.dtb";
-
 /// A machine with a card in it.
 #[derive(Debug)]
 pub struct Setup {
     pub machine: Machine,
-    /// The file of the card; for `raspi3b` its size is a power of two.
-    card: PathBuf,
-    /// The file of the U-Boot that the machine starts.
-    uboot: PathBuf,
-    /// The file of the device tree, which only `raspi3b` reads.
-    device_tree: PathBuf,
-    /// The port of 127.0.0.1 that is forwarded to the host's ssh server; `None` without a network.
-    ssh_port: Option<u16>,
+    /// The longest time that one boot may take.
+    pub limit: Duration,
+    drive: Drive,
+    start: StartFiles,
+    network: Network,
+}
+
+/// The file of a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// For [`Machine::Raspi3b`] the size of the card is a power of two.
+    pub file: PathBuf,
+    pub format: DriveFormat,
+}
+
+/// The format of the file of a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriveFormat {
+    /// The content of the card.
+    Raw,
+    /// The blocks that differ from another file or device.
+    Overlay,
+}
+
+/// The network of a [`Machine::Virt`]; a [`Machine::Raspi3b`] has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// No network card.
+    None,
+    /// A network with a DHCP server that reaches nothing.
+    Isolated,
+    /// An isolated network that forwards this port of 127.0.0.1 to the host's ssh server.
+    Ssh(u16),
 }
 
 impl Machine {
-    /// The time limit of one boot: ten times the time on an idle workstation.
+    /// The time limit of one boot of a small system: ten times the time on an idle workstation.
     pub fn time_limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Virt => 120,
@@ -60,76 +82,102 @@ impl Machine {
 }
 
 impl Setup {
-    /// Prepares `machine` with the card in the file `card`. For a Pi 3, copies the boot files from the card to files
-    /// beside `card`. `virt_uboot` is the file of a U-Boot for [`Machine::Virt`].
+    /// Prepares `machine` with the card in the file `card`, which the host changes. For a Pi 3, copies the boot files
+    /// from the card to files beside `card`. `virt_uboot` is the file of a U-Boot for [`Machine::Virt`].
     ///
     /// # Errors
     /// A card without the boot files of a Pi 3.
     pub fn new(machine: Machine, card: &Path, virt_uboot: &Path) -> Result<Self> {
-        let mut uboot = virt_uboot.to_owned();
-        let device_tree = card.with_extension("dtb");
-        if machine == Machine::Raspi3b {
-            uboot = card.with_extension("u-boot.bin");
-            let card_file = File::open(card).with_context(|| format!("opening {}", card.display()))?;
-            for (name, to) in [("u-boot.bin", &uboot), (DEVICE_TREE, &device_tree)] {
-                fs::write(to, firmware_file(&card_file, name)?)
-                    .with_context(|| format!("writing {}", to.display()))?;
+        let start = match machine {
+            Machine::Virt => StartFiles::of_virt(virt_uboot),
+            Machine::Raspi3b => {
+                let file = File::open(card).with_context(|| format!("opening {}", card.display()))?;
+                let size = file.metadata().context("reading the size of the card")?.len();
+                StartFiles::copy_from_card(&file, size, card)?
             }
-        }
-        Ok(Self { machine, card: card.to_owned(), uboot, device_tree, ssh_port: None })
+        };
+        Ok(Self::with_drive(machine, Drive { file: card.to_owned(), format: DriveFormat::Raw }, start))
+    }
+
+    /// `machine` with a card in `drive`, started by `start`, without a network.
+    pub fn with_drive(machine: Machine, drive: Drive, start: StartFiles) -> Self {
+        Self { machine, limit: machine.time_limit(), drive, start, network: Network::None }
     }
 
     /// The same setup with a network that forwards `port` of 127.0.0.1 to the host's ssh server and reaches nothing
-    /// else. Only [`Machine::Virt`] has a network card.
+    /// else.
     #[must_use]
     pub fn with_ssh(self, port: u16) -> Self {
-        Self { ssh_port: Some(port), ..self }
+        self.with_network(Network::Ssh(port))
+    }
+
+    /// The same setup with `network`.
+    #[must_use]
+    pub fn with_network(self, network: Network) -> Self {
+        Self { network, ..self }
+    }
+
+    /// The same setup, in which one boot may take `limit`.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// The arguments of `PROGRAM`: the console is on stdin and stdout, and a reboot ends the emulator.
     pub fn args(&self) -> Vec<OsString> {
-        let drive = |interface: &str| {
-            // QEMU ends the name at a single comma.
-            let card = self.card.display().to_string().replace(',', ",,");
-            OsString::from(format!("file={card},{interface},format=raw,cache=unsafe"))
-        };
-        let machine_args: Vec<OsString> = match self.machine {
+        let StartFiles { uboot, device_tree } = &self.start;
+        let mut args = match self.machine {
             Machine::Virt => {
                 let mut args = VIRT_ARGS.iter().map(OsString::from).collect::<Vec<_>>();
-                args.extend(self.network_args().into_iter().map(OsString::from));
-                args.extend(["-bios".into(), self.uboot.clone().into(), "-drive".into()]);
-                args.extend([drive("if=none,id=card"), "-device".into(), "virtio-blk-pci,drive=card".into()]);
+                args.extend(self.network.args().into_iter().map(OsString::from));
+                args.extend(["-bios".into(), uboot.into(), "-drive".into()]);
+                args.extend([self.drive.arg("if=none,id=card")]);
+                args.extend(["-device", "virtio-blk-pci,drive=card"].map(OsString::from));
                 args
             }
-            // The console is on the second serial port, as on a real Pi.
             Machine::Raspi3b => {
                 let mut args =
                     ["-M", "raspi3b"].iter().chain(ONE_THREAD).map(OsString::from).collect::<Vec<_>>();
-                args.extend(["-kernel".into(), self.uboot.clone().into()]);
-                args.extend([
-                    "-dtb".into(),
-                    self.device_tree.clone().into(),
-                    "-drive".into(),
-                    drive("if=sd"),
-                ]);
+                args.extend(["-kernel".into(), uboot.into()]);
+                args.extend(device_tree.iter().flat_map(|tree| ["-dtb".into(), tree.into()]));
+                args.extend(["-drive".into(), self.drive.arg("if=sd")]);
+                // The console is on the second serial port, as on a real Pi.
                 args.extend(["-serial", "null"].map(OsString::from));
                 args
             }
         };
-        machine_args.into_iter().chain(COMMON_ARGS.iter().map(OsString::from)).collect()
+        args.extend(COMMON_ARGS.iter().map(OsString::from));
+        args
     }
+}
 
+impl Drive {
+    /// The value of `-drive` behind `interface`.
+    fn arg(&self, interface: &str) -> OsString {
+        let format = match self.format {
+            DriveFormat::Raw => "raw",
+            DriveFormat::Overlay => "qcow2",
+        };
+        // QEMU ends the name at a single comma.
+        let file = self.file.display().to_string().replace(',', ",,");
+        format!("file={file},{interface},format={format},cache=unsafe").into()
+    }
+}
+
+impl Network {
     /// The arguments of the network card. Its ROM is left out, because the ROM is in another package.
-    fn network_args(&self) -> Vec<String> {
-        match self.ssh_port {
-            None => vec!["-nic".into(), "none".into()],
-            Some(port) => vec![
-                "-netdev".into(),
-                format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"),
-                "-device".into(),
-                "virtio-net-pci,netdev=net,romfile=".into(),
-            ],
-        }
+    fn args(self) -> Vec<String> {
+        let forward = match self {
+            Self::None => return vec!["-nic".into(), "none".into()],
+            Self::Isolated => String::new(),
+            Self::Ssh(port) => format!(",hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"),
+        };
+        vec![
+            "-netdev".into(),
+            format!("user,id=net,restrict=on{forward}"),
+            "-device".into(),
+            "virtio-net-pci,netdev=net,romfile=".into(),
+        ]
     }
 }
 
@@ -144,44 +192,52 @@ pub const ONE_THREAD: &[&str] = &["-accel", "tcg,thread=single"];
 /// The arguments of all machines.
 const COMMON_ARGS: &[&str] = &["-serial", "stdio", "-display", "none", "-monitor", "none", "-no-reboot"];
 
-/// The content of the file `name` in FIRMWARE of a card.
-fn firmware_file(card: &File, name: &str) -> Result<Vec<u8>> {
-    inspect::firmware_file(card, name)?
-        .ok_or_else(|| failure!(Verification, "the card's FIRMWARE has no {name}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn args(machine: Machine, ssh_port: Option<u16>) -> String {
-        let [card, uboot, device_tree] = ["/a,b.img", "/u.bin", "/t.dtb"].map(PathBuf::from);
-        let args = Setup { machine, card, uboot, device_tree, ssh_port }.args();
-        args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    fn args(machine: Machine, format: DriveFormat, network: Network) -> String {
+        let [file, uboot, tree] = ["/a,b.img", "/u.bin", "/t.dtb"].map(PathBuf::from);
+        let device_tree = (machine == Machine::Raspi3b).then_some(tree);
+        let start = StartFiles { uboot, device_tree };
+        let setup = Setup::with_drive(machine, Drive { file, format }, start).with_network(network);
+        setup.args().iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn each_machine_has_its_arguments() {
-        let virt = "-bios /u.bin -drive file=/a,,b.img,if=none,id=card,format=raw,cache=unsafe \
-                    -device virtio-blk-pci,drive=card";
+        let virt = "-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G";
+        let device = "-device virtio-blk-pci,drive=card";
         let common = "-serial stdio -display none -monitor none -no-reboot";
+        for (format, network, network_args, format_arg) in [
+            (DriveFormat::Raw, Network::None, "-nic none", "raw"),
+            (
+                DriveFormat::Overlay,
+                Network::Isolated,
+                "-netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net,romfile=",
+                "qcow2",
+            ),
+            (
+                DriveFormat::Raw,
+                Network::Ssh(2222),
+                "-netdev user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22 \
+                 -device virtio-net-pci,netdev=net,romfile=",
+                "raw",
+            ),
+        ] {
+            assert_eq!(
+                args(Machine::Virt, format, network),
+                format!(
+                    "{virt} {network_args} -bios /u.bin -drive \
+                     file=/a,,b.img,if=none,id=card,format={format_arg},cache=unsafe {device} {common}"
+                )
+            );
+        }
         assert_eq!(
-            args(Machine::Virt, None),
-            format!("-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G -nic none {virt} {common}")
-        );
-        assert_eq!(
-            args(Machine::Virt, Some(2222)),
+            args(Machine::Raspi3b, DriveFormat::Overlay, Network::Ssh(2222)),
             format!(
-                "-M virt,gic-version=3 -cpu cortex-a53 -smp 2 -m 1G -netdev \
-                 user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22 \
-                 -device virtio-net-pci,netdev=net,romfile= {virt} {common}"
-            )
-        );
-        assert_eq!(
-            args(Machine::Raspi3b, None),
-            format!(
-                "-M raspi3b -accel tcg,thread=single -kernel /u.bin -dtb /t.dtb -drive file=/a,,b.img,if=sd,format=raw,cache=unsafe \
-                 -serial null {common}"
+                "-M raspi3b -accel tcg,thread=single -kernel /u.bin -dtb /t.dtb -drive \
+                 file=/a,,b.img,if=sd,format=qcow2,cache=unsafe -serial null {common}"
             )
         );
     }

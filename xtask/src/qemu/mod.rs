@@ -1,9 +1,22 @@
-//! Boots cards in QEMU, with a dialogue on the serial console.
+//! Boots cards in QEMU: machines as data, snapshots of cards and images, and the watch of the serial console.
 
 mod console;
+mod escapes;
+mod faults;
 mod machine;
+mod programs;
+mod proof;
 mod script;
+pub mod snapshot;
+mod ssh_probe;
+mod start_files;
+mod workspace;
 
 pub use console::boot;
-pub use machine::{Machine, ONE_THREAD, Setup};
-pub use script::{FIRST_BOOT, LATER_BOOT, Step};
+pub use machine::{Machine, Network, ONE_THREAD, Setup};
+pub use programs::require_programs;
+pub use proof::{Goal, Proof, ProofWatch};
+pub use script::{Script, Step};
+pub use ssh_probe::{KnownKey, SshProbe};
+pub use start_files::StartFiles;
+pub use workspace::Workspace;

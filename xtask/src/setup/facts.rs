@@ -114,8 +114,12 @@ fn requires_deploy_rs(purposes: &[Purpose]) -> bool {
     purposes.iter().any(|purpose| matches!(purpose, Purpose::Deploy | Purpose::Tests))
 }
 
-/// Whether `program` is on `PATH`, or in one of Debian's folders for programs of administrators.
+/// Whether `program` is on `PATH`, or in one of Debian's folders for programs of administrators. Of an absolute path,
+/// whether it is a file.
 pub fn has_program(launcher: &Launcher, program: &str) -> bool {
+    if program.starts_with('/') {
+        return Path::new(program).is_file();
+    }
     launcher.which(program).is_some()
         || ["/usr/sbin", "/sbin"].iter().any(|folder| Path::new(folder).join(program).exists())
 }

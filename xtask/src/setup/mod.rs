@@ -36,6 +36,8 @@ pub enum Purpose {
     Deploy,
     /// Booting a card in an emulator.
     Boot,
+    /// Booting snapshots of cards and images, with a U-Boot of this machine.
+    Snapshot,
     /// Running this repository's own suites.
     Tests,
 }

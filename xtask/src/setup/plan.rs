@@ -219,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn the_packages_of_a_boot_at_the_desk_are_planned() {
+        let missing_tools = required_tools(&[Purpose::Boot, Purpose::Snapshot]).collect();
+        let expected = "install the packages qemu-system-arm, qemu-utils, u-boot-qemu";
+        assert_eq!(steps(&Facts { missing_tools, ..complete_machine() }), [expected]);
+    }
+
+    #[test]
     fn only_requirements_of_the_purposes_are_met() {
         let purposes = [Purpose::Build, Purpose::Deploy];
         let tools = ["git", "debugfs", "e2fsck", "e2image", "ssh-keygen", "ssh"];

@@ -2,9 +2,10 @@
 
 use super::Purpose;
 
-/// A program that must be on `PATH`, and the package that contains it.
+/// A program that must be on `PATH`, or a file that must exist, and the package that contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tool {
+    /// The name of the program, or the absolute path of the file.
     pub program: &'static str,
     pub package: &'static str,
     purpose: Purpose,
@@ -26,6 +27,8 @@ const TOOLS: &[(&str, &str, Purpose)] = &[
     ("ssh-keygen", "openssh-client", Purpose::Build),
     ("ssh", "openssh-client", Purpose::Deploy),
     ("qemu-system-aarch64", "qemu-system-arm", Purpose::Boot),
+    ("qemu-img", "qemu-utils", Purpose::Snapshot),
+    ("/usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot-qemu", Purpose::Snapshot),
     ("busybox", "busybox-static", Purpose::Tests),
     ("cpio", "cpio", Purpose::Tests),
     ("faketime", "faketime", Purpose::Tests),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+mod desk;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,7 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use support::Sandbox;
 use xtask::Launcher;
-use xtask::qemu::{LATER_BOOT, Machine, Setup, boot};
+use xtask::dev::demo::later_boot;
+use xtask::qemu::{Machine, Setup, boot};
 
 /// The lock of the card of this checkout, which all tests share.
 static CARD_LOCK: Mutex<()> = Mutex::new(());
@@ -155,8 +157,11 @@ fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
     let uboot = virt_uboot();
     for (machine, output) in [(Machine::Virt, "No more bootdevs"), (Machine::Raspi3b, "U-Boot>")] {
         let setup = Setup::new(machine, &card, &uboot).unwrap();
-        let error = boot(&Launcher::new("/"), &setup, LATER_BOOT, |_| ()).unwrap_err().to_string();
-        let expected = format!("booting in {}: the console printed \"{output}\" before", machine.name());
+        let error = boot(&Launcher::new("/"), &setup, &mut later_boot(), |_| ()).unwrap_err().to_string();
+        let name = machine.name();
+        let expected = format!(
+            "booting in {name}: U-Boot found nothing to boot on the card: the console printed \"{output}\" before"
+        );
         assert!(error.starts_with(&expected), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 
 use xtask::Launcher;
-use xtask::qemu::{Machine, Setup, Step, boot};
+use xtask::qemu::{Machine, Script, Setup, Step, boot};
 
 use crate::support::Sandbox;
 use crate::{demo, read, virt_uboot};
@@ -85,7 +85,7 @@ fn ssh_accepts_the_flashed_host_key_and_no_other() {
     let (up_sender, up_receiver) = mpsc::channel();
     std::thread::scope(|scope| {
         let host = scope.spawn(move || {
-            boot(&Launcher::new("/"), &setup, UNTIL_LOGIN, |line| {
+            boot(&Launcher::new("/"), &setup, &mut Script::new(UNTIL_LOGIN), |line| {
                 if line.starts_with("demo: up") {
                     let _ = up_sender.send(());
                 }

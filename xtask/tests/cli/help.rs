@@ -16,6 +16,7 @@ fn help_lists_the_global_options_last() {
     for (command, expected) in [
         ("sd-image", &both),
         ("flash", &both),
+        ("boot", &both),
         ("deploy", &both),
         ("status", &both),
         ("history", &both),

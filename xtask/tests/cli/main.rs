@@ -1,6 +1,7 @@
 //! The real binary against fake programs: exact argument vectors, stdout, stderr and exit codes.
 
 mod bench;
+mod boot;
 mod build_errors;
 mod card;
 mod checksums;

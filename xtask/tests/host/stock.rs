@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::guest::Guest;
-use crate::guest::card::{make_image, make_key};
-use crate::support::Sandbox;
+use crate::guest::card::{Lab, make_image, make_key};
+use crate::support::{Sandbox, sha256};
 
 /// The name of the image, as nixpkgs gives it.
 const IMAGE: &str = "nixos-image-sd-card-25.05-aarch64-linux.img.zst";
@@ -54,4 +54,21 @@ fn the_first_ssh_to_a_card_with_the_layout_of_nixpkgs_asks_nothing() {
     fs::write(&known_hosts_with_other_key, format!("pi {line}")).unwrap();
     let (code, output) = guest.ssh("pi", &known_hosts_with_other_key, &user_key, "true");
     assert!(code == Some(255) && output.contains("Host key verification failed."), "{output}");
+}
+
+#[test]
+#[ignore = "needs QEMU and Debian's packages: run `cargo xtask test`"]
+fn an_image_with_the_layout_of_nixpkgs_boots_at_the_desk_to_its_login() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sandbox = Sandbox::new();
+    sandbox.env("XTASK_UBOOT", Lab::parts().join("emulator/u-boot.bin"));
+    let image = dir.path().join(IMAGE);
+    make_image("stock.sh", &dir.path().join("work"), &image, &[]);
+    let before = sha256(&fs::read(&image).unwrap());
+    let outcome = sandbox.run(&["boot", "--image", image.to_str().unwrap(), "--json"]);
+    let result: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    let proof = serde_json::json!({ "by": "login", "prompt": "demo login:" });
+    assert_eq!(result["proof"], proof, "{outcome:?}");
+    assert_eq!(sha256(&fs::read(&image).unwrap()), before);
+    assert_eq!(sandbox.path("state/boot").read_dir().unwrap().count(), 1, "only the lock is left");
 }

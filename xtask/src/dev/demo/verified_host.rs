@@ -6,9 +6,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use super::boots::{first_boot, later_boot};
 use super::observations::{Observations, verify};
 use crate::base::{Bytes, Context, Event, Table, interrupt};
-use crate::qemu::{FIRST_BOOT, LATER_BOOT, Machine, Setup, Step, boot};
+use crate::qemu::{self, Machine, Script, Setup};
 
 /// The record of a verified host: it boots, keeps its persistent data, and starts its next generation.
 #[derive(Debug, Serialize)]
@@ -47,18 +48,18 @@ pub fn verify_host(
     let setup = Setup::new(machine, card, virt_uboot)?;
     // The guard lives from before the first report of a boot, so that Ctrl-C after it always ends the emulator.
     let _signals = interrupt::guard()?;
-    let first = boot_once(cx, &setup, 1, FIRST_BOOT)?;
-    let second = boot_once(cx, &setup, 2, LATER_BOOT)?;
+    let first = boot_once(cx, &setup, 1, first_boot())?;
+    let second = boot_once(cx, &setup, 2, later_boot())?;
     verify(&first.observations, &second.observations, size, fingerprint)?;
     Ok(VerifiedHost { machine, boots: [first, second] })
 }
 
 /// Boots `setup` once and reports the boot. `number` is that of the boot of this card.
-fn boot_once(cx: &Context, setup: &Setup, number: u32, steps: &'static [Step]) -> Result<Boot> {
+fn boot_once(cx: &Context, setup: &Setup, number: u32, mut script: Script) -> Result<Boot> {
     let start = Instant::now();
     let name = format!("boot {number}");
     cx.reporter.report(&Event::Phase { name: name.clone(), total: None, is_in_bytes: false });
-    let record = boot(&cx.launcher, setup, steps, |line| {
+    let record = qemu::boot(&cx.launcher, setup, &mut script, |line| {
         let detail = Some(line.to_owned()).filter(|line| !line.trim().is_empty());
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail });
     });

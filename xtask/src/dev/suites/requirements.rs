@@ -106,7 +106,9 @@ impl Requirement {
             }
             Self::Guest => (cx.launcher.env(demo::GUEST).is_none())
                 .then(|| "needs a kernel and systemd from Debian's packages".into()),
-            Self::Qemu => missing_programs(cx, &["qemu-system-aarch64", "sfdisk", "debugfs", "dumpe2fs"]),
+            Self::Qemu => {
+                missing_programs(cx, &["qemu-system-aarch64", "qemu-img", "sfdisk", "debugfs", "dumpe2fs"])
+            }
             Self::ImageReaders => missing_programs(cx, &["sqlite3", "debugfs"]),
             Self::MountNamespaces => missing_mount_namespaces(cx),
             Self::Inputs => unset_variables(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),

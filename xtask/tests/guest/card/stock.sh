@@ -13,6 +13,10 @@ mkdir -p "$store" "$root/boot"
 make_system
 mkdir -p "$(at "$system")/etc/ssh"
 printf 'PermitRootLogin prohibit-password\nUsePAM no\nUseDNS no\n' >"$(at "$system")/etc/ssh/sshd_config"
+# A login prompt on the console, as systemd makes one for each console of the kernel.
+wants=$(at "$system")/etc/systemd/system/multi-user.target.wants
+mkdir -p "$wants"
+ln -s /usr/lib/systemd/system/serial-getty@.service "$wants/serial-getty@ttyAMA0.service"
 make_menu
 make_firmware
 

@@ -101,12 +101,12 @@ fn read_trial<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Resul
     Ok(Trial::of(script.as_deref(), flag.as_deref(), volume.partition.bootable))
 }
 
-/// The content of the file `name` on the FIRMWARE of a card; `None` where there is no such file.
+/// The content of the file `name` on the FIRMWARE of the card `disk` of `size` bytes; `None` where there is no such
+/// file.
 ///
 /// # Errors
 /// A card that cannot be read.
-pub fn firmware_file(disk: &File, name: &str) -> Result<Option<Vec<u8>>> {
-    let size = disk.metadata().context("reading the size of the card")?.len();
+pub fn firmware_file(disk: &File, size: u64, name: &str) -> Result<Option<Vec<u8>>> {
     let budget = Budget::without_stop();
     let layout = PartitionTable::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
     let volumes = volumes(disk, &layout, &budget)?;

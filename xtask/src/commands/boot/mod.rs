@@ -1,0 +1,159 @@
+//! `boot`: boots an image or a card in QEMU, on a snapshot, until its host is up.
+
+mod plan;
+mod subject;
+
+use std::fs::File;
+use std::net::TcpListener;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use self::plan::{Plan, Wanted};
+use self::subject::{Content, Subject};
+use crate::base::failure::{self, ExitKind};
+use crate::base::interrupt::{self, SignalGuard};
+use crate::base::{Context, Event, shell};
+use crate::cli::Boot;
+use crate::qemu::{
+    self, Goal, Machine, Network, Proof, ProofWatch, Setup, SshProbe, StartFiles, Workspace, snapshot,
+};
+use crate::ui;
+
+pub fn run(cx: &Context, args: &Boot) -> Result<()> {
+    let boot_arg = args.boot_arg()?;
+    qemu::require_programs(cx)?;
+    // What is missing is said before a build of minutes.
+    let virt_start = match args.machine {
+        Machine::Virt => Some(StartFiles::find_for_virt(cx)?),
+        Machine::Raspi3b => None,
+    };
+    let subject = Subject::open(cx, args, &boot_arg)?;
+    let wanted = Wanted::find(cx, args, &subject)?;
+    let plan = Plan { subject, machine: args.machine, limit: args.limit(), wanted };
+    cx.show_plan(&plan);
+    // Ctrl-C must end the emulator and remove the temporary files.
+    let signals = interrupt::guard()?;
+    let workspace = Workspace::make(&cx.state)?;
+    let setup = prepare(cx, &plan, &workspace, virt_start, &signals);
+    let up = setup.and_then(|setup| boot(cx, &plan, setup)).map_err(|error| explain(&plan, error));
+    drop(workspace);
+    show(cx, &plan, up?)
+}
+
+/// Makes the snapshot in `workspace`, and the machine with it. `virt_start` is the start of [`Machine::Virt`].
+fn prepare(
+    cx: &Context,
+    plan: &Plan,
+    workspace: &Workspace,
+    virt_start: Option<StartFiles>,
+    signals: &SignalGuard,
+) -> Result<Setup> {
+    let Plan { subject, machine, .. } = plan;
+    let drive = match subject.compressed() {
+        None => snapshot::overlay(cx, workspace, subject.path(), plan.card_size())?,
+        Some(source) => {
+            snapshot::decompress(cx, workspace, source, subject.size(), plan.card_size(), signals)?
+        }
+    };
+    let start = if let Some(start) = virt_start {
+        start
+    } else {
+        let content = if subject.compressed().is_some() { &drive.file } else { subject.path() };
+        let file = File::open(content).with_context(|| format!("opening {}", content.display()))?;
+        StartFiles::copy_from_card(&file, subject.size(), &workspace.path("card"))?
+    };
+    Ok(Setup::with_drive(*machine, drive, start).with_limit(plan.limit.duration()))
+}
+
+/// A host that is up.
+struct Up {
+    proof: Proof,
+    seconds: f64,
+}
+
+/// Boots `setup` until the plan's proof.
+fn boot(cx: &Context, plan: &Plan, setup: Setup) -> Result<Up> {
+    let port = free_port()?;
+    let probe = match &plan.wanted {
+        Wanted::Ssh(key) => Some(SshProbe::new(&cx.launcher, port, key)),
+        Wanted::Text(_) | Wanted::Login { .. } => None,
+    };
+    let goal = match (&plan.wanted, &probe) {
+        (Wanted::Text(text), _) => Goal::Text(text),
+        (_, Some(probe)) => Goal::Ssh(probe),
+        (_, None) => Goal::Login,
+    };
+    let setup = setup.with_network(if probe.is_some() { Network::Ssh(port) } else { Network::Isolated });
+    let mut watch = ProofWatch::new(goal);
+    let booted = cx.in_phase("boot", || {
+        std::thread::scope(|scope| {
+            if let Some(probe) = &probe {
+                scope.spawn(|| probe.run());
+            }
+            let booted = qemu::boot(&cx.launcher, &setup, &mut watch, |line| show_line(cx, line));
+            if let Some(probe) = &probe {
+                probe.stop();
+            }
+            booted
+        })
+    });
+    let seconds = booted?.seconds_until_up;
+    let proof = watch.proof.context("the boot ended without a proof")?;
+    Ok(Up { proof, seconds })
+}
+
+/// Shows a line of the console.
+fn show_line(cx: &Context, line: &str) {
+    if !line.trim().is_empty() {
+        cx.reporter.report(&Event::log(line));
+    }
+}
+
+/// A port of 127.0.0.1 that is free now.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    Ok(listener.context("finding a free port of 127.0.0.1")?.port())
+}
+
+/// `error` with the name of what was booted, and for a card that does not boot with a hint, if it has none.
+fn explain(plan: &Plan, error: anyhow::Error) -> anyhow::Error {
+    let kind = failure::kind(&error);
+    let Subject { name, content, .. } = &plan.subject;
+    match content {
+        _ if kind == ExitKind::Interrupted => {
+            kind.error(format!("stopped; {name} is unchanged, and the snapshot is removed"))
+        }
+        Content::Card(disk) if kind == ExitKind::Verification && failure::hint(&error).is_none() => {
+            let path = shell::quote(&disk.path.to_string_lossy());
+            let hint =
+                format!("`cargo xtask card inspect {path}` shows what a boot needs and the card lacks");
+            kind.error_with_hint(format!("{name}: {error:#}"), hint)
+        }
+        _ => error.context(name.clone()),
+    }
+}
+
+/// The result of a boot, as JSON.
+#[derive(Serialize)]
+struct BootReport<'a> {
+    /// The booted image or card.
+    booted: &'a Content,
+    /// Its name for people.
+    name: &'a str,
+    machine: Machine,
+    proof: Proof,
+    /// The time from power on to the proof, in seconds.
+    seconds: f64,
+}
+
+fn show(cx: &Context, plan: &Plan, up: Up) -> Result<()> {
+    let Plan { subject, machine, .. } = plan;
+    let Up { proof, seconds } = up;
+    if cx.json {
+        let Subject { name, content, .. } = subject;
+        return ui::print_json(&BootReport { booted: content, name, machine: *machine, proof, seconds });
+    }
+    let machine = machine.name();
+    ui::print_result(&format!("{} is up in {machine} after {seconds:.1} s: {proof}", subject.name))
+}
