@@ -15,7 +15,7 @@ use super::budget::{Budget, LimitedRegion};
 use super::fat::Fat;
 use super::partition_table::{HEAD, PartitionTable};
 use crate::base::failure::{ExitKind, kind};
-use crate::boot::{self, BoardProof, Kernel, Trial, UBoot};
+use crate::boot::{self, Board, BoardProof, FirmwareStage, Kernel, Trial, UBoot};
 use crate::failure;
 use system::System;
 use volume::volumes;
@@ -101,17 +101,31 @@ fn read_trial<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Resul
     Ok(Trial::of(script.as_deref(), flag.as_deref(), volume.partition.bootable))
 }
 
-/// The content of the file `name` on the FIRMWARE of the card `disk` of `size` bytes; `None` where there is no such
-/// file.
+/// What the firmware of a board hands over to.
+#[derive(Debug)]
+pub struct BoardStart {
+    /// The content of the U-Boot or of the kernel.
+    pub program: Vec<u8>,
+    pub device_tree: Vec<u8>,
+}
+
+/// Reads what the firmware of `board` starts from the card `disk` of `size` bytes, by its `config.txt`.
 ///
 /// # Errors
-/// A card that cannot be read.
-pub fn firmware_file(disk: &File, size: u64, name: &str) -> Result<Option<Vec<u8>>> {
+/// `Verification` where `board` does not boot from FIRMWARE, and a card that cannot be read.
+pub fn board_start(disk: &File, size: u64, board: Board) -> Result<BoardStart> {
     let budget = Budget::without_stop();
     let layout = PartitionTable::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
+    let proof = prove_firmware(disk, &layout, board)?;
+    proof.require_boots(ExitKind::Verification)?;
     let volumes = volumes(disk, &layout, &budget)?;
-    let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(None) };
-    open_fat(disk, volume, &budget)?.read(name)
+    let firmware = open_fat(disk, firmware_volume(&volumes)?, &budget)?;
+    let read = |path: Option<&String>| {
+        let path = path.context("the firmware starts nothing")?;
+        firmware.read(path)?.ok_or_else(|| failure!(Verification, "FIRMWARE has no {path}"))
+    };
+    let FirmwareStage { program, device_tree, .. } = &proof.firmware;
+    Ok(BoardStart { program: read(program.as_ref())?, device_tree: read(device_tree.as_ref())? })
 }
 
 /// Opens the FAT file system of `volume`.
