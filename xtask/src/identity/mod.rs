@@ -3,22 +3,38 @@
 //! project's hosts and the project's `known_hosts` are in its state folder.
 
 mod access;
+mod adopt;
+pub mod backup;
+mod change;
 mod copied_folders;
 mod extra_files;
 mod folder;
+mod import;
 mod key;
 mod known_hosts;
+mod known_key;
 mod move_key;
 mod payload;
+mod pinned;
+mod published;
 mod secret;
+mod stored;
 
 pub use access::make_all_unreadable;
+pub use adopt::{Adoption, adopt};
+pub use change::Identities;
 pub use copied_folders::{is_copied_to_store, keep_out_of_stores, refuse_copied_keys};
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
+pub use import::read_key_file;
+pub use known_hosts::NewKeys;
+pub use known_key::{KnownKey, fingerprint_of};
 pub use move_key::{hosts_with_folders, move_key};
 pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
+pub use pinned::pinned_file;
+pub use published::PublishedHosts;
 pub use secret::Secret;
+pub use stored::StoredIdentity;
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +59,7 @@ pub fn folder(state: &Path) -> PathBuf {
 /// Where the file cannot be read.
 pub fn known_hosts_with(state: &Path, host: &HostName) -> Result<Option<PathBuf>> {
     let file = KnownHosts::of(&folder(state));
-    Ok(file.key_of(host)?.map(|_| file.path))
+    Ok((!file.keys_of(host)?.is_empty()).then_some(file.path))
 }
 
 /// The fingerprint of the key of `host` in the project's `known_hosts`; `None` where the file has no ed25519 key of it.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::access::{ReadableFolder, make_unreadable};
 use super::folder;
+use super::folder::can_name_folder;
 use super::known_hosts::KnownHosts;
 use crate::base::{HostName, state};
 use crate::failure;
@@ -18,9 +19,16 @@ const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// The hosts with a folder of keys in the state folder `state`.
 pub fn hosts_with_folders(state: &Path) -> Vec<HostName> {
-    let entries = fs::read_dir(folder(state)).into_iter().flatten().flatten();
+    hosts_in(&folder(state))
+}
+
+/// The hosts with a folder in `identities`, the folder of keys.
+pub fn hosts_in(identities: &Path) -> Vec<HostName> {
+    let entries = fs::read_dir(identities).into_iter().flatten().flatten();
     let folders = entries.filter(|entry| entry.path().is_dir());
-    folders.filter_map(|entry| entry.file_name().into_string().ok()).map(HostName::from).collect()
+    let names = folders.filter_map(|entry| entry.file_name().into_string().ok()).map(HostName::from);
+    // Folders of unfinished changes begin with a dot.
+    names.filter(can_name_folder).collect()
 }
 
 /// Moves the key of `host`, and its line in `known_hosts`, from the state folder `from` to the state folder `to`. Where
@@ -43,7 +51,7 @@ pub fn move_key(from: &Path, to: &Path, host: &HostName) -> Result<bool> {
         )
     })?;
     make_unreadable(&target);
-    let key = KnownHosts::of(&old).key_of(host)?;
+    let key = KnownHosts::of(&old).keys_of(host)?.into_iter().next();
     KnownHosts::of(&new).set(host, key.as_deref())?;
     KnownHosts::of(&old).set(host, None)?;
     Ok(true)
@@ -94,8 +102,8 @@ mod tests {
         KnownHosts::of(&folder(&old)).set("pi", Some("ssh-ed25519 AAAA")).unwrap();
         assert!(move_key(&old, &new, &host).unwrap());
         assert!(!key.exists() && folder(&new).join("pi").is_dir());
-        assert_eq!(KnownHosts::of(&folder(&new)).key_of("pi").unwrap().as_deref(), Some("ssh-ed25519 AAAA"));
-        assert_eq!(KnownHosts::of(&folder(&old)).key_of("pi").unwrap(), None);
+        assert_eq!(KnownHosts::of(&folder(&new)).keys_of("pi").unwrap(), ["ssh-ed25519 AAAA"]);
+        assert!(KnownHosts::of(&folder(&old)).keys_of("pi").unwrap().is_empty());
         assert!(!move_key(&old, &new, &host).unwrap());
         fs::create_dir(&key).unwrap();
         assert!(!move_key(&old, &new, &host).unwrap() && key.is_dir());

@@ -74,8 +74,7 @@ impl Node {
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
                 options: overrides.ssh_opts.clone().unwrap_or(self.ssh_opts),
-                pin: identity::known_hosts_with(&cx.state, host)?
-                    .map(|file| Pin { file, alias: host.to_string() }),
+                pin: if overrides.without_pin { None } else { find_pin(cx, host)? },
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: overrides.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
@@ -233,6 +232,15 @@ fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
 /// The local user, as whom deploy-rs logs in if the node names no user.
 fn own_user(launcher: &Launcher) -> Result<String> {
     Ok(launcher.read("id", &["-un"])?.trim().to_owned())
+}
+
+/// The key of `host` that the project knows, or that is published beside the flake.
+///
+/// # Errors
+/// `HostKey` where these two are not the same.
+fn find_pin(cx: &Context, host: &HostName) -> Result<Option<Pin>> {
+    let file = identity::pinned_file(&cx.state, &cx.flake, host)?;
+    Ok(file.map(|file| Pin { file, alias: host.to_string() }))
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct Overrides {
     pub interactive_sudo: Option<bool>,
     /// Whether the receiving store checks the signatures of the copied paths.
     pub checks_signatures: bool,
+    /// Whether any key of the host is accepted: for a command that reads the key, and sends nothing.
+    pub without_pin: bool,
 }
 
 impl Overrides {

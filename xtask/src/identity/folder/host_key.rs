@@ -1,6 +1,7 @@
 //! The key that a card gets: the key of its host, or a pending key, which replaces that one once the card is written.
 
 use std::fs::File;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -10,6 +11,7 @@ use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::state;
 use crate::identity::access::ReadableFolder;
+use crate::identity::change;
 use crate::identity::key::PublicKey;
 use crate::identity::payload::{Identity, KeyOrigin};
 use crate::identity::secret::Secret;
@@ -37,6 +39,10 @@ impl KeyFolder {
         if choice == KeyChoice::None {
             return Ok(None);
         }
+        let folder = self.dir.parent().unwrap_or(Path::new("/"));
+        state::create_private_folder(folder).with_context(|| format!("creating {}", folder.display()))?;
+        // No other run puts a key here meanwhile.
+        let _change = change::lock(folder)?;
         state::create_private_folder(&self.dir)
             .with_context(|| format!("creating {}", self.dir.display()))?;
         let readable = ReadableFolder::open(&self.dir)?;

@@ -1,8 +1,10 @@
 //! The folder on the workstation with the keys of a host: making, choosing, reading and replacing them.
 
 mod host_key;
+mod private_key;
 
 pub use host_key::HostKey;
+pub use private_key::{MAX_KEY_SIZE, public_key_of};
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -19,9 +21,9 @@ use super::access::{ReadableFolder, require_private};
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
 use super::secret::Secret;
+use super::stored::{KeyPair, StoredIdentity};
 use crate::base::process::Launcher;
-use crate::base::state;
-use crate::base::{HostName, memfd};
+use crate::base::{HostName, state};
 use crate::{bail, failure};
 
 /// Which key a card gets.
@@ -37,9 +39,7 @@ pub enum KeyChoice {
 }
 
 /// The file of a pending key. It is never removed: whether a card has a key that an earlier run left here is unknown.
-const PENDING: &str = "ssh_host_ed25519_key.new";
-/// The maximum size of a private key, in bytes.
-const MAX_KEY_SIZE: u64 = 64 << 10;
+pub const PENDING: &str = "ssh_host_ed25519_key.new";
 /// The file in which ssh-keygen makes a key.
 const PART: &str = "ssh_host_ed25519_key.part";
 
@@ -164,7 +164,7 @@ impl KeyFolder {
         }
         let mut args = ["-q", "-t", "ed25519", "-N", "", "-C", &self.host, "-f"].map(OsString::from).to_vec();
         args.push(path.into_os_string());
-        require_keygen(launcher)?;
+        private_key::require_keygen(launcher)?;
         launcher.read("ssh-keygen", &args).context("making the host key")?;
         self.rename(PART, file)
     }
@@ -189,21 +189,51 @@ impl KeyFolder {
     /// # Errors
     /// `Refused` for a key that no host could use.
     fn derive_public(&self, launcher: &Launcher, file: &str, private: &Secret) -> Result<PublicKey> {
-        require_keygen(launcher)?;
-        let copy = memfd::file_with("key", private.reveal())?;
-        let output = launcher.capture("ssh-keygen", &["-y", "-P", "", "-f", &memfd::path(&copy)])?;
-        let why = match PublicKey::parse(&output.stdout) {
-            Some(key) if output.success() => return Ok(key),
-            _ if output.stderr.contains("passphrase") => {
-                "has a passphrase, which nobody could type on the host"
+        public_key_of(launcher, private)?.map_err(|fault| {
+            failure!(
+                Refused, "the host key {} {fault}", self.dir.join(file).display();
+                hint: "move it away: `identity make` or the next flash of {} makes another", self.host
+            )
+        })
+    }
+
+    /// Locks the folder, if there is one, for a change of the key.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub(super) fn lock_for_change(&self) -> Result<Option<File>> {
+        if !self.dir.is_dir() {
+            return Ok(None);
+        }
+        let _readable = ReadableFolder::open(&self.dir)?;
+        self.lock(KeyChoice::New).map(Some)
+    }
+
+    /// The identity as it is stored; `known` is the key in `known_hosts`.
+    ///
+    /// # Errors
+    /// `Refused` for a key that no host could use, and while another run changes the key.
+    pub(super) fn read_identity(&self, launcher: &Launcher, known: Option<String>) -> Result<StoredIdentity> {
+        let mut identity = StoredIdentity { host: self.host.clone(), key: None, pending: None, known };
+        if !self.dir.is_dir() {
+            return Ok(identity);
+        }
+        state::check_folder(&self.dir)?;
+        let readable = ReadableFolder::open(&self.dir)?;
+        let _lock = self.lock(KeyChoice::Keep)?;
+        let read = |file| self.has_file(file).then(|| self.read_private(file)).transpose();
+        let [key, pending] = [read(KEY_FILE)?, read(PENDING)?];
+        drop(readable);
+        let pair = |file, private: Option<Secret>| match private {
+            Some(private) => {
+                let public = self.derive_public(launcher, file, &private)?;
+                Ok::<_, anyhow::Error>(Some(KeyPair { private, public }))
             }
-            _ if !output.success() => "is damaged: ssh-keygen cannot read it",
-            _ => "is not an ed25519 key",
+            None => Ok(None),
         };
-        bail!(
-            Refused, "the host key {} {why}", self.dir.join(file).display();
-            hint: "move it away: `identity make` or the next flash of {} makes another", self.host
-        )
+        identity.key = pair(KEY_FILE, key)?;
+        identity.pending = pair(PENDING, pending)?;
+        Ok(identity)
     }
 
     /// Renames the private key in the file `from` to `to`, after its public key.
@@ -220,7 +250,7 @@ impl KeyFolder {
 }
 
 /// Whether `host` can be the name of a folder of keys, and a name in `known_hosts`.
-fn can_name_folder(host: &HostName) -> bool {
+pub fn can_name_folder(host: &HostName) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     !host.is_empty()
         && !host.starts_with(['.', '-'])
@@ -233,16 +263,6 @@ fn public_file(private: &Path) -> PathBuf {
     let mut name = private.as_os_str().to_owned();
     name.push(".pub");
     name.into()
-}
-
-/// Refuses to continue where `PATH` has no ssh-keygen.
-fn require_keygen(launcher: &Launcher) -> Result<()> {
-    launcher.which("ssh-keygen").map(drop).ok_or_else(|| {
-        failure!(
-            Refused, "no ssh-keygen on PATH";
-            hint: "run `cargo xtask setup`, or pass --identity none to `flash`"
-        )
-    })
 }
 
 /// Removes `file`, if it exists.

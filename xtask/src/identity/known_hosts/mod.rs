@@ -1,5 +1,10 @@
 //! The project's `known_hosts`: one line for each host, by its name in the flake.
 
+mod lines;
+
+pub use lines::{NewKeys, hosts, keys_of, with_keys};
+
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +15,7 @@ use rustix::fs::{Access, access};
 use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::base::lock::Lock;
-use crate::base::state;
+use crate::base::{HostName, state};
 
 /// The maximum size of the file, in bytes.
 const MAX_SIZE: u64 = 16 << 20;
@@ -31,23 +36,31 @@ impl KnownHosts {
         Self { path: folder.join("known_hosts") }
     }
 
-    /// The first key of `host`, such as `ssh-ed25519 AAAA…`; `None` where the file has no key of it.
-    pub fn key_of(&self, host: &str) -> Result<Option<String>> {
-        let text = self.read()?;
-        let mut lines = text.split(|byte| *byte == b'\n');
-        Ok(lines.find_map(|line| key_in_line(line, host)).map(str::to_owned))
+    /// The keys of `host`, each such as `ssh-ed25519 AAAA…`; ssh accepts all of them.
+    pub fn keys_of(&self, host: &str) -> Result<Vec<String>> {
+        Ok(keys_of(&self.read()?, host))
+    }
+
+    /// The hosts that have a key.
+    pub fn hosts(&self) -> Result<BTreeSet<HostName>> {
+        Ok(hosts(&self.read()?))
     }
 
     /// Sets the only key of `host` to `key`, or removes all its keys where `key` is `None`. Returns whether the file
     /// changed.
     pub fn set(&self, host: &str, key: Option<&str>) -> Result<bool> {
+        self.set_all(&NewKeys::from([(host.into(), key.map(str::to_owned))]))
+    }
+
+    /// Sets the only key of each host of `keys`, or removes its keys. Returns whether the file changed.
+    pub fn set_all(&self, keys: &NewKeys) -> Result<bool> {
         let context = || format!("writing {}", self.path.display());
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         state::create_private_folder(folder).with_context(context)?;
         // Two flashes may end at once.
         let _lock = Lock::take_within(&folder.join(LOCK), LOCK_TIMEOUT).with_context(context)?;
         let old = self.read()?;
-        let new = with_key(&old, host, key);
+        let new = with_keys(&old, keys);
         if new == old {
             return Ok(false);
         }
@@ -104,31 +117,6 @@ impl KnownHosts {
     }
 }
 
-/// The key in `line`; `None` for a line without a key of `host`.
-fn key_in_line<'a>(line: &'a [u8], host: &str) -> Option<&'a str> {
-    let (names, key) = std::str::from_utf8(line).ok()?.trim().split_once(char::is_whitespace)?;
-    names.split(',').any(|name| name == host).then(|| key.trim())
-}
-
-/// `text` with `key` as the only key of `host`, in place of the host's first line or at the end; without its keys where
-/// `key` is `None`. Lines of other hosts stay.
-fn with_key(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
-    let mut new_line = key.map(|key| format!("{host} {key}\n"));
-    let mut new = Vec::new();
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        if key_in_line(line, host).is_some() {
-            new.extend(new_line.take().unwrap_or_default().into_bytes());
-            continue;
-        }
-        new.extend_from_slice(line);
-        if !line.ends_with(b"\n") {
-            new.push(b'\n');
-        }
-    }
-    new.extend(new_line.unwrap_or_default().into_bytes());
-    new
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -139,35 +127,16 @@ mod tests {
     const KEY: &str = "ssh-ed25519 AAAAC3";
 
     #[test]
-    fn each_host_has_one_line() {
-        let line = format!("pi {KEY}\n");
-        for (text, key, expected) in [
-            ("", Some(KEY), line.clone()),
-            ("", None, String::new()),
-            ("pi ssh-ed25519 old\n", Some(KEY), line.clone()),
-            ("pi ssh-ed25519 old", None, String::new()),
-            ("# note\npi a b\npi,alias c d\nother e f", Some(KEY), format!("# note\n{line}other e f\n")),
-            ("pi2 a b\n", Some(KEY), format!("pi2 a b\n{line}")),
-        ] {
-            let new = with_key(text.as_bytes(), "pi", key);
-            assert_eq!(String::from_utf8(new).unwrap(), expected, "{text}");
-        }
-        let others = b"caf\xe9 a b\nsome\r\n";
-        let new = with_key(others, "pi", Some(KEY));
-        assert_eq!(new, [&others[..], line.as_bytes()].concat());
-    }
-
-    #[test]
     fn a_key_is_set_read_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let file = KnownHosts::of(&dir.path().join("identity"));
-        assert_eq!(file.key_of("pi").unwrap(), None);
+        assert!(file.keys_of("pi").unwrap().is_empty());
         assert!(file.set("pi", Some(KEY)).unwrap());
         assert!(!file.set("pi", Some(KEY)).unwrap());
-        assert_eq!(file.key_of("pi").unwrap().as_deref(), Some(KEY));
-        assert_eq!(file.key_of("p").unwrap(), None);
+        assert_eq!(file.keys_of("pi").unwrap(), [KEY]);
+        assert!(file.keys_of("p").unwrap().is_empty());
         assert!(file.set("pi", None).unwrap());
-        assert_eq!(file.key_of("pi").unwrap(), None);
+        assert!(file.keys_of("pi").unwrap().is_empty());
         let left = dir.path().join("identity").read_dir().unwrap().count();
         assert_eq!(left, 2, "temporary files are gone, and the lock is there");
     }
@@ -231,7 +200,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = KnownHosts::of(dir.path());
         let refuse = |why: &str| {
-            for error in [file.key_of("pi").unwrap_err(), file.set("pi", Some(KEY)).unwrap_err()] {
+            for error in [file.keys_of("pi").unwrap_err(), file.set("pi", Some(KEY)).unwrap_err()] {
                 assert_eq!(kind(&error), ExitKind::Refused);
                 let expected = format!("{} {why}; move it away", dir.path().join("known_hosts").display());
                 assert_eq!(with_hint(&error), expected);
@@ -253,26 +222,10 @@ mod tests {
         fs::create_dir(&own).unwrap();
         fs::write(&theirs, format!("pi {KEY}\n")).unwrap();
         std::os::unix::fs::symlink(&theirs, own.join("known_hosts")).unwrap();
-        assert!(KnownHosts::of(&own).key_of("pi").unwrap().is_some());
+        assert_eq!(KnownHosts::of(&own).keys_of("pi").unwrap(), [KEY]);
         std::os::unix::fs::chown(&theirs, Some(65_534), None).unwrap();
-        let error = KnownHosts::of(&own).key_of("pi").unwrap_err();
+        let error = KnownHosts::of(&own).keys_of("pi").unwrap_err();
         let text = format!("{} belongs to user 65534", theirs.display());
         assert!(error.to_string().starts_with(&text), "{error}");
-    }
-
-    #[test]
-    fn fuzz() {
-        let line =
-            "pi,alias ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw pi\n";
-        let hashed = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-rsa AAAAB3\n@revoked * ssh-rsa x\n";
-        crate::base::fuzz::check(&[line.as_bytes(), hashed.as_bytes()], |bytes| {
-            let new = with_key(bytes, "pi", Some(KEY));
-            let lines_of_pi = |text: &[u8]| {
-                text.split(|byte| *byte == b'\n').filter(|line| key_in_line(line, "pi").is_some()).count()
-            };
-            assert_eq!(lines_of_pi(&new), 1, "{}", new.escape_ascii());
-            assert_eq!(lines_of_pi(&with_key(bytes, "pi", None)), 0);
-            assert_eq!(with_key(&new, "pi", Some(KEY)), new);
-        });
     }
 }
