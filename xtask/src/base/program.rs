@@ -21,6 +21,9 @@ pub const FLAKE_COMMANDS: &[&str] =
 /// The commands that connect to a host, as texts name them.
 pub const HOST_COMMANDS: &[&str] = &["deploy", "status"];
 
+/// The subcommands that connect to a host, with their command.
+const HOST_SUBCOMMANDS: &[&str] = &["identity trust"];
+
 /// The options of this command line that commands in texts repeat.
 static OPTIONS: OnceLock<CommandOptions> = OnceLock::new();
 
@@ -57,13 +60,20 @@ impl CommandOptions {
             if FLAKE_COMMANDS.contains(&command) {
                 shown += &self.flake;
             }
-            if HOST_COMMANDS.contains(&command) {
-                shown.extend([" ", command, &self.address, &rest[command.len() + 1..]]);
-            } else {
-                shown += rest;
+            match Self::connecting_command(rest, command) {
+                Some(command) => shown.extend([" ", command, &self.address, &rest[command.len() + 1..]]),
+                None => shown += rest,
             }
         }
         shown
+    }
+
+    /// The words of the command that connects to a host, at the beginning of `rest` behind a space; `None` where
+    /// `command` does not connect.
+    fn connecting_command<'a>(rest: &'a str, command: &'a str) -> Option<&'a str> {
+        let has_words = |words: &&&str| rest.strip_prefix(' ').is_some_and(|text| text.starts_with(**words));
+        let subcommand = HOST_SUBCOMMANDS.iter().find(has_words).copied();
+        subcommand.or_else(|| HOST_COMMANDS.contains(&command).then_some(command))
     }
 }
 
@@ -165,6 +175,11 @@ mod tests {
             ("run `cargo xtask deploy pi`", "run `x --flake 'my flake' deploy --to root@10.0.0.5 pi`"),
             ("`cargo xtask status`", "`x --flake 'my flake' status --to root@10.0.0.5`"),
             ("`cargo xtask hosts` lists the hosts", "`x --flake 'my flake' hosts` lists the hosts"),
+            (
+                "`cargo xtask identity trust pi`",
+                "`x --flake 'my flake' identity trust --to root@10.0.0.5 pi`",
+            ),
+            ("`cargo xtask identity list`", "`x --flake 'my flake' identity list`"),
             ("cargo xtask sd-image HOST", "x --flake 'my flake' sd-image HOST"),
             ("`cargo xtask setup`, or `cargo xtask`", "`x setup`, or `x`"),
             ("cargo xtask deployment", "x deployment"),

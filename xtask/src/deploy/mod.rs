@@ -24,6 +24,7 @@ mod status;
 mod target;
 mod timings;
 mod trial;
+mod unpinned;
 mod verdict;
 #[cfg(test)]
 mod verdict_docs_tests;
@@ -46,3 +47,4 @@ pub use plan::Plan;
 pub use status::{History, Status, status_table, statuses, unreadable_states_error};
 pub use timings::Timings;
 pub use trial::{Decision, DecisionOutcome, decide, plan_decision};
+pub use unpinned::{OfferedKey, read_offered_key};

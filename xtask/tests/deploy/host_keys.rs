@@ -151,7 +151,7 @@ fn the_remedies_for_a_host_without_a_node_make_the_host_known() {
     assert_known(&fixture);
 }
 
-/// The key on the card was replaced: the printed commands forget the pinned key and accept the new one.
+/// The key on the card was replaced: the printed command pins the new one.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_remedy_for_another_key_than_the_pinned_one_makes_the_host_known() {
@@ -163,13 +163,21 @@ fn the_remedy_for_another_key_than_the_pinned_one_makes_the_host_known() {
         let status = status_with_key_fault(&fixture, "another host key");
         let flash = format!("cargo xtask --flake {} flash target", fixture.flake());
         assert!(commands_in_hint(&status, &["cargo"]).contains(&flash), "{status}");
-        let ssh_commands = commands_in_hint(&status, &["ssh"]);
-        let [forget, accept] = &ssh_commands[..] else { panic!("{status}") };
-        run_as_printed(&fixture, forget);
-        status_with_key_fault(&fixture, "key not known");
-        run_as_printed(&fixture, accept);
+        trust_as_printed(&fixture, &status);
         assert_known(&fixture);
     }
+}
+
+/// Runs the command of the hint that pins the key of the host, with the fingerprint of the key that the status names.
+#[track_caller]
+fn trust_as_printed(fixture: &Fixture, status: &Value) {
+    let command = format!("cargo xtask --flake {} identity trust target", fixture.flake());
+    assert!(commands_in_hint(status, &["cargo"]).contains(&command), "{status}");
+    let error = status["error"].as_str().expect("an error");
+    let fingerprint = error.split_whitespace().find(|word| word.starts_with("SHA256:"));
+    let mut args = vec!["identity", "trust", "target"];
+    args.extend(fingerprint.iter().flat_map(|fingerprint| ["--fingerprint", fingerprint]));
+    fixture.run(&args).assert_code(0);
 }
 
 /// ssh does not compare the pinned key with a key of another type.
@@ -186,8 +194,14 @@ fn a_host_key_of_another_type_than_the_pinned_one_is_another_key() {
          until ssh-keyscan -p 2222 127.0.0.1 2>/dev/null | grep -q ecdsa; do sleep 0.1; done",
     );
     let status = status_with_key_fault(&fixture, "another host key");
-    for command in commands_in_hint(&status, &["ssh"]) {
-        run_as_printed(&fixture, &command);
-    }
+    let offered = fixture.run(&["identity", "trust", "target"]);
+    let fingerprint = offered.stderr.split_whitespace().find(|word| word.starts_with("SHA256:"));
+    let fingerprint = fingerprint.expect("a fingerprint");
+    assert!(
+        commands_in_hint(&status, &["cargo"])
+            .iter()
+            .any(|command| command.ends_with("identity trust target"))
+    );
+    fixture.run(&["identity", "trust", "target", "--fingerprint", fingerprint]).assert_code(0);
     assert_known(&fixture);
 }

@@ -22,5 +22,6 @@ mod status;
 mod support;
 mod trial_faults;
 mod trials;
+mod trust;
 mod users;
 mod verdicts;

@@ -58,7 +58,8 @@ fn unknown_key_error(host: &HostName, connection: &Connection, is_strict: bool) 
     let first: &[&str] = if is_strict { ASK } else { &[] };
     failure!(
         HostKey, "the host key of {host} {UNKNOWN_KEY}";
-        hint: "compare it with the key on the host, then accept it once with `{}`", login_command(connection, first)
+        hint: "compare it with the key on the host, then run `cargo xtask identity trust {host:#}`, or accept it once with \
+               `{}`", login_command(connection, first)
     )
 }
 
@@ -88,44 +89,35 @@ fn changed_key_error(host: &HostName, connection: &Connection, log: &[&str]) -> 
     )
 }
 
-/// What to do about a changed key. A pinned key came with the card: a changed one means another card, a new key on the
-/// host, or another machine.
+/// What to do about a changed key. A pinned key came with the card, or was compared once: a changed one means another
+/// card, a new key on the host, or another machine.
 fn remedies(host: &HostName, connection: &Connection, log: &[&str]) -> String {
     let name = known_name(connection);
-    let forget = forget_command(connection, log).map_or_else(
-        || match &connection.pin {
-            Some(_) => format!("remove the known key of {host} from the project's known_hosts"),
-            None => format!("remove the known key of {name} from known_hosts"),
-        },
-        |command| format!("run `{command}`"),
-    );
-    let accept = login_command(connection, ASK);
-    match connection.pin {
-        Some(_) => format!(
+    if connection.pin.is_some() {
+        return format!(
             "if someone flashed the card without this project's key, flash it again with `cargo xtask flash {host:#}`, \
              which restores the key\n  \
-             if the host made itself a new key, compare the two, {forget}, and accept the new one \
-             with `{accept}`\n  \
+             if the host made itself a new key, compare the two, then run `cargo xtask identity trust {host:#}`\n  \
              if this is not your host, another machine answers at {name}: do not deploy to it"
-        ),
-        None => format!(
-            "if its card was flashed again with new keys, {forget} and accept the new key with `{accept}`\n  \
-             if another machine answers at that address, do not deploy to it"
-        ),
+        );
     }
+    let forget = forget_command(connection, log).map_or_else(
+        || format!("remove the known key of {name} from known_hosts"),
+        |command| format!("run `{command}`"),
+    );
+    format!(
+        "if its card was flashed again with new keys, {forget} and accept the new key with `{}`\n  \
+         if another machine answers at that address, do not deploy to it",
+        login_command(connection, ASK)
+    )
 }
 
-/// The command that removes the known key: the pinned key from the project's file, or another key from the file where
-/// ssh found it, under the name that ssh gives it. `None` where the path or the name is too long for a hint: if it were
-/// cut, the command would name another file or host.
+/// The command that removes the known key from the file where ssh found it, under the name that ssh gives it. `None`
+/// where the path or the name is too long for a hint: if it were cut, the command would name another file or host.
 fn forget_command(connection: &Connection, log: &[&str]) -> Option<String> {
-    let (file, name) = if let Some(pin) = &connection.pin {
-        (Some(pin.file.display().to_string()), pin.alias.clone())
-    } else {
-        let name = log.iter().find_map(|line| name_of_changed_key(line)).map(str::to_owned);
-        let file = log.iter().find_map(|line| file_of_offending_key(line)).map(str::to_owned);
-        (file, name.unwrap_or_else(|| known_name(connection)))
-    };
+    let name = log.iter().find_map(|line| name_of_changed_key(line)).map(str::to_owned);
+    let file = log.iter().find_map(|line| file_of_offending_key(line)).map(str::to_owned);
+    let name = name.unwrap_or_else(|| known_name(connection));
     if !file.iter().chain([&name]).all(|part| is_short(part)) {
         return None;
     }
@@ -227,13 +219,16 @@ mod tests {
             "Offending ED25519 key in /home/me/my hosts:3",
             "Host key for [10.0.0.2]:2222 has changed and you have requested strict checking.",
         ];
-        for (connection, expected) in [
-            (connection(&[]), "`ssh-keygen -f '/home/me/my hosts' -R '[10.0.0.2]:2222'`"),
-            (pinned(&["-p", "2222"]), "`ssh-keygen -f /s/known_hosts -R stinky`"),
-        ] {
-            let error = error(&connection, &log);
-            assert!(hint(&error).unwrap().contains(expected), "{:?}", hint(&error));
-        }
+        let expected = "`ssh-keygen -f '/home/me/my hosts' -R '[10.0.0.2]:2222'`";
+        let unpinned = error(&connection(&[]), &log);
+        assert!(hint(&unpinned).unwrap().contains(expected), "{:?}", hint(&unpinned));
+        // The key that replaces a pinned one is compared, and pinned.
+        let changed = error(&pinned(&["-p", "2222"]), &log);
+        let remedy = hint(&changed).unwrap();
+        assert!(
+            remedy.contains("`cargo xtask identity trust pi`") && !remedy.contains("ssh-keygen"),
+            "{remedy}"
+        );
     }
 
     /// A part of a path is another path.
@@ -248,11 +243,6 @@ mod tests {
             assert!(remedy.contains("remove the known key of pi from known_hosts"), "{remedy}");
             assert!(!remedy.contains("ssh-keygen") && !remedy.contains("[cut]"), "{remedy}");
         }
-        let mut pinned = pinned(&[]);
-        pinned.pin.as_mut().unwrap().file = format!("/{long}").into();
-        let error = error(&pinned, &[CHANGED]);
-        let remedy = hint(&error).unwrap();
-        assert!(remedy.contains("remove the known key of pi from the project's known_hosts"), "{remedy}");
     }
 
     /// ssh does not compare keys of different types, so it calls the other key unknown.
