@@ -48,19 +48,21 @@ impl Command {
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::History(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
-            Self::Identity(args) => vec![args.command.host_name_mut().as_mut_string()],
+            Self::Identity(args) => {
+                args.command.host_names_mut().into_iter().map(HostName::as_mut_string).collect()
+            }
             _ => Vec::new(),
         }
     }
 
     /// Takes `#` from the hosts of commands that read names alone, for which an attribute is no host.
     fn resolve_names(&mut self) -> Result<()> {
-        let name = match self {
-            Self::History(args) => args.host.as_mut(),
-            Self::Identity(args) => Some(args.command.host_name_mut()),
-            _ => None,
+        let names = match self {
+            Self::History(args) => args.host.iter_mut().collect(),
+            Self::Identity(args) => args.command.host_names_mut(),
+            _ => Vec::new(),
         };
-        if let Some(name) = name {
+        for name in names {
             *name = host(name)?;
         }
         Ok(())
@@ -155,11 +157,13 @@ mod tests {
             (&["identity", "show", "f#pi"][..], Some("f"), "pi"),
             (&["identity", "make", "#deploy.nodes.pi"], Some("."), "pi"),
             (&["identity", "show", "pi"], None, "pi"),
+            (&["identity", "backup", "file#1", "f#pi"], Some("f"), "pi"),
+            (&["identity", "rename", "f#pi", "f#zero"], Some("f"), "pi"),
             (&["history", "f#pi"], Some("f"), "pi"),
         ] {
             let (found, cli) = take_from(args).unwrap();
             let name = match cli.command {
-                Command::Identity(mut args) => args.command.host_name_mut().clone(),
+                Command::Identity(mut args) => args.command.host_names_mut()[0].clone(),
                 Command::History(args) => args.host.unwrap(),
                 _ => panic!("{args:?}"),
             };

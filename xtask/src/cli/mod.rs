@@ -8,8 +8,9 @@ mod deploy;
 mod dev;
 mod flash;
 mod host_ref;
-mod identity;
+pub mod identity;
 mod image;
+mod payload;
 mod workstation;
 
 use std::iter;
@@ -24,8 +25,9 @@ pub use deploy::{Deploy, History, Status};
 #[cfg(feature = "dev")]
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg};
-pub use identity::{Identity, IdentityCommand, IdentityOf, PayloadArgs};
+pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
+pub use payload::PayloadArgs;
 pub use workstation::{Devices, Setup};
 
 use crate::base::failure::{ExitKind, SUCCESS};
@@ -102,7 +104,7 @@ pub enum Command {
     Devices(Devices),
     /// Inspect a card, verify it against an image, or check its capacity
     Card(Card),
-    /// Show or make the ssh host key of a host, which its cards get
+    /// Make, share, back up and restore the ssh host keys of hosts, which their cards get
     Identity(Identity),
     /// Check whether this machine can build images and deploy, and list what is missing
     #[command(arg = hidden_flake_arg())]
@@ -137,6 +139,7 @@ impl Command {
             Self::Flash(args) => args.image.is_none(),
             Self::Boot(args) => args.names_host(),
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
+            Self::Identity(args) => args.command.evaluates(),
             _ => false,
         }
     }
@@ -165,6 +168,7 @@ impl Command {
             Self::Boot(args) => args.build.nix.eval.eval_timeout,
             Self::Status(args) => args.nix.eval.eval_timeout,
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.nix.eval.eval_timeout,
+            Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.eval.eval_timeout,
             _ => None,
         }
     }
@@ -196,6 +200,7 @@ impl Command {
         match self {
             Self::Deploy(args) => args.to.as_ref(),
             Self::Status(args) => args.to.as_ref(),
+            Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.to.as_ref(),
             _ => None,
         }
     }
@@ -205,6 +210,7 @@ impl Command {
         match self {
             Self::Deploy(args) => args.trust.trust_flake,
             Self::Status(args) => args.trust.trust_flake,
+            Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.trust.trust_flake,
             _ => false,
         }
     }

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::base::failure::{self, ExitKind, kind};
+use crate::base::failure;
 use crate::base::{Context, Table, interrupt, parallel};
 use crate::cli::Hosts;
-use crate::commands::keys;
-use crate::nix::flake::{BrokenOutput, Catalogue, Host, HostImage};
+use crate::commands::flake_hosts::{self, Listing};
+use crate::nix::flake::{BrokenOutput, Host, HostImage};
 use crate::nix::{EvalCache, Fingerprint};
 use crate::{nix, ui};
 
@@ -15,7 +15,7 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     nix::require_any(&cx.launcher)?;
     // A list changes nothing, also not the lock of the flake.
     let options = &nix::with_keep_lock(&args.nix.nix_args);
-    let Listing { catalogue, fingerprint } = list(cx, args)?;
+    let Listing { catalogue, fingerprint } = flake_hosts::list(cx, &args.nix.nix_args, args.evaluate)?;
     for broken in &catalogue.broken {
         cx.reporter.warn_once(&broken.warning());
     }
@@ -41,49 +41,6 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
         ]);
     }
     ui::print_table(&table)
-}
-
-/// The hosts of the flake.
-struct Listing {
-    catalogue: Catalogue,
-    /// The fingerprint of the flake, which leads to earlier evaluations; `None` where none are in the cache.
-    fingerprint: Option<Fingerprint>,
-}
-
-/// Lists the hosts. If that needs a build, protects the keys of hosts from builds, and lists the hosts again.
-fn list(cx: &mut Context, args: &Hosts) -> Result<Listing> {
-    let listing = list_once(cx, args);
-    let needs_build = match &listing {
-        Ok(listing) => listing.catalogue.broken.iter().any(|broken| nix::is_forbidden_build(&broken.error)),
-        Err(error) => nix::is_forbidden_build(error),
-    };
-    if !needs_build || args.evaluate || cx.launcher.protects_keys() {
-        return listing.map_err(|error| refused_input(cx, args).unwrap_or(error));
-    }
-    keys::protect(cx, None, &args.nix.nix_args)?;
-    list_once(cx, args)
-}
-
-/// The refusal of an input that names the keys of hosts, which explains why the evaluation failed; `None` where it
-/// failed for another reason.
-fn refused_input(cx: &mut Context, args: &Hosts) -> Option<anyhow::Error> {
-    keys::check_inputs(cx, &args.nix.nix_args).err().filter(|error| kind(error) == ExitKind::Refused)
-}
-
-/// Lists the hosts by the evaluation of an earlier run, if the cache has it. Starts Nix once: for the names, or for the
-/// fingerprint that leads into the cache.
-fn list_once(cx: &Context, args: &Hosts) -> Result<Listing> {
-    let options = &args.nix.nix_args;
-    let cache = EvalCache::new(&cx.state);
-    let may_be_cached = !args.evaluate && nix::is_cacheable(options) && cache.exists();
-    cx.in_phase("evaluate", || {
-        let fingerprint = if may_be_cached { Fingerprint::of(&cx.launcher, &cx.flake) } else { None };
-        let catalogue = match &fingerprint {
-            Some(fingerprint) => Catalogue::get_or_read(&cx.launcher, &cx.flake, &cache, fingerprint),
-            None => Catalogue::read(&cx.launcher, &cx.flake, options),
-        };
-        Ok(Listing { catalogue: catalogue?, fingerprint })
-    })
 }
 
 /// What is known of the image of a host.

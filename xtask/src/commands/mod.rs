@@ -4,12 +4,14 @@
 mod bench;
 mod boot;
 mod card;
+mod card_key;
 mod confirm;
 mod demo;
 mod deploy;
 mod devices;
 mod doctor;
 mod earlier_state;
+mod flake_hosts;
 mod flash;
 mod history;
 mod hosts;
@@ -96,6 +98,7 @@ fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
     }
     if command.uses_state() {
         earlier_state::move_to_flake(cx)?;
+        identity::finish_interrupted_change(cx, None)?;
     }
     if command.evaluates() {
         if let Some(limit) = command.eval_timeout() {
@@ -122,7 +125,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::Doctor => doctor::run(&cx),
         Command::History(args) => history::run(&cx, &args),
         Command::Hosts(args) => hosts::run(&mut cx, &args),
-        Command::Identity(args) => identity::run(&cx, &args),
+        Command::Identity(args) => identity::run(&mut cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
         Command::Status(args) => status::run(&cx, &args),

@@ -12,6 +12,7 @@ use crate::card::ext4::{self, PayloadPlace};
 use crate::card::flash::PayloadPlan;
 use crate::card::image::Image;
 use crate::cli::PayloadArgs;
+use crate::commands::card_key;
 use crate::identity::{self, HostKey, KeyChoice, KeyFolder, Owners, Payload, PayloadEntry, PayloadRoot};
 use crate::nix::flake::HostLayout;
 
@@ -234,43 +235,11 @@ impl PayloadSetup {
     /// a host that makes its own.
     pub fn update_known_hosts(&self, cx: &Context) -> Result<()> {
         match (&self.key, &self.requested_key) {
-            (Some(key), _) => add_to_known_hosts(cx, key),
-            (None, Some(RequestedKey { folder, choice: KeyChoice::None })) => {
-                remove_from_known_hosts(cx, folder)
-            }
+            (Some(key), _) => card_key::add(cx, key),
+            (None, Some(RequestedKey { folder, choice: KeyChoice::None })) => card_key::remove(cx, folder),
             (None, _) => Ok(()),
         }
     }
-}
-
-fn add_to_known_hosts(cx: &Context, key: &HostKey) -> Result<()> {
-    let host = &key.identity.host;
-    let is_new = key.commit().map_err(|error| {
-        let text = format!("the card is verified, but its key was not added to known_hosts: {error:#}");
-        let hint = format!(
-            "put `{host} {}` into {} as the only line of {host}",
-            key.public.line(),
-            key.folder().known_hosts().display()
-        );
-        failure::kind(&error).error_with_hint(text, hint)
-    })?;
-    if is_new {
-        cx.note(format!("added the key of {host} to known_hosts of the project"));
-    }
-    Ok(())
-}
-
-fn remove_from_known_hosts(cx: &Context, folder: &KeyFolder) -> Result<()> {
-    let host = folder.host();
-    let is_removed = folder.remove_known_host().map_err(|error| {
-        let text = format!("the card is verified, but known_hosts still has another key: {error:#}");
-        let hint = format!("remove the line of {host} from {}", folder.known_hosts().display());
-        failure::kind(&error).error_with_hint(text, hint)
-    })?;
-    if is_removed {
-        cx.note(format!("removed the key of {host} from known_hosts of the project: the host makes its own"));
-    }
-    Ok(())
 }
 
 /// Reads and checks the content of `dir`, the folder of `--files`.

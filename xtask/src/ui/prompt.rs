@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Stderr, Write};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
 use super::fold::fold_for_stderr;
 use crate::base::escape;
@@ -19,7 +19,7 @@ pub fn can_ask() -> bool {
 
 /// A question on the terminal. The text goes to stderr; stdout is for the result.
 pub struct Prompt<'a> {
-    /// What the answer decides, on the line before the question; may be empty.
+    /// What the answer decides, on the lines before the question; may be empty.
     pub notice: &'a str,
     /// The question, on one line.
     pub question: &'a str,
@@ -34,6 +34,16 @@ impl Prompt<'_> {
     /// # Errors
     /// [`ExitKind::Interrupted`] where the user presses Ctrl-C.
     pub fn ask(&self) -> Result<String> {
+        let line = self.ask_line()?;
+        if !line.ends_with('\n') {
+            // The input ended (Ctrl-D).
+            end_line(&mut std::io::stderr());
+        }
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks once, and returns the line with its end.
+    fn ask_line(&self) -> Result<String> {
         let signals = interrupt::guard()?;
         let mut stderr = std::io::stderr();
         discard_typed_ahead().context("discarding what was typed before the question")?;
@@ -46,16 +56,27 @@ impl Prompt<'_> {
         }
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).context("reading the answer from the terminal")?;
-        if !line.ends_with('\n') {
-            // The input ended (Ctrl-D).
-            end_line(&mut stderr);
-        }
-        Ok(line.trim().to_owned())
+        Ok(line)
+    }
+
+    /// Asks like [`Self::ask`], for an answer that the terminal does not show. Blanks around it are kept.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn ask_secret(&self) -> Result<String> {
+        // A signal must not end the tool while the terminal is silent.
+        let _signals = interrupt::guard()?;
+        let echo = EchoOff::new().context("asking on the terminal")?;
+        let answer = self.ask_line();
+        drop(echo);
+        // The terminal did not show the Enter of the user.
+        end_line(&mut std::io::stderr());
+        Ok(answer?.trim_end_matches(['\n', '\r']).to_owned())
     }
 
     /// The escaped lines of the prompt.
     pub(super) fn text(&self) -> String {
-        let notice = if self.notice.is_empty() { String::new() } else { escape::line(self.notice) + "\n" };
+        let notice = if self.notice.is_empty() { String::new() } else { escape::lines(self.notice) + "\n" };
         notice + &escape::line(self.question)
     }
 
@@ -65,6 +86,25 @@ impl Prompt<'_> {
     /// Those of [`Self::ask`].
     pub fn confirm(&self) -> Result<bool> {
         Ok(matches!(self.ask()?.to_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// While this lives, the terminal does not show what is typed.
+struct EchoOff(Termios);
+
+impl EchoOff {
+    fn new() -> Result<Self, Errno> {
+        let before = tcgetattr(std::io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &silent)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for EchoOff {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 

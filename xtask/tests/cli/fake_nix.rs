@@ -141,6 +141,11 @@ impl Deref for FakeNix {
 }
 
 impl FakeNix {
+    /// The sandbox, with the fake in it.
+    pub fn into_sandbox(self) -> Sandbox {
+        self.0
+    }
+
     /// The recorded calls of nix without [`FEATURES`], sorted, as some run in parallel. Two calls that protect keys
     /// are left out: the first one, which reads the settings of builds, and the one that locks the flake.
     pub fn nix_calls(&self) -> Vec<String> {

@@ -65,7 +65,7 @@ fn identity_make_makes_one_private_key_and_keeps_it() {
     // The tool passes the open key, because nobody can access the folder while ssh-keygen runs.
     let reads_open_key =
         |call: &Vec<String>| call[..4] == ["-y", "-P", "", "-f"] && call[4].starts_with("/proc/self/fd/");
-    assert!(calls[1..].iter().all(reads_open_key) && calls.len() == 6, "{calls:?}");
+    assert!(calls[1..].iter().all(reads_open_key) && calls.len() == 7, "{calls:?}");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&key), 0o600);
     assert_eq!(mode(&folder), 0);
@@ -96,7 +96,7 @@ fn identity_prints_json_and_takes_another_folder() {
     let shown: serde_json::Value = serde_json::from_str(&sandbox.run(&args).assert_code(0).stdout).unwrap();
     let expected = serde_json::json!({
         "host": "pi", "fingerprint": FINGERPRINT, "age": AGE, "public": PUBLIC, "folder": format!("{keys}/pi"),
-        "known_hosts": null, "waiting": null
+        "known_hosts": null, "published": null, "waiting": null
     });
     assert_eq!(shown, expected);
 }

@@ -231,7 +231,7 @@ impl EarlierState {
     fn new(sandbox: &FakeNix, host: &str, flake: &Path) -> Self {
         let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.xtask");
         let new = Self { host: host.to_owned(), receipt: state.join(format!("receipts/000001-{host}.json")) };
-        sandbox.xtask(&["identity", "make", host]).env("XTASK_STATE", &state).run().assert_code(0);
+        sandbox.xtask(&["identity", "make", "--yes", host]).env("XTASK_STATE", &state).run().assert_code(0);
         let device = crate::flash::make_card(sandbox).display().to_string();
         let file = sandbox.path("home/image.img").display().to_string();
         fs::write(&file, crate::flash::image_bytes()).expect("writing an image");

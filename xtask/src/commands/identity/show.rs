@@ -1,27 +1,22 @@
-//! `identity`: shows or makes the ssh host key of a host.
+//! `identity show`: shows the ssh host key of a host.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::base::{Context, HostName, shell, state};
-use crate::cli::{Identity, IdentityCommand, IdentityOf};
+use crate::base::{Context, HostName, shell};
+use crate::cli::identity::IdentityOf;
 use crate::failure;
-use crate::identity::{self, KeyChoice, KeyFolder};
+use crate::identity::{self, KeyFolder};
 use crate::ui;
 
-pub fn run(cx: &Context, args: &Identity) -> Result<()> {
-    let (IdentityCommand::Show(of) | IdentityCommand::Make(of)) = &args.command;
-    let folder = KeyFolder::new(&cx.state, &of.host, of.identity_dir.as_deref())?;
-    if matches!(args.command, IdentityCommand::Make(_)) {
-        // Git then ignores the state folder, which may be beside the flake.
-        state::create_private_folder(&cx.state)?;
-        identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
-        folder.choose(&cx.launcher, KeyChoice::Keep)?;
-    }
+pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
+    let folder = KeyFolder::new(&cx.state, &of.host, of.keys.dir())?;
     let key = folder.public_key(&cx.launcher)?.ok_or_else(|| no_key_error(of, &folder))?;
     let pending = folder.pending_key(&cx.launcher)?;
+    let published =
+        super::identities(cx, &of.keys)?.published_key(&of.host)?.map(|(_, file)| file.to_owned());
     show(
         cx,
         &IdentityFacts {
@@ -31,6 +26,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
             public: key.line(),
             folder: folder.path().to_owned(),
             known_hosts: identity::known_hosts_with(&cx.state, &of.host)?,
+            published,
             pending: pending.map(|key| key.fingerprint()),
         },
     )
@@ -39,7 +35,7 @@ pub fn run(cx: &Context, args: &Identity) -> Result<()> {
 fn no_key_error(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     let host = &of.host;
     let dir = folder.path().display();
-    let option = of.identity_dir.as_ref().map(|dir| {
+    let option = of.keys.dir().map(|dir| {
         let dir = shell::quote(&dir.display().to_string());
         format!(" --identity-dir {dir}")
     });
@@ -60,6 +56,8 @@ struct IdentityFacts {
     folder: PathBuf,
     /// The `known_hosts` by which deploys verify the host; `None` if the key is not in that file.
     known_hosts: Option<PathBuf>,
+    /// The published `known_hosts`, if it has a key of the host.
+    published: Option<PathBuf>,
     /// `SHA256:…` of a pending key, which an unfinished flash may have put on a card.
     // Programs that read `--json` know this name from earlier versions.
     #[serde(rename = "waiting")]
@@ -74,7 +72,7 @@ fn show(cx: &Context, facts: &IdentityFacts) -> Result<()> {
     ui::print_result(&format!("age     {}", facts.age))?;
     ui::print_result(&format!("public  {}", facts.public))?;
     ui::print_result(&format!("folder  {}", facts.folder.display()))?;
-    match &facts.known_hosts {
+    match facts.known_hosts.as_ref().or(facts.published.as_ref()) {
         Some(file) => ui::print_result(&format!("known   {}", file.display()))?,
         None => ui::print_result("known   no: the next flash of this host adds it")?,
     }

@@ -1,0 +1,54 @@
+//! Listing the hosts of the flake by their names, for the commands that ask for them.
+
+use anyhow::Result;
+
+use crate::base::Context;
+use crate::base::failure::{ExitKind, kind};
+use crate::commands::keys;
+use crate::nix;
+use crate::nix::flake::Catalogue;
+use crate::nix::{EvalCache, Fingerprint};
+
+/// The hosts of the flake.
+pub struct Listing {
+    pub catalogue: Catalogue,
+    /// The fingerprint of the flake, which leads to earlier evaluations; `None` where none are in the cache.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Lists the hosts. If that needs a build, protects the keys of hosts from builds, and lists the hosts again. The keys
+/// are protected already if `evaluates`: the configurations are evaluated too. `options` are the user's arguments for
+/// Nix.
+pub fn list(cx: &mut Context, options: &[String], evaluates: bool) -> Result<Listing> {
+    let listing = list_once(cx, options, evaluates);
+    let needs_build = match &listing {
+        Ok(listing) => listing.catalogue.broken.iter().any(|broken| nix::is_forbidden_build(&broken.error)),
+        Err(error) => nix::is_forbidden_build(error),
+    };
+    if !needs_build || evaluates || cx.launcher.protects_keys() {
+        return listing.map_err(|error| refused_input(cx, options).unwrap_or(error));
+    }
+    keys::protect(cx, None, options)?;
+    list_once(cx, options, evaluates)
+}
+
+/// The refusal of an input that names the keys of hosts, which explains why the evaluation failed; `None` where it
+/// failed for another reason.
+fn refused_input(cx: &mut Context, options: &[String]) -> Option<anyhow::Error> {
+    keys::check_inputs(cx, options).err().filter(|error| kind(error) == ExitKind::Refused)
+}
+
+/// Lists the hosts by the evaluation of an earlier run, if the cache has it. Starts Nix once: for the names, or for the
+/// fingerprint that leads into the cache.
+fn list_once(cx: &Context, options: &[String], evaluates: bool) -> Result<Listing> {
+    let cache = EvalCache::new(&cx.state);
+    let may_be_cached = !evaluates && nix::is_cacheable(options) && cache.exists();
+    cx.in_phase("evaluate", || {
+        let fingerprint = if may_be_cached { Fingerprint::of(&cx.launcher, &cx.flake) } else { None };
+        let catalogue = match &fingerprint {
+            Some(fingerprint) => Catalogue::get_or_read(&cx.launcher, &cx.flake, &cache, fingerprint),
+            None => Catalogue::read(&cx.launcher, &cx.flake, options),
+        };
+        Ok(Listing { catalogue: catalogue?, fingerprint })
+    })
+}

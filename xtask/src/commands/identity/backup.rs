@@ -1,0 +1,94 @@
+//! `identity backup`: writes the keys of hosts to one encrypted file.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::ask;
+use crate::base::{Context, HostName};
+use crate::cli::identity::IdentityBackup;
+use crate::identity::backup::{self, Recipients, Sealing};
+use crate::identity::{Identities, StoredIdentity};
+use crate::{bail, ui};
+
+pub fn run(cx: &Context, args: &IdentityBackup) -> Result<()> {
+    check_options(args)?;
+    let identities = super::identities(cx, &args.keys)?;
+    let stored = read(cx, &identities, &args.hosts)?;
+    let exists = args.file.symlink_metadata().is_ok();
+    if exists && !ask::confirm(&format!("{} exists", args.file.display()), "Replace it?", args.yes)? {
+        bail!(Refused, "not confirmed; nothing was written");
+    }
+    let sealing = sealing(args)?;
+    let archive = backup::pack(&stored)?;
+    let sealed = cx.in_phase("encrypt", || backup::seal(&archive, &sealing))?;
+    if !backup::write_file(&args.file, &sealed, exists)? {
+        bail!(Refused, "{} exists meanwhile; nothing was written", args.file.display(); hint: "run the command again");
+    }
+    show(cx, args, &stored, &sealing)
+}
+
+/// Refuses options that contradict each other.
+fn check_options(args: &IdentityBackup) -> Result<()> {
+    if args.has_recipients() && args.passphrase.passphrase_fd.is_some() {
+        bail!(
+            Usage, "a backup is encrypted to recipients or to a passphrase, not to both";
+            hint: "leave out --passphrase-fd, or make a second backup"
+        );
+    }
+    if args.file.is_dir() {
+        bail!(Usage, "{} is a folder", args.file.display(); hint: "name the file that is to be written");
+    }
+    Ok(())
+}
+
+/// The identities of the named hosts, or of all.
+fn read(cx: &Context, identities: &Identities, named: &[HostName]) -> Result<Vec<StoredIdentity>> {
+    let all = identities.hosts()?;
+    if all.is_empty() {
+        bail!(Refused, "no host has a key in {}", identities.folder().display(); hint: "flash a host first");
+    }
+    if let Some(host) = named.iter().find(|host| !all.contains(*host)) {
+        bail!(
+            Refused, "this project has no key of {host}";
+            hint: "`cargo xtask identity list` lists the hosts whose keys it has or knows"
+        );
+    }
+    let wanted = all.into_iter().filter(|host| named.is_empty() || named.contains(host));
+    let stored = wanted.map(|host| identities.read(&cx.launcher, &host)).collect::<Result<Vec<_>>>()?;
+    // A host of which only the published key is known has nothing to back up.
+    Ok(stored
+        .into_iter()
+        .filter(|stored| stored.key.is_some() || stored.pending.is_some() || stored.known.is_some())
+        .collect())
+}
+
+/// To what the backup is encrypted: recipients, or a passphrase that is asked for.
+fn sealing(args: &IdentityBackup) -> Result<Sealing> {
+    if args.has_recipients() {
+        return Recipients::read(&args.recipient, &args.recipients_file).map(Sealing::Recipients);
+    }
+    let passphrase = ask::passphrase(&args.passphrase, "the new backup", true)?;
+    backup::check_passphrase(&passphrase)?;
+    Ok(Sealing::Passphrase(passphrase))
+}
+
+fn show(cx: &Context, args: &IdentityBackup, stored: &[StoredIdentity], sealing: &Sealing) -> Result<()> {
+    if cx.json {
+        let hosts =
+            stored.iter().map(|stored| json!({ "host": stored.host, "fingerprint": stored.fingerprint() }));
+        return ui::print_json(&json!({ "file": args.file, "hosts": hosts.collect::<Vec<_>>() }));
+    }
+    for stored in stored {
+        let key = stored.fingerprint().unwrap_or_else(|| "its public key alone".to_owned());
+        cx.note(format!("{} {key}", stored.host));
+    }
+    let opener = match sealing {
+        Sealing::Passphrase(_) => "the passphrase".to_owned(),
+        Sealing::Recipients(recipients) if recipients.count() == 1 => "the key of its recipient".to_owned(),
+        Sealing::Recipients(recipients) => {
+            format!("any of the keys of its {} recipients", recipients.count())
+        }
+    };
+    let noun = if stored.len() == 1 { "identity" } else { "identities" };
+    ui::print_result(&format!("{} has {} {noun}; {opener} opens it", args.file.display(), stored.len()))
+}

@@ -1,0 +1,156 @@
+//! `identity list`: lists the hosts whose keys this project has or knows.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::base::failure::{self, ExitKind, kind};
+use crate::base::{Context, HostName, Table};
+use crate::cli::identity::IdentityList;
+use crate::identity::{Identities, fingerprint_of};
+use crate::receipt::{self, Receipt};
+use crate::ui;
+
+pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
+    let identities = super::identities(cx, &args.keys)?;
+    let receipts = receipt::read_all(cx)?;
+    let mut rows = Vec::new();
+    for host in identities.hosts()? {
+        rows.push(Row::read(cx, &identities, host, &receipts)?);
+    }
+    if cx.json {
+        return ui::print_json(&rows);
+    }
+    if rows.is_empty() {
+        cx.note(format!("no host has a key in {}", identities.folder().display()));
+    }
+    for row in &rows {
+        row.remarks(cx);
+    }
+    let mut table = Table::new(&["HOST", "KEY", "PRIVATE", "KNOWN", "LAST FLASH"]);
+    for row in &rows {
+        table.row(row.cells());
+    }
+    ui::print_table(&table)
+}
+
+/// What is known of a host. Also the JSON.
+#[derive(Serialize)]
+struct Row {
+    host: HostName,
+    /// `SHA256:…` of the private key; `None` for a host of which only a public key is known.
+    fingerprint: Option<String>,
+    /// `age1…`.
+    age: Option<String>,
+    /// `ssh-ed25519 AAAA…`.
+    public: Option<String>,
+    /// `SHA256:…` of a pending key, which an unfinished flash may have put on a card.
+    pending: Option<String>,
+    /// `SHA256:…` of the key in the project's `known_hosts`.
+    known: Option<String>,
+    /// `SHA256:…` of the key in the published `known_hosts`.
+    published: Option<String>,
+    last_flash: Option<LastFlash>,
+    /// Why the private key cannot be used.
+    error: Option<String>,
+}
+
+/// The last flash of a card with an identity of the host, by the receipts.
+#[derive(Serialize)]
+struct LastFlash {
+    when: String,
+    /// `SHA256:…` of the key that the card got; `None` for a card without one.
+    fingerprint: Option<String>,
+}
+
+impl Row {
+    fn read(cx: &Context, identities: &Identities, host: HostName, receipts: &[Receipt]) -> Result<Self> {
+        let fingerprint = |key: &String| fingerprint_of(key);
+        let known = identities.known_hosts.keys_of(&host)?.first().map(fingerprint);
+        let published = identities.published_key(&host)?.map(|(key, _)| fingerprint_of(&key));
+        let last_flash = last_flash(receipts, &host);
+        let empty = Self {
+            host: host.clone(),
+            fingerprint: None,
+            age: None,
+            public: None,
+            pending: None,
+            known,
+            published,
+            last_flash,
+            error: None,
+        };
+        match identities.read(&cx.launcher, &host) {
+            Ok(stored) => {
+                let public = stored.key.map(|key| key.public);
+                Ok(Self {
+                    fingerprint: public.as_ref().map(|key| key.fingerprint()),
+                    age: public.as_ref().and_then(|key| key.age_recipient().ok()),
+                    public: public.map(|key| key.line()),
+                    pending: stored.pending.map(|key| key.public.fingerprint()),
+                    ..empty
+                })
+            }
+            Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
+            Err(error) => Ok(Self { error: Some(failure::with_hint(&error)), ..empty }),
+        }
+    }
+
+    /// Warns of what does not fit into the table.
+    fn remarks(&self, cx: &Context) {
+        let host = &self.host;
+        if let Some(error) = &self.error {
+            cx.warn(error);
+        }
+        if let Some(key) = &self.pending {
+            cx.note(format!(
+                "{host} has the pending key {key}: a card may have it; `flash --identity new` uses it"
+            ));
+        }
+        if self.has_two_keys() {
+            cx.warn(format!(
+                "several keys of {host} are known: `cargo xtask identity show {host:#}` and `known_hosts`"
+            ));
+        }
+    }
+
+    /// Whether the keys here, in the project's `known_hosts` and in the published one differ.
+    fn has_two_keys(&self) -> bool {
+        let mut keys = [&self.fingerprint, &self.known, &self.published].into_iter().flatten();
+        let first = keys.next();
+        keys.any(|key| Some(key) != first)
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let key = self.fingerprint.as_ref().or(self.known.as_ref()).or(self.published.as_ref());
+        let private = match (&self.fingerprint, &self.error) {
+            (_, Some(_)) => "unusable",
+            (Some(_), None) => "yes",
+            (None, None) => "-",
+        };
+        let known = match (&self.known, &self.published) {
+            _ if self.has_two_keys() => "several keys",
+            (Some(_), Some(_)) => "yes, published",
+            (Some(_), None) => "yes",
+            (None, Some(_)) => "published",
+            (None, None) => "no",
+        };
+        let last_flash =
+            self.last_flash.as_ref().map_or("-", |flash| flash.when.get(..10).unwrap_or(&flash.when));
+        [self.host.as_str(), key.map_or("-", String::as_str), private, known, last_flash].map(str::to_owned)
+    }
+}
+
+/// The last flash of `host`; `receipts` begin with the newest.
+fn last_flash(receipts: &[Receipt], host: &HostName) -> Option<LastFlash> {
+    receipts.iter().find_map(|receipt| match receipt {
+        Receipt::Flash(flashed) if receipt.host() == Some(host) => Some(LastFlash {
+            when: flashed.when.to_string(),
+            fingerprint: flashed
+                .payload
+                .as_ref()
+                .and_then(|payload| payload.identity.as_ref())
+                .map(|identity| identity.fingerprint.clone()),
+        }),
+        _ => None,
+    })
+}

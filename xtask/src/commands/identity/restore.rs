@@ -1,0 +1,134 @@
+//! `identity restore`: restores the keys of a backup.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::ask;
+use crate::base::{Context, HostName, state};
+use crate::cli::identity::{IdentityRestore, PassphraseFd};
+use crate::identity::backup::{self, AgeKeys, Opening};
+use crate::identity::{self, Adoption, Identities, StoredIdentity};
+use crate::{bail, ui};
+
+pub fn run(cx: &Context, args: &IdentityRestore) -> Result<()> {
+    let stored = wanted(open(cx, args)?, &args.hosts)?;
+    if args.list {
+        return show_list(cx, &stored);
+    }
+    let identities = super::identities(cx, &args.keys)?;
+    state::create_private_folder(&cx.state)?;
+    let mut plan = Vec::new();
+    for stored in stored {
+        let folder = identities.key_folder(&stored.host)?;
+        identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
+        plan.push(Adoption::plan(&identities, &cx.launcher, stored)?);
+    }
+    let plan = confirm_losses(plan, args.yes)?;
+    identity::adopt(&identities, &cx.launcher, &plan)?;
+    show(cx, &identities, &plan)
+}
+
+/// Decrypts and checks the backup.
+fn open(cx: &Context, args: &IdentityRestore) -> Result<Vec<StoredIdentity>> {
+    let sealed = backup::read_file(&args.file)?;
+    let opening = opening(args, backup::is_for_passphrase(&sealed)?)?;
+    let plain = cx.in_phase("decrypt", || backup::open(&sealed, &opening))?;
+    backup::unpack(&cx.launcher, &plain)
+}
+
+/// What decrypts the backup: private keys, or a passphrase that is asked for.
+fn opening(args: &IdentityRestore, is_for_passphrase: bool) -> Result<Opening> {
+    match (is_for_passphrase, args.age_identity.is_empty()) {
+        (true, true) => ask::passphrase(&args.passphrase, "the backup", false).map(Opening::Passphrase),
+        (true, false) => bail!(
+            Usage, "{} is encrypted to a passphrase, not to a key", args.file.display();
+            hint: "leave out --age-identity"
+        ),
+        (false, true) => bail!(
+            Usage, "{} is encrypted to keys, not to a passphrase", args.file.display();
+            hint: "pass the private key of one of its recipients as --age-identity FILE, such as ~/.ssh/id_ed25519"
+        ),
+        (false, false) => {
+            let source = PassphraseFd { passphrase_fd: args.passphrase.passphrase_fd };
+            let ask = |file: &std::path::Path| ask::passphrase(&source, &file.display().to_string(), false);
+            AgeKeys::read(&args.age_identity, ask).map(Opening::Keys)
+        }
+    }
+}
+
+/// The identities of the named hosts, or all.
+fn wanted(stored: Vec<StoredIdentity>, named: &[HostName]) -> Result<Vec<StoredIdentity>> {
+    let missing = named.iter().find(|host| stored.iter().all(|stored| stored.host != **host));
+    if let Some(host) = missing {
+        let hosts = stored.iter().map(|stored| stored.host.as_str()).collect::<Vec<_>>().join(", ");
+        bail!(Usage, "the backup has no host '{host}' (hosts: {hosts})");
+    }
+    Ok(stored.into_iter().filter(|stored| named.is_empty() || named.contains(&stored.host)).collect())
+}
+
+/// Asks for each host whose other keys would be lost. Returns the plan without the hosts that the user keeps.
+///
+/// # Errors
+/// `Refused` where nobody can be asked: then nothing is restored.
+fn confirm_losses(plan: Vec<Adoption>, yes: bool) -> Result<Vec<Adoption>> {
+    let losing = plan.iter().filter(|adoption| !adoption.losses.is_empty()).collect::<Vec<_>>();
+    if !losing.is_empty() && !yes && !ui::can_ask() {
+        let hosts =
+            losing.iter().map(|adoption| adoption.result.host.as_str()).collect::<Vec<_>>().join(", ");
+        bail!(
+            Refused, "other keys of these hosts are here: {hosts}; nothing was restored";
+            hint: "`cargo xtask identity list` shows them; name the other hosts of the backup alone, or pass --yes to replace"
+        );
+    }
+    let mut agreed = Vec::new();
+    for adoption in plan {
+        let host = &adoption.result.host;
+        let losses = adoption.losses.iter().map(|loss| format!("\n  {loss}")).collect::<String>();
+        let notice = format!("the backup replaces what this project has of {host}:{losses}");
+        if adoption.losses.is_empty() || ask::confirm(&notice, "Replace it?", yes)? {
+            agreed.push(adoption);
+        }
+    }
+    Ok(agreed)
+}
+
+fn show(cx: &Context, identities: &Identities, plan: &[Adoption]) -> Result<()> {
+    let verb = |adoption: &Adoption| match adoption {
+        Adoption { is_done: true, .. } => "kept",
+        Adoption { losses, .. } if !losses.is_empty() => "replaced",
+        _ => "restored",
+    };
+    if cx.json {
+        let hosts = plan.iter().map(|adoption| {
+            let result = &adoption.result;
+            json!({ "host": result.host, "fingerprint": result.fingerprint(), "result": verb(adoption) })
+        });
+        let folder = identities.folder();
+        return ui::print_json(&json!({ "folder": folder, "hosts": hosts.collect::<Vec<_>>() }));
+    }
+    for adoption in plan {
+        ui::print_result(&format!("{} {}", verb(adoption), summary(&adoption.result)))?;
+    }
+    if plan.is_empty() {
+        cx.note("nothing was restored");
+    }
+    Ok(())
+}
+
+fn show_list(cx: &Context, stored: &[StoredIdentity]) -> Result<()> {
+    if cx.json {
+        let hosts = stored.iter().map(|stored| {
+            let pending = stored.pending.as_ref().map(|key| key.public.fingerprint());
+            json!({ "host": stored.host, "fingerprint": stored.fingerprint(), "pending": pending })
+        });
+        return ui::print_json(&hosts.collect::<Vec<_>>());
+    }
+    stored.iter().try_for_each(|stored| ui::print_result(&summary(stored)))
+}
+
+/// The host and its key in one line.
+fn summary(stored: &StoredIdentity) -> String {
+    let key = stored.fingerprint().unwrap_or_else(|| "its public key alone".to_owned());
+    let pending = if stored.pending.is_some() { ", and a pending key" } else { "" };
+    format!("{} {key}{pending}", stored.host)
+}

@@ -1,0 +1,145 @@
+//! Keys that are backed up and restored, and what cannot be written.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::identities::{fingerprint, identity, identity_with_input, list, make_key, sandbox, text};
+use crate::support::Sandbox;
+
+const PASSPHRASE: &str = "five words that nobody guesses";
+
+/// A sandbox with a backup of `pi` and `attic` in `home/backup`.
+fn sandbox_with_backup() -> (Sandbox, PathBuf) {
+    let sandbox = sandbox();
+    for host in ["pi", "attic"] {
+        identity(&sandbox, &["make", host]).assert_code(0);
+    }
+    let file = sandbox.path("home/backup");
+    let args = ["backup", text(&file), "--passphrase-fd", "0"];
+    let outcome = identity_with_input(&sandbox, &args, &format!("{PASSPHRASE}\n"));
+    outcome.assert_code(0).assert_stdout_contains("has 2 identities; the passphrase opens it");
+    (sandbox, file)
+}
+
+#[test]
+fn a_backup_restores_all_hosts_or_those_that_are_named() {
+    let (sandbox, file) = sandbox_with_backup();
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let keys = ["pi", "attic"].map(|host| fingerprint(&sandbox, host));
+    let restore = |args: &[&str]| {
+        let args = [&["restore", text(&file), "--passphrase-fd", "0"], args].concat();
+        identity_with_input(&sandbox, &args, PASSPHRASE)
+    };
+    restore(&["--list"]).assert_code(0).assert_stdout_contains("attic SHA256:");
+    for host in ["pi", "attic"] {
+        identity(&sandbox, &["remove", host, "--yes"]).assert_code(0);
+    }
+    restore(&["none"])
+        .assert_code(2)
+        .assert_stderr_contains("the backup has no host 'none' (hosts: attic, pi)");
+    restore(&["pi"]).assert_code(0).assert_stdout_contains("restored pi SHA256:");
+    assert_eq!(fingerprint(&sandbox, "attic"), Value::Null);
+    let outcome = restore(&["--json"]);
+    let restored: Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    let results = restored["hosts"].as_array().unwrap().iter().map(|host| host["result"].clone());
+    assert_eq!(results.collect::<Vec<_>>(), ["restored", "kept"]);
+    assert_eq!(["pi", "attic"].map(|host| fingerprint(&sandbox, host)), keys);
+}
+
+#[test]
+fn a_restore_replaces_no_other_key_by_itself() {
+    let (sandbox, file) = sandbox_with_backup();
+    let saved = fingerprint(&sandbox, "pi");
+    for host in ["pi", "attic"] {
+        identity(&sandbox, &["remove", host, "--yes"]).assert_code(0);
+    }
+    identity(&sandbox, &["make", "pi"]).assert_code(0);
+    let other = fingerprint(&sandbox, "pi");
+    let args = ["restore", text(&file), "--passphrase-fd", "0"];
+    let refused = identity_with_input(&sandbox, &args, PASSPHRASE);
+    refused
+        .assert_code(3)
+        .assert_stderr_contains("other keys of these hosts are here: pi; nothing was restored");
+    assert_eq!((fingerprint(&sandbox, "pi"), fingerprint(&sandbox, "attic")), (other, Value::Null));
+    identity_with_input(&sandbox, &[&args[..], &["--yes"]].concat(), PASSPHRASE).assert_code(0);
+    assert_eq!(fingerprint(&sandbox, "pi"), saved);
+}
+
+#[test]
+fn a_wrong_passphrase_and_a_cut_file_change_nothing() {
+    let (sandbox, file) = sandbox_with_backup();
+    let before = list(&sandbox);
+    let restore = |input: &str| {
+        identity_with_input(&sandbox, &["restore", text(&file), "--yes", "--passphrase-fd", "0"], input)
+    };
+    restore("another passphrase")
+        .assert_code(3)
+        .assert_stderr_contains("the passphrase is wrong; nothing was changed");
+    let sealed = fs::read(&file).unwrap();
+    fs::write(&file, &sealed[..sealed.len() - 1]).unwrap();
+    restore(PASSPHRASE).assert_code(3).assert_stderr_contains("the backup is damaged or not complete");
+    fs::write(&file, "no backup").unwrap();
+    restore(PASSPHRASE).assert_code(3).assert_stderr_contains("the file is no backup of identities");
+    identity(&sandbox, &["restore", text(&file)]).assert_code(3);
+    assert_eq!(list(&sandbox), before);
+}
+
+#[test]
+fn a_passphrase_is_asked_twice_and_not_shown() {
+    let sandbox = sandbox();
+    identity(&sandbox, &["make", "pi"]).assert_code(0);
+    let file = sandbox.path("home/backup");
+    identity(&sandbox, &["backup", text(&file)])
+        .assert_code(3)
+        .assert_stderr_contains("pass it by --passphrase-fd N");
+    for (first, second, code, why) in [
+        (PASSPHRASE, "something else", 3, "the two passphrases differ; nothing was written"),
+        ("short", "short", 3, "fewer than 12 characters"),
+        (PASSPHRASE, PASSPHRASE, 0, ""),
+    ] {
+        let run = sandbox.xtask(&["identity", "backup", text(&file)]).current_dir(sandbox.path("flake"));
+        let mut terminal = run.on_terminal();
+        terminal.answer("Passphrase of the new backup:", first).answer("The same again:", second);
+        let outcome = terminal.finish();
+        outcome.assert_code(code).assert_stderr_contains(why);
+        assert!(!outcome.stderr.contains(first), "{}", outcome.stderr);
+        assert_eq!(file.exists(), code == 0);
+    }
+    // An existing file is replaced only if the user agrees.
+    let args = ["backup", text(&file), "--recipient", "age1x"];
+    identity(&sandbox, &args)
+        .assert_code(3)
+        .assert_stderr_contains("exists\nhint: pass --yes if this is intended");
+}
+
+#[test]
+fn what_cannot_be_written_leaves_everything_as_it_was() {
+    let (sandbox, file) = sandbox_with_backup();
+    let before = list(&sandbox);
+    let folder = sandbox.path("state/identity");
+    fs::set_permissions(&folder, Permissions::from_mode(0o500)).unwrap();
+    let outcome = identity(&sandbox, &["remove", "pi", "--yes"]);
+    assert_ne!(outcome.code, 0);
+    fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(list(&sandbox), before);
+    // A full disk: no file may grow.
+    let full =
+        ["bash", "-c", "trap '' XFSZ; cd \"$0\"; ulimit -f 0; exec \"$@\"", text(&sandbox.path("flake"))]
+            .map(str::to_owned);
+    let full = full.iter().map(String::as_str).collect::<Vec<_>>();
+    let key = make_key(&sandbox, "key");
+    for args in [
+        &["remove", "pi", "--yes"][..],
+        &["rename", "pi", "new", "--yes"],
+        &["import", "new", text(&key), "--yes"],
+        &["backup", text(&file), "--yes", "--recipients-file", text(&key.with_extension("pub"))],
+    ] {
+        let sealed = fs::read(&file).unwrap();
+        let outcome = sandbox.xtask(&[&["identity"], args].concat()).wrapped_in(&full).run();
+        outcome.assert_code(5).assert_stderr_contains("File too large");
+        assert_eq!((list(&sandbox), fs::read(&file).unwrap()), (before.clone(), sealed), "{args:?}");
+    }
+}
