@@ -234,7 +234,7 @@ fn a_plain_file_gets_a_key_from_another_folder_and_files_of_the_flake() {
     let card = sandbox.path("card");
     std::fs::write(&card, garbage(CARD_MIB * MIB)).unwrap();
     let [card, keys] = [card, sandbox.path("home/keys")].map(|path| path.to_str().unwrap().to_owned());
-    let made = sandbox.run(&["identity", "make", "pi", "--identity-dir", &keys]);
+    let made = sandbox.run(&["identity", "make", "--yes", "pi", "--identity-dir", &keys]);
     made.assert_code(0);
     let outcome = flash(&sandbox, &file, &card, "48MiB", &["--identity-of", "pi", "--identity-dir", &keys]);
     outcome.assert_stderr_contains("of pi (kept)").assert_code(0);

@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, builder, image, is_in_store, run, system};
 
 /// Makes the key of the host `pi` by `identity make`. Returns the path of the key and one of its lines.
 fn make_key(fixture: &Fixture) -> (PathBuf, String) {
-    fixture.run(&["identity", "make", "pi"]).assert_code(0);
+    fixture.run(&["identity", "make", "--yes", "pi"]).assert_code(0);
     let file = fixture.path("state/identity/pi/ssh_host_ed25519_key");
     let secret = fs::read_to_string(&file).expect("the key");
     // The first lines are the same for all keys.
@@ -247,7 +247,9 @@ fn an_evaluation_cannot_copy_a_key_that_the_project_does_not_know() {
     let aside = fixture.path("home/aside");
     fs::create_dir(&aside).expect("making a folder");
     let folder = aside.join("pi").display().to_string();
-    fixture.run(&["identity", "make", "pi", "--identity-dir", &aside.display().to_string()]).assert_code(0);
+    fixture
+        .run(&["identity", "make", "--yes", "pi", "--identity-dir", &aside.display().to_string()])
+        .assert_code(0);
     let file = format!("{folder}/ssh_host_ed25519_key");
     let secret = fs::read_to_string(&file).expect("the key");
     let secret = secret.lines().nth(3).expect("a key of several lines").to_owned();
