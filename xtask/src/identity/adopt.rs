@@ -33,11 +33,15 @@ impl Adoption {
         let old = identities.read(launcher, &new.host)?;
         let fingerprint = |pair: &KeyPair| pair.public.fingerprint();
         let mut losses = Vec::new();
-        losses.extend(lost(&old.key, &new.key).map(|pair| format!("the private key {}", fingerprint(pair))));
         losses.extend(
-            lost(&old.pending, &new.pending).map(|pair| format!("the pending key {}", fingerprint(pair))),
+            lost(old.key.as_ref(), new.key.as_ref())
+                .map(|pair| format!("the private key {}", fingerprint(pair))),
         );
-        losses.extend(lost(&old.known, &new.known).map(|key| {
+        losses.extend(
+            lost(old.pending.as_ref(), new.pending.as_ref())
+                .map(|pair| format!("the pending key {}", fingerprint(pair))),
+        );
+        losses.extend(lost(old.known.as_ref(), new.known.as_ref()).map(|key| {
             format!("the line of {} in {}", fingerprint_of(key), identities.known_hosts.path.display())
         }));
         let result = StoredIdentity {
@@ -60,8 +64,8 @@ impl Adoption {
 }
 
 /// The `old` value, if `new` is another.
-fn lost<'a, T: PartialEq>(old: &'a Option<T>, new: &Option<T>) -> Option<&'a T> {
-    old.as_ref().filter(|old| new.as_ref().is_some_and(|new| new != *old))
+fn lost<'a, T: PartialEq>(old: Option<&'a T>, new: Option<&T>) -> Option<&'a T> {
+    old.filter(|old| new.is_some_and(|new| new != *old))
 }
 
 /// Adopts identities as planned: all of them, or none.

@@ -27,6 +27,7 @@ pub use copied_folders::{is_copied_to_store, keep_out_of_stores, refuse_copied_k
 pub use extra_files::{Owners, read as read_files};
 pub use folder::{HostKey, KeyChoice, KeyFolder};
 pub use import::read_key_file;
+pub use key::PublicKey;
 pub use known_hosts::NewKeys;
 pub use known_key::{KnownKey, fingerprint_of};
 pub use move_key::{hosts_with_folders, move_key};
@@ -41,7 +42,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::base::HostName;
-use key::PublicKey;
 use known_hosts::KnownHosts;
 
 /// The file of a host's private key; that of its public key ends in `.pub`.
@@ -67,8 +67,8 @@ pub fn known_hosts_with(state: &Path, host: &HostName) -> Result<Option<PathBuf>
 /// # Errors
 /// Where the file cannot be read.
 pub fn known_fingerprint(state: &Path, host: &HostName) -> Result<Option<String>> {
-    let key = KnownHosts::of(&folder(state)).key_of(host)?;
-    Ok(key.and_then(|key| PublicKey::parse(&key)).map(|key| key.fingerprint()))
+    let keys = KnownHosts::of(&folder(state)).keys_of(host)?;
+    Ok(keys.iter().find_map(|key| PublicKey::parse(key)).map(|key| key.fingerprint()))
 }
 
 /// Checks that the project's `known_hosts` can be read and written.

@@ -141,7 +141,11 @@ fn fuzz_table_cells() {
 fn fuzz_questions_and_errors() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
         assert_drawn(&Prompt { notice: "", question: text, unanswered: "" }.text(), 1);
-        assert_drawn(&Prompt { notice: &format!("{text}."), question: text, unanswered: "" }.text(), 2);
+        let notice = format!("{text}.");
+        let prompt = Prompt { notice: &notice, question: text, unanswered: "" }.text();
+        let (shown, question) = prompt.rsplit_once('\n').unwrap();
+        assert_drawn(question, 1);
+        assert_one_text(shown, &notice);
         let message = super::error_lines(text, None, &[]);
         assert_one_text(&message, &format!("error: {text}"));
         assert!(message.starts_with("error: "));

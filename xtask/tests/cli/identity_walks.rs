@@ -76,12 +76,15 @@ impl Team {
             git init --quiet --bare --initial-branch main cluster.git\n\
             ssh-keygen -q -t ed25519 -N '' -f pi_key\n"
             .to_owned();
-        for name in WORKSTATIONS {
-            script += &format!(
-                "mkdir -p {name}/.ssh; ssh-keygen -q -t ed25519 -N '' -f {name}/.ssh/id_ed25519\n\
-                 git clone --quiet cluster.git {name}/cluster 2>/dev/null\n"
-            );
-        }
+        script += &WORKSTATIONS
+            .iter()
+            .map(|name| {
+                format!(
+                    "mkdir -p {name}/.ssh; ssh-keygen -q -t ed25519 -N '' -f {name}/.ssh/id_ed25519\n\
+                     git clone --quiet cluster.git {name}/cluster 2>/dev/null\n"
+                )
+            })
+            .collect::<String>();
         script += "cd anna/cluster; echo '{ outputs = _: { }; }' >flake.nix\n\
                    mkdir team; cp ../../ben/.ssh/id_ed25519.pub team/ben.pub\n\
                    git add .; git commit --quiet --message First; git push --quiet origin HEAD:main\n\
@@ -148,7 +151,7 @@ impl Team {
         assert_eq!(stat.permissions().mode() & 0o777, 0, "the folder of {host} is open");
         fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("opening the folder");
         let key = fs::read_to_string(folder.join("ssh_host_ed25519_key"));
-        fs::set_permissions(&folder, Permissions::from_mode(0)).expect("closing the folder");
+        fs::set_permissions(&folder, Permissions::from_mode(0o0)).expect("closing the folder");
         key.ok()
     }
 
@@ -236,7 +239,7 @@ fn another_workstation_takes_over() {
 fn two_people_share_public_and_private_keys() {
     let team = Team::new();
     let shown = team.walk("Two people", &[&[], &[], &[], &[]]);
-    assert!(shown[1].contains("\nstinky  SHA256:") && shown[1].contains("  published  "), "{shown:?}");
+    assert!(shown[1].contains("\nstinky  SHA256:") && shown[1].contains(" (public)  team  "), "{shown:?}");
     let key = team.key("ben", "stinky");
     assert!(key.is_some() && key == team.key("anna", "stinky"));
     // What is in git is public, or encrypted.

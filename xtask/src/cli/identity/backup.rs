@@ -31,7 +31,8 @@ pub struct IdentityBackup {
     /// Encrypt to this public key instead of a passphrase: age1…, or an ed25519 key of ssh; may be repeated
     #[arg(long, value_name = "KEY")]
     pub recipient: Vec<String>,
-    /// Encrypt to the public keys in this file, one on each line, such as ~/.ssh/id_ed25519.pub; may be repeated
+    /// Encrypt to the public keys in this file, one on each line, such as one of ssh ending in .pub; may be
+    /// repeated
     #[arg(long, value_name = "FILE")]
     pub recipients_file: Vec<PathBuf>,
     #[command(flatten)]
@@ -57,7 +58,7 @@ pub struct IdentityRestore {
     /// The hosts (default: all in the backup)
     #[arg(value_name = "HOST")]
     pub hosts: Vec<HostName>,
-    /// Decrypt with the private key in this file, of age or of ssh, such as ~/.ssh/id_ed25519; may be repeated
+    /// Decrypt with the private key in this file, of age or of ssh, may be repeated
     #[arg(long, value_name = "FILE")]
     pub age_identity: Vec<PathBuf>,
     #[command(flatten)]

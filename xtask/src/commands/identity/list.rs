@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, HostName, Table};
 use crate::cli::identity::IdentityList;
-use crate::identity::{Identities, fingerprint_of};
+use crate::identity::{Identities, PublicKey, fingerprint_of};
 use crate::receipt::{self, Receipt};
 use crate::ui;
 
@@ -15,7 +15,7 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
     let receipts = receipt::read_all(cx)?;
     let mut rows = Vec::new();
     for host in identities.hosts()? {
-        rows.push(Row::read(cx, &identities, host, &receipts)?);
+        rows.push(Row::read(cx, &identities, &host, &receipts)?);
     }
     if cx.json {
         return ui::print_json(&rows);
@@ -26,7 +26,7 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
     for row in &rows {
         row.remarks(cx);
     }
-    let mut table = Table::new(&["HOST", "KEY", "PRIVATE", "KNOWN", "LAST FLASH"]);
+    let mut table = Table::new(&["HOST", "KEY", "KNOWN", "FLASHED"]);
     for row in &rows {
         table.row(row.cells());
     }
@@ -63,11 +63,11 @@ struct LastFlash {
 }
 
 impl Row {
-    fn read(cx: &Context, identities: &Identities, host: HostName, receipts: &[Receipt]) -> Result<Self> {
+    fn read(cx: &Context, identities: &Identities, host: &HostName, receipts: &[Receipt]) -> Result<Self> {
         let fingerprint = |key: &String| fingerprint_of(key);
-        let known = identities.known_hosts.keys_of(&host)?.first().map(fingerprint);
-        let published = identities.published_key(&host)?.map(|(key, _)| fingerprint_of(&key));
-        let last_flash = last_flash(receipts, &host);
+        let known = identities.known_hosts.keys_of(host)?.first().map(fingerprint);
+        let published = identities.published_key(host)?.map(|(key, _)| fingerprint_of(&key));
+        let last_flash = last_flash(receipts, host);
         let empty = Self {
             host: host.clone(),
             fingerprint: None,
@@ -79,11 +79,11 @@ impl Row {
             last_flash,
             error: None,
         };
-        match identities.read(&cx.launcher, &host) {
+        match identities.read(&cx.launcher, host) {
             Ok(stored) => {
                 let public = stored.key.map(|key| key.public);
                 Ok(Self {
-                    fingerprint: public.as_ref().map(|key| key.fingerprint()),
+                    fingerprint: public.as_ref().map(PublicKey::fingerprint),
                     age: public.as_ref().and_then(|key| key.age_recipient().ok()),
                     public: public.map(|key| key.line()),
                     pending: stored.pending.map(|key| key.public.fingerprint()),
@@ -120,23 +120,24 @@ impl Row {
         keys.any(|key| Some(key) != first)
     }
 
-    fn cells(&self) -> [String; 5] {
-        let key = self.fingerprint.as_ref().or(self.known.as_ref()).or(self.published.as_ref());
-        let private = match (&self.fingerprint, &self.error) {
-            (_, Some(_)) => "unusable",
-            (Some(_), None) => "yes",
-            (None, None) => "-",
+    fn cells(&self) -> [String; 4] {
+        let public = self.known.as_ref().or(self.published.as_ref());
+        let key = match (&self.fingerprint, &self.error, public) {
+            (_, Some(_), _) => "unusable".to_owned(),
+            (Some(key), ..) => key.clone(),
+            (None, None, Some(key)) => format!("{key} (public)"),
+            (None, None, None) => "-".to_owned(),
         };
         let known = match (&self.known, &self.published) {
-            _ if self.has_two_keys() => "several keys",
-            (Some(_), Some(_)) => "yes, published",
+            _ if self.has_two_keys() => "differs",
+            (Some(_), Some(_)) => "both",
             (Some(_), None) => "yes",
-            (None, Some(_)) => "published",
+            (None, Some(_)) => "team",
             (None, None) => "no",
         };
-        let last_flash =
+        let flashed =
             self.last_flash.as_ref().map_or("-", |flash| flash.when.get(..10).unwrap_or(&flash.when));
-        [self.host.as_str(), key.map_or("-", String::as_str), private, known, last_flash].map(str::to_owned)
+        [self.host.to_string(), key, known.to_owned(), flashed.to_owned()]
     }
 }
 

@@ -87,6 +87,6 @@ impl Removal {
         } else {
             ""
         };
-        format!("this removes of {host}:{parts}{consequence}")
+        format!("this removes what the project has of {host}:{parts}{consequence}")
     }
 }

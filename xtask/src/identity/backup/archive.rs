@@ -110,7 +110,7 @@ pub fn unpack(launcher: &Launcher, bytes: &[u8]) -> Result<Vec<StoredIdentity>> 
         let pair = |name| files.and_then(|files| files.get(name)).map(|key| check_key(launcher, &host, key));
         let [key, pending] = [pair(KEY_FILE).transpose()?, pair(PENDING).transpose()?];
         let known = known(&host)?;
-        Ok(StoredIdentity { key, pending, known, host })
+        Ok(StoredIdentity { host, key, pending, known })
     };
     hosts.into_iter().map(identity).collect()
 }
@@ -150,13 +150,12 @@ impl Contents {
                 return Err(unexpected_error(&path));
             }
             match (is_folder, &path.split('/').collect::<Vec<_>>()[..]) {
-                (true, [FOLDER, ""]) => {}
+                (true, [FOLDER, ""]) | (false, [README]) => {}
                 (true, [FOLDER, host, ""]) if can_name_folder(&(*host).into()) => {}
                 (false, [MANIFEST]) if !has_manifest => {
                     check_version(&read(&mut entry, MAX_TEXT)?)?;
                     has_manifest = true;
                 }
-                (false, [README]) => {}
                 (false, [FOLDER, "known_hosts"]) => contents.known_hosts = read(&mut entry, MAX_TEXT)?,
                 (false, [FOLDER, host, file]) if can_name_folder(&(*host).into()) => {
                     contents.add(&path, (*host).into(), file, &mut entry)?;

@@ -72,14 +72,11 @@ fn parse(text: &str) -> Result<Box<dyn Recipient>> {
         // A part of the secret is not shown.
         bail!(Usage, "a recipient is a private key"; hint: "pass the public key: `age-keygen -y FILE`, or the file ending in .pub");
     }
-    if text.starts_with("age1") {
-        if let Ok(recipient) = text.parse::<x25519::Recipient>() {
-            return Ok(Box::new(recipient));
-        }
-    } else if text.starts_with("ssh-ed25519 ") {
-        if let Ok(recipient) = text.parse::<ssh::Recipient>() {
-            return Ok(Box::new(recipient));
-        }
+    if let Ok(recipient) = text.parse::<x25519::Recipient>() {
+        return Ok(Box::new(recipient));
+    }
+    if let Ok(recipient @ ssh::Recipient::SshEd25519(..)) = text.parse::<ssh::Recipient>() {
+        return Ok(Box::new(recipient));
     }
     Err(failure!(
         Usage, "`{text}` is no recipient of a backup";

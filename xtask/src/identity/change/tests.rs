@@ -52,7 +52,7 @@ impl Project {
             assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0, "{name} is open");
             fs::set_permissions(entry.path(), PermissionsExt::from_mode(0o700)).unwrap();
             let key = fs::read_to_string(entry.path().join("ssh_host_ed25519_key")).unwrap();
-            fs::set_permissions(entry.path(), PermissionsExt::from_mode(0)).unwrap();
+            fs::set_permissions(entry.path(), PermissionsExt::from_mode(0o0)).unwrap();
             found.push(format!("{name} {key}"));
         }
         for file in [&self.identities.known_hosts.path, self.identities.published.as_ref().unwrap().path()] {

@@ -1,4 +1,4 @@
-//! The lines of a `known_hosts` file (sshd(8), section SSH_KNOWN_HOSTS FILE FORMAT): names, then a key. Lines in other
+//! The lines of a `known_hosts` file (sshd(8), section on the format): names, then a key. Lines in other
 //! forms, such as hashed names and markers, are nobody's here and stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
