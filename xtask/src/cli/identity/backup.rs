@@ -58,7 +58,7 @@ pub struct IdentityRestore {
     /// The hosts (default: all in the backup)
     #[arg(value_name = "HOST")]
     pub hosts: Vec<HostName>,
-    /// Decrypt with the private key in this file, of age or of ssh, may be repeated
+    /// Decrypt with the private key in this file, of age or of ssh; may be repeated
     #[arg(long, value_name = "FILE")]
     pub age_identity: Vec<PathBuf>,
     #[command(flatten)]
