@@ -32,7 +32,7 @@ pub use known_hosts::NewKeys;
 pub use known_key::{KnownKey, fingerprint_of};
 pub use move_key::{hosts_with_folders, move_key};
 pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
-pub use pinned::pinned_file;
+pub use pinned::{PinnedKey, pinned_file, pinned_key};
 pub use published::PublishedHosts;
 pub use secret::Secret;
 pub use stored::StoredIdentity;
@@ -60,15 +60,6 @@ pub fn folder(state: &Path) -> PathBuf {
 pub fn known_hosts_with(state: &Path, host: &HostName) -> Result<Option<PathBuf>> {
     let file = KnownHosts::of(&folder(state));
     Ok((!file.keys_of(host)?.is_empty()).then_some(file.path))
-}
-
-/// The fingerprint of the key of `host` in the project's `known_hosts`; `None` where the file has no ed25519 key of it.
-///
-/// # Errors
-/// Where the file cannot be read.
-pub fn known_fingerprint(state: &Path, host: &HostName) -> Result<Option<String>> {
-    let keys = KnownHosts::of(&folder(state)).keys_of(host)?;
-    Ok(keys.iter().find_map(|key| PublicKey::parse(key)).map(|key| key.fingerprint()))
 }
 
 /// Checks that the project's `known_hosts` can be read and written.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
 use super::known_key::fingerprint_of;
 use super::published::PublishedHosts;
@@ -17,19 +18,22 @@ use crate::base::{FlakeRef, HostName};
 /// # Errors
 /// `HostKey` where both have the host, and no key is the same; `Refused` for a file that cannot be used.
 pub fn pinned_file(state: &Path, flake: &FlakeRef, host: &HostName) -> Result<Option<PathBuf>> {
+    Ok(pinned_keys(state, flake, host)?.map(|(file, _)| file))
+}
+
+/// The file of [`pinned_file`], with the keys that it has of `host`.
+fn pinned_keys(state: &Path, flake: &FlakeRef, host: &HostName) -> Result<Option<(PathBuf, Vec<String>)>> {
     let own = KnownHosts::of(&super::folder(state));
     let own_keys = own.keys_of(host)?;
     let Some(published) = PublishedHosts::of(flake) else {
-        return Ok((!own_keys.is_empty()).then_some(own.path));
+        return Ok((!own_keys.is_empty()).then_some((own.path, own_keys)));
     };
     let published_keys = published.keys_of(host)?;
     match (&own_keys[..], &published_keys[..]) {
         ([], []) => Ok(None),
-        ([], _) => Ok(Some(published.path().to_owned())),
-        (_, []) => Ok(Some(own.path)),
-        (own_keys, published_keys) if own_keys.iter().any(|key| published_keys.contains(key)) => {
-            Ok(Some(own.path))
-        }
+        ([], _) => Ok(Some((published.path().to_owned(), published_keys))),
+        (_, []) => Ok(Some((own.path, own_keys))),
+        (_, _) if own_keys.iter().any(|key| published_keys.contains(key)) => Ok(Some((own.path, own_keys))),
         ([own_key, ..], [published_key, ..]) => bail!(
             HostKey,
             "two keys of {host} are known: {} in {}, and {} in {}",
@@ -38,6 +42,25 @@ pub fn pinned_file(state: &Path, flake: &FlakeRef, host: &HostName) -> Result<Op
                    the second `cargo xtask identity trust --published {host:#}`"
         ),
     }
+}
+
+/// The ed25519 key of a host, as it is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedKey {
+    /// The `known_hosts` file that has the key under the name of the host.
+    pub known_hosts: PathBuf,
+    /// `SHA256:…`.
+    pub fingerprint: String,
+}
+
+/// The ed25519 key of `host` in the file of [`pinned_file`]; `None` where there is no such key.
+///
+/// # Errors
+/// As for [`pinned_file`].
+pub fn pinned_key(state: &Path, flake: &FlakeRef, host: &HostName) -> Result<Option<PinnedKey>> {
+    let Some((known_hosts, keys)) = pinned_keys(state, flake, host)? else { return Ok(None) };
+    let key = keys.iter().find_map(|key| PublicKey::parse(key));
+    Ok(key.map(|key| PinnedKey { known_hosts, fingerprint: key.fingerprint() }))
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ fn a_card_that_cannot_be_booted_is_refused_with_its_remedy() {
     let sandbox = sandbox("");
     let path = card(&sandbox);
     boot(&sandbox, &["--identity-of", "pi"]).assert_code(3).assert_stderr_contains(
-        "error: the project's known_hosts has no ed25519 key of pi\nhint: flash a card",
+        "error: no known_hosts of the project has an ed25519 key of pi\nhint: flash a card",
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     boot(&sandbox, &[]).assert_code(6).assert_stderr_contains(format!(

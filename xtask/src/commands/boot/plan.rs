@@ -8,7 +8,7 @@ use super::subject::{Content, KnownIdentity, Subject};
 use crate::base::{Bytes, Context, Plain, TimeLimit};
 use crate::cli::Boot;
 use crate::failure;
-use crate::identity;
+use crate::identity::{self, PinnedKey};
 use crate::qemu::{KnownKey, Machine, snapshot};
 
 /// The plan of a boot.
@@ -47,12 +47,10 @@ impl Wanted {
             KnownIdentity::Named(host) => (host, true),
             KnownIdentity::OfReceipt(host) => (host, false),
         };
-        let known_hosts = identity::known_hosts_with(&cx.state, host)?;
-        let fingerprint = identity::known_fingerprint(&cx.state, host)?;
-        let (Some(known_hosts), Some(fingerprint)) = (known_hosts, fingerprint) else {
+        let Some(pinned) = identity::pinned_key(&cx.state, &cx.flake, host)? else {
             if is_named {
                 return Err(failure!(
-                    Refused, "the project's known_hosts has no ed25519 key of {host}";
+                    Refused, "no known_hosts of the project has an ed25519 key of {host}";
                     hint: "flash a card for the host first, or leave --identity-of out"
                 ));
             }
@@ -64,6 +62,7 @@ impl Wanted {
         if cx.launcher.which("ssh").is_none() {
             return Err(failure!(Refused, "no ssh on PATH"; hint: "run `cargo xtask setup`"));
         }
+        let PinnedKey { known_hosts, fingerprint } = pinned;
         Ok(Self::Ssh(KnownKey { host: host.clone(), known_hosts, fingerprint }))
     }
 }
