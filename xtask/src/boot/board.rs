@@ -64,9 +64,9 @@ pub struct Facts {
     pub types: &'static [u64],
     /// The device trees of the foundation's kernel, one of which the firmware loads.
     pub firmware_trees: &'static [&'static str],
-    /// The device tree that U-Boot looks for among those of the kernel.
-    pub kernel_tree: &'static str,
-    /// Whether the mainline kernel has that device tree. U-Boot goes on with that of the firmware otherwise.
+    /// The device trees that U-Boot looks for among those of the kernel: one of them, by the revision of the board.
+    pub kernel_trees: &'static [&'static str],
+    /// Whether the mainline kernel has these device trees. U-Boot goes on with that of the firmware otherwise.
     pub is_in_mainline: bool,
 }
 
@@ -78,7 +78,7 @@ impl Board {
 
     /// The device trees that U-Boot looks for, each once.
     pub fn kernel_trees() -> BTreeSet<&'static str> {
-        Self::value_variants().iter().map(|board| board.facts().kernel_tree).collect()
+        Self::value_variants().iter().flat_map(|board| board.facts().kernel_trees).copied().collect()
     }
 
     pub fn facts(self) -> &'static Facts {
@@ -115,7 +115,7 @@ const PI3: Facts = Facts {
     filters: &["pi3"],
     types: &[0x08],
     firmware_trees: &["bcm2710-rpi-3-b.dtb"],
-    kernel_tree: "bcm2837-rpi-3-b.dtb",
+    kernel_trees: &["bcm2837-rpi-3-b.dtb"],
     is_in_mainline: true,
 };
 const PI3_PLUS: Facts = Facts {
@@ -123,7 +123,7 @@ const PI3_PLUS: Facts = Facts {
     filters: &["pi3", "pi3+"],
     types: &[0x0d, 0x0e],
     firmware_trees: &["bcm2710-rpi-3-b-plus.dtb"],
-    kernel_tree: "bcm2837-rpi-3-b-plus.dtb",
+    kernel_trees: &["bcm2837-rpi-3-b-plus.dtb", "bcm2837-rpi-3-a-plus.dtb"],
     is_in_mainline: true,
     ..PI3
 };
@@ -132,7 +132,7 @@ const PI02: Facts = Facts {
     filters: &["pi0", "pi0w", "pi02"],
     types: &[0x12],
     firmware_trees: &["bcm2710-rpi-zero-2-w.dtb", "bcm2710-rpi-zero-2.dtb"],
-    kernel_tree: "bcm2837-rpi-zero-2-w.dtb",
+    kernel_trees: &["bcm2837-rpi-zero-2-w.dtb"],
     is_in_mainline: true,
     ..PI3
 };
@@ -141,7 +141,7 @@ const CM3: Facts = Facts {
     filters: &["pi3", "cm3", "cm3+"],
     types: &[0x0a, 0x10],
     firmware_trees: &["bcm2710-rpi-cm3.dtb"],
-    kernel_tree: "bcm2837-rpi-cm3.dtb",
+    kernel_trees: &["bcm2837-rpi-cm3.dtb"],
     is_in_mainline: false,
     ..PI3
 };
@@ -151,7 +151,7 @@ const PI4: Facts = Facts {
     filters: &["pi4"],
     types: &[0x11],
     firmware_trees: &["bcm2711-rpi-4-b.dtb"],
-    kernel_tree: "bcm2711-rpi-4-b.dtb",
+    kernel_trees: &["bcm2711-rpi-4-b.dtb"],
     is_in_mainline: true,
 };
 const PI400: Facts = Facts {
@@ -159,7 +159,7 @@ const PI400: Facts = Facts {
     filters: &["pi4", "pi400"],
     types: &[0x13],
     firmware_trees: &["bcm2711-rpi-400.dtb"],
-    kernel_tree: "bcm2711-rpi-400.dtb",
+    kernel_trees: &["bcm2711-rpi-400.dtb"],
     is_in_mainline: true,
     ..PI4
 };
@@ -168,7 +168,7 @@ const CM4: Facts = Facts {
     filters: &["pi4", "cm4"],
     types: &[0x14],
     firmware_trees: &["bcm2711-rpi-cm4.dtb"],
-    kernel_tree: "bcm2711-rpi-cm4.dtb",
+    kernel_trees: &["bcm2711-rpi-cm4.dtb"],
     is_in_mainline: false,
     ..PI4
 };
@@ -178,7 +178,7 @@ const PI5: Facts = Facts {
     filters: &["pi5"],
     types: &[0x17],
     firmware_trees: &["bcm2712-rpi-5-b.dtb"],
-    kernel_tree: "bcm2712-rpi-5-b.dtb",
+    kernel_trees: &["bcm2712-rpi-5-b.dtb", "bcm2712-d-rpi-5-b.dtb"],
     is_in_mainline: true,
 };
 const PI500: Facts = Facts {
@@ -186,7 +186,7 @@ const PI500: Facts = Facts {
     filters: &["pi5", "pi500"],
     types: &[0x19],
     firmware_trees: &["bcm2712-rpi-500.dtb"],
-    kernel_tree: "bcm2712-rpi-500.dtb",
+    kernel_trees: &["bcm2712-rpi-500.dtb"],
     is_in_mainline: false,
     ..PI5
 };
@@ -194,8 +194,13 @@ const CM5: Facts = Facts {
     name: "Compute Module 5",
     filters: &["pi5", "cm5"],
     types: &[0x18, 0x1a],
-    firmware_trees: &["bcm2712-rpi-cm5-cm5io.dtb", "bcm2712-rpi-cm5-cm4io.dtb"],
-    kernel_tree: "bcm2712-rpi-cm5-cm5io.dtb",
+    firmware_trees: &[
+        "bcm2712-rpi-cm5-cm5io.dtb",
+        "bcm2712-rpi-cm5-cm4io.dtb",
+        "bcm2712-rpi-cm5l-cm5io.dtb",
+        "bcm2712-rpi-cm5l-cm4io.dtb",
+    ],
+    kernel_trees: &["bcm2712-rpi-cm5-cm5io.dtb", "bcm2712-rpi-cm5l-cm5io.dtb"],
     is_in_mainline: false,
     ..PI5
 };

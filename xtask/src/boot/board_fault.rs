@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::failure;
 
+/// The longest message, in characters: names in hostile files are longer.
+const MAX_MESSAGE: usize = 300;
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardFault {
@@ -20,23 +23,31 @@ pub struct BoardFault {
 impl BoardFault {
     /// A fault that prevents the boot.
     pub fn fatal(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, prevents_boot: true }
+        Self { message: shorten(message.into(), MAX_MESSAGE), hint: None, prevents_boot: true }
     }
 
     /// A fault with which the board boots.
     pub fn tolerable(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, prevents_boot: false }
+        Self { prevents_boot: false, ..Self::fatal(message) }
     }
 
     /// The fatal fault `error`, with its hint.
     pub fn of_error(error: &anyhow::Error) -> Self {
         let hint = failure::hint(error).map(str::to_owned);
-        Self { message: format!("{error:#}"), hint, prevents_boot: true }
+        Self { hint, ..Self::fatal(format!("{error:#}")) }
     }
 
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// `text` without what exceeds `max` characters.
+pub fn shorten(text: String, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

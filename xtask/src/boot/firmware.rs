@@ -25,6 +25,9 @@ pub trait CardFirmware {
     /// The text of the file `path`; `None` where there is none.
     fn text(&self, path: &str) -> Result<Option<String>>;
 
+    /// The number of the partition.
+    fn partition(&self) -> u32;
+
     /// The size of the file `path` in bytes; `None` where there is no such file.
     fn size(&self, path: &str) -> Result<Option<u64>>;
 
@@ -68,12 +71,16 @@ pub mod tests {
             Ok(self.content(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
         }
 
+        fn partition(&self) -> u32 {
+            1
+        }
+
         fn size(&self, path: &str) -> Result<Option<u64>> {
             Ok(self.content(path).map(|bytes| bytes.len() as u64))
         }
 
         fn program(&self, path: &str) -> Result<Option<Program>> {
-            Ok(self.content(path).map(Program::of))
+            Ok(self.content(path).map(|bytes| Program::of(bytes, bytes.len() as u64)))
         }
     }
 }

@@ -23,12 +23,12 @@ pub use host_board::{HostBoard, check_device_tree};
 pub use kernel::tests::header as kernel_header;
 pub use kernel::{Kernel, MAX_READ as MAX_KERNEL_READ};
 pub use partitions::{Scan, first_marked, mark_command};
-pub use program::Program;
 #[cfg(test)]
 pub use program::tests::uboot as uboot_program;
+pub use program::{MAX_PROGRAM, Program};
 pub use proof::{
-    BoardProof, MenuFacts, MenuTree, Outcome, SystemFacts, SystemStage, prove, summarize, summarize_shortly,
-    warnings,
+    BoardProof, Devices, MenuFacts, MenuTree, Outcome, SystemFacts, SystemStage, prove, summarize,
+    summarize_shortly, warnings,
 };
 pub use trial::{FLAG as TRIAL_FLAG, SCRIPT as TRIAL_SCRIPT, Trial};
 pub use uboot::{Addresses, UBoot, UBootProgram, uboot_programs, uboots_with_room};

@@ -2,20 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use super::board::Board;
 use super::kernel::Kernel;
 use super::uboot::Addresses;
+use crate::base::Format;
 
-/// The length of the longest name of a device tree in a U-Boot.
-const MAX_TREE_NAME: usize = 128;
+/// How much of a program is read, in bytes: a whole U-Boot, and more than the header of a kernel, which may be larger.
+pub const MAX_PROGRAM: u32 = 16 << 20;
 
 /// The content of a file that the firmware starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
     Empty,
     UBoot(UBootFacts),
-    /// A Linux kernel of 64 bits, which U-Boot can start too.
+    /// A Linux kernel of 64 bits, which U-Boot can start too. It may be compressed with gzip.
     Linux,
-    /// A program of 32 bits: a U-Boot or a Linux kernel.
+    /// A Linux kernel of 32 bits.
+    Linux32,
+    /// Another program of 32 bits, such as a U-Boot.
     Arm32,
     Unknown,
 }
@@ -29,39 +33,46 @@ pub struct UBootFacts {
     pub whole_size: Option<u64>,
     /// The size of the file, in bytes.
     pub size: u64,
-    /// The names of the device trees that it knows, without their folder.
+    /// The device trees of [`Board::kernel_trees`] that it knows.
     pub device_trees: BTreeSet<String>,
 }
 
 impl Program {
-    /// The program with the content `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
+    /// The program in a file of `size` bytes that begins with `bytes`, of which there are up to [`MAX_PROGRAM`].
+    pub fn of(bytes: &[u8], size: u64) -> Self {
         if bytes.is_empty() {
             return Self::Empty;
         }
-        if is_arm32(bytes) {
+        // The magic number of a kernel that decompresses itself (Linux, `Documentation/arch/arm/booting.rst`).
+        if bytes.get(0x24..0x28) == Some(&[0x18, 0x28, 0x6f, 0x01]) {
+            return Self::Linux32;
+        }
+        // The branch of 32 bits that begins a U-Boot.
+        if bytes.get(3) == Some(&0xea) {
             return Self::Arm32;
         }
-        if let Some(uboot) = UBootFacts::of(bytes) {
+        if let Some(uboot) = UBootFacts::of(bytes, size) {
             return Self::UBoot(uboot);
         }
-        if Kernel::read(bytes).is_ok() { Self::Linux } else { Self::Unknown }
+        // Of the compressions, the firmware knows gzip alone.
+        let is_readable = matches!(Format::sniff(bytes), Format::Raw | Format::Gzip);
+        if is_readable && Kernel::read(bytes).is_ok() { Self::Linux } else { Self::Unknown }
     }
 }
 
 impl UBootFacts {
-    /// The facts about the U-Boot `bytes`; `None` where it is no U-Boot of 64 bits.
+    /// The facts about the U-Boot of `size` bytes that begins with `bytes`; `None` where it is no U-Boot of 64 bits.
     ///
     /// The start of U-Boot is in its `arch/arm/cpu/armv8/start.S`: a branch of 4 bytes, which is padded to 8 bytes, the
     /// address of its text, and its size up to the end of what the file has. The same is behind the header of a Linux
     /// kernel, where U-Boot is built to have one.
-    fn of(bytes: &[u8]) -> Option<Self> {
+    fn of(bytes: &[u8], size: u64) -> Option<Self> {
         let whole_size = [0, 64].into_iter().find_map(|start| whole_size(bytes, start));
         let addresses = Addresses::find_in(bytes);
         if whole_size.is_none() && addresses.is_none() {
             return None;
         }
-        Some(Self { addresses, whole_size, size: bytes.len() as u64, device_trees: device_trees(bytes) })
+        Some(Self { addresses, whole_size, size, device_trees: device_trees(bytes) })
     }
 
     /// Whether the file has less than the whole program.
@@ -73,13 +84,6 @@ impl UBootFacts {
     pub fn knows(&self, name: &str) -> bool {
         self.device_trees.contains(name)
     }
-}
-
-/// Whether `bytes` begin with a program of 32 bits: with the branch that begins a U-Boot, or with the magic number of a
-/// compressed kernel (Linux, `Documentation/arch/arm/booting.rst`).
-fn is_arm32(bytes: &[u8]) -> bool {
-    let is_branch = bytes.get(3) == Some(&0xea);
-    is_branch || bytes.get(0x24..0x28) == Some(&[0x18, 0x28, 0x6f, 0x01])
 }
 
 /// The size that the header of U-Boot at `start` has, in bytes: more than its settings take, and less than a Pi has
@@ -98,12 +102,13 @@ fn whole_size(bytes: &[u8], start: usize) -> Option<u64> {
     (is_plausible && size <= bss_start && bss_start <= bss_end && bss_end < 256 << 20).then_some(size)
 }
 
-/// The names of the device trees in `bytes`, without their folders.
+/// The names in `bytes` that are a device tree of a board, without their folders. Other names are left out: a hostile
+/// program has millions.
 fn device_trees(bytes: &[u8]) -> BTreeSet<String> {
+    let known = Board::kernel_trees();
     let strings = bytes.split(|byte| *byte == 0).filter(|string| string.ends_with(b".dtb"));
-    let short = strings.filter(|string| string.len() <= MAX_TREE_NAME);
-    let names = short.filter_map(|string| str::from_utf8(string).ok());
-    names.map(|path| path.rsplit('/').next().unwrap_or(path).to_owned()).collect()
+    let names = strings.filter_map(|string| str::from_utf8(string.rsplit(|byte| *byte == b'/').next()?).ok());
+    names.filter(|name| known.contains(name)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -120,40 +125,60 @@ pub mod tests {
         for tree in trees {
             bytes.extend(format!("broadcom/{tree}\0").bytes());
         }
-        bytes.resize(128 << 10, 7);
+        bytes.resize(bytes.len().max(128 << 10), 7);
         bytes
     }
 
     #[test]
     fn programs_are_recognized_by_their_first_bytes() {
+        let of = |bytes: &[u8]| Program::of(bytes, bytes.len() as u64);
         let whole = uboot(&["bcm2711-rpi-4-b.dtb"]);
-        let Program::UBoot(facts) = Program::of(&whole) else { panic!("{:?}", Program::of(&whole)) };
+        let Program::UBoot(facts) = of(&whole) else { panic!("{:?}", of(&whole)) };
         assert!(!facts.is_truncated() && facts.knows("bcm2711-rpi-4-b.dtb"), "{facts:?}");
         for size in [whole.len() - 1, 4096, 40] {
-            let Program::UBoot(facts) = Program::of(&whole[..size]) else { panic!("{size}") };
+            let Program::UBoot(facts) = of(&whole[..size]) else { panic!("{size}") };
             assert!(facts.is_truncated(), "{size}");
         }
-        assert_eq!(Program::of(&header(33 << 20)), Program::Linux);
-        assert_eq!(Program::of(b""), Program::Empty);
-        assert_eq!(Program::of(b"text"), Program::Unknown);
+        assert_eq!(of(&header(33 << 20)), Program::Linux);
+        assert_eq!(of(b""), Program::Empty);
+        assert_eq!(of(b"text"), Program::Unknown);
         // A vector table begins with a branch.
-        assert_eq!(Program::of(&[0x0f, 0, 0, 0xea, 0, 0, 0, 0]), Program::Arm32);
+        assert_eq!(of(&[0x0f, 0, 0, 0xea, 0, 0, 0, 0]), Program::Arm32);
         let mut compressed = vec![0; 64];
         compressed[0x24..0x28].copy_from_slice(&0x016f_2818_u32.to_le_bytes());
-        assert_eq!(Program::of(&compressed), Program::Arm32);
+        assert_eq!(of(&compressed), Program::Linux32);
+    }
+
+    /// The kernels of Raspberry Pi OS and of Ubuntu are compressed with gzip.
+    #[test]
+    fn the_firmware_decompresses_gzip_alone() {
+        let kernel = header(33 << 20);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, &kernel).unwrap();
+        assert_eq!(Program::of(&gzip.finish().unwrap(), 1), Program::Linux);
+        let zstd = zstd::encode_all(&kernel[..], 1).unwrap();
+        assert_eq!(Program::of(&zstd, 1), Program::Unknown);
+    }
+
+    #[test]
+    fn names_that_no_board_needs_are_not_kept() {
+        let many = (0..10_000).map(|index| format!("{index}.dtb")).collect::<Vec<_>>();
+        let names = many.iter().map(String::as_str).chain(["bcm2711-rpi-4-b.dtb"]).collect::<Vec<_>>();
+        let Program::UBoot(facts) = Program::of(&uboot(&names), 1) else { panic!() };
+        assert_eq!(facts.device_trees.len(), 1);
     }
 
     #[test]
     fn a_u_boot_with_the_header_of_a_kernel_is_no_kernel() {
         let with_header = [header(33 << 20), uboot(&[])[8..].to_vec()].concat();
-        let Program::UBoot(facts) = Program::of(&with_header) else { panic!() };
+        let Program::UBoot(facts) = Program::of(&with_header, 1 << 20) else { panic!() };
         assert_eq!(facts.whole_size, Some(128 << 10));
     }
 
     #[test]
     fn fuzz() {
         crate::base::fuzz::check(&[&uboot(&["a.dtb"])[..2048], &header(33 << 20)], |bytes| {
-            Program::of(bytes)
+            Program::of(bytes, bytes.len() as u64)
         });
     }
 }

@@ -175,8 +175,8 @@ const FAULTS: &[(&str, Change, &str, bool)] = &[
     (
         "pi4",
         RemoveFromRoot("/boot/nixos/dtbs/broadcom/bcm2711-rpi-4-b.dtb"),
-        "no bcm2711-rpi-4-b.dtb in /boot/extlinux/../nixos/dtbs",
-        false,
+        "no bcm2711-rpi-4-b.dtb in /boot/extlinux/../nixos/dtbs: Linux gets the device tree of the firmware",
+        true,
     ),
     ("pi4", RemoveFromRoot("/boot/nixos/initrd"), "/nixos/initrd: file not found", false),
     ("pi4", RemoveFromRoot("/boot/nixos/kernel"), "/nixos/kernel: file not found", false),

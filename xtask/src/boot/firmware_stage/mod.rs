@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Family};
 use super::board_fault::BoardFault;
-use super::config_txt::ConfigTxt;
+use super::config_txt::{ConfigTxt, MAX_ITEMS};
 use super::firmware::CardFirmware;
 use super::program::Program;
 
@@ -51,6 +51,12 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             faults: Vec::new(),
             stage: FirmwareStage::default(),
         };
+        if config.is_cut {
+            let text = format!(
+                "config.txt names more than {MAX_ITEMS} files of one kind; the others are not proved"
+            );
+            loader.faults.push(BoardFault::tolerable(text));
+        }
         for setting in &config.truncated {
             loader.faults.push(BoardFault::tolerable(format!(
                 "the line of {setting} in config.txt has more than 98 characters, of which the firmware reads the first 98"
@@ -59,7 +65,9 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
         loader.load_start_files()?;
         loader.choose_prefix()?;
         let program = loader.load_program()?;
-        loader.load_device_tree()?;
+        // Linux and U-Boot need one, and the firmware of a Pi 5 starts nothing without.
+        let is_known = matches!(program, Some(Program::UBoot(_) | Program::Linux));
+        loader.load_device_tree(is_known || board.facts().family == Family::Bcm2712)?;
         loader.load_overlays()?;
         loader.load_armstub()?;
         Ok((loader, program))
@@ -92,7 +100,10 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             }
         };
         let config = self.config;
-        let variant = match (config.is_on("start_x"), config.is_on("start_debug"), config.number("gpu_mem")) {
+        // A setting for boards with this much memory comes first.
+        let of_memory = if self.board == Board::Pi02 { "gpu_mem_512" } else { "gpu_mem_1024" };
+        let gpu_mem = config.number(of_memory).or_else(|| config.number("gpu_mem"));
+        let variant = match (config.is_on("start_x"), config.is_on("start_debug"), gpu_mem) {
             (true, ..) => "x",
             (_, true, _) => "db",
             (.., Some(0..=16)) => "cd",

@@ -20,7 +20,7 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             (Family::Bcm2711, _) => vec!["kernel8.img", "kernel7l.img"],
             (_, Some(0)) => vec!["kernel7.img"],
             (_, Some(_)) => vec!["kernel8.img"],
-            (_, None) => vec!["kernel8.img", "kernel7.img"],
+            (_, None) => vec!["kernel7.img", "kernel8.img"],
         }
     }
 
@@ -28,21 +28,18 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
         self.first_existing(&self.kernel_names())
     }
 
-    /// Loads the U-Boot or the kernel.
+    /// Loads the U-Boot or the kernel; `None` where there is none.
     pub(super) fn load_program(&mut self) -> Result<Option<Program>> {
-        let names = self.kernel_names();
-        let Some(path) = self.find_kernel()? else {
-            self.faults.push(self.no_kernel_fault(&names)?);
-            return Ok(None);
-        };
+        let Some(path) = self.find_kernel()? else { return Ok(None) };
         let program = self.firmware.program(&path)?;
         self.check_mode(&path, program.as_ref());
         self.stage.program = Some(path);
         Ok(program)
     }
 
-    /// The fault that none of the files `names` can be started.
-    fn no_kernel_fault(&self, names: &[&str]) -> Result<BoardFault> {
+    /// The fault that there is nothing to start.
+    pub fn no_kernel_fault(&self) -> Result<BoardFault> {
+        let names = self.kernel_names();
         let first = self.prefixed(names.first().unwrap_or(&"kernel8.img"));
         if self.firmware.size(&first)? == Some(0) {
             return Ok(BoardFault::fatal(format!("{first} is empty (the program that the firmware starts)")));
@@ -57,15 +54,31 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
 
     /// Adds a fault where the firmware starts `program` in a mode of the processor that the program is not made for.
     fn check_mode(&mut self, path: &str, program: Option<&Program>) {
-        let is_64bit = matches!(program, Some(Program::UBoot(_) | Program::Linux));
-        let starts_64bit = match (self.board.facts().family, self.config.number("arm_64bit")) {
-            (Family::Bcm2712 | Family::Emulated, _) | (Family::Bcm2711, None) => true,
-            (_, Some(value)) => value != 0,
-            (Family::Bcm2837, None) => path.ends_with("kernel8.img"),
+        let is_64bit = match program {
+            Some(Program::UBoot(_) | Program::Linux) => true,
+            Some(Program::Linux32) => false,
+            _ => return,
         };
-        if is_64bit && !starts_64bit {
-            let text = format!("the firmware starts {path} in the mode for 32 bits");
-            self.faults.push(BoardFault::fatal(text).with_hint("set `arm_64bit=1` in config.txt"));
+        let starts_64bit = self.starts_64bit(path);
+        let setting = match (is_64bit, starts_64bit) {
+            (true, false) => "arm_64bit=1",
+            (false, true) => "arm_64bit=0",
+            _ => return,
+        };
+        let bits = if starts_64bit { 64 } else { 32 };
+        let text = format!("the firmware starts {path} in the mode for {bits} bits");
+        self.faults.push(BoardFault::fatal(text).with_hint(format!("set `{setting}` in config.txt")));
+    }
+
+    /// Whether the firmware starts the file `path` in the mode for 64 bits. A known name decides it; otherwise
+    /// `arm_64bit` does, whose default is that of the board.
+    fn starts_64bit(&self, path: &str) -> bool {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match (self.board.facts().family, name, self.config.number("arm_64bit")) {
+            (Family::Bcm2712 | Family::Emulated, ..) | (_, "kernel8.img", _) => true,
+            (_, "kernel.img" | "kernel7.img" | "kernel7l.img", _) => false,
+            (_, _, Some(value)) => value != 0,
+            (family, _, None) => family == Family::Bcm2711,
         }
     }
 
@@ -76,19 +89,20 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             Some("") => Ok(None),
             Some(name) => self.first_existing(&[name]),
             None => {
-                let upstream = self.config.is_on("upstream_kernel").then_some(facts.kernel_tree);
-                let names = upstream.into_iter().chain(facts.firmware_trees.iter().copied());
-                self.first_existing(&names.collect::<Vec<_>>())
+                let is_upstream = self.config.is_on("upstream_kernel");
+                let upstream = if is_upstream { facts.kernel_trees } else { &[] };
+                self.first_existing(&[upstream, facts.firmware_trees].concat())
             }
         }
     }
 
-    pub(super) fn load_device_tree(&mut self) -> Result<()> {
+    /// Loads the device tree. A missing one is fatal only where the program `needs` one.
+    pub(super) fn load_device_tree(&mut self, needs: bool) -> Result<()> {
         self.stage.device_tree = self.find_device_tree()?;
         if self.stage.device_tree.is_some() {
             return Ok(());
         }
-        self.faults.push(BoardFault::fatal(match self.config.get("device_tree") {
+        let fault = BoardFault::fatal(match self.config.get("device_tree") {
             Some("") => {
                 "config.txt sets `device_tree=`, so that the firmware loads no device tree".to_owned()
             }
@@ -97,7 +111,8 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
                 let names = self.board.facts().firmware_trees.join(" or ");
                 format!("no {names} (the device tree that the firmware loads)")
             }
-        }));
+        });
+        self.faults.push(BoardFault { prevents_boot: needs, ..fault });
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The proof of firmware partitions and systems with one fault each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::tests::{CONFIG, direct, good, prove_files, system};
 use super::*;
@@ -145,6 +145,34 @@ fn a_fault_of_a_kernel_on_firmware_is_named() {
     assert_eq!(faults_of(Board::Pi3, files), "cmdline.txt has no root= for the kernel");
 }
 
+/// U-Boot goes on with the device tree of the firmware.
+#[test]
+fn a_device_tree_that_the_generation_lacks_is_named() {
+    for (board, missing) in [
+        (Board::Pi4, "bcm2711-rpi-4-b.dtb"),
+        (Board::Pi5, "bcm2712-rpi-5-b.dtb"),
+        (Board::Pi5, "bcm2712-d-rpi-5-b.dtb"),
+        (Board::Pi3Plus, "bcm2837-rpi-3-a-plus.dtb"),
+    ] {
+        let mut system = system();
+        let MenuTree::Folder { files, .. } = &mut system.menu.as_mut().unwrap().device_tree else { panic!() };
+        files.remove(missing);
+        let proof = prove_files(board, good(), &system);
+        assert_eq!((proof.outcome, proof.faults.len()), (Outcome::Boots, 1), "{:?}", proof.faults);
+        assert_eq!(
+            proof.faults[0].to_string(),
+            format!(
+                "no {missing} in /boot/nixos/dtbs: Linux gets the device tree of the firmware, which is made for another \
+                 kernel; let `hardware.deviceTree.filter` match it"
+            )
+        );
+        // An older U-Boot does not look for it.
+        let mut files = good();
+        files.insert("u-boot.bin".into(), uboot_program(&["bcm2712-rpi-500.dtb"]));
+        assert_eq!(prove_files(board, files, &system).faults, []);
+    }
+}
+
 #[test]
 fn a_fault_of_the_system_is_named() {
     let faults = |change: &dyn Fn(&mut SystemFacts)| {
@@ -162,15 +190,6 @@ fn a_fault_of_the_system_is_named() {
         faults(&large).contains("which the kernel would overwrite; use a smaller kernel"),
         "{}",
         faults(&large)
-    );
-    let without_tree = |system: &mut SystemFacts| {
-        let files = BTreeSet::from(["bcm2837-rpi-3-b.dtb".to_owned()]);
-        system.menu.as_mut().unwrap().device_tree = MenuTree::Folder { path: "/boot/dtbs".into(), files };
-    };
-    assert_eq!(
-        faults(&without_tree),
-        "no bcm2711-rpi-4-b.dtb in /boot/dtbs (the device tree of the Raspberry Pi 4 Model B for this kernel); \
-         let `hardware.deviceTree.filter` match it"
     );
     let unmarked = |system: &mut SystemFacts| {
         system.menu = Err(BoardFault::fatal("no partition is marked bootable"));

@@ -4,7 +4,11 @@ use anyhow::Result;
 
 use super::{BoardProof, LoadedTree, Outcome, SystemStage};
 use crate::base::failure::ExitKind;
+use crate::boot::board_fault::shorten;
 use crate::boot::{Board, BoardFault};
+
+/// The longest step, in characters: a hostile config.txt names any number of files.
+const MAX_STEP: usize = 2000;
 
 /// Lines that tell which boards boot, and what keeps the others from it: boards with the same answer share a line. The
 /// emulator is listed only where it boots and no Pi does.
@@ -92,10 +96,7 @@ impl BoardProof {
         match (self.outcome, self.fatal_fault()) {
             (Outcome::Boots, _) => "boots".to_owned(),
             (Outcome::DoesNotBoot, Some(fault)) => format!("does not boot: {}", fault.message),
-            _ => {
-                let program = self.firmware.program.as_deref().unwrap_or("a program");
-                format!("unknown: the firmware starts {program}, which is neither U-Boot nor a Linux kernel")
-            }
+            _ => format!("unknown: {}", self.unknown.as_deref().unwrap_or("the proof has no reason")),
         }
     }
 
@@ -130,6 +131,7 @@ impl BoardProof {
             }
             SystemStage::Nothing => {}
         }
+        steps.iter_mut().for_each(|(_, text)| *text = shorten(std::mem::take(text), MAX_STEP));
         steps.extend(self.faults.iter().map(|fault| ("missing", fault.to_string())));
         steps
     }

@@ -58,7 +58,9 @@ pub fn system() -> SystemFacts {
             files: Board::kernel_trees().into_iter().map(str::to_owned).collect(),
         },
     };
-    let devices = ["LABEL=NIXOS_SD", "PARTUUID=2178694e-02"].map(str::to_owned).into();
+    let mut devices = Devices::default();
+    devices.add("LABEL=NIXOS_SD");
+    devices.add("PARTUUID=2178694e-02");
     SystemFacts { menu: Ok(menu), devices, faults: Vec::new() }
 }
 

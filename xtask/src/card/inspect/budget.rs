@@ -35,6 +35,8 @@ pub struct Budget<'a> {
     total: u64,
     /// The bytes that are not spent yet.
     left: Rc<Cell<u64>>,
+    /// Whether a reader has failed for want of bytes or time.
+    is_exhausted: Rc<Cell<bool>>,
     deadline: Instant,
     stop: &'a AtomicBool,
 }
@@ -43,7 +45,8 @@ impl<'a> Budget<'a> {
     /// The budget for one inspection of a card. Once `stop` is set, every reader fails.
     pub fn new(stop: &'a AtomicBool) -> Self {
         let left = Rc::new(Cell::new(MAX_BYTES));
-        Self { total: MAX_BYTES, left, deadline: Instant::now() + MAX_TIME, stop }
+        let is_exhausted = Rc::default();
+        Self { total: MAX_BYTES, left, is_exhausted, deadline: Instant::now() + MAX_TIME, stop }
     }
 
     /// The budget for a process that a signal ends: it needs no `stop`.
@@ -69,6 +72,11 @@ impl<'a> Budget<'a> {
         Ok(())
     }
 
+    /// Whether a reader has failed for want of bytes or time: what it read says nothing about the card.
+    pub fn is_exhausted(&self) -> bool {
+        self.is_exhausted.get()
+    }
+
     /// Takes `bytes` from the budget.
     ///
     /// # Errors
@@ -76,6 +84,7 @@ impl<'a> Budget<'a> {
     pub fn spend(&self, bytes: u64) -> Result<()> {
         self.check_stop()?;
         let Some(left) = self.left.get().checked_sub(bytes) else {
+            self.is_exhausted.set(true);
             bail!(
                 Verification,
                 "the file system needs reads of more than the limit of {}: it is damaged or hostile",
@@ -83,6 +92,7 @@ impl<'a> Budget<'a> {
             );
         };
         if Instant::now() >= self.deadline {
+            self.is_exhausted.set(true);
             bail!(
                 Verification,
                 "reading takes too long: the card is slow, or its file system damaged or hostile"
@@ -144,8 +154,9 @@ mod tests {
         let mut bytes = [0; 512];
         budget.spend(MAX_BYTES - 512).unwrap();
         part.read(512, &mut bytes).unwrap();
+        assert!(!budget.is_exhausted());
         let error = part.read(0, &mut bytes).unwrap_err();
-        assert_eq!(kind(&error), ExitKind::Verification);
+        assert_eq!((kind(&error), budget.is_exhausted()), (ExitKind::Verification, true));
         let words = "the file system needs reads of more than the limit of 1.0 GiB: ";
         assert!(error.to_string().starts_with(words), "{error}");
         budget.with_more_bytes(512).spend(512).unwrap();

@@ -3,11 +3,12 @@
 use anyhow::Result;
 
 use super::fat::Fat;
-use crate::boot::{CardFirmware, Firmware, FirmwareFile, MAX_CONFIG, Program};
+use crate::boot::{Firmware, FirmwareFile, MAX_CONFIG};
 
 impl Firmware for Fat<'_> {
     fn config(&self) -> Result<Option<String>> {
-        self.text("config.txt")
+        let text = self.read_within("config.txt", MAX_CONFIG)?;
+        Ok(text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     fn has(&self, name: &str) -> Result<bool> {
@@ -16,21 +17,6 @@ impl Firmware for Fat<'_> {
 
     fn file(&self, name: &str) -> Result<Option<FirmwareFile>> {
         Ok(self.read(name)?.map(|bytes| FirmwareFile::of(&bytes)))
-    }
-}
-
-impl CardFirmware for Fat<'_> {
-    fn text(&self, path: &str) -> Result<Option<String>> {
-        let text = self.read_within(path, MAX_CONFIG)?;
-        Ok(text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    fn size(&self, path: &str) -> Result<Option<u64>> {
-        Fat::size(self, path)
-    }
-
-    fn program(&self, path: &str) -> Result<Option<Program>> {
-        Ok(self.read(path)?.map(|bytes| Program::of(&bytes)))
     }
 }
 

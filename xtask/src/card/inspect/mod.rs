@@ -23,6 +23,6 @@ pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;
 pub use partition_table::{HEAD, PartitionTable};
-pub use verdict::Verdict;
+pub use verdict::{Verdict, proofs};
 
 pub use crate::base::Format;

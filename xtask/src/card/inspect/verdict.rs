@@ -52,6 +52,15 @@ fn boards_without_uboot(proofs: &[BoardProof]) -> Vec<Board> {
     proofs.iter().filter(is_direct).map(|proof| proof.board).collect()
 }
 
+/// The proofs of the boards, or why there are none.
+pub fn proofs(inspected: Result<Inspection>) -> Result<Vec<BoardProof>, String> {
+    match inspected {
+        Ok(Inspection { boards, verdict: Verdict::No { why, .. }, .. }) if boards.is_empty() => Err(why),
+        Ok(found) => Ok(found.boards),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
 impl Inspection {
     /// The boot files of the card.
     ///
@@ -83,5 +92,25 @@ impl Inspection {
             }
             (None, _) => bail!(Verification, "whether a {board} boots from it is unknown"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure;
+
+    /// A flash must not end without a word about the boards.
+    #[test]
+    fn a_card_without_proofs_has_a_reason() {
+        let without =
+            |verdict| Inspection { layout: None, partitions: Vec::new(), verdict, boards: Vec::new() };
+        let why = Verdict::No { why: "the card is blank".into(), hint: None };
+        assert_eq!(proofs(Ok(without(why))), Err("the card is blank".into()));
+        assert_eq!(proofs(Err(failure!(Io, "reading 4096 bytes"))), Err("reading 4096 bytes".into()));
+        let proof = BoardProof::unknown(Board::Pi4, "x".into());
+        let found =
+            Inspection { boards: vec![proof.clone()], ..without(Verdict::WithoutUBoot { boards: vec![] }) };
+        assert_eq!(proofs(Ok(found)), Ok(vec![proof]));
     }
 }

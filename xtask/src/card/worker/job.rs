@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimedCard;
 use super::needs::{Access, Needs};
-use crate::base::Reporter;
+use crate::base::{Event, Reporter};
 use crate::card::disk::Disk;
 use crate::card::ext4::{Ext4Payload, ProgramSource};
 use crate::card::flash::{
@@ -132,7 +132,12 @@ impl WorkerJob for Plan {
         let report = flash::write_image(&card, &content, payload_writer, self.mode, cx.reporter, cx.cancel)?;
         // The card is complete by now: what keeps its files from being read does not make the flash fail.
         let found = inspect::inspect(&view, self.disk.size, &Budget::without_stop());
-        Ok(Report { boards: found.map(|found| found.boards).unwrap_or_default(), ..report })
+        let boards = inspect::proofs(found).unwrap_or_else(|why| {
+            let text = format!("whether boards boot from the card is unknown: {why}");
+            cx.reporter.report(&Event::warning(text));
+            Vec::new()
+        });
+        Ok(Report { boards, ..report })
     }
 }
 

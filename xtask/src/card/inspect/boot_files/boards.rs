@@ -1,23 +1,30 @@
 //! The proof for each board, with the files of a card.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 
+use super::cached_firmware::CachedFirmware;
 use super::system::System;
 use super::volume::{FAT16, Volume, volumes};
-use super::{firmware_volume, mounts::Mount, open_fat, read};
+use super::{firmware_volume, mounts::Mount, read};
 use crate::boot::{
-    Board, BoardFault, BoardProof, CardFirmware, FirmwareStage, MenuFacts, Outcome, Program, SystemFacts,
-    SystemStage, prove,
+    Board, BoardFault, BoardProof, Devices, FirmwareStage, MenuFacts, Outcome, SystemFacts, SystemStage,
+    prove,
 };
 use crate::card::inspect::Budget;
-use crate::card::inspect::fat::Fat;
 use crate::card::inspect::partition::Partition;
 use crate::card::inspect::partition_table::PartitionTable;
+
+/// How many mounts without a device are named.
+const MAX_MOUNTS: usize = 8;
+
+/// How much of a partition has its superblock or boot sector, in bytes.
+const HEAD_SIZE: u64 = 2048;
+
+/// The position of the superblock of btrfs, in bytes from the start of the partition.
+const BTRFS_SUPERBLOCK: u64 = 64 << 10;
 
 /// The position of the UUID of an ext4, in bytes from the start of the partition.
 const EXT4_UUID: std::ops::Range<usize> = 1024 + 0x68..1024 + 0x78;
@@ -30,14 +37,19 @@ pub fn prove_all(
     system: Result<&System, &anyhow::Error>,
     budget: &Budget,
 ) -> Vec<BoardProof> {
-    let firmware = CachedFirmware::open(disk, volumes, budget);
+    let firmware = match CachedFirmware::open(disk, volumes, budget) {
+        Ok(firmware) => firmware,
+        Err(error) => return unreadable(&error),
+    };
     let system = system_facts(disk, layout, volumes, system, budget);
     let prove_one = |board: &Board| {
-        let proof = match &firmware {
-            Ok(firmware) => prove(*board, firmware, Some(&system)),
-            Err(error) => return unreadable(*board, error),
-        };
-        proof.unwrap_or_else(|error| unreadable(*board, &error))
+        let proof = prove(*board, &firmware, Some(&system));
+        let proof = proof.unwrap_or_else(|error| unreadable_by(*board, &error));
+        match proof.fatal_fault() {
+            // What was not read is no fault of the card.
+            Some(fault) if budget.is_exhausted() => BoardProof::unknown(*board, fault.message.clone()),
+            _ => proof,
+        }
     };
     Board::value_variants().iter().map(prove_one).collect()
 }
@@ -49,11 +61,16 @@ pub fn prove_firmware(front: &File, layout: &PartitionTable, board: Board) -> Re
     prove(board, &CachedFirmware::open(front, &volumes, &budget)?, None)
 }
 
-/// The proof of a card whose files cannot be read.
-fn unreadable(board: Board, error: &anyhow::Error) -> BoardProof {
+/// The proofs of a card whose FIRMWARE cannot be read.
+pub fn unreadable(error: &anyhow::Error) -> Vec<BoardProof> {
+    Board::value_variants().iter().map(|board| unreadable_by(*board, error)).collect()
+}
+
+/// The proof of a `board` that cannot read the files of the card.
+fn unreadable_by(board: Board, error: &anyhow::Error) -> BoardProof {
     let faults = vec![BoardFault::of_error(error)];
-    let firmware = FirmwareStage::default();
-    BoardProof { board, outcome: Outcome::DoesNotBoot, firmware, system: SystemStage::Nothing, faults }
+    let (firmware, system) = (FirmwareStage::default(), SystemStage::Nothing);
+    BoardProof { board, outcome: Outcome::DoesNotBoot, firmware, system, faults, unknown: None }
 }
 
 /// What is on the card beside FIRMWARE.
@@ -64,10 +81,11 @@ fn system_facts(
     system: Result<&System, &anyhow::Error>,
     budget: &Budget,
 ) -> SystemFacts {
-    let devices = device_names(disk, layout, volumes, budget);
+    let devices = devices(disk, layout, volumes, budget);
     let mounts = system.map(|system| &system.mounts[..]).unwrap_or_default();
-    let missing = mounts.iter().filter(|mount| !devices.contains(&mount.device));
-    let faults = missing.filter_map(|mount| mount_fault(mount, layout)).chain(fat16_fault(volumes)).collect();
+    let missing = mounts.iter().filter(|mount| devices.lack(&mount.device));
+    // The fstab of a hostile system has any number of lines.
+    let faults = missing.filter_map(mount_fault).take(MAX_MOUNTS).chain(fat16_fault(volumes)).collect();
     let menu = system.map_err(BoardFault::of_error).map(|system| MenuFacts {
         kernel: system.boot.kernel.clone(),
         initrd: system.boot.initrd.clone(),
@@ -84,37 +102,41 @@ fn fat16_fault(volumes: &[Volume]) -> Option<BoardFault> {
     Some(BoardFault::tolerable(text))
 }
 
-/// The fault of a `mount` whose device is not on the card. `None` where the card need not have the device: one of
-/// another disk, or a partition of a GPT, whose names are not read.
-fn mount_fault(mount: &Mount, layout: &PartitionTable) -> Option<BoardFault> {
+/// The fault of a `mount` whose device is not on the card; `None` where the card need not have the device.
+fn mount_fault(mount: &Mount) -> Option<BoardFault> {
     let Mount { device, at, is_optional } = mount;
     let is_of_card = ["/", "/nix", "/nix/store", "/boot", "/boot/firmware"].contains(&at.as_str());
-    let is_in_gpt = layout.partitions.first().is_some_and(Partition::is_in_gpt);
-    if !is_of_card || is_in_gpt && device.starts_with("PART") {
-        return None;
-    }
     let text = format!("the system mounts {at} from {device}, which no partition of the card is");
-    Some(BoardFault { prevents_boot: !is_optional, ..BoardFault::fatal(text) })
+    is_of_card.then(|| BoardFault { prevents_boot: !is_optional, ..BoardFault::fatal(text) })
 }
 
 /// The names by which Linux finds the partitions of the card.
-fn device_names(
-    disk: &File,
-    layout: &PartitionTable,
-    volumes: &[Volume],
-    budget: &Budget,
-) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+fn devices(disk: &File, layout: &PartitionTable, volumes: &[Volume], budget: &Budget) -> Devices {
+    let is_gpt = layout.partitions.first().is_some_and(Partition::is_in_gpt);
+    let mut devices = Devices::new(is_gpt);
     for partition in &layout.partitions {
-        names.insert(format!("PARTUUID={:08x}-{:02x}", layout.id, partition.number));
-        names.insert(format!("/dev/mmcblk0p{}", partition.number));
+        devices.add(&format!("PARTUUID={:08x}-{:02x}", layout.id, partition.number));
+        devices.add(&format!("/dev/mmcblk0p{}", partition.number));
+        let head = read(disk, partition.start, partition.size.min(HEAD_SIZE), budget).unwrap_or_default();
+        match volumes.iter().find(|volume| volume.partition.number == partition.number) {
+            Some(Volume { filesystem, label, .. }) => {
+                devices.add(&format!("LABEL={label}"));
+                uuid(filesystem, &head).into_iter().for_each(|uuid| devices.add(&format!("UUID={uuid}")));
+            }
+            // A blank partition has no file system.
+            None if has_content(disk, partition, &head, budget) => devices.add_unread_filesystem(),
+            None => {}
+        }
     }
-    for Volume { partition, filesystem, label } in volumes {
-        names.insert(format!("LABEL={label}"));
-        let head = read(disk, partition.start, partition.size.min(2048), budget).unwrap_or_default();
-        names.extend(uuid(filesystem, &head).map(|uuid| format!("UUID={uuid}")));
-    }
-    names
+    devices
+}
+
+/// Whether `partition`, which begins with `head`, has content: btrfs has none in its first 64 KiB.
+fn has_content(disk: &File, partition: &Partition, head: &[u8], budget: &Budget) -> bool {
+    let start = partition.start + BTRFS_SUPERBLOCK.min(partition.size);
+    let count = HEAD_SIZE.min(partition.size.saturating_sub(BTRFS_SUPERBLOCK));
+    let superblock = read(disk, start, count, budget).unwrap_or_default();
+    head.iter().chain(&superblock).any(|byte| *byte != 0)
 }
 
 /// The UUID of the file system of this kind that begins with `head`, as `/dev/disk/by-uuid` has it.
@@ -132,39 +154,5 @@ fn uuid(filesystem: &str, head: &[u8]) -> Option<String> {
             let groups = [0..4, 4..6, 6..8, 8..10, 10..16].map(|group| hex(&bytes[group]));
             Some(groups.join("-"))
         }
-    }
-}
-
-/// The FIRMWARE of a card. Boards share their U-Boot, which is read once.
-struct CachedFirmware<'a> {
-    fat: Fat<'a>,
-    programs: RefCell<HashMap<String, Option<Program>>>,
-}
-
-impl<'a> CachedFirmware<'a> {
-    fn open(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Self> {
-        let volume = firmware_volume(volumes)?;
-        let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
-        let fat = open_fat(disk, volume, budget).with_context(doing)?;
-        Ok(Self { fat, programs: RefCell::default() })
-    }
-}
-
-impl CardFirmware for CachedFirmware<'_> {
-    fn text(&self, path: &str) -> Result<Option<String>> {
-        self.fat.text(path)
-    }
-
-    fn size(&self, path: &str) -> Result<Option<u64>> {
-        self.fat.size(path)
-    }
-
-    fn program(&self, path: &str) -> Result<Option<Program>> {
-        if let Some(known) = self.programs.borrow().get(path) {
-            return Ok(known.clone());
-        }
-        let program = self.fat.program(path)?;
-        self.programs.borrow_mut().insert(path.to_owned(), program.clone());
-        Ok(program)
     }
 }

@@ -2,6 +2,7 @@
 //! programs, which must have room for the kernel, and the trial of another system.
 
 mod boards;
+mod cached_firmware;
 mod mounts;
 mod system;
 mod volume;
@@ -58,7 +59,10 @@ pub(super) struct BootReading {
 pub(super) fn read_boot(disk: &File, layout: &PartitionTable, budget: &Budget) -> BootReading {
     let volumes = match volumes(disk, layout, budget) {
         Ok(volumes) => volumes,
-        Err(error) => return BootReading { files: Err(error), boards: Vec::new() },
+        Err(error) => {
+            let boards = boards::unreadable(&error);
+            return BootReading { files: Err(error), boards };
+        }
     };
     let system = System::read(disk, layout, &volumes, budget);
     let boards = boards::prove_all(disk, layout, &volumes, system.as_ref(), budget);

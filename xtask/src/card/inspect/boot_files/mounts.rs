@@ -17,7 +17,7 @@ const STORE: &str = "/nix/store";
 /// One line of an `fstab`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The device in the form of `root=`, such as `LABEL=NIXOS_SD`.
+    /// The device, as the `fstab` names it.
     pub device: String,
     pub at: String,
     /// Whether the host boots without the device.
@@ -65,7 +65,7 @@ impl Mount {
     /// Parses a line of an `fstab` (fstab(5)); `None` for a comment, and for what is mounted from no partition.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_whitespace();
-        let device = normalize(fields.next()?)?;
+        let device = fields.next().filter(|device| is_partition(device))?.to_owned();
         let at = fields.next()?.to_owned();
         let is_optional = fields
             .nth(1)
@@ -74,15 +74,9 @@ impl Mount {
     }
 }
 
-/// The `device` in the form of `root=`; `None` for what is no partition.
-fn normalize(device: &str) -> Option<String> {
-    if let Some(link) = device.strip_prefix("/dev/disk/by-") {
-        let (kind, name) = link.split_once('/')?;
-        return Some(format!("{}={name}", kind.to_ascii_uppercase()));
-    }
-    let is_partition = device.starts_with("/dev/mmcblk")
-        || ["LABEL=", "UUID=", "PARTUUID="].iter().any(|kind| device.starts_with(kind));
-    is_partition.then(|| device.to_owned())
+/// Whether `device` may be a partition.
+fn is_partition(device: &str) -> bool {
+    device.starts_with("/dev/") || device.contains('=')
 }
 
 #[cfg(test)]
@@ -96,11 +90,11 @@ mod tests {
         for (line, expected) in [
             (
                 "/dev/disk/by-label/NIXOS_SD /nix ext4 x-initrd.mount,noatime 0 2",
-                mount("LABEL=NIXOS_SD", "/nix", false),
+                mount("/dev/disk/by-label/NIXOS_SD", "/nix", false),
             ),
             (
                 "/dev/disk/by-label/FIRMWARE /boot/firmware vfat noauto,nofail 0 2",
-                mount("LABEL=FIRMWARE", "/boot/firmware", true),
+                mount("/dev/disk/by-label/FIRMWARE", "/boot/firmware", true),
             ),
             ("UUID=0f / ext4", mount("UUID=0f", "/", false)),
             ("/dev/mmcblk0p2 / ext4 defaults", mount("/dev/mmcblk0p2", "/", false)),

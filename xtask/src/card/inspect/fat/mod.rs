@@ -23,6 +23,9 @@ const MAX_FILE: u32 = 64 << 20;
 /// The size of the largest folder, in bytes: 65,536 entries.
 const MAX_FOLDER: u32 = 65_536 * 32;
 
+/// How many folders are kept in memory.
+const MAX_FOLDERS: usize = 16;
+
 /// The length of the longest name in UTF-16 units, with the padding of its last part.
 const MAX_NAME: usize = 20 * 13;
 
@@ -85,6 +88,11 @@ impl<'a> Fat<'a> {
         if entry.size > max {
             bail!(Verification, "{path} has {} bytes, more than the limit of {max} bytes", entry.size);
         }
+        Ok(Some(self.content(path, &entry)?))
+    }
+
+    /// The content of `entry`, the file `path`.
+    fn content(&self, path: &str, entry: &DirEntry) -> Result<Vec<u8>> {
         let doing = || format!("reading {path}");
         let mut bytes = self.read_chain(entry.first_cluster, entry.size).with_context(doing)?;
         let size = entry.size as usize;
@@ -92,11 +100,23 @@ impl<'a> Fat<'a> {
             bail!(Verification, "the clusters of {path} end before its {size} bytes");
         }
         bytes.truncate(size);
-        Ok(Some(bytes))
+        Ok(bytes)
+    }
+
+    /// The size of the file `path`, and its first bytes, at most `max`; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// A chain of clusters that ends too soon.
+    pub fn beginning(&self, path: &str, max: u32) -> Result<Option<(u64, Vec<u8>)>> {
+        let Some(entry) = self.find(path)? else { return Ok(None) };
+        let content = DirEntry { size: entry.size.min(max), ..entry };
+        Ok(Some((entry.size.into(), self.content(path, &content)?)))
     }
 
     /// The file `path`; `None` where there is no such file.
     fn find(&self, path: &str) -> Result<Option<DirEntry>> {
+        // A search in a large folder takes time, though it reads nothing.
+        self.partition.budget.spend(0)?;
         let mut folder = ROOT;
         let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
         while let Some(name) = names.next() {
@@ -121,7 +141,11 @@ impl<'a> Fat<'a> {
             cluster => self.read_chain(cluster, MAX_FOLDER).context("reading a folder")?,
         };
         let entries: Rc<[DirEntry]> = parse_entries(&bytes, self.layout.root).into();
-        self.folders.borrow_mut().insert(folder, Rc::clone(&entries));
+        let mut folders = self.folders.borrow_mut();
+        if folders.len() == MAX_FOLDERS {
+            folders.clear();
+        }
+        folders.insert(folder, Rc::clone(&entries));
         Ok(entries)
     }
 

@@ -2,16 +2,21 @@
 //!
 //! Source: the Raspberry Pi documentation, `config_txt` (`what_is_config_txt.adoc`, `conditional.adoc`).
 
+mod filters;
+
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::board::Board;
-use super::firmware::CardFirmware;
 use crate::bail;
+use crate::boot::board::Board;
+use crate::boot::firmware::CardFirmware;
+use filters::{Filters, parse_number};
 
 /// The name of the file.
 pub const CONFIG: &str = "config.txt";
+/// The name of the file, in the same form, with the partition from which the firmware starts.
+pub const AUTOBOOT: &str = "autoboot.txt";
 
 /// The number of characters of a line that the firmware reads.
 const MAX_LINE: usize = 98;
@@ -21,6 +26,12 @@ const MAX_DEPTH: usize = 8;
 
 /// How many lines are read of all files together.
 const MAX_LINES: usize = 20_000;
+
+/// How many bytes are read of all files together: an included file is read each time.
+const MAX_TEXT: usize = 4 << 20;
+
+/// How many overlays, and how many other files of one kind, are kept.
+pub const MAX_ITEMS: usize = 256;
 
 /// The settings of one board.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,29 +44,20 @@ pub struct ConfigTxt {
     pub initramfs: Vec<String>,
     /// The settings that begin in the part of a line that the firmware does not read.
     pub truncated: Vec<String>,
+    /// Whether there are more overlays or files than [`MAX_ITEMS`].
+    pub is_cut: bool,
     lines: usize,
-}
-
-/// The sections that are in force. Filters of one kind replace each other, those of different kinds combine.
-#[derive(Default)]
-struct Filters(BTreeMap<FilterKind, bool>);
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum FilterKind {
-    Model,
-    None,
-    /// A condition that is not known before the boot, such as a display, a pin, a serial number or `tryboot`, by the
-    /// part of its name that says which. The proof takes it for not fulfilled.
-    Unknown(String),
+    bytes: usize,
 }
 
 impl ConfigTxt {
-    /// Reads `config.txt` of `firmware` as `board` does; `None` where there is no such file.
+    /// Reads `file` of `firmware`, which is [`CONFIG`] or [`AUTOBOOT`], as `board` does; `None` where there is no such
+    /// file.
     ///
     /// # Errors
     /// Files that include each other in a circle, too many lines, and a file that cannot be read.
-    pub fn read(firmware: &impl CardFirmware, board: Board) -> Result<Option<Self>> {
-        let Some(text) = firmware.text(CONFIG)? else { return Ok(None) };
+    pub fn read(firmware: &impl CardFirmware, board: Board, file: &str) -> Result<Option<Self>> {
+        let Some(text) = firmware.text(file)? else { return Ok(None) };
         let mut config = Self::default();
         config.add_text(firmware, board, &text, &mut Filters::default(), 0)?;
         Ok(Some(config))
@@ -71,6 +73,10 @@ impl ConfigTxt {
         filters: &mut Filters,
         depth: usize,
     ) -> Result<()> {
+        self.bytes += text.len();
+        if self.bytes > MAX_TEXT {
+            bail!(Verification, "config.txt has more than {MAX_TEXT} bytes, with the files that it includes");
+        }
         for line in text.lines() {
             self.lines += 1;
             if self.lines > MAX_LINES {
@@ -81,7 +87,7 @@ impl ConfigTxt {
             }
             let line = line.trim();
             if let Some(filter) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                filters.set(filter, board);
+                filters.set(filter, board, firmware.partition());
             } else if !filters.apply() {
             } else if let Some(file) = line.strip_prefix("include ") {
                 if depth == MAX_DEPTH {
@@ -104,7 +110,8 @@ impl ConfigTxt {
             return;
         }
         if read.len() < line.len() {
-            self.truncated.push(read.split(['=', ' ']).next().unwrap_or_default().to_owned());
+            let name = read.split(['=', ' ']).next().unwrap_or_default();
+            self.is_cut |= !push(&mut self.truncated, name);
         }
         // The only setting without an equals sign.
         if let Some(words) = read.strip_prefix("initramfs ") {
@@ -117,7 +124,7 @@ impl ConfigTxt {
             "dtoverlay" | "device_tree_overlay" => {
                 let name = value.split(',').next().unwrap_or_default();
                 if !name.is_empty() {
-                    self.overlays.push(name.to_owned());
+                    self.is_cut |= !push(&mut self.overlays, name);
                 }
             }
             "ramfsfile" => self.add_initramfs(value),
@@ -129,7 +136,9 @@ impl ConfigTxt {
 
     /// Adds the `files` of an initramfs, which are separated by commas.
     fn add_initramfs(&mut self, files: &str) {
-        self.initramfs.extend(files.split(',').filter(|file| !file.is_empty()).map(str::to_owned));
+        for file in files.split(',').filter(|file| !file.is_empty()) {
+            self.is_cut |= !push(&mut self.initramfs, file);
+        }
     }
 
     /// The value of the setting `name`.
@@ -153,50 +162,21 @@ impl ConfigTxt {
     }
 }
 
-/// A decimal number, or a hexadecimal one with `0x`.
-fn parse_number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-impl Filters {
-    /// Goes on with the section `[filter]`.
-    fn set(&mut self, filter: &str, board: Board) {
-        let facts = board.facts();
-        if filter == "all" {
-            self.0.clear();
-            return;
-        }
-        let (kind, applies) = match filter.split_once(['=', ':']) {
-            None if filter == "none" => (FilterKind::None, false),
-            None if filter == "tryboot" || filter.starts_with("0x") => {
-                (FilterKind::Unknown(filter.chars().take(2).collect()), false)
-            }
-            None => (FilterKind::Model, facts.filters.contains(&filter)),
-            Some(("board-type", number)) => {
-                (FilterKind::Model, parse_number(number).is_some_and(|number| facts.types.contains(&number)))
-            }
-            // The settings of a display port concern no boot file.
-            Some((name, _)) => (FilterKind::Unknown(name.to_owned()), false),
-        };
-        self.0.insert(kind, applies);
-    }
-
-    fn apply(&self) -> bool {
-        self.0.values().all(|applies| *applies)
-    }
+/// Adds `item`, unless `items` has [`MAX_ITEMS`]. Returns whether `item` was added.
+fn push(items: &mut Vec<String>, item: &str) -> bool {
+    let has_room = items.len() < MAX_ITEMS;
+    items.extend(has_room.then(|| item.to_owned()));
+    has_room
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::firmware::tests::MemoryFirmware;
     use super::*;
+    use crate::boot::firmware::tests::MemoryFirmware;
 
     fn read(board: Board, files: &[(&str, &str)]) -> ConfigTxt {
         let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
-        ConfigTxt::read(&MemoryFirmware(files.collect()), board).unwrap().unwrap()
+        ConfigTxt::read(&MemoryFirmware(files.collect()), board, CONFIG).unwrap().unwrap()
     }
 
     fn kernel(board: Board, text: &str) -> String {
@@ -235,6 +215,8 @@ mod tests {
             ("[EDID=x]\nkernel=a\n[all]\nkernel=b\n", "b"),
             ("[0x12345678]\nkernel=a\n", "-"),
             ("[pi9]\nkernel=a\n", "-"),
+            ("[boot_partition=1]\nkernel=a\n[boot_partition=2]\nkernel=b\n", "a"),
+            ("[HDMI:1]\nhdmi_group=1\n[pi4]\nkernel=a\n", "a"),
             ("[board-type=0x11]\nkernel=a\n", "a"),
             ("[board-type=17]\nkernel=a\n", "a"),
             ("[board-type=0x14]\nkernel=a\n", "-"),
@@ -259,7 +241,7 @@ mod tests {
         assert_eq!(found.initramfs, ["one", "two", "three"]);
         assert_eq!(found.overlays, ["x"]);
         let circle = MemoryFirmware([(CONFIG.to_owned(), b"include config.txt\n".to_vec())].into());
-        let error = ConfigTxt::read(&circle, Board::Pi4).unwrap_err();
+        let error = ConfigTxt::read(&circle, Board::Pi4, CONFIG).unwrap_err();
         assert_eq!(error.to_string(), "config.txt includes files more than 8 deep");
     }
 
@@ -278,7 +260,7 @@ mod tests {
             &["[pi4]\nkernel=a\ninclude config.txt\n[board-type=0x11]\n[none]\n[all]\ninitramfs a,b 0\n"],
             |text| {
                 let firmware = MemoryFirmware([(CONFIG.to_owned(), text.as_bytes().to_vec())].into());
-                ConfigTxt::read(&firmware, Board::Pi4).is_ok()
+                ConfigTxt::read(&firmware, Board::Pi4, CONFIG).is_ok()
             },
         );
     }

@@ -1,0 +1,171 @@
+//! What the program starts that the firmware has loaded: U-Boot its boot menu, a kernel its root.
+
+use anyhow::Result;
+
+use super::{LoadedTree, MenuFacts, MenuTree, SystemFacts, SystemStage, other_ways};
+use crate::boot::board::{Board, Family};
+use crate::boot::board_fault::{BoardFault, shorten};
+use crate::boot::firmware::CardFirmware;
+use crate::boot::firmware_stage::FirmwareLoader;
+use crate::boot::program::{Program, UBootFacts};
+use crate::boot::uboot::UBoot;
+
+/// How much of a `root=` is named, in characters.
+const MAX_ROOT: usize = 200;
+
+/// What the program starts that the firmware has loaded.
+#[derive(Default)]
+pub struct Start {
+    pub stage: SystemStage,
+    /// Why it is unknown what starts.
+    pub unknown: Option<String>,
+}
+
+impl Start {
+    fn unknown(why: String) -> Self {
+        Self { unknown: Some(why), ..Self::default() }
+    }
+}
+
+/// What `program` starts. Adds the faults of that.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn start_program<F: CardFirmware>(
+    loader: &mut FirmwareLoader<F>,
+    program: Option<Program>,
+    system: Option<&SystemFacts>,
+) -> Result<Start> {
+    let (Some(program), Some(file)) = (program, loader.stage.program.clone()) else {
+        let other = other_ways::of_armstub(loader.firmware, loader.stage.armstub.as_deref())?;
+        if other.is_none() {
+            loader.faults.push(loader.no_kernel_fault()?);
+        }
+        return Ok(Start { unknown: other, ..Start::default() });
+    };
+    match program {
+        Program::UBoot(uboot) => start_uboot(loader, &file, &uboot, system),
+        Program::Linux => {
+            loader.load_initramfs(true)?;
+            Ok(Start { stage: start_kernel(loader, system)?, unknown: None })
+        }
+        Program::Arm32 => {
+            let fault = BoardFault::fatal(format!("{file} is a program of 32 bits"));
+            loader.faults.push(fault.with_hint("put a U-Boot or a kernel of 64 bits (AArch64) there"));
+            Ok(Start::default())
+        }
+        Program::Linux32 => {
+            Ok(Start::unknown(format!("the firmware starts {file}, a Linux kernel of 32 bits")))
+        }
+        Program::Unknown | Program::Empty => {
+            let why = format!("the firmware starts {file}, which is neither U-Boot nor a Linux kernel");
+            Ok(Start::unknown(why))
+        }
+    }
+}
+
+/// What the `uboot` in `file` starts. Adds the faults of that.
+fn start_uboot<F: CardFirmware>(
+    loader: &mut FirmwareLoader<F>,
+    file: &str,
+    uboot: &UBootFacts,
+    system: Option<&SystemFacts>,
+) -> Result<Start> {
+    let board = loader.board;
+    loader.load_initramfs(false)?;
+    check_uboot(&mut loader.faults, board, file, uboot);
+    let Some(system) = system else { return Ok(Start::default()) };
+    match &system.menu {
+        Ok(menu) => {
+            let stage = start_menu(&mut loader.faults, board, file, uboot, menu);
+            Ok(Start { stage, unknown: None })
+        }
+        Err(fault) => {
+            let unknown = other_ways::of_uboot(loader.firmware)?;
+            if unknown.is_none() {
+                loader.faults.push(fault.clone());
+            }
+            Ok(Start { unknown, ..Start::default() })
+        }
+    }
+}
+
+/// Adds the faults of the U-Boot in `file`.
+fn check_uboot(faults: &mut Vec<BoardFault>, board: Board, file: &str, uboot: &UBootFacts) {
+    if uboot.is_truncated() {
+        let whole = uboot.whole_size.map(|whole| format!(" of {whole}")).unwrap_or_default();
+        let text = format!("{file} is truncated: it has {}{whole} bytes", uboot.size);
+        faults.push(BoardFault::fatal(text));
+        return;
+    }
+    // U-Boot drives the devices of this family only where it knows its boards.
+    let is_new = board.facts().family == Family::Bcm2712;
+    if is_new && !uboot.device_trees.iter().any(|name| name.starts_with("bcm2712")) {
+        let fault = BoardFault::fatal(format!("the U-Boot in {file} does not know the {board}"));
+        faults.push(fault.with_hint("use U-Boot 2024.04 or newer, built for rpi_arm64"));
+    }
+}
+
+/// What `uboot` starts from the `menu`. Adds the faults of that.
+fn start_menu(
+    faults: &mut Vec<BoardFault>,
+    board: Board,
+    file: &str,
+    uboot: &UBootFacts,
+    menu: &MenuFacts,
+) -> SystemStage {
+    let room = uboot.addresses.map(|addresses| UBoot::with_room(file, addresses, menu.header));
+    faults.extend(room.and_then(Result::err).map(|error| BoardFault::of_error(&error)));
+    let device_tree = load_tree(faults, board, uboot, &menu.device_tree);
+    SystemStage::UBoot { kernel: menu.kernel.clone(), initrd: menu.initrd.clone(), device_tree }
+}
+
+/// The device tree that `uboot` gives to the kernel. Adds a fault where the generation has none for `board`, or none
+/// for one of its revisions: U-Boot then goes on with that of the firmware, which is made for another kernel
+/// (`label_boot` in U-Boot's `boot/pxe_utils.c`).
+fn load_tree(faults: &mut Vec<BoardFault>, board: Board, uboot: &UBootFacts, tree: &MenuTree) -> LoadedTree {
+    let (path, files) = match tree {
+        MenuTree::Unnamed => return LoadedTree::Firmware,
+        MenuTree::File(path) => return LoadedTree::File(path.clone()),
+        MenuTree::Folder { path, files } => (path, files),
+    };
+    let facts = board.facts();
+    let wanted = facts.kernel_trees.iter().copied().filter(|name| uboot.knows(name));
+    let (found, missing): (Vec<_>, Vec<_>) = wanted.partition(|name| files.contains(*name));
+    if facts.is_in_mainline {
+        let fault = |name| {
+            let text = format!(
+                "no {name} in {path}: Linux gets the device tree of the firmware, which is made for another kernel"
+            );
+            BoardFault::tolerable(text).with_hint("let `hardware.deviceTree.filter` match it")
+        };
+        faults.extend(missing.into_iter().map(fault));
+    }
+    found.first().map_or(LoadedTree::Firmware, |name| LoadedTree::File((*name).to_owned()))
+}
+
+/// What the kernel mounts that the firmware itself starts. Adds the faults of its command line.
+fn start_kernel<F: CardFirmware>(
+    loader: &mut FirmwareLoader<F>,
+    system: Option<&SystemFacts>,
+) -> Result<SystemStage> {
+    let file = loader.prefixed(loader.config.file("cmdline").unwrap_or("cmdline.txt"));
+    let Some(text) = loader.firmware.text(&file)? else {
+        let text = format!("no {file} (the command line of the kernel)");
+        loader.faults.push(BoardFault::fatal(text));
+        return Ok(SystemStage::Nothing);
+    };
+    let root = text.split_whitespace().rev().find_map(|word| word.strip_prefix("root=")).map(str::to_owned);
+    match &root {
+        Some(root) if system.is_some_and(|system| system.devices.lack(root)) => {
+            let text = format!("{file} has root={root}, which no partition of the card is");
+            loader.faults.push(BoardFault::fatal(text));
+        }
+        Some(_) => {}
+        // With an initrd, its programs know the root.
+        None if !loader.stage.initramfs.is_empty() => {}
+        None => loader.faults.push(BoardFault::fatal(format!("{file} has no root= for the kernel"))),
+    }
+    let root = root.map(|root| shorten(root, MAX_ROOT));
+    Ok(SystemStage::Firmware { root })
+}
