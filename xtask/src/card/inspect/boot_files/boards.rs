@@ -39,17 +39,12 @@ pub fn prove_all(
 ) -> Vec<BoardProof> {
     let firmware = match CachedFirmware::open(disk, volumes, budget) {
         Ok(firmware) => firmware,
-        Err(error) => return unreadable(&error),
+        Err(error) => return unreadable(&error, budget),
     };
     let system = system_facts(disk, layout, volumes, system, budget);
     let prove_one = |board: &Board| {
         let proof = prove(*board, &firmware, Some(&system));
-        let proof = proof.unwrap_or_else(|error| unreadable_by(*board, &error));
-        match proof.fatal_fault() {
-            // What was not read is no fault of the card.
-            Some(fault) if budget.is_exhausted() => BoardProof::unknown(*board, fault.message.clone()),
-            _ => proof,
-        }
+        judge_budget(proof.unwrap_or_else(|error| unreadable_by(*board, &error)), budget)
     };
     Board::value_variants().iter().map(prove_one).collect()
 }
@@ -62,8 +57,17 @@ pub fn prove_firmware(front: &File, layout: &PartitionTable, board: Board) -> Re
 }
 
 /// The proofs of a card whose FIRMWARE cannot be read.
-pub fn unreadable(error: &anyhow::Error) -> Vec<BoardProof> {
-    Board::value_variants().iter().map(|board| unreadable_by(*board, error)).collect()
+pub fn unreadable(error: &anyhow::Error, budget: &Budget) -> Vec<BoardProof> {
+    let boards = Board::value_variants().iter();
+    boards.map(|board| judge_budget(unreadable_by(*board, error), budget)).collect()
+}
+
+/// The `proof`, or that nothing is known: what was not read, as the `budget` was spent, is no fault of the card.
+fn judge_budget(proof: BoardProof, budget: &Budget) -> BoardProof {
+    match proof.fatal_fault() {
+        Some(fault) if budget.is_exhausted() => BoardProof::unknown(proof.board, fault.message.clone()),
+        _ => proof,
+    }
 }
 
 /// The proof of a `board` that cannot read the files of the card.
@@ -111,7 +115,7 @@ fn mount_fault(mount: &Mount) -> Option<BoardFault> {
 }
 
 /// The names by which Linux finds the partitions of the card.
-fn devices(disk: &File, layout: &PartitionTable, volumes: &[Volume], budget: &Budget) -> Devices {
+pub(super) fn devices(disk: &File, layout: &PartitionTable, volumes: &[Volume], budget: &Budget) -> Devices {
     let is_gpt = layout.partitions.first().is_some_and(Partition::is_in_gpt);
     let mut devices = Devices::new(is_gpt);
     for partition in &layout.partitions {

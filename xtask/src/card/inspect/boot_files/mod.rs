@@ -60,7 +60,7 @@ pub(super) fn read_boot(disk: &File, layout: &PartitionTable, budget: &Budget) -
     let volumes = match volumes(disk, layout, budget) {
         Ok(volumes) => volumes,
         Err(error) => {
-            let boards = boards::unreadable(&error);
+            let boards = boards::unreadable(&error, budget);
             return BootReading { files: Err(error), boards };
         }
     };
@@ -165,5 +165,7 @@ pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Resu
     Ok(bytes)
 }
 
+#[cfg(test)]
+mod board_tests;
 #[cfg(test)]
 mod tests;

@@ -244,4 +244,6 @@ fn le16(bytes: &[u8]) -> u16 {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 pub(super) mod tests;

@@ -6,13 +6,13 @@ use std::os::unix::fs::FileExt;
 use super::super::budget::Budget;
 use super::*;
 
-fn open_fat(disk: &File, start: u64) -> Result<Fat<'_>> {
+pub(super) fn open_fat(disk: &File, start: u64) -> Result<Fat<'_>> {
     let size = disk.metadata().unwrap().len() - start;
     Fat::open(LimitedRegion::new(disk, start, size, Budget::without_stop()))
 }
 
 /// An entry of a folder: a short name of 11 bytes, its kind, the first cluster and the size.
-fn entry(name: &[u8; 11], kind: u8, first: u16, size: u32) -> Vec<u8> {
+pub(super) fn entry(name: &[u8; 11], kind: u8, first: u16, size: u32) -> Vec<u8> {
     let mut entry = vec![0; 32];
     entry[..11].copy_from_slice(name);
     entry[11] = kind;
@@ -54,7 +54,7 @@ fn root_folder() -> Vec<u8> {
 
 /// A file with a FAT32 at byte 4096. Of its sectors of 512 bytes, sector 0 is the boot sector, sector 1 the file
 /// allocation table, and each later sector `n` the cluster `n`.
-fn disk() -> File {
+pub(super) fn disk() -> File {
     let file = tempfile::tempfile().unwrap();
     let mut head = [0; 512];
     head[11..17].copy_from_slice(&[0, 2, 1, 1, 0, 1]);
