@@ -179,8 +179,8 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
     if !report.boards.is_empty() {
         cx.reporter
             .report(&Event::Found { name: "boards".into(), text: boot::summarize_shortly(&report.boards) });
-        for warning in boot::warnings(&report.boards) {
-            cx.warn(warning);
+        for fault in boot::warnings(&report.boards) {
+            cx.reporter.report(&Event::Warning { text: fault.message, hint: fault.hint });
         }
     }
     let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));

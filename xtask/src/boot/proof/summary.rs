@@ -26,41 +26,47 @@ pub fn summarize(proofs: &[BoardProof]) -> Vec<String> {
 
 /// One line that tells which boards boot.
 pub fn summarize_shortly(proofs: &[BoardProof]) -> String {
-    let ids = |wanted: bool| {
-        let found = proofs
-            .iter()
-            .filter(|proof| proof.board != Board::Qemu && (proof.outcome == Outcome::Boots) == wanted);
+    let ids = |outcome: Outcome| {
+        let found = proofs.iter().filter(|proof| proof.board != Board::Qemu && proof.outcome == outcome);
         found.map(|proof| proof.board.id()).collect::<Vec<_>>().join(", ")
     };
-    let (boots, others) = (ids(true), ids(false));
+    let [boots, others, unknown] = [Outcome::Boots, Outcome::DoesNotBoot, Outcome::Unknown].map(ids);
     let qemu = proofs.iter().any(|proof| proof.board == Board::Qemu && proof.outcome == Outcome::Boots);
-    match (boots.as_str(), others.as_str()) {
-        ("", _) if qemu => "only QEMU boots from the card: it lacks what a Pi needs".to_owned(),
-        ("", _) => "no board boots from the card".to_owned(),
+    let known = match (boots.as_str(), others.as_str()) {
+        ("", _) if !unknown.is_empty() => return format!("whether {unknown} boot from the card is unknown"),
+        ("", _) if qemu => return "only QEMU boots from the card: it lacks what a Pi needs".to_owned(),
+        ("", _) => return "no board boots from the card".to_owned(),
         (boots, "") => format!("{boots} boot from the card"),
         (boots, others) => format!("{boots} boot from the card, and not {others}"),
-    }
+    };
+    if unknown.is_empty() { known } else { format!("{known}; unknown for {unknown}") }
 }
 
-/// Faults that users should know of although a Pi boots, each with its boards; and the fault that keeps all boards from
-/// booting.
-pub fn warnings(proofs: &[BoardProof]) -> Vec<String> {
-    let boots = proofs.iter().filter(|proof| proof.outcome == Outcome::Boots).collect::<Vec<_>>();
-    if boots.is_empty() {
-        let first = proofs.iter().find_map(BoardProof::fatal_fault);
-        return first.map(|fault| format!("no board boots from the card: {fault}")).into_iter().collect();
-    }
-    let mut groups = Vec::<(String, Vec<String>)>::new();
-    for proof in boots.iter().filter(|proof| proof.board != Board::Qemu) {
-        for fault in &proof.faults {
-            add_to_group(&mut groups, fault.to_string(), proof.board);
+/// Faults that users should know of although a Pi boots, each with its boards; why it is unknown whether boards boot;
+/// and the fault that keeps all boards from booting.
+pub fn warnings(proofs: &[BoardProof]) -> Vec<BoardFault> {
+    let pis = proofs.iter().filter(|proof| proof.board != Board::Qemu);
+    let mut groups = Vec::<(BoardFault, Vec<String>)>::new();
+    for proof in pis.filter(|proof| proof.outcome != Outcome::DoesNotBoot) {
+        let unknown =
+            (proof.outcome == Outcome::Unknown).then(|| BoardFault::tolerable(proof.outcome_text()));
+        for fault in unknown.into_iter().chain(proof.faults.iter().cloned()) {
+            add_to_group(&mut groups, fault, proof.board);
         }
     }
-    groups.into_iter().map(|(fault, boards)| format!("{}: {fault}", boards.join(", "))).collect()
+    if proofs.iter().all(|proof| proof.outcome == Outcome::DoesNotBoot) {
+        let first = proofs.iter().find_map(BoardProof::fatal_fault);
+        groups.extend(first.map(|fault| (fault.clone(), vec!["no board boots from the card".to_owned()])));
+    }
+    let named = groups.into_iter().map(|(fault, boards)| BoardFault {
+        message: format!("{}: {}", boards.join(", "), fault.message),
+        ..fault
+    });
+    named.collect()
 }
 
 /// Adds `board` to the group of `text`.
-fn add_to_group(groups: &mut Vec<(String, Vec<String>)>, text: String, board: Board) {
+fn add_to_group<T: PartialEq>(groups: &mut Vec<(T, Vec<String>)>, text: T, board: Board) {
     match groups.iter_mut().find(|(known, _)| *known == text) {
         Some((_, boards)) => boards.push(board.id()),
         None => groups.push((text, vec![board.id()])),
@@ -132,7 +138,8 @@ impl BoardProof {
             SystemStage::Nothing => {}
         }
         steps.iter_mut().for_each(|(_, text)| *text = shorten(std::mem::take(text), MAX_STEP));
-        steps.extend(self.faults.iter().map(|fault| ("missing", fault.to_string())));
+        let label = |fault: &BoardFault| if fault.prevents_boot { "fault" } else { "warning" };
+        steps.extend(self.faults.iter().map(|fault| (label(fault), fault.to_string())));
         steps
     }
 }

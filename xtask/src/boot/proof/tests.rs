@@ -146,14 +146,41 @@ fn warnings_name_what_does_not_prevent_the_boot() {
             Board::value_variants().iter().map(|board| prove_files(*board, files.clone(), &system()));
         proofs.collect::<Vec<_>>()
     };
-    assert_eq!(warnings(&prove_all(&good())), [""; 0]);
+    let warnings = |files: &BTreeMap<String, Vec<u8>>| {
+        let faults = warnings(&prove_all(files)).into_iter();
+        faults.map(|fault| fault.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&good()), [""; 0]);
     let mut files = good();
     files.remove("fixup4.dat");
     let expected = "pi4, pi400, cm4: no fixup4.dat: the firmware does not use all memory of the board";
-    assert_eq!(warnings(&prove_all(&files)), [expected]);
+    assert_eq!(warnings(&files), [expected]);
     files.remove("u-boot.bin");
     let expected = "no board boots from the card: no u-boot.bin, which config.txt names as the kernel";
-    assert_eq!(warnings(&prove_all(&files)), [expected]);
+    assert_eq!(warnings(&files), [expected]);
+}
+
+/// A flash of another system must not call it one that does not boot.
+#[test]
+fn what_is_unknown_is_not_called_a_fault() {
+    let prove_all = |program: &[u8], config: &str| {
+        let mut files = good();
+        files.insert("other.bin".into(), program.to_vec());
+        files.insert("config.txt".into(), config.into());
+        let boards = Board::value_variants().iter();
+        boards.map(|board| prove_files(*board, files.clone(), &system())).collect::<Vec<_>>()
+    };
+    let all = prove_all(b"UEFI", "arm_64bit=1\nkernel=other.bin\n");
+    let ids = "pi3, pi3+, pi02, cm3, pi4, pi400, cm4, pi5, pi500, cm5";
+    assert_eq!(summarize_shortly(&all), format!("whether {ids} boot from the card is unknown"));
+    let expected =
+        format!("{ids}: unknown: the firmware starts other.bin, which is neither U-Boot nor a Linux kernel");
+    assert_eq!(warnings(&all).iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    let some = prove_all(b"UEFI", "arm_64bit=1\n[pi4]\nkernel=u-boot.bin\n[pi5]\nkernel=other.bin\n");
+    assert_eq!(
+        summarize_shortly(&some),
+        "pi4, pi400, cm4 boot from the card, and not pi3, pi3+, pi02, cm3; unknown for pi5, pi500, cm5"
+    );
 }
 
 #[test]

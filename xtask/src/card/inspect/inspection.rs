@@ -12,7 +12,7 @@ use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
 use super::verdict::Verdict;
 use crate::bail;
-use crate::base::Bytes;
+use crate::base::{Bytes, Format};
 use crate::boot::BoardProof;
 
 /// The result of an inspection.
@@ -85,6 +85,14 @@ fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Partit
     if let Some(Filesystem { kind, label }) = known_filesystem(head) {
         let suffix = if label.is_empty() { label } else { format!(" ({label})") };
         bail!(Verification, "no partition table, only a file system: {kind}{suffix}");
+    }
+    let format = Format::sniff(head);
+    if let Some(command) = format.decompress_command() {
+        bail!(
+            Verification,
+            "the content is compressed ({format})";
+            hint: "decompress the image first: `{command} IMAGE >DISK.img`"
+        );
     }
     PartitionTable::parse(head, size)
 }
@@ -226,6 +234,13 @@ mod tests {
         let raw = mbr(&[(0x83, true, 2048, 2048)]);
         let text = "partition 1 is marked bootable, but has no ext4";
         check(&[(0, &raw)], text, &["1: Linux, 1.0 MiB, bootable"]);
+    }
+
+    #[test]
+    fn a_compressed_image_is_named() {
+        let found = inspect_card(&[(0, &[0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3, 4])]);
+        let hint = Some("decompress the image first: `zstd -dc IMAGE >DISK.img`".to_owned());
+        assert_eq!(found.verdict, Verdict::No { why: "the content is compressed (zstd)".into(), hint });
     }
 
     #[test]
