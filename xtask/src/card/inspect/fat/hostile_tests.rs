@@ -31,6 +31,20 @@ fn a_hostile_tree_of_folders_ends() {
     assert_eq!((size, head.len()), (700, 600));
 }
 
+#[test]
+fn of_two_files_with_one_name_the_first_counts() {
+    let disk = disk();
+    let folder = [
+        entry(b"CONFIG  TXT", 0x10, 2, 0),
+        entry(b"config  txt", 0x20, 3, 5),
+        entry(b"CONFIG  TXT", 0x20, 3, 9),
+    ];
+    disk.write_all_at(&[folder.concat(), vec![0; 32]].concat(), 4096 + 512 * 2).unwrap();
+    let fat = open_fat(&disk, 4096).unwrap();
+    assert_eq!(fat.size("Config.TXT").unwrap(), Some(5));
+    assert_eq!(fat.size("config.txt/CONFIG.txt").unwrap(), Some(5));
+}
+
 /// Paths through thousands of folders keep few of them in memory.
 #[test]
 fn few_folders_are_kept() {

@@ -34,9 +34,13 @@ const MAX_NAME: usize = 20 * 13;
 pub struct Fat<'a> {
     partition: LimitedRegion<'a>,
     layout: Layout,
-    /// The entries of the folders that were read, by the first cluster of each.
-    folders: RefCell<HashMap<u32, Rc<[DirEntry]>>>,
+    /// The folders that were read, by the first cluster of each.
+    folders: RefCell<HashMap<u32, Rc<Folder>>>,
 }
+
+/// The entries of a folder, by name in lower case and whether the entry is a folder: a hostile folder is large, and
+/// searched often.
+type Folder = HashMap<(String, bool), DirEntry>;
 
 /// The key of the root folder: no file begins there.
 const ROOT: u32 = 0;
@@ -115,15 +119,14 @@ impl<'a> Fat<'a> {
 
     /// The file `path`; `None` where there is no such file.
     fn find(&self, path: &str) -> Result<Option<DirEntry>> {
-        // A search in a large folder takes time, though it reads nothing.
+        // A search takes time, though it reads nothing.
         self.partition.budget.spend(0)?;
         let mut folder = ROOT;
         let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
         while let Some(name) = names.next() {
             let is_folder = names.peek().is_some();
             let entries = self.entries(folder)?;
-            let mut found = entries.iter().filter(|entry| entry.is_folder == is_folder);
-            match found.find(|entry| entry.name.eq_ignore_ascii_case(name)) {
+            match entries.get(&(name.to_ascii_lowercase(), is_folder)) {
                 Some(entry) if is_folder => folder = entry.first_cluster,
                 found => return Ok(found.cloned()),
             }
@@ -132,7 +135,7 @@ impl<'a> Fat<'a> {
     }
 
     /// The entries of the folder whose first cluster is `folder`, which is read at the first call.
-    fn entries(&self, folder: u32) -> Result<Rc<[DirEntry]>> {
+    fn entries(&self, folder: u32) -> Result<Rc<Folder>> {
         if let Some(known) = self.folders.borrow().get(&folder) {
             return Ok(Rc::clone(known));
         }
@@ -140,7 +143,12 @@ impl<'a> Fat<'a> {
             ROOT => self.root_folder().context("reading the root folder")?,
             cluster => self.read_chain(cluster, MAX_FOLDER).context("reading a folder")?,
         };
-        let entries: Rc<[DirEntry]> = parse_entries(&bytes, self.layout.root).into();
+        let mut entries = Folder::new();
+        for entry in parse_entries(&bytes, self.layout.root) {
+            // Of two with the same name, the first counts.
+            entries.entry((entry.name.to_ascii_lowercase(), entry.is_folder)).or_insert(entry);
+        }
+        let entries = Rc::new(entries);
         let mut folders = self.folders.borrow_mut();
         if folders.len() == MAX_FOLDERS {
             folders.clear();
