@@ -137,7 +137,9 @@ impl BoardProof {
             }
             SystemStage::Nothing => {}
         }
-        steps.iter_mut().for_each(|(_, text)| *text = shorten(std::mem::take(text), MAX_STEP));
+        for (_, text) in &mut steps {
+            *text = shorten(std::mem::take(text), MAX_STEP);
+        }
         let label = |fault: &BoardFault| if fault.prevents_boot { "fault" } else { "warning" };
         steps.extend(self.faults.iter().map(|fault| (label(fault), fault.to_string())));
         steps

@@ -12,7 +12,7 @@ use super::chunk_hash::{CHUNK, read_chunk};
 use crate::base::failure::ExitKind;
 use crate::base::memfd;
 use crate::boot::Board;
-use crate::card::inspect::{self, MAX_MEMORY, Partition, PartitionTable, SECTOR};
+use crate::card::inspect::{self, MAX_MEMORY, Partition, PartitionTable};
 
 /// Refuses an `image` from which `board` does not boot. A FIRMWARE that takes too much memory is checked on the card
 /// alone.
@@ -91,7 +91,7 @@ impl<'a> Front<'a> {
 
     /// Whether `partition`, whose start is read, has FAT.
     fn is_fat(&self, partition: &Partition) -> Result<bool> {
-        let mut sector = [0; SECTOR as usize];
+        let mut sector = [0; 512];
         self.file.read_exact_at(&mut sector, partition.start).context("reading the start of a partition")?;
         Ok(inspect::identify_filesystem(&sector).is_some_and(|found| found.kind.starts_with("FAT")))
     }

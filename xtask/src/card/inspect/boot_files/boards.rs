@@ -125,7 +125,9 @@ pub(super) fn devices(disk: &File, layout: &PartitionTable, volumes: &[Volume], 
         match volumes.iter().find(|volume| volume.partition.number == partition.number) {
             Some(Volume { filesystem, label, .. }) => {
                 devices.add(&format!("LABEL={label}"));
-                uuid(filesystem, &head).into_iter().for_each(|uuid| devices.add(&format!("UUID={uuid}")));
+                if let Some(uuid) = uuid(filesystem, &head) {
+                    devices.add(&format!("UUID={uuid}"));
+                }
             }
             // A blank partition has no file system.
             None if has_content(disk, partition, &head, budget) => devices.add_unread_filesystem(),
