@@ -2,6 +2,7 @@
 {
   imports = [
     ./emulation.nix
+    ./logins.nix
     ./nix.nix
     ./ssh.nix
     ./users.nix

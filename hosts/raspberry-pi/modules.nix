@@ -4,6 +4,7 @@
   imports = [
     # No documentation, no desktop parts: fewer packages to copy to the card.
     (modulesPath + "/profiles/minimal.nix")
+    ../common/logins.nix
     ./boards.nix
     ./boot.nix
     ./config-txt.nix
@@ -15,5 +16,6 @@
     ./sd-image
     ./storage.nix
     ./trial
+    ./wifi.nix
   ];
 }

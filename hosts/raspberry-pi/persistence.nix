@@ -70,7 +70,7 @@ in
       }
     ];
 
-    # Login keys that are not in git, put on the card by hand or by `flash --files`.
+    # Login keys that are not in git, put on the card by hand, by `flash --ssh-key` or by `flash --files`.
     services.openssh.authorizedKeysFiles = [ "${cfg.path}/etc/ssh/authorized_keys.d/%u" ];
     # /etc/shadow is in memory, and a hash in the configuration would be readable by everyone.
     users.users = lib.mkIf (admin != null) {

@@ -23,7 +23,10 @@
   security.sudo.wheelNeedsPassword = false;
   services.openssh = {
     enable = true;
-    settings.PasswordAuthentication = false;
+    settings = {
+      PasswordAuthentication = false;
+      KbdInteractiveAuthentication = false;
+    };
   };
 
   # Deployments copy store paths that no cache has signed.

@@ -105,7 +105,7 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
 /// The messages of the failed assertions of the host with the settings `name`.
 fn failed(name: &str) -> Vec<&'static str> {
     let settings = &super::evaluate()["settings"][name];
-    assert_eq!(settings["warnings"], json!([]), "{name}");
+    assert_eq!(settings["warnings"], super::evaluate()["system"]["warnings"], "{name}");
     settings["failed"].as_array().unwrap().iter().map(|message| message.as_str().unwrap()).collect()
 }
 

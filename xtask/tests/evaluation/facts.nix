@@ -378,6 +378,71 @@ in
       sdImage = config.system.build.sdImage.drvPath;
       tool = derivations (builtins.mapAttrs (_: set: set.default) template.packages);
     };
+  # Variants of the host `second`: their warnings, and what the tool finds of logins and Wi-Fi.
+  waysIn =
+    let
+      inherit (nixpkgs.lib) mkForce;
+      layoutOf =
+        import ../../src/nix/flake/layout.nix (import ../../src/nix/flake/logins.nix)
+          (import ../../src/nix/flake/wifi.nix)
+          (value: if builtins.isAttrs value then value else { });
+      factsOf =
+        module:
+        let
+          inherit (others.nixosConfigurations.second.extendModules { modules = [ module ]; }) config;
+          layout = layoutOf config;
+        in
+        complaints config
+        // {
+          inherit (layout) logins wifi;
+          iwd = builtins.filter (nixpkgs.lib.hasInfix "iwd") (
+            map (moved: "${moved.path} ${moved.source}") layout.moved
+          );
+        };
+      noWireless.networking.wireless = {
+        enable = mkForce false;
+        networks = mkForce { };
+      };
+    in
+    builtins.mapAttrs (_: factsOf) {
+      blank = { };
+      key.users.users.somebody.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA me" ];
+      keyFile.users.users.somebody.openssh.authorizedKeys.keyFiles = [
+        (builtins.toFile "key.pub" "ssh-ed25519 AAAA file\n")
+      ];
+      comment.users.users.somebody.openssh.authorizedKeys.keys = [ "# none" ];
+      denied = {
+        users.users.somebody.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA me" ];
+        services.openssh.settings.AllowUsers = [ "other" ];
+      };
+      root = {
+        users.users.root.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA root" ];
+        services.openssh.settings.PermitRootLogin = mkForce "prohibit-password";
+      };
+      deniedRoot.users.users.root.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA root" ];
+      password = {
+        services.openssh.settings.PasswordAuthentication = mkForce true;
+        users.users.guest = {
+          isNormalUser = true;
+          initialPassword = "x";
+        };
+      };
+      noSshd.services.openssh.enable = mkForce false;
+      meant.users.allowNoPasswordLogin = true;
+      iwd = {
+        imports = [ noWireless ];
+        raspberryPi.wifi = {
+          enable = true;
+          country = "DE";
+        };
+      };
+      networkManager = {
+        imports = [ noWireless ];
+        networking.networkmanager.enable = true;
+      };
+      noWifi = noWireless;
+      unreadable.systemd.tmpfiles.rules = mkForce [ ];
+    };
   # The image of a configuration without the modules of this flake, by the machine whose tools assemble it.
   foreignImages = {
     byHost = (flake.lib.sdImage foreign { }).drvPath;

@@ -1,7 +1,7 @@
 # Where a host with the configuration `config` reads its host key, and which file systems it mounts. An option that is
 # absent or throws counts as unknown. `setOf value` is `value` if it is a set, or an empty set if it is another value or
-# throws.
-setOf: config:
+# throws. The first arguments are the values of the files of that name.
+logins: wifi: setOf: config:
 let
   inherit (builtins)
     attrNames
@@ -55,15 +55,21 @@ let
       [ (movedPath "/etc/${name}" file.source) ]
     else
       [ ];
+  isEtcOverlay = orElse false (config.system.etc.overlay.enable or false) == true;
   keys = orElse null (config.services.openssh.hostKeys or null);
 in
 {
   hostKeys =
     if keys == null then null else map (key: key.path) (filter (key: key.type or null == "ed25519") keys);
-  mounts = concatEach (at: fs: if isBind fs then [ ] else [ (mount at fs) ]) fileSystems;
+  mounts =
+    concatEach (at: fs: if isBind fs then [ ] else [ (mount at fs) ]) fileSystems
+    # It hides the folder of the card.
+    ++ (if isEtcOverlay then [ (mount "/etc" { fsType = "overlay"; }) ] else [ ]);
   moved =
     concatEach (at: fs: if isBind fs then [ (movedPath at fs.device) ] else [ ]) fileSystems
     ++ concatEach movesTo (setOf (config.environment.persistence or null))
     ++ concatEach movesTo (setOf (config.preservation.preserveAt or null))
     ++ concatEach moveByLink (setOf (config.environment.etc or null));
+  logins = logins setOf config;
+  wifi = wifi setOf config;
 }

@@ -13,7 +13,7 @@ mod suggest;
 
 pub use catalogue::{Catalogue, Host, no_node_error};
 pub use host_image::HostImage;
-pub use host_layout::{HostLayout, KeyPlace, MountedDevice};
+pub use host_layout::{HostLayout, HostLogins, HostWifi, KeyPlace, LoginUser, MountedDevice};
 pub use no_image::iso_error;
 pub use outputs::BrokenOutput;
 
@@ -21,9 +21,13 @@ pub use outputs::BrokenOutput;
 const HOSTS: &str = concat!(
     "(",
     include_str!("hosts.nix"),
-    ") (",
+    ") ((",
     include_str!("layout.nix"),
     ") (",
+    include_str!("logins.nix"),
+    ") (",
+    include_str!("wifi.nix"),
+    ")) (",
     include_str!("stock_variants.nix"),
     ") (",
     include_str!("image_lists.nix"),

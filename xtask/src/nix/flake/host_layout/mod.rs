@@ -1,4 +1,7 @@
-//! Finds where a host reads its host key, by the evaluated configuration of the host.
+//! Finds where a host reads its host key and other files of a payload, by the evaluated configuration of the host.
+
+mod logins;
+mod wifi;
 
 use std::fmt;
 
@@ -7,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bail;
 use crate::base::Plain;
+
+pub use logins::{HostLogins, LoginUser};
+pub use wifi::HostWifi;
 
 /// The most moves of a path; more moves are a circle.
 const MAX_MOVES: usize = 16;
@@ -24,6 +30,12 @@ pub struct HostLayout {
     /// The paths that the host keeps elsewhere: by bind mounts, by impermanence, or as links.
     #[serde(default)]
     moved: Vec<MovedPath>,
+    /// Who can log in; `None` if unknown.
+    #[serde(default)]
+    pub logins: Option<HostLogins>,
+    /// How the host connects to Wi-Fi; `None` if it does not, or if that is unknown.
+    #[serde(default)]
+    pub wifi: Option<HostWifi>,
 }
 
 /// A file system that the host mounts.
@@ -116,6 +128,23 @@ impl HostLayout {
             key,
             required_folder: self.required_folder(mount),
         }))
+    }
+
+    /// The path, relative to the folder of the payload, of the file that the host reads at `path`; `None` where the
+    /// file is not in that folder of the file system with the host key, or the place of the host key is unknown.
+    ///
+    /// # Errors
+    /// Those of [`Self::key_place`]; `Refused` where `path` is not plain.
+    pub fn payload_path(&self, path: &str) -> Result<Option<String>> {
+        let Some(place) = self.key_place()? else { return Ok(None) };
+        let kept_path = self.follow_moves(path)?;
+        let mount = find_innermost(&self.mounts, |mount| &mount.at, &kept_path);
+        let below_mount = mount
+            .filter(|mount| mount.at == place.mounted_at)
+            .and_then(|mount| rest_below(&mount.at, &kept_path));
+        let below_folder =
+            below_mount.and_then(|path| rest_below(place.folder.as_deref().unwrap_or_default(), path));
+        Ok(below_folder.filter(|path| *path != "/").map(|path| path[1..].to_owned()))
     }
 
     /// The path where the host keeps the file that it reads at `path`.
@@ -219,7 +248,7 @@ fn normalize(path: &str) -> Result<String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>();
     let is_absolute = path.starts_with('/') && !parts.is_empty();
     if !is_absolute || parts.contains(&"..") || path.chars().any(char::is_control) {
-        bail!(Refused, "the configuration of the host has its key at {path:?}, which is no plain path");
+        bail!(Refused, "the configuration of the host has a file at {path:?}, which is no plain path");
     }
     Ok(parts.iter().map(|part| format!("/{part}")).collect())
 }
