@@ -13,12 +13,15 @@ mod import;
 mod key;
 mod known_hosts;
 mod known_key;
+mod login_key;
+mod login_keys;
 mod move_key;
 mod payload;
 mod pinned;
 mod published;
 mod secret;
 mod stored;
+mod wifi;
 
 pub use access::make_all_unreadable;
 pub use adopt::{Adoption, adopt};
@@ -30,12 +33,15 @@ pub use import::read_key_file;
 pub use key::PublicKey;
 pub use known_hosts::NewKeys;
 pub use known_key::{KnownKey, fingerprint_of};
+pub use login_key::{LoginKey, parse_public_keys};
+pub use login_keys::{LoginKeys, UserKey};
 pub use move_key::{hosts_with_folders, move_key};
 pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
 pub use pinned::{PinnedKey, pinned_file, pinned_key};
 pub use published::PublishedHosts;
 pub use secret::Secret;
 pub use stored::StoredIdentity;
+pub use wifi::{Ssid, WifiFile, WifiPassword};
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! The payload: the host key and the files that one card gets beside the image.
 
 mod display;
+mod entries;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::key::PublicKey;
 use super::secret::Secret;
 use crate::bail;
-use crate::base::{HostName, Plain};
+use crate::base::HostName;
+use entries::{join_entries, refuse_nesting_in_files, with_folders};
 
 /// The path of the host key in the folder of the payload, unless the configuration of the host has another.
 pub const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
@@ -149,9 +150,9 @@ pub enum EntryKind {
 }
 
 impl Payload {
-    /// The payload of a host key and of the files of a folder, each if there is one; `None` where there is neither.
-    /// `key` is the identity with its public and its private key, `files` the folder with the entries that were read
-    /// there.
+    /// The payload of a host key, of the files of a folder and of `own_entries`, which other options make; `None` where
+    /// there is none of these. `key` is the identity with its public and its private key, `files` the folder with the
+    /// entries that were read there.
     ///
     /// # Errors
     /// `Refused` for files that contain another host key, or a file where the payload needs a folder.
@@ -159,6 +160,7 @@ impl Payload {
         root: PayloadRoot,
         key: Option<(Identity, &PublicKey, Secret)>,
         files: Option<(PathBuf, Vec<PayloadEntry>)>,
+        own_entries: Vec<PayloadEntry>,
     ) -> Result<Option<Self>> {
         let (files, extra) = match files {
             Some((folder, entries)) => (Some(folder), entries),
@@ -178,6 +180,7 @@ impl Payload {
                 hint: "remove it from --files, or pass --identity none"
             );
         }
+        let extra = join_entries(extra, own_entries)?;
         if identity.is_none() && extra.is_empty() {
             return Ok(None);
         }
@@ -192,6 +195,11 @@ impl Payload {
         let is_key =
             move |entry: &&PayloadEntry| keys.as_ref().is_some_and(|keys| keys.contains(&entry.path));
         self.entries.iter().filter(move |entry| entry.kind != EntryKind::Folder && !is_key(entry))
+    }
+
+    /// Whether the payload has files or links beside the host key.
+    pub fn has_files(&self) -> bool {
+        self.extra_files().next().is_some()
     }
 
     /// The most that the payload needs of a file system with blocks of `block_size` bytes, which may lack the folders
@@ -238,38 +246,6 @@ fn key_files(path: &str, identity: &Identity, public: &PublicKey, private: Secre
 /// The paths of the private key at `path` and of the public key beside it.
 fn key_paths(path: &str) -> [String; 2] {
     [path.to_owned(), format!("{path}.pub")]
-}
-
-/// `entries` and the folders that contain them, sorted. A folder that is not among `entries` belongs to root, and all
-/// can read it.
-fn with_folders(mut entries: Vec<PayloadEntry>) -> Vec<PayloadEntry> {
-    let paths = entries.iter().map(|entry| entry.path.clone()).collect::<BTreeSet<_>>();
-    let parents = paths.iter().flat_map(|path| path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
-    let missing = parents.filter(|path| !paths.contains(path)).collect::<BTreeSet<_>>();
-    let folder = |path| PayloadEntry { path, mode: 0o755, owner: Owner::ROOT, kind: EntryKind::Folder };
-    entries.extend(missing.into_iter().map(folder));
-    // In the order of bytes, a folder comes before its content.
-    entries.sort_by(|left, right| left.path.cmp(&right.path));
-    entries
-}
-
-/// Refuses `entries` whose path leads through a file or a link.
-fn refuse_nesting_in_files(entries: &[PayloadEntry]) -> Result<()> {
-    let is_within = |inner: &PayloadEntry, outer: &PayloadEntry| {
-        inner.path.strip_prefix(&outer.path).is_some_and(|rest| rest.starts_with('/'))
-    };
-    // Entries are sorted, but `a-b` comes between `a` and `a/b`: so all entries are searched.
-    for outer in entries.iter().filter(|entry| entry.kind != EntryKind::Folder) {
-        if let Some(inner) = entries.iter().find(|inner| is_within(inner, outer)) {
-            let outer = Plain(&outer.path);
-            bail!(
-                Refused, "--files contains {outer}, a file or link, but the card needs a folder there for {}",
-                Plain(&inner.path);
-                hint: "replace {outer} by a folder, or remove it from --files"
-            );
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
