@@ -14,7 +14,10 @@ mod partition;
 mod partition_table;
 mod verdict;
 
-pub use boot_files::{BoardStart, BootFiles, Filesystem, board_start, identify_filesystem, prove_firmware};
+pub use boot_files::{
+    BoardStart, BootFiles, Filesystem, LoginFiles, board_start, identify_filesystem, prove_firmware,
+    read_login_files,
+};
 pub use budget::{Budget, LimitedRegion, MAX_MEMORY};
 pub use ext4::{Ext4, Superblock};
 pub use inspection::{Inspection, inspect};

@@ -3,6 +3,7 @@
 
 mod boards;
 mod cached_firmware;
+mod login_files;
 mod mounts;
 mod system;
 mod volume;
@@ -22,6 +23,7 @@ use system::System;
 use volume::volumes;
 
 pub use boards::prove_firmware;
+pub use login_files::{LoginFiles, read as read_login_files};
 pub use volume::{Filesystem, Volume, identify_filesystem};
 
 /// The boot files of a card that can start a system from its bootable partition.

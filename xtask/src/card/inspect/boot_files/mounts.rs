@@ -40,14 +40,14 @@ pub fn read(root: &Ext4, store: &str, init: &str) -> Result<Vec<Mount>> {
 }
 
 /// The inode at `path`, which may be in the store. A link is not followed.
-fn find_in_store(root: &Ext4, store: &str, path: &str) -> Result<Option<Inode>> {
+pub(super) fn find_in_store(root: &Ext4, store: &str, path: &str) -> Result<Option<Inode>> {
     let on_card = path.strip_prefix(STORE).map(|rest| format!("{store}{rest}"));
     root.find_itself(on_card.as_deref().unwrap_or(path))
 }
 
 /// The path of the file or folder to which the links at `path` lead; `None` where there is none. The targets are paths
 /// of the running host.
-fn follow(root: &Ext4, store: &str, path: &str) -> Result<Option<String>> {
+pub(super) fn follow(root: &Ext4, store: &str, path: &str) -> Result<Option<String>> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         let Some(inode) = find_in_store(root, store, &path)? else { return Ok(None) };

@@ -44,7 +44,7 @@ pub struct Entry {
     pub kernel: Inode,
     pub device_tree: MenuTree,
     /// The folder of the Nix store.
-    store: &'static str,
+    pub store: &'static str,
 }
 
 impl System {

@@ -50,8 +50,12 @@ impl Ext4<'_> {
 
     /// The names in the root folder.
     pub fn root_names(&self) -> Result<Vec<Vec<u8>>> {
-        let root = self.inode(ROOT)?;
-        let names = self.names(&root)?;
+        self.folder_names(&self.inode(ROOT)?)
+    }
+
+    /// The names in the folder `inode`.
+    pub fn folder_names(&self, inode: &Inode) -> Result<Vec<Vec<u8>>> {
+        let names = self.names(inode)?;
         Ok(names.keys().map(|name| name.to_vec()).collect())
     }
 
