@@ -101,7 +101,10 @@ impl Flash {
     /// `Usage` for neither a host nor an image, and for both.
     pub fn image_and_device(&self) -> Result<(ImageArg<'_>, Option<&Path>)> {
         match (self.first.as_deref(), self.second.as_deref(), &self.image) {
-            (device, None, Some(file)) => Ok((ImageArg::File(file), device.map(Path::new))),
+            (device, None, Some(file)) => {
+                self.payload.require_no_configuration()?;
+                Ok((ImageArg::File(file), device.map(Path::new)))
+            }
             (Some(host), None, None) if !is_path(host) => Ok((ImageArg::Built(image_source(host)), None)),
             (Some(host), Some(device), None) => {
                 Ok((ImageArg::Built(image_source(host)), Some(Path::new(device))))

@@ -82,7 +82,7 @@ pub enum Command {
         override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE] [-- <NIX ARGS>...]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
         after_help = flash::EXAMPLES
     )]
-    Flash(Flash),
+    Flash(Box<Flash>),
     /// Boot an image or a card in QEMU, without changing it, until the host is up
     #[command(
         override_usage = "cargo xtask boot [OPTIONS] <HOST> [-- <NIX ARGS>...]\n       cargo xtask boot [OPTIONS] <DEVICE>\n       cargo xtask boot [OPTIONS] --image <FILE>",

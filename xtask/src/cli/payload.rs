@@ -1,9 +1,12 @@
 //! The payload options of `flash`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 
+use crate::bail;
 use crate::base::HostName;
 
 /// The payload of a card: what it gets beside its image.
@@ -23,4 +26,32 @@ pub struct PayloadArgs {
     /// that holds the host's etc/ssh
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
+    /// Let the owner of this public key log in to the host, such as `id_ed25519.pub`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Vec<PathBuf>,
+    /// The user who logs in with --ssh-key [default: the administrator of the host]
+    #[arg(long, value_name = "USER", requires = "ssh_key")]
+    pub ssh_key_user: Option<String>,
+    /// Connect the host to this Wi-Fi network, whose password is asked for
+    #[arg(long, value_name = "SSID")]
+    pub wifi: Option<OsString>,
+    /// Read the password of --wifi from this file descriptor instead
+    #[arg(long, value_name = "N", requires = "wifi")]
+    pub wifi_password_fd: Option<u32>,
+}
+
+impl PayloadArgs {
+    /// # Errors
+    /// `Usage` for an option that needs the configuration of the host, which is unknown for the image of `--image`.
+    pub fn require_no_configuration(&self) -> Result<()> {
+        let option = match (&self.ssh_key[..], &self.wifi) {
+            ([], None) => return Ok(()),
+            ([], Some(_)) => "--wifi",
+            (_, _) => "--ssh-key",
+        };
+        bail!(
+            Usage, "{option} needs the configuration of the host, which decides about the file that the card gets";
+            hint: "name the host instead of --image, or write the file with --files DIR"
+        )
+    }
 }

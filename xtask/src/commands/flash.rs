@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::payload::PayloadSetup;
+use super::payload::{PayloadSetup, login_keys};
 use super::protected::{NamedPaths, protected_paths};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
@@ -14,7 +14,8 @@ use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{FILE_SHA256, Plan, Report};
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
 use crate::card::worker::{self, Access};
-use crate::cli::{Flash, ImageArg, PayloadArgs};
+use crate::cli::{BuildArgs, Flash, ImageArg, PayloadArgs};
+use crate::identity::LoginKeys;
 use crate::receipt::{self, Flashed};
 use crate::ui::{self, Prompt};
 
@@ -28,12 +29,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     }
     let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host.as_ref())?;
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
-    let Built { file, layout } = match &image_arg {
-        ImageArg::Built(source) => {
-            image::build(cx, source, args.build.file.as_deref(), &args.build.nix.nix_args)?
-        }
-        ImageArg::File(file) => Built { file: file.to_path_buf(), layout: None },
-    };
+    let Built { file, layout } = build(cx, args, &image_arg, &mut payload_setup)?;
     let image = check_image(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
     let payload = payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
     let request = request(cx, args, Some(&file), Some(image.size))?;
@@ -44,7 +40,10 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     };
     refuse(&refusals(&disk, &request))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
-    let plan = show_and_confirm(cx, args, &request, Plan::new(image, disk, args.mode, payload))?;
+    let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
+    let login_keys = login_keys(&image, layout.as_ref(), entries);
+    let plan = Plan::new(image, disk, args.mode, payload).with_login_keys(Some(login_keys));
+    let plan = show_and_confirm(cx, args, &request, plan)?;
     let earlier_rates = receipt::rates_of(cx, &plan.disk);
     // Ctrl-C must not come between the written card and its key in known_hosts.
     let signals = interrupt::guard()?;
@@ -71,9 +70,24 @@ fn require_board(args: &Flash, report: &Report) -> Result<()> {
     }
 }
 
+/// Builds the image, if it is not in a file already. Before that, the host must read the files of `payload_setup`.
+fn build(
+    cx: &Context,
+    args: &Flash,
+    image_arg: &ImageArg,
+    payload_setup: &mut PayloadSetup,
+) -> Result<Built> {
+    let BuildArgs { file, nix, .. } = &args.build;
+    let check = |layout: Option<&_>| payload_setup.find_own_entries(layout);
+    match image_arg {
+        ImageArg::Built(source) => image::build_checked(cx, source, file.as_deref(), &nix.nix_args, check),
+        ImageArg::File(file) => Ok(Built { file: file.to_path_buf(), layout: None }),
+    }
+}
+
 /// Checks the image in `file`: a damaged image is never written, nor one from which the board of `--board` does not
-/// boot. Without `--check-image`, an earlier check of the same
-/// file counts. `card_size` is in bytes; `None` where no card is named.
+/// boot. Without `--check-image`, an earlier check of the same file counts. `card_size` is in bytes; `None` where no
+/// card is named.
 fn check_image(cx: &Context, args: &Flash, file: &Path, card_size: Option<u64>) -> Result<Image> {
     let cache = CheckCache::new(&cx.state);
     let limits = Limits::new(args.memory_limit, card_size);
@@ -130,7 +144,9 @@ fn show_and_confirm(cx: &Context, args: &Flash, request: &Request, plan: Plan) -
     let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
     let conflicts = conflicts.into_iter().filter(|_| image::has_nixos_sd(&plan.image));
     let key_warning = image::host_key_warning(&plan.shared_host_keys());
-    for warning in key_warning.iter().chain(&image::optical_disc_warning(&plan.image.source)) {
+    let login_warning = plan.login_keys.as_ref().and_then(LoginKeys::warning);
+    let disc_warning = image::optical_disc_warning(&plan.image.source);
+    for warning in key_warning.iter().chain(&disc_warning).chain(&login_warning) {
         cx.reporter.report(warning);
     }
     for warning in plan.disk.size_warning().into_iter().chain(conflicts) {
@@ -140,7 +156,7 @@ fn show_and_confirm(cx: &Context, args: &Flash, request: &Request, plan: Plan) -
     let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
     plan.disk.require_same(&disk)?;
     refuse(&refusals(&disk, request))?;
-    let plan = Plan::new(plan.image, disk, plan.mode, plan.payload);
+    let plan = Plan::new(plan.image, disk, plan.mode, plan.payload).with_login_keys(plan.login_keys);
     confirm_unmounting(args, &plan)?;
     Ok(plan)
 }
@@ -171,7 +187,7 @@ fn show(cx: &Context, plan: &Plan, report: &Report) -> Result<()> {
         let identity = plan.payload.as_ref().and_then(|payload| payload.content.identity.as_ref());
         let result = serde_json::json!({
             "device": plan.disk.path, "image": plan.image.source.path, "identity": identity, "report": report,
-            "file_sha256": plan.image.file_sha256
+            "login_keys": plan.login_keys, "file_sha256": plan.image.file_sha256
         });
         return ui::print_json(&result);
     }

@@ -145,6 +145,17 @@ fn invalid_arguments_of_flash_are_usage_errors() {
             "name the host or pass --image FILE; without a device, the card that is inserted next is written",
         ),
         (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "a host and --image exclude each other"),
+        (
+            &["flash", "--image", "a.img", "/dev/sdx", "--ssh-key", "k.pub"],
+            "error: --ssh-key needs the configuration of the host, which decides about the file that the card gets\n",
+        ),
+        (
+            &["flash", "--image", "a.img", "/dev/sdx", "--wifi", "home"],
+            "hint: name the host instead of --image, or write the file with --files DIR\n",
+        ),
+        (&["flash", "stinky", "--ssh-key-user", "pi"], "--ssh-key <FILE>"),
+        (&["flash", "stinky", "--wifi-password-fd", "3"], "--wifi <SSID>"),
+        (&["flash", "stinky", "--wifi", "home", "--wifi-password-fd", "x"], "invalid value 'x'"),
         (&["flash", "stinky", "--memory-limit", "0"], "0 leaves no memory for decompression"),
         (&["card", "verify", "/dev/sdx", "--memory-limit", "0MiB"], "0 leaves no memory for decompression"),
     ] {

@@ -68,6 +68,30 @@ pub fn image_with_keys(names: &[&str]) -> Vec<u8> {
     image_of(&root, 4096, FreeSpace::Plenty)
 }
 
+/// The bytes of an image as nixpkgs makes it, with a system that U-Boot starts. Its sshd lets in those whose
+/// `authorized_keys` of `user` is `keys`.
+pub fn system_image(user: &str, keys: &str) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("making a folder");
+    let root = dir.path().join("root");
+    let menu =
+        "DEFAULT a\nLABEL a\n LINUX ../kernel\n INITRD ../initrd\n APPEND init=/nix/store/system/init\n";
+    let keys_path = format!("nix/store/etc/etc/ssh/authorized_keys.d/{user}");
+    for (path, text) in [
+        ("boot/extlinux/extlinux.conf", menu),
+        ("boot/kernel", "x"),
+        ("boot/initrd", "x"),
+        ("nix/store/system/init", "x"),
+        ("nix/store/etc/etc/ssh/sshd_config", "x"),
+        (&keys_path, keys),
+    ] {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("making a folder");
+        std::fs::write(path, text).expect("writing");
+    }
+    std::os::unix::fs::symlink("/nix/store/etc/etc", root.join("nix/store/system/etc")).expect("linking");
+    image_of(&root, 4096, FreeSpace::Plenty)
+}
+
 /// The bytes of an image whose one partition is an ext4 with the content of `root`. Without free space it has no
 /// journal.
 fn image_of(root: &Path, block_size: usize, free_space: FreeSpace) -> Vec<u8> {

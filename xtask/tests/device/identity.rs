@@ -90,7 +90,9 @@ fn the_plan_the_result_and_the_receipt_name_the_identity() {
     let public = sandbox.path("state/identity/pi/ssh_host_ed25519_key.pub");
     let fingerprint = stdout_of("ssh-keygen", &["-l", "-f", public.to_str().unwrap()]);
     let fingerprint = fingerprint.split_whitespace().nth(1).unwrap();
-    outcome.assert_stderr_contains(format!("identity {fingerprint} of pi (new)\ncard    {device}"));
+    outcome.assert_stderr_contains(format!(
+        "identity {fingerprint} of pi (new)\nlogin keys: unknown (the image is compressed)\ncard    {device}"
+    ));
     outcome.assert_stderr_contains("added the key of pi to known_hosts of the project");
     assert!(
         outcome

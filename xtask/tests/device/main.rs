@@ -24,6 +24,7 @@ mod image;
 mod in_use;
 mod interrupt;
 mod killed;
+mod login_keys;
 mod payload;
 mod privileges;
 mod progress;

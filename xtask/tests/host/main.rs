@@ -1,5 +1,5 @@
 //! A whole host in QEMU, with a real systemd and sshd: deploys over ssh, systemd in the initrd, what FIRMWARE and the
-//! menu may lack, and the layout of nixpkgs, where sshd has the host key that the tool wrote.
+//! menu may lack, and the layout of nixpkgs, where sshd has the host key and the login key that the tool wrote.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
@@ -8,6 +8,7 @@ mod formats;
 #[path = "../guest/mod.rs"]
 mod guest;
 mod initrd;
+mod login_key;
 mod stock;
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,7 +10,7 @@ use crate::support::image::stdout_of;
 const MIB: usize = 1 << 20;
 
 /// The bytes of an image of 24 MiB whose third partition is an ext4 with `label` and `folders`.
-fn image_with_ext4(label: &str, folders: &[&str]) -> Vec<u8> {
+pub fn image_with_ext4(label: &str, folders: &[&str]) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("making a folder");
     let root = dir.path().join("root");
     for folder in folders {
@@ -33,7 +33,7 @@ fn image_with_ext4(label: &str, folders: &[&str]) -> Vec<u8> {
 }
 
 /// A flake with the host `pi`, whose configuration has `options` and whose image holds `image`.
-fn fixture_with_options(options: &str, image: &[u8]) -> Fixture {
+pub fn fixture_with_options(options: &str, image: &[u8]) -> Fixture {
     let outputs = format!(
         "make: {{ nixosConfigurations.pi.config = {{ {options} system.build.sdImage = make.zst \"pi\"; }}; }}"
     );
@@ -41,16 +41,22 @@ fn fixture_with_options(options: &str, image: &[u8]) -> Fixture {
 }
 
 /// Flashes the image of `pi` to a new card with the options `more`.
-fn flash(fixture: &Fixture, more: &[&str]) -> Outcome {
+pub fn flash(fixture: &Fixture, more: &[&str]) -> Outcome {
+    let args = flash_args(fixture, more);
+    fixture.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The arguments of a flash of `pi` to a new card, with the options `more`.
+pub fn flash_args(fixture: &Fixture, more: &[&str]) -> Vec<String> {
     let card = fixture.path("virtual-card");
     fs::write(&card, vec![0xee; 32 * MIB]).expect("making a card");
     let device = card.display().to_string();
     let args = ["flash", "pi", &device, "--allow-virtual", "--yes", "--expect-size", "32MiB"];
-    fixture.run(&[&args[..], more].concat())
+    args.iter().chain(more).map(|arg| (*arg).to_owned()).collect()
 }
 
 /// The content of the file `path` in the partition of the card.
-fn read_from_card(fixture: &Fixture, path: &str) -> String {
+pub fn read_from_card(fixture: &Fixture, path: &str) -> String {
     let card = format!("{}?offset=3145728", fixture.path("virtual-card").display());
     stdout_of("/usr/sbin/debugfs", &["-R", &format!("cat {path}"), &card])
 }
@@ -65,14 +71,14 @@ fn assert_key_at(fixture: &Fixture, path: &str) {
 }
 
 /// The configuration of a host whose / is on the card. LABEL stands for the label of the partition.
-const ROOT_ON_CARD: &str =
+pub const ROOT_ON_CARD: &str =
     "fileSystems.\"/\" = { device = \"/dev/disk/by-label/LABEL\"; fsType = \"ext4\"; };";
 /// The configuration of a host whose / is in memory and whose /nix is on the card.
-const ROOT_IN_MEMORY: &str = "fileSystems.\"/\" = { device = \"none\"; fsType = \"tmpfs\"; };
+pub const ROOT_IN_MEMORY: &str = "fileSystems.\"/\" = { device = \"none\"; fsType = \"tmpfs\"; };
     fileSystems.\"/nix\" = { device = \"/dev/disk/by-label/NIXOS_SD\"; fsType = \"ext4\"; };";
 
 /// The configuration of a host whose ed25519 key is at `path`.
-fn host_key_at(path: &str) -> String {
+pub fn host_key_at(path: &str) -> String {
     format!(
         "services.openssh.hostKeys = [ {{ type = \"rsa\"; path = \"/etc/rsa\"; bits = 4096; }}
            {{ type = \"ed25519\"; path = \"{path}\"; }} ];"

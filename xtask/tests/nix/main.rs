@@ -11,6 +11,7 @@ mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
 mod user_settings;
+mod ways_in;
 mod wrong_nodes;
 
 use std::process::Stdio;

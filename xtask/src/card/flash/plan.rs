@@ -11,7 +11,7 @@ use crate::bail;
 use crate::base::{Bytes, Plain};
 use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, HostKeyFile, Image};
-use crate::identity::{Payload, Usage};
+use crate::identity::{LoginKeys, Payload, Usage};
 
 /// A flash that has passed every check. The worker examines the card again and compares it with the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Plan {
     /// The host key and the files that the card gets beside the image.
     #[serde(default)]
     pub payload: Option<PayloadPlan>,
+    /// Who can log in to the host of the card; `None` where nobody asked. The worker does not need it.
+    #[serde(skip)]
+    pub login_keys: Option<LoginKeys>,
     /// The mount points from which the worker unmounts the card first; it unmounts nothing else.
     #[serde(default)]
     pub unmount: Vec<PathBuf>,
@@ -67,7 +70,12 @@ impl Plan {
     /// top.
     pub fn new(image: Image, disk: Disk, mode: Mode, payload: Option<PayloadPlan>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
-        Self { image, disk, mode, payload, unmount }
+        Self { image, disk, mode, payload, login_keys: None, unmount }
+    }
+
+    /// The plan with the `login_keys` of the card.
+    pub fn with_login_keys(self, login_keys: Option<LoginKeys>) -> Self {
+        Self { login_keys, ..self }
     }
 
     /// The host keys inside the image that the payload does not replace.
@@ -113,6 +121,9 @@ impl fmt::Display for Plan {
         }
         if let Some(payload) = &self.payload {
             payload.fmt(f)?;
+        }
+        if let Some(login_keys) = &self.login_keys {
+            writeln!(f, "{login_keys}")?;
         }
         writeln!(f, "card    {}", disk.summary())?;
         for (device, at) in disk.plain_mounts() {

@@ -24,9 +24,24 @@ pub struct Built {
 /// # Errors
 /// Those of [`HostImage::find`], of the build and of [`find::find`]; `Refused` where this machine cannot build it.
 pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &[String]) -> Result<Built> {
+    build_checked(cx, source, file, nix_args, |_| Ok(()))
+}
+
+/// As [`build`], once `check` accepts the layout of the host: a refusal comes before a build of minutes.
+///
+/// # Errors
+/// Those of [`build`] and of `check`.
+pub fn build_checked(
+    cx: &Context,
+    source: &ImageSource,
+    file: Option<&str>,
+    nix_args: &[String],
+    check: impl FnOnce(Option<&HostLayout>) -> Result<()>,
+) -> Result<Built> {
     let version = nix::require(&cx.launcher)?;
     let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
     image.remark(source).into_iter().for_each(|text| cx.note(text));
+    check(image.layout.as_ref())?;
     let installable = image.installable(cx);
     if let Some(system) = &image.system {
         let builds_nothing = || nix::builds_nothing(&cx.launcher, &installable, nix_args);

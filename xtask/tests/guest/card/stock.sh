@@ -1,7 +1,7 @@
 #!/bin/sh
 # stock.sh: makes an image as nixpkgs' sd-image module does: NIXOS_SD is / of the host, with the store in `nix`. Its sshd
-# is configured to nothing but the login of root, so that host keys are where sshd has them by default. From the
-# environment: WORK (a new folder), GUEST (kernel, U-Boot, Debian), PROGRAMS (mke2fs and the like), OUT.
+# is configured to nothing but the login of root, with the files that NixOS names, so that host keys are where sshd has
+# them by default. From the environment: WORK (a new folder), GUEST (kernel, U-Boot, Debian), PROGRAMS (mke2fs and the like), OUT.
 set -eu
 here=${0%/*}
 root=$WORK/root
@@ -12,7 +12,12 @@ mkdir -p "$store" "$root/boot"
 
 make_system
 mkdir -p "$(at "$system")/etc/ssh"
-printf 'PermitRootLogin prohibit-password\nUsePAM no\nUseDNS no\n' >"$(at "$system")/etc/ssh/sshd_config"
+cat >"$(at "$system")/etc/ssh/sshd_config" <<'END'
+PermitRootLogin prohibit-password
+AuthorizedKeysFile %h/.ssh/authorized_keys /etc/ssh/authorized_keys.d/%u
+UsePAM no
+UseDNS no
+END
 # A login prompt on the console, as systemd makes one for each console of the kernel.
 wants=$(at "$system")/etc/systemd/system/multi-user.target.wants
 mkdir -p "$wants"

@@ -1,6 +1,11 @@
 //! The payload of a card: the identity of its host, and files. The payload is complete before the card is written;
 //! `known_hosts` of the workstation is updated afterwards.
 
+mod login_keys;
+mod readable_secrets;
+mod requested_key;
+mod wifi;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -13,8 +18,13 @@ use crate::card::flash::PayloadPlan;
 use crate::card::image::Image;
 use crate::cli::PayloadArgs;
 use crate::commands::card_key;
-use crate::identity::{self, HostKey, KeyChoice, KeyFolder, Owners, Payload, PayloadEntry, PayloadRoot};
+use crate::identity::{self, HostKey, KeyChoice, Owners, Payload, PayloadEntry, PayloadRoot};
 use crate::nix::flake::HostLayout;
+use login_keys::RequestedLogin;
+use requested_key::RequestedKey;
+use wifi::RequestedWifi;
+
+pub use login_keys::login_keys;
 
 /// The requested payload, before there is an image.
 pub struct PayloadSetup {
@@ -22,54 +32,16 @@ pub struct PayloadSetup {
     requested_key: Option<RequestedKey>,
     /// The folder of `--files`, and its content.
     files: Option<(PathBuf, Vec<PayloadEntry>)>,
+    /// The keys of `--ssh-key`.
+    login: Option<RequestedLogin>,
+    /// The network of `--wifi`.
+    wifi: Option<RequestedWifi>,
+    /// The files of `--ssh-key` and `--wifi`, once [`Self::find_own_entries`] knows the host.
+    own_entries: Vec<PayloadEntry>,
     /// The key that the card gets, once [`Self::plan`] has chosen it.
     key: Option<HostKey>,
     /// Whether the user asked for an identity, or named its host.
     is_identity_named: bool,
-}
-
-/// The host whose identity a card gets, and which of its keys.
-struct RequestedKey {
-    folder: KeyFolder,
-    choice: KeyChoice,
-}
-
-impl RequestedKey {
-    /// The requested key of the host of `--identity-of`, or else of `host`, the host of the image. `None` where there
-    /// is no host, and where no key is requested for a host whose name allows none.
-    ///
-    /// # Errors
-    /// `Usage` for a requested key without a host or with two, and `Refused` for a host whose name allows no key.
-    fn find(cx: &Context, args: &PayloadArgs, host: Option<&HostName>) -> Result<Option<Self>> {
-        if let (Some(host), Some(other)) = (host, &args.identity_of)
-            && host != other
-        {
-            bail!(
-                Usage, "the image is of {host}, and --identity-of names {other}";
-                hint: "leave --identity-of out, or name the image by --image FILE"
-            );
-        }
-        let Some(host) = args.identity_of.as_ref().or(host) else {
-            return match args.identity {
-                None | Some(KeyChoice::None) => Ok(None),
-                Some(KeyChoice::Keep | KeyChoice::New) => bail!(
-                    Usage, "--identity needs a host, and nothing names that of the image";
-                    hint: "name the host with --identity-of HOST"
-                ),
-            };
-        };
-        let folder = KeyFolder::new(&cx.state, host, args.identity_dir.as_deref());
-        match (folder, args.identity.unwrap_or_default()) {
-            // A host whose name allows no key needs none here.
-            (Err(_), KeyChoice::None) => Ok(None),
-            (folder, choice) => Ok(Some(Self { folder: folder?, choice })),
-        }
-    }
-
-    /// Whether the card gets a key.
-    fn is_wanted(&self) -> bool {
-        self.choice != KeyChoice::None
-    }
 }
 
 impl PayloadSetup {
@@ -87,7 +59,10 @@ impl PayloadSetup {
             None => None,
         };
         let is_identity_named = args.identity.is_some() || args.identity_of.is_some();
-        let setup = Self { requested_key, files, key: None, is_identity_named };
+        let login = RequestedLogin::read(args)?;
+        let wifi = RequestedWifi::read(args)?;
+        let own_entries = Vec::new();
+        let setup = Self { requested_key, files, login, wifi, own_entries, key: None, is_identity_named };
         if setup.is_requested() {
             ext4::find_programs(&cx.launcher)?;
         }
@@ -96,7 +71,30 @@ impl PayloadSetup {
 
     /// Whether the card gets a key or files.
     fn is_requested(&self) -> bool {
-        self.files.is_some() || self.requested_key.as_ref().is_some_and(RequestedKey::is_wanted)
+        let is_key_wanted = self.requested_key.as_ref().is_some_and(RequestedKey::is_wanted);
+        is_key_wanted || !self.file_options().is_empty()
+    }
+
+    /// The options of the files that the card gets.
+    fn file_options(&self) -> Vec<&'static str> {
+        let options = [
+            self.files.as_ref().map(|_| "--files"),
+            self.login.as_ref().map(|_| "--ssh-key"),
+            self.wifi.as_ref().map(|_| "--wifi"),
+        ];
+        options.into_iter().flatten().collect()
+    }
+
+    /// Finds where the host reads the files of `--ssh-key` and `--wifi`, by its evaluated `layout`, and asks for the
+    /// password of the network.
+    ///
+    /// # Errors
+    /// `Refused` where the host reads no such files.
+    pub fn find_own_entries(&mut self, layout: Option<&HostLayout>) -> Result<()> {
+        let login = self.login.as_ref().map(|login| login.entry(layout)).transpose()?;
+        let wifi = self.wifi.as_ref().map(|wifi| wifi.entries(layout)).transpose()?;
+        self.own_entries = login.into_iter().chain(wifi.into_iter().flatten()).collect();
+        Ok(())
     }
 
     /// Keeps the folder of a wanted key out of Nix's store.
@@ -140,9 +138,11 @@ impl PayloadSetup {
         };
         self.warn_of_pending(cx);
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
-        let payload = Payload::gather(root, key, self.files.take())?;
+        let own_entries = std::mem::take(&mut self.own_entries);
+        let payload = Payload::gather(root, key, self.files.take(), own_entries)?;
         let mut plan = payload.map(|content| PayloadPlan::new(region, content)).transpose()?;
-        if let Some(plan) = plan.as_mut().filter(|plan| plan.content.files.is_some()) {
+        let may_replace = |content: &Payload| content.files.is_some() || content.has_files();
+        if let Some(plan) = plan.as_mut().filter(|plan| may_replace(&plan.content)) {
             find_replaced(cx, image, plan)?;
         }
         Ok(plan)
@@ -183,7 +183,7 @@ impl PayloadSetup {
     /// a pending one.
     fn can_do_without_key(&self, cx: &Context) -> Result<bool> {
         let Some(RequestedKey { folder, .. }) = &self.requested_key else { return Ok(false) };
-        if self.is_identity_named || self.files.is_some() {
+        if self.is_identity_named || !self.file_options().is_empty() {
             return Ok(false);
         }
         Ok(folder.public_key(&cx.launcher)?.is_none() && folder.pending_key(&cx.launcher)?.is_none())
@@ -192,12 +192,16 @@ impl PayloadSetup {
     /// The refusal of a payload whose place is unknown because of `error`.
     fn no_place_refusal(&self, error: &anyhow::Error) -> anyhow::Error {
         let is_key_wanted = self.requested_key.as_ref().is_some_and(RequestedKey::is_wanted);
-        let hint = match (is_key_wanted, &self.files) {
-            (true, None) => "pass --identity none: the host then makes its own key",
-            (true, Some(_)) => {
-                "pass --identity none, and leave out --files: copy the files to the running host"
-            }
-            (false, _) => "leave out --files, and copy the files to the running host",
+        let options = self.file_options();
+        let left_out = match &options[..] {
+            [] => None,
+            ["--files"] => Some("leave out --files, and copy the files to the running host".to_owned()),
+            _ => Some(format!("leave out {}", options.join(" and "))),
+        };
+        let hint = match (is_key_wanted, left_out) {
+            (true, None) => "pass --identity none: the host then makes its own key".to_owned(),
+            (true, Some(left_out)) => format!("pass --identity none, and {left_out}"),
+            (false, left_out) => left_out.unwrap_or_default(),
         };
         crate::failure!(Refused, "{error:#}"; hint: "{hint}")
     }
@@ -246,6 +250,9 @@ impl PayloadSetup {
 fn read_files(cx: &Context, dir: &Path) -> Result<Vec<PayloadEntry>> {
     let entries = identity::read_files(dir, Owners::kept_if_run_by_root())?;
     ext4::check_entries(&PayloadRoot::persist(), &entries)?;
+    if let Some(warning) = readable_secrets::warning(&entries) {
+        cx.reporter.report(&warning);
+    }
     if entries.is_empty() {
         cx.note(format!("--files {} is empty: the card gets no files", dir.display()));
     }
