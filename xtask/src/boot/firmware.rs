@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
+use super::addresses::Addresses;
 use super::program::Program;
-use super::uboot::Addresses;
 
 /// The size of the largest `config.txt`, in bytes.
 pub const MAX_CONFIG: u32 = 1 << 20;

@@ -1,6 +1,7 @@
 //! The rules of the boot of a Pi: what the firmware and U-Boot start, and which faults prevent the boot. The rules are
 //! the same for a card in a reader and for a running host: other wings read the facts, and this wing judges them.
 
+mod addresses;
 mod board;
 mod board_fault;
 mod config_txt;
@@ -14,6 +15,7 @@ mod proof;
 mod trial;
 mod uboot;
 
+pub use addresses::Addresses;
 pub use board::Board;
 pub use board_fault::BoardFault;
 pub use firmware::{CardFirmware, Firmware, FirmwareFile, MAX_CONFIG};
@@ -31,4 +33,4 @@ pub use proof::{
     summarize_shortly, warnings,
 };
 pub use trial::{FLAG as TRIAL_FLAG, SCRIPT as TRIAL_SCRIPT, Trial};
-pub use uboot::{Addresses, UBoot, UBootProgram, uboot_programs, uboots_with_room};
+pub use uboot::{UBoot, UBootProgram, uboot_programs, uboots_with_room};

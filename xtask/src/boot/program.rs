@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::addresses::Addresses;
 use super::board::Board;
 use super::kernel::Kernel;
-use super::uboot::Addresses;
 use crate::base::Format;
 
 /// How much of a program is read, in bytes: a whole U-Boot, and more than the header of a kernel, which may be larger.

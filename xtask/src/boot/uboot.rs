@@ -1,11 +1,11 @@
-//! The U-Boot on FIRMWARE: where it loads the kernel and the device tree, and whether the kernel would overwrite the
-//! device tree.
+//! The U-Boot on FIRMWARE, and whether the kernel that it loads would overwrite the device tree.
 
 use std::fmt;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::addresses::Addresses;
 use super::firmware::{Firmware, FirmwareFile};
 use super::kernel::Kernel;
 use crate::bail;
@@ -34,15 +34,6 @@ impl fmt::Display for UBoot {
 
 /// The length of the longest name in FAT, in bytes: 255 characters, each of at most 3 bytes in UTF-8.
 const MAX_NAME: usize = 3 * 255;
-
-/// The addresses that are built into a U-Boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// The address to which U-Boot loads the kernel.
-    kernel: u64,
-    /// The address to which U-Boot loads the device tree.
-    device_tree: u64,
-}
 
 /// A U-Boot on FIRMWARE, before the kernel that it starts is known.
 #[derive(Debug, PartialEq, Eq)]
@@ -163,28 +154,6 @@ fn named_kernels(config: &str) -> Vec<String> {
     names
 }
 
-impl Addresses {
-    /// Finds the addresses that are built into `program`; `None` where it has none, so that it is no U-Boot.
-    pub fn find_in(program: &[u8]) -> Option<Self> {
-        Self::parse(setting(program, b"\0kernel_addr_r=")?, setting(program, b"\0fdt_addr_r=")?)
-    }
-
-    /// The addresses by the values of the settings `kernel_addr_r` and `fdt_addr_r`; `None` where one of the values is
-    /// no hexadecimal number.
-    pub fn parse(kernel: &str, device_tree: &str) -> Option<Self> {
-        let number = |value: &str| u64::from_str_radix(value.trim_start_matches("0x"), 16).ok();
-        Some(Self { kernel: number(kernel)?, device_tree: number(device_tree)? })
-    }
-}
-
-/// The value of the setting `name` in a U-Boot `program`; `None` where the program has no such setting, or its value is
-/// not UTF-8.
-fn setting<'a>(program: &'a [u8], name: &[u8]) -> Option<&'a str> {
-    let at = program.windows(name.len()).position(|window| window == name)? + name.len();
-    let value = program[at..].split(|byte| *byte == 0).next()?;
-    str::from_utf8(value).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,16 +161,6 @@ mod tests {
 
     const PROGRAM: &[u8] =
         b"code\0kernel_addr_r\0fdt_high=ffffffff\0fdt_addr_r=0x02600000\0kernel_addr_r=0x00080000\0code";
-
-    #[test]
-    fn the_addresses_are_settings_of_the_program() {
-        assert_eq!(
-            Addresses::find_in(PROGRAM),
-            Some(Addresses { kernel: 0x8_0000, device_tree: 0x260_0000 })
-        );
-        assert_eq!(Addresses::find_in(b"\0kernel_addr_r=80000\0"), None);
-        assert_eq!(Addresses::find_in(b"\0kernel_addr_r=${a}\0fdt_addr_r=1\0"), None);
-    }
 
     #[test]
     fn each_kernel_of_config_txt_is_named_once() {

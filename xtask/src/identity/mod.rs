@@ -9,6 +9,7 @@ mod change;
 mod copied_folders;
 mod extra_files;
 mod folder;
+mod folder_name;
 mod import;
 mod key;
 mod known_hosts;
@@ -52,6 +53,9 @@ use known_hosts::KnownHosts;
 
 /// The file of a host's private key; that of its public key ends in `.pub`.
 const KEY_FILE: &str = "ssh_host_ed25519_key";
+
+/// The file of a pending key. It is never removed: whether a card has a key that an earlier run left here is unknown.
+const PENDING: &str = "ssh_host_ed25519_key.new";
 
 /// The folder with the keys of a project's hosts and their `known_hosts`, in the state folder `state`.
 pub fn folder(state: &Path) -> PathBuf {

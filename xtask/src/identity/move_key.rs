@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::access::{ReadableFolder, make_unreadable};
 use super::folder;
-use super::folder::can_name_folder;
+use super::folder_name::can_name_folder;
 use super::known_hosts::KnownHosts;
 use crate::base::{HostName, state};
 use crate::failure;

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::KEY_FILE;
+use super::PENDING;
 use super::access::make_unreadable;
-use super::folder::PENDING;
 use super::key::PublicKey;
 use super::secret::Secret;
 use crate::base::{HostName, state};

@@ -16,12 +16,13 @@ use clap::ValueEnum;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::KEY_FILE;
 use super::access::{ReadableFolder, require_private};
+use super::folder_name::can_name_folder;
 use super::key::PublicKey;
 use super::known_hosts::KnownHosts;
 use super::secret::Secret;
 use super::stored::{KeyPair, StoredIdentity};
+use super::{KEY_FILE, PENDING};
 use crate::base::process::Launcher;
 use crate::base::{HostName, state};
 use crate::{bail, failure};
@@ -38,8 +39,6 @@ pub enum KeyChoice {
     None,
 }
 
-/// The file of a pending key. It is never removed: whether a card has a key that an earlier run left here is unknown.
-pub const PENDING: &str = "ssh_host_ed25519_key.new";
 /// The file in which ssh-keygen makes a key.
 const PART: &str = "ssh_host_ed25519_key.part";
 
@@ -247,15 +246,6 @@ impl KeyFolder {
         }
         fs::rename(&from, &to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
     }
-}
-
-/// Whether `host` can be the name of a folder of keys, and a name in `known_hosts`.
-pub fn can_name_folder(host: &HostName) -> bool {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !host.is_empty()
-        && !host.starts_with(['.', '-'])
-        && host.chars().all(is_allowed)
-        && *host != *"known_hosts"
 }
 
 /// The path of the public key that belongs to the file `private`.

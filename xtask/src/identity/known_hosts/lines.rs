@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::HostName;
-use crate::identity::folder::can_name_folder;
+use crate::identity::folder_name::can_name_folder;
 
 /// The new key of each host, such as `ssh-ed25519 AAAA…`; `None` for a host that is to have no key.
 pub type NewKeys = BTreeMap<HostName, Option<String>>;
