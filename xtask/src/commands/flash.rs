@@ -16,6 +16,7 @@ use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
 use crate::card::worker::{self, Access};
 use crate::cli::{BuildArgs, Flash, ImageArg, PayloadArgs};
 use crate::identity::LoginKeys;
+use crate::nix::Revision;
 use crate::receipt::{self, Flashed};
 use crate::ui::{self, Prompt};
 
@@ -29,6 +30,8 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     }
     let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host.as_ref())?;
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
+    // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
+    let revision = image_arg.file().map_or_else(|| Revision::of(&cx.launcher, &cx.flake), |_| None);
     let Built { file, layout } = build(cx, args, &image_arg, &mut payload_setup)?;
     let image = check_image(cx, args, &file, named.as_ref().map(|disk| disk.size))?;
     let payload = payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
@@ -51,7 +54,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let receipt = receipt::begin_flash(cx, source, &plan);
     let report = receipt.record(cx, |cx| write(cx, &plan))?.with_write_rate_of(earlier_rates);
     let known_hosts_updated = payload_setup.update_known_hosts(cx);
-    receipt.complete(cx, Flashed::new(source, &plan, &report));
+    receipt.complete(cx, Flashed::new(source, &plan, &report).with_revision(revision));
     drop(signals);
     let printed = show(cx, &plan, &report);
     if !args.no_eject {

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::base::{Context, FlakeRef, HostName, Table};
 use crate::cli::History;
+use crate::nix::Revision;
 use crate::receipt::{self, Receipt, Timestamp};
 use crate::ui;
 
@@ -50,7 +51,7 @@ fn no_receipt_note(flake: &FlakeRef, host: Option<&HostName>, all_hosts: BTreeSe
 }
 
 fn table(receipts: &[Receipt]) -> Table {
-    let mut table = Table::new(&["WHEN", "WHAT", "HOST", "VERDICT", "TIME", "CONTENT"]);
+    let mut table = Table::new(&["WHEN", "WHAT", "HOST", "VERDICT", "TIME", "REVISION", "CONTENT"]);
     for receipt in receipts {
         table.row(cells(receipt));
     }
@@ -58,10 +59,11 @@ fn table(receipts: &[Receipt]) -> Table {
 }
 
 /// The cells of a row of [`table`].
-fn cells(receipt: &Receipt) -> [String; 6] {
+fn cells(receipt: &Receipt) -> [String; 7] {
     let when = receipt.when().to_string();
     let what = receipt.operation().to_owned();
     let host = receipt.host().unwrap_or("-").to_owned();
+    let revision = receipt.revision().map_or_else(|| "-".to_owned(), Revision::short);
     let time = |seconds: f64| format!("{seconds:.1} s");
     match receipt {
         Receipt::Flash(flash) => [
@@ -70,6 +72,7 @@ fn cells(receipt: &Receipt) -> [String; 6] {
             host,
             "done".into(),
             time(flash.seconds.total()),
+            revision,
             image_name(flash.image.store_path.as_ref(), &flash.image.path),
         ],
         Receipt::BrokenFlash(flash) => {
@@ -79,11 +82,11 @@ fn cells(receipt: &Receipt) -> [String; 6] {
                 flash.progress()
             );
             let verdict = if flash.end.is_some() { "broken off" } else { "unfinished" };
-            [when, what, host, verdict.into(), "-".into(), content]
+            [when, what, host, verdict.into(), "-".into(), revision, content]
         }
         Receipt::Deploy(deploy) => {
             let verdict = deploy.verdict.replace('_', " ");
-            [when, what, host, verdict, time(deploy.seconds.total()), deploy.to.clone()]
+            [when, what, host, verdict, time(deploy.seconds.total()), revision, deploy.to.clone()]
         }
     }
 }

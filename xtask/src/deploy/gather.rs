@@ -16,7 +16,7 @@ use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, HostName, shell};
 use crate::nix;
-use crate::nix::{EvalCache, emulation};
+use crate::nix::{EvalCache, Revision, emulation};
 
 /// Locks `host`; `None` for a plan that is only shown, which needs no lock.
 pub fn lock_host(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<Option<HostLock>> {
@@ -36,7 +36,12 @@ pub struct FoundTarget {
 /// values that this tool does not accept.
 pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
     let mut timings = Timings::default();
-    let target = timings.time("evaluate", || evaluate(cx, &options.overrides, options.nix_args(), host))?;
+    let target = timings.time("evaluate", || {
+        // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
+        let revision = Revision::of(&cx.launcher, &cx.flake);
+        let target = evaluate(cx, &options.overrides, options.nix_args(), host)?;
+        anyhow::Ok(Target { revision, ..target })
+    })?;
     Ok(FoundTarget { target, timings })
 }
 

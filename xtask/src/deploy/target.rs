@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::base::{FlakeRef, HostName, split_destination};
-use crate::nix::{Installable, StorePath};
+use crate::nix::{Installable, Revision, StorePath};
 
 /// How ssh reaches the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct Target {
     pub uncopied_keys: Vec<String>,
     /// The desired NixOS system, if the flake has one with the name of the host.
     pub system: Option<StorePath>,
+    /// The git revision of the flake before its evaluation, if known.
+    pub revision: Option<Revision>,
 }
 
 impl Target {

@@ -245,6 +245,7 @@ pub mod tests {
             configuration: None,
             uncopied_keys: Vec::new(),
             system: system.map(store),
+            revision: None,
         }
     }
 

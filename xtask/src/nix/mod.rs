@@ -16,6 +16,7 @@ mod installable;
 mod path_info;
 pub mod private_nix;
 mod programs;
+mod revision;
 mod store_path;
 mod user_settings;
 mod version;
@@ -35,6 +36,7 @@ pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};
 pub use path_info::{closure, is_signed_or_content_addressed};
 pub use programs::Programs;
+pub use revision::Revision;
 pub use store_path::StorePath;
 pub use version::{Version, require, require_any};
 

@@ -8,6 +8,7 @@ use super::Timestamp;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{FlakeRef, HostName};
 use crate::deploy::{DecisionOutcome, Outcome, Plan, Timings};
+use crate::nix::Revision;
 
 /// A deploy: the host, its systems before and after, and the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Deployed {
     pub when: Timestamp,
     pub host: HostName,
     pub flake: String,
+    /// The git revision of the flake. Receipts of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
     /// The system that the host ran before the deploy, or its system profile; `None` if unknown. For a decision about a
     /// trial, the blessed system.
     pub from: Option<String>,
@@ -41,6 +45,7 @@ impl Deployed {
             when: Timestamp::now(),
             host: target.host.clone(),
             flake: flake.to_string(),
+            revision: target.revision.clone(),
             from: before.current.as_ref().or(before.profile.as_ref()).map(ToString::to_string),
             to: target.system.as_ref().unwrap_or(&target.path).to_string(),
             verdict: String::new(),
@@ -57,6 +62,7 @@ impl Deployed {
             when: Timestamp::now(),
             host: plan.target.host.clone(),
             flake: flake.to_string(),
+            revision: None,
             from: plan.blessed().map(ToString::to_string),
             to: plan.system.to_string(),
             verdict: outcome.verdict_name(),

@@ -11,7 +11,7 @@ use crate::card::disk::{Disk, DiskKind};
 use crate::card::flash::{FILE_SHA256, Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
 use crate::identity::Identity;
-use crate::nix::StorePath;
+use crate::nix::{Revision, StorePath};
 
 /// How many characters of a hash are shown to people: enough to tell images apart.
 const SHORT_HASH: usize = 12;
@@ -24,6 +24,12 @@ pub struct Flashed {
     pub host: Option<HostName>,
     /// The flake of the host; `None` as for `host`.
     pub flake: Option<String>,
+    /// The git revision of the flake. Receipts of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// The system that the card starts by default, a store path. Receipts of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     pub image: ImageId,
     pub card: CardId,
     /// The payload that was written beside the image, if any.
@@ -100,6 +106,8 @@ impl Flashed {
             when: Timestamp::now(),
             host: source.map(|(host, _)| host.to_owned()),
             flake: source.map(|(_, flake)| flake.to_string()),
+            revision: None,
+            system: report.system.clone(),
             image: ImageId { path, store_path, size: report.size, hash: report.hash, file_sha256, layout },
             payload: PayloadReceipt::new(plan, report),
             card: CardId::new(&plan.disk),
@@ -109,6 +117,11 @@ impl Flashed {
             retries: report.retries,
             written: report.written_bytes(),
         }
+    }
+
+    /// The receipt with the `revision` of the flake that the image was built from.
+    pub fn with_revision(self, revision: Option<Revision>) -> Self {
+        Self { revision, ..self }
     }
 
     /// The host of the card: the host of its image, else the host of its identity; `None` where the card has neither.

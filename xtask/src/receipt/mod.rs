@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Context, FlakeRef, HostName, failure};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
+use crate::nix::Revision;
 
 /// The folder of receipts in the state folder.
 const FOLDER: &str = "receipts";
@@ -65,6 +66,15 @@ impl Receipt {
         match self {
             Self::Flash(_) | Self::BrokenFlash(_) => "flash",
             Self::Deploy(_) => "deploy",
+        }
+    }
+
+    /// The git revision of the flake that the system was built from; `None` where the receipt has none.
+    pub fn revision(&self) -> Option<&Revision> {
+        match self {
+            Self::Flash(flashed) => flashed.revision.as_ref(),
+            Self::BrokenFlash(_) => None,
+            Self::Deploy(deployed) => deployed.revision.as_ref(),
         }
     }
 

@@ -108,7 +108,7 @@ fn a_flash_of_a_host_leaves_a_receipt_that_card_inspect_shows() {
     let file = out.path().join("sd-image/nixos-sd-image-stinky.img.zst");
     let origin = format!(" UTC with the image of stinky, {}\n", file_sum(&file));
     let stdout = nix.run(&["card", "inspect", device]).stdout;
-    assert!(stdout.ends_with(&origin) && stdout.contains("\norigin  flashed 2"), "{stdout}");
+    assert!(stdout.contains(&origin) && stdout.contains("\norigin  flashed 2"), "{stdout}");
     let receipts = std::fs::read_dir(nix.path("state").join("receipts")).unwrap();
     let receipts = receipts.map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let name = receipts[0].file_name().unwrap().to_str().unwrap();

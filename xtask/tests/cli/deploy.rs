@@ -43,6 +43,7 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
     vec![
         with_features(&["config", "show", "--json"]),
         vec!["--version".to_owned()],
+        with_features(&["flake", "metadata", "--json", "--no-write-lock-file", "github:o/f"]),
         with_features(&eval),
         with_features(&build),
         with_features(&copy),

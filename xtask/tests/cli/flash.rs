@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fake_build::installable;
@@ -80,6 +81,36 @@ fn flash_builds_and_writes_the_image_of_a_host() {
     );
     let build = format!("build --json --no-link --log-format internal-json {}", installable());
     assert!(nix.nix_calls().contains(&build), "{:?}", nix.nix_calls());
+}
+
+/// The git revision of the flake is in the receipt, with the reference by which the flake can be had again.
+#[test]
+fn the_history_has_the_revision_that_an_image_was_built_from() {
+    let rev = "0123456789abcdef0123456789abcdef01234567";
+    let url = format!("{FLAKE}/{rev}");
+    for (metadata, shown, recorded) in [
+        (
+            json!({ "revision": rev, "url": url }),
+            "012345678",
+            json!({ "rev": rev, "dirty": false, "url": url }),
+        ),
+        (
+            json!({ "dirtyRevision": format!("{rev}-dirty") }),
+            "012345678+",
+            json!({ "rev": rev, "dirty": true }),
+        ),
+        (json!({}), "-", json!(null)),
+    ] {
+        let (answers, _out) = build_with_image();
+        let nix = answers.install_with("*' flake metadata '*", &print_script(&metadata.to_string()));
+        flash(&nix, "stinky", "4MiB").0.assert_code(0);
+        let history = |args: &[&str]| nix.run(&[&["--flake", FLAKE, "history"], args].concat()).stdout;
+        let table = history(&[]);
+        let words = table.lines().last().unwrap().split_whitespace().collect::<Vec<_>>();
+        assert_eq!(words[words.len() - 2], shown, "{table}");
+        let json: Value = serde_json::from_str(&history(&["--json"])).unwrap();
+        assert_eq!(json[0]["revision"], recorded, "{json}");
+    }
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl FlashJob<'_> {
             },
             rates: self.card_io.monitor.rates(),
             boards: Vec::new(),
+            system: None,
         })
     }
 

@@ -33,6 +33,10 @@ pub struct Report {
     /// The proof of each board, from the files on the card; none where the card could not be read for it.
     #[serde(default)]
     pub boards: Vec<BoardProof>,
+    /// The system that the boot menu of the card starts by default, a store path; `None` where the card could not be
+    /// read for it.
+    #[serde(default)]
+    pub system: Option<String>,
 }
 
 /// How much has to be written before the write rate is meaningful, in bytes.
@@ -127,6 +131,7 @@ mod tests {
             seconds,
             rates,
             boards: Vec::new(),
+            system: None,
         }
     }
 

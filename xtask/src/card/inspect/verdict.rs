@@ -29,6 +29,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The system that the boot menu starts by default, a store path; `None` where there is none, or no menu.
+    pub fn system(&self) -> Option<&str> {
+        let Self::Yes { contents } = self else { return None };
+        contents.boot.init.strip_suffix("/init")
+    }
+
     /// The verdict by the boot files for U-Boot, or the proofs of boards whose firmware starts a kernel itself.
     pub(super) fn of(files: Result<BootFiles>, proofs: &[BoardProof]) -> Self {
         match (files, boards_without_uboot(proofs)) {

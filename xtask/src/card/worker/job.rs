@@ -132,12 +132,13 @@ impl WorkerJob for Plan {
         let report = flash::write_image(&card, &content, payload_writer, self.mode, cx.reporter, cx.cancel)?;
         // The card is complete by now: what keeps its files from being read does not make the flash fail.
         let found = inspect::inspect(&view, self.disk.size, &Budget::without_stop());
+        let system = found.as_ref().ok().and_then(|found| found.verdict.system()).map(str::to_owned);
         let boards = inspect::proofs(found).unwrap_or_else(|why| {
             let text = format!("whether boards boot from the card is unknown: {why}");
             cx.reporter.report(&Event::warning(text));
             Vec::new()
         });
-        Ok(Report { boards, ..report })
+        Ok(Report { boards, system, ..report })
     }
 }
 

@@ -89,6 +89,7 @@ impl Node {
             uncopied_keys: self.uncopied,
             derivation: self.drv_path,
             system,
+            revision: None,
             link,
             path,
         })
