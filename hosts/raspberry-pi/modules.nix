@@ -5,6 +5,7 @@
     # No documentation, no desktop parts: fewer packages to copy to the card.
     (modulesPath + "/profiles/minimal.nix")
     ../common/logins.nix
+    ./backup.nix
     ./boards.nix
     ./boot.nix
     ./config-txt.nix

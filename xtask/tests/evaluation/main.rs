@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
 
+mod backup;
 mod boards;
 mod boots;
 #[path = "../guest/mod.rs"]
