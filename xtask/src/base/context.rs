@@ -41,6 +41,12 @@ impl Context {
         }
     }
 
+    /// The same context for another flake, or another version of the flake.
+    #[must_use]
+    pub fn with_flake(&self, flake: FlakeRef) -> Self {
+        Self { flake, ..self.with_reporter(self.reporter.clone()) }
+    }
+
     pub fn note(&self, text: impl Into<String>) {
         self.reporter.report(&Event::note(text));
     }

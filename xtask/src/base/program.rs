@@ -16,7 +16,7 @@ const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
 /// The commands that work on a flake, as texts name them.
 pub const FLAKE_COMMANDS: &[&str] =
-    &["sd-image", "flash", "boot", "deploy", "status", "history", "hosts", "card", "identity"];
+    &["sd-image", "flash", "boot", "restore", "deploy", "status", "history", "hosts", "card", "identity"];
 
 /// The commands that connect to a host, as texts name them.
 pub const HOST_COMMANDS: &[&str] = &["deploy", "status"];

@@ -5,4 +5,6 @@ pub mod ext4;
 pub mod flash;
 pub mod image;
 pub mod inspect;
+pub mod saved_state;
+pub mod state_image;
 pub mod worker;

@@ -44,6 +44,7 @@ impl Command {
             Self::SdImage(args) => vec![args.host.as_mut_string()],
             Self::Flash(args) => args.host_word().into_iter().collect(),
             Self::Boot(args) => args.host_word().into_iter().collect(),
+            Self::Restore(args) => vec![args.host.as_mut_string()],
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
@@ -60,6 +61,7 @@ impl Command {
         let names = match self {
             Self::History(args) => args.host.iter_mut().collect(),
             Self::Identity(args) => args.command.host_names_mut(),
+            Self::Restore(args) => vec![&mut args.host],
             _ => Vec::new(),
         };
         for name in names {

@@ -11,6 +11,7 @@ mod host_ref;
 pub mod identity;
 mod image;
 mod payload;
+mod restore;
 mod workstation;
 
 use std::iter;
@@ -28,6 +29,7 @@ pub use flash::{ConfirmArgs, Flash, ImageArg};
 pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
 pub use payload::PayloadArgs;
+pub use restore::Restore;
 pub use workstation::{Devices, Setup};
 
 use crate::base::failure::{ExitKind, SUCCESS};
@@ -89,6 +91,9 @@ pub enum Command {
         after_help = boot::EXAMPLES
     )]
     Boot(Boot),
+    /// Write a card as its host last had it: the same system, the same identity, and its saved state
+    #[command(after_help = restore::EXAMPLES)]
+    Restore(Restore),
     /// Deploy hosts over ssh with deploy-rs, and verify on each host that it runs the new system
     #[command(
         override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]"
@@ -135,7 +140,7 @@ impl Command {
     /// Whether the command evaluates the flake of the user. An evaluation may build parts of the flake.
     pub fn evaluates(&self) -> bool {
         match self {
-            Self::Deploy(_) | Self::Hosts(_) | Self::SdImage(_) | Self::Status(_) => true,
+            Self::Deploy(_) | Self::Hosts(_) | Self::Restore(_) | Self::SdImage(_) | Self::Status(_) => true,
             Self::Flash(args) => args.image.is_none(),
             Self::Boot(args) => args.names_host(),
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
@@ -166,6 +171,7 @@ impl Command {
             Self::SdImage(args) => args.build.nix.eval.eval_timeout,
             Self::Flash(args) => args.build.nix.eval.eval_timeout,
             Self::Boot(args) => args.build.nix.eval.eval_timeout,
+            Self::Restore(args) => args.build.nix.eval.eval_timeout,
             Self::Status(args) => args.nix.eval.eval_timeout,
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.nix.eval.eval_timeout,
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.eval.eval_timeout,
@@ -181,16 +187,18 @@ impl Command {
             Self::SdImage(args) => &args.build.nix.nix_args,
             Self::Flash(args) => &args.build.nix.nix_args,
             Self::Boot(args) => &args.build.nix.nix_args,
+            Self::Restore(args) => &args.build.nix.nix_args,
             Self::Status(args) => &args.nix.nix_args,
             Self::Card(Card { command: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
             _ => &[],
         }
     }
 
-    /// The folder of `flash --identity-dir`. Of the commands that evaluate the flake, only `flash` has this option.
+    /// The folder of `--identity-dir`, for the commands that evaluate the flake.
     pub fn identity_dir(&self) -> Option<&Path> {
         match self {
             Self::Flash(args) => args.payload.identity_dir.as_deref(),
+            Self::Restore(args) => args.identity_dir.as_deref(),
             _ => None,
         }
     }

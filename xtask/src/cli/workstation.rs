@@ -10,6 +10,9 @@ pub struct Setup {
     /// Also install what `boot` needs: QEMU and a U-Boot for it
     #[arg(long)]
     pub boot: bool,
+    /// Also install restic, by which `restore` reads backups
+    #[arg(long)]
+    pub backups: bool,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,16 @@ pub fn protect(cx: &mut Context, named: Option<&Path>, options: &[String]) -> Re
     protect_and_check(cx, named, options)
 }
 
+/// Like [`protect`], for a command that evaluates another revision of the flake, which may be broken now: the command
+/// calls [`check_inputs`] for that revision.
+///
+/// # Errors
+/// `Refused` where the protection is impossible.
+pub fn protect_before_choice(cx: &mut Context, named: Option<&Path>) -> Result<()> {
+    nix::protect_keys_from_builds(cx, &identity::folder(&cx.state))?;
+    protect_folders(cx, named).map(drop)
+}
+
 /// Like [`protect`], for a command that only reads names from the flake: Nix must not build, and the inputs are not
 /// checked. If the command fails, [`check_inputs`] may know why.
 ///

@@ -19,6 +19,7 @@ mod identity;
 mod keys;
 mod payload;
 mod protected;
+mod restore;
 mod sd_image;
 mod setup;
 mod status;
@@ -27,6 +28,7 @@ mod sudo;
 mod suite_parts;
 #[cfg(feature = "dev")]
 mod test;
+mod write_card;
 
 use anyhow::{Context as _, Result};
 
@@ -106,6 +108,8 @@ fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
         }
         if command.reads_names_only() {
             keys::protect_without_builds(cx)?;
+        } else if let Command::Restore(args) = command {
+            keys::protect_before_choice(cx, args.identity_dir.as_deref())?;
         } else {
             keys::protect(cx, command.identity_dir(), command.nix_args())?;
         }
@@ -128,6 +132,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::Identity(args) => identity::run(&mut cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
+        Command::Restore(args) => restore::run(&mut cx, &args),
         Command::Status(args) => status::run(&cx, &args),
         Command::Setup(args) => setup::run(&mut cx, &args),
         #[cfg(feature = "dev")]

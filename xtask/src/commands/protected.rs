@@ -17,6 +17,8 @@ pub struct NamedPaths<'a> {
     pub files: Option<&'a Path>,
     /// The folder with the keys of all hosts, if it is not the project's.
     pub identities: Option<&'a Path>,
+    /// The folder, the archive or the repository of `restore --state`.
+    pub state: Option<&'a Path>,
 }
 
 /// All protected paths, resolved through links.
@@ -31,6 +33,7 @@ pub fn protected_paths(cx: &Context, named: NamedPaths) -> Vec<ProtectedPath> {
         ("the flake", flake.map(Path::to_owned), Extent::Itself),
         ("the working directory", std::env::current_dir().ok(), Extent::Itself),
         ("the folder of --files,", named.files.map(Path::to_owned), Extent::Tree),
+        ("the state of --state,", named.state.map(Path::to_owned), Extent::Tree),
         ("the folder with the keys of hosts,", Some(keys), Extent::Tree),
         ("the state folder", Some(cx.state.clone()), Extent::Tree),
         ("this program,", std::env::current_exe().ok(), Extent::Itself),

@@ -21,6 +21,9 @@ pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if args.boot {
         purposes.extend([Purpose::Boot, Purpose::Snapshot]);
     }
+    if args.backups {
+        purposes.push(Purpose::Backups);
+    }
     let report = setup::ensure(cx, &purposes, sudo)?;
     if cx.json {
         return ui::print_json(&report);

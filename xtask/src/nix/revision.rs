@@ -24,8 +24,8 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// The revision of `flake` as it is now. `None` where no commit identifies it: a folder outside git, or a Nix before
-    /// 2.17 with a work tree that has changes.
+    /// The revision of `flake` as it is now. `None` where no commit identifies it: a folder outside git, or a work tree
+    /// with changes and a Nix before 2.17.
     pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
         let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
         let text = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
@@ -36,10 +36,15 @@ impl Revision {
     fn from_metadata(metadata: &Value, flake: &FlakeRef) -> Option<Self> {
         let clean = metadata["revision"].as_str();
         let dirty = metadata["dirtyRevision"].as_str().map(|rev| rev.trim_end_matches("-dirty"));
-        let rev = clean.or(dirty).filter(|rev| is_commit(rev))?;
+        let rev = clean.or(dirty).filter(|rev| Self::is_commit(rev))?;
         let is_remote = flake.folder().is_none();
         let url = metadata["url"].as_str().filter(|_| is_remote && clean.is_some());
         Some(Self { rev: rev.to_owned(), dirty: clean.is_none(), url: url.map(str::to_owned) })
+    }
+
+    /// Whether `text` is the whole name of a commit: 40 or 64 hexadecimal digits.
+    pub fn is_commit(text: &str) -> bool {
+        matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
     /// The first digits, and `+` for a work tree with changes: `1a2b3c4d5`, `1a2b3c4d5+`.
@@ -47,11 +52,6 @@ impl Revision {
         let digits = self.rev.get(..SHORT).unwrap_or(&self.rev);
         format!("{digits}{}", if self.dirty { "+" } else { "" })
     }
-}
-
-/// Whether `text` is the whole name of a commit: 40 or 64 hexadecimal digits.
-fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod broken_flash;
 mod deployed;
 mod flashed;
+mod last_system;
 mod moved;
 mod running;
 mod store;
@@ -13,7 +14,8 @@ mod timestamp;
 
 pub use broken_flash::BrokenFlash;
 pub use deployed::Deployed;
-pub use flashed::{Flashed, PayloadReceipt};
+pub use flashed::{Flashed, PayloadReceipt, Source as FlashSource};
+pub use last_system::{LastSystem, last_system};
 pub use moved::move_receipts;
 pub use running::begin_flash;
 pub use timestamp::Timestamp;
@@ -38,7 +40,7 @@ pub enum Receipt {
     Flash(Box<Flashed>),
     /// A flash that failed, or has not ended yet.
     BrokenFlash(Box<BrokenFlash>),
-    Deploy(Deployed),
+    Deploy(Box<Deployed>),
 }
 
 impl fmt::Display for Receipt {
@@ -116,7 +118,7 @@ impl From<BrokenFlash> for Receipt {
 
 impl From<Deployed> for Receipt {
     fn from(deployed: Deployed) -> Self {
-        Self::Deploy(deployed)
+        Self::Deploy(deployed.into())
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Purpose {
     Build,
     /// Deploying to hosts.
     Deploy,
+    /// Reading backups of hosts.
+    Backups,
     /// Booting a card in an emulator.
     Boot,
     /// Booting snapshots of cards and images, with a U-Boot of this machine.

@@ -26,6 +26,8 @@ const TOOLS: &[(&str, &str, Purpose)] = &[
     ("e2image", "e2fsprogs", Purpose::Build),
     ("ssh-keygen", "openssh-client", Purpose::Build),
     ("ssh", "openssh-client", Purpose::Deploy),
+    ("restic", "restic", Purpose::Backups),
+    ("restic", "restic", Purpose::Tests),
     ("qemu-system-aarch64", "qemu-system-arm", Purpose::Boot),
     ("qemu-img", "qemu-utils", Purpose::Snapshot),
     ("/usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot-qemu", Purpose::Snapshot),

@@ -26,7 +26,7 @@ fn a_successful_deploy_makes_exactly_these_calls() {
     assert_ssh_calls(&fixture);
 }
 
-/// The calls of nix for a deploy of `stinky` with `-L`.
+/// The calls of nix for a deploy with `-L`.
 fn expected_nix_calls() -> Vec<Vec<String>> {
     let with_features = |args: &[&str]| {
         let features = ["--extra-experimental-features", "nix-command flakes"];
@@ -36,10 +36,9 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
     let eval = ["eval", "--json", "--show-trace", "github:o/f#.", "--apply", &function, "-L"];
     let profile = format!("{NEW_PROFILE}.drv^*");
     let format = ["--log-format", "internal-json"];
-    let build = [&["build", "--json", "--no-link"][..], &format, &[profile.as_str(), "-L"]].concat();
-    let to = ["--to", "ssh://root@stinky.lan"];
+    let build = [&["build", "--json", "--no-link"], &format[..], &[&profile, "-L"]].concat();
     let flags = ["--substitute-on-destination", "--no-check-sigs", NEW_PROFILE];
-    let copy = [&["copy"][..], &format, &to, &flags].concat();
+    let copy = [&["copy"], &format[..], &["--to", "ssh://root@stinky.lan"], &flags].concat();
     vec![
         with_features(&["config", "show", "--json"]),
         vec!["--version".to_owned()],

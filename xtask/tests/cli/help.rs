@@ -17,6 +17,7 @@ fn help_lists_the_global_options_last() {
         ("sd-image", &both),
         ("flash", &both),
         ("boot", &both),
+        ("restore", &both),
         ("deploy", &both),
         ("status", &both),
         ("history", &both),

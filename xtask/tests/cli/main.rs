@@ -24,6 +24,7 @@ mod identity;
 mod identity_backups;
 mod identity_walks;
 mod platforms;
+mod restore;
 mod sd_image;
 mod state;
 mod status;

@@ -9,6 +9,7 @@ mod formats;
 mod guest;
 mod initrd;
 mod login_key;
+mod restore;
 mod stock;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,7 @@
 //! Flake references, in a form that Nix accepts in any working directory.
 
 mod parse;
+mod revision;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! The one door to git. A repository may be foreign, and its `.git/config`, hooks and attributes name programs: git
 //! runs none of them.
 
+mod commit;
 mod repository_dirs;
 
 use std::ffi::{OsStr, OsString};
@@ -9,6 +10,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::base::process::{Launcher, Output};
+pub use commit::find_commit;
 pub use repository_dirs::repository_dirs;
 
 /// A git command that reads only names. Commands that compare contents (`status`, `diff`, `add`) are missing: they run
@@ -19,14 +21,17 @@ pub enum Command {
     CheckIgnore,
     /// Lists the files of the index and of submodules, each with a tag of its state.
     ListFiles,
+    /// Finds the commit that a name stands for, and prints its hash.
+    FindCommit,
 }
 
 impl Command {
-    /// The arguments of git, before the paths.
+    /// The arguments of git, before the paths or names.
     const fn args(self) -> &'static [&'static str] {
         match self {
             Self::CheckIgnore => &["check-ignore", "--quiet", "--"],
             Self::ListFiles => &["ls-files", "-v", "--recurse-submodules"],
+            Self::FindCommit => &["rev-parse", "--verify", "--quiet"],
         }
     }
 }

@@ -24,6 +24,7 @@ mod expect;
 pub mod handover;
 mod measure;
 mod output;
+mod piped;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use evaluation::TimedOut;
 pub use expect::{DialogueEnd, Received, Reply};
 pub use measure::{Cost, Measured};
 pub use output::{ExchangeEnd, Output};
+pub use piped::Piped;
 
 /// The limits of a short command.
 const SHORT_COMMAND: Bounds = Bounds { output: 64 << 20, time: Duration::from_secs(3600) };

@@ -28,6 +28,8 @@ pub struct PayloadPlace {
     pub root: PayloadRoot,
     /// Whether the host reads also the other files of a payload there.
     pub takes_files: bool,
+    /// The path of the folder of `root` on the running host, without a `/` at the end; empty for `/`.
+    pub host_folder: String,
 }
 
 /// The place of the payload in `image`. The evaluated `layout` of the host decides, and the partition must agree with
@@ -70,7 +72,9 @@ fn evaluated_place(image: &Image, key_place: &KeyPlace) -> Result<PayloadPlace> 
         }
     }
     let root = PayloadRoot::new(folder.as_deref().unwrap_or_default(), key)?;
-    Ok(PayloadPlace { region, root, takes_files: folder.is_some() })
+    let host_folder =
+        format!("{}{}", mounted_at.trim_end_matches('/'), folder.as_deref().unwrap_or_default());
+    Ok(PayloadPlace { region, root, takes_files: folder.is_some(), host_folder })
 }
 
 /// The place of the payload by the names in the root folder of `NIXOS_SD`.
@@ -78,11 +82,11 @@ fn guessed_place(image: &Image) -> Result<PayloadPlace> {
     let region = image::ext4_partition(image, &MountedDevice::Label(NIXOS_SD.to_owned()))?;
     let names = root_names(image, &region)?;
     let has = |name: &str| names.iter().any(|found| found == name.as_bytes());
-    let root = match (has("store"), has("nix")) {
+    let (root, host_folder) = match (has("store"), has("nix")) {
         // The host mounts the partition at /nix.
-        (true, false) => PayloadRoot::persist(),
+        (true, false) => (PayloadRoot::persist(), "/nix/persist"),
         // The host mounts the partition at /.
-        (false, true) => PayloadRoot::partition(),
+        (false, true) => (PayloadRoot::partition(), ""),
         (true, true) => bail!(
             Refused,
             "{NIXOS_SD} of {} has both `store` and `nix`: it is unknown where the host reads its key",
@@ -94,7 +98,7 @@ fn guessed_place(image: &Image) -> Result<PayloadPlace> {
             image.source.path.display()
         ),
     };
-    Ok(PayloadPlace { region, root, takes_files: true })
+    Ok(PayloadPlace { region, root, takes_files: true, host_folder: host_folder.to_owned() })
 }
 
 /// The names in the root folder of the partition. Decompresses the partition only until the folder can be read.

@@ -27,12 +27,12 @@ use crate::card::image;
 use crate::card::inspect::{Budget, MAX_MEMORY};
 use crate::identity::Payload;
 use metadata_copy::MetadataCopy;
-use programs::{E2fsprogs, Limits, MemoryLimit};
-use reader::Ext4Reader;
+use programs::MemoryLimit;
 
-pub use debugfs_script::check as check_entries;
+pub use debugfs_script::{DebugfsScript, can_write, check as check_entries};
 pub use layout::{PayloadPlace, payload_place};
-pub use programs::{ProgramSource, find_programs};
+pub use programs::{E2fsprogs, Limits, ProgramSource, find_programs};
+pub use reader::{Ext4Reader, PathState};
 pub use replaced_files::replaced_files;
 
 /// Writes a payload to one card.

@@ -139,6 +139,23 @@ impl E2fsprogs {
         Ok(output.stderr.trim().to_owned())
     }
 
+    /// Makes the file system at `path` as large as `sectors` of 512 bytes.
+    ///
+    /// # Errors
+    /// Of [`ExitKind::Refused`](crate::base::failure::ExitKind::Refused) for a missing program.
+    pub fn resize2fs(&self, path: &str, sectors: u64, cancel: &AtomicBool) -> Result<()> {
+        let program =
+            self.launcher.which("resize2fs").ok_or_else(|| {
+            failure!(Refused, "resize2fs, needed to make room for the state, is not on PATH"; hint: "install e2fsprogs")
+        })?;
+        let limits = Limits { cancel, memory: None };
+        let output = self.run(&program, &["-f", path, &format!("{sectors}s")], OUTPUT_LIMIT, &limits)?;
+        if output.success() {
+            return Ok(());
+        }
+        bail!(Verification, "resize2fs ended with exit code {}: {}", output.code, output.stderr.trim())
+    }
+
     /// Checks the file system at `path`, without changing it.
     ///
     /// # Errors

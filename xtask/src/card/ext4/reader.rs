@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::verification_error;
 use crate::card::image::Ext4Region;
-use crate::card::inspect::{Budget, Ext4};
+use crate::card::inspect::{Budget, Ext4, Inode};
 use crate::identity::{EntryKind, Payload, PayloadEntry, PayloadRoot};
 
 /// How much may be read to find one file, in bytes.
@@ -36,6 +36,13 @@ impl<'a> Ext4Reader<'a> {
             Some(found) if found.is_folder() => PathState::Folder,
             Some(_) => PathState::Other,
         })
+    }
+
+    /// Passes the content of the file `path` to `each`, in pieces.
+    pub fn read_file(&self, path: &str, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let found = self.0.find_itself(path).with_context(|| format!("finding {path}"))?;
+        let found = found.filter(Inode::is_file);
+        self.0.read_pieces(&found.ok_or_else(|| verification_error(format!("{path} is missing")))?, each)
     }
 
     /// Fails where an entry of `payload` is missing, or differs from what the file system has.

@@ -19,7 +19,7 @@ pub use boot_files::{
     read_login_files,
 };
 pub use budget::{Budget, LimitedRegion, MAX_MEMORY};
-pub use ext4::{Ext4, Superblock};
+pub use ext4::{Ext4, Inode, Superblock};
 pub use inspection::{Inspection, inspect};
 pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};
 pub use partition::{Partition, SECTOR};

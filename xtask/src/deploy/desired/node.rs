@@ -112,10 +112,8 @@ impl Node {
                 hint: "set it to the address of the host, or pass --to [USER@]ADDRESS"
             );
         }
-        let user = match overrides.ssh_user.as_ref().or(self.ssh_user.as_ref()) {
-            Some(user) => user.clone(),
-            None => own_user(&cx.launcher)?,
-        };
+        let named_user = overrides.ssh_user.as_ref().or(self.ssh_user.as_ref());
+        let user = named_user.map_or_else(|| own_user(&cx.launcher), |user| Ok(user.clone()))?;
         // The subject and the verb of a refusal.
         let source = |option: &str, overriding: Option<&String>| match overriding {
             Some(_) => format!("the command line has the {option}"),

@@ -79,9 +79,10 @@ impl Requirement {
     fn reason(self, cx: &Context) -> Option<String> {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".into()),
-            Self::Ext4Tools => {
-                missing_programs(cx, &["debugfs", "e2fsck", "e2image", "mke2fs", "ssh-keygen"])
-            }
+            Self::Ext4Tools => missing_programs(
+                cx,
+                &["debugfs", "e2fsck", "e2image", "mke2fs", "resize2fs", "restic", "ssh-keygen"],
+            ),
             Self::LoopDevices => missing_path(Path::new("/dev/loop-control"), "needs loop devices"),
             Self::Fuse => missing_path(Path::new("/dev/fuse"), "needs FUSE"),
             Self::NetworkNamespaces => missing_programs(

@@ -64,6 +64,16 @@ impl PayloadRoot {
         format!("{}/{entry}", self.folder)
     }
 
+    /// Whether `entry`, a path relative to the folder, is that of the host key or of its public key.
+    pub fn is_of_key(&self, entry: &str) -> bool {
+        key_paths(&self.key).iter().any(|path| path == entry)
+    }
+
+    /// The path of the folder in the partition; `/` for the root of the partition.
+    pub fn folder(&self) -> &str {
+        if self.folder.is_empty() { "/" } else { &self.folder }
+    }
+
     /// The path of the host key in the partition.
     #[cfg(test)]
     pub fn key_path(&self) -> String {

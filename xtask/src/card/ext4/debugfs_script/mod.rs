@@ -1,5 +1,7 @@
 //! The script for debugfs that writes a payload into a file system.
 
+mod state;
+
 use std::fmt::Write as _;
 use std::fs::File;
 
@@ -75,6 +77,19 @@ pub fn check_type(exit_kind: ExitKind, entry: &EntryKind, path: &str, state: Pat
     ))
 }
 
+/// The longest target of a link, in bytes: it fits into the smallest block.
+const MAX_TARGET: usize = 1000;
+
+/// The longest name of a file, in bytes.
+const MAX_NAME: usize = 255;
+
+/// Whether debugfs can write a file, a folder, or a link to `target`, at `path`. Without a link, `target` is empty.
+pub fn can_write(path: &str, target: &str) -> bool {
+    let is_short = path.split('/').chain(target.split('/')).all(|name| name.len() <= MAX_NAME);
+    let commands = [["symlink", path, target], ["write", LONGEST_CONTENT_PATH, path]];
+    is_short && target.len() <= MAX_TARGET && commands.iter().all(|words| command(path, words).is_ok())
+}
+
 /// Builds the script that writes `entries` into the folder `root` of a file system; `state` returns what the file
 /// system has at a path.
 pub fn build_script(
@@ -102,16 +117,13 @@ impl DebugfsScript {
     fn write_entry(&mut self, entry: &PayloadEntry, path: &str, state: PathState) -> Result<()> {
         check_type(ExitKind::Verification, &entry.kind, path, state)?;
         if state == PathState::Other {
-            self.push_command(path, &["rm", &path_with_folder(path)])?;
+            self.remove(path)?;
             self.replaced.push(entry.path.clone());
         }
         match &entry.kind {
             EntryKind::Folder if state == PathState::Folder => {}
             EntryKind::Folder => self.make_folder(path, entry.mode, entry.owner)?,
-            EntryKind::Link(target) => {
-                self.push_command(path, &["symlink", &path_with_folder(path), target])?;
-                self.set_owner(path, entry.owner)?;
-            }
+            EntryKind::Link(target) => self.make_link(path, target, entry.owner)?,
             EntryKind::File(content) => self.write_file(path, content, entry.mode, entry.owner)?,
         }
         Ok(())
@@ -120,6 +132,11 @@ impl DebugfsScript {
     /// Adds the commands that write a file to `path`.
     fn write_file(&mut self, path: &str, content: &Secret, mode: u16, owner: Owner) -> Result<()> {
         let file = memfd::file_with("content", content.reveal())?;
+        self.write_open_file(path, file, mode, owner)
+    }
+
+    /// Adds the commands that write the content of `file`, which children inherit, to `path`.
+    pub fn write_open_file(&mut self, path: &str, file: File, mode: u16, owner: Owner) -> Result<()> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = if folder.is_empty() { "/" } else { folder };
         // debugfs creates files only in its working directory.
@@ -131,9 +148,20 @@ impl DebugfsScript {
     }
 
     /// Adds the commands that make a folder at `path`.
-    fn make_folder(&mut self, path: &str, mode: u16, owner: Owner) -> Result<()> {
+    pub fn make_folder(&mut self, path: &str, mode: u16, owner: Owner) -> Result<()> {
         self.push_command(path, &["mkdir", &path_with_folder(path)])?;
         self.set_mode_and_owner(path, 0o040_000 | u32::from(mode), owner)
+    }
+
+    /// Adds the commands that make a link to `target` at `path`.
+    pub fn make_link(&mut self, path: &str, target: &str, owner: Owner) -> Result<()> {
+        self.push_command(path, &["symlink", &path_with_folder(path), target])?;
+        self.set_owner(path, owner)
+    }
+
+    /// Adds the command that removes the file or link at `path`.
+    pub fn remove(&mut self, path: &str) -> Result<()> {
+        self.push_command(path, &["rm", &path_with_folder(path)])
     }
 
     /// Adds the commands that set the owner of the inode at `path`, and its `mode`, which has the file type as in

@@ -17,6 +17,8 @@ pub struct Inode {
     pub group: u32,
     /// The size in bytes.
     pub size: u64,
+    /// The time of the last modification, in seconds since 1970.
+    pub modified: i64,
     pub(super) flags: u32,
     /// The root of the extent tree, the block map, or the target of a short link.
     pub(super) block: [u8; 60],
@@ -46,6 +48,7 @@ impl Inode {
             user: half(0x02) | half(0x78) << 16,
             group: half(0x18) | half(0x7a) << 16,
             size: u64::from(word(0x6c)) << 32 | u64::from(word(0x04)),
+            modified: modified(bytes),
             flags: word(0x20),
             block,
             seed: own_seed,
@@ -78,6 +81,13 @@ impl Inode {
     pub(super) fn is_encrypted(&self) -> bool {
         self.flags & ENCRYPTED != 0
     }
+}
+
+/// The seconds since 1970 of the last modification: a signed number, and the epoch where the inode has room for it.
+fn modified(bytes: &[u8]) -> i64 {
+    let has_epoch = bytes.len() >= 0x8c && half_at(bytes, 0x80) >= 0x0c;
+    let epoch = if has_epoch { le32(&bytes[0x88..]) & 3 } else { 0 };
+    i64::from(le32(&bytes[0x10..]).cast_signed()) + (i64::from(epoch) << 32)
 }
 
 /// The 16-bit number at `at`; 0 behind the end.

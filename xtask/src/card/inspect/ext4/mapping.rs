@@ -52,6 +52,25 @@ impl Ext4<'_> {
         Ok(bytes)
     }
 
+    /// Passes the content of the file `inode` to `each`, in pieces of at most 1 MiB.
+    ///
+    /// # Errors
+    /// Those of `each`, and a file that cannot be read.
+    pub fn read_pieces(&self, inode: &Inode, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let block_size = self.superblock.block_size;
+        let mut at = 0;
+        let mut piece = Vec::new();
+        while at < inode.size {
+            piece.clear();
+            let run = self.find_run(inode, at / block_size)?;
+            let count = (inode.size - at).min(run.blocks * block_size).min(MAX_READ);
+            self.append(&mut piece, run.start, count)?;
+            each(&piece)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
     /// Appends to `bytes` up to `count` bytes of the disk from block `start` on, or `count` zeros for a hole.
     fn append(&self, bytes: &mut Vec<u8>, start: Option<u64>, count: u64) -> Result<()> {
         let len = bytes.len();

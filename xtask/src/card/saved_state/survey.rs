@@ -1,0 +1,134 @@
+//! What a saved state needs of a card, and what of it no card gets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::entry::{StateEntry, StateKind};
+use crate::bail;
+use crate::base::{Bytes, Plain};
+use crate::identity::Usage;
+
+/// The most entries of a state.
+const MAX_ENTRIES: u64 = 1_000_000;
+/// The most bytes of a state: no card has more.
+const MAX_BYTES: u64 = 2 << 40;
+/// The longest list of paths for each reason to skip them.
+const MAX_EXAMPLES: usize = 3;
+
+/// The number and the size of the entries that a card gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Survey {
+    pub files: u64,
+    pub folders: u64,
+    pub links: u64,
+    /// The size of all files together, in bytes.
+    pub bytes: u64,
+    /// The size of the largest file, in bytes.
+    pub largest: u64,
+    /// The length of all names together, in bytes.
+    names: u64,
+    pub skipped: Skipped,
+}
+
+impl Survey {
+    /// Counts `entry`.
+    ///
+    /// # Errors
+    /// `Refused` for more entries or bytes than a state may have.
+    pub fn count(&mut self, entry: &StateEntry) -> anyhow::Result<()> {
+        match entry.kind {
+            StateKind::Folder => self.folders += 1,
+            StateKind::Link(_) => self.links += 1,
+            // The size of the file behind another name is that of the largest at most.
+            StateKind::HardLink(_) => self.add_file(self.largest),
+            StateKind::File(size) => self.add_file(size),
+        }
+        self.names += entry.path.len() as u64;
+        if self.entries() > MAX_ENTRIES {
+            bail!(Refused, "the state has more than {MAX_ENTRIES} files, folders and links");
+        }
+        if self.bytes > MAX_BYTES {
+            bail!(Refused, "the files of the state have more than {}", Bytes(MAX_BYTES));
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, size: u64) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(size);
+        self.largest = self.largest.max(size);
+    }
+
+    /// Whether a card gets nothing but the folder of the state itself.
+    pub fn is_empty(&self) -> bool {
+        self.names == 0
+    }
+
+    fn entries(&self) -> u64 {
+        self.files + self.folders + self.links
+    }
+
+    /// Whether `self` needs no more than `planned`.
+    pub fn is_within(&self, planned: &Self) -> bool {
+        self.entries() <= planned.entries() && self.bytes <= planned.bytes
+    }
+
+    /// The most that the state needs of a file system with blocks of `block_size` bytes: each entry may need a block of
+    /// its own for a list, a map of its blocks, or a target.
+    pub fn max_usage(&self, block_size: u64) -> Usage {
+        let of_content = self.bytes.div_ceil(block_size) + 2 * self.entries();
+        // An entry of a folder has 8 bytes beside its name, which is padded. Folders may be half empty.
+        let of_names = (self.names + 12 * self.entries()).div_ceil(block_size) * 2;
+        Usage { blocks: of_content + of_content / 100 + of_names + 64, inodes: self.entries() + 16 }
+    }
+}
+
+impl fmt::Display for Survey {
+    /// `12 files, 3 folders, 1 link, 1.2 MiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        let [files, folders, links] = [(self.files, "file"), (self.folders, "folder"), (self.links, "link")]
+            .map(|(count, noun)| counted(count, noun));
+        write!(f, "{files}, {folders}, {links}, {}", Bytes(self.bytes))
+    }
+}
+
+/// The entries that no card gets, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Skipped(BTreeMap<&'static str, Examples>);
+
+/// How many entries were skipped for one reason, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Examples {
+    count: u64,
+    paths: Vec<String>,
+}
+
+impl Skipped {
+    /// Adds the entry at `path`.
+    pub fn add(&mut self, reason: &'static str, path: &str) {
+        let examples = self.0.entry(reason).or_default();
+        examples.count += 1;
+        if examples.paths.len() < MAX_EXAMPLES {
+            examples.paths.push(path.to_owned());
+        }
+    }
+
+    /// One sentence for each reason: `2 devices, sockets or pipes: run/a, run/b`.
+    pub fn sentences(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(reason, Examples { count, paths })| {
+            let mut shown = paths.iter().map(|path| Plain(path).to_string()).collect::<Vec<_>>();
+            if *count > shown.len() as u64 {
+                shown.push("…".to_owned());
+            }
+            let reason = if *count == 1 {
+                reason.replacen("entries", "entry", 1).replacen("files", "file", 1)
+            } else {
+                (*reason).to_owned()
+            };
+            format!("{count} {reason}: {}", shown.join(", "))
+        })
+    }
+}

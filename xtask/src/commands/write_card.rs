@@ -1,0 +1,206 @@
+//! Writing a card, as `flash` and `restore` do: refusals, the plan, the confirmation, the write and the receipt.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value};
+
+use super::payload::PayloadSetup;
+use super::protected::{NamedPaths, protected_paths};
+use crate::bail;
+use crate::base::failure::{self, ExitKind};
+use crate::base::{Bytes, Context, Event, interrupt};
+use crate::boot::{self, Board};
+use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
+use crate::card::flash::{FILE_SHA256, Plan, Report};
+use crate::card::image::{self, CheckCache};
+use crate::card::worker::{self, Access};
+use crate::cli::ConfirmArgs;
+use crate::identity::LoginKeys;
+use crate::nix::Revision;
+use crate::receipt::{self, FlashSource, Flashed};
+use crate::ui::{self, Prompt};
+
+/// How the user wants a card to be written.
+pub struct CardWriter<'a> {
+    pub confirm: &'a ConfirmArgs,
+    pub unmount: bool,
+    pub no_eject: bool,
+    /// The board that must boot from the card.
+    pub board: Option<Board>,
+    /// The paths on the command line, which must not be on the card.
+    pub named: NamedPaths<'a>,
+    /// What the JSON of the result has beside the facts of the flash.
+    pub facts: Map<String, Value>,
+}
+
+impl CardWriter<'_> {
+    /// The card at `device`; `None` for the card that is inserted next. A refusal comes before a build of minutes.
+    ///
+    /// # Errors
+    /// `Refused` where the card is not accepted, and where a card that is inserted next cannot be confirmed.
+    pub fn find_named(&self, cx: &Context, device: Option<&Path>) -> Result<Option<Disk>> {
+        let Some(device) = device else {
+            refuse(self.confirm.confirmation()?.refusal().as_slice())?;
+            return Ok(None);
+        };
+        let disk = Disk::load(&Roots::default(), device)?;
+        refuse(&refusals(&disk, &self.request(cx, None)?))?;
+        worker::check_access(cx, &disk.path, Access::Write)?;
+        Ok(Some(disk))
+    }
+
+    /// What the user asks of the card, for its refusals. `image_size` is in bytes; `None` while unknown.
+    pub fn request(&self, cx: &Context, image_size: Option<u64>) -> Result<Request> {
+        let may_ask = !self.confirm.yes && ui::can_ask();
+        let mounted = if self.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
+        Ok(Request {
+            image_size,
+            virtual_cards: self.confirm.virtual_cards(),
+            mounted,
+            protected: protected_paths(cx, self.named),
+            confirmation: self.confirm.confirmation()?,
+        })
+    }
+
+    /// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a
+    /// card that was just inserted.
+    pub fn show_and_confirm(&self, cx: &Context, request: &Request, plan: Plan) -> Result<Plan> {
+        cx.show_plan(&plan);
+        let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
+        let conflicts = conflicts.into_iter().filter(|_| image::has_nixos_sd(&plan.image));
+        let key_warning = image::host_key_warning(&plan.shared_host_keys());
+        let login_warning = plan.login_keys.as_ref().and_then(LoginKeys::warning);
+        let disc_warning = image::optical_disc_warning(&plan.image.source);
+        for warning in key_warning.iter().chain(&disc_warning).chain(&login_warning) {
+            cx.reporter.report(warning);
+        }
+        for warning in plan.disk.size_warning().into_iter().chain(conflicts) {
+            cx.warn(warning);
+        }
+        self.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
+        let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
+        plan.disk.require_same(&disk)?;
+        refuse(&refusals(&disk, request))?;
+        let plan = Plan::new(plan.image, disk, plan.mode, plan.payload).with_login_keys(plan.login_keys);
+        self.confirm_unmounting(&plan)?;
+        Ok(plan)
+    }
+
+    /// Asks whether the mounted partitions of the card may be unmounted, unless `--unmount` was given.
+    ///
+    /// # Errors
+    /// `Refused` for another answer than yes, and `Interrupted` for Ctrl-C.
+    fn confirm_unmounting(&self, plan: &Plan) -> Result<()> {
+        let mounts = plan.disk.plain_mounts();
+        let sentences = mounts.map(|(device, at)| format!("/dev/{device} is mounted at {}", at.display()));
+        let sentences = sentences.collect::<Vec<_>>();
+        if sentences.is_empty() || self.unmount {
+            return Ok(());
+        }
+        let pronoun = if sentences.len() > 1 { "them" } else { "it" };
+        let question = format!("{}. Unmount {pronoun}? [y/N]", sentences.join(", "));
+        let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
+        if prompt.confirm()? {
+            return Ok(());
+        }
+        bail!(Refused, "not confirmed; nothing was unmounted, and nothing was written")
+    }
+
+    /// Writes the card by the confirmed `plan`, adds its key to `known_hosts`, and keeps a receipt with the `revision`
+    /// of the flake of `source`. Prints the result, and returns the report.
+    ///
+    /// # Errors
+    /// Those of the write, and `Verification` for a card from which the board of the user does not boot.
+    pub fn write(
+        &self,
+        cx: &Context,
+        plan: &Plan,
+        source: FlashSource<'_>,
+        revision: Option<Revision>,
+        payload_setup: &PayloadSetup,
+    ) -> Result<Report> {
+        let earlier_rates = receipt::rates_of(cx, &plan.disk);
+        // Ctrl-C must not come between the written card and its key in known_hosts.
+        let signals = interrupt::guard()?;
+        let receipt = receipt::begin_flash(cx, source, plan);
+        let report = receipt.record(cx, |cx| write(cx, plan))?.with_write_rate_of(earlier_rates);
+        let known_hosts_updated = payload_setup.update_known_hosts(cx);
+        receipt.complete(cx, Flashed::new(source, plan, &report).with_revision(revision));
+        drop(signals);
+        let printed = show(cx, plan, &report, &self.facts);
+        if !self.no_eject {
+            plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
+        }
+        known_hosts_updated.and(printed)?;
+        self.require_board(&report)?;
+        Ok(report)
+    }
+
+    /// Fails where the board of `--board` does not boot from the written card.
+    fn require_board(&self, report: &Report) -> Result<()> {
+        let Some(board) = self.board else { return Ok(()) };
+        match report.boards.iter().find(|proof| proof.board == board) {
+            Some(proof) => proof.require_boots(ExitKind::Verification).context("the card is verified"),
+            None => {
+                bail!(Verification, "the card is verified, but whether a {board} boots from it is unknown")
+            }
+        }
+    }
+}
+
+/// The card for an image that `request` names: `named`, or the one that is inserted next.
+///
+/// # Errors
+/// `Refused` where the card is not accepted, and the error of a card that this user cannot write.
+pub fn find_card(cx: &Context, named: Option<Disk>, request: &Request) -> Result<Disk> {
+    let disk = match named {
+        Some(disk) => disk,
+        // The card is awaited only after the build.
+        None => disk::await_card(&Roots::default(), request, cx.reporter.as_ref())?,
+    };
+    refuse(&refusals(&disk, request))?;
+    worker::check_access(cx, &disk.path, Access::Write)?;
+    Ok(disk)
+}
+
+/// Writes the card. Where verification fails, the card or the image may be damaged: the next flash checks the image
+/// again.
+fn write(cx: &Context, plan: &Plan) -> Result<Report> {
+    worker::run(cx, plan).inspect_err(|error| {
+        if failure::kind(error) == ExitKind::Verification {
+            CheckCache::new(&cx.state).forget(&plan.image.source.path);
+        }
+    })
+}
+
+fn show(cx: &Context, plan: &Plan, report: &Report, facts: &Map<String, Value>) -> Result<()> {
+    let path = plan.disk.path.display();
+    if cx.json {
+        let identity = plan.payload.as_ref().and_then(|payload| payload.content.identity.as_ref());
+        let mut result = serde_json::json!({
+            "device": plan.disk.path, "image": plan.image.source.path, "identity": identity, "report": report,
+            "login_keys": plan.login_keys, "file_sha256": plan.image.file_sha256
+        });
+        if let Some(object) = result.as_object_mut() {
+            object.extend(facts.clone());
+        }
+        return ui::print_json(&result);
+    }
+    cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
+    if !report.boards.is_empty() {
+        let text = boot::summarize_shortly(&report.boards);
+        cx.reporter.report(&Event::Found { name: "boards".into(), text });
+        for fault in boot::warnings(&report.boards) {
+            cx.reporter.report(&Event::Warning { text: fault.message, hint: fault.hint });
+        }
+    }
+    let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
+    let payload = payload.unwrap_or_default();
+    let size = Bytes(report.size);
+    let sum = plan.image.file_sha256.as_deref().unwrap_or("unknown");
+    let state = facts.get("state").filter(|state| !state.is_null()).map_or("", |_| " with the saved state");
+    ui::print_result(&format!(
+        "{path} holds the image{state}{payload}: {size} read back, {FILE_SHA256} {sum}"
+    ))
+}
