@@ -94,7 +94,11 @@ fn a_kernel_that_would_overwrite_the_device_tree_does_not_boot() {
 fn a_bad_kernel_and_a_missing_u_boot_are_named() {
     let content = bootable_content(b"no kernel");
     let error = inspect_image(&content).unwrap_err();
-    assert_eq!(error, "reading /boot/kernel: not a kernel for AArch64");
+    assert_eq!(
+        error,
+        "reading the file system on partition 2: reading /boot/kernel: not a kernel for AArch64"
+    );
+    let content = bootable_content(&kernel(33 * MIB));
     fs::remove_file(content.path("firmware/u-boot-pi3.bin")).unwrap();
     let error = inspect_image(&content).unwrap_err();
     assert_eq!(
