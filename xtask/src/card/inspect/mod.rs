@@ -2,6 +2,7 @@
 //! foreign and are read within a [`Budget`].
 
 mod boot_files;
+mod boots;
 mod budget;
 pub mod ext4;
 mod extlinux;
@@ -18,6 +19,7 @@ pub use boot_files::{
     BoardStart, BootFiles, Filesystem, LoginFiles, board_start, identify_filesystem, prove_firmware,
     read_login_files,
 };
+pub use boots::proofs;
 pub use budget::{Budget, LimitedRegion, MAX_MEMORY};
 pub use ext4::{Ext4, Inode, Superblock};
 pub use inspection::{Inspection, inspect};
@@ -26,6 +28,6 @@ pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;
 pub use partition_table::{HEAD, PartitionTable};
-pub use verdict::{Verdict, proofs};
+pub use verdict::Verdict;
 
 pub use crate::base::Format;
