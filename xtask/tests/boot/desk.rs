@@ -88,6 +88,27 @@ fn a_flashed_card_is_proved_by_the_key_of_its_identity() {
     outcome.assert_stderr_contains(format!("observed identity fingerprint={fingerprint}"));
 }
 
+/// The U-Boot of the card is a real one, and the firmware of a Pi is not on it.
+#[test]
+#[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
+fn the_demos_card_is_proved_to_boot_in_qemu_and_on_no_pi() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = sandbox();
+    let (_, card) = demo(&[], dir.path());
+    let inspect =
+        |board| sandbox.run(&["card", "inspect", "--json", "--board", board, card.to_str().unwrap()]);
+    let found: Value = serde_json::from_str(&inspect("qemu").assert_code(0).stdout).unwrap();
+    let proofs = found["boards"].as_array().unwrap();
+    let proof_of = |board: &str| proofs.iter().find(|proof| proof["board"] == board).unwrap();
+    assert_eq!(proof_of("qemu")["outcome"], "boots");
+    assert_eq!(proof_of("qemu")["faults"], json!([]));
+    for (board, expected) in [("pi3", "no bootcode.bin"), ("pi4", "no start4.elf"), ("pi5", "no bcm2712-")] {
+        let fault = proof_of(board)["faults"][0]["message"].as_str().unwrap();
+        assert!(fault.starts_with(expected), "{fault}");
+        inspect(board).assert_code(4).assert_stderr_contains(expected);
+    }
+}
+
 #[test]
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn a_card_that_does_not_boot_fails_with_the_last_lines_of_its_console() {
