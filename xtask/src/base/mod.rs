@@ -5,6 +5,7 @@ mod attribute_path;
 pub mod bounded;
 mod chunk_map;
 pub mod context;
+pub mod descriptor;
 pub mod escape;
 mod event;
 pub mod failure;

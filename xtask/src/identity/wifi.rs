@@ -120,8 +120,19 @@ impl WifiFile {
     }
 
     /// The file with the secrets of `wpa_supplicant` at `path`, where the configuration names the password `name`.
-    pub fn of_wpa_supplicant(path: &str, name: &str, password: &WifiPassword) -> Self {
-        Self { path: path.to_owned(), content: secret(&format!("{name}={}\n", password.text())) }
+    ///
+    /// # Errors
+    /// `Refused` for a password of which `wpa_supplicant` would read a part: the file has no quotes.
+    pub fn of_wpa_supplicant(path: &str, name: &str, password: &WifiPassword) -> Result<Self> {
+        let text = password.text();
+        if text.contains('#') || text.ends_with(' ') {
+            bail!(
+                Refused, "wpa_supplicant of the host cannot read this password from a file: it takes `#` for a comment, and \
+                          drops blanks at the end";
+                hint: "pass the 64 digits that `wpa_passphrase SSID` prints as psk"
+            );
+        }
+        Ok(Self { path: path.to_owned(), content: secret(&format!("{name}={text}\n")) })
     }
 
     /// The entry of the payload at `path`, which only root can read, behind the folder that contains the entry, unless
@@ -191,8 +202,14 @@ mod tests {
 
     #[test]
     fn the_secret_of_wpa_supplicant_is_a_line() {
-        let file = WifiFile::of_wpa_supplicant("/nix/persist/wifi", "home", &password(" a\\b \"c\"=#"));
-        assert_eq!(shown(&file), ("/nix/persist/wifi", "home= a\\b \"c\"=#\n".to_owned()));
+        let file = |text| WifiFile::of_wpa_supplicant("/nix/persist/wifi", "home", &password(text));
+        let whole = file(" a\\b \"c\"=;").unwrap();
+        assert_eq!(shown(&whole), ("/nix/persist/wifi", "home= a\\b \"c\"=;\n".to_owned()));
+        for text in ["#1234567", "1234567#", "\"12345#\"", "12345678 "] {
+            let error = file(text).unwrap_err();
+            assert_eq!(kind(&error), ExitKind::Refused, "{text}");
+            assert!(!error.to_string().contains("1234"), "{error}");
+        }
     }
 
     #[test]
@@ -202,7 +219,7 @@ mod tests {
             entries.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let secrets = WifiFile::of_wpa_supplicant("/nix/persist/wifi", "home", &password("12345678"));
-        assert_eq!(lines(secrets), ["var/lib/iwd/home.psk (14 B, mode 0600)"]);
+        assert_eq!(lines(secrets.unwrap()), ["var/lib/iwd/home.psk (14 B, mode 0600)"]);
         let of_iwd = WifiFile::of_iwd(&ssid("home"), &password("12345678"));
         assert_eq!(lines(of_iwd), ["var/lib/iwd/ (mode 0700)", "var/lib/iwd/home.psk (31 B, mode 0600)"]);
     }

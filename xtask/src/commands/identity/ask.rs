@@ -1,12 +1,9 @@
 //! Questions before keys are replaced or removed, and for passphrases.
 
-use std::fs::File;
-use std::path::Path;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::bail;
-use crate::base::{HostName, bounded};
+use crate::base::{HostName, descriptor};
 use crate::cli::identity::PassphraseFd;
 use crate::identity::backup::SecretString;
 use crate::ui::{self, Prompt};
@@ -57,8 +54,8 @@ fn require_terminal(notice: &str) -> Result<()> {
 /// # Errors
 /// `Refused` where nobody can be asked, and where the two answers differ.
 pub fn passphrase(source: &PassphraseFd, subject: &str, is_new: bool) -> Result<SecretString> {
-    if let Some(descriptor) = source.passphrase_fd {
-        return read_passphrase(descriptor);
+    if let Some(number) = source.passphrase_fd {
+        return read_passphrase(number);
     }
     if !ui::can_ask() {
         bail!(
@@ -77,10 +74,8 @@ pub fn passphrase(source: &PassphraseFd, subject: &str, is_new: bool) -> Result<
 }
 
 /// The passphrase that the file descriptor has: all of it, without the line end.
-fn read_passphrase(descriptor: u32) -> Result<SecretString> {
-    let doing = || format!("reading the passphrase from the file descriptor {descriptor}");
-    let file = File::open(Path::new("/proc/self/fd").join(descriptor.to_string())).with_context(doing)?;
-    let bytes = bounded::read_all(file, MAX_PASSPHRASE).with_context(doing)?;
+fn read_passphrase(number: u32) -> Result<SecretString> {
+    let bytes = descriptor::read(number, MAX_PASSPHRASE, "the passphrase")?;
     // The error would contain the bytes.
     let Ok(text) = String::from_utf8(bytes) else { bail!(Refused, "the passphrase is not UTF-8") };
     let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));

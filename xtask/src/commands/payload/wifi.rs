@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::base::{Plain, bounded};
+use crate::bail;
+use crate::base::{Plain, descriptor};
 use crate::cli::PayloadArgs;
 use crate::identity::{PayloadEntry, Ssid, WifiFile, WifiPassword};
 use crate::nix::flake::{HostLayout, HostWifi};
 use crate::ui::{self, Prompt};
-use crate::{bail, failure};
 
 /// The most bytes of a password that are read.
 const MAX_BYTES: u64 = 1 << 10;
@@ -33,7 +33,8 @@ impl RequestedWifi {
     pub fn read(args: &PayloadArgs) -> Result<Option<Self>> {
         let Some(name) = &args.wifi else { return Ok(None) };
         let ssid = Ssid::new(name.as_encoded_bytes())?;
-        let password = args.wifi_password_fd.map(read_password).transpose()?;
+        let read = |number| WifiPassword::new(&descriptor::read(number, MAX_BYTES, "the password")?);
+        let password = args.wifi_password_fd.map(read).transpose()?;
         if password.is_none() && !ui::can_ask() {
             bail!(
                 Usage, "nobody can be asked for the password of {:?}: stdin and stderr are no terminal", ssid.shown();
@@ -100,7 +101,7 @@ impl RequestedWifi {
                                wpa_supplicant -\" ];"
                     );
                 }
-                Ok(WifiFile::of_wpa_supplicant(file, &network.secret, password))
+                WifiFile::of_wpa_supplicant(file, &network.secret, password)
             }
         }
     }
@@ -120,19 +121,6 @@ fn ask_password(ssid: &Ssid) -> Result<WifiPassword> {
         bail!(Refused, "the two passwords differ; nothing was written");
     }
     Ok(password)
-}
-
-/// Reads the password from the file descriptor `fd` of this process.
-fn read_password(fd: u32) -> Result<WifiPassword> {
-    let read = std::fs::File::open(format!("/proc/self/fd/{fd}"))
-        .and_then(|file| bounded::read_all(file, MAX_BYTES))
-        .map_err(|error| {
-            failure!(
-                Usage, "reading the password from the file descriptor {fd}: {error}";
-                hint: "open it for the tool, such as with `{fd}<FILE`"
-            )
-        })?;
-    WifiPassword::new(&read)
 }
 
 #[cfg(test)]
