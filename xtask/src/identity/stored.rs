@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::KEY_FILE;
 use super::PENDING;
-use super::access::make_unreadable;
+use super::access::{ReadableFolder, make_unreadable};
 use super::key::PublicKey;
 use super::secret::Secret;
 use crate::base::{HostName, state};
@@ -46,13 +46,21 @@ impl StoredIdentity {
     /// Writes the files to `folder`, which is made and closed.
     pub(super) fn write_to(&self, folder: &Path) -> Result<()> {
         state::create_private_folder(folder)?;
+        // Another run would close the folder in between.
+        let readable = ReadableFolder::open(folder)?;
         for (name, content) in self.files() {
             state::write(&folder.join(name), &content)?;
         }
         let parent = folder.parent().unwrap_or(Path::new("/"));
+        drop(readable);
         make_unreadable(folder);
         let synced = File::open(parent).and_then(|parent| parent.sync_all());
         synced.with_context(|| format!("writing {}", folder.display()))
+    }
+
+    /// Whether there is anything of the host.
+    pub fn is_present(&self) -> bool {
+        self.key.is_some() || self.pending.is_some() || self.known.is_some()
     }
 
     /// The fingerprint of the key.

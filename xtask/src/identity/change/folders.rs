@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::base::{HostName, state};
+use crate::identity::access::ReadableFolder;
 
 const NEW: &str = ".new.";
 const OLD: &str = ".old.";
@@ -36,13 +37,15 @@ pub fn sweep(folder: &Path) -> Result<()> {
 }
 
 /// Removes the folder `path` with its content. Of a link only the link is removed.
-fn remove(path: &Path) -> std::io::Result<()> {
+fn remove(path: &Path) -> Result<()> {
     let stat = path.symlink_metadata()?;
     if !stat.is_dir() {
-        return fs::remove_file(path);
+        return Ok(fs::remove_file(path)?);
     }
+    // Another run would close the folder in between.
+    let _readable = ReadableFolder::open(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o700))?;
-    fs::remove_dir_all(path)
+    Ok(fs::remove_dir_all(path)?)
 }
 
 /// Renames `from` to `to` in `folder`, unless an earlier run has done so: then `from` is gone, or `to` is a folder of

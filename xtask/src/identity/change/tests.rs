@@ -187,6 +187,28 @@ fn two_changes_exclude_each_other_and_a_run_that_uses_the_key() {
     assert_eq!(project.identities.hosts().unwrap(), ["a".into(), "b".into()].into());
 }
 
+/// Every run of the tool closes the folders that an earlier one left open.
+#[test]
+fn a_run_that_closes_folders_hinders_no_change() {
+    let project = Project::new();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                crate::identity::make_all_unreadable(project.identities.folder()).unwrap();
+            }
+        });
+        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for number in 0..20 {
+                project.add("a", number % 2);
+            }
+        }));
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        changed.unwrap();
+    });
+    assert!(project.snapshot()[0].starts_with("a "), "{:?}", project.snapshot());
+}
+
 #[test]
 fn a_damaged_journal_is_refused_and_changes_nothing() {
     let project = project_with_three_hosts();
