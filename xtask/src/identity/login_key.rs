@@ -20,6 +20,9 @@ const ALGORITHMS: &[(&str, &str)] = &[
     ("sk-ecdsa-sha2-nistp256@openssh.com", "ecdsa-sk"),
 ];
 
+/// The fewest bytes of the modulus of an RSA key: sshd takes no key of less than 1024 bits.
+const MIN_RSA: usize = 128;
+
 /// A public key that a user logs in with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LoginKey {
@@ -52,11 +55,8 @@ impl LoginKey {
         let rest = rest.trim_start();
         let (encoded, comment) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
         let blob = STANDARD.decode(encoded).ok()?;
-        // The key begins with its algorithm, after the length of that.
-        let prefix = [&u32::try_from(algorithm.len()).ok()?.to_be_bytes(), algorithm.as_bytes()].concat();
-        let is_filled = blob.strip_prefix(&prefix[..]).is_some_and(|key| key.len() > 32);
         let comment = comment.trim().to_owned();
-        is_filled.then(|| Self {
+        is_whole(algorithm, &fields(&blob)?).then(|| Self {
             kind,
             fingerprint: format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&blob))),
             line: format!("{algorithm} {encoded} {comment}").trim_end().to_owned(),
@@ -73,6 +73,48 @@ impl LoginKey {
     /// The line of `authorized_keys`, without options.
     pub fn line(&self) -> &str {
         &self.line
+    }
+}
+
+/// The fields of a key in the wire format (RFC 4251, section 5), each of which follows its length; `None` for a key
+/// that was cut off.
+fn fields(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut fields = Vec::new();
+    while !blob.is_empty() {
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let (field, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        fields.push(field);
+        blob = rest;
+    }
+    Some(fields)
+}
+
+/// Whether `fields` are those of a key of `algorithm` (RFC 4253, 5656 and 8709, and `PROTOCOL.u2f` of OpenSSH), with
+/// the sizes that sshd takes.
+fn is_whole(algorithm: &str, fields: &[&[u8]]) -> bool {
+    let Some((name, fields)) = fields.split_first().filter(|(name, _)| **name == algorithm.as_bytes()) else {
+        return false;
+    };
+    // An uncompressed point has two coordinates after its first byte.
+    let is_point = |curve: &[u8], point: &[u8]| {
+        let length = match curve {
+            b"nistp256" => 65,
+            b"nistp384" => 97,
+            b"nistp521" => 133,
+            _ => return false,
+        };
+        name.split(|byte| *byte == b'@').next().is_some_and(|name| name.ends_with(curve))
+            && point.len() == length
+    };
+    match fields {
+        [key] => algorithm == "ssh-ed25519" && key.len() == 32,
+        [exponent, modulus] if algorithm == "ssh-rsa" => !exponent.is_empty() && modulus.len() >= MIN_RSA,
+        [key, application] if algorithm.starts_with("sk-ssh") => key.len() == 32 && !application.is_empty(),
+        [curve, point] => algorithm.starts_with("ecdsa") && is_point(curve, point),
+        [curve, point, application] => {
+            algorithm.starts_with("sk-ecdsa") && is_point(curve, point) && !application.is_empty()
+        }
+        _ => false,
     }
 }
 
@@ -162,6 +204,49 @@ mod tests {
         );
         assert_eq!(login_keys_in(&text), []);
         assert_eq!(login_keys_in(&format!("{text}{ED25519} a\n{ED25519} b\n")).len(), 2);
+    }
+
+    /// A key whose fields have these lengths, after its algorithm and `texts`.
+    fn key(algorithm: &str, texts: &[&str], lengths: &[usize]) -> String {
+        let keys = lengths.iter().map(|length| vec![7; *length]);
+        let fields =
+            std::iter::once(&algorithm).chain(texts).map(|text| text.as_bytes().to_vec()).chain(keys);
+        let blob = fields
+            .flat_map(|field| [&u32::try_from(field.len()).unwrap().to_be_bytes()[..], &field[..]].concat());
+        format!("{algorithm} {}", STANDARD.encode(blob.collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn a_key_of_each_algorithm_is_whole_or_no_key() {
+        let [sk_ed25519, sk_ecdsa] = ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"];
+        for (algorithm, texts, lengths) in [
+            ("ssh-ed25519", &[][..], &[32][..]),
+            ("ssh-rsa", &[], &[3, 257]),
+            ("ecdsa-sha2-nistp256", &["nistp256"], &[65]),
+            ("ecdsa-sha2-nistp384", &["nistp384"], &[97]),
+            ("ecdsa-sha2-nistp521", &["nistp521"], &[133]),
+            (sk_ed25519, &[], &[32, 4]),
+            (sk_ecdsa, &["nistp256"], &[65, 4]),
+        ] {
+            let whole = key(algorithm, texts, lengths);
+            assert!(LoginKey::parse(&whole).is_some(), "{whole}");
+            // Four digits are three bytes: the rest is still base64, as it would be after a careless copy.
+            for cut in (4..whole.len() - algorithm.len()).step_by(4) {
+                let cut = &whole[..whole.len() - cut];
+                assert_eq!(LoginKey::parse(cut.trim_end_matches('=')), None, "{cut}");
+            }
+        }
+        for (algorithm, texts, lengths) in [
+            ("ssh-ed25519", &[][..], &[31][..]),
+            ("ssh-ed25519", &[], &[32, 4]),
+            ("ssh-rsa", &[], &[3, 96]),
+            ("ecdsa-sha2-nistp256", &["nistp384"], &[97]),
+            ("ecdsa-sha2-nistp256", &["nistp256"], &[64]),
+            (sk_ecdsa, &["nistp384"], &[97, 4]),
+            (sk_ed25519, &[], &[32]),
+        ] {
+            assert_eq!(LoginKey::parse(&key(algorithm, texts, lengths)), None, "{algorithm} {lengths:?}");
+        }
     }
 
     #[test]
