@@ -6,8 +6,10 @@ use crate::identity::{EntryKind, PayloadEntry};
 /// The most files that the warning lists.
 const MAX_LISTED: usize = 3;
 /// What only secrets contain.
-const CONTENTS: &[&str] =
-    &["PRIVATE KEY-----", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File", "\npsk=", "\nPassphrase="];
+const CONTENTS: &[&str] = &["PRIVATE KEY-----", "AGE-SECRET-KEY-1", "PuTTY-User-Key-File"];
+/// The names of secrets in the files of `wpa_supplicant`, iwd, `NetworkManager` and hostapd, before a `=`.
+const SETTINGS: &[&str] =
+    &["psk", "sae_password", "password", "Passphrase", "PreSharedKey", "wpa_passphrase", "wpa_psk"];
 /// The endings of the names of secrets.
 const ENDINGS: &[&str] = &[".env", ".key", ".psk", ".nmconnection", "shadow", "_rsa", "_ed25519"];
 /// The words in paths of secrets.
@@ -47,16 +49,23 @@ fn is_secret(entry: &PayloadEntry) -> bool {
     let EntryKind::File(content) = &entry.kind else { return false };
     let path = entry.path.to_lowercase();
     let name = path.rsplit('/').next().unwrap_or_default();
-    let has_content = |text: &&str| {
-        let bytes = content.reveal();
-        let is_first_line = bytes.starts_with(text.trim_start().as_bytes());
-        is_first_line || bytes.windows(text.len()).any(|window| window == text.as_bytes())
-    };
+    let bytes = content.reveal();
+    let has_content = |text: &&str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     let ends_with = |ending: &&str| name.ends_with(*ending);
     !ends_with(&".pub")
         && (CONTENTS.iter().any(has_content)
+            || bytes.split(|byte| *byte == b'\n').any(sets_secret)
             || ENDINGS.iter().any(ends_with)
             || WORDS.iter().any(|word| path.contains(word)))
+}
+
+/// Whether the `line` of a file sets a secret, such as `    psk="…"`. A name for a secret elsewhere is none.
+fn sets_secret(line: &[u8]) -> bool {
+    let mut parts = line.splitn(2, |byte| *byte == b'=');
+    let [name, value] = [parts.next(), parts.next()].map(|part| part.unwrap_or_default().trim_ascii());
+    SETTINGS.iter().any(|setting| setting.as_bytes() == name)
+        && !value.is_empty()
+        && !value.starts_with(b"ext:")
 }
 
 #[cfg(test)]
@@ -82,6 +91,8 @@ mod tests {
             ("home/a/id", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
             ("var/age.txt", "# created\nAGE-SECRET-KEY-1XX\n"),
             ("etc/wpa.conf", "network={\npsk=\"x\"\n}"),
+            ("etc/wpa.conf", "network={\n\tssid=\"x\"\n\tpsk=\"x\"\n}"),
+            ("etc/wpa.conf", "network={\n    sae_password = \"x\"\r\n}"),
             ("etc/first", "Passphrase=x"),
             ("srv/app.ENV", ""),
             ("etc/passwords/admin", ""),
@@ -114,6 +125,8 @@ mod tests {
             ("etc/ssh/id_ed25519.pub", "ssh-ed25519 AAAA x"),
             ("etc/motd", "hello"),
             ("etc/wpa.conf", "# no psk=here"),
+            ("etc/wpa.conf", "network={\n\tpsk=ext:home\n\t#psk=\"x\"\n}"),
+            ("etc/wpa.conf", "psk=\n"),
         ] {
             assert_eq!(text(&[file(path, 0o644, content)]), None, "{path}");
         }
