@@ -37,7 +37,7 @@ pub use known_key::{KnownKey, fingerprint_of};
 pub use login_key::{LoginKey, parse_public_keys};
 pub use login_keys::{LoginKeys, UserKey};
 pub use move_key::{hosts_with_folders, move_key};
-pub use payload::{EntryKind, Identity, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
+pub use payload::{EntryKind, Identity, KeyOrigin, Owner, Payload, PayloadEntry, PayloadRoot, Usage};
 pub use pinned::{PinnedKey, pinned_file, pinned_key};
 pub use published::PublishedHosts;
 pub use secret::Secret;
@@ -48,7 +48,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::base::HostName;
 use known_hosts::KnownHosts;
 
 /// The file of a host's private key; that of its public key ends in `.pub`.
@@ -60,16 +59,6 @@ const PENDING: &str = "ssh_host_ed25519_key.new";
 /// The folder with the keys of a project's hosts and their `known_hosts`, in the state folder `state`.
 pub fn folder(state: &Path) -> PathBuf {
     state.join("identity")
-}
-
-/// The path of the project's `known_hosts`; `None` where it has no key of `host`. It is for ssh's option
-/// `UserKnownHostsFile`, with the name of the host as `HostKeyAlias`.
-///
-/// # Errors
-/// Where the file cannot be read.
-pub fn known_hosts_with(state: &Path, host: &HostName) -> Result<Option<PathBuf>> {
-    let file = KnownHosts::of(&folder(state));
-    Ok((!file.keys_of(host)?.is_empty()).then_some(file.path))
 }
 
 /// Checks that the project's `known_hosts` can be read and written.

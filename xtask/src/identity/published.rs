@@ -73,6 +73,7 @@ impl PublishedHosts {
     pub fn set_all(&self, keys: &NewKeys, identities: &Path) -> Result<bool> {
         state::create_private_folder(identities)?;
         let _lock = Lock::take_within(&identities.join(LOCK), LOCK_TIMEOUT)?;
+        state::remove_temporary_files(&self.path);
         let old = self.read()?;
         let new = known_hosts::with_keys(&old, keys);
         if new != old {

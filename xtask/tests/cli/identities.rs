@@ -212,10 +212,51 @@ fn of_many_runs_at_once_one_makes_the_key() {
         run.spawn()
     });
     let running = running.collect::<Vec<_>>();
-    let codes = running.into_iter().map(|mut run| run.finish().code).collect::<Vec<_>>();
-    assert!(codes.contains(&0) && codes.iter().all(|code| [0, 3].contains(code)), "{codes:?}");
+    let ends = running.into_iter().map(|mut run| run.finish());
+    let ends = ends.map(|outcome| (outcome.code, outcome.stderr)).collect::<Vec<_>>();
+    let is_done = ends.iter().any(|(code, _)| *code == 0);
+    assert!(is_done && ends.iter().all(|(code, _)| [0, 3].contains(code)), "{ends:?}");
     assert!(fingerprint(&sandbox, "pi").is_string());
     let names = fs::read_dir(sandbox.path("state/identity")).unwrap();
     let staged = names.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(".new"));
     assert_eq!(staged.count(), 0);
+}
+
+/// The private key of such a host is with another person, or on the host.
+#[test]
+fn a_host_whose_key_is_known_gets_another_key_only_if_this_is_meant() {
+    let sandbox = sandbox();
+    let public = fs::read_to_string(make_key(&sandbox, "key").with_extension("pub")).unwrap();
+    fs::write(sandbox.path("flake/known_hosts"), format!("pi {public}")).unwrap();
+    identity(&sandbox, &["make", "pi"])
+        .assert_code(3)
+        .assert_stderr_contains("pi has the key SHA256:")
+        .assert_stderr_contains("and its private key is not here");
+    assert!(!sandbox.path("state/identity/pi").exists());
+    identity(&sandbox, &["make", "pi", "--yes"])
+        .assert_code(0)
+        .assert_stderr_contains("flake/known_hosts has another key of pi, SHA256:")
+        .assert_stdout_contains("known   no: the next flash of this host adds it");
+    let shown = identity(&sandbox, &["show", "pi", "--json"]);
+    let shown: Value = serde_json::from_str(&shown.assert_code(0).stdout).unwrap();
+    assert_eq!((&shown["known_hosts"], &shown["published"]), (&Value::Null, &Value::Null));
+    identity(&sandbox, &["publish", "pi", "--yes"]).assert_code(0);
+    let shown = identity(&sandbox, &["show", "pi"]);
+    shown.assert_code(0).assert_stdout_contains("known   ").assert_stdout_contains("flake/known_hosts");
+}
+
+#[test]
+fn what_killed_runs_left_is_removed_by_the_next_change() {
+    let sandbox = sandbox();
+    identity(&sandbox, &["make", "pi"]).assert_code(0);
+    let parts =
+        ["state/identity/..change.json.1a.part", "flake/.known_hosts.2b.part"].map(|part| sandbox.path(part));
+    for part in &parts {
+        fs::write(part, "").unwrap();
+    }
+    let other = sandbox.path("flake/.known_hosts.mine");
+    fs::write(&other, "").unwrap();
+    identity(&sandbox, &["publish", "pi"]).assert_code(0);
+    assert_eq!(parts.map(|part| part.exists()), [false; 2]);
+    assert!(other.exists());
 }

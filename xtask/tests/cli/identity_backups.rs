@@ -143,3 +143,38 @@ fn what_cannot_be_written_leaves_everything_as_it_was() {
         assert_eq!((list(&sandbox), fs::read(&file).unwrap()), (before.clone(), sealed), "{args:?}");
     }
 }
+
+/// A key that only the team knows has no private part here.
+#[test]
+fn a_backup_has_something_to_restore() {
+    let sandbox = sandbox();
+    let key = make_key(&sandbox, "key").with_extension("pub");
+    fs::write(sandbox.path("flake/known_hosts"), format!("pi {}", fs::read_to_string(&key).unwrap()))
+        .unwrap();
+    let file = sandbox.path("home/backup");
+    let backup = |hosts: &[&str]| {
+        identity(&sandbox, &[&["backup", text(&file), "--recipients-file", text(&key)], hosts].concat())
+    };
+    backup(&[]).assert_code(3).assert_stderr_contains("no host has a key in ");
+    backup(&["pi"]).assert_code(3).assert_stderr_contains("this project has no key of pi");
+    assert!(!file.exists());
+    identity(&sandbox, &["make", "attic"]).assert_code(0);
+    backup(&["attic", "pi"]).assert_code(3).assert_stderr_contains("this project has no key of pi");
+    backup(&["attic", "attic"]).assert_code(0).assert_stdout_contains("has 1 identity");
+}
+
+/// Root could replace /dev/stdout, and any user a link to the file that is meant.
+#[test]
+fn a_backup_replaces_no_link_and_no_device() {
+    let sandbox = sandbox();
+    identity(&sandbox, &["make", "pi"]).assert_code(0);
+    let key = make_key(&sandbox, "key").with_extension("pub");
+    let link = sandbox.path("home/link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    for file in [&link, &PathBuf::from("/dev/full")] {
+        identity(&sandbox, &["backup", text(file), "--recipients-file", text(&key), "--yes"])
+            .assert_code(2)
+            .assert_stderr_contains("is not a regular file");
+    }
+    assert!(link.is_symlink());
+}

@@ -3,7 +3,8 @@
 
 mod permissions;
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
@@ -61,6 +62,19 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
         Ok(_) => sync_folder(parent(path)).with_context(doing).map(|()| true),
         Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(failed) => Err(failed).with_context(doing),
+    }
+}
+
+/// Removes the temporary files of `path` that killed runs left. The caller holds the lock for writing `path`.
+pub fn remove_temporary_files(path: &Path) {
+    let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let is_temporary = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        name.starts_with(&prefix) && name.ends_with(".part")
+    };
+    let entries = fs::read_dir(parent(path)).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_temporary(&entry.file_name())) {
+        let _ = fs::remove_file(entry.path());
     }
 }
 

@@ -35,8 +35,13 @@ fn check_options(args: &IdentityBackup) -> Result<()> {
             hint: "leave out --passphrase-fd, or make a second backup"
         );
     }
-    if args.file.is_dir() {
-        bail!(Usage, "{} is a folder", args.file.display(); hint: "name the file that is to be written");
+    // The backup would replace a link, a pipe or a device, such as /dev/stdout.
+    let file = args.file.display();
+    let hint = "name the file that is to be written";
+    match args.file.symlink_metadata() {
+        Ok(stat) if stat.is_dir() => bail!(Usage, "{file} is a folder"; hint: "{hint}"),
+        Ok(stat) if !stat.is_file() => bail!(Usage, "{file} is not a regular file"; hint: "{hint}"),
+        _ => {}
     }
     Ok(())
 }
@@ -44,22 +49,20 @@ fn check_options(args: &IdentityBackup) -> Result<()> {
 /// The identities of the named hosts, or of all.
 fn read(cx: &Context, identities: &Identities, named: &[HostName]) -> Result<Vec<StoredIdentity>> {
     let all = identities.hosts()?;
-    if all.is_empty() {
-        bail!(Refused, "no host has a key in {}", identities.folder().display(); hint: "flash a host first");
-    }
-    if let Some(host) = named.iter().find(|host| !all.contains(*host)) {
+    let wanted = if named.is_empty() { all } else { named.iter().cloned().collect() };
+    let stored = wanted.iter().map(|host| identities.read(&cx.launcher, host)).collect::<Result<Vec<_>>>()?;
+    // A host of which only the published key is known has nothing to back up.
+    let (stored, empty): (Vec<_>, Vec<_>) = stored.into_iter().partition(StoredIdentity::is_present);
+    if let Some(empty) = empty.first().filter(|_| !named.is_empty()) {
         bail!(
-            Refused, "this project has no key of {host}";
+            Refused, "this project has no key of {}", empty.host;
             hint: "`cargo xtask identity list` lists the hosts whose keys it has or knows"
         );
     }
-    let wanted = all.into_iter().filter(|host| named.is_empty() || named.contains(host));
-    let stored = wanted.map(|host| identities.read(&cx.launcher, &host)).collect::<Result<Vec<_>>>()?;
-    // A host of which only the published key is known has nothing to back up.
-    Ok(stored
-        .into_iter()
-        .filter(|stored| stored.key.is_some() || stored.pending.is_some() || stored.known.is_some())
-        .collect())
+    if stored.is_empty() {
+        bail!(Refused, "no host has a key in {}", identities.folder().display(); hint: "flash a host first");
+    }
+    Ok(stored)
 }
 
 /// To what the backup is encrypted: recipients, or a passphrase that is asked for.

@@ -1,6 +1,6 @@
 //! `identity show`: shows the ssh host key of a host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,15 +8,25 @@ use serde::Serialize;
 use crate::base::{Context, HostName, shell};
 use crate::cli::identity::IdentityOf;
 use crate::failure;
-use crate::identity::{self, KeyFolder};
+use crate::identity::{KeyFolder, fingerprint_of};
 use crate::ui;
 
 pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
-    let folder = KeyFolder::new(&cx.state, &of.host, of.keys.dir())?;
+    let identities = super::identities(cx, &of.keys)?;
+    let folder = identities.key_folder(&of.host)?;
     let key = folder.public_key(&cx.launcher)?.ok_or_else(|| no_key_error(of, &folder))?;
     let pending = folder.pending_key(&cx.launcher)?;
-    let published =
-        super::identities(cx, &of.keys)?.published_key(&of.host)?.map(|(_, file)| file.to_owned());
+    let (known, others): (Vec<_>, Vec<_>) =
+        identities.known_keys(&of.host)?.into_iter().partition(|(known, _)| *known == key.line());
+    for (other, file) in others.iter().filter(|(_, file)| known.iter().all(|(_, known)| known != file)) {
+        let other = fingerprint_of(other);
+        cx.warn(format!(
+            "{} has another key of {}, {other}: deploys accept that one",
+            file.display(),
+            of.host
+        ));
+    }
+    let has_key = |file: &Path| known.iter().any(|(_, known)| *known == file).then(|| file.to_owned());
     show(
         cx,
         &IdentityFacts {
@@ -25,8 +35,8 @@ pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
             age: key.age_recipient()?,
             public: key.line(),
             folder: folder.path().to_owned(),
-            known_hosts: identity::known_hosts_with(&cx.state, &of.host)?,
-            published,
+            known_hosts: has_key(&identities.known_hosts.path),
+            published: identities.published.as_ref().and_then(|file| has_key(file.path())),
             pending: pending.map(|key| key.fingerprint()),
         },
     )

@@ -12,13 +12,15 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, FlakeRef, HostName, state};
+use crate::base::{Context, Event, FlakeRef, HostName, state};
 use crate::card::ext4::{self, PayloadPlace};
 use crate::card::flash::PayloadPlan;
 use crate::card::image::Image;
 use crate::cli::PayloadArgs;
 use crate::commands::card_key;
-use crate::identity::{self, HostKey, KeyChoice, Owners, Payload, PayloadEntry, PayloadRoot};
+use crate::identity::{
+    self, HostKey, Identities, Identity, KeyChoice, KeyOrigin, Owners, Payload, PayloadEntry, PayloadRoot,
+};
 use crate::nix::flake::HostLayout;
 use login_keys::RequestedLogin;
 use requested_key::RequestedKey;
@@ -137,6 +139,7 @@ impl PayloadSetup {
             None => None,
         };
         self.warn_of_pending(cx);
+        self.warn_of_known(cx, flake)?;
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let own_entries = std::mem::take(&mut self.own_entries);
         let payload = Payload::gather(root, key, self.files.take(), own_entries)?;
@@ -223,6 +226,28 @@ impl PayloadSetup {
             )),
             Err(error) => cx.warn(failure::with_hint(&error)),
         }
+    }
+
+    /// Warns of a first key for a host whose key is known: its private key is elsewhere, such as with another person.
+    fn warn_of_known(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
+        let Some(Identity { host, origin: KeyOrigin::New, .. }) = self.key.as_ref().map(|key| &key.identity)
+        else {
+            return Ok(());
+        };
+        if self.requested_key.as_ref().is_none_or(|requested| requested.choice != KeyChoice::Keep) {
+            return Ok(());
+        }
+        for (key, file) in Identities::new(&cx.state, flake, None)?.known_keys(host)? {
+            let fingerprint = identity::fingerprint_of(&key);
+            let text = format!(
+                "the card gets a new key: {} has the key {fingerprint} of {host}, and its private key is not here",
+                file.display()
+            );
+            let hint =
+                format!("stop, and run `cargo xtask identity import {host:#} FILE` with the key, to keep it");
+            cx.reporter.report(&Event::warning_with_hint(text, &hint));
+        }
+        Ok(())
     }
 
     /// Warns where Nix copies the files to its store. The files need not be secret, so this is no refusal.

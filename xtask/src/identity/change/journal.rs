@@ -116,7 +116,9 @@ impl Journal {
     /// Writes the journal to `folder`: from now on the change counts.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let journal = Self { version: VERSION, ..self.clone() };
-        state::write(&folder.join(FILE), &serde_json::to_vec(&journal).context("writing a journal")?)
+        let path = folder.join(FILE);
+        state::remove_temporary_files(&path);
+        state::write(&path, &serde_json::to_vec(&journal).context("writing a journal")?)
     }
 
     /// Removes the journal: the change is complete, or undone.

@@ -93,6 +93,21 @@ impl Identities {
         Ok(file.keys_of(host)?.into_iter().next().map(|key| (key, file.path())))
     }
 
+    /// The keys of `host` that are known, each with its file.
+    ///
+    /// # Errors
+    /// `Refused` for a file that cannot be read.
+    pub fn known_keys(&self, host: &HostName) -> Result<Vec<(String, &Path)>> {
+        let own = self.known_hosts.keys_of(host)?;
+        let published =
+            self.published.as_ref().map(|file| Ok::<_, anyhow::Error>((file, file.keys_of(host)?)));
+        let own = own.into_iter().map(|key| (key, self.known_hosts.path.as_path()));
+        let published = published.transpose()?.into_iter();
+        Ok(own
+            .chain(published.flat_map(|(file, keys)| keys.into_iter().map(|key| (key, file.path()))))
+            .collect())
+    }
+
     /// Begins a change: no other run changes identities until it ends.
     ///
     /// # Errors

@@ -64,7 +64,9 @@ impl KnownHosts {
         if new == old {
             return Ok(false);
         }
-        state::write(&self.resolve()?, &new).with_context(context)?;
+        let path = self.resolve()?;
+        state::remove_temporary_files(&path);
+        state::write(&path, &new).with_context(context)?;
         Ok(true)
     }
 
