@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -32,6 +32,17 @@ impl Owners {
     /// [`Self::Kept`] if the tool runs as root, else [`Self::Root`]: only root can have given files to others.
     pub fn kept_if_run_by_root() -> Self {
         if rustix::process::geteuid().is_root() { Self::Kept } else { Self::Root }
+    }
+
+    /// The owner and the permissions on a card for a file with `stat`. A file that changes its owner loses the bits by
+    /// which others run it as its owner or its group, as with chown(2): they would make them root.
+    pub fn of(self, stat: &Metadata) -> (Owner, u16) {
+        let mode = u16::try_from(stat.mode() & 0o7777).unwrap_or_default();
+        match self {
+            Self::Kept => (Owner { user: stat.uid(), group: stat.gid() }, mode),
+            Self::Root if stat.is_dir() => (Owner::ROOT, mode),
+            Self::Root => (Owner::ROOT, mode & !0o6000),
+        }
     }
 }
 
@@ -117,11 +128,7 @@ impl FolderReader {
         if self.entries.len() == MAX_ENTRIES {
             bail!(Refused, "--files contains more than {MAX_ENTRIES} files, folders and links");
         }
-        let owner = match self.owners {
-            Owners::Kept => Owner { user: stat.uid(), group: stat.gid() },
-            Owners::Root => Owner::ROOT,
-        };
-        let mode = u16::try_from(stat.permissions().mode() & 0o7777).unwrap_or_default();
+        let (owner, mode) = self.owners.of(stat);
         self.entries.push(PayloadEntry { path, mode, owner, kind });
         Ok(())
     }
@@ -178,7 +185,21 @@ mod tests {
     use super::*;
     use crate::base::failure::{ExitKind, kind, with_hint};
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// A user's own program must not become one that runs as root.
+    #[test]
+    fn a_file_that_is_given_to_root_loses_its_setuid_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        set_mode(&file, 0o6755);
+        set_mode(dir.path(), 0o6755);
+        let of = |owners: Owners, path: &Path| owners.of(&path.metadata().unwrap());
+        assert_eq!(of(Owners::Root, &file), (Owner::ROOT, 0o755));
+        assert_eq!(of(Owners::Root, dir.path()), (Owner::ROOT, 0o6755));
+        assert_eq!(of(Owners::Kept, &file).1, 0o6755);
+    }
 
     /// Sets the permissions of the file or folder at `path`.
     fn set_mode(path: &Path, mode: u32) {

@@ -9,11 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::entry::{Modified, RawEntry, RawKind};
+use super::sieve::MAX_DEPTH;
 use crate::base::bounded::{self, Links};
-use crate::identity::{Owner, Owners};
-
-/// The deepest folder. Names are not longer than the kernel allows anyway.
-const MAX_DEPTH: usize = 200;
+use crate::identity::Owners;
 
 /// Passes each entry of `folder` to `visit`, each folder before its content, in the order of names. The content of a
 /// file is read only if `visit` reads it.
@@ -75,15 +73,12 @@ fn kind(path: &Path, stat: &Metadata) -> Result<RawKind> {
 }
 
 fn entry(path: Vec<u8>, kind: RawKind, stat: &Metadata, owners: Owners) -> RawEntry {
-    let owner = match owners {
-        Owners::Kept => Owner { user: stat.uid(), group: stat.gid() },
-        Owners::Root => Owner::ROOT,
-    };
+    let (owner, mode) = owners.of(stat);
     let nanoseconds = u32::try_from(stat.mtime_nsec()).unwrap_or_default();
     RawEntry {
         path,
         kind,
-        mode: stat.mode(),
+        mode: mode.into(),
         owner,
         modified: Modified { seconds: stat.mtime(), nanoseconds },
     }
