@@ -1,5 +1,7 @@
 //! Decides for each entry of a saved state whether a card gets it, and where.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 
 use super::entry::{RawEntry, RawKind, StateEntry, StateKind};
@@ -15,6 +17,12 @@ const ELSEWHERE: &str = "entries outside of the folder of the state";
 const UNWRITABLE: &str = "entries with names that cannot be written to a card";
 const CLIMBING: &str = "entries with `..` in the path";
 const HOST_KEY: &str = "entries of the host key, which the identity replaces";
+const OTHER_NAME: &str = "entries that are other names of files that are not restored";
+
+/// The deepest folder: a path of more parts takes too long to find.
+pub const MAX_DEPTH: usize = 200;
+/// The most paths of skipped files that are remembered.
+const MAX_SKIPPED: usize = 1_000_000;
 
 /// Where the state is in its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,19 +40,21 @@ pub struct Sieve<'a> {
     /// Whether the state is below the prefix; `None` until an entry tells.
     is_below: Option<bool>,
     pub skipped: Skipped,
+    /// The paths of the files that no card gets, of which hard links may be other names.
+    skipped_files: HashSet<String>,
 }
 
 impl<'a> Sieve<'a> {
     /// A sieve for a state that goes to `root`.
     pub fn new(root: &'a PayloadRoot, prefix: Prefix) -> Self {
         let is_below = matches!(prefix, Prefix::Fixed(_)).then_some(true);
-        Self { root, prefix, is_below, skipped: Skipped::default() }
+        Self { root, prefix, is_below, skipped: Skipped::default(), skipped_files: HashSet::new() }
     }
 
     /// The entry that a card gets for `raw`; `None` for one that no card gets.
     ///
     /// # Errors
-    /// `Refused` where it is ambiguous where the state is in its source.
+    /// `Refused` where it is ambiguous where the state is in its source, and for a path that is too deep.
     pub fn sift(&mut self, raw: RawEntry) -> Result<Option<StateEntry>> {
         let shown = String::from_utf8_lossy(&raw.path).into_owned();
         let Some(whole) = normalize(&raw.path) else {
@@ -56,7 +66,15 @@ impl<'a> Sieve<'a> {
             return Ok(None);
         };
         let Some(path) = self.below_prefix(&whole)? else { return Ok(None) };
-        let Some(kind) = self.kind(raw.kind, &path)? else { return Ok(None) };
+        check_depth(&path)?;
+        let Some(kind) = self.kind(raw.kind, &path)? else {
+            if self.skipped_files.len() >= MAX_SKIPPED {
+                bail!(Refused, "more than {MAX_SKIPPED} entries of the state cannot be restored");
+            }
+            self.skipped_files.insert(path);
+            return Ok(None);
+        };
+        self.skipped_files.remove(&path);
         let mode = u16::try_from(raw.mode & 0o7777).unwrap_or_default();
         Ok(Some(StateEntry { path, kind, mode, owner: raw.owner, modified: raw.modified }))
     }
@@ -80,6 +98,7 @@ impl<'a> Sieve<'a> {
             (RawKind::File(size), _) => Ok(StateKind::File(size)),
             (RawKind::Link(_), Ok(target)) => Ok(StateKind::Link(target)),
             (RawKind::HardLink(target), _) => match self.hard_link_target(&target)? {
+                Some(target) if self.skipped_files.contains(&target) => Err(OTHER_NAME),
                 Some(target) => Ok(StateKind::HardLink(target)),
                 None => Err(ELSEWHERE),
             },
@@ -119,6 +138,18 @@ impl<'a> Sieve<'a> {
             (_, None) => Ok(None),
         }
     }
+}
+
+/// Refuses a `path` of more than [`MAX_DEPTH`] folders.
+fn check_depth(path: &str) -> Result<()> {
+    if path.matches('/').count() <= MAX_DEPTH {
+        return Ok(());
+    }
+    let beginning = path.chars().take(60).collect::<String>();
+    bail!(
+        Refused, "a path of the state is more than {MAX_DEPTH} folders deep: {}…", Plain(beginning);
+        hint: "leave it out of the state"
+    )
 }
 
 /// The rest of `path` below `folder`; empty for `folder` itself, `None` for a path elsewhere. An empty folder contains
@@ -214,8 +245,23 @@ mod tests {
             assert_eq!(sieve.sift(raw(path, kind)).unwrap(), None, "{path}");
         }
         assert_eq!(sieve.skipped.sentences().count(), 5, "{:?}", sieve.skipped);
+        let other_name = |sieve: &mut Sieve| sieve.sift(raw("b", RawKind::HardLink(b"run/socket".into())));
+        assert_eq!(other_name(&mut sieve).unwrap(), None);
+        assert_eq!(sieve.skipped.sentences().count(), 6, "{:?}", sieve.skipped);
+        sieve.sift(raw("run/socket", RawKind::File(1))).unwrap().unwrap();
+        other_name(&mut sieve).unwrap().unwrap();
         let kept = sieve.sift(raw("etc/ssh/ssh_host_ed25519_key_2", RawKind::File(1))).unwrap().unwrap();
         assert_eq!((kept.mode, kept.path.as_str()), (0o640, "etc/ssh/ssh_host_ed25519_key_2"));
+    }
+
+    #[test]
+    fn a_path_that_is_too_deep_is_refused() {
+        let root = PayloadRoot::persist();
+        let mut sieve = Sieve::new(&root, Prefix::Fixed(String::new()));
+        let mut deep = |depth| sieve.sift(raw(&format!("{}x", "d/".repeat(depth)), RawKind::File(1)));
+        deep(MAX_DEPTH).unwrap().unwrap();
+        let error = deep(MAX_DEPTH + 1).unwrap_err().to_string();
+        assert!(error.starts_with("a path of the state is more than 200 folders deep: d/d/"), "{error}");
     }
 
     #[test]

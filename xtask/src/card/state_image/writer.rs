@@ -9,13 +9,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::{RawFile, content};
+use crate::bail;
 use crate::base::{Phase, Plain};
 use crate::card::ext4::{DebugfsScript, E2fsprogs, Ext4Reader, Limits, PathState};
 use crate::card::image::Ext4Region;
 use crate::card::inspect::Budget;
 use crate::card::saved_state::{Modified, StateEntry, StateKind, check_stop};
 use crate::identity::{Owner, PayloadRoot};
-use crate::{bail, failure};
 
 /// The most files of one script: each is an open descriptor of this process.
 const MAX_FILES: usize = 400;
@@ -93,7 +93,7 @@ impl<'a> StateWriter<'a> {
             StateKind::Folder => self.add_folder(&path, state, mode, owner)?,
             _ if state == PathState::Folder => bail!(
                 Refused,
-                "{} is a folder in the image, which a file or a link of the state cannot replace",
+                "{} is a folder, which a file or a link of the state cannot replace",
                 Plain(&path)
             ),
             StateKind::Link(target) => {
@@ -195,7 +195,7 @@ impl<'a> StateWriter<'a> {
         if state == PathState::Other { self.script.remove(path) } else { Ok(()) }
     }
 
-    /// Writes a copy of the file `target`, which was written before, to `path`.
+    /// Writes a copy of the file or the link `target`, which was written before, to `path`.
     fn add_copy(
         &mut self,
         path: &str,
@@ -205,11 +205,19 @@ impl<'a> StateWriter<'a> {
         owner: Owner,
         phase: &mut Phase,
     ) -> Result<MadeKind> {
-        let missing = || {
-            failure!(Refused, "{} is another name of {target}, which is not in the state before", Plain(path))
-        };
-        let Some(MadeKind::File { size, hash }) = self.made.get(target).map(|made| made.kind.clone()) else {
-            return Err(missing());
+        let (size, hash) = match self.made.get(target).map(|made| made.kind.clone()) {
+            Some(MadeKind::File { size, hash }) => (size, hash),
+            Some(MadeKind::Link(target)) => {
+                self.remove(path, state)?;
+                self.script.make_link(path, &target, owner)?;
+                return Ok(MadeKind::Link(target));
+            }
+            Some(MadeKind::Folder) | None => bail!(
+                Refused,
+                "{} is another name of {}, which is no file of the state before it",
+                Plain(path),
+                Plain(target)
+            ),
         };
         self.flush()?;
         let mut file = content::empty_file(self.raw.folder(), size)?;
