@@ -1,5 +1,6 @@
 //! Runs one boot, and watches its serial console.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,6 +12,9 @@ use crate::base::process::{DialogueEnd, Launcher, Received, Reply};
 
 /// The number of last lines of the console in the error of a failed boot.
 const EXCERPT_LINES: usize = 15;
+
+/// The most bytes of lines that are kept: a host can print without end.
+const MAX_KEPT: usize = 16 << 20;
 
 /// What a boot is watched for.
 pub trait Watch {
@@ -33,7 +37,7 @@ pub trait Watch {
 /// The record of a completed boot.
 #[derive(Debug)]
 pub struct BootRecord {
-    /// All lines of the console, without escape sequences.
+    /// The lines of the console, without escape sequences: all, or the last 16 MiB of them.
     pub lines: Vec<String>,
     /// The time from the start of the emulator to the last reply other than to wait, in seconds.
     pub seconds_until_up: f64,
@@ -52,7 +56,7 @@ pub fn boot(
     mut on_line: impl FnMut(&str),
 ) -> Result<BootRecord> {
     let start = Instant::now();
-    let mut lines = Vec::new();
+    let mut kept = KeptLines::default();
     let mut seconds_until_up = 0.0;
     let end = launcher.converse(PROGRAM, &setup.args(), setup.limit, |received| {
         let reply = match received {
@@ -60,7 +64,7 @@ pub fn boot(
                 let line = without_escapes(line);
                 on_line(&line);
                 let reply = watch.receive(Received::Line(&line));
-                lines.push(line);
+                kept.push(line, MAX_KEPT);
                 reply
             }
             Received::Partial(text) => watch.receive(Received::Partial(&without_escapes(text))),
@@ -70,6 +74,7 @@ pub fn boot(
         }
         reply
     })?;
+    let lines = Vec::from(kept.lines);
     match failure(watch, end, setup.limit) {
         None => Ok(BootRecord { lines, seconds_until_up }),
         Some((kind, reason)) => {
@@ -77,6 +82,27 @@ pub fn boot(
             let excerpt = excerpt(lines);
             let text = format!("booting in {}: {reason}{excerpt}", setup.machine.name());
             Err(kind.error_with(text, hint, Vec::new()))
+        }
+    }
+}
+
+/// The last lines of a console.
+#[derive(Default)]
+struct KeptLines {
+    lines: VecDeque<String>,
+    /// The bytes of the lines, with those of the values that hold them.
+    bytes: usize,
+}
+
+impl KeptLines {
+    /// Adds `line`, and drops the first lines while all have more than `max` bytes.
+    fn push(&mut self, line: String, max: usize) {
+        let cost = |line: &String| line.len() + size_of::<String>();
+        self.bytes += cost(&line);
+        self.lines.push_back(line);
+        while self.bytes > max {
+            let Some(first) = self.lines.pop_front() else { break };
+            self.bytes -= cost(&first);
         }
     }
 }
@@ -128,6 +154,17 @@ mod tests {
             script.receive(Received::Line(line));
         }
         failure(&script, end, Duration::from_secs(300))
+    }
+
+    #[test]
+    fn the_last_lines_of_an_endless_console_are_kept() {
+        let mut kept = KeptLines::default();
+        for number in 0..1000 {
+            kept.push(format!("{number:06}"), 10 * (6 + size_of::<String>()));
+        }
+        assert_eq!(kept.lines, (990..1000).map(|number| format!("{number:06}")).collect::<VecDeque<_>>());
+        kept.push("x".repeat(1000), 500);
+        assert_eq!((kept.lines.len(), kept.bytes), (0, 0));
     }
 
     #[test]

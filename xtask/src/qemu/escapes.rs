@@ -12,15 +12,16 @@ pub fn without_escapes(text: &str) -> String {
 /// The rest of `part` behind the sequence that it begins with, without its escape character.
 fn after_sequence(part: &str) -> &str {
     if let Some(rest) = part.strip_prefix('[') {
-        // A control sequence ends with a letter.
-        return rest.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest);
+        // A control sequence has parameters and intermediate characters, and one final character.
+        let rest = rest.trim_start_matches(|c| (' '..='?').contains(&c));
+        return rest.strip_prefix(|c| ('@'..='~').contains(&c)).unwrap_or(rest);
     }
     if let Some(rest) = part.strip_prefix(']') {
         // The command of an operating system, such as a title, ends with a bell or with the next sequence.
         return rest.split_once('\x07').map_or("", |(_, rest)| rest);
     }
-    // Any other sequence has one character.
-    let mut chars = part.chars();
+    // Any other sequence has intermediate characters, as the choice of a character set, and one final character.
+    let mut chars = part.trim_start_matches(|c| (' '..='/').contains(&c)).chars();
     chars.next();
     chars.as_str()
 }
@@ -38,6 +39,9 @@ mod tests {
             ("\x1b[?25h", ""),
             ("\x1b", ""),
             ("\x1bü", ""),
+            ("\x1b(B\x1b[mdemo: up", "demo: up"),
+            ("\x1b[200~demo\x1b[2@: up", "demo: up"),
+            ("\x1b[1;ü", "ü"),
             ("\x1b[!p\x1b]104\x07\x1b[?7h[    2.7] systemd", "[    2.7] systemd"),
             ("Hit any key to stop autoboot:  2 \x08\x08\x08 1 ", "Hit any key to stop autoboot:  2  1 "),
         ] {
