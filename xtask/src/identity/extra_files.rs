@@ -193,8 +193,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        set_mode(&file, 0o6755);
-        set_mode(dir.path(), 0o6755);
+        for path in [file.as_path(), dir.path()] {
+            set_mode(path, 0o6755);
+        }
         let of = |owners: Owners, path: &Path| owners.of(&path.metadata().unwrap());
         assert_eq!(of(Owners::Root, &file), (Owner::ROOT, 0o755));
         assert_eq!(of(Owners::Root, dir.path()), (Owner::ROOT, 0o6755));

@@ -17,7 +17,7 @@ const ELSEWHERE: &str = "entries outside of the folder of the state";
 const UNWRITABLE: &str = "entries with names that cannot be written to a card";
 const CLIMBING: &str = "entries with `..` in the path";
 const HOST_KEY: &str = "entries of the host key, which the identity replaces";
-const OTHER_NAME: &str = "entries that are other names of files that are not restored";
+const OTHER_NAME: &str = "entries with a hard link to what is not restored";
 
 /// The deepest folder: a path of more parts takes too long to find.
 pub const MAX_DEPTH: usize = 200;
