@@ -23,13 +23,22 @@ const HASH_SEARCH_LEN: usize = 256;
 /// Folds `text` at the width of the terminal behind stderr. Returns the text unchanged where stderr is no terminal, or
 /// one of unknown width.
 pub fn fold_for_stderr(text: &str) -> String {
-    let width = std::io::stderr().is_terminal().then(layout::known_width).flatten();
-    width.map_or_else(|| text.to_owned(), |width| fold(text, width.into()))
+    stderr_width().map_or_else(|| text.to_owned(), |width| fold(text, width))
+}
+
+/// The width of the terminal behind stderr; `None` where stderr is no terminal, or one of unknown width.
+fn stderr_width() -> Option<usize> {
+    std::io::stderr().is_terminal().then(layout::known_width).flatten().map(usize::from)
+}
+
+/// Like [`stderr_width`], for text that goes to stdout: `None` for a pipe or a file.
+pub fn stdout_width() -> Option<usize> {
+    std::io::stdout().is_terminal().then(stderr_width).flatten()
 }
 
 /// Like [`fold_for_stderr`], for text that goes to stdout: a result in a pipe or a file stays one line.
 pub fn fold_for_stdout(text: &str) -> String {
-    if std::io::stdout().is_terminal() { fold_for_stderr(text) } else { text.to_owned() }
+    stdout_width().map_or_else(|| text.to_owned(), |width| fold(text, width))
 }
 
 /// Folds each line of `text` at blanks to at most `width` columns, see [`fold_line`]. A command in backquotes stays

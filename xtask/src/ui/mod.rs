@@ -28,9 +28,10 @@ pub fn print_result(text: &str) -> Result<()> {
     write_result(&fold::fold_for_stdout(&program::as_called(escape::lines(text))))
 }
 
-/// Writes a table to stdout.
+/// Writes a table to stdout; folded within its columns on a terminal.
 pub fn print_table(table: &Table) -> Result<()> {
-    write_result(&for_people(table.to_string()))
+    let text = fold::stdout_width().map_or_else(|| table.to_string(), |width| table.fitted(width));
+    write_result(&for_people(text))
 }
 
 /// Writes a text of the tool itself to stdout: it needs no escaping, and its lines are not folded.
