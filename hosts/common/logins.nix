@@ -1,5 +1,5 @@
 # A warning of a host that nobody can log in to: without a screen and a keyboard, such a host is lost once it is on the
-# wall.
+# wall. And a failure where a private key stands in the place of a public one.
 { config, lib, ... }:
 let
   inherit (config.networking) hostName;
@@ -22,6 +22,13 @@ let
       + "users.users.${admin}.openssh.authorizedKeys.keys";
 in
 {
+  assertions = map (user: {
+    assertion = false;
+    message =
+      "a login key of ${user} is a private key, which the Nix store and git now have: make a new one with "
+      + "`ssh-keygen`, and put the public key, the file that ends in .pub, in its place";
+  }) logins.with_private_key;
+
   # An option of NixOS says that this is meant: each card may get a key by `flash --ssh-key`.
   warnings = lib.optional (!config.users.allowNoPasswordLogin && !logins.is_open) (
     "nobody can log in to ${hostName}, which has "

@@ -411,6 +411,16 @@ in
         (builtins.toFile "key.pub" "ssh-ed25519 AAAA file\n")
       ];
       comment.users.users.somebody.openssh.authorizedKeys.keys = [ "# none" ];
+      garbage.users.users.somebody.openssh.authorizedKeys.keys = [ "/home/me/.ssh/id_ed25519.pub" ];
+      options.users.users.somebody.openssh.authorizedKeys.keys = [ "restrict,pty sk-ssh-ed25519@openssh.com AAAA me" ];
+      # Nobody logs in as root, but the key is in the store.
+      privateKeyOfRoot.users.users = {
+        somebody.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA me" ];
+        root.openssh.authorizedKeys.keys = [ "PuTTY-User-Key-File-3: ssh-ed25519" ];
+      };
+      privateKey.users.users.somebody.openssh.authorizedKeys.keyFiles = [
+        (builtins.toFile "id" "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA\n-----END OPENSSH PRIVATE KEY-----\n")
+      ];
       denied = {
         users.users.somebody.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA me" ];
         services.openssh.settings.AllowUsers = [ "other" ];

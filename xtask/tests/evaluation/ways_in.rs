@@ -21,11 +21,14 @@ fn a_host_that_nobody_can_log_in_to_warns_with_the_option_to_set() {
     for (name, warning) in [
         ("blank", Some(no_key)),
         ("comment", Some(no_key)),
+        ("garbage", Some(no_key)),
+        ("privateKey", Some(no_key)),
         ("denied", Some(no_key)),
         ("deniedRoot", Some(no_key)),
         ("noSshd", Some("nobody can log in to second, which has no sshd: set services.openssh.enable; or ")),
         ("key", None),
         ("keyFile", None),
+        ("options", None),
         ("root", None),
         ("password", None),
         ("meant", None),
@@ -34,6 +37,23 @@ fn a_host_that_nobody_can_log_in_to_warns_with_the_option_to_set() {
         assert_eq!(found.len(), usize::from(warning.is_some()), "{name}: {found:?}");
         let text = found.first().and_then(Value::as_str).unwrap_or_default();
         assert!(text.starts_with(warning.unwrap_or_default()), "{name}: {text}");
+    }
+}
+
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn a_private_key_in_the_place_of_a_login_key_fails() {
+    for (name, user) in [
+        ("privateKey", Some("somebody")),
+        ("privateKeyOfRoot", Some("root")),
+        ("key", None),
+        ("garbage", None),
+    ] {
+        let failed = variant(name)["failed"].as_array().expect("a list");
+        assert_eq!(failed.len(), usize::from(user.is_some()), "{name}: {failed:?}");
+        let text = failed.first().and_then(Value::as_str).unwrap_or_default();
+        let start = user.map(|user| format!("a login key of {user} is a private key, "));
+        assert!(text.starts_with(&start.unwrap_or_default()), "{name}: {text}");
     }
 }
 

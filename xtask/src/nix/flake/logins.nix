@@ -18,6 +18,7 @@ let
     isList
     isPath
     isString
+    length
     match
     pathExists
     readFile
@@ -121,8 +122,15 @@ let
       null
     else
       unsafeDiscardStringContext (concatStringsSep "\n" texts);
-  isKeyLine = line: isString line && match "[[:space:]]*[^#[:space:]].*" line != null;
+  # A type and a key, perhaps with options before and a comment behind, as sshd reads it.
+  isKeyLine =
+    line:
+    isString line
+    && match "[[:space:]]*([^#[:space:]].*[[:space:]])?(sk-)?(ssh|ecdsa)-[a-z0-9@.-]+[[:space:]]+AAAA.*" line != null;
   hasKey = text: text == null || any isKeyLine (split "\n" text);
+
+  hasPrivateKey =
+    text: text != null && length (split "PRIVATE KEY-----|PuTTY-User-Key-File" text) > 1;
 
   etc = setOf (config.environment.etc or null);
   isManaged =
@@ -205,6 +213,10 @@ in
 if ssh ? enable then
   {
     inherit is_enabled has_other_way users;
+    # The users whose login keys contain a private key, by mistake.
+    with_private_key = filter (name: orElse false (hasPrivateKey (keysOf allUsers.${name}))) (
+      attrNames allUsers
+    );
     # Whether somebody can log in, as far as the configuration says.
     is_open = is_enabled && (has_other_way || any (user: user.has_password || hasKey user.keys) users);
   }
