@@ -186,16 +186,14 @@ mod tests {
     use crate::base::failure::{ExitKind, kind, with_hint};
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};
-
     /// A user's own program must not become one that runs as root.
     #[test]
     fn a_file_that_is_given_to_root_loses_its_setuid_bits() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        for path in [file.as_path(), dir.path()] {
-            set_mode(path, 0o6755);
-        }
+        set_mode(&file, 0o6755);
+        set_mode(dir.path(), 0o6755);
         let of = |owners: Owners, path: &Path| owners.of(&path.metadata().unwrap());
         assert_eq!(of(Owners::Root, &file), (Owner::ROOT, 0o755));
         assert_eq!(of(Owners::Root, dir.path()), (Owner::ROOT, 0o6755));

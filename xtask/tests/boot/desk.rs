@@ -53,8 +53,10 @@ fn an_image_boots_on_a_card_on_which_it_grows() {
     let (result, _) = demo(&[], dir.path());
     let image = result["image"]["source"]["path"].as_str().unwrap();
     let outcome = boot(&sandbox, Path::new(image), &["--image", image, "--expect", "demo: up"]);
-    let proof = json!({ "by": "console", "line": "demo: up, boot 1 of this card" });
-    assert_eq!(result_of(&outcome)["proof"], proof);
+    let proof = &result_of(&outcome)["proof"];
+    assert_eq!(proof["by"], "console");
+    // The line may not be complete yet when the text is seen.
+    assert!(proof["line"].as_str().unwrap().starts_with("demo: up"), "{proof}");
     let size = (result["image"]["size"].as_u64().unwrap() + (1 << 30)).next_power_of_two() >> 10;
     outcome.assert_stderr_contains(format!("end={size}k disk={size}k"));
 }
