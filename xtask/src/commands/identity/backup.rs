@@ -60,7 +60,10 @@ fn read(cx: &Context, identities: &Identities, named: &[HostName]) -> Result<Vec
         );
     }
     if stored.is_empty() {
-        bail!(Refused, "no host has a key in {}", identities.folder().display(); hint: "flash a host first");
+        bail!(
+            Refused, "no host has a key in {}", identities.folder().display();
+            hint: "flash a host first, or make its key with `cargo xtask identity make HOST`"
+        );
     }
     Ok(stored)
 }
