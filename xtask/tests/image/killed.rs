@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::assembler::Content;
 use crate::script::Call;
+use crate::support::xtask::command_that_heeds_interrupts;
 
 /// The variables of a compression that takes so long that the assembler can be stopped meanwhile.
 const SLOW_COMPRESSION: &[(&str, &str)] = &[("ZSTD_LEVEL", "19")];
@@ -28,9 +29,8 @@ fn large_content() -> Content {
 }
 
 /// Starts the assembler in a process group of its own.
-#[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn start(call: &Call) -> Child {
-    let mut command = Command::new("env");
+    let mut command = command_that_heeds_interrupts("env");
     command.args(call.env_args()).process_group(0).stderr(Stdio::null());
     command.spawn().unwrap()
 }

@@ -66,10 +66,12 @@ impl Xtask {
 
     /// Lets `wrapper` start the tool: a program and its arguments, before those of the tool. The working directory that
     /// was set before is lost.
-    #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
     pub fn wrapped_in(mut self, wrapper: &[&str]) -> Self {
-        let mut command = Command::new(wrapper[0]);
-        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        // What lets the tool heed Ctrl-C comes before the wrapper, which may let the tool ignore it again.
+        let tool = words.skip_while(|word| HEED_INTERRUPTS.iter().any(|prefix| word == prefix));
+        let mut command = command_that_heeds_interrupts(wrapper[0]);
+        command.args(&wrapper[1..]).args(tool);
         for (name, value) in self.command.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -191,6 +193,9 @@ impl Running {
     }
 }
 
+/// The words before a program that is to heed Ctrl-C.
+const HEED_INTERRUPTS: [&str; 2] = ["/usr/bin/env", "--default-signal=INT"];
+
 /// A command of `program` that heeds Ctrl-C even if the suite ignores the signal. A shell without job control lets the
 /// programs that it starts with `&` ignore the signal, and children inherit ignored signals.
 #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
@@ -202,7 +207,7 @@ pub fn command_that_heeds_interrupts(program: &str) -> Command {
     if u64::from_str_radix(mask.trim(), 16).expect("a mask") & INTERRUPT == 0 {
         return Command::new(program);
     }
-    let mut command = Command::new("/usr/bin/env");
-    command.args(["--default-signal=INT", program]);
+    let mut command = Command::new(HEED_INTERRUPTS[0]);
+    command.args(&HEED_INTERRUPTS[1..]).arg(program);
     command
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use super::unknown_generation;
+use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, FlakeRef, Plain, git};
 use crate::cli::Restore;
@@ -22,6 +23,8 @@ pub struct Generation {
     pub revision: Option<Revision>,
     /// The receipt of the system that the host had last; `None` without one.
     last: Option<LastSystem>,
+    /// Whether the revision is that of the receipt.
+    is_recorded: bool,
 }
 
 impl Generation {
@@ -33,14 +36,14 @@ impl Generation {
         let last = receipt::last_system(cx, &cx.flake, &args.host)?;
         if args.current {
             let revision = Revision::of(&cx.launcher, &cx.flake);
-            return Ok(Self { pinned: cx.flake.clone(), revision, last });
+            return Ok(Self { pinned: cx.flake.clone(), revision, last, is_recorded: false });
         }
         let revision = match &args.revision {
             Some(name) => named_revision(cx, name)?,
             None => recorded_revision(cx, args, last.as_ref())?,
         };
         let pinned = cx.flake.at_revision(&revision.rev, revision.url.as_deref())?;
-        Ok(Self { pinned, revision: Some(revision), last })
+        Ok(Self { pinned, revision: Some(revision), last, is_recorded: args.revision.is_none() })
     }
 
     /// The system that the host had last, if a receipt names it.
@@ -48,22 +51,23 @@ impl Generation {
         self.last.as_ref()?.system.as_deref()
     }
 
-    /// The warning where the card starts `on_card` by default, and the receipt names another system.
-    pub fn warning(&self, on_card: Option<&str>) -> Option<String> {
-        let expected = self.system().filter(|system| system.contains(SYSTEM_NAME))?;
-        match on_card {
-            Some(on_card) if on_card == expected => None,
-            Some(on_card) => Some(format!(
-                "the card starts {} by default, and the last receipt names {}: the flake, its inputs or the arguments \
-                 for Nix were others then",
-                Plain(on_card),
-                Plain(expected)
-            )),
-            None => Some(format!(
-                "which system the card starts is unknown, and the last receipt names {}",
-                Plain(expected)
-            )),
-        }
+    /// Fails where the card starts `on_card` by default, and the receipt names another system. What a user names by
+    /// `--revision` or `--current` may differ.
+    ///
+    /// # Errors
+    /// `Verification`.
+    pub fn check_system(&self, on_card: Option<&str>) -> Result<()> {
+        let expected = self.system().filter(|system| self.is_recorded && system.contains(SYSTEM_NAME));
+        let Some(expected) = expected.filter(|expected| on_card != Some(*expected)) else { return Ok(()) };
+        let starts = match on_card {
+            Some(on_card) => format!("it starts {} by default", Plain(on_card)),
+            None => "which system it starts is unknown".to_owned(),
+        };
+        bail!(
+            Verification, "the card is verified, but {starts}, and the last receipt names {}", Plain(expected);
+            hint: "the inputs of the flake or the arguments for Nix were others then: repeat those, or name what you want \
+                   by --revision or --current"
+        )
     }
 }
 
@@ -139,5 +143,40 @@ impl fmt::Display for Generation {
             Some(_) => Ok(()),
             None => f.write_str(" as it is now"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipt::Timestamp;
+
+    #[test]
+    fn the_card_must_start_the_system_of_the_receipt() {
+        let system = |name: &str| format!("/nix/store/{name}");
+        let generation = |name: &str, is_recorded| Generation {
+            pinned: FlakeRef::of_url("github:o/f"),
+            revision: None,
+            last: Some(LastSystem {
+                verb: "flashed",
+                when: Timestamp::now(),
+                system: Some(system(name)),
+                revision: None,
+            }),
+            is_recorded,
+        };
+        let own = generation("a-nixos-system-pi", true);
+        own.check_system(Some(&system("a-nixos-system-pi"))).unwrap();
+        for (on_card, expected) in [
+            (Some(system("b-nixos-system-pi")), "it starts /nix/store/b-nixos-system-pi by default"),
+            (None, "which system it starts is unknown"),
+        ] {
+            let error = own.check_system(on_card.as_deref()).unwrap_err();
+            assert_eq!(failure::kind(&error), ExitKind::Verification);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        // What the user names may differ, and so may a profile that is no system.
+        generation("a-nixos-system-pi", false).check_system(None).unwrap();
+        generation("a-activatable-nixos", true).check_system(None).unwrap();
     }
 }

@@ -68,8 +68,7 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
         generation.revision.clone(),
         &payload_setup,
     )?;
-    generation.warning(report.system.as_deref()).into_iter().for_each(|text| cx.warn(text));
-    Ok(())
+    generation.check_system(report.system.as_deref())
 }
 
 /// The payload of a restored card: the identity that its host has.
