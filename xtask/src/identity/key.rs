@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use sha2::{Digest, Sha256};
 
+use super::key_blob;
 use crate::failure;
 
 const ALGORITHM: &str = "ssh-ed25519";
@@ -39,7 +39,7 @@ impl PublicKey {
 
     /// The fingerprint `SHA256:…`, as ssh shows it.
     pub fn fingerprint(&self) -> String {
-        format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&self.blob)))
+        key_blob::fingerprint(&self.blob)
     }
 
     /// The age recipient `age1…` of this key: texts that are encrypted to it are decrypted with the private key, as the

@@ -1,13 +1,13 @@
 //! Public ssh keys that users log in with, as in `id_ed25519.pub` and `authorized_keys`.
 
+use anyhow::Result;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
+use super::key_blob;
 use crate::base::Plain;
 use crate::{bail, failure};
-use anyhow::Result;
 
 /// The algorithms of keys that sshd takes today, with their short names.
 const ALGORITHMS: &[(&str, &str)] = &[
@@ -56,9 +56,9 @@ impl LoginKey {
         let (encoded, comment) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
         let blob = STANDARD.decode(encoded).ok()?;
         let comment = comment.trim().to_owned();
-        is_whole(algorithm, &fields(&blob)?).then(|| Self {
+        is_whole(algorithm, &key_blob::fields(&blob, algorithm)?).then(|| Self {
             kind,
-            fingerprint: format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&blob))),
+            fingerprint: key_blob::fingerprint(&blob),
             line: format!("{algorithm} {encoded} {comment}").trim_end().to_owned(),
             comment,
         })
@@ -76,25 +76,9 @@ impl LoginKey {
     }
 }
 
-/// The fields of a key in the wire format (RFC 4251, section 5), each of which follows its length; `None` for a key
-/// that was cut off.
-fn fields(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut fields = Vec::new();
-    while !blob.is_empty() {
-        let (length, rest) = blob.split_first_chunk::<4>()?;
-        let (field, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        fields.push(field);
-        blob = rest;
-    }
-    Some(fields)
-}
-
 /// Whether `fields` are those of a key of `algorithm` (RFC 4253, 5656 and 8709, and `PROTOCOL.u2f` of OpenSSH), with
 /// the sizes that sshd takes.
 fn is_whole(algorithm: &str, fields: &[&[u8]]) -> bool {
-    let Some((name, fields)) = fields.split_first().filter(|(name, _)| **name == algorithm.as_bytes()) else {
-        return false;
-    };
     // An uncompressed point has two coordinates after its first byte.
     let is_point = |curve: &[u8], point: &[u8]| {
         let length = match curve {
@@ -103,8 +87,8 @@ fn is_whole(algorithm: &str, fields: &[&[u8]]) -> bool {
             b"nistp521" => 133,
             _ => return false,
         };
-        name.split(|byte| *byte == b'@').next().is_some_and(|name| name.ends_with(curve))
-            && point.len() == length
+        let name = algorithm.split('@').next().unwrap_or_default();
+        name.as_bytes().ends_with(curve) && point.len() == length
     };
     match fields {
         [key] => algorithm == "ssh-ed25519" && key.len() == 32,

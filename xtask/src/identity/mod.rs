@@ -12,6 +12,7 @@ mod folder;
 mod folder_name;
 mod import;
 mod key;
+mod key_blob;
 mod known_hosts;
 mod known_key;
 mod login_key;
