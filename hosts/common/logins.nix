@@ -3,13 +3,7 @@
 { config, lib, ... }:
 let
   inherit (config.networking) hostName;
-  setOf =
-    value:
-    let
-      tried = builtins.tryEval (if lib.isAttrs value then value else { });
-    in
-    if tried.success then tried.value else { };
-  logins = import ../../xtask/src/nix/flake/logins.nix setOf config;
+  logins = import ../../xtask/src/nix/flake/logins.nix (import ../../xtask/src/nix/flake/values.nix) config;
 
   normal = lib.attrNames (lib.filterAttrs (_: user: user.isNormalUser) config.users.users);
   admin = config.common.admin or (if normal == [ ] then "root" else lib.head normal);

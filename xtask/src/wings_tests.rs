@@ -12,7 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("card", &["base", "boot", "nix", "identity"]),
     ("deploy", &["base", "boot", "nix", "identity"]),
     ("setup", &["base", "nix", "identity"]),
-    ("qemu", &["base", "boot", "card"]),
+    ("qemu", &["base", "boot", "card", "identity"]),
     ("receipt", &["base", "nix", "identity", "card", "deploy"]),
     ("ui", &["base"]),
     ("dev", &["base", "nix", "identity", "card", "setup", "qemu"]),

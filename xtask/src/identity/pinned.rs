@@ -47,6 +47,7 @@ fn pinned_keys(state: &Path, flake: &FlakeRef, host: &HostName) -> Result<Option
 /// The ed25519 key of a host, as it is pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinnedKey {
+    pub host: HostName,
     /// The `known_hosts` file that has the key under the name of the host.
     pub known_hosts: PathBuf,
     /// `SHA256:…`.
@@ -60,7 +61,7 @@ pub struct PinnedKey {
 pub fn pinned_key(state: &Path, flake: &FlakeRef, host: &HostName) -> Result<Option<PinnedKey>> {
     let Some((known_hosts, keys)) = pinned_keys(state, flake, host)? else { return Ok(None) };
     let key = keys.iter().find_map(|key| PublicKey::parse(key));
-    Ok(key.map(|key| PinnedKey { known_hosts, fingerprint: key.fingerprint() }))
+    Ok(key.map(|key| PinnedKey { host: host.clone(), known_hosts, fingerprint: key.fingerprint() }))
 }
 
 #[cfg(test)]

@@ -17,6 +17,6 @@ pub use machine::{Machine, Network, ONE_THREAD, Setup};
 pub use programs::require_programs;
 pub use proof::{Goal, Proof, ProofWatch};
 pub use script::{Script, Step};
-pub use ssh_probe::{KnownKey, SshProbe};
+pub use ssh_probe::SshProbe;
 pub use start_files::StartFiles;
 pub use workspace::Workspace;

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::console::Watch;
 use super::faults::FaultSearch;
-use super::ssh_probe::{KnownKey, ProbeResult, SshProbe};
+use super::ssh_probe::{ProbeResult, SshProbe};
 use crate::base::HostName;
 use crate::base::process::{Received, Reply};
+use crate::identity::PinnedKey;
 
 /// What a boot must show.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ impl Watch for ProofWatch<'_> {
     fn fault(&self) -> Option<String> {
         match (&self.other_key, &self.goal) {
             (Some(other), Goal::Ssh(probe)) => {
-                let KnownKey { host, fingerprint, .. } = probe.key;
+                let PinnedKey { host, fingerprint, .. } = probe.key;
                 Some(format!("the ssh server has the host key {other}, and that of {host} is {fingerprint}"))
             }
             _ if self.proof.is_some() => None,

@@ -1,28 +1,23 @@
 //! Snapshots: what a booted host writes goes to a temporary file, and the card or the image stays as it is.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Result};
 
 use super::machine::{Drive, DriveFormat, Machine};
 use super::workspace::Workspace;
 use crate::bail;
 use crate::base::interrupt::SignalGuard;
 use crate::base::{Context, Phase, shell};
-use crate::card::image::Source;
-use crate::failure;
+use crate::card::image::{self, Image};
 
 /// The program that makes overlays.
 pub const IMAGE_PROGRAM: &str = "qemu-img";
 
 /// How much larger than an image its card is at least, so that the first boot can grow the partition, in bytes.
 const GROWTH: u64 = 1 << 30;
-
-/// The amount of an image that is decompressed, and left out where it is zero, at once, in bytes.
-const BLOCK: usize = 64 << 10;
 
 /// The size in bytes of the card of `machine` that holds an image of `image` bytes.
 pub fn card_size_for_image(image: u64) -> u64 {
@@ -51,15 +46,14 @@ pub fn overlay(cx: &Context, workspace: &Workspace, file: &Path, size: u64) -> R
     Ok(Drive { file: overlay, format: DriveFormat::Overlay })
 }
 
-/// Decompresses `source`, whose content has `content` bytes, to a drive of `size` bytes. Blocks of zeros take no space.
+/// Decompresses `image` to a drive of `size` bytes.
 ///
 /// # Errors
 /// A damaged image, a full disk, and `Interrupted`.
 pub fn decompress(
     cx: &Context,
     workspace: &Workspace,
-    source: &Source,
-    content: u64,
+    image: &Image,
     size: u64,
     signals: &SignalGuard,
 ) -> Result<Drive> {
@@ -68,48 +62,14 @@ pub fn decompress(
     // The card may hold private keys.
     let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
     let file = file.with_context(writing)?;
-    let mut stream = source.stream()?;
-    let mut phase = Phase::begin(cx.reporter.as_ref(), "decompress", Some(content));
-    let mut block = vec![0; BLOCK];
-    let mut position = 0;
-    loop {
-        signals.check()?;
-        let count = read_block(&mut stream, &mut block).context("decompressing the image")?;
-        if count == 0 {
-            break;
-        }
-        if block[..count].iter().any(|byte| *byte != 0) {
-            file.write_all_at(&block[..count], position).map_err(|error| write_error(&path, error))?;
-        }
-        position += count as u64;
-        phase.advance(count);
-    }
+    let mut phase = Phase::begin(cx.reporter.as_ref(), "decompress", Some(image.size));
+    image::unpack(image, &file, &path, |chunk| {
+        phase.advance(chunk);
+        signals.check()
+    })?;
     phase.end();
     file.set_len(size).with_context(writing)?;
     Ok(Drive { file: path, format: DriveFormat::Raw })
-}
-
-/// Reads until `block` is full or `stream` ends. Returns the number of bytes.
-fn read_block(stream: &mut impl Read, block: &mut [u8]) -> std::io::Result<usize> {
-    let mut count = 0;
-    while count < block.len() {
-        match stream.read(&mut block[count..])? {
-            0 => break,
-            more => count += more,
-        }
-    }
-    Ok(count)
-}
-
-/// The error for `path`, to which nothing can be written because of `error`.
-fn write_error(path: &Path, error: std::io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => failure!(
-            Io, "there is no room for the decompressed image in {}", path.parent().unwrap_or(path).display();
-            hint: "free some space there, or let XTASK_STATE name a folder on a larger disk"
-        ),
-        _ => Error::new(error).context(format!("writing {}", path.display())),
-    }
 }
 
 /// Checks that this user may read the card at `path`: the emulator reads it itself.
@@ -141,24 +101,5 @@ mod tests {
         let card = 31_914_983_424;
         assert_eq!(card_size_in(Machine::Virt, card), card);
         assert_eq!(card_size_in(Machine::Raspi3b, card), 32 << 30);
-    }
-
-    #[test]
-    fn blocks_are_read_whole() {
-        let mut stream = (&b"abc"[..]).chain(&b"defg"[..]);
-        let mut block = [0; 5];
-        assert_eq!(read_block(&mut stream, &mut block).unwrap(), 5);
-        assert_eq!(&block, b"abcde");
-        assert_eq!(read_block(&mut stream, &mut block).unwrap(), 2);
-        assert_eq!(read_block(&mut stream, &mut block).unwrap(), 0);
-    }
-
-    #[test]
-    fn a_full_disk_has_a_remedy() {
-        use crate::base::failure::{ExitKind, hint, kind};
-        let full = write_error(Path::new("/s/boot/run-1/card.img"), rustix::io::Errno::NOSPC.into());
-        assert_eq!(kind(&full), ExitKind::Io);
-        assert_eq!(full.to_string(), "there is no room for the decompressed image in /s/boot/run-1");
-        assert!(hint(&full).unwrap().contains("XTASK_STATE"));
     }
 }

@@ -1,36 +1,25 @@
 //! Asks the ssh server of a booting host whether it has a known host key, by whole handshakes of ssh.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::base::HostName;
 use crate::base::process::{Bounds, Launcher};
+use crate::identity::PinnedKey;
 
 /// The limits of one attempt. A handshake takes an emulated host some seconds.
 const ATTEMPT: Bounds = Bounds { output: 1 << 20, time: Duration::from_secs(60) };
 /// The pause between two attempts, and between two checks whether to stop.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The key that an ssh server must have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownKey {
-    pub host: HostName,
-    /// The `known_hosts` with the key of the host.
-    pub known_hosts: PathBuf,
-    /// The fingerprint of that key.
-    pub fingerprint: String,
-}
-
 /// The search for a host key at a port of 127.0.0.1.
 #[derive(Debug)]
 pub struct SshProbe<'a> {
     launcher: &'a Launcher,
     port: u16,
-    pub key: &'a KnownKey,
+    pub key: &'a PinnedKey,
     result: OnceLock<ProbeResult>,
     must_stop: AtomicBool,
 }
@@ -45,7 +34,7 @@ pub enum ProbeResult {
 }
 
 impl<'a> SshProbe<'a> {
-    pub fn new(launcher: &'a Launcher, port: u16, key: &'a KnownKey) -> Self {
+    pub fn new(launcher: &'a Launcher, port: u16, key: &'a PinnedKey) -> Self {
         Self { launcher, port, key, result: OnceLock::new(), must_stop: AtomicBool::new(false) }
     }
 
@@ -166,7 +155,7 @@ mod tests {
     #[test]
     fn only_the_known_key_is_accepted() {
         let launcher = Launcher::new("/");
-        let key = KnownKey {
+        let key = PinnedKey {
             host: "pi".into(),
             known_hosts: "/a b/known_hosts".into(),
             fingerprint: "SHA256:x".into(),

@@ -385,7 +385,7 @@ in
       layoutOf =
         import ../../src/nix/flake/layout.nix (import ../../src/nix/flake/logins.nix)
           (import ../../src/nix/flake/wifi.nix)
-          (value: if builtins.isAttrs value then value else { });
+          (import ../../src/nix/flake/values.nix);
       factsOf =
         module:
         let

@@ -15,6 +15,7 @@ mod host_keys;
 mod limits;
 mod members;
 mod source;
+mod unpack;
 mod xz;
 mod zstd_frames;
 
@@ -31,3 +32,4 @@ pub use fingerprint::Changed;
 pub use host_keys::{HostKeyFile, host_key_warning};
 pub use limits::{Limits, OutOfMemory};
 pub use source::Source;
+pub use unpack::unpack;

@@ -1,7 +1,7 @@
 //! The file of an image that is not compressed, in the state folder. It has holes where the image has zeros.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -11,8 +11,7 @@ use tempfile::NamedTempFile;
 use crate::bail;
 use crate::base::lock::Lock;
 use crate::base::{Bytes, Phase, Reporter, memfd, state};
-use crate::card::image::chunk_hash::{CHUNK, read_chunk};
-use crate::card::image::{Ext4Region, Image};
+use crate::card::image::{self, Ext4Region, Image};
 use crate::card::saved_state::{Survey, check_stop};
 
 /// How the names of the files begin and end.
@@ -95,32 +94,9 @@ impl RawFile {
     /// # Errors
     /// `Interrupted` once `cancel` is set, and an image that is not whole.
     pub fn unpack(&self, image: &Image, cancel: &AtomicBool, phase: &mut Phase) -> Result<()> {
-        let doing = || format!("writing {}", self.path().display());
-        self.file().set_len(image.size).with_context(doing)?;
-        let mut stream = image.source.stream()?;
-        let mut chunk = vec![0; CHUNK];
-        let mut at = 0;
-        loop {
-            check_stop(cancel)?;
-            let read = read_chunk(&mut stream, &mut chunk).map_err(|(_, error)| error);
-            let size = read.with_context(|| image.source.decoding_context())?;
-            if chunk[..size].iter().any(|byte| *byte != 0) {
-                self.file().write_all_at(&chunk[..size], at).with_context(doing)?;
-            }
-            at += size as u64;
-            phase.advance(size);
-            if size < chunk.len() {
-                break;
-            }
-        }
-        if at != image.size {
-            bail!(
-                Verification,
-                "{} has {at} bytes, and had {} before",
-                image.source.path.display(),
-                image.size
-            );
-        }
-        Ok(())
+        image::unpack(image, self.file(), self.path(), |chunk| {
+            phase.advance(chunk);
+            check_stop(cancel)
+        })
     }
 }

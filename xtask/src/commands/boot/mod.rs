@@ -52,9 +52,7 @@ fn prepare(
     let Plan { subject, machine, .. } = plan;
     let drive = match subject.compressed() {
         None => snapshot::overlay(cx, workspace, subject.path(), plan.card_size())?,
-        Some(source) => {
-            snapshot::decompress(cx, workspace, source, subject.size(), plan.card_size(), signals)?
-        }
+        Some(image) => snapshot::decompress(cx, workspace, image, plan.card_size(), signals)?,
     };
     let start = if let Some(start) = virt_start {
         start

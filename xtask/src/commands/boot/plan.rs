@@ -9,7 +9,7 @@ use crate::base::{Bytes, Context, Plain, TimeLimit};
 use crate::cli::Boot;
 use crate::failure;
 use crate::identity::{self, PinnedKey};
-use crate::qemu::{KnownKey, Machine, snapshot};
+use crate::qemu::{Machine, snapshot};
 
 /// The plan of a boot.
 pub struct Plan {
@@ -26,7 +26,7 @@ pub enum Wanted {
     /// A login prompt on the console; `why` ssh proves nothing.
     Login { why: String },
     /// The key of the host by ssh.
-    Ssh(KnownKey),
+    Ssh(PinnedKey),
 }
 
 impl Wanted {
@@ -62,8 +62,7 @@ impl Wanted {
         if cx.launcher.which("ssh").is_none() {
             return Err(failure!(Refused, "no ssh on PATH"; hint: "run `cargo xtask setup`"));
         }
-        let PinnedKey { known_hosts, fingerprint } = pinned;
-        Ok(Self::Ssh(KnownKey { host: host.clone(), known_hosts, fingerprint }))
+        Ok(Self::Ssh(pinned))
     }
 }
 
@@ -72,7 +71,7 @@ impl fmt::Display for Wanted {
         match self {
             Self::Text(text) => write!(f, "the console prints \"{}\"", Plain(text)),
             Self::Login { why } => write!(f, "the console prints a login prompt ({})", Plain(why)),
-            Self::Ssh(KnownKey { host, fingerprint, .. }) => {
+            Self::Ssh(PinnedKey { host, fingerprint, .. }) => {
                 write!(f, "ssh answers with the host key of {}, {fingerprint}", Plain(host))
             }
         }

@@ -103,10 +103,10 @@ impl Subject {
         }
     }
 
-    /// The source of a compressed image; `None` for any other content.
-    pub fn compressed(&self) -> Option<&Source> {
+    /// The compressed image; `None` for any other content.
+    pub fn compressed(&self) -> Option<&Image> {
         match &self.content {
-            Content::Image(image) if image.source.format != Format::Raw => Some(&image.source),
+            Content::Image(image) if image.source.format != Format::Raw => Some(image),
             _ => None,
         }
     }

@@ -2,8 +2,9 @@
 #
 # Real flakes throw, lack outputs, and sort outputs by system. An output that cannot be evaluated hides no other output,
 # and only the requested values are evaluated. The arguments are the values of the other files of this folder.
-layoutOf: stockVariants: imageLists: outputs:
+values: layoutOf: stockVariants: imageLists: outputs:
 let
+  inherit (values) attempt setOf;
   inherit (builtins)
     all
     any
@@ -12,22 +13,11 @@ let
     elem
     filter
     head
-    isAttrs
     length
     mapAttrs
     match
     tryEval
     ;
-
-  # The result of `tryEval` for `value` if it is a set, for an empty set if it is another value.
-  attempt = value: tryEval (if isAttrs value then value else { });
-  # `value` if it is a set, or an empty set if it is another value or throws.
-  setOf =
-    value:
-    let
-      tried = attempt value;
-    in
-    if tried.success then tried.value else { };
 
   packages = setOf (outputs.packages or null);
   nodes = (setOf (outputs.deploy or null)).nodes or null;
@@ -215,7 +205,7 @@ let
           configs = [ image.config ] ++ ownConfigs;
           known = filter (config: setOf config != { }) configs;
         in
-        removeAttrs image [ "config" ] // { layout = if known == [ ] then null else layoutOf setOf (head known); };
+        removeAttrs image [ "config" ] // { layout = if known == [ ] then null else layoutOf values (head known); };
     in
     {
       images = map withLayout images;

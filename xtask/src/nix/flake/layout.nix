@@ -1,26 +1,18 @@
 # Where a host with the configuration `config` reads its host key, and which file systems it mounts. An option that is
-# absent or throws counts as unknown. `setOf value` is `value` if it is a set, or an empty set if it is another value or
-# throws. The first arguments are the values of the files of that name.
-logins: wifi: setOf: config:
+# absent or throws counts as unknown. The other arguments are the values of the files of that name.
+logins: wifi: values: config:
 let
+  inherit (values) orElse setOf;
   inherit (builtins)
     attrNames
     concatMap
-    deepSeq
     elem
     filter
     isString
     match
     storeDir
-    tryEval
     ;
 
-  orElse =
-    default: value:
-    let
-      tried = tryEval (deepSeq value value);
-    in
-    if tried.success then tried.value else default;
   # The lists that `function` returns for each name and value of `set`, as one list. Values that throw are left out.
   concatEach = function: set: concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
 
@@ -70,6 +62,6 @@ in
     ++ concatEach movesTo (setOf (config.environment.persistence or null))
     ++ concatEach movesTo (setOf (config.preservation.preserveAt or null))
     ++ concatEach moveByLink (setOf (config.environment.etc or null));
-  logins = logins setOf config;
-  wifi = wifi setOf config;
+  logins = logins values config;
+  wifi = wifi values config;
 }

@@ -1,8 +1,9 @@
 # Who can log in by ssh to a host with the configuration `config`; null where the configuration has no sshd. An option
-# that is absent or throws counts as not set. `setOf` is as for `layout.nix`. The module hosts/common/logins.nix warns by
-# the same rules.
-setOf: config:
+# that is absent or throws counts as not set. `values` is that of `values.nix`. The module hosts/common/logins.nix warns
+# by the same rules.
+values: config:
 let
+  inherit (values) orElse setOf;
   inherit (builtins)
     all
     any
@@ -10,7 +11,6 @@ let
     attrValues
     concatMap
     concatStringsSep
-    deepSeq
     elem
     filter
     getContext
@@ -26,16 +26,9 @@ let
     split
     stringLength
     substring
-    tryEval
     unsafeDiscardStringContext
     ;
 
-  orElse =
-    default: value:
-    let
-      tried = tryEval (deepSeq value value);
-    in
-    if tried.success then tried.value else default;
   listOf =
     value:
     if isList value then

@@ -21,6 +21,8 @@ pub use outputs::BrokenOutput;
 const HOSTS: &str = concat!(
     "(",
     include_str!("hosts.nix"),
+    ") (",
+    include_str!("values.nix"),
     ") ((",
     include_str!("layout.nix"),
     ") (",

@@ -1,26 +1,19 @@
 # The program that connects a host with the configuration `config` to Wi-Fi, and what decides about its files; null
-# where no program does. `setOf` is as for `layout.nix`.
-setOf: config:
+# where no program does. `values` is that of `values.nix`.
+values: config:
 let
+  inherit (values) orElse setOf;
   inherit (builtins)
     any
     attrNames
     concatMap
-    deepSeq
     filter
     head
     isList
     isString
     match
-    tryEval
     ;
 
-  orElse =
-    default: value:
-    let
-      tried = tryEval (deepSeq value value);
-    in
-    if tried.success then tried.value else default;
   isOn = set: orElse false (set.enable or false) == true;
 
   networking = setOf (config.networking or null);
