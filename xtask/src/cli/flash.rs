@@ -63,27 +63,15 @@ pub struct Flash {
     #[command(flatten)]
     pub build: BuildArgs,
     #[command(flatten)]
-    pub confirm: ConfirmArgs,
-    #[command(flatten)]
     pub payload: PayloadArgs,
-    /// Unmount the card without asking, if it is mounted
-    #[arg(long)]
-    pub unmount: bool,
-    /// How the image is written; in each mode the card holds exactly the image afterwards
-    #[arg(long, value_enum, default_value_t)]
-    pub mode: crate::card::flash::Mode,
-    /// Refuse an image from which this board does not boot, and verify on the card that the board does
-    #[arg(long, value_enum, value_name = "BOARD")]
-    pub board: Option<Board>,
     /// Check the image again, even if an earlier check passed and the file has not changed since
     #[arg(long)]
     pub check_image: bool,
     /// Allow decompression this much memory, such as 1GiB, where the image declares more than 256 MiB
     #[arg(long, value_name = "SIZE", value_parser = super::parse_memory_limit)]
     pub memory_limit: Option<u64>,
-    /// Do not eject the card after the flash
-    #[arg(long)]
-    pub no_eject: bool,
+    #[command(flatten)]
+    pub write: WriteArgs,
 }
 
 impl Flash {
@@ -126,6 +114,25 @@ fn is_path(word: &str) -> bool {
 /// The error of a command line with both a host and an image.
 pub(super) fn host_and_image_error() -> anyhow::Error {
     failure!(Usage, "a host and --image exclude each other"; hint: "name either the host or --image FILE")
+}
+
+/// How a card is written.
+#[derive(Debug, Args)]
+pub struct WriteArgs {
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// Unmount the card without asking, if it is mounted
+    #[arg(long)]
+    pub unmount: bool,
+    /// How the image is written; in each mode the card holds exactly the image afterwards
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: crate::card::flash::Mode,
+    /// Refuse an image from which this board does not boot, and verify on the card that the board does
+    #[arg(long, value_enum, value_name = "BOARD")]
+    pub board: Option<Board>,
+    /// Do not eject the card afterwards
+    #[arg(long)]
+    pub no_eject: bool,
 }
 
 /// How the user confirms that a card is overwritten.

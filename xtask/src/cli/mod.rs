@@ -25,7 +25,7 @@ pub use demo::Demo;
 pub use deploy::{Deploy, History, Status};
 #[cfg(feature = "dev")]
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
-pub use flash::{ConfirmArgs, Flash, ImageArg};
+pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
 pub use payload::PayloadArgs;

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::{BuildArgs, ConfirmArgs};
+use super::{BuildArgs, WriteArgs};
 use crate::bail;
 use crate::base::HostName;
-use crate::boot::Board;
 use crate::card::saved_state::{ResticOptions, StateArg};
 
 /// The text after the options.
@@ -50,23 +49,11 @@ pub struct Restore {
     pub current: bool,
     #[command(flatten)]
     pub build: BuildArgs,
-    #[command(flatten)]
-    pub confirm: ConfirmArgs,
     /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]
     pub identity_dir: Option<PathBuf>,
-    /// Unmount the card without asking, if it is mounted
-    #[arg(long)]
-    pub unmount: bool,
-    /// How the image is written; in each mode the card holds exactly the image afterwards
-    #[arg(long, value_enum, default_value_t)]
-    pub mode: crate::card::flash::Mode,
-    /// Refuse an image from which this board does not boot, and verify on the card that the board does
-    #[arg(long, value_enum, value_name = "BOARD")]
-    pub board: Option<Board>,
-    /// Do not eject the card afterwards
-    #[arg(long)]
-    pub no_eject: bool,
+    #[command(flatten)]
+    pub write: WriteArgs,
 }
 
 impl Restore {

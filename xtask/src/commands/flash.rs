@@ -31,7 +31,7 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let disk = write_card::find_card(cx, named, &request)?;
     let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
     let login_keys = login_keys(&image, layout.as_ref(), entries);
-    let plan = Plan::new(image, disk, args.mode, payload).with_login_keys(Some(login_keys));
+    let plan = Plan::new(image, disk, args.write.mode, payload).with_login_keys(Some(login_keys));
     let plan = writer.show_and_confirm(cx, &request, plan)?;
     let source = host.as_ref().map(|host| (host, &cx.flake));
     writer.write(cx, &plan, source, revision, &payload_setup).map(drop)
@@ -42,8 +42,7 @@ fn card_writer<'a>(args: &'a Flash, image: Option<&'a Path>) -> CardWriter<'a> {
     let PayloadArgs { files, identity_dir, .. } = &args.payload;
     let named =
         NamedPaths { image, files: files.as_deref(), identities: identity_dir.as_deref(), state: None };
-    let Flash { confirm, unmount, no_eject, board, .. } = args;
-    CardWriter { confirm, unmount: *unmount, no_eject: *no_eject, board: *board, named, facts: Map::new() }
+    CardWriter { args: &args.write, named, facts: Map::new() }
 }
 
 /// Builds the image, if it is not in a file already. Before that, the host must read the files of `payload_setup`.
@@ -73,6 +72,6 @@ fn check_image(cx: &Context, args: &Flash, file: &Path, card_size: Option<u64>) 
     } else {
         image::examine_once(source, &cache, cx.reporter.as_ref())?
     };
-    args.board.map(|board| image::check_board(&image, board)).transpose()?;
+    args.write.board.map(|board| image::check_board(&image, board)).transpose()?;
     Ok(image)
 }

@@ -10,12 +10,12 @@ use super::protected::{NamedPaths, protected_paths};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, interrupt};
-use crate::boot::{self, Board};
+use crate::boot;
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{FILE_SHA256, Plan, Report};
 use crate::card::image::{self, CheckCache};
 use crate::card::worker::{self, Access};
-use crate::cli::ConfirmArgs;
+use crate::cli::WriteArgs;
 use crate::identity::LoginKeys;
 use crate::nix::Revision;
 use crate::receipt::{self, FlashSource, Flashed};
@@ -23,11 +23,7 @@ use crate::ui::{self, Prompt};
 
 /// How the user wants a card to be written.
 pub struct CardWriter<'a> {
-    pub confirm: &'a ConfirmArgs,
-    pub unmount: bool,
-    pub no_eject: bool,
-    /// The board that must boot from the card.
-    pub board: Option<Board>,
+    pub args: &'a WriteArgs,
     /// The paths on the command line, which must not be on the card.
     pub named: NamedPaths<'a>,
     /// What the JSON of the result has beside the facts of the flash.
@@ -41,7 +37,7 @@ impl CardWriter<'_> {
     /// `Refused` where the card is not accepted, and where a card that is inserted next cannot be confirmed.
     pub fn find_named(&self, cx: &Context, device: Option<&Path>) -> Result<Option<Disk>> {
         let Some(device) = device else {
-            refuse(self.confirm.confirmation()?.refusal().as_slice())?;
+            refuse(self.args.confirm.confirmation()?.refusal().as_slice())?;
             return Ok(None);
         };
         let disk = Disk::load(&Roots::default(), device)?;
@@ -52,14 +48,14 @@ impl CardWriter<'_> {
 
     /// What the user asks of the card, for its refusals. `image_size` is in bytes; `None` while unknown.
     pub fn request(&self, cx: &Context, image_size: Option<u64>) -> Result<Request> {
-        let may_ask = !self.confirm.yes && ui::can_ask();
-        let mounted = if self.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
+        let may_ask = !self.args.confirm.yes && ui::can_ask();
+        let mounted = if self.args.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
         Ok(Request {
             image_size,
-            virtual_cards: self.confirm.virtual_cards(),
+            virtual_cards: self.args.confirm.virtual_cards(),
             mounted,
             protected: protected_paths(cx, self.named),
-            confirmation: self.confirm.confirmation()?,
+            confirmation: self.args.confirm.confirmation()?,
         })
     }
 
@@ -78,7 +74,7 @@ impl CardWriter<'_> {
         for warning in plan.disk.size_warning().into_iter().chain(conflicts) {
             cx.warn(warning);
         }
-        self.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
+        self.args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
         let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
         plan.disk.require_same(&disk)?;
         refuse(&refusals(&disk, request))?;
@@ -95,7 +91,7 @@ impl CardWriter<'_> {
         let mounts = plan.disk.plain_mounts();
         let sentences = mounts.map(|(device, at)| format!("/dev/{device} is mounted at {}", at.display()));
         let sentences = sentences.collect::<Vec<_>>();
-        if sentences.is_empty() || self.unmount {
+        if sentences.is_empty() || self.args.unmount {
             return Ok(());
         }
         let pronoun = if sentences.len() > 1 { "them" } else { "it" };
@@ -129,7 +125,7 @@ impl CardWriter<'_> {
         receipt.complete(cx, Flashed::new(source, plan, &report).with_revision(revision));
         drop(signals);
         let printed = show(cx, plan, &report, &self.facts);
-        if !self.no_eject {
+        if !self.args.no_eject {
             plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
         }
         known_hosts_updated.and(printed)?;
@@ -139,7 +135,7 @@ impl CardWriter<'_> {
 
     /// Fails where the board of `--board` does not boot from the written card.
     fn require_board(&self, report: &Report) -> Result<()> {
-        let Some(board) = self.board else { return Ok(()) };
+        let Some(board) = self.args.board else { return Ok(()) };
         match report.boards.iter().find(|proof| proof.board == board) {
             Some(proof) => proof.require_boots(ExitKind::Verification).context("the card is verified"),
             None => {

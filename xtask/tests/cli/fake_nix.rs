@@ -15,6 +15,8 @@ pub const FLAKE: &str = "github:o/f";
 const HOSTS_FUNCTION: &str = concat!(
     "(",
     include_str!("../../src/nix/flake/hosts.nix"),
+    ") (",
+    include_str!("../../src/nix/flake/values.nix"),
     ") ((",
     include_str!("../../src/nix/flake/layout.nix"),
     ") (",

@@ -34,10 +34,12 @@ pub fn summarize_shortly(proofs: &[BoardProof]) -> String {
     let qemu = proofs.iter().any(|proof| proof.board == Board::Qemu && proof.outcome == Outcome::Boots);
     let known = match (boots.as_str(), others.as_str()) {
         ("", _) if !unknown.is_empty() => return format!("whether {unknown} boot from the card is unknown"),
-        ("", _) if qemu => return "only QEMU boots from the card: it lacks what a Pi needs".to_owned(),
-        ("", _) => return "no board boots from the card".to_owned(),
-        (boots, "") => format!("{boots} boot from the card"),
-        (boots, others) => format!("{boots} boot from the card, and not {others}"),
+        ("", _) if qemu => {
+            return "only QEMU boots by the files of the card, which lack what a Pi needs".to_owned();
+        }
+        ("", _) => return "no board boots by the files of the card".to_owned(),
+        (boots, "") => format!("{boots} boot by the files of the card"),
+        (boots, others) => format!("{boots} boot by the files of the card, and not {others}"),
     };
     if unknown.is_empty() { known } else { format!("{known}; unknown for {unknown}") }
 }
@@ -56,7 +58,9 @@ pub fn warnings(proofs: &[BoardProof]) -> Vec<BoardFault> {
     }
     if proofs.iter().all(|proof| proof.outcome == Outcome::DoesNotBoot) {
         let first = proofs.iter().find_map(BoardProof::fatal_fault);
-        groups.extend(first.map(|fault| (fault.clone(), vec!["no board boots from the card".to_owned()])));
+        groups.extend(
+            first.map(|fault| (fault.clone(), vec!["no board boots by the files of the card".to_owned()])),
+        );
     }
     let named = groups.into_iter().map(|(fault, boards)| BoardFault {
         message: format!("{}: {}", boards.join(", "), fault.message),

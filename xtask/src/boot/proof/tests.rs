@@ -156,7 +156,7 @@ fn warnings_name_what_does_not_prevent_the_boot() {
     let expected = "pi4, pi400, cm4: no fixup4.dat: the firmware does not use all memory of the board";
     assert_eq!(warnings(&files), [expected]);
     files.remove("u-boot.bin");
-    let expected = "no board boots from the card: no u-boot.bin, which config.txt names as the kernel";
+    let expected = "no board boots by the files of the card: no u-boot.bin, which config.txt names as the kernel";
     assert_eq!(warnings(&files), [expected]);
 }
 
@@ -179,7 +179,7 @@ fn what_is_unknown_is_not_called_a_fault() {
     let some = prove_all(b"UEFI", "arm_64bit=1\n[pi4]\nkernel=u-boot.bin\n[pi5]\nkernel=other.bin\n");
     assert_eq!(
         summarize_shortly(&some),
-        "pi4, pi400, cm4 boot from the card, and not pi3, pi3+, pi02, cm3; unknown for pi5, pi500, cm5"
+        "pi4, pi400, cm4 boot by the files of the card, and not pi3, pi3+, pi02, cm3; unknown for pi5, pi500, cm5"
     );
 }
 

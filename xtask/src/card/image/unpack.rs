@@ -11,8 +11,8 @@ use super::Image;
 use super::chunk_hash::{CHUNK, read_chunk};
 use crate::{bail, failure};
 
-/// Writes the content of `image` to the empty `file` at `path`, which gets the size of the image. Chunks of zeros take no
-/// space. `on_chunk` is called with the size of each chunk, and ends the writing by an error.
+/// Writes the content of `image` to the empty `file` at `path`, which gets the size of the image. Chunks of zeros take
+/// no space. `on_chunk` is called with the size of each chunk, and ends the writing by an error.
 ///
 /// # Errors
 /// An image that is damaged or has another size than before, a full disk, and the error of `on_chunk`.

@@ -58,7 +58,7 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     show_state(cx, restored.as_ref());
     let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
     let login_keys = login_keys(&image, layout.as_ref(), entries);
-    let plan = Plan::new(image, disk, args.mode, payload).with_login_keys(Some(login_keys));
+    let plan = Plan::new(image, disk, args.write.mode, payload).with_login_keys(Some(login_keys));
     let plan = writer.show_and_confirm(cx, &request, plan)?;
     writer.facts = facts(&generation, restored.as_ref());
     let report = writer.write(
@@ -88,8 +88,7 @@ fn card_writer<'a>(
 ) -> CardWriter<'a> {
     let identities = args.identity_dir.as_deref();
     let named = NamedPaths { image, files: None, identities, state: state.and_then(StateArg::path) };
-    let Restore { confirm, unmount, no_eject, board, .. } = args;
-    CardWriter { confirm, unmount: *unmount, no_eject: *no_eject, board: *board, named, facts: Map::new() }
+    CardWriter { args: &args.write, named, facts: Map::new() }
 }
 
 /// Refuses, before a build of minutes, what would keep the card from its identity or its state.
@@ -121,7 +120,7 @@ fn build(cx: &Context, args: &Restore, generation: &Generation) -> Result<Built>
 fn check_image(cx: &Context, args: &Restore, file: &Path, card: Option<&Disk>) -> Result<Image> {
     let source = Source::open(file)?.with_limits(Limits::new(None, card.map(|disk| disk.size)));
     let image = image::examine_once(source, &CheckCache::new(&cx.state), cx.reporter.as_ref())?;
-    args.board.map(|board| image::check_board(&image, board)).transpose()?;
+    args.write.board.map(|board| image::check_board(&image, board)).transpose()?;
     Ok(image)
 }
 
@@ -171,7 +170,7 @@ impl RestoredState {
     fn image(&self, cx: &Context, args: &Restore) -> Result<Image> {
         let source = Source::open(self.raw.path())?;
         let image = image::examine(source, Depth::Whole, cx.reporter.as_ref())?;
-        args.board.map(|board| image::check_board(&image, board)).transpose()?;
+        args.write.board.map(|board| image::check_board(&image, board)).transpose()?;
         Ok(image)
     }
 }
