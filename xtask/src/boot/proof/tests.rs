@@ -156,7 +156,8 @@ fn warnings_name_what_does_not_prevent_the_boot() {
     let expected = "pi4, pi400, cm4: no fixup4.dat: the firmware does not use all memory of the board";
     assert_eq!(warnings(&files), [expected]);
     files.remove("u-boot.bin");
-    let expected = "no board boots by the files of the card: no u-boot.bin, which config.txt names as the kernel";
+    let expected =
+        "no board boots by the files of the card: no u-boot.bin, which config.txt names as the kernel";
     assert_eq!(warnings(&files), [expected]);
 }
 
