@@ -93,9 +93,9 @@ pub fn adopt(identities: &Identities, launcher: &Launcher, planned: &[Adoption])
             change.put(result)?;
         }
         if let Some(key) = &result.known {
-            known.insert(result.host.clone(), Some(key.clone()));
+            known.insert(result.host.clone(), vec![key.clone()]);
         }
-        published.extend(adoption.published.clone().map(|key| (result.host.clone(), Some(key))));
+        published.extend(adoption.published.clone().map(|key| (result.host.clone(), vec![key])));
     }
     change.set_known(known);
     change.set_published(published);

@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(pinned().unwrap(), None);
         publish(&format!("pi {}\n", KEYS[0]));
         assert_eq!(pinned().unwrap().as_ref(), Some(&published));
-        own.set_all(&NewKeys::from([("pi".into(), Some(KEYS[0].into()))])).unwrap();
+        own.set_all(&NewKeys::from([("pi".into(), vec![KEYS[0].into()])])).unwrap();
         assert_eq!(pinned().unwrap().as_ref(), Some(&own.path));
         publish(&format!("pi {}\npi {} with a comment\n", KEYS[1], KEYS[0]));
         assert_eq!(pinned().unwrap().as_ref(), Some(&own.path));

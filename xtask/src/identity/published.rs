@@ -131,7 +131,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = PublishedHosts::at(dir.path().join(FILE));
         let set = |key: Option<&str>| {
-            let keys = NewKeys::from([("pi".into(), key.map(str::to_owned))]);
+            let keys = NewKeys::from([("pi".into(), key.map(str::to_owned).into_iter().collect())]);
             file.set_all(&keys, &dir.path().join("identity")).unwrap()
         };
         assert!(set(Some(KEY)) && !set(Some(KEY)));
@@ -158,7 +158,7 @@ mod tests {
         assert!(with_hint(&file.keys_of("pi").unwrap_err()).contains("not a regular file; this file beside"));
         fs::remove_file(file.path()).unwrap();
         std::os::unix::fs::symlink("elsewhere", file.path()).unwrap();
-        let keys = NewKeys::from([("pi".into(), Some(KEY.into()))]);
+        let keys = NewKeys::from([("pi".into(), vec![KEY.into()])]);
         let error = file.set_all(&keys, &dir.path().join("identity")).unwrap_err();
         assert!(error.to_string().ends_with("known_hosts is a link"), "{error}");
         assert!(file.path().is_symlink());

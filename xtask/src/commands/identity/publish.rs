@@ -73,7 +73,7 @@ impl Changes {
                     others
                         .map(|old| format!("\n  {host} {}, replaced by {fingerprint}", fingerprint_of(old))),
                 );
-                changes.keys.insert(host.clone(), Some(key));
+                changes.keys.insert(host.clone(), vec![key]);
             }
             changes.hosts.push((host, fingerprint));
         }

@@ -22,7 +22,7 @@ pub fn run(cx: &Context, args: &IdentityRemove) -> Result<()> {
     }
     change.lock_key(&args.host)?;
     change.remove(&args.host);
-    let none = NewKeys::from([(args.host.clone(), None)]);
+    let none = NewKeys::from([(args.host.clone(), Vec::new())]);
     change.set_known(none.clone());
     if removal.is_published {
         change.set_published(none);

@@ -25,7 +25,8 @@ pub fn run(cx: &mut Context, args: &IdentityRename) -> Result<()> {
     }
     change.lock_key(old)?;
     change.rename(old, new);
-    let keys = |key: Option<String>| NewKeys::from([(old.clone(), None), (new.clone(), key)]);
+    let keys =
+        |key: Option<String>| NewKeys::from([(old.clone(), Vec::new()), (new.clone(), Vec::from_iter(key))]);
     if renaming.known.is_some() {
         change.set_known(keys(renaming.known));
     }

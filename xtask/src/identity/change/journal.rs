@@ -66,7 +66,7 @@ impl KeysOfFile {
                 (KnownHostsFile::Published, Some(file)) => file.keys_of(host)?,
                 (KnownHostsFile::Published, None) => Vec::new(),
             };
-            keys.insert(host.clone(), found.into_iter().next());
+            keys.insert(host.clone(), found);
         }
         Ok(Self { keys, file: self.file })
     }
@@ -149,9 +149,10 @@ impl Journal {
         Ok(Undo(self.keys.iter().map(|keys| keys.now(identities)).collect::<Result<_>>()?))
     }
 
-    /// Runs all steps that are not done yet.
-    pub fn run(&self, identities: &Identities) -> Result<()> {
-        (0..self.steps()).try_for_each(|step| self.run_step(identities, step))
+    /// Runs all steps that are not done yet. An error comes with the number of steps before it.
+    pub fn run(&self, identities: &Identities) -> Result<(), (usize, anyhow::Error)> {
+        let run = |step| self.run_step(identities, step).map_err(|error| (step, error));
+        (0..self.steps()).try_for_each(run)
     }
 
     /// The number of steps.
@@ -167,14 +168,16 @@ impl Journal {
         }
     }
 
-    /// Undoes the steps that are done, as far as possible.
-    pub fn undo(&self, identities: &Identities, undo: &Undo) {
-        for keys in undo.0.iter().rev() {
-            let _ = keys.write(identities);
-        }
-        for (from, to) in self.renames.iter().rev() {
-            let _ = rename_once(identities.folder(), to, from);
-        }
+    /// Undoes the first `count` steps.
+    ///
+    /// # Errors
+    /// The first of the steps that cannot be undone. The others are undone all the same.
+    pub fn undo(&self, identities: &Identities, undo: &Undo, count: usize) -> Result<()> {
+        let keys = undo.0.iter().take(count.saturating_sub(self.renames.len())).rev();
+        let keys = keys.map(|keys| keys.write(identities)).collect::<Vec<_>>();
+        let renames = self.renames.iter().take(count).rev();
+        let renames = renames.map(|(from, to)| rename_once(identities.folder(), to, from));
+        keys.into_iter().chain(renames.collect::<Vec<_>>()).collect()
     }
 }
 

@@ -138,7 +138,7 @@ impl Identities {
         let journal = Journal::read(&self.folder)?;
         if let Some(journal) = &journal {
             let doing = || format!("finishing an interrupted change in {}", self.folder.display());
-            journal.run(self).with_context(doing)?;
+            journal.run(self).map_err(|(_, error)| error).with_context(doing)?;
             Journal::remove(&self.folder)?;
         }
         self.sweep()?;
@@ -233,15 +233,18 @@ impl Change<'_> {
     /// Makes the change. A request to stop does not cut it off.
     ///
     /// # Errors
-    /// Where a file cannot be written: then nothing has changed. `Io` with a hint where a removed folder is left.
+    /// Where a file cannot be written: then nothing has changed, or the next command finishes the change. The message
+    /// says which. `Io` with a hint where a removed folder is left.
     pub fn commit(mut self) -> Result<()> {
         let folder = &self.identities.folder;
         let _signals = interrupt::guard()?;
         let journal = std::mem::take(&mut self.journal);
         let undo = journal.check(self.identities)?;
         journal.write(folder)?;
-        if let Err(error) = journal.run(self.identities) {
-            journal.undo(self.identities, &undo);
+        if let Err((count, error)) = journal.run(self.identities) {
+            if journal.undo(self.identities, &undo, count).is_err() {
+                return Err(error.context("a part of the change is made, and the next command finishes it"));
+            }
             Journal::remove(folder)?;
             return Err(error.context("nothing was changed"));
         }

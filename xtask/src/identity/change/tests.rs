@@ -35,7 +35,7 @@ impl Project {
     fn add(&self, host: &str, number: usize) {
         let mut change = self.identities.begin_change().unwrap();
         change.put(&identity(host, number)).unwrap();
-        let keys = NewKeys::from([(host.into(), Some(KEYS[number].to_owned()))]);
+        let keys = NewKeys::from([(host.into(), vec![KEYS[number].to_owned()])]);
         change.set_known(keys.clone());
         change.set_published(keys);
         change.commit().unwrap();
@@ -77,10 +77,10 @@ fn prepare(project: &Project) -> Change<'_> {
     change.remove(&"b".into());
     change.rename(&"c".into(), &"d".into());
     let keys = NewKeys::from([
-        ("a".into(), Some(KEYS[1].to_owned())),
-        ("b".into(), None),
-        ("c".into(), None),
-        ("d".into(), Some(KEYS[0].to_owned())),
+        ("a".into(), vec![KEYS[1].to_owned()]),
+        ("b".into(), Vec::new()),
+        ("c".into(), Vec::new()),
+        ("d".into(), vec![KEYS[0].to_owned()]),
     ]);
     change.set_known(keys.clone());
     change.set_published(keys);
@@ -166,6 +166,24 @@ fn a_failed_step_is_undone() {
     fs::remove_dir(&taken).unwrap();
     assert_eq!(project.snapshot(), old);
     assert!(!Journal::exists(project.identities.folder()));
+}
+
+/// Also all lines of a host that had several.
+#[test]
+fn keys_that_were_written_are_undone() {
+    let project = project_with_three_hosts();
+    let published = project.identities.published.as_ref().unwrap().path().to_owned();
+    let two = NewKeys::from([("a".into(), KEYS.map(str::to_owned).to_vec())]);
+    project.identities.known_hosts.set_all(&two).unwrap();
+    let elsewhere = project.dir.path().join("elsewhere");
+    fs::rename(&published, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &published).unwrap();
+    let old = project.snapshot();
+    let change = prepare(&project);
+    let error = change.commit().unwrap_err();
+    assert!(with_hint(&error).contains("nothing was changed: "), "{error:#}");
+    assert_eq!(project.snapshot(), old);
+    assert_eq!(project.identities.known_hosts.keys_of("a").unwrap(), KEYS);
 }
 
 #[test]

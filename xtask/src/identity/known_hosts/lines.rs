@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::HostName;
 use crate::identity::folder_name::can_name_folder;
 
-/// The new key of each host, such as `ssh-ed25519 AAAA…`; `None` for a host that is to have no key.
-pub type NewKeys = BTreeMap<HostName, Option<String>>;
+/// The new keys of each host, such as `ssh-ed25519 AAAA…`; an empty list for a host that is to have no key.
+pub type NewKeys = BTreeMap<HostName, Vec<String>>;
 
 /// The key in `line`, without a comment; `None` for a line without a key of `host`.
 pub fn key_in_line(line: &[u8], host: &str) -> Option<String> {
@@ -27,19 +27,19 @@ pub fn hosts(text: &[u8]) -> BTreeSet<HostName> {
     names.filter(can_name_folder).collect()
 }
 
-/// `text` with each host of `keys` having only its new key, in place of its first line or at the end, or none. Lines
+/// `text` with each host of `keys` having only its new keys, in place of its first line or at the end, or none. Lines
 /// of other hosts stay, and so do the other names of a line.
 pub fn with_keys(text: &[u8], keys: &NewKeys) -> Vec<u8> {
-    keys.iter().fold(text.to_vec(), |text, (host, key)| with_key(&text, host, key.as_deref()))
+    keys.iter().fold(text.to_vec(), |text, (host, keys)| with_keys_of(&text, host, keys))
 }
 
-/// `text` with `key` as the only key of `host`, or without a key of it.
-pub fn with_key(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
-    let mut new_line = key.map(|key| format!("{host} {key}\n"));
+/// `text` with `keys` as the only keys of `host`.
+fn with_keys_of(text: &[u8], host: &str, keys: &[String]) -> Vec<u8> {
+    let mut new_lines = keys.iter().map(|key| format!("{host} {key}\n")).collect::<String>();
     let mut new = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         if key_in_line(line, host).is_some() {
-            new.extend(new_line.take().unwrap_or_default().into_bytes());
+            new.extend(std::mem::take(&mut new_lines).into_bytes());
             new.extend(without_name(line, host).unwrap_or_default().into_bytes());
             continue;
         }
@@ -48,7 +48,7 @@ pub fn with_key(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
             new.push(b'\n');
         }
     }
-    new.extend(new_line.unwrap_or_default().into_bytes());
+    new.extend(new_lines.into_bytes());
     new
 }
 
@@ -74,6 +74,11 @@ fn without_comment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `text` with `key` as the only key of `host`, or without a key of it.
+    fn with_key(text: &[u8], host: &str, key: Option<&str>) -> Vec<u8> {
+        with_keys_of(text, host, &key.map(str::to_owned).into_iter().collect::<Vec<_>>())
+    }
 
     const KEY: &str = "ssh-ed25519 AAAAC3";
 

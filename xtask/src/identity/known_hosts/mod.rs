@@ -49,7 +49,7 @@ impl KnownHosts {
     /// Sets the only key of `host` to `key`, or removes all its keys where `key` is `None`. Returns whether the file
     /// changed.
     pub fn set(&self, host: &str, key: Option<&str>) -> Result<bool> {
-        self.set_all(&NewKeys::from([(host.into(), key.map(str::to_owned))]))
+        self.set_all(&NewKeys::from([(host.into(), key.map(str::to_owned).into_iter().collect())]))
     }
 
     /// Sets the only key of each host of `keys`, or removes its keys. Returns whether the file changed.
