@@ -29,11 +29,35 @@ use std::process::ExitCode;
 use base::failure::{self, ExitKind};
 pub use base::process::Launcher;
 use base::{hardening, interrupt, program};
+use card::worker::Access;
+use clap::Parser as _;
 pub use cli::Cli;
+
+/// Runs the command line of this process, and returns the exit code.
+pub fn run_command_line() -> ExitCode {
+    match commands::worker_access(std::env::args_os().skip(1)) {
+        Some(access) => run_worker(access),
+        None => Cli::try_parse().map_or_else(|error| report_parse_error(&error), run),
+    }
+}
+
+/// Runs the worker, and returns the exit code. The worker reports its errors on stdout to the tool that started it,
+/// which prints them.
+fn run_worker(access: Access) -> ExitCode {
+    match harden() {
+        Ok(()) => commands::run_worker(access).into(),
+        Err(error) => report_failure(&error, false),
+    }
+}
+
+/// Prepares this process for keys and for signals.
+fn harden() -> anyhow::Result<()> {
+    hardening::forbid_core_dumps().and_then(|()| interrupt::keep_exit_codes())
+}
 
 /// Prints the parser's error about the command line, or the help or the version that the user requested. With `--json`
 /// the error is an event. Returns the exit code.
-pub fn report_parse_error(error: &clap::Error) -> ExitCode {
+fn report_parse_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return print_help(error);
     }
@@ -61,21 +85,14 @@ fn print_help(help: &clap::Error) -> ExitCode {
 /// words are no error.
 fn escaped_usage_error() -> Option<String> {
     let words = std::env::args_os().map(|word| base::Plain(word.to_string_lossy()).to_string());
-    let error = <Cli as clap::Parser>::try_parse_from(words).err()?;
+    let error = Cli::try_parse_from(words).err()?;
     error.use_stderr().then(|| error.render().to_string())
 }
 
 /// Runs the command of the command line and prints its error, if it fails. Returns the exit code.
-pub fn run(cli: Cli) -> ExitCode {
+fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
-    if let Err(error) = hardening::forbid_core_dumps().and_then(|()| interrupt::keep_exit_codes()) {
-        return report_failure(&error, json);
-    }
-    // The worker reports its errors on stdout to the tool that started it, which prints them.
-    if let Some(code) = commands::run_worker(&cli.command) {
-        return code.into();
-    }
-    match commands::run(cli) {
+    match harden().and_then(|()| commands::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report_failure(&error, json),
     }

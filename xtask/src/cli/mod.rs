@@ -60,7 +60,6 @@ const GLOBAL_HEADING: &str = "Global options";
     name = "cargo xtask",
     bin_name = "cargo xtask",
     version,
-    disable_help_subcommand = true,
     after_help = after_help()
 )]
 pub struct Cli {
@@ -128,12 +127,6 @@ pub enum Command {
     #[cfg(feature = "dev")]
     #[command(arg = hidden_flake_arg())]
     Bench(Bench),
-    /// Run the worker that writes cards, elevated where needed: it gets a job on stdin and reports events on stdout
-    #[command(hide = true, name = crate::card::worker::Access::Write.command_name())]
-    WriteCard,
-    /// Run the worker for jobs that only read cards
-    #[command(hide = true, name = crate::card::worker::Access::Read.command_name())]
-    ReadCard,
 }
 
 impl Command {

@@ -30,25 +30,29 @@ mod suite_parts;
 mod test;
 mod write_card;
 
+use std::ffi::OsString;
+
 use anyhow::{Context as _, Result};
 
-use crate::base::failure::{self, ExitKind};
+use crate::base::failure;
 use crate::base::process::Launcher;
 use crate::base::{Context, FlakeRef, program, project, state};
 use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};
 
-/// Runs the worker and returns its exit code; `None` if `command` is not the worker. The worker may be root: it reads
-/// nothing that the environment names, and starts no program by `PATH`.
-pub fn run_worker(command: &Command) -> Option<u8> {
-    let access = match command {
-        Command::WriteCard => Access::Write,
-        Command::ReadCard => Access::Read,
-        _ => return None,
-    };
+/// The access of the worker that `args`, the command line without the name of the program, start; `None` for the
+/// command line of a user. The parser does not know the worker, so that neither help nor a suggestion names it.
+pub fn worker_access(args: impl Iterator<Item = OsString>) -> Option<Access> {
+    let [name] = <[OsString; 1]>::try_from(args.take(2).collect::<Vec<_>>()).ok()?;
+    [Access::Read, Access::Write].into_iter().find(|access| name == access.command_name())
+}
+
+/// Runs the worker, and returns its exit code. The worker may be root: it reads nothing that the environment names, and
+/// starts no program by `PATH`.
+pub fn run_worker(access: Access) -> u8 {
     // A message that cannot be printed changes nothing on the card: the worker continues to a defined end.
-    Some(worker::serve(access, |line| drop(ui::print_json_line(line))))
+    worker::serve(access, |line| drop(ui::print_json_line(line)))
 }
 
 /// Makes the context and runs the command.
@@ -138,7 +142,5 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         #[cfg(feature = "dev")]
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),
-        // The worker has no context: see [`run_worker`].
-        Command::WriteCard | Command::ReadCard => Err(ExitKind::Usage.error("this command is internal")),
     }
 }

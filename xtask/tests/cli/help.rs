@@ -56,3 +56,28 @@ fn the_option_flake_may_stand_before_and_after_the_command() {
         Sandbox::new().run(&args).assert_stderr_contains(text).assert_code(2).assert_stdout("");
     }
 }
+
+/// `help` and its names print what `--help` prints.
+#[test]
+fn the_command_help_prints_the_help_of_each_command() {
+    for command in [&[][..], &["flash"], &["card", "inspect"], &["identity"]] {
+        let asked = Sandbox::new().run(&[&["help"], command].concat());
+        let flag = Sandbox::new().run(&[command, &["--help"]].concat());
+        assert_eq!(asked.assert_code(0).stdout, flag.assert_code(0).stdout, "{command:?}");
+        assert!(asked.stdout.contains("Usage: "), "{asked:?}");
+    }
+    let nested = Sandbox::new().run(&["card", "help", "inspect"]);
+    assert!(nested.assert_code(0).stdout.contains("Usage: cargo xtask card inspect"), "{nested:?}");
+    Sandbox::new().run(&["help", "flsh"]).assert_code(2).assert_stdout("");
+}
+
+#[test]
+fn no_help_and_no_suggestion_names_the_workers() {
+    for args in [&["--help"][..], &["help"], &["write-crd"], &["help", "red-card"]] {
+        let outcome = Sandbox::new().run(args);
+        let printed = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(!printed.contains("write-card") && !printed.contains("read-card"), "{args:?}: {printed}");
+    }
+    Sandbox::new().run(&["help", "read-card"]).assert_code(2).assert_stdout("");
+    Sandbox::new().run(&["flahs"]).assert_code(2).assert_stderr_contains("'flash'");
+}

@@ -51,7 +51,7 @@ pub fn check_access(cx: &Context, path: &Path, access: Access) -> Result<()> {
 }
 
 impl Access {
-    /// The hidden command of this binary that is the worker. The one for reading never writes.
+    /// The command line of this binary that starts the worker. The one for reading never writes.
     pub fn command_name(self) -> &'static str {
         match self {
             Self::Read => "read-card",
