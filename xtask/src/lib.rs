@@ -65,7 +65,7 @@ fn report_parse_error(error: &clap::Error) -> ExitCode {
     if has_json {
         let rendered = error.render().to_string();
         let message = rendered.trim().trim_start_matches("error: ");
-        return report_failure(&ExitKind::Usage.error(message), has_json);
+        return report_end(Err(ExitKind::Usage.error(message)), has_json);
     }
     ui::print_usage_error(&escaped_usage_error().unwrap_or_else(|| error.render().to_string()));
     ExitKind::Usage.code().into()
@@ -92,14 +92,17 @@ fn escaped_usage_error() -> Option<String> {
 /// Runs the command of the command line and prints its error, if it fails. Returns the exit code.
 fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
-    match harden().and_then(|()| commands::run(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report_failure(&error, json),
-    }
+    report_end(harden().and_then(|()| commands::run(cli)), json)
 }
 
-/// Prints `error`, as an event where `json` is set. Returns its exit code.
-fn report_failure(error: &anyhow::Error, json: bool) -> ExitCode {
-    ui::print_error(error, json);
-    failure::kind(error).code().into()
+/// Reports how a command `ended`: where `json` is set by its result on stdout, and in any case by its error, if it has
+/// failed. Returns the exit code.
+fn report_end(ended: anyhow::Result<()>, json: bool) -> ExitCode {
+    match if json { ui::print_json_result(ended) } else { ended } {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui::print_error(&error, json);
+            failure::kind(&error).code().into()
+        }
+    }
 }

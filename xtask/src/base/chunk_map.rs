@@ -17,8 +17,6 @@ pub enum ChunkState {
     /// Written and read back.
     Written,
     /// Written with the payload merged into the chunk of the image, and read back.
-    // Receipts and programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "added")]
     Payload,
     /// The first read-back differed; written again, and verified.
     Healed,
@@ -29,8 +27,6 @@ pub enum ChunkState {
 /// Consecutive chunks in the same state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkRun {
-    // Receipts and programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "fate")]
     pub state: ChunkState,
     pub mib: u64,
 }
@@ -82,8 +78,8 @@ mod tests {
     }
 
     #[test]
-    fn the_json_of_a_run_has_its_state_as_fate() {
+    fn a_run_is_an_object() {
         let run = ChunkRun { state: ChunkState::Healed, mib: 2 };
-        assert_eq!(serde_json::to_string(&run).unwrap(), r#"{"fate":"healed","mib":2}"#);
+        assert_eq!(serde_json::to_string(&run).unwrap(), r#"{"state":"healed","mib":2}"#);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
-use super::failure::{self, ExitKind, Reason};
+use super::error_report::ErrorReport;
 use super::host_name::HostName;
 
 /// An event of a command. Also the line format of `--json` and of the worker.
@@ -18,7 +18,6 @@ pub enum Event {
     Warning {
         text: String,
         /// The remedy.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
     /// One line of the output of a child process.
@@ -27,8 +26,7 @@ pub enum Event {
     Phase {
         name: String,
         total: Option<u64>,
-        // Programs that read `--json` know this name from earlier versions.
-        #[serde(rename = "bytes")]
+        #[serde(rename = "unit", with = "unit")]
         is_in_bytes: bool,
     },
     /// The current phase begins its next step.
@@ -39,30 +37,18 @@ pub enum Event {
     Done {
         name: String,
         amount: u64,
-        // Programs that read `--json` know this name from earlier versions.
-        #[serde(rename = "bytes")]
+        #[serde(rename = "unit", with = "unit")]
         is_in_bytes: bool,
         seconds: f64,
     },
     /// The result of the check `name`; the current phase, if there is one, has ended.
     Found { name: String, text: String },
     /// The current phase has ended without a result.
-    // Programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "over")]
     PhaseEnded,
     /// The chunk map of the card: the state of each MiB of the image, in order.
     Map { runs: Vec<ChunkRun> },
-    /// The work has failed; the exit code identifies the kind.
-    Failed {
-        code: u8,
-        message: String,
-        /// The remedy.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        hint: Option<String>,
-        /// Where there are several reasons, each with its remedy.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        reasons: Vec<Reason>,
-    },
+    /// The work has failed.
+    Failed(ErrorReport),
 }
 
 impl Event {
@@ -80,23 +66,40 @@ impl Event {
 
     /// The event of work that failed with `error`.
     pub fn failed(error: &anyhow::Error) -> Self {
-        let hint = failure::hint(error).map(str::to_owned);
-        let reasons = failure::reasons(error).to_vec();
-        Self::Failed { code: failure::kind(error).code(), message: format!("{error:#}"), hint, reasons }
+        Self::Failed(ErrorReport::of(error))
     }
 
     /// The error that [`Self::failed`] made this event of; any other event comes back as `Err`.
     pub fn into_error(self) -> Result<anyhow::Error, Self> {
         match self {
-            Self::Failed { code, message, hint, reasons } => {
-                Ok(ExitKind::from_code(code).error_with(message, hint, reasons))
-            }
+            Self::Failed(report) => Ok(report.into_error()),
             other => Err(other),
         }
     }
 
     pub fn log(text: impl Into<String>) -> Self {
         Self::Log { text: text.into() }
+    }
+}
+
+/// In what a phase counts, for programs: `bytes` or `steps`.
+mod unit {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Unit {
+        Bytes,
+        Steps,
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn serialize<S: Serializer>(is_in_bytes: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+        if *is_in_bytes { Unit::Bytes } else { Unit::Steps }.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+        Unit::deserialize(deserializer).map(|unit| matches!(unit, Unit::Bytes))
     }
 }
 
@@ -158,30 +161,10 @@ mod tests {
 
     #[test]
     fn an_error_survives_as_an_event() {
-        for (error, line) in [
-            (crate::failure!(Io, "no"), r#"{"event":"failed","code":5,"message":"no"}"#),
-            (
-                crate::failure!(Refused, "no"; hint: "yes"),
-                r#"{"event":"failed","code":3,"message":"no","hint":"yes"}"#,
-            ),
-            (
-                ExitKind::Refused.error_with_reasons(
-                    "no",
-                    vec![Reason { message: "mounted".into(), hint: Some("unmount it".into()) }],
-                ),
-                r#"{"event":"failed","code":3,"message":"no","reasons":[{"message":"mounted","hint":"unmount it"}]}"#,
-            ),
-        ] {
-            let event = Event::failed(&error);
-            assert_eq!(serde_json::to_string(&event).unwrap(), line);
-            let same = serde_json::from_str::<Event>(line).unwrap().into_error().unwrap();
-            assert_eq!(
-                (failure::kind(&same), failure::hint(&same)),
-                (failure::kind(&error), failure::hint(&error))
-            );
-            assert_eq!(same.to_string(), error.to_string());
-            assert_eq!(failure::reasons(&same), failure::reasons(&error));
-        }
+        let event = Event::failed(&crate::failure!(Io, "no"));
+        let line = r#"{"event":"failed","code":5,"kind":"io","message":"no","hint":null,"reasons":[]}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        assert_eq!(serde_json::from_str::<Event>(line).unwrap().into_error().unwrap().to_string(), "no");
     }
 
     #[test]
@@ -192,7 +175,7 @@ mod tests {
     #[test]
     fn an_event_is_one_line_of_json() {
         let event = Event::Phase { name: "write".into(), total: Some(7), is_in_bytes: true };
-        let line = r#"{"event":"phase","name":"write","total":7,"bytes":true}"#;
+        let line = r#"{"event":"phase","name":"write","total":7,"unit":"bytes"}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
         assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const SUCCESS: &str = "success";
 
 /// The kind of the failure that ended a command. Each kind has an exit code of its own that scripts can rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum ExitKind {
     /// Something failed that has no code of its own.
@@ -144,7 +145,7 @@ pub struct Failure {
 pub struct Reason {
     pub message: String,
     /// The remedy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub hint: Option<String>,
 }
 

@@ -101,7 +101,8 @@ fn deploy_several(
         Ok(ending)
     })?;
     if cx.json {
-        ui::print_json(&members.iter().map(deploy::Member::json).collect::<Value>())?;
+        let hosts = members.iter().map(deploy::Member::json).collect::<Value>();
+        ui::print_json(&serde_json::json!({ "hosts": hosts }))?;
     } else {
         ui::print_table(&deploy::verdict_table(&members))?;
     }

@@ -29,7 +29,7 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
     let mut listed = disks.map(|disk| judge(disk, &request)).collect::<Vec<_>>();
     listed.sort_by_key(|listed| !listed.accepted);
     if cx.json {
-        return ui::print_json(&listed);
+        return ui::print_json(&serde_json::json!({ "devices": listed }));
     }
     if listed.is_empty() {
         cx.note("no card found; insert one, or list all disks with `cargo xtask devices --all`");

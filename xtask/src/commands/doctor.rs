@@ -23,7 +23,8 @@ struct Finding {
 pub fn run(cx: &Context) -> Result<()> {
     let findings = gather(cx)?;
     if cx.json {
-        ui::print_json(&findings.iter().map(Finding::json).collect::<serde_json::Value>())?;
+        let findings = findings.iter().map(Finding::json).collect::<serde_json::Value>();
+        ui::print_json(&serde_json::json!({ "requirements": findings }))?;
     } else {
         ui::print_table(&table(&findings))?;
     }

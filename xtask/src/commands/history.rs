@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::base::{Context, FlakeRef, HostName, Table};
+use crate::base::{Context, FlakeRef, HostName, Table, Timestamp};
 use crate::cli::History;
 use crate::nix::Revision;
-use crate::receipt::{self, Receipt, Timestamp};
+use crate::receipt::{self, Receipt};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &History) -> Result<()> {
@@ -17,7 +17,7 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
     receipts.retain(|receipt| args.host.is_none() || receipt.host() == args.host.as_deref());
     receipts.reverse();
     if cx.json {
-        return ui::print_json(&receipts);
+        return ui::print_json(&serde_json::json!({ "receipts": receipts }));
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {

@@ -27,7 +27,8 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     };
     let rows = hosts.iter().zip(images).collect::<Vec<_>>();
     if cx.json {
-        return ui::print_json(&rows.iter().map(|(host, image)| json_row(host, image)).collect::<Value>());
+        let hosts = rows.iter().map(|(host, image)| json_row(host, image)).collect::<Value>();
+        return ui::print_json(&json!({ "hosts": hosts }));
     }
     if hosts.is_empty() {
         cx.warn(format!("{} has no host with a configuration, an image or a deploy node", cx.flake));

@@ -27,7 +27,8 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
         cx.warn(remark);
     }
     if cx.json {
-        ui::print_json(&statuses.iter().map(deploy::Status::json).collect::<Value>())?;
+        let hosts = statuses.iter().map(deploy::Status::json).collect::<Value>();
+        ui::print_json(&serde_json::json!({ "hosts": hosts }))?;
     } else {
         ui::print_table(&deploy::status_table(&statuses))?;
     }

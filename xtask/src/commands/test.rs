@@ -68,7 +68,7 @@ fn run_group(cx: &Context, suites: &[&'static Suite], extent: Extent) -> Result<
 
 fn show(cx: &Context, reports: &[suites::Report]) -> Result<()> {
     if cx.json {
-        return ui::print_json(&reports);
+        return ui::print_json(&serde_json::json!({ "suites": reports }));
     }
     ui::print_result("")?;
     ui::print_table(&suites::table(reports))

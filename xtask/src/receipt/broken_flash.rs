@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
 use super::flashed::{CardId, Source, describe_image, store_path};
-use crate::base::{Bytes, HostName};
+use crate::base::{Bytes, HostName, Timestamp};
 use crate::card::flash::Plan;
 
 /// A flash that failed, or has not ended yet: the image, the card, and the progress.

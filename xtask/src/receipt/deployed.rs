@@ -4,9 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
 use crate::base::failure::{ExitKind, kind};
-use crate::base::{FlakeRef, HostName};
+use crate::base::{FlakeRef, HostName, Timestamp};
 use crate::deploy::{DecisionOutcome, Outcome, Plan, Timings};
 use crate::nix::Revision;
 

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
-use crate::base::{FlakeRef, HostName};
+use crate::base::{FlakeRef, HostName, Timestamp};
 use crate::card::disk::{Disk, DiskKind};
 use crate::card::flash::{FILE_SHA256, Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::{Deployed, Flashed, Receipt, Timestamp};
-use crate::base::{Context, FlakeRef, HostName};
+use super::{Deployed, Flashed, Receipt};
+use crate::base::{Context, FlakeRef, HostName, Timestamp};
 use crate::nix::Revision;
 
 /// The verdicts of deploys after which a host runs the system, or boots it by default.

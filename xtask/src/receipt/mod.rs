@@ -10,7 +10,6 @@ mod last_system;
 mod moved;
 mod running;
 mod store;
-mod timestamp;
 
 pub use broken_flash::BrokenFlash;
 pub use deployed::Deployed;
@@ -18,14 +17,13 @@ pub use flashed::{Flashed, PayloadReceipt, Source as FlashSource};
 pub use last_system::{LastSystem, last_system};
 pub use moved::move_receipts;
 pub use running::begin_flash;
-pub use timestamp::Timestamp;
 
 use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Context, FlakeRef, HostName, failure};
+use crate::base::{Context, FlakeRef, HostName, Timestamp, failure};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 use crate::nix::Revision;

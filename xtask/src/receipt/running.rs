@@ -8,9 +8,9 @@ use anyhow::Result;
 
 use super::broken_flash::{BrokenFlash, End};
 use super::flashed::Source;
-use super::{Flashed, Receipt, Timestamp, folder, store};
+use super::{Flashed, Receipt, folder, store};
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, Event, HostName, Reporter};
+use crate::base::{Context, Event, HostName, Reporter, Timestamp};
 use crate::card::flash::Plan;
 
 /// The receipt of a flash that has not ended yet.

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use serde::Serialize;
 
 use super::charset::Charset;
 use super::chunk_strip::ChunkStrip;
 use super::fold::fold_for_stderr;
+use super::json::JsonLines;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
 use super::progress_line::ProgressReporter;
-use crate::base::{Bytes, Event, HostName, Reporter, escape, program};
+use crate::base::{Bytes, Event, HostName, Reporter, escape};
 
 /// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
@@ -24,32 +24,6 @@ pub fn reporter(json: bool) -> Arc<dyn Reporter> {
     } else {
         Arc::new(PlainLines)
     })
-}
-
-/// Prints each event as a line of JSON on stderr: stdout is for the result.
-pub struct JsonLines;
-
-impl Reporter for JsonLines {
-    fn report(&self, event: &Event) {
-        print_json(event);
-    }
-
-    fn report_for(&self, host: &HostName, event: &Event) {
-        print_json(&HostEvent { host, event });
-    }
-}
-
-/// `event` as one line of JSON, escaped; `None` if it cannot be serialized.
-pub(super) fn event_json(event: &impl Serialize) -> Option<String> {
-    serde_json::to_string(event).ok().map(|line| escape::json(&line))
-}
-
-/// An event of one of several hosts.
-#[derive(Serialize)]
-struct HostEvent<'a> {
-    host: &'a HostName,
-    #[serde(flatten)]
-    event: &'a Event,
 }
 
 /// Prints events as plain lines, without progress: for logs and pipes.
@@ -110,7 +84,7 @@ impl Reporter for Bars {
                     running.show_step(text);
                 }
             }
-            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed { .. } => {
+            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
                 }
@@ -203,14 +177,6 @@ fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", super::for_people(line.to_owned()));
 }
 
-/// Prints `event` as a line of JSON on stderr. A closed stderr is not an error.
-fn print_json(event: &impl Serialize) {
-    if let Some(line) = event_json(event) {
-        let line = Charset::of_locale().spell(program::as_called_in_json(line));
-        let _ = writeln!(std::io::stderr(), "{line}");
-    }
-}
-
 /// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result, and for
 /// the failure of the command, which [`super::print_error`] prints.
 pub(super) fn line_of(event: &Event) -> Option<String> {
@@ -227,7 +193,7 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
         Event::Done { name, amount, is_in_bytes, seconds } => {
             Some(done_line(&escape::line(name), *amount, *is_in_bytes, *seconds))
         }
-        Event::Phase { .. } | Event::Progress { .. } | Event::PhaseEnded | Event::Failed { .. } => None,
+        Event::Phase { .. } | Event::Progress { .. } | Event::PhaseEnded | Event::Failed(_) => None,
     }
 }
 
@@ -255,12 +221,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_and_the_json_of_a_host_name_it() {
+    fn the_lines_of_a_host_name_it() {
         let event = Event::note("a\n  b");
         assert_eq!(prefix_with_host(&"pi".into(), &line_of(&event).unwrap()), "pi: a\npi: b");
-        let line =
-            serde_json::to_string(&HostEvent { host: &"pi".into(), event: &Event::PhaseEnded }).unwrap();
-        assert_eq!(line, r#"{"host":"pi","event":"over"}"#);
     }
 
     #[test]

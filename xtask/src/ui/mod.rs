@@ -4,6 +4,7 @@ mod bars;
 mod charset;
 mod chunk_strip;
 mod fold;
+mod json;
 mod layout;
 mod multi_progress;
 mod progress_line;
@@ -12,12 +13,12 @@ mod prompt;
 mod render_tests;
 
 pub use bars::reporter;
+pub use json::{print_json, print_json_result};
 pub use prompt::{Prompt, can_ask};
 
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 
 use crate::base::failure::{self, Reason};
 use crate::base::{Event, Reporter, Table, escape, program};
@@ -44,12 +45,6 @@ fn for_people(text: String) -> String {
     Charset::of_locale().spell(program::as_called(text))
 }
 
-/// Writes the result as one line of JSON to stdout.
-pub fn print_json(value: &impl Serialize) -> Result<()> {
-    let line = serde_json::to_string(value).context("writing the result as JSON")?;
-    print_json_line(&program::as_called_in_json(line))
-}
-
 /// Writes a line of serialized JSON to stdout, escaped.
 pub fn print_json_line(line: &str) -> Result<()> {
     write_result(&escape::json(line))
@@ -71,7 +66,7 @@ fn write_result(lines: &str) -> Result<()> {
 /// Prints the error of the command on stderr: with its hint and its reasons for people, as an event with `--json`.
 pub fn print_error(error: &anyhow::Error, json: bool) {
     if json {
-        return bars::JsonLines.report(&Event::failed(error));
+        return json::JsonLines.report(&Event::failed(error));
     }
     let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
     let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&for_people(lines)));

@@ -112,7 +112,7 @@ impl Phases {
                     running.step = escape::line(text);
                 }
             }
-            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed { .. } => {
+            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
                 self.running.remove(&host);
             }
             Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Map { .. } => {}

@@ -1,10 +1,11 @@
 //! Property tests of all output: whatever a text holds, the terminal gets only characters that it draws, and no line
 //! that looks like a line of the tool.
 
-use super::bars::{self, PhaseBar};
+use super::bars::PhaseBar;
+use super::json;
 use super::prompt::Prompt;
-use crate::base::failure::Reason;
-use crate::base::{ChunkRun, ChunkState, Event, Table, escape};
+use crate::base::failure::{ExitKind, Reason};
+use crate::base::{ChunkRun, ChunkState, ErrorReport, Event, Table, escape};
 
 const SAMPLES: &[&str] = &[
     "\u{1b}[2J\u{1b}[H",
@@ -59,13 +60,17 @@ fn events(text: &str) -> Vec<Event> {
         Event::Found { name: text(), text: text() },
         Event::PhaseEnded,
         Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
-        Event::Failed { code: 1, message: text(), hint: Some(text()), reasons: vec![reason(&text())] },
+        Event::Failed(ErrorReport::of(&ExitKind::Other.error_with(
+            text(),
+            Some(text()),
+            vec![reason(&text())],
+        ))),
     ];
     for event in &all {
         match event {
             Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Phase { .. } => {}
             Event::Step { .. } | Event::Progress { .. } | Event::Done { .. } | Event::Found { .. } => {}
-            Event::PhaseEnded | Event::Map { .. } | Event::Failed { .. } => {}
+            Event::PhaseEnded | Event::Map { .. } | Event::Failed(_) => {}
         }
     }
     all
@@ -120,7 +125,7 @@ fn fuzz_bars() {
 fn fuzz_json_lines() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
         for event in events(text) {
-            let shown = bars::event_json(&event).unwrap();
+            let shown = json::event_json(&event).unwrap();
             assert_drawn(&shown, 1);
             assert_eq!(serde_json::from_str::<Event>(&shown).unwrap(), event);
         }

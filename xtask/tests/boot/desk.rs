@@ -29,7 +29,7 @@ fn boot(sandbox: &Sandbox, file: &Path, args: &[&str]) -> Outcome {
 /// The result of a boot that succeeded.
 #[track_caller]
 fn result_of(outcome: &Outcome) -> Value {
-    serde_json::from_str(&outcome.assert_code(0).stdout).unwrap()
+    outcome.assert_code(0).json()
 }
 
 /// The demo's image, and a card in `dir` with that image and the identity of `pi`, written by `flash`.
@@ -70,7 +70,7 @@ fn a_flashed_card_is_proved_by_the_key_of_its_identity() {
     let card_path = card.to_str().unwrap();
     let result = result_of(&boot(&sandbox, &card, &[card_path]));
     let shown = sandbox.run(&["identity", "show", "pi", "--json"]);
-    let identity: Value = serde_json::from_str(&shown.assert_code(0).stdout).unwrap();
+    let identity = shown.assert_code(0).json();
     let proof = json!({ "by": "ssh", "host": "pi", "fingerprint": identity["fingerprint"] });
     assert_eq!(result["proof"], proof);
 
@@ -99,7 +99,7 @@ fn the_demos_card_is_proved_to_boot_in_qemu_and_on_no_pi() {
     let (_, card) = demo(&[], dir.path());
     let inspect =
         |board| sandbox.run(&["card", "inspect", "--json", "--board", board, card.to_str().unwrap()]);
-    let found: Value = serde_json::from_str(&inspect("qemu").assert_code(0).stdout).unwrap();
+    let found = inspect("qemu").assert_code(0).json();
     let proofs = found["boards"].as_array().unwrap();
     let proof_of = |board: &str| proofs.iter().find(|proof| proof["board"] == board).unwrap();
     assert_eq!(proof_of("qemu")["outcome"], "boots");
@@ -124,15 +124,13 @@ fn a_card_that_does_not_boot_fails_with_the_last_lines_of_its_console() {
     read("debugfs", &["-w", "-R", &format!("rm /boot/{kernel}"), &root]);
     for machine in ["virt", "raspi3b"] {
         let outcome = boot(&sandbox, &card, &[card_path, "--machine", machine]);
-        outcome.assert_code(4).assert_stdout("");
-        let error = outcome.stderr.lines().last().unwrap();
-        let event: Value = serde_json::from_str(error).unwrap();
-        let message = event["message"].as_str().unwrap();
+        let error = outcome.assert_code(4).json_error();
+        let message = error["message"].as_str().unwrap();
         let text =
             format!("booting in {machine}: U-Boot found nothing to boot on the card: the console printed \"");
         assert!(message.contains(&text), "{message}");
         // The reason is among the last lines of the console.
         assert!(message.contains("for failure retrieving kernel\n  | "), "{message}");
-        assert!(event["hint"].as_str().unwrap().contains("cargo xtask card inspect"), "{event}");
+        assert!(error["hint"].as_str().unwrap().contains("cargo xtask card inspect"), "{error}");
     }
 }

@@ -81,10 +81,10 @@ fn a_login_prompt_proves_the_boot_of_a_card_without_an_identity() {
 fn the_text_of_expect_is_the_only_proof() {
     let sandbox = sandbox(&console_with_prompt("pi login: \\nready 7\\n"));
     let outcome = boot(&sandbox, &["--expect", "ready", "--json"]);
-    let result: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    let result = outcome.assert_code(0).json();
     assert_eq!(result["proof"], serde_json::json!({ "by": "console", "line": "ready 7" }));
     assert_eq!((&result["machine"], &result["booted"]["card"]["size"]), (&"virt".into(), &CARD_SIZE.into()));
-    outcome.assert_stderr_contains(r#"{"event":"log","text":"Starting kernel ..."}"#);
+    outcome.assert_stderr_contains(r#""event":"log","text":"Starting kernel ..."}"#);
 }
 
 #[test]

@@ -161,8 +161,7 @@ fn only_the_write_worker_takes_jobs_that_write() {
     let card = sandbox.path("card");
     std::fs::write(&card, vec![7; 4 << 20]).unwrap();
     let listed = sandbox.run(&["card", "inspect", "--json", card.to_str().unwrap()]);
-    let disk =
-        serde_json::from_str::<serde_json::Value>(&listed.assert_code(4).stdout).unwrap()["disk"].clone();
+    let disk = listed.assert_code(4).json()["disk"].clone();
     for (command, code, text) in
         [("read-card", 2, "this worker only reads"), ("write-card", 0, r#"{"answer":"#)]
     {

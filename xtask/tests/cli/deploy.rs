@@ -76,7 +76,7 @@ fn a_rollback_is_reported_although_deploy_rs_succeeded() {
     outcome.assert_stderr_contains(format!(
         "stinky rolled back to {OLD}: {NEW} was not kept, although deploy-rs reported success"
     ));
-    let json: serde_json::Value = serde_json::from_str(&outcome.assert_code(10).stdout).expect("JSON");
+    let json = outcome.assert_code(10).json();
     assert_eq!(json["verdict"], "rolled_back");
     assert_eq!((&json["meant"]["system"], &json["after"]["current"]), (&NEW.into(), &OLD.into()));
     assert_eq!(json["deploy_rs_exit_code"], 0);

@@ -109,9 +109,9 @@ fn a_host_that_cannot_be_deployed_is_explained() {
         fixture.write("nodes", nodes);
         fixture.deploy(&["stinky"]).assert_code(2).assert_stdout("").assert_stderr(format!("error: {error}"));
         let status = fixture.sandbox.run(&["--json", "--flake", "github:o/f", "status", "stinky"]);
-        let json: Value = serde_json::from_str(&status.assert_code(2).stdout).expect("JSON");
+        let json = status.assert_code(2).json();
         let (message, hint) = error.trim_end().split_once("\nhint: ").expect("a hint");
-        assert_eq!((&json[0]["error"], &json[0]["hint"]), (&message.into(), &hint.into()));
+        assert_eq!((&json["hosts"][0]["error"], &json["hosts"][0]["hint"]), (&message.into(), &hint.into()));
         assert!(fixture.ssh_calls().is_empty());
     }
 }

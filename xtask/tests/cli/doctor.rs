@@ -74,16 +74,16 @@ fn doctor_prints_json() {
         nix.fake(program, "exit 99");
     }
     let outcome = nix.run(&["--json", "doctor"]);
-    let found: serde_json::Value = serde_json::from_str(&outcome.assert_code(3).stdout).expect("JSON");
+    let found = outcome.assert_code(3).json();
     assert_eq!(
-        found[1],
+        found["requirements"][1],
         serde_json::json!({"name": "aarch64-linux", "ok": true, "text": "by a remote builder"})
     );
-    assert_eq!((&found[5]["name"], &found[5]["ok"]), (&"deploy-rs".into(), &false.into()));
     assert_eq!(
-        outcome.stderr,
-        "{\"event\":\"failed\",\"code\":3,\"message\":\"1 of 7 requirements is missing\"}\n"
+        (&found["requirements"][5]["name"], &found["requirements"][5]["ok"]),
+        (&"deploy-rs".into(), &false.into())
     );
+    assert_eq!(outcome.json_error()["message"], "1 of 7 requirements is missing");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_label_in_card_inspect_is_escaped() {
     assert_escaped(&outcome.stdout);
     assert_escaped(&outcome.stderr);
     assert!(outcome.stdout.contains("u{1b}"), "{outcome:?}");
-    let json: serde_json::Value = serde_json::from_str(&run(&["--json"]).stdout).expect("JSON");
+    let json = run(&["--json"]).json();
     assert_eq!(json["disk"]["partitions"][0]["label"], std::str::from_utf8(LABEL).expect("text"), "{json}");
 }
 
@@ -101,8 +101,8 @@ fn a_planted_receipt_is_escaped_and_shortened() {
     assert_escaped(&outcome.stderr);
     let outcome = sandbox.run(&["history", "--json"]);
     assert_escaped(&outcome.assert_code(0).stdout);
-    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
-    assert_eq!(json[0]["host"], host.as_str());
+    let json = outcome.json();
+    assert_eq!(json["receipts"][0]["host"], host.as_str());
 }
 
 #[test]

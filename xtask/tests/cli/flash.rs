@@ -109,7 +109,7 @@ fn the_history_has_the_revision_that_an_image_was_built_from() {
         let words = table.lines().last().unwrap().split_whitespace().collect::<Vec<_>>();
         assert_eq!(words[words.len() - 2], shown, "{table}");
         let json: Value = serde_json::from_str(&history(&["--json"])).unwrap();
-        assert_eq!(json[0]["revision"], recorded, "{json}");
+        assert_eq!(json["receipts"][0]["revision"], recorded, "{json}");
     }
 }
 

@@ -68,7 +68,7 @@ fn configurations_are_evaluated_when_asked_for() {
 fn hosts_prints_json() {
     let answers = Answers { names: print_script(&three_hosts()), ..Answers::default() };
     let outcome = answers.install().run(&["--json", "--flake", FLAKE, "hosts"]);
-    let rows: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
+    let rows = outcome.assert_code(0).json();
     let expected = serde_json::json!([
         { "name": "kiosk", "image_systems": [], "in_images": false, "configured": true, "deploy_node": false,
           "image": { "state": "not_evaluated" } },
@@ -78,11 +78,11 @@ fn hosts_prints_json() {
           "configured": false, "deploy_node": true,
           "image": { "state": "found", "place": "convention", "systems": ["aarch64-linux", "x86_64-linux"] } },
     ]);
-    assert_eq!(rows, expected);
-    let events = r#"{"event":"phase","name":"evaluate","total":null,"bytes":false}
-{"event":"over"}
-"#;
-    outcome.assert_stderr(events);
+    assert_eq!(rows["hosts"], expected);
+    let begin = serde_json::json!({
+        "event": "phase", "host": null, "name": "evaluate", "total": null, "unit": "steps"
+    });
+    assert_eq!(outcome.events(), [begin, serde_json::json!({ "event": "phase_ended", "host": null })]);
 }
 
 #[test]
@@ -287,6 +287,8 @@ fn a_missing_nix_is_an_error() {
     outcome.assert_code(1).assert_stdout("");
     assert_eq!(outcome.stderr, "error: no nix on PATH\nhint: run `cargo xtask setup`\n");
     let outcome = Sandbox::with_fakes_only().run(&["--json", "hosts"]);
-    let event = r#"{"event":"failed","code":1,"message":"no nix on PATH","hint":"run `cargo xtask setup`"}"#;
-    outcome.assert_code(1).assert_stdout("").assert_stderr(format!("{event}\n"));
+    let error = serde_json::json!({
+        "code": 1, "kind": "other", "message": "no nix on PATH", "hint": "run `cargo xtask setup`", "reasons": []
+    });
+    assert_eq!(outcome.assert_code(1).json_error(), error);
 }

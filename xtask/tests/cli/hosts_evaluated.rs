@@ -22,8 +22,8 @@ fn an_evaluated_host_shows_what_was_found() {
     let cell = "stinky  2 images: packages.aarch64-linux.stinky-sdImage, packages.aarch64-linux.stinky-sdImage  yes\n";
     run(&found, &evaluate).assert_code(0).assert_stdout_contains(cell);
     let outcome = run(&found, &["--json", "--flake", FLAKE, "hosts", "--evaluate"]);
-    let rows: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
-    assert_eq!(rows[2]["image"]["state"], "several");
+    let rows = outcome.assert_code(0).json();
+    assert_eq!(rows["hosts"][2]["image"]["state"], "several");
 }
 
 /// A reason of several lines is shown whole, without the position.

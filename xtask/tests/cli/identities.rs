@@ -50,7 +50,7 @@ pub fn make_key(sandbox: &Sandbox, name: &str) -> PathBuf {
 /// What `identity list --json` prints.
 #[track_caller]
 pub fn list(sandbox: &Sandbox) -> Value {
-    serde_json::from_str(&identity(sandbox, &["list", "--json"]).assert_code(0).stdout).expect("JSON")
+    identity(sandbox, &["list", "--json"]).assert_code(0).json()["hosts"].take()
 }
 
 /// The fingerprint of the private key of `host`.
@@ -171,7 +171,7 @@ fn a_rename_refuses_a_name_that_has_an_identity() {
     identity(&sandbox, &["rename", "pi", "typo"]).assert_code(3).assert_stderr_contains("has no host 'typo'");
     let before = fingerprint(&sandbox, "pi");
     let outcome = identity(&sandbox, &["rename", "pi", "new", "--yes", "--json"]);
-    let renamed: Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    let renamed = outcome.assert_code(0).json();
     assert_eq!(renamed, json!({ "old": "pi", "new": "new" }));
     assert_eq!((fingerprint(&sandbox, "new"), fingerprint(&sandbox, "pi")), (before, Value::Null));
 }
@@ -238,7 +238,7 @@ fn a_host_whose_key_is_known_gets_another_key_only_if_this_is_meant() {
         .assert_stderr_contains("flake/known_hosts has another key of pi, SHA256:")
         .assert_stdout_contains("known   no: the next flash of this host adds it");
     let shown = identity(&sandbox, &["show", "pi", "--json"]);
-    let shown: Value = serde_json::from_str(&shown.assert_code(0).stdout).unwrap();
+    let shown = shown.assert_code(0).json();
     assert_eq!((&shown["known_hosts"], &shown["published"]), (&Value::Null, &Value::Null));
     identity(&sandbox, &["publish", "pi", "--yes"]).assert_code(0);
     let shown = identity(&sandbox, &["show", "pi"]);

@@ -93,7 +93,7 @@ fn identity_prints_json_and_takes_another_folder() {
         .assert_stderr_contains(&absent)
         .assert_code(3);
     let args = ["--json", "--flake", &flake, "identity", "make", "pi", "--identity-dir", &keys];
-    let shown: serde_json::Value = serde_json::from_str(&sandbox.run(&args).assert_code(0).stdout).unwrap();
+    let shown = sandbox.run(&args).assert_code(0).json();
     let expected = serde_json::json!({
         "host": "pi", "fingerprint": FINGERPRINT, "age": AGE, "public": PUBLIC, "folder": format!("{keys}/pi"),
         "known_hosts": null, "published": null, "waiting": null

@@ -43,7 +43,7 @@ fn a_backup_restores_all_hosts_or_those_that_are_named() {
     restore(&["pi"]).assert_code(0).assert_stdout_contains("restored pi SHA256:");
     assert_eq!(fingerprint(&sandbox, "attic"), Value::Null);
     let outcome = restore(&["--json"]);
-    let restored: Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    let restored = outcome.assert_code(0).json();
     let results = restored["hosts"].as_array().unwrap().iter().map(|host| host["result"].clone());
     assert_eq!(results.collect::<Vec<_>>(), ["restored", "kept"]);
     assert_eq!(["pi", "attic"].map(|host| fingerprint(&sandbox, host)), keys);

@@ -87,10 +87,9 @@ fn flash_takes_a_host_or_an_image_and_a_device() {
 #[test]
 fn with_json_a_usage_error_is_an_event_and_help_stays_text() {
     let outcome = Sandbox::new().run(&["--json", "flash", "--no-such-option"]);
-    outcome.assert_code(2).assert_stdout("");
-    let event: serde_json::Value = serde_json::from_str(&outcome.stderr).expect("one line of JSON");
-    assert_eq!((&event["event"], &event["code"]), (&"failed".into(), &2.into()));
-    let message = event["message"].as_str().expect("a text");
+    let error = outcome.assert_code(2).json_error();
+    assert_eq!((outcome.events().len(), &error["kind"]), (1, &"usage".into()));
+    let message = error["message"].as_str().expect("a text");
     assert!(message.starts_with("unexpected argument '--no-such-option' found"), "{message}");
     assert!(
         Sandbox::new().run(&["--json", "--help"]).assert_code(0).stdout.starts_with("Take a Raspberry Pi")

@@ -43,13 +43,12 @@ fn sd_image_prints_the_path_alone_to_stdout_and_the_story_to_stderr() {
 fn sd_image_prints_json() {
     let (answers, out) = build_with_files(&["a.img.zst"]);
     let outcome = answers.install().run(&[&["--json"], SD_IMAGE_ARGS].concat());
-    let result: Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
+    let result = outcome.assert_code(0).json();
     assert_eq!(result["path"], out.path().join("sd-image/a.img.zst").display().to_string());
     assert_eq!((&result["size"], &result["stored"]), (&5120.into(), &small_image().len().into()));
-    let mut events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
-    let names = events.by_ref().map(|event| event["event"].as_str().expect("a name").to_owned());
+    let names = outcome.events().into_iter().map(|event| event["event"].as_str().expect("a name").to_owned());
     let expected =
-        ["phase", "over", "phase", "step", "progress", "progress", "warning", "done", "phase", "done"];
+        ["phase", "phase_ended", "phase", "step", "progress", "progress", "warning", "done", "phase", "done"];
     assert_eq!(names.collect::<Vec<_>>(), expected);
 }
 

@@ -52,9 +52,8 @@ fn eight_parallel_flashes_leave_eight_receipts() {
             });
         }
     });
-    let receipts: Value =
-        serde_json::from_str(&sandbox.run(&["--json", "history"]).assert_code(0).stdout).unwrap();
-    let receipts = receipts.as_array().unwrap();
+    let receipts = sandbox.run(&["--json", "history"]).assert_code(0).json();
+    let receipts = receipts["receipts"].as_array().unwrap();
     let cards = receipts.iter().map(|receipt| receipt["card"]["path"].to_string()).collect::<BTreeSet<_>>();
     assert_eq!(cards.len(), 8, "{receipts:#?}");
     assert_eq!(receipts.len(), 8, "{receipts:#?}");

@@ -37,7 +37,7 @@ fn write_flash_receipt(fixture: &Fixture, hash: &str) {
 /// Runs `status --json`, asserts its exit code, and returns the status of the host.
 fn status_json(fixture: &Fixture, code: i32) -> Value {
     let outcome = fixture.sandbox.run(&[STATUS_ARGS, &["--json"]].concat());
-    serde_json::from_str::<Value>(&outcome.assert_code(code).stdout).expect("JSON")[0].take()
+    outcome.assert_code(code).json()["hosts"][0].take()
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn the_plan_shows_the_changes() {
     assert!(dry.assert_code(0).stdout.ends_with(&format!("{summary}\n")), "{}", dry.stdout);
     fixture.assert_runs("system-1");
     let done = fixture.deploy(&["--json"]);
-    let json: serde_json::Value = serde_json::from_str(&done.assert_code(0).stdout).expect("JSON");
+    let json = done.assert_code(0).json();
     assert_eq!(json["diff"]["packages"][0]["to"][0], "8.2");
     fixture.assert_runs("system-2");
 }
@@ -69,7 +69,7 @@ fn a_new_kernel_runs_after_a_reboot() {
     fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
     let switched = fixture.deploy(&["--json"]);
     switched.assert_stderr_contains("linux 6.1 -> 6.2");
-    let json: serde_json::Value = serde_json::from_str(&switched.assert_code(0).stdout).expect("JSON");
+    let json = switched.assert_code(0).json();
     assert_eq!(json["verdict"], "reboot_needed");
     assert!(fixture.deploy(&[]).assert_code(0).stdout.contains("and needs a reboot"));
     fixture.deploy(&["--reboot"]).assert_stderr_contains("rebooting target").assert_code(0);
@@ -148,9 +148,14 @@ fn deploys_leave_receipts() {
     assert!(lines[0].starts_with("WHEN ") && lines.len() == 3, "{lines:?}");
     assert!(lines[1].contains("  deploy  target  done ") && lines[1].ends_with("-good"), "{lines:?}");
     assert!(lines[2].contains("  deploy  target  rolled back ") && lines[2].ends_with("-bad"), "{lines:?}");
-    let json: serde_json::Value =
-        serde_json::from_str(&fixture.run(&["--json", "history"]).assert_code(0).stdout).expect("JSON");
-    assert_eq!((&json[1]["exit_code"], &json[1]["kind"]), (&10.into(), &"deploy".into()));
-    assert_eq!(json[0]["to"], json[1]["from"]);
-    fixture.run(&["--json", "history", "nobody"]).assert_code(0).assert_stdout("[]\n");
+    let json = fixture.run(&["--json", "history"]).assert_code(0).json();
+    assert_eq!(
+        (&json["receipts"][1]["exit_code"], &json["receipts"][1]["kind"]),
+        (&10.into(), &"deploy".into())
+    );
+    assert_eq!(json["receipts"][0]["to"], json["receipts"][1]["from"]);
+    fixture
+        .run(&["--json", "history", "nobody"])
+        .assert_code(0)
+        .assert_stdout("{\"schema\":1,\"receipts\":[]}\n");
 }

@@ -22,7 +22,7 @@ fn fixture_with_deployed_host() -> Fixture {
 #[track_caller]
 fn status_with_key_fault(fixture: &Fixture, column: &str) -> Value {
     let outcome = fixture.run(&["--json", "status", "target"]);
-    let status = serde_json::from_str::<Value>(&outcome.assert_code(13).stdout).expect("JSON")[0].take();
+    let status = outcome.assert_code(13).json()["hosts"][0].take();
     let table = fixture.run(&["status", "target"]);
     let row = table.assert_code(13).stdout.lines().nth(1).expect("a row");
     assert!(row.starts_with(&format!("target  {column}  ")), "{row}");

@@ -44,7 +44,7 @@ fn files_and_processes_of_users_are_ignored() {
     // None of these files was removed, and deploy-rs left none.
     assert_eq!(fixture.machine.run_inside("ls -A /tmp | sort | sha256sum"), before);
     let status = fixture.run(&["--json", "status"]);
-    let status: serde_json::Value = serde_json::from_str(&status.assert_code(0).stdout).expect("JSON");
+    let status = status.assert_code(0).json()["hosts"].take();
     assert_eq!((&status[0]["current"], &status[0]["failed_units"]), (&true.into(), &serde_json::json!([])));
 }
 
@@ -58,7 +58,7 @@ fn a_host_with_endless_output_is_cut_off() {
     fixture.add_host("other", &other.address, &other.ssh_options(&other.write_known_hosts()), "one", ":");
     other.replace_program("readlink", "yes 'without an end' | head -c 40000000");
     let outcome = fixture.run(&["--json", "status"]);
-    let status: serde_json::Value = serde_json::from_str(&outcome.assert_code(14).stdout).expect("JSON");
+    let status = outcome.assert_code(14).json()["hosts"].take();
     let status_of = |name: &str| {
         let hosts = status.as_array().expect("an array");
         hosts.iter().find(|host| host["host"] == name).expect("the host")
@@ -89,7 +89,7 @@ fn huge_numbers_do_not_overflow() {
     let free = format!("echo {header}; echo 'x 1 1 18446744073709551615 1% /nix'");
     fixture.machine.replace_program("df", &free);
     let outcome = fixture.run(&["--json", "status"]);
-    let status: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
+    let status = outcome.assert_code(0).json()["hosts"].take();
     assert_eq!((&status[0]["current"], &status[0]["free_bytes"]), (&false.into(), &u64::MAX.into()));
     fixture.run(&["status"]).assert_code(0);
 }

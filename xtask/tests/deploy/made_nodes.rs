@@ -37,8 +37,8 @@ fn a_host_without_a_node_is_deployed_verified_and_shown() {
     );
     fixture.set_configuration("two", ":", &json!({}));
     let json = fixture.run(&["--json", "status", "target", "--to", &fixture.login()]);
-    let status: Value = serde_json::from_str(&json.assert_code(0).stdout).expect("JSON");
-    assert_eq!(status[0]["current"], false);
+    let status = json.assert_code(0).json();
+    assert_eq!(status["hosts"][0]["current"], false);
     deploy_to_login(&fixture, &["--boot"])
         .assert_stderr_contains("which the next boot starts, with ")
         .assert_code(0);

@@ -20,7 +20,7 @@ fn status_shows_and_escapes_the_trial_of_a_host() {
     let fixture = Fixture::new();
     fixture.set_profile("one", ":");
     fixture.deploy(&[]).assert_code(0);
-    let without: Value = serde_json::from_str(&fixture.run(&["--json", "status"]).stdout).expect("JSON");
+    let without = fixture.run(&["--json", "status"]).json()["hosts"].take();
     assert_eq!(without[0]["trial"], Value::Null);
     let new = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-new";
     let pending = format!("version=1\nmissing=\npending={new}\nby=self\nwithin=600\nlast-outcome=blessed\n");
@@ -38,7 +38,7 @@ fn status_shows_and_escapes_the_trial_of_a_host() {
         .assert_stderr_contains("and went back: a\\u{1b}]0;b\\u{7}\n")
         .assert_code(0);
     fake_trial_status(&fixture, &pending);
-    let json: Value = serde_json::from_str(&fixture.run(&["--json", "status"]).stdout).expect("JSON");
+    let json = fixture.run(&["--json", "status"]).json()["hosts"].take();
     assert_eq!((&json[0]["trial"]["pending"], &json[0]["trial"]["by"]), (&new.into(), &"self".into()));
 }
 
@@ -76,7 +76,7 @@ pub fn assert_booted_and_next(fixture: &Fixture, booted: &str, next: &str) {
 /// Runs the tool with `--json ARGS`, and returns its result whatever its exit code.
 pub fn run_json(fixture: &Fixture, args: &[&str]) -> Value {
     let outcome = fixture.run(&[&["--json"], args].concat());
-    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {}", outcome.stderr))
+    outcome.json()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_good_system_is_blessed_after_its_reboot() {
     assert!(done.stdout.starts_with("target runs ") && done.stdout.ends_with("-new\n"), "{}", done.stdout);
     assert_booted_and_next(&fixture, "new", "new");
     let status = run_json(&fixture, &["status"]);
-    assert_eq!(status[0]["trial"]["last"]["outcome"], "blessed");
+    assert_eq!(status["hosts"][0]["trial"]["last"]["outcome"], "blessed");
 }
 
 #[test]

@@ -36,8 +36,8 @@ fn offered_fingerprint(fixture: &Fixture) -> String {
 #[track_caller]
 fn assert_status(fixture: &Fixture, code: i32, hint: &str) {
     let outcome = fixture.run(&["--json", "status", "target"]);
-    let status: Value = serde_json::from_str(&outcome.assert_code(code).stdout).expect("JSON");
-    assert!(status[0]["hint"].as_str().unwrap_or_default().contains(hint), "{status}");
+    let status = outcome.assert_code(code).json();
+    assert!(status["hosts"][0]["hint"].as_str().unwrap_or_default().contains(hint), "{status}");
 }
 
 /// Publishes `key` as that of the host.

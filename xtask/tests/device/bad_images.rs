@@ -255,11 +255,10 @@ fn all_refusals_are_listed_together() {
         .assert_stderr_contains("--yes alone does not identify the card\n    hint: ")
         .assert_code(3);
     let outcome = sandbox.run(&["--json", "flash", "--image", file, device, "--yes"]);
-    let last = outcome.assert_code(3).stderr.lines().last().expect("an event");
-    let event: serde_json::Value = serde_json::from_str(last).expect("JSON");
-    assert_eq!(event["message"], "refused for 2 reasons");
-    let reasons = event["reasons"].as_array().expect("a list");
-    assert!(reasons.len() == 2 && reasons.iter().all(|reason| reason["hint"].is_string()), "{event}");
+    let error = outcome.assert_code(3).json_error();
+    assert_eq!(error["message"], "refused for 2 reasons");
+    let reasons = error["reasons"].as_array().expect("a list");
+    assert!(reasons.len() == 2 && reasons.iter().all(|reason| reason["hint"].is_string()), "{error}");
     card.assert_unchanged();
 }
 

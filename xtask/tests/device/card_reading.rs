@@ -97,7 +97,7 @@ fn card_verify_finds_a_chunk_that_differs() {
         assert_eq!(outcome.stdout, "");
     }
     let outcome = flashed.verify(&["--json"]);
-    let result = serde_json::from_str::<Value>(&outcome.assert_code(4).stdout).unwrap();
+    let result = outcome.assert_code(4).json();
     assert_eq!(result["comparison"]["equal"], false);
     assert_eq!(result["comparison"]["differences"], serde_json::json!([POSITION]));
 }
@@ -246,7 +246,7 @@ fn card_inspect_shows_how_the_last_flash_ended() {
         "{lines:?}"
     );
     let result = sandbox.run(&["card", "inspect", "--json", card.path()]);
-    let result = serde_json::from_str::<Value>(&result.assert_code(4).stdout).unwrap();
+    let result = result.assert_code(4).json();
     assert_eq!(result["origin"]["known"], "overwritten");
     assert_eq!(result["origin"]["receipt"]["image"]["path"], file.to_str().unwrap());
     assert_eq!((&result["verdict"]["boots"], &result["layout"]), (&"no".into(), &Value::Null));

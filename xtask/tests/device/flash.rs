@@ -27,12 +27,12 @@ pub struct Report {
 /// The report of a flash that succeeded.
 #[track_caller]
 pub fn report(outcome: &Outcome) -> Report {
-    let result = serde_json::from_str::<Value>(&outcome.assert_code(0).stdout).expect("JSON");
+    let result = outcome.assert_code(0).json();
     let report = &result["report"];
     let retries = report["retries"].as_u64().and_then(|count| u32::try_from(count).ok());
     let runs = report["map"].as_array().expect("a map").iter();
     let chunks = runs.flat_map(|run| {
-        let state = run["fate"].as_str().expect("a state");
+        let state = run["state"].as_str().expect("a state");
         let mib = run["mib"].as_u64().expect("a number");
         (0..mib).map(|_| state.to_owned())
     });
@@ -137,12 +137,11 @@ fn flash_prints_json() {
     let image = image(12);
     let file = pack(&sandbox.path("home"), "img.gz", &image);
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &["--json"]);
-    let result = serde_json::from_str::<Value>(&outcome.assert_code(0).stdout).unwrap();
+    let result = outcome.assert_code(0).json();
     assert_eq!(result["device"], card.device.device());
     assert_eq!(result["report"]["size"], 12 * MIB);
     assert_eq!(result["report"]["hash"], content_hash(&image));
-    let events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
-    let events = events.collect::<Vec<_>>();
+    let events = outcome.events();
     let done = events.iter().filter(|event| event["event"] == "done").map(|event| event["name"].clone());
     assert_eq!(done.collect::<Vec<_>>(), ["check", "write", "verify"]);
 }

@@ -112,7 +112,7 @@ fn the_plan_the_result_and_the_receipt_name_the_identity() {
     );
     let shown = sandbox.run(&["identity", "show", "pi"]);
     let json = flash(&sandbox, &file, device, "48MiB", &[OF_PI, &["--json"]].concat());
-    let json = serde_json::from_str::<serde_json::Value>(&json.assert_code(0).stdout).unwrap();
+    let json = json.assert_code(0).json();
     let expected = serde_json::json!({"host": "pi", "fingerprint": fingerprint, "novelty": "kept"});
     assert_eq!(json["identity"], expected);
     assert!(

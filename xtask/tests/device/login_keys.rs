@@ -26,7 +26,7 @@ fn the_plan_and_the_result_have_the_login_keys_in_an_image() {
         outcome.assert_code(0).assert_stderr_contains(line);
         assert_eq!(outcome.stderr.contains(warning), count == Some(0), "{}", outcome.stderr);
         let outcome = flash(&sandbox, &file, card.device.device(), "48MiB", &["--json"]);
-        let result = serde_json::from_str::<Value>(&outcome.assert_code(0).stdout).expect("JSON");
+        let result = outcome.assert_code(0).json();
         assert_eq!(result["login_keys"].as_array().map(Vec::len), count, "{line}");
     }
 }

@@ -160,8 +160,8 @@ fn a_card_with_large_sectors_is_refused() {
 fn devices_lists_the_partitions_of_a_card() {
     let card = Loop::attach(64 * MIB, &[], make_ext4);
     let outcome = Sandbox::new().run(&["devices", "--json", "--allow-virtual"]);
-    let disks: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
-    let mut disks = disks.as_array().expect("a list").iter();
+    let disks = outcome.assert_code(0).json();
+    let mut disks = disks["devices"].as_array().expect("a list").iter();
     let disk = disks.find(|disk| disk["path"] == card.device()).unwrap();
     assert_eq!(disk["partitions"][0]["fstype"], "ext4");
 }
@@ -173,8 +173,8 @@ fn devices_lists_virtual_cards_on_request() {
     let sandbox = Sandbox::new();
     let listed = |args: &[&str]| {
         let outcome = sandbox.run(args);
-        let disks: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).expect("JSON");
-        let disks = disks.as_array().expect("a list").clone();
+        let disks = outcome.assert_code(0).json();
+        let disks = disks["devices"].as_array().expect("a list").clone();
         disks.into_iter().find(|disk| disk["path"] == card.device())
     };
     assert_eq!(listed(&["devices", "--json"]), None);

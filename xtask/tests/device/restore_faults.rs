@@ -101,7 +101,7 @@ fn a_partition_in_a_gpt_grows_too() {
     let device = card.device.device();
     flake.run("flash", device, "96MiB", &[]).assert_code(0);
     let outcome = flake.run("restore", device, "96MiB", &["--json", "--state", state.to_str().unwrap()]);
-    let result: Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    let result = outcome.assert_code(0).json();
     let size = usize::try_from(result["report"]["size"].as_u64().unwrap()).unwrap();
     assert_sound(device);
     assert_eq!(debugfs(device, "cat /persist/var/data"), "state\n");

@@ -27,11 +27,11 @@ fn disk_facts(user: &User, path: &Path) -> Value {
     let path = path.to_str().expect("a plain path");
     if path.starts_with("/dev/") {
         let listed = user.sandbox.run(&["devices", "--all", "--json"]);
-        let disks = serde_json::from_str::<Vec<Value>>(&listed.stdout).expect("JSON");
+        let disks = listed.json()["devices"].as_array().expect("a list").clone();
         return disks.into_iter().find(|disk| disk["path"] == path).expect(path);
     }
     let outcome = user.sandbox.run(&["card", "inspect", "--json", path]);
-    serde_json::from_str::<Value>(&outcome.stdout).expect("JSON")["disk"].take()
+    outcome.json()["disk"].take()
 }
 
 /// Asserts that the worker `name` refuses `request` with `error`, and prints nothing but the refusal.
@@ -151,7 +151,7 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     drop(swap);
     // The disks of this machine.
     let listed = user.sandbox.run(&["devices", "--all", "--json"]);
-    let disks = serde_json::from_str::<Vec<Value>>(&listed.stdout).expect("JSON");
+    let disks = listed.json()["devices"].as_array().expect("a list").clone();
     let internal = disks.iter().filter(|disk| disk["kind"]["type"] == "internal");
     for disk in internal {
         let path = disk["path"].as_str().expect("a path");

@@ -179,7 +179,7 @@ fn a_card_that_died_is_restored_and_its_host_lives() {
 
     let options = options.iter().map(String::as_str).collect::<Vec<_>>();
     let restored = desk.write_card("restore", &options);
-    let result: Value = serde_json::from_str(&restored.assert_code(0).stdout).unwrap();
+    let result = restored.assert_code(0).json();
     assert_eq!((&result["revision"]["rev"], &result["planned_system"]), (&json!(revision), &json!(SYSTEM_1)));
     assert_eq!(result["report"]["system"], SYSTEM_1);
 

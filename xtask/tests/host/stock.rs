@@ -66,7 +66,7 @@ fn an_image_with_the_layout_of_nixpkgs_boots_at_the_desk_to_its_login() {
     make_image("stock.sh", &dir.path().join("work"), &image, &[]);
     let before = sha256(&fs::read(&image).unwrap());
     let outcome = sandbox.run(&["boot", "--image", image.to_str().unwrap(), "--json"]);
-    let result: serde_json::Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    let result = outcome.assert_code(0).json();
     let proof = serde_json::json!({ "by": "login", "prompt": "demo login:" });
     assert_eq!(result["proof"], proof, "{outcome:?}");
     assert_eq!(sha256(&fs::read(&image).unwrap()), before);

@@ -87,7 +87,7 @@ impl Workstation {
     /// Runs `deploy demo ARGS --json`, and returns the result.
     pub fn deploy(&self, args: &[&str]) -> Value {
         let outcome = self.run(&[&["--json", "deploy", "demo"], args].concat());
-        serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {}", outcome.stderr))
+        outcome.json()
     }
 }
 

@@ -71,7 +71,7 @@ fn the_plan_and_the_result_have_the_login_keys_of_the_host() {
         write(&fixture, "flake/keys.pub", &commented);
         let outcome = flash(&fixture, &["--json"]);
         outcome.assert_code(0);
-        let result = serde_json::from_str::<Value>(&outcome.stdout).expect("JSON");
+        let result = outcome.json();
         let found = result["login_keys"].as_array().expect("a list");
         assert_eq!(found.iter().map(|key| key["user"].as_str().expect("a name")).collect::<Vec<_>>(), users);
         let outcome = flash(&fixture, &[]);
@@ -101,11 +101,7 @@ fn what_is_unknown_of_a_host_is_said_so() {
         let fixture = fixture_with_options(options, &image_with_ext4("NIXOS_SD", &["store"]));
         flash(&fixture, &[]).assert_code(0).assert_stderr_contains(line);
         let outcome = flash(&fixture, &["--json"]);
-        assert_eq!(
-            serde_json::from_str::<Value>(&outcome.stdout).expect("JSON")["login_keys"],
-            json,
-            "{options}"
-        );
+        assert_eq!(outcome.json()["login_keys"], json, "{options}");
     }
 }
 

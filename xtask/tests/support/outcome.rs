@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Output;
 
+use serde_json::Value;
+
 /// The outcome of a run of the binary.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -18,6 +20,43 @@ impl Outcome {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
         Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// The result of a run with `--json`: the one object on stdout.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        let parsed = serde_json::from_str::<Value>(&self.stdout);
+        let result = parsed.unwrap_or_else(|error| panic!("{error} in {self:?}"));
+        assert_eq!(result["schema"], 1, "{result}");
+        assert_eq!(result.get("error").is_some(), self.code != 0, "{result}");
+        result
+    }
+
+    /// The events of a run with `--json`, without what every line has: the version and the time.
+    #[track_caller]
+    pub fn events(&self) -> Vec<Value> {
+        let parse = |line| {
+            let parsed = serde_json::from_str::<Value>(line);
+            let mut event = parsed.unwrap_or_else(|error| panic!("{error} in {line}"));
+            let fields = event.as_object_mut().expect(line);
+            assert_eq!(fields.remove("schema"), Some(1.into()), "{line}");
+            let time = fields.remove("time");
+            assert!(time.is_some_and(|time| time.as_str().is_some_and(|time| time.ends_with('Z'))), "{line}");
+            event
+        };
+        self.stderr.lines().map(parse).collect()
+    }
+
+    /// The error of a run with `--json` that failed: that of its result, which is also its last event.
+    #[track_caller]
+    pub fn json_error(&self) -> Value {
+        let error = self.json()["error"].take();
+        let mut event = self.events().pop().expect("an event");
+        let fields = event.as_object_mut().expect("an object");
+        fields.retain(|name, _| !["event", "host"].contains(&name.as_str()));
+        assert_eq!(event, error);
+        assert_eq!(error["code"], self.code);
+        error
     }
 
     /// The text by which a flash identifies the image file that the shown plan names, computed without the tool's own

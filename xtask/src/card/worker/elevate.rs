@@ -193,11 +193,11 @@ mod tests {
         let lines = [
             r#"{"begun":"/dev/mmcblk0"}"#,
             r#"{"progress_requested":true}"#,
-            r#"{"event":"phase","name":"write","total":8388608,"bytes":true}"#,
+            r#"{"event":"phase","name":"write","total":8388608,"unit":"bytes"}"#,
             r#"{"event":"progress","done":1048576,"total":null,"detail":"4.0 MiB/s"}"#,
-            r#"{"event":"map","runs":[{"fate":"written","mib":6},{"fate":"skipped","mib":2}]}"#,
-            r#"{"event":"failed","code":4,"message":"verification failed"}"#,
-            r#"{"answer":{"added":false,"blank":false,"differences":[777],"equal":false,"hash":"b6e4708863cecd41d713ca7d4fd40ab461bfdceb2bb9c445de543d9536e3a390","map":[{"fate":"bad","mib":1}],"rates":{"read":371050465,"write":null},"seconds":0.5,"size":1048576,"unreadable":null}}"#,
+            r#"{"event":"map","runs":[{"state":"written","mib":6},{"state":"skipped","mib":2}]}"#,
+            r#"{"event":"failed","code":4,"kind":"verification","message":"verification failed","hint":null,"reasons":[]}"#,
+            r#"{"answer":{"added":false,"blank":false,"differences":[777],"equal":false,"hash":"b6e4708863cecd41d713ca7d4fd40ab461bfdceb2bb9c445de543d9536e3a390","map":[{"state":"bad","mib":1}],"rates":{"read":371050465,"write":null},"seconds":0.5,"size":1048576,"unreadable":null}}"#,
             r#"{"answer":{"layout":{"id":1,"partitions":[]},"partitions":[],"verdict":{"boots":"no","why":"the card is blank"}}}"#,
         ];
         for line in lines {

@@ -18,7 +18,7 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
         rows.push(Row::read(cx, &identities, &host, &receipts)?);
     }
     if cx.json {
-        return ui::print_json(&rows);
+        return ui::print_json(&serde_json::json!({ "hosts": rows }));
     }
     if rows.is_empty() {
         cx.note(format!("no host has a key in {}", identities.folder().display()));

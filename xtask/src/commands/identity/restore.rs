@@ -121,7 +121,7 @@ fn show_list(cx: &Context, stored: &[StoredIdentity]) -> Result<()> {
             let pending = stored.pending.as_ref().map(|key| key.public.fingerprint());
             json!({ "host": stored.host, "fingerprint": stored.fingerprint(), "pending": pending })
         });
-        return ui::print_json(&hosts.collect::<Vec<_>>());
+        return ui::print_json(&json!({ "hosts": hosts.collect::<Vec<_>>() }));
     }
     stored.iter().try_for_each(|stored| ui::print_result(&summary(stored)))
 }

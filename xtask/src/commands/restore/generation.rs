@@ -149,7 +149,7 @@ impl fmt::Display for Generation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receipt::Timestamp;
+    use crate::base::Timestamp;
 
     #[test]
     fn the_card_must_start_the_system_of_the_receipt() {

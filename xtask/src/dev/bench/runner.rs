@@ -123,7 +123,7 @@ fn is_final(competitor: &Competitor, error: &anyhow::Error) -> bool {
 fn last_error(stderr: &str) -> String {
     let line = stderr.trim().lines().next_back().unwrap_or_default();
     match serde_json::from_str(line) {
-        Ok(Event::Failed { message, .. }) => message,
+        Ok(Event::Failed(report)) => report.message,
         _ => line.to_owned(),
     }
 }

@@ -1,0 +1,63 @@
+//! An error as data: for programs that read `--json`, and for the tool that started a worker.
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{self, ExitKind, Reason};
+
+/// An error: what the exit code means, and the texts that people read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// The exit code.
+    pub code: u8,
+    /// The kind of the error, which the exit code stands for.
+    pub kind: ExitKind,
+    pub message: String,
+    /// The remedy.
+    pub hint: Option<String>,
+    /// Where there are several reasons, each with its remedy.
+    pub reasons: Vec<Reason>,
+}
+
+impl ErrorReport {
+    pub fn of(error: &anyhow::Error) -> Self {
+        let kind = failure::kind(error);
+        Self {
+            code: kind.code(),
+            kind,
+            message: format!("{error:#}"),
+            hint: failure::hint(error).map(str::to_owned),
+            reasons: failure::reasons(error).to_vec(),
+        }
+    }
+
+    /// The error that this report was made of.
+    pub fn into_error(self) -> anyhow::Error {
+        self.kind.error_with(self.message, self.hint, self.reasons)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_survives_as_data() {
+        let reasons = vec![Reason { message: "mounted".into(), hint: Some("unmount it".into()) }];
+        for (error, json) in [
+            (crate::failure!(Io, "no"), r#"{"code":5,"kind":"io","message":"no","hint":null,"reasons":[]}"#),
+            (
+                crate::failure!(HostKey, "no"; hint: "yes").context("outer"),
+                r#"{"code":13,"kind":"host_key","message":"outer: no","hint":"yes","reasons":[]}"#,
+            ),
+            (
+                ExitKind::Refused.error_with_reasons("no", reasons),
+                r#"{"code":3,"kind":"refused","message":"no","hint":null,"reasons":[{"message":"mounted","hint":"unmount it"}]}"#,
+            ),
+        ] {
+            let report = ErrorReport::of(&error);
+            assert_eq!(serde_json::to_string(&report).unwrap(), json);
+            let same = serde_json::from_str::<ErrorReport>(json).unwrap().into_error();
+            assert_eq!(ErrorReport::of(&same), report);
+        }
+    }
+}

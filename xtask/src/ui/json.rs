@@ -1,0 +1,124 @@
+//! JSON for programs: the one result on stdout, and the events on stderr. Both have the version of their schema.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::charset::Charset;
+use super::print_json_line;
+use crate::base::{ErrorReport, Event, HostName, Reporter, Timestamp, escape, program};
+
+/// The version of the interface. Fields are added within a version; a new version renames or removes fields.
+const SCHEMA: u32 = 1;
+
+/// The fields of the result of this run, serialized, once they are known: `"devices":[…]`.
+static FIELDS: Mutex<Option<String>> = Mutex::new(None);
+
+/// Gives `result`, a struct with named fields, as the result of this run. [`print_json_result`] prints it when the
+/// command has ended: only then it is known whether the command has failed.
+///
+/// # Errors
+/// Where `result` is no struct with named fields.
+pub fn print_json(result: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(result).context("writing the result as JSON")?;
+    let fields = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let fields = fields.with_context(|| format!("the result is not an object: {text}"))?;
+    *FIELDS.lock().unwrap_or_else(PoisonError::into_inner) = Some(fields.to_owned());
+    Ok(())
+}
+
+/// Prints the result of this run on stdout, in one line: what the command gave, and the error if it `ended` with one.
+/// Returns `ended`.
+///
+/// # Errors
+/// The error of the command, or else that of printing.
+pub fn print_json_result(ended: Result<()>) -> Result<()> {
+    let fields = FIELDS.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    let error = ended.as_ref().err().map(ErrorReport::of);
+    let printed = print_json_line(&program::as_called_in_json(object(&fields, error.as_ref())));
+    // The error of the command matters more than a result that cannot be printed.
+    ended.and(printed)
+}
+
+/// The object of a result: the version, the error of a command that has failed, and these serialized `fields`.
+fn object(fields: &str, error: Option<&ErrorReport>) -> String {
+    let version = format!(r#""schema":{SCHEMA}"#);
+    let error = error.and_then(|error| serde_json::to_string(error).ok());
+    let error = error.map(|error| format!(r#""error":{error}"#)).unwrap_or_default();
+    let parts = [version.as_str(), &error, fields].into_iter().filter(|part| !part.is_empty());
+    format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
+}
+
+/// Prints each event as a line of JSON on stderr: stdout is for the result.
+pub struct JsonLines;
+
+impl Reporter for JsonLines {
+    fn report(&self, event: &Event) {
+        print_event(&EventLine::of(None, event));
+    }
+
+    fn report_for(&self, host: &HostName, event: &Event) {
+        print_event(&EventLine::of(Some(host), event));
+    }
+}
+
+/// An event with what each line has.
+#[derive(Serialize)]
+struct EventLine<'a> {
+    schema: u32,
+    /// When the event was printed.
+    time: Timestamp,
+    /// The host that the event is about, where a command works on several.
+    host: Option<&'a HostName>,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+impl<'a> EventLine<'a> {
+    fn of(host: Option<&'a HostName>, event: &'a Event) -> Self {
+        Self { schema: SCHEMA, time: Timestamp::now(), host, event }
+    }
+}
+
+/// Prints `event` on stderr. A closed stderr is not an error.
+fn print_event(event: &EventLine<'_>) {
+    if let Some(line) = event_json(event) {
+        let line = Charset::of_locale().spell(program::as_called_in_json(line));
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+/// `event` as one line of JSON, escaped; `None` if it cannot be serialized.
+pub(super) fn event_json(event: &impl Serialize) -> Option<String> {
+    serde_json::to_string(event).ok().map(|line| escape::json(&line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_has_its_version_its_error_and_its_fields() {
+        let error = ErrorReport::of(&crate::failure!(Io, "no"));
+        let of_error = r#""error":{"code":5,"kind":"io","message":"no","hint":null,"reasons":[]}"#;
+        for (fields, error, expected) in [
+            ("", None, r#"{"schema":1}"#.to_owned()),
+            (r#""a":1"#, None, r#"{"schema":1,"a":1}"#.to_owned()),
+            ("", Some(&error), format!(r#"{{"schema":1,{of_error}}}"#)),
+            (r#""a":1"#, Some(&error), format!(r#"{{"schema":1,{of_error},"a":1}}"#)),
+        ] {
+            assert_eq!(object(fields, error), expected);
+        }
+        assert!(print_json(&[1]).unwrap_err().to_string().contains("[1]"));
+    }
+
+    #[test]
+    fn an_event_has_its_version_its_time_and_its_host() {
+        let line =
+            EventLine { time: Timestamp::at(0), ..EventLine::of(Some(&"pi".into()), &Event::PhaseEnded) };
+        let expected = r#"{"schema":1,"time":"1970-01-01T00:00:00Z","host":"pi","event":"phase_ended"}"#;
+        assert_eq!(event_json(&line).unwrap(), expected);
+    }
+}
