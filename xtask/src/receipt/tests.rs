@@ -22,7 +22,7 @@ pub(super) fn flash(dir: &Path) -> (Plan, Report) {
     let plan = Plan::new(image, Disk::load(&Roots::default(), &card).unwrap(), Mode::Auto, None);
     let report = serde_json::json!({
         "size": size, "hash": hash.to_hex().as_str(), "mode": "auto", "retries": 1,
-        "map": [{"fate": "written", "mib": 1}, {"fate": "unchanged", "mib": 1}],
+        "map": [{"state": "written", "mib": 1}, {"state": "unchanged", "mib": 1}],
         "seconds": {"capacity": 0.25, "write": 1.5, "verify": 0.5}, "rates": {"read": 90, "write": 30},
     });
     (plan, serde_json::from_value(report).unwrap())

@@ -116,8 +116,8 @@ mod tests {
 
     #[test]
     fn an_event_has_its_version_its_time_and_its_host() {
-        let line =
-            EventLine { time: Timestamp::at(0), ..EventLine::of(Some(&"pi".into()), &Event::PhaseEnded) };
+        let host = HostName::from("pi");
+        let line = EventLine { time: Timestamp::at(0), ..EventLine::of(Some(&host), &Event::PhaseEnded) };
         let expected = r#"{"schema":1,"time":"1970-01-01T00:00:00Z","host":"pi","event":"phase_ended"}"#;
         assert_eq!(event_json(&line).unwrap(), expected);
     }

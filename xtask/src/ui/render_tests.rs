@@ -1,7 +1,7 @@
 //! Property tests of all output: whatever a text holds, the terminal gets only characters that it draws, and no line
 //! that looks like a line of the tool.
 
-use super::bars::PhaseBar;
+use super::bars::{self, PhaseBar};
 use super::json;
 use super::prompt::Prompt;
 use crate::base::failure::{ExitKind, Reason};

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use serde_json::Value;
-
 use crate::deploy_fixture::*;
 use crate::support::Sandbox;
 

@@ -5,8 +5,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::fake_nix::FLAKE;
 use crate::flash::{build_with_image, image_bytes, make_card};
 use crate::support::{Outcome, Sandbox};

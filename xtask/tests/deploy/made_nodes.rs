@@ -1,6 +1,6 @@
 //! Hosts without a node in the flake: the tool makes a node of the NixOS configuration.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fixture::Fixture;
 

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use serde_json::Value;
-
 use crate::fixture::Fixture;
 
 /// A fixture whose host runs the system `one` of its flake, and whose key nobody knows any more.

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::card::{Card, MIB};
 use crate::image::{FORMATS, garbage, image, pack};
 use crate::support::loops::Loop;

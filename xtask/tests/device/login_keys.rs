@@ -1,7 +1,5 @@
 //! The login keys in an image that is no host's of a flake.
 
-use serde_json::Value;
-
 use crate::card::Card;
 use crate::flash::flash;
 use crate::host_image::{CARD_MIB, system_image};
