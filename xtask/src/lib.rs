@@ -46,7 +46,7 @@ pub fn run_command_line() -> ExitCode {
 fn run_worker(access: Access) -> ExitCode {
     match harden() {
         Ok(()) => commands::run_worker(access).into(),
-        Err(error) => report_failure(&error, false),
+        Err(error) => report_end(Err(error), false),
     }
 }
 
