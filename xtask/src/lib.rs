@@ -24,21 +24,29 @@ mod ui;
 #[cfg(test)]
 mod wings_tests;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use base::failure::{self, ExitKind};
 pub use base::process::Launcher;
-use base::{hardening, interrupt, program};
+use base::{hardening, interrupt};
 use card::worker::Access;
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 pub use cli::Cli;
 
 /// Runs the command line of this process, and returns the exit code.
 pub fn run_command_line() -> ExitCode {
     match commands::worker_access(std::env::args_os().skip(1)) {
         Some(access) => run_worker(access),
-        None => Cli::try_parse().map_or_else(|error| report_parse_error(&error), run),
+        None => parse(std::env::args_os()).map_or_else(|error| report_parse_error(&error), run),
     }
+}
+
+/// Parses `words` as the command line; help and errors have the styles of `ui`.
+fn parse<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().styles(ui::style::help_styles());
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Runs the worker, and returns the exit code. The worker reports its errors on stdout to the tool that started it,
@@ -59,7 +67,7 @@ fn harden() -> anyhow::Result<()> {
 /// the error is an event. Returns the exit code.
 fn report_parse_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        return print_help(error);
+        return if ui::print_help(error) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let has_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if has_json {
@@ -67,26 +75,15 @@ fn report_parse_error(error: &clap::Error) -> ExitCode {
         let message = rendered.trim().trim_start_matches("error: ");
         return report_end(Err(ExitKind::Usage.error(message)), has_json);
     }
-    ui::print_usage_error(&escaped_usage_error().unwrap_or_else(|| error.render().to_string()));
+    ui::print_usage_error(error, escaped_usage_error().as_ref());
     ExitKind::Usage.code().into()
-}
-
-/// Prints `help`, which is the help or the version. As `cargo xtask` this ends the process; otherwise it returns the
-/// exit code.
-fn print_help(help: &clap::Error) -> ExitCode {
-    // Only the parser prints in colours, and only `ui` prints another name than `cargo xtask`.
-    if program::is_cargo_alias() {
-        help.exit();
-    }
-    if ui::print_help(help) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The parser's error about the command line with its words escaped, as the error quotes them. `None` where the escaped
 /// words are no error.
-fn escaped_usage_error() -> Option<String> {
+fn escaped_usage_error() -> Option<clap::Error> {
     let words = std::env::args_os().map(|word| base::Plain(word.to_string_lossy()).to_string());
-    let error = Cli::try_parse_from(words).err()?;
-    error.use_stderr().then(|| error.render().to_string())
+    parse(words).err().filter(clap::Error::use_stderr)
 }
 
 /// Runs the command of the command line and prints its error, if it fails. Returns the exit code.

@@ -49,6 +49,6 @@ pub use host_name::HostName;
 pub use image_source::ImageSource;
 pub use phase::Phase;
 pub use size::{Bytes, parse_bytes};
-pub use table::Table;
+pub use table::{Cell, Table, Tone};
 pub use time_limit::TimeLimit;
 pub use timestamp::Timestamp;

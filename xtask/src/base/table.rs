@@ -1,4 +1,4 @@
-//! Tables for people. A column is as wide as its widest cell.
+//! Tables for people. A column is as wide as its widest cell; `ui` fits a table to a terminal.
 
 use std::fmt;
 
@@ -9,29 +9,80 @@ use super::escape;
 /// The maximum width of a cell, in columns; a longer text is cut and ends in an ellipsis. `--json` has the whole text.
 const MAX_WIDTH: usize = 400;
 
-/// The minimum width of a column that is narrowed for a terminal, in columns: less leaves no room for words.
-const MIN_WIDTH: usize = 12;
-
 /// The blanks between two columns.
 const GAP: usize = 2;
 
-/// A table with a heading, rendered by `Display`. Each row is one line, whatever its cells hold.
+/// What a fact means to the user. `ui` decides how that looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    #[default]
+    Plain,
+    /// As it should be.
+    Good,
+    /// A failure, or a refusal.
+    Bad,
+    /// Something to act on.
+    Attention,
+    /// Of little interest.
+    Minor,
+}
+
+/// A cell of a [`Table`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// The text, escaped, on one line.
+    pub text: String,
+    pub tone: Tone,
+}
+
+impl Cell {
+    /// A cell whose text has a `tone`.
+    pub fn new(text: impl Into<String>, tone: Tone) -> Self {
+        Self { text: fit(&text.into()), tone }
+    }
+}
+
+impl<S: Into<String>> From<S> for Cell {
+    fn from(text: S) -> Self {
+        Self::new(text, Tone::Plain)
+    }
+}
+
+/// A table with a heading, rendered by `Display` in plain text. Each row is one line, whatever its cells hold.
 #[derive(Debug)]
 pub struct Table {
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<Cell>>,
+    /// The headings of the columns that a narrow terminal does without, the least important first.
+    optional: Vec<&'static str>,
 }
 
 impl Table {
     /// A table with the cells of its heading.
     pub fn new(heading: &[&str]) -> Self {
-        let mut table = Self { rows: Vec::new() };
+        let mut table = Self { rows: Vec::new(), optional: Vec::new() };
         table.row(heading.iter().copied());
         table
     }
 
+    /// The table whose columns with these headings may be left out on a narrow terminal, the least important first.
+    #[must_use]
+    pub fn with_optional(self, optional: &[&'static str]) -> Self {
+        Self { optional: optional.to_vec(), ..self }
+    }
+
     /// Appends a row.
-    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(|cell| fit(&cell.into())).collect());
+    pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// The rows with their cells, the heading first.
+    pub fn rows(&self) -> &[Vec<Cell>] {
+        &self.rows
+    }
+
+    /// The headings of the columns that a narrow terminal does without, the least important first.
+    pub fn optional(&self) -> &[&'static str] {
+        &self.optional
     }
 
     /// The width of each column.
@@ -40,41 +91,11 @@ impl Table {
         for row in &self.rows {
             widths.resize(widths.len().max(row.len()), 0);
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
+                *width = (*width).max(cell.text.width());
             }
         }
         widths
     }
-
-    /// The table for a terminal of `width` columns. Where a row does not fit into a line, the widest columns are
-    /// narrowed, and their cells take several lines.
-    pub fn fitted(&self, width: usize) -> String {
-        let mut widths = self.widths();
-        while row_width(&widths) > width {
-            match widths.iter_mut().max().filter(|widest| **widest > MIN_WIDTH) {
-                Some(widest) => *widest -= 1,
-                None => break,
-            }
-        }
-        let lines = self.rows.iter().flat_map(|row| row_lines(row, &widths));
-        lines.collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// The width of a row whose cells have these widths.
-fn row_width(widths: &[usize]) -> usize {
-    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
-}
-
-/// The lines of `row`, with each cell in a column of its width in `widths`.
-fn row_lines(row: &[String], widths: &[usize]) -> Vec<String> {
-    let cells = row.iter().zip(widths).map(|(cell, width)| cell_lines(cell, *width)).collect::<Vec<_>>();
-    let count = cells.iter().map(Vec::len).max().unwrap_or_default();
-    let line = |number| {
-        let parts = cells.iter().map(|lines: &Vec<String>| lines.get(number).map_or("", String::as_str));
-        one_line(parts, widths)
-    };
-    (0..count).map(line).collect()
 }
 
 /// The line of these cells, each in a column of its width in `widths`.
@@ -85,33 +106,6 @@ fn one_line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> Strin
         line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + GAP));
     }
     line.trim_end_matches(' ').to_owned()
-}
-
-/// `cell` in lines of at most `width` columns, folded at blanks; a wider word is broken.
-fn cell_lines(cell: &str, width: usize) -> Vec<String> {
-    if cell.width() <= width {
-        return vec![cell.to_owned()];
-    }
-    let mut full = Vec::new();
-    let mut line = String::new();
-    for word in cell.split(' ') {
-        if !line.is_empty() && line.width() + 1 + word.width() <= width {
-            line.push(' ');
-        } else if !line.is_empty() {
-            full.push(std::mem::take(&mut line));
-        }
-        let mut column = line.width();
-        for char in word.chars() {
-            column += char.width().unwrap_or_default();
-            if column > width {
-                full.push(std::mem::take(&mut line));
-                column = char.width().unwrap_or_default();
-            }
-            line.push(char);
-        }
-    }
-    full.push(line);
-    full
 }
 
 /// `cell` on one line of at most [`MAX_WIDTH`] columns.
@@ -134,7 +128,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.widths();
         for (number, row) in self.rows.iter().enumerate() {
-            let line = one_line(row.iter().map(String::as_str), &widths);
+            let line = one_line(row.iter().map(|cell| cell.text.as_str()), &widths);
             let end = if number + 1 < self.rows.len() { "\n" } else { "" };
             write!(f, "{line}{end}")?;
         }
@@ -164,48 +158,6 @@ mod tests {
         table.row(["x\nerror: y\u{1b}[2J", "z"]);
         let row = "x\\u{a}error: y\\u{1b}[2J";
         assert_eq!(table.to_string(), format!("A{:width$}B\n{row}  z", "", width = row.len() + 1));
-    }
-
-    #[test]
-    fn a_table_that_fits_into_the_terminal_is_not_folded() {
-        let mut table = Table::new(&["HOST", "IMAGE"]);
-        table.row(["stinky", " two  blanks"]);
-        for width in [20, 21, 400] {
-            assert_eq!(table.fitted(width), table.to_string());
-        }
-        assert_eq!(Table::new(&[]).fitted(80), Table::new(&[]).to_string());
-    }
-
-    #[test]
-    fn the_widest_column_is_folded_at_blanks_or_within_a_word() {
-        let mut table = Table::new(&["HOST", "IMAGE", "DEPLOY"]);
-        table.row(["pi", "none: nix failed on nixosConfigurations.pi", "-"]);
-        table.row(["b", "aarch64-linux", "yes"]);
-        let folded = [
-            "HOST  IMAGE             DEPLOY",
-            "pi    none: nix failed  -",
-            "      on",
-            "      nixosConfigurati",
-            "      ons.pi",
-            "b     aarch64-linux     yes",
-        ];
-        assert_eq!(table.fitted(30), folded.join("\n"));
-    }
-
-    #[test]
-    fn no_folded_line_is_wider_than_the_terminal_and_no_character_is_lost() {
-        let mut table = Table::new(&["A", "B"]);
-        for cell in ["日本".repeat(40), "x y ".repeat(50), " \u{308}".repeat(30), "x".repeat(70_000)] {
-            table.row([cell.as_str(), "y"]);
-        }
-        let chars = |text: &str| text.chars().filter(|char| !char.is_whitespace()).count();
-        for width in [15, 40, 80, 81] {
-            let text = table.fitted(width);
-            assert!(text.lines().all(|line| line.width() <= width), "{width}: {text}");
-            assert_eq!(chars(&text), chars(&table.to_string()));
-        }
-        // A narrower terminal breaks the lines itself.
-        assert_eq!(table.fitted(1), table.fitted(15));
     }
 
     #[test]

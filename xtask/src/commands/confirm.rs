@@ -43,7 +43,7 @@ impl ConfirmArgs {
         let question = format!("Type {} to go on:", confirm_phrase.question());
         let prompt =
             Prompt { notice: consequence, question: &question, unanswered: "stopped; nothing was written" };
-        if confirm_phrase.accepts(&prompt.ask()?) {
+        if confirm_phrase.accepts(&prompt.ask_before_loss()?) {
             return Ok(());
         }
         bail!(Refused, "not confirmed; nothing was written")

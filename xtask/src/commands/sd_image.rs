@@ -45,5 +45,5 @@ fn show(cx: &Context, image: &Source, seconds: f64) -> Result<()> {
         return ui::print_json(&facts);
     }
     cx.note(format!("{image}, in {seconds:.1} s"));
-    ui::print_result(&image.path.display().to_string())
+    ui::print_verbatim(&image.path.display().to_string())
 }

@@ -9,7 +9,7 @@ use super::payload::PayloadSetup;
 use super::protected::{NamedPaths, protected_paths};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Bytes, Context, Event, interrupt};
+use crate::base::{Bytes, Context, Event, Tone, interrupt};
 use crate::boot;
 use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{FILE_SHA256, Plan, Report};
@@ -196,7 +196,6 @@ fn show(cx: &Context, plan: &Plan, report: &Report, facts: &Map<String, Value>) 
     let size = Bytes(report.size);
     let sum = plan.image.file_sha256.as_deref().unwrap_or("unknown");
     let state = facts.get("state").filter(|state| !state.is_null()).map_or("", |_| " with the saved state");
-    ui::print_result(&format!(
-        "{path} holds the image{state}{payload}: {size} read back, {FILE_SHA256} {sum}"
-    ))
+    let verdict = format!("{path} holds the image{state}{payload}: {size} read back, {FILE_SHA256} {sum}");
+    ui::print_verdict(&verdict, Tone::Good)
 }

@@ -1,6 +1,6 @@
 //! The reporters for a terminal (progress bars), for logs and pipes (plain lines), and for programs (JSON lines).
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::charset::Charset;
 use super::chunk_strip::ChunkStrip;
-use super::fold::fold_for_stderr;
 use super::json::JsonLines;
 use super::layout::{self, Amount, Layout};
 use super::multi_progress::HostProgress;
 use super::progress_line::ProgressReporter;
+use super::style::{Role, Stream};
 use crate::base::{Bytes, Event, HostName, Reporter, escape};
 
 /// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
 pub fn reporter(json: bool) -> Arc<dyn Reporter> {
     ProgressReporter::wrap(if json {
         Arc::new(JsonLines)
-    } else if std::io::stderr().is_terminal() {
+    } else if Stream::Stderr.is_terminal() {
         Arc::new(Bars::default())
     } else {
         Arc::new(PlainLines)
@@ -31,14 +31,14 @@ pub struct PlainLines;
 
 impl Reporter for PlainLines {
     fn report(&self, event: &Event) {
-        if let Some(line) = line_of(event) {
+        if let Some(line) = shown_line(None, event) {
             print_line(&line);
         }
     }
 
     fn report_for(&self, host: &HostName, event: &Event) {
-        if let Some(text) = line_of(event) {
-            print_line(&prefix_with_host(host, &text));
+        if let Some(line) = shown_line(Some(host), event) {
+            print_line(&line);
         }
     }
 }
@@ -88,21 +88,20 @@ impl Reporter for Bars {
                 if let Some(running) = running.take() {
                     running.bar.finish_and_clear();
                 }
-                if let Some(line) = line_of(event) {
-                    print_line(&fold_for_stderr(&line));
+                if let Some(line) = shown_line(None, event) {
+                    print_line(&line);
                 }
             }
             Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Map { .. } => {
-                if let Some(line) = line_of(event) {
-                    print_above(running.as_ref(), &fold_for_stderr(&line));
+                if let Some(line) = shown_line(None, event) {
+                    print_above(running.as_ref(), &line);
                 }
             }
         }
     }
 
     fn report_for(&self, host: &HostName, event: &Event) {
-        let line = line_of(event).map(|text| fold_for_stderr(&prefix_with_host(host, &text)));
-        self.hosts.report(host, event, line.as_deref());
+        self.hosts.report(host, event, shown_line(Some(host), event).as_deref());
     }
 }
 
@@ -172,9 +171,17 @@ pub(super) fn prefix_with_host(host: &HostName, text: &str) -> String {
     text.split('\n').map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
 }
 
+/// The line of `event` as stderr shows it, behind the name of the `host` that it is of; `None` as in [`line_of`].
+fn shown_line(host: Option<&HostName>, event: &Event) -> Option<String> {
+    let text = line_of(event)?;
+    let text = host.map_or_else(|| text.clone(), |host| prefix_with_host(host, &text));
+    let shown = super::lay_out(&text, Stream::Stderr);
+    Some(if matches!(event, Event::Log { .. }) { Stream::Stderr.paint(Role::Dim, &shown) } else { shown })
+}
+
 /// Prints `line` on stderr. A closed stderr is not an error.
 fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", super::for_people(line.to_owned()));
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result, and for

@@ -24,7 +24,15 @@ impl Charset {
     pub fn spell(self, text: String) -> String {
         match self {
             Self::Unicode => text,
-            Self::Ascii => text.replace('…', "..."),
+            Self::Ascii => text.replace('…', self.ellipsis()),
+        }
+    }
+
+    /// What stands for the missing part of a text.
+    pub fn ellipsis(self) -> &'static str {
+        match self {
+            Self::Unicode => "…",
+            Self::Ascii => "...",
         }
     }
 

@@ -1,10 +1,10 @@
 //! Folding long lines at the width of the terminal, which would cut words in two.
 
-use std::io::IsTerminal;
-
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::layout;
+use super::charset::Charset;
+use super::shorten;
+use super::style::Stream;
 
 /// The widest label in columns, with the gap after it: that of a phase, such as `     write  `.
 const MAX_LABEL: usize = 12;
@@ -20,32 +20,22 @@ const MIN_HASH: usize = 32;
 /// How many bytes of a word are searched for a hash.
 const HASH_SEARCH_LEN: usize = 256;
 
-/// Folds `text` at the width of the terminal behind stderr. Returns the text unchanged where stderr is no terminal, or
-/// one of unknown width.
-pub fn fold_for_stderr(text: &str) -> String {
-    stderr_width().map_or_else(|| text.to_owned(), |width| fold(text, width))
+/// Folds `text` at the width of the terminal that `stream` goes to. Returns the text unchanged elsewhere: in a pipe or
+/// a file a result stays one line.
+pub fn fold_for(stream: Stream, text: &str) -> String {
+    stream.width().map_or_else(|| text.to_owned(), |width| fold(text, width, Charset::of_locale().ellipsis()))
 }
 
-/// The width of the terminal behind stderr; `None` where stderr is no terminal, or one of unknown width.
-fn stderr_width() -> Option<usize> {
-    std::io::stderr().is_terminal().then(layout::known_width).flatten().map(usize::from)
-}
-
-/// Like [`stderr_width`], for text that goes to stdout: `None` for a pipe or a file.
-pub fn stdout_width() -> Option<usize> {
-    std::io::stdout().is_terminal().then(stderr_width).flatten()
-}
-
-/// Like [`fold_for_stderr`], for text that goes to stdout: a result in a pipe or a file stays one line.
-pub fn fold_for_stdout(text: &str) -> String {
-    stdout_width().map_or_else(|| text.to_owned(), |width| fold(text, width))
-}
-
-/// Folds each line of `text` at blanks to at most `width` columns, see [`fold_line`]. A command in backquotes stays
-/// whole if it fits into a line, and a path always does, so that a user can copy it. A hash that does not fit into a
-/// line gets lines of its own, in parts of the same length.
-fn fold(text: &str, width: usize) -> String {
-    let lines = text.split('\n').map(|line| fold_line(line, width.max(MIN_WIDTH)));
+/// Folds each line of `text` at blanks to at most `width` columns, see [`fold_line`]. In a line that is wider the store
+/// paths are shortened first, with `ellipsis` in place of what is missing. A command in backquotes stays whole if it
+/// fits into a line, and a path in it always does, so that a user can copy it. A hash that does not fit into a line
+/// gets lines of its own, in parts of the same length; another path is broken behind a slash.
+fn fold(text: &str, width: usize, ellipsis: &str) -> String {
+    let width = width.max(MIN_WIDTH);
+    let lines = text.split('\n').map(|line| {
+        let is_short = line.width() <= width;
+        if is_short { line.to_owned() } else { fold_line(&shorten::store_paths(line, ellipsis), width) }
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -111,32 +101,36 @@ struct Word<'a> {
     is_part: bool,
 }
 
-/// The words of `text`, none wider than `width` columns if possible. A short text in backquotes is one word. A longer
-/// word is broken into several, unless it contains a path.
+/// The words of `text`, none wider than `width` columns if possible. A short text in backquotes is one word. A wider
+/// word is broken into several, unless it is a path in backquotes.
 fn words(text: &str, width: usize) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut start = 0;
+    let mut is_in_command = false;
     while start < text.len() {
         let rest = &text[start..];
-        let (len, gap) = first_word(rest, width);
+        let (len, gap) = first_word(rest, width, is_in_command);
         words.push(Word { text: &rest[..len], is_part: gap == 0 });
+        is_in_command ^= rest[..len].matches('`').count() % 2 == 1;
         start += len + gap;
     }
     words
 }
 
 /// The length in bytes of the first word of `text`, and of the gap behind it: a blank, or nothing where the word is
-/// broken.
-fn first_word(text: &str, width: usize) -> (usize, usize) {
+/// broken. `is_in_command` is whether a backquote before `text` is still open.
+fn first_word(text: &str, width: usize, is_in_command: bool) -> (usize, usize) {
     if let Some(len) = unbroken_word(text, width) {
         return (len, 1);
     }
     let word = text.split(' ').next().unwrap_or_default();
     let fitting = fitting_len(word, width);
-    if fitting == word.len() || word.contains('/') {
+    let is_copied = is_in_command || word.contains('`');
+    if fitting == word.len() || (is_copied && word.contains('/')) {
         return (word.len(), 1);
     }
-    (hash_part(word, width).unwrap_or(fitting), 0)
+    let behind_slash = || word[..fitting].rfind('/').map(|slash| slash + 1).filter(|len| *len > 1);
+    (hash_part(word, width).or_else(behind_slash).unwrap_or(fitting), 0)
 }
 
 /// The length in bytes of the first word of `text`, in which a command in backquotes may have blanks. `None` where that
@@ -231,17 +225,22 @@ mod tests {
                 "hint: the rest of this is an unclosed `x\n  y",
             ),
         ] {
-            assert_eq!(fold(line, width), folded, "{width}");
+            assert_eq!(fold(line, width, "…"), folded, "{width}");
         }
     }
 
     #[test]
-    fn a_path_stays_whole_and_a_hash_does_not() {
-        let path = format!("/{}", "x".repeat(70));
-        assert_eq!(fold(&format!("image   {path} y"), 40), format!("image   {path}\n        y"));
+    fn a_path_in_a_command_stays_whole_and_others_and_hashes_do_not() {
+        let path = "/home/me/a-folder-of-images/a-folder-within/image.img.zst";
+        assert_eq!(
+            fold(&format!("image   {path} y"), 40, "…"),
+            "image   /home/me/a-folder-of-images/\n        a-folder-within/image.img.zst y"
+        );
+        let command = format!("hint: run `umount {path}` now");
+        assert_eq!(fold(&command, 40, "…"), format!("hint: run `umount\n  {path}`\n  now"));
         let hash = "f".repeat(64);
         let folded = format!("        {}\n        {}", &hash[..32], &hash[32..]);
-        assert_eq!(fold(&format!("        {hash}"), 40), folded);
+        assert_eq!(fold(&format!("        {hash}"), 40, "…"), folded);
         let [first, second] = [&hash[..32], &hash[32..]];
         for (line, width, expected) in [
             (
@@ -261,17 +260,17 @@ mod tests {
                 format!("a\n  sha256:{first}\n  {second}, which is not\n  the one that is known here"),
             ),
         ] {
-            assert_eq!(fold(&line, width), expected);
+            assert_eq!(fold(&line, width, "…"), expected);
         }
         let quarters = [16, 32, 48, 64].map(|end| format!("  {}", &hash[end - 16..end])).join("\n");
-        assert_eq!(fold(&format!("a {hash}"), 30), format!("a\n{quarters}"));
-        let longer = fold(&format!("a {hash}{hash}"), 60);
+        assert_eq!(fold(&format!("a {hash}"), 30, "…"), format!("a\n{quarters}"));
+        let longer = fold(&format!("a {hash}{hash}"), 60, "…");
         assert_eq!(longer, format!("a{}", format!("\n  {first}").repeat(4)));
     }
 
     #[test]
     fn an_unclosed_backtick_is_part_of_a_word() {
-        assert_eq!(fold("an unclosed ` is a word like any other of this line", 30).lines().count(), 2);
+        assert_eq!(fold("an unclosed ` is a word like any other of this line", 30, "…").lines().count(), 2);
     }
 
     #[test]
@@ -280,12 +279,13 @@ mod tests {
             ["card    /dev/sdb (USB, 1 GiB)", "hint: run `a b  c` now", "日本 é   x", "``` a ` b", "  a  b"];
         crate::base::fuzz::check_text(&samples, |text| {
             for width in [0, 30, 60, 80] {
-                let folded = fold(text, width);
+                let folded = fold(text, width, "…");
                 let dense = |text: &str| text.split_whitespace().map(str::to_owned).collect::<String>();
                 assert_eq!(dense(&folded), dense(text));
-                let paths = text.split(' ').filter(|word| word.contains('/'));
-                let widest_path = paths.map(UnicodeWidthStr::width).max().unwrap_or(0);
-                let limit = width.max(MIN_WIDTH).max(MAX_LABEL + widest_path);
+                let paths = text.split(' ').filter(|word| word.contains('/') && text.contains('`'));
+                let widest_path =
+                    paths.map(UnicodeWidthStr::width).max().map_or(0, |width| MAX_LABEL + width);
+                let limit = width.max(MIN_WIDTH).max(widest_path);
                 assert!(folded.split('\n').all(|line| line.trim_end().width() <= limit), "{folded:?}");
             }
         });

@@ -1,5 +1,7 @@
 //! The layout of a progress bar: it stays on one line of the terminal, however narrow.
 
+use super::style::Stream;
+
 /// The unit of the progress of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
@@ -13,16 +15,9 @@ pub enum Amount {
 /// The width of a terminal that does not report its width, in columns.
 const DEFAULT_WIDTH: u16 = 80;
 
-/// The width of the terminal behind stderr, in columns; [`DEFAULT_WIDTH`] where there is none.
+/// The width of the terminal behind stderr, in columns; [`DEFAULT_WIDTH`] where there is none, or it reports none.
 pub fn width() -> u16 {
-    known_width().unwrap_or(DEFAULT_WIDTH)
-}
-
-/// The width that the terminal behind stderr reports, in columns; `None` where there is no terminal, or it reports
-/// none.
-pub fn known_width() -> Option<u16> {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0)
+    Stream::Stderr.width().and_then(|width| width.try_into().ok()).unwrap_or(DEFAULT_WIDTH)
 }
 
 /// The width of the column of phase names.

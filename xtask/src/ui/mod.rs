@@ -11,6 +11,9 @@ mod progress_line;
 mod prompt;
 #[cfg(test)]
 mod render_tests;
+mod shorten;
+pub mod style;
+mod table;
 
 pub use bars::reporter;
 pub use json::{print_json, print_json_result};
@@ -21,23 +24,49 @@ use std::io::{ErrorKind, Write};
 use anyhow::{Context, Result};
 
 use crate::base::failure::{self, Reason};
-use crate::base::{Event, Reporter, Table, escape, program};
+use crate::base::{Event, Reporter, Table, Tone, escape, program};
 use charset::Charset;
+use style::{Role, Stream};
 
 /// Writes a line of the result to stdout, for people; folded on a terminal.
 pub fn print_result(text: &str) -> Result<()> {
-    write_result(&fold::fold_for_stdout(&program::as_called(escape::lines(text))))
+    write_result(&lay_out(&escape::lines(text), Stream::Stdout))
 }
 
-/// Writes a table to stdout; folded within its columns on a terminal.
+/// Writes a line of the result to stdout that says how something has ended. On a terminal it has the symbol and the
+/// colour of `tone`.
+pub fn print_verdict(text: &str, tone: Tone) -> Result<()> {
+    write_result(&verdict_lines(&escape::lines(text), tone, Stream::Stdout))
+}
+
+/// Writes a line of the result to stdout that users copy, such as a path: it is never cut or folded.
+pub fn print_verbatim(text: &str) -> Result<()> {
+    write_result(&program::as_called(escape::line(text)))
+}
+
+/// Writes a table to stdout; on a terminal it is cut to the width, see [`table`].
 pub fn print_table(table: &Table) -> Result<()> {
-    let text = fold::stdout_width().map_or_else(|| table.to_string(), |width| table.fitted(width));
-    write_result(&for_people(text))
+    write_result(&table::lines(table, Stream::Stdout))
 }
 
 /// Writes a text of the tool itself to stdout: it needs no escaping, and its lines are not folded.
 pub fn print_own_text(text: &'static str) -> Result<()> {
     write_result(text)
+}
+
+/// The escaped `text` as `stream` shows it: spelled for people, on a terminal folded, and with colours where the stream
+/// has them.
+fn lay_out(text: &str, stream: Stream) -> String {
+    stream.paint_labels(&fold::fold_for(stream, &for_people(text.to_owned())))
+}
+
+/// Like [`lay_out`], for a verdict of this `tone`.
+fn verdict_lines(text: &str, tone: Tone, stream: Stream) -> String {
+    let role = Role::of(tone).filter(|_| stream.is_terminal());
+    let symbol = role.and_then(|role| role.symbol(Charset::of_locale()));
+    let symbol = symbol.map(|symbol| format!("{symbol} ")).unwrap_or_default();
+    let shown = fold::fold_for(stream, &for_people(symbol + text));
+    role.map_or_else(|| shown.clone(), |role| stream.paint(role, &shown))
 }
 
 /// `text` for people: with the name by which they call the program, and in the characters of their locale.
@@ -69,7 +98,7 @@ pub fn print_error(error: &anyhow::Error, json: bool) {
         return json::JsonLines.report(&Event::failed(error));
     }
     let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
-    let _ = writeln!(std::io::stderr(), "{}", fold::fold_for_stderr(&for_people(lines)));
+    let _ = writeln!(std::io::stderr(), "{}", lay_out(&lines, Stream::Stderr));
 }
 
 /// The lines of an error for people. Each of several reasons is one line, followed by the line of its hint.
@@ -88,12 +117,21 @@ fn reason_lines(reason: &Reason) -> String {
 
 /// Prints the help or the version that the user asked for, and returns whether that succeeded.
 pub fn print_help(text: &clap::Error) -> bool {
-    let plain = program::as_called(text.render().to_string());
-    write_result(plain.trim_end()).is_ok()
+    write_result(for_people(parser_text(text, Stream::Stdout)).trim_end()).is_ok()
 }
 
-/// Prints the error `text` of the command line, which the parser has laid out.
-pub fn print_usage_error(text: &str) {
-    let lines = text.trim_end().split('\n').map(escape::line).collect::<Vec<_>>();
-    let _ = writeln!(std::io::stderr(), "{}", for_people(lines.join("\n")));
+/// Prints the `error` of the command line, which the parser has laid out. `escaped` is the same error about words that
+/// were escaped before; only the colours of the parser are left in it.
+pub fn print_usage_error(error: &clap::Error, escaped: Option<&clap::Error>) {
+    let text = escaped.map_or_else(
+        || error.render().to_string().trim_end().split('\n').map(escape::line).collect::<Vec<_>>().join("\n"),
+        |escaped| parser_text(escaped, Stream::Stderr),
+    );
+    let _ = writeln!(std::io::stderr(), "{}", for_people(text.trim_end().to_owned()));
+}
+
+/// The `text` of the parser as `stream` shows it.
+fn parser_text(text: &clap::Error, stream: Stream) -> String {
+    let text = text.render();
+    if stream.has_colours() { text.ansi().to_string() } else { text.to_string() }
 }

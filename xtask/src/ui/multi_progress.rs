@@ -37,7 +37,7 @@ impl HostProgress {
             _ => {}
         }
         if let Some(line) = line {
-            let _ = self.display.println(super::for_people(line.to_owned()));
+            let _ = self.display.println(line);
         }
     }
 

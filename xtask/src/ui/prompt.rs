@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
-use super::fold::fold_for_stderr;
+use super::style::{Role, Stream};
 use crate::base::escape;
 use crate::base::failure::ExitKind;
 use crate::base::interrupt::{self, SignalGuard};
@@ -34,7 +34,20 @@ impl Prompt<'_> {
     /// # Errors
     /// [`ExitKind::Interrupted`] where the user presses Ctrl-C.
     pub fn ask(&self) -> Result<String> {
-        let line = self.ask_line()?;
+        self.ask_in(None)
+    }
+
+    /// Like [`Self::ask`], where the notice names what will be lost.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn ask_before_loss(&self) -> Result<String> {
+        self.ask_in(Some(Role::Loss))
+    }
+
+    /// Asks once, with the notice in `role`.
+    fn ask_in(&self, role: Option<Role>) -> Result<String> {
+        let line = self.ask_line(role)?;
         if !line.ends_with('\n') {
             // The input ended (Ctrl-D).
             end_line(&mut std::io::stderr());
@@ -43,11 +56,11 @@ impl Prompt<'_> {
     }
 
     /// Asks once, and returns the line with its end.
-    fn ask_line(&self) -> Result<String> {
+    fn ask_line(&self, role: Option<Role>) -> Result<String> {
         let signals = interrupt::guard()?;
         let mut stderr = std::io::stderr();
         discard_typed_ahead().context("discarding what was typed before the question")?;
-        write!(stderr, "{} ", fold_for_stderr(&self.text()))
+        write!(stderr, "{} ", self.shown(role))
             .and_then(|()| stderr.flush())
             .context("asking on the terminal")?;
         if !wait_for_answer(&signals).context("waiting for the answer from the terminal")? {
@@ -67,7 +80,7 @@ impl Prompt<'_> {
         // A signal must not end the tool while the terminal is silent.
         let _signals = interrupt::guard()?;
         let echo = EchoOff::new().context("asking on the terminal")?;
-        let answer = self.ask_line();
+        let answer = self.ask_line(None);
         drop(echo);
         // The terminal did not show the Enter of the user.
         end_line(&mut std::io::stderr());
@@ -78,6 +91,17 @@ impl Prompt<'_> {
     pub(super) fn text(&self) -> String {
         let notice = if self.notice.is_empty() { String::new() } else { escape::lines(self.notice) + "\n" };
         notice + &escape::line(self.question)
+    }
+
+    /// The prompt as the terminal shows it, with the notice in `role`.
+    fn shown(&self, role: Option<Role>) -> String {
+        let shown = super::lay_out(&self.text(), Stream::Stderr);
+        match (role, shown.rsplit_once('\n')) {
+            (Some(role), Some((notice, question))) => {
+                format!("{}\n{question}", Stream::Stderr.paint(role, notice))
+            }
+            _ => shown,
+        }
     }
 
     /// Asks once, and returns whether the answer is `y` or `yes`.

@@ -5,6 +5,7 @@ mod boot;
 mod build_errors;
 mod card;
 mod checksums;
+mod colours;
 mod deploy;
 mod deploy_args;
 mod deploy_fixture;

@@ -23,8 +23,12 @@ impl Terminal {
         Self::run_with_width(command, 0)
     }
 
-    /// Starts `command` on a terminal of `width` columns; 0 is unknown.
+    /// Starts `command` on a terminal of `width` columns; 0 is unknown. The terminal has colours only if the command
+    /// names its `TERM`.
     pub fn run_with_width(mut command: Command, width: u16) -> Self {
+        if command.get_envs().all(|(name, _)| name != "TERM") {
+            command.env("TERM", "xterm").env("NO_COLOR", "1");
+        }
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let screen = openpt(flags).expect("opening a terminal");
         let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };

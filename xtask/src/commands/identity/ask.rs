@@ -22,7 +22,7 @@ pub fn confirm_host(host: &HostName, notice: &str, yes: bool) -> Result<()> {
     require_terminal(notice)?;
     let question = format!("Type the name of the host ({host}) to go on:");
     let prompt = Prompt { notice, question: &question, unanswered: "stopped; nothing was changed" };
-    if prompt.ask()? == host.as_str() {
+    if prompt.ask_before_loss()? == host.as_str() {
         return Ok(());
     }
     bail!(Refused, "not confirmed; nothing was changed")

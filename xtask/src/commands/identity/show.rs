@@ -80,7 +80,7 @@ fn show(cx: &Context, facts: &IdentityFacts) -> Result<()> {
     }
     ui::print_result(&format!("key     {}", facts.fingerprint))?;
     ui::print_result(&format!("age     {}", facts.age))?;
-    ui::print_result(&format!("public  {}", facts.public))?;
+    ui::print_verbatim(&format!("public  {}", facts.public))?;
     ui::print_result(&format!("folder  {}", facts.folder.display()))?;
     match facts.known_hosts.as_ref().or(facts.published.as_ref()) {
         Some(file) => ui::print_result(&format!("known   {}", file.display()))?,
