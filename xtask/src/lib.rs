@@ -89,7 +89,18 @@ fn escaped_usage_error() -> Option<clap::Error> {
 /// Runs the command of the command line and prints its error, if it fails. Returns the exit code.
 fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
-    report_end(harden().and_then(|()| commands::run(cli)), json)
+    let log = commands::begin_log();
+    let ended = harden().and_then(|()| commands::run(cli, &log));
+    let log_named = commands::end_log(&log, &ended, json);
+    // With `--json` the error is the last event.
+    if let Some(event) = log_named.as_ref().filter(|_| json) {
+        ui::print_event(event, json);
+    }
+    let code = report_end(ended, json);
+    if let Some(event) = log_named.filter(|_| !json) {
+        ui::print_event(&event, json);
+    }
+    code
 }
 
 /// Reports how a command `ended`: where `json` is set by its result on stdout, and in any case by its error, if it has

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::host_name::HostName;
 use crate::base::process::Launcher;
+use crate::base::run_log::RunLog;
 use crate::base::{Event, FlakeRef, HostReporter, Reporter};
 
 /// The context of a command, made once at its start.
@@ -19,6 +20,8 @@ pub struct Context {
     pub json: bool,
     pub launcher: Launcher,
     pub reporter: Arc<dyn Reporter>,
+    /// The log of the run.
+    pub log: Arc<RunLog>,
 }
 
 impl Context {
@@ -36,8 +39,9 @@ impl Context {
             state: self.state.clone(),
             trust_flake: self.trust_flake,
             json: self.json,
-            launcher: self.launcher.clone(),
+            launcher: self.launcher.clone().with_reporter(&reporter),
             reporter,
+            log: self.log.clone(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Events that domains report while they work. Domains never print; a [`Reporter`] renders.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,14 @@ pub enum Event {
     },
     /// One line of the output of a child process.
     Log { text: String },
+    /// A child process begins. Secrets among its arguments are redacted.
+    ChildStarted { child: u64, argv: Vec<String> },
+    /// One line of the stderr of a child process, for the log of the run alone.
+    ChildLine { child: u64, text: String },
+    /// A child process has ended; `exit_code` is unknown where it could not be started or waited for.
+    ChildEnded { child: u64, exit_code: Option<i32>, seconds: f64 },
+    /// The file with the log of this run, which has failed.
+    LogFile { path: PathBuf },
     /// A phase begins. `total` is in bytes for phases that move bytes, else a count.
     Phase {
         name: String,

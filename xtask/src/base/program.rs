@@ -15,8 +15,9 @@ const ALIAS: &str = "cargo xtask";
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
 /// The commands that work on a flake, as texts name them.
-pub const FLAKE_COMMANDS: &[&str] =
-    &["sd-image", "flash", "boot", "restore", "deploy", "status", "history", "hosts", "card", "identity"];
+pub const FLAKE_COMMANDS: &[&str] = &[
+    "sd-image", "flash", "boot", "restore", "deploy", "status", "history", "log", "hosts", "card", "identity",
+];
 
 /// The commands that connect to a host, as texts name them.
 pub const HOST_COMMANDS: &[&str] = &["deploy", "status"];

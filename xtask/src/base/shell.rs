@@ -9,6 +9,11 @@ pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// `words` as one command line.
+pub fn quote_all(words: &[String]) -> String {
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// `text` as a POSIX shell reads a word: without `'…'` and `"…"` around its parts, and without the backslashes that
 /// escape a character. Unlike a shell, it keeps a quote that is never closed and a backslash at the end, and separates
 /// no words at blanks.

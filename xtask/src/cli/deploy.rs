@@ -167,7 +167,7 @@ fn named_hosts(words: &[HostName], address: Option<&Address>) -> Result<Vec<Host
 }
 
 /// Parses the name of a host. An empty name, such as that of an unset variable in a script, is an error.
-fn parse_host(text: &str) -> Result<HostName, &'static str> {
+pub fn parse_host(text: &str) -> Result<HostName, &'static str> {
     if text.trim().is_empty() { Err("must be the name of a host") } else { Ok(text.into()) }
 }
 

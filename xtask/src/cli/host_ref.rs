@@ -49,6 +49,7 @@ impl Command {
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::History(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
+            Self::Log(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Identity(args) => {
                 args.command.host_names_mut().into_iter().map(HostName::as_mut_string).collect()
             }

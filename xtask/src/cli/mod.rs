@@ -6,16 +6,19 @@ mod demo;
 mod deploy;
 #[cfg(feature = "dev")]
 mod dev;
+mod environment;
 mod flash;
 mod host_ref;
 pub mod identity;
 mod image;
+mod log;
+mod needs;
+mod output;
 mod payload;
 mod restore;
 mod workstation;
 
 use std::iter;
-use std::path::Path;
 
 use clap::{Arg, Args, Parser, Subcommand};
 
@@ -28,12 +31,14 @@ pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTr
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
+pub use log::Log;
+pub use output::OutputArgs;
 pub use payload::PayloadArgs;
 pub use restore::Restore;
 pub use workstation::{Devices, Setup};
 
 use crate::base::failure::{ExitKind, SUCCESS};
-use crate::base::{Address, HostName, ImageSource, TimeLimit};
+use crate::base::{HostName, ImageSource, TimeLimit};
 
 /// The usual commands in their order, shown after the list of all commands.
 const WORKFLOW: &str = "\
@@ -43,12 +48,12 @@ From a flake to a running host:
   cargo xtask deploy HOST          update the running host over ssh
   cargo xtask status               show what each host runs";
 
-/// The text after the list of all commands: the usual commands, and the exit codes.
+/// The text after the list of all commands: the usual commands, the exit codes, and the variables of the environment.
 fn after_help() -> String {
     let failures = ExitKind::all().iter().map(|kind| (kind.code(), kind.meaning()));
     let codes = iter::once((0, SUCCESS)).chain(failures);
     let lines = codes.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect::<Vec<_>>();
-    format!("{WORKFLOW}\n\nExit codes:\n{}", lines.join("\n"))
+    format!("{WORKFLOW}\n\nExit codes:\n{}\n\nEnvironment:\n{}", lines.join("\n"), environment::help())
 }
 
 /// The heading of the options that all commands share.
@@ -70,6 +75,8 @@ pub struct Cli {
     /// Print results as JSON, and events as JSON lines on stderr
     #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
     pub json: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -102,6 +109,8 @@ pub enum Command {
     Status(Status),
     /// List the flashes and deploys of the flake's hosts, the newest last
     History(History),
+    /// Print the log of the last run, or of the last flash or deploy of a host
+    Log(Log),
     /// List the hosts of the flake, and where the flake has their images
     Hosts(Hosts),
     /// List the inserted cards, and whether `flash` accepts them
@@ -127,94 +136,6 @@ pub enum Command {
     #[cfg(feature = "dev")]
     #[command(arg = hidden_flake_arg())]
     Bench(Bench),
-}
-
-impl Command {
-    /// Whether the command evaluates the flake of the user. An evaluation may build parts of the flake.
-    pub fn evaluates(&self) -> bool {
-        match self {
-            Self::Deploy(_) | Self::Hosts(_) | Self::Restore(_) | Self::SdImage(_) | Self::Status(_) => true,
-            Self::Flash(args) => args.image.is_none(),
-            Self::Boot(args) => args.names_host(),
-            Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
-            Self::Identity(args) => args.command.evaluates(),
-            _ => false,
-        }
-    }
-
-    /// Whether the command may read or write keys and receipts of the flake's hosts.
-    pub fn uses_state(&self) -> bool {
-        self.evaluates()
-            || matches!(
-                self,
-                Self::Boot(_) | Self::Card(_) | Self::Flash(_) | Self::History(_) | Self::Identity(_)
-            )
-    }
-
-    /// Whether the command reads only names from the flake, for which Nix builds nothing.
-    pub fn reads_names_only(&self) -> bool {
-        matches!(self, Self::Hosts(args) if !args.evaluate)
-    }
-
-    /// The longest time that one evaluation may take; `None` for the default.
-    pub fn eval_timeout(&self) -> Option<TimeLimit> {
-        match self {
-            Self::Deploy(args) => args.eval.eval_timeout,
-            Self::Hosts(args) => args.eval_timeout(),
-            Self::SdImage(args) => args.build.nix.eval.eval_timeout,
-            Self::Flash(args) => args.build.nix.eval.eval_timeout,
-            Self::Boot(args) => args.build.nix.eval.eval_timeout,
-            Self::Restore(args) => args.build.nix.eval.eval_timeout,
-            Self::Status(args) => args.nix.eval.eval_timeout,
-            Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.nix.eval.eval_timeout,
-            Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.eval.eval_timeout,
-            _ => None,
-        }
-    }
-
-    /// The user's arguments for Nix.
-    pub fn nix_args(&self) -> &[String] {
-        match self {
-            Self::Deploy(args) => args.nix_args(),
-            Self::Hosts(args) => &args.nix.nix_args,
-            Self::SdImage(args) => &args.build.nix.nix_args,
-            Self::Flash(args) => &args.build.nix.nix_args,
-            Self::Boot(args) => &args.build.nix.nix_args,
-            Self::Restore(args) => &args.build.nix.nix_args,
-            Self::Status(args) => &args.nix.nix_args,
-            Self::Card(Card { command: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
-            _ => &[],
-        }
-    }
-
-    /// The folder of `--identity-dir`, for the commands that evaluate the flake.
-    pub fn identity_dir(&self) -> Option<&Path> {
-        match self {
-            Self::Flash(args) => args.payload.identity_dir.as_deref(),
-            Self::Restore(args) => args.identity_dir.as_deref(),
-            _ => None,
-        }
-    }
-
-    /// The address of the host, where the user names one.
-    pub fn address(&self) -> Option<&Address> {
-        match self {
-            Self::Deploy(args) => args.to.as_ref(),
-            Self::Status(args) => args.to.as_ref(),
-            Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.to.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// Whether the flake may set all ssh options, also those that run programs on this machine.
-    pub fn trusts_flake(&self) -> bool {
-        match self {
-            Self::Deploy(args) => args.trust.trust_flake,
-            Self::Status(args) => args.trust.trust_flake,
-            Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.trust.trust_flake,
-            _ => false,
-        }
-    }
 }
 
 /// The option `--flake` of a command that reads no flake: the parser accepts the option before and after the name of

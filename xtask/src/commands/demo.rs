@@ -34,7 +34,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     setup::ensure(cx, purposes, sudo::ASK)?;
     let setup_seconds = start.elapsed().as_secs_f64();
     let folder = cx.state.join("demo");
-    let (staged, file) = build(cx, &folder)?;
+    let (staged, file) = build(cx, &folder, &args.nix_args)?;
     let build_seconds = start.elapsed().as_secs_f64() - setup_seconds;
     let image = image::examine(Source::open(&file)?, Depth::Whole, cx.reporter.as_ref())?;
     let mut card = VirtualCard::make(cx, &folder, card_size(image.size))?;
@@ -97,13 +97,14 @@ struct Seconds {
 }
 
 /// Builds the image under emulation in `folder`, and returns its flake and its file.
-fn build(cx: &Context, folder: &Path) -> Result<(StagedFlake, PathBuf)> {
+fn build(cx: &Context, folder: &Path, nix_args: &[String]) -> Result<(StagedFlake, PathBuf)> {
     let version = nix::require(&cx.launcher)?;
-    emulation::require(cx, version, "aarch64-linux", &[])?;
+    emulation::require(cx, version, "aarch64-linux", nix_args)?;
     let staged = demo::stage(cx, folder)?;
     // All inputs are local: a binary cache has none of the outputs, and without a network its queries would time out.
     let offline = ["--option", "substitute", "false"].map(str::to_owned);
-    let built = nix::build(&cx.launcher, &staged.installable()?, &offline, cx.reporter.as_ref())?;
+    let options = [&offline, nix_args].concat();
+    let built = nix::build(&cx.launcher, &staged.installable()?, &options, cx.reporter.as_ref())?;
     Ok((staged, image::find(&built.out, Wanted::default())?))
 }
 

@@ -21,6 +21,11 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let version = nix::require(&cx.launcher)?;
     deploy::require_deploy_rs(&cx.launcher)?;
     let hosts = if args.all { deploy::deployable_hosts(cx, options.nix_args())? } else { named };
+    if options.goal != Goal::Show {
+        for host in &hosts {
+            cx.log.keep_for_host(host);
+        }
+    }
     match &hosts[..] {
         [host] => deploy_one(cx, &options, version, host),
         _ => deploy_several(cx, &options, version, hosts),
@@ -60,6 +65,7 @@ fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &Host
     let plan = deploy::plan_decision(cx, options, decision, host)?;
     let has_changes = plan.has_changes();
     if has_changes {
+        cx.log.keep_for_host(host);
         cx.note(plan.to_string());
     }
     let outcome = deploy::decide(cx, plan)?;

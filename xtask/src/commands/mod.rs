@@ -17,9 +17,11 @@ mod history;
 mod hosts;
 mod identity;
 mod keys;
+mod log;
 mod payload;
 mod protected;
 mod restore;
+mod run_log;
 mod sd_image;
 mod setup;
 mod status;
@@ -31,15 +33,20 @@ mod test;
 mod write_card;
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
 use crate::base::failure;
 use crate::base::process::Launcher;
+use crate::base::run_log::RunLog;
 use crate::base::{Context, FlakeRef, program, project, state};
 use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command};
 use crate::{nix, ui};
+
+use run_log::keep_log;
+pub use run_log::{begin_log, end_log};
 
 /// The access of the worker that `args`, the command line without the name of the program, start; `None` for the
 /// command line of a user. The parser does not know the worker, so that neither help nor a suggestion names it.
@@ -55,24 +62,31 @@ pub fn run_worker(access: Access) -> u8 {
     worker::serve(access, |line| drop(ui::print_json_line(line)))
 }
 
-/// Makes the context and runs the command.
-pub fn run(mut cli: Cli) -> Result<()> {
-    let mut cx = make_context(&mut cli)?;
+/// Makes the context and runs the command, whose log is `log`.
+pub fn run(mut cli: Cli, log: &Arc<RunLog>) -> Result<()> {
+    let mut cx = make_context(&mut cli, log)?;
     prepare(&mut cx, &cli.command)?;
     dispatch(cx, cli.command)
 }
 
 /// Makes the context of a command, and takes the flake out of its command line.
-fn make_context(cli: &mut Cli) -> Result<Context> {
+fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
+    if let Some(file) = &cli.output.log_file {
+        log.write_to(file)?;
+    }
+    cli.command.check_nix_args()?;
     let flake = take_flake(cli)?;
+    let reporter = ui::reporter(cli.json, cli.output.verbosity(), log.clone());
     let here = std::env::current_dir().context("finding the working directory")?;
+    let launcher = nix::private_nix::activate(Launcher::new(here), &project::tools_dir());
     Ok(Context {
         state: project::state_dir(&flake),
         flake,
         trust_flake: cli.command.trusts_flake(),
         json: cli.json,
-        launcher: nix::private_nix::activate(Launcher::new(here), &project::tools_dir()),
-        reporter: ui::reporter(cli.json),
+        launcher: launcher.reporting_to(reporter.clone()),
+        reporter,
+        log: log.clone(),
     })
 }
 
@@ -106,6 +120,7 @@ fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
         earlier_state::move_to_flake(cx)?;
         identity::finish_interrupted_change(cx, None)?;
     }
+    keep_log(cx, command);
     if command.evaluates() {
         if let Some(limit) = command.eval_timeout() {
             cx.launcher = cx.launcher.clone().limiting_evaluations(limit);
@@ -133,6 +148,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::Doctor => doctor::run(&cx),
         Command::History(args) => history::run(&cx, &args),
         Command::Hosts(args) => hosts::run(&mut cx, &args),
+        Command::Log(args) => log::run(&cx, &args),
         Command::Identity(args) => identity::run(&mut cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),

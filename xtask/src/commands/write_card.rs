@@ -116,6 +116,9 @@ impl CardWriter<'_> {
         revision: Option<Revision>,
         payload_setup: &PayloadSetup,
     ) -> Result<Report> {
+        if let Some((host, _)) = source {
+            cx.log.keep_for_host(host);
+        }
         let earlier_rates = receipt::rates_of(cx, &plan.disk);
         // Ctrl-C must not come between the written card and its key in known_hosts.
         let signals = interrupt::guard()?;

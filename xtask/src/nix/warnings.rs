@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::error::without_passwords;
 use super::strip_ansi;
+use crate::base::redact::without_passwords;
 use crate::base::{Event, Reporter};
 
 /// The beginning of a warning of Nix itself.

@@ -8,22 +8,29 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::charset::Charset;
 use super::chunk_strip::ChunkStrip;
+use super::command_line::command_line;
+use super::filter::Filter;
 use super::json::JsonLines;
 use super::layout::{self, Amount, Layout};
+use super::log_reporter::LogReporter;
 use super::multi_progress::HostProgress;
 use super::progress_line::ProgressReporter;
 use super::style::{Role, Stream};
-use crate::base::{Bytes, Event, HostName, Reporter, escape};
+use crate::base::run_log::RunLog;
+use crate::base::{Bytes, Event, HostName, Reporter, Verbosity, escape};
 
-/// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It answers SIGUSR1.
-pub fn reporter(json: bool) -> Arc<dyn Reporter> {
-    ProgressReporter::wrap(if json {
+/// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It shows what
+/// `verbosity` wants, writes all events to `log`, and answers SIGUSR1.
+pub fn reporter(json: bool, verbosity: Verbosity, log: Arc<RunLog>) -> Arc<dyn Reporter> {
+    let all: Arc<dyn Reporter> = if json {
         Arc::new(JsonLines)
     } else if Stream::Stderr.is_terminal() {
         Arc::new(Bars::default())
     } else {
         Arc::new(PlainLines)
-    })
+    };
+    let shown = Arc::new(Filter { verbosity, reporter: all.clone() });
+    Arc::new(LogReporter::new(log, ProgressReporter::wrap(shown, all)))
 }
 
 /// Prints events as plain lines, without progress: for logs and pipes.
@@ -92,7 +99,7 @@ impl Reporter for Bars {
                     print_line(&line);
                 }
             }
-            Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Map { .. } => {
+            _ => {
                 if let Some(line) = shown_line(None, event) {
                     print_above(running.as_ref(), &line);
                 }
@@ -200,7 +207,9 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
         Event::Done { name, amount, is_in_bytes, seconds } => {
             Some(done_line(&escape::line(name), *amount, *is_in_bytes, *seconds))
         }
-        Event::Phase { .. } | Event::Progress { .. } | Event::PhaseEnded | Event::Failed(_) => None,
+        Event::ChildStarted { argv, .. } => Some(format!("  $ {}", escape::line(&command_line(argv)))),
+        Event::LogFile { path } => Some(format!("log: {}", escape::line(&path.display().to_string()))),
+        _ => None,
     }
 }
 

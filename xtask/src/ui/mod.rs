@@ -3,9 +3,12 @@
 mod bars;
 mod charset;
 mod chunk_strip;
+mod command_line;
+mod filter;
 mod fold;
 mod json;
 mod layout;
+mod log_reporter;
 mod multi_progress;
 mod progress_line;
 mod prompt;
@@ -54,6 +57,12 @@ pub fn print_own_text(text: &'static str) -> Result<()> {
     write_result(text)
 }
 
+/// Writes a log to stdout, line by line as it is: only invisible characters are escaped.
+pub fn print_log(text: &str) -> Result<()> {
+    let lines = text.lines().map(escape::line).collect::<Vec<_>>();
+    write_result(&Charset::of_locale().spell(lines.join("\n")))
+}
+
 /// The escaped `text` as `stream` shows it: spelled for people, on a terminal folded, and with colours where the stream
 /// has them.
 fn lay_out(text: &str, stream: Stream) -> String {
@@ -99,6 +108,11 @@ pub fn print_error(error: &anyhow::Error, json: bool) {
     }
     let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
     let _ = writeln!(std::io::stderr(), "{}", lay_out(&lines, Stream::Stderr));
+}
+
+/// Prints an event on stderr after the command has ended.
+pub fn print_event(event: &Event, json: bool) {
+    if json { json::JsonLines.report(event) } else { bars::PlainLines.report(event) }
 }
 
 /// The lines of an error for people. Each of several reasons is one line, followed by the line of its hint.

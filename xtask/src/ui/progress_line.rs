@@ -13,6 +13,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(300);
 /// A reporter that tracks the running phases and passes all events on to another reporter.
 pub struct ProgressReporter {
     reporter: Arc<dyn Reporter>,
+    /// The reporter of answers to the user, who sees them whatever the verbosity.
+    answers: Arc<dyn Reporter>,
     phases: Mutex<Phases>,
     /// The warnings that [`Reporter::warn_once`] has reported.
     warned: Mutex<BTreeSet<String>>,
@@ -39,9 +41,10 @@ struct RunningPhase {
 }
 
 impl ProgressReporter {
-    /// Wraps `reporter` in one that answers SIGUSR1 as long as it lives.
-    pub fn wrap(reporter: Arc<dyn Reporter>) -> Arc<dyn Reporter> {
-        let wrapped = Arc::new(Self { reporter, phases: Mutex::default(), warned: Mutex::default() });
+    /// Wraps `reporter` in one that answers SIGUSR1 by `answers` as long as it lives.
+    pub fn wrap(reporter: Arc<dyn Reporter>, answers: Arc<dyn Reporter>) -> Arc<dyn Reporter> {
+        let wrapped =
+            Arc::new(Self { reporter, answers, phases: Mutex::default(), warned: Mutex::default() });
         let weak = Arc::downgrade(&wrapped);
         progress_signal::answer_with(move || report_if_alive(&weak));
         wrapped
@@ -80,7 +83,7 @@ impl Reporter for ProgressReporter {
     fn report_progress(&self) {
         let line = self.phases.lock().unwrap_or_else(PoisonError::into_inner).line(Instant::now());
         if let Some(line) = line {
-            self.reporter.report(&Event::note(line));
+            self.answers.report(&Event::note(line));
         }
     }
 }
@@ -115,7 +118,7 @@ impl Phases {
             Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
                 self.running.remove(&host);
             }
-            Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Map { .. } => {}
+            _ => {}
         }
     }
 

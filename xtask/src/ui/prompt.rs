@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
+use super::filter;
 use super::style::{Role, Stream};
 use crate::base::escape;
 use crate::base::failure::ExitKind;
@@ -58,6 +59,7 @@ impl Prompt<'_> {
     /// Asks once, and returns the line with its end.
     fn ask_line(&self, role: Option<Role>) -> Result<String> {
         let signals = interrupt::guard()?;
+        filter::show_hidden();
         let mut stderr = std::io::stderr();
         discard_typed_ahead().context("discarding what was typed before the question")?;
         write!(stderr, "{} ", self.shown(role))

@@ -53,6 +53,10 @@ fn events(text: &str) -> Vec<Event> {
         Event::Warning { text: text(), hint: None },
         Event::Warning { text: text(), hint: Some(text()) },
         Event::Log { text: text() },
+        Event::ChildStarted { child: 1, argv: vec![text()] },
+        Event::ChildLine { child: 1, text: text() },
+        Event::ChildEnded { child: 1, exit_code: None, seconds: 1.0 },
+        Event::LogFile { path: text().into() },
         Event::Phase { name: text(), total: Some(1), is_in_bytes: true },
         Event::Step { text: text() },
         Event::Progress { done: 1, total: None, detail: Some(text()) },
@@ -70,6 +74,8 @@ fn events(text: &str) -> Vec<Event> {
         match event {
             Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Phase { .. } => {}
             Event::Step { .. } | Event::Progress { .. } | Event::Done { .. } | Event::Found { .. } => {}
+            Event::ChildStarted { .. } | Event::ChildLine { .. } | Event::ChildEnded { .. } => {}
+            Event::LogFile { .. } => {}
             Event::PhaseEnded | Event::Map { .. } | Event::Failed(_) => {}
         }
     }

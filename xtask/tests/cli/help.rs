@@ -5,14 +5,23 @@ use crate::support::Sandbox;
 /// The help of the global option `--json`.
 const JSON: &str = "Print results as JSON, and events as JSON lines on stderr\n";
 
+/// The help of the global options about the output, behind that of `--json`.
+const OUTPUT: &str = concat!(
+    "  -q, --quiet            Print only the result, warnings and errors\n",
+    "  -v, --verbose          Also print the command line of each program that is run, and all that\n",
+    "                         deploy-rs prints\n",
+    "      --log-file <FILE>  Also write the log of this run to a file: events, command lines, the stderr\n",
+    "                         of programs, exit codes, times",
+);
+
 /// The global options follow those of the command. `--flake` is listed for commands that read the flake.
 #[test]
 fn help_lists_the_global_options_last() {
     let flake =
-        "      --flake <REF>  The flake to work on, a folder or a reference such as github:owner/name";
-    let default = "                     (default: `XTASK_FLAKE`, or the nearest flake.nix upwards)";
-    let both = format!("{flake}\n{default}\n      --json         {JSON}");
-    let alone = format!("      --json  {JSON}");
+        "      --flake <REF>      The flake to work on, a folder or a reference such as github:owner/name";
+    let default = "                         (default: `XTASK_FLAKE`, or the nearest flake.nix upwards)";
+    let alone = format!("      --json             {JSON}{OUTPUT}");
+    let both = format!("{flake}\n{default}\n{alone}");
     for (command, expected) in [
         ("sd-image", &both),
         ("flash", &both),

@@ -24,6 +24,7 @@ mod identities;
 mod identity;
 mod identity_backups;
 mod identity_walks;
+mod logs;
 mod platforms;
 mod restore;
 mod sd_image;

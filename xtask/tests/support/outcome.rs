@@ -82,10 +82,12 @@ impl Outcome {
         self
     }
 
-    /// Asserts all of stderr.
+    /// Asserts all of stderr but the line that names the log of a failed run, which `cli::logs` asserts.
     #[track_caller]
     pub fn assert_stderr(&self, expected: impl AsRef<str>) -> &Self {
-        assert_eq!(self.stderr, expected.as_ref(), "\nexit code {}, stdout:\n{}", self.code, self.stdout);
+        let lines = self.stderr.split_inclusive('\n');
+        let stderr = lines.filter(|line| !line.starts_with("log: ")).collect::<String>();
+        assert_eq!(stderr, expected.as_ref(), "\nexit code {}, stdout:\n{}", self.code, self.stdout);
         self
     }
 

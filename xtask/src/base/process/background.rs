@@ -22,7 +22,9 @@ impl Launcher {
     pub fn start<S: AsRef<OsStr>>(&self, program: &str, args: &[S], log: File) -> Result<Background> {
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let command = self.command(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(log);
+        let observed = self.observe(program, args);
         let child = command.start().with_context(|| format!("running {program}"))?;
+        observed.continue_in_background();
         Ok(Background { child, _stdin: feed })
     }
 }

@@ -62,11 +62,12 @@ impl Launcher {
         bounds: Bounds,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
+        let child = self.observe(program, args);
         let command = self.command(program, args).stdin_null();
-        let (code, [stdout, stderr]) = run(program, command, bounds, check, |command, [stdout, stderr]| {
+        let ended = run(program, command, bounds, check, |command, [stdout, stderr]| {
             command.stdout_file(stdout).stderr_file(stderr)
-        })?;
-        Ok(Output { code, stdout, stderr })
+        });
+        child.end_with_output(ended.map(|(code, [stdout, stderr])| Output { code, stdout, stderr }))
     }
 
     /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`: no other output of the program
@@ -81,12 +82,15 @@ impl Launcher {
         bounds: Bounds,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<(Output, String)> {
+        let child = self.observe(program, args);
         let command = self.command(program, args);
         let (code, [stdout, stderr, log]) =
             run(program, command, bounds, check, |command, [stdout, stderr, log]| {
                 command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)
             })?;
-        Ok((Output { code, stdout, stderr }, log))
+        child.lines(&log);
+        let output = child.end_with_output(Ok(Output { code, stdout, stderr }))?;
+        Ok((output, log))
     }
 }
 

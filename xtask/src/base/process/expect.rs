@@ -54,6 +54,7 @@ impl Launcher {
         reply: impl FnMut(Received) -> Reply,
     ) -> Result<DialogueEnd> {
         let signals = interrupt::guard()?;
+        let observed = self.observe(program, args);
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
         let command = self.command(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);
@@ -76,10 +77,12 @@ impl Launcher {
         };
         delegate::wait(&child, interrupt_if_due).with_context(waiting)?;
         let raw = child.into_output().with_context(waiting)?;
+        let code = Output::from(raw).code;
+        observed.end(code);
         if signals.is_stop_requested() {
             bail!(Interrupted, "{program} was stopped");
         }
-        Ok(dialogue.into_inner().end.unwrap_or(DialogueEnd::Exited(Output::from(raw).code)))
+        Ok(dialogue.into_inner().end.unwrap_or(DialogueEnd::Exited(code)))
     }
 }
 

@@ -4,25 +4,23 @@
 //! long commands, commands whose output is read line by line, and commands on the user's terminal.
 
 use std::ffi::{OsStr, OsString};
-use std::net::Shutdown;
-use std::os::fd::BorrowedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::bail;
-use crate::base::interrupt;
 
 mod background;
 mod bounded;
 mod capabilities;
 mod delegate;
 mod evaluation;
+mod exchange;
 mod expect;
 pub mod handover;
 mod measure;
+mod observer;
 mod output;
 mod piped;
 mod stream;
@@ -44,8 +42,6 @@ pub use piped::Piped;
 const SHORT_COMMAND: Bounds = Bounds { output: 64 << 20, time: Duration::from_secs(3600) };
 /// The maximum stdout of a long command, in bytes: the results of evaluations are large.
 const MAX_STDOUT: u64 = 256 << 20;
-/// The longest line of a child in an exchange, in bytes: the chunk map of a card of 1 TiB.
-const MAX_MESSAGE: usize = 64 << 20;
 
 /// Starts child processes, in one working directory and with changes to the environment.
 #[derive(Clone, Debug)]
@@ -58,6 +54,7 @@ pub struct Launcher {
     /// Whether [`Self::run_protected`] keeps children from reading files against their modes.
     protects_keys: bool,
     evaluations: evaluation::Rules,
+    observer: observer::Observer,
 }
 
 impl Launcher {
@@ -69,6 +66,7 @@ impl Launcher {
             has_clean_env: false,
             protects_keys: false,
             evaluations: evaluation::Rules::default(),
+            observer: observer::Observer::default(),
         }
     }
 
@@ -129,12 +127,14 @@ impl Launcher {
     /// Runs a short command whose output is trusted, and returns its stdout, without limits on time and size. Its stdin
     /// is empty. An exit code other than 0 is an error with the child's stderr.
     pub fn read<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<String> {
+        let child = self.observe(program, args);
         let shell = xshell::Shell::new().context("starting a command")?;
         shell.change_dir(&self.dir);
         let command = xshell::cmd!(shell, "{program} {args...}");
         let command = if self.has_clean_env { command.env_clear() } else { command };
         let raw = command.envs(self.env.iter().cloned()).quiet().ignore_status().output();
-        let output = raw.map(Output::from).with_context(|| format!("running {program}"))?;
+        let output = raw.map(Output::from).with_context(|| format!("running {program}"));
+        let output = child.end_with_output(output)?;
         if output.success() {
             return Ok(output.stdout);
         }
@@ -176,20 +176,26 @@ impl Launcher {
         program: &str,
         args: &[S],
         on_stop: OnStop,
-        on_line: impl FnMut(&str),
+        mut on_line: impl FnMut(&str),
     ) -> Result<Output> {
+        let child = self.observe(program, args);
         let (stdout, sink) = std::io::pipe().context("making a pipe")?;
         let read_stdout = move || crate::base::bounded::read_all(stdout, MAX_STDOUT);
         let reader = std::thread::Builder::new()
             .spawn(read_stdout)
             .with_context(|| format!("starting a thread for the output of {program}"))?;
         let command = self.command(program, args).stdin_null().stdout_file(sink);
-        let result = stream::follow(program, &command, on_stop, on_line);
+        let result = stream::follow(program, &command, on_stop, |line| {
+            child.line(line);
+            on_line(line);
+        });
         // This drops the writing end of the pipe, so that the reader finds the end.
         drop(command);
         let stdout = reader.join().map_err(|_| anyhow::anyhow!("the reading thread panicked"))?;
         let stdout = stdout.with_context(|| format!("reading the output of {program}"))?;
-        Ok(Output { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..result? })
+        let output = result?;
+        child.end(output.code);
+        Ok(Output { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..output })
     }
 
     /// Runs a long command without a result on stdout: `on_line` gets each line of its stdout and its stderr at once.
@@ -199,16 +205,25 @@ impl Launcher {
         &self,
         program: &str,
         args: &[S],
-        on_line: impl FnMut(&str),
+        mut on_line: impl FnMut(&str),
     ) -> Result<i32> {
+        let child = self.observe(program, args);
         let command = self.command(program, args).stdin_null().stdout_to_stderr();
-        stream::follow(program, &command, OnStop::Ask, on_line).map(|output| output.code)
+        let output = stream::follow(program, &command, OnStop::Ask, |line| {
+            child.line(line);
+            on_line(line);
+        })?;
+        child.end(output.code);
+        Ok(output.code)
     }
 
     /// Runs a command on the user's terminal: it inherits stdin, stdout and stderr. Returns its exit code.
     pub fn interact<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<i32> {
+        let child = self.observe(program, args);
         let raw = self.command(program, args).run().with_context(|| format!("running {program}"))?;
-        Ok(Output::from(raw).code)
+        let code = Output::from(raw).code;
+        child.end(code);
+        Ok(code)
     }
 
     /// Runs two commands, each a program with its arguments: the stdout of the first is the stdin of the second, whose
@@ -216,14 +231,19 @@ impl Launcher {
     pub fn pipe<S: AsRef<OsStr>>(&self, first: (&str, &[S]), second: (&str, &[S])) -> Result<()> {
         let ((from, from_args), (into, into_args)) = (first, second);
         let doing = || format!("running {from} into {into}");
+        let words = |(program, args): (&str, &[S])| {
+            std::iter::once(program.into()).chain(args.iter().map(|arg| arg.as_ref().to_owned())).collect()
+        };
+        let child = self.observe_pipeline(&[words(first), words(second)]);
         let source = self.command(from, from_args).stdin_null();
         let raw = source
             .pipe(self.command(into, into_args))
             .stdout_null()
             .stderr_capture()
             .run()
-            .with_context(doing)?;
-        let output = Output::from(raw);
+            .map(Output::from)
+            .with_context(doing);
+        let output = child.end_with_output(raw)?;
         if output.success() {
             return Ok(());
         }
@@ -239,39 +259,10 @@ impl Launcher {
         let names = commands.clone().map(|(program, _)| program.to_string_lossy()).collect::<Vec<_>>();
         let parts = commands.map(|(program, args)| self.command(program, args));
         let command = parts.reduce(|from, into| from.pipe(into)).context("running an empty pipeline")?;
-        measure::measure(&names.join(" into "), &command.stdin_null())
-    }
-
-    /// Runs a command and sends it the line `input` with `files` over a socket on its stdin. The socket stays open: it
-    /// closes when the user asks to stop (Ctrl-C, SIGTERM, SIGHUP) or this process dies, and this process still waits
-    /// for the command. `on_line` gets each line of its stdout; its stderr is the terminal.
-    pub fn exchange<S: AsRef<OsStr>>(
-        &self,
-        program: &str,
-        args: &[S],
-        input: &str,
-        files: &[BorrowedFd],
-        mut on_line: impl FnMut(&str),
-    ) -> Result<ExchangeEnd> {
-        let signals = interrupt::guard()?;
-        let (stdin, feed) = UnixStream::pair().context("making a socket")?;
-        let (lines, sink) = std::io::pipe().context("making a pipe")?;
-        let command = self.command(program, args).stdin_file(stdin).stdout_file(sink);
-        let child = command.start().with_context(|| format!("running {program}"))?;
-        drop(command);
-        let close_on_stop = || {
-            if signals.is_stop_requested() {
-                let _ = feed.shutdown(Shutdown::Both);
-            }
-        };
-        let receive_lines = || {
-            stream::for_each_line(&lines, MAX_MESSAGE, &mut |_: &[u8]| close_on_stop(), &mut on_line)?;
-            delegate::wait(&child, close_on_stop)
-        };
-        delegate::send_during(&feed, input, files, receive_lines)
-            .with_context(|| format!("exchanging messages with {program}"))?;
-        let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
-        Ok(ExchangeEnd { code: Output::from(raw).code, stopped: signals.is_stop_requested() })
+        let child = self.observe_pipeline(pipeline);
+        let measured = measure::measure(&names.join(" into "), &command.stdin_null())?;
+        child.end(measured.code);
+        Ok(measured)
     }
 
     /// The command in the working directory and with the environment of a child. An exit code other than 0 is not an

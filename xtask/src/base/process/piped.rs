@@ -36,6 +36,7 @@ impl Launcher {
         args: &[S],
         read: impl FnOnce(&mut dyn Read) -> Result<T>,
     ) -> Result<Piped<T>> {
+        let observed = self.observe(program, args);
         let (mut stdout, sink) = std::io::pipe().context("making a pipe")?;
         let (stderr, stderr_sink) = std::io::pipe().context("making a pipe")?;
         let command = self.command(program, args).stdin_null().stdout_file(sink).stderr_file(stderr_sink);
@@ -54,7 +55,9 @@ impl Launcher {
             drained.with_context(|| format!("ending {program}"))?;
             let raw = child.into_output().with_context(|| format!("waiting for {program}"))?;
             let stderr = lines.join().unwrap_or_default();
-            let output = has_ended.then(|| Output { stderr, ..Output::from(raw) });
+            let output = Output { stderr, ..Output::from(raw) };
+            let output = observed.end_with_output(Ok(output))?;
+            let output = has_ended.then_some(output);
             Ok(Piped { read, output })
         })
     }

@@ -55,6 +55,13 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(parent(path)).with_context(doing)
 }
 
+/// Creates an empty file at `path`, in place of the file that is there, and returns it opened. Only this user can read
+/// the file.
+pub fn create(path: &Path) -> Result<File> {
+    let file = temporary_file(path, b"")?;
+    file.persist(path).with_context(|| format!("creating {}", path.display()))
+}
+
 /// Like [`write()`], but a file that exists at `path` stays. Returns whether the file was written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     let doing = || format!("writing {}", path.display());

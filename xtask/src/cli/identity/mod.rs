@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 pub use backup::{IdentityBackup, IdentityRestore, PassphraseFd};
 
 use crate::base::{Address, HostName};
-use crate::cli::EvalArgs;
+use crate::cli::NixArgs;
 use crate::cli::deploy::Trust;
 
 #[derive(Debug, Args)]
@@ -58,6 +58,27 @@ impl IdentityCommand {
             Self::Rename(args) => vec![&mut args.old, &mut args.new],
             Self::Backup(args) => args.hosts.iter_mut().collect(),
             Self::Restore(args) => args.hosts.iter_mut().collect(),
+        }
+    }
+
+    /// The options for Nix; `None` for a command that never asks Nix.
+    pub fn nix(&self) -> Option<&NixArgs> {
+        match self {
+            Self::Make(args) => Some(&args.nix),
+            Self::Import(args) => Some(&args.nix),
+            Self::Trust(args) => Some(&args.nix),
+            Self::Rename(args) => Some(&args.nix),
+            _ => None,
+        }
+    }
+
+    /// Whether the command looks its host up in the flake.
+    pub fn looks_host_up(&self) -> bool {
+        match self {
+            Self::Make(args) => !args.yes,
+            Self::Import(args) => !args.yes.yes,
+            Self::Rename(args) => !args.yes,
+            _ => false,
         }
     }
 
@@ -110,6 +131,8 @@ pub struct IdentityMake {
     /// Also make the key of a host that the flake does not have, without asking
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub nix: NixArgs,
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +145,8 @@ pub struct IdentityImport {
     pub keys: KeysArg,
     #[command(flatten)]
     pub yes: YesArg,
+    #[command(flatten)]
+    pub nix: NixArgs,
 }
 
 #[derive(Debug, Args)]
@@ -143,7 +168,7 @@ pub struct IdentityTrust {
     #[command(flatten)]
     pub trust: Trust,
     #[command(flatten)]
-    pub eval: EvalArgs,
+    pub nix: NixArgs,
 }
 
 #[derive(Debug, Args)]
@@ -176,4 +201,6 @@ pub struct IdentityRename {
     /// Also take a new name that the flake does not have, without asking
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub nix: NixArgs,
 }

@@ -17,8 +17,10 @@ pub fn run(cx: &mut Context, args: &IdentityImport) -> Result<()> {
     let known = Some(key.pair.public.line());
     let new = StoredIdentity { host: args.host.clone(), key: Some(key.pair), pending: None, known };
     let adoption = Adoption::plan(&identities, &cx.launcher, new)?;
-    if !adoption.is_done {
-        name_check::require_known_host(cx, &args.host, args.yes.yes)?;
+    if adoption.is_done {
+        name_check::warn_of_unused_nix_args(cx, &args.host, &args.nix.nix_args);
+    } else {
+        name_check::require_known_host(cx, &args.host, args.yes.yes, &args.nix.nix_args)?;
         if !adoption.losses.is_empty() {
             let losses = adoption.losses.iter().map(|loss| format!("\n  {loss}")).collect::<String>();
             let notice = format!(

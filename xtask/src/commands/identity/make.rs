@@ -12,8 +12,10 @@ pub fn run(cx: &mut Context, args: &IdentityMake) -> Result<()> {
     let identities = super::identities(cx, &args.of.keys)?;
     let folder = identities.key_folder(&args.of.host)?;
     if folder.public_key(&cx.launcher)?.is_none() {
-        name_check::require_known_host(cx, &args.of.host, args.yes)?;
+        name_check::require_known_host(cx, &args.of.host, args.yes, &args.nix.nix_args)?;
         confirm_second_key(&identities, args)?;
+    } else {
+        name_check::warn_of_unused_nix_args(cx, &args.of.host, &args.nix.nix_args);
     }
     // Git then ignores the state folder, which may be beside the flake.
     state::create_private_folder(&cx.state)?;

@@ -9,15 +9,16 @@ use crate::base::{Context, HostName};
 use crate::commands::{flake_hosts, keys};
 use crate::ui;
 
-/// Asks whether to go on where the flake has no `host`, unless `yes`. Where the names cannot be listed, notes it.
+/// Asks whether to go on where the flake has no `host`, unless `yes`. Where the names cannot be listed, notes it. Nix
+/// gets `nix_args`.
 ///
 /// # Errors
 /// `Refused` where the user does not want it, or cannot be asked.
-pub fn require_known_host(cx: &mut Context, host: &HostName, yes: bool) -> Result<()> {
+pub fn require_known_host(cx: &mut Context, host: &HostName, yes: bool, nix_args: &[String]) -> Result<()> {
     if yes {
         return Ok(());
     }
-    let Some(error) = find_unknown(cx, host)? else { return Ok(()) };
+    let Some(error) = find_unknown(cx, host, nix_args)? else { return Ok(()) };
     let message = failure::with_hint(&error);
     if !ui::can_ask() {
         bail!(Refused, "{message}"; hint: "correct the name, or pass --yes if the flake gets this host later");
@@ -28,8 +29,17 @@ pub fn require_known_host(cx: &mut Context, host: &HostName, yes: bool) -> Resul
     bail!(Refused, "not confirmed; nothing was changed")
 }
 
+/// Warns that `nix_args` are not used for a `host` whose key is here already: it is not looked up in the flake.
+pub fn warn_of_unused_nix_args(cx: &Context, host: &HostName, nix_args: &[String]) {
+    if let Some(first) = nix_args.first() {
+        cx.warn(format!(
+            "`{first}` is not used: the key of {host} is here already, and Nix is not asked for {host}"
+        ));
+    }
+}
+
 /// The error that says that the flake has no `host`; `None` where it has, and where nobody knows.
-fn find_unknown(cx: &mut Context, host: &HostName) -> Result<Option<anyhow::Error>> {
+fn find_unknown(cx: &mut Context, host: &HostName, nix_args: &[String]) -> Result<Option<anyhow::Error>> {
     let unchecked = |cx: &Context, why: &str| {
         cx.note(format!("{host} was not looked up in the flake: {why}"));
     };
@@ -41,7 +51,7 @@ fn find_unknown(cx: &mut Context, host: &HostName) -> Result<Option<anyhow::Erro
         unchecked(cx, &error.to_string());
         return Ok(None);
     }
-    let listed = keys::protect_without_builds(cx).and_then(|()| flake_hosts::list(cx, &[], false));
+    let listed = keys::protect_without_builds(cx).and_then(|()| flake_hosts::list(cx, nix_args, false));
     match listed {
         Ok(listing) => Ok(listing.catalogue.host(host).err()),
         Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),

@@ -46,7 +46,7 @@ pub fn run(cx: &Context, args: &IdentityTrust) -> Result<()> {
 fn offered_key(cx: &Context, args: &IdentityTrust) -> Result<KnownKey> {
     nix::require(&cx.launcher)?;
     // A question changes nothing, also not the lock of the flake.
-    let nix_args = nix::with_keep_lock(&[]);
+    let nix_args = nix::with_keep_lock(&args.nix.nix_args);
     let OfferedKey { key, destination } =
         deploy::read_offered_key(cx, &args.host, args.to.as_ref(), &nix_args)?;
     cx.note(format!("{destination} has the key {}", key.fingerprint()));

@@ -176,6 +176,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::run_log::RunLog;
     use crate::base::{FlakeRef, Silent};
 
     #[test]
@@ -187,6 +188,7 @@ mod tests {
             json: false,
             launcher: Launcher::with_clean_env("/"),
             reporter: Arc::new(Silent),
+            log: Arc::new(RunLog::begin("test")),
         };
         for (requirement, begin) in
             [(Requirement::Nix, "needs Nix"), (Requirement::Emulation, "needs emulation")]

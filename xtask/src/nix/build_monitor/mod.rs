@@ -6,7 +6,7 @@ use super::error;
 use super::events::{Line, LogReader};
 use super::programs::Programs;
 use super::warnings;
-use crate::base::{Event, Reporter};
+use crate::base::{Event, Reporter, redact};
 
 /// The most lines of a builder's log that are kept, and shown if the build fails.
 const MAX_LOG_LINES: usize = 20;
@@ -75,7 +75,7 @@ impl<'a> BuildMonitor<'a> {
                 self.report_step(format!("fetching {}", short_name(&path)));
             }
             Line::Downloading(uri) => {
-                self.report_step(format!("downloading {}", error::without_passwords(&uri)));
+                self.report_step(format!("downloading {}", redact::without_passwords(&uri)));
             }
             Line::Log { id, text } => self.add_log_line(id, text),
             Line::Count { done, total } if (done, Some(total)) != (self.done, self.total) => {

@@ -12,11 +12,11 @@ mod tests;
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::base::failure::ExitKind;
+use crate::base::{failure::ExitKind, redact::without_passwords};
 use crate::nix::programs::Programs;
 
 pub use copy::{CopyFault, copy_failed, is_silent_host};
-pub use plain_text::{strip_ansi, without_passwords};
+pub use plain_text::strip_ansi;
 
 /// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
 /// names another version.

@@ -1,0 +1,132 @@
+//! Redacting secrets in what is shown or logged: logins in URLs, and arguments that are secrets.
+
+/// What stands in place of a secret.
+const REDACTED: &str = "…";
+
+/// The words in the name of an option or a variable whose value is a secret.
+const SECRET_WORDS: &[&str] = &["token", "password", "passphrase", "passwd", "secret"];
+
+/// The ends of names whose value only leads to a secret: a file, a file descriptor, a program.
+const REFERENCE_ENDS: &[&str] = &["-file", "-files", "-fd", "-command", "-path"];
+
+/// `text` without the passwords and tokens in its addresses. A web address loses all text before `@`, which may be a
+/// token; any other address keeps the user, and loses the text after the `:`. Parameters that are named after a secret,
+/// such as `?private_token=…`, lose their values.
+pub fn without_passwords(text: &str) -> String {
+    without_secret_parameters(&without_logins(text))
+}
+
+/// `text` without the secrets before the `@` of its addresses.
+fn without_logins(text: &str) -> String {
+    let ends_authority = |c: char| c.is_whitespace() || "/?#'\"`<>".contains(c);
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(scheme_end) = rest.find("://") {
+        let (scheme, address) = rest.split_at(scheme_end + "://".len());
+        plain.push_str(scheme);
+        let authority = address.split(ends_authority).next().unwrap_or_default();
+        let login = authority.rsplit_once('@').map_or("", |(login, _)| login);
+        let is_web = scheme.ends_with("http://") || scheme.ends_with("https://");
+        let shown = if is_web { "" } else { login.split(':').next().unwrap_or_default() };
+        plain.push_str(shown);
+        if shown.len() < login.len() {
+            plain.push_str(REDACTED);
+        }
+        rest = &address[login.len()..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// `text` without the values of the parameters of its addresses that are named after a secret.
+fn without_secret_parameters(text: &str) -> String {
+    let ends_value = |c: char| c.is_whitespace() || "&#'\"`<>".contains(c);
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(mark) = rest.find(['?', '&']) {
+        let (before, parameter) = rest.split_at(mark + 1);
+        plain.push_str(before);
+        let end = parameter.find(|c: char| ends_value(c) || c == '?').unwrap_or(parameter.len());
+        let secret = parameter[..end].split_once('=').filter(|(name, _)| names_secret(name));
+        match secret {
+            Some((name, _)) => plain.extend([name, "=", REDACTED]),
+            None => plain.push_str(&parameter[..end]),
+        }
+        rest = &parameter[end..];
+    }
+    plain + rest
+}
+
+/// The words of a command line without its secrets: passwords in URLs, and the values of options and variables that are
+/// named after a secret, such as `--option access-tokens VALUE`, `--access-tokens=VALUE` or `API_TOKEN=VALUE`.
+pub fn arguments(words: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut is_secret = false;
+    let redact = |word: String| {
+        if std::mem::take(&mut is_secret) {
+            return REDACTED.to_owned();
+        }
+        if let Some((name, _)) = word.split_once('=').filter(|(name, _)| names_secret(name)) {
+            return format!("{name}={REDACTED}");
+        }
+        is_secret = names_secret(&word);
+        without_passwords(&word)
+    };
+    words.into_iter().map(redact).collect()
+}
+
+/// Whether `name`, that of an option, of a setting of Nix or of a variable, is that of a secret.
+fn names_secret(name: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    name.chars().all(is_name)
+        && SECRET_WORDS.iter().any(|word| name.contains(word))
+        && !REFERENCE_ENDS.iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_lose_their_secrets() {
+        for (words, expected) in [
+            ("nix build --option access-tokens github.com=ghp_1 x", "nix build --option access-tokens … x"),
+            ("nix build --access-tokens=a=b --offline", "nix build --access-tokens=… --offline"),
+            ("env API_TOKEN=1 GIT_DIR=/x git status", "env API_TOKEN=… GIT_DIR=/x git status"),
+            (
+                "restic --repo=rest:https://me:pw@h/r --password-file=/p",
+                "restic --repo=rest:https://…@h/r --password-file=/p",
+            ),
+            (
+                "nix eval git+ssh://git:pw@h/r --secret-key-files /k",
+                "nix eval git+ssh://git…@h/r --secret-key-files /k",
+            ),
+            ("ssh-keygen -y -P  -f /x", "ssh-keygen -y -P  -f /x"),
+            ("program --password", "program --password"),
+        ] {
+            let shown = arguments(words.split(' ').map(str::to_owned));
+            assert_eq!(shown.join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn parameters_lose_their_secrets() {
+        for (text, expected) in [
+            (
+                "'https://h/a.tar.gz?private_token=x&ref=main'",
+                "'https://h/a.tar.gz?private_token=…&ref=main'",
+            ),
+            ("https://h/?rev=1&access_token=x y", "https://h/?rev=1&access_token=… y"),
+            ("why? a && b=c", "why? a && b=c"),
+        ] {
+            assert_eq!(without_passwords(text), expected);
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        crate::base::fuzz::check_text(&["a --token=b https://u:p@h/ API_TOKEN=1"], |text| {
+            arguments(text.split(' ').map(str::to_owned))
+        });
+    }
+}

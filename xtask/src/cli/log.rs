@@ -1,0 +1,13 @@
+//! The command line of `log`.
+
+use clap::Args;
+
+use super::deploy::parse_host;
+use crate::base::HostName;
+
+#[derive(Debug, Args)]
+pub struct Log {
+    /// Print the log of the last flash or deploy of this host
+    #[arg(value_parser = parse_host)]
+    pub host: Option<HostName>,
+}

@@ -1,0 +1,80 @@
+//! What a wait for a host tries, and what it learns.
+
+use crate::base::{Event, Reporter};
+use crate::deploy::target::Target;
+
+/// The attempts of one wait.
+pub struct Attempts<'a> {
+    target: &'a Target,
+    count: u64,
+    /// The answer to the last attempt; empty before the first.
+    answer: String,
+}
+
+impl<'a> Attempts<'a> {
+    pub fn new(target: &'a Target) -> Self {
+        Self { target, count: 0, answer: String::new() }
+    }
+
+    /// Reports the `error` of the next attempt: each time as what is tried now, and as a step where the answer is
+    /// another one than before.
+    pub fn report(&mut self, error: &anyhow::Error, reporter: &dyn Reporter) {
+        self.count += 1;
+        let destination = &self.target.connection.destination;
+        let answer = short_answer(error);
+        if answer != self.answer {
+            reporter.report(&Event::Step { text: format!("{destination}: {answer}") });
+        }
+        let detail = Some(format!("attempt {} at {destination}: {answer}", self.count));
+        reporter.report(&Event::Progress { done: self.count, total: None, detail });
+        self.answer = answer;
+    }
+}
+
+/// The first line of the innermost text of `error`, which has the words of ssh.
+fn short_answer(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::base::failure::ExitKind;
+    use crate::deploy::verdict::tests::target;
+
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<String>>);
+
+    impl Reporter for Recorder {
+        fn report(&self, event: &Event) {
+            let text = match event {
+                Event::Step { text } => format!("step {text}"),
+                Event::Progress { detail, .. } => detail.clone().unwrap_or_default(),
+                other => format!("{other:?}"),
+            };
+            self.0.lock().unwrap().push(text);
+        }
+    }
+
+    #[test]
+    fn each_attempt_is_shown_and_each_new_answer_is_a_step() {
+        let target = target(None);
+        let to = target.connection.destination.clone();
+        let recorder = Recorder::default();
+        let mut attempts = Attempts::new(&target);
+        for text in ["no route\n  more", "no route", "refused"] {
+            attempts.report(&ExitKind::Unreachable.error(text), &recorder);
+        }
+        let expected = [
+            format!("step {to}: no route"),
+            format!("attempt 1 at {to}: no route"),
+            format!("attempt 2 at {to}: no route"),
+            format!("step {to}: refused"),
+            format!("attempt 3 at {to}: refused"),
+        ];
+        assert_eq!(recorder.0.into_inner().unwrap(), expected);
+    }
+}

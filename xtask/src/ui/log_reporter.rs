@@ -1,0 +1,65 @@
+//! Writes events to the log of the run, before another reporter renders them.
+
+use std::sync::Arc;
+
+use super::bars::line_of;
+use crate::base::run_log::RunLog;
+use crate::base::{Event, HostName, Reporter, shell};
+
+/// A reporter that logs all events and passes them on to another reporter.
+pub struct LogReporter {
+    log: Arc<RunLog>,
+    reporter: Arc<dyn Reporter>,
+}
+
+impl LogReporter {
+    pub fn new(log: Arc<RunLog>, reporter: Arc<dyn Reporter>) -> Self {
+        Self { log, reporter }
+    }
+
+    fn log(&self, host: Option<&HostName>, event: &Event) {
+        let host = host.map(|host| format!("{host}: ")).unwrap_or_default();
+        let line = |text: String| self.log.line(&format!("{host}{text}"));
+        match event {
+            Event::ChildStarted { child, argv } => {
+                self.log.child_line(&format!("{host}[{child}] $ {}", shell::quote_all(argv)));
+            }
+            Event::ChildLine { child, text } => line(format!("[{child}] {text}")),
+            Event::ChildEnded { child, exit_code, seconds } => {
+                let code =
+                    exit_code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
+                line(format!("[{child}] {code} after {seconds:.3} s"));
+            }
+            Event::Phase { name, .. } => line(format!("{name} begins")),
+            Event::PhaseEnded => line("the phase ended".to_owned()),
+            Event::Progress { .. } | Event::LogFile { .. } => {}
+            Event::Failed(error) => line(format!("error: {}", error.message)),
+            other => {
+                for text in line_of(other).iter().flat_map(|text| text.split('\n')) {
+                    line(text.to_owned());
+                }
+            }
+        }
+    }
+}
+
+impl Reporter for LogReporter {
+    fn report(&self, event: &Event) {
+        self.log(None, event);
+        self.reporter.report(event);
+    }
+
+    fn report_for(&self, host: &HostName, event: &Event) {
+        self.log(Some(host), event);
+        self.reporter.report_for(host, event);
+    }
+
+    fn warn_once(&self, text: &str) {
+        self.log(None, &Event::warning(text));
+        self.reporter.warn_once(text);
+    }
+
+    fn report_progress(&self) {
+        self.reporter.report_progress();
+    }
+}
