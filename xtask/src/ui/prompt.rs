@@ -9,6 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflu
 
 use super::filter;
 use super::style::{Role, Stream};
+use crate::bail;
 use crate::base::escape;
 use crate::base::failure::ExitKind;
 use crate::base::interrupt::{self, SignalGuard};
@@ -87,6 +88,21 @@ impl Prompt<'_> {
         // The terminal did not show the Enter of the user.
         end_line(&mut std::io::stderr());
         Ok(answer?.trim_end_matches(['\n', '\r']).to_owned())
+    }
+
+    /// Asks twice for a new secret, called `noun`, so that a slip is found. Between the questions, `parse` checks the
+    /// first answer.
+    ///
+    /// # Errors
+    /// `Refused` for two answers that differ, and those of `parse` and of [`Self::ask`].
+    pub fn ask_new_secret<T>(&self, noun: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+        let first = self.ask_secret()?;
+        let secret = parse(&first)?;
+        let again = Self { notice: "", question: "The same again:", unanswered: self.unanswered };
+        if again.ask_secret()? == first {
+            return Ok(secret);
+        }
+        bail!(Refused, "the two {noun}s differ; nothing was written"; hint: "run the command again")
     }
 
     /// The escaped lines of the prompt.

@@ -63,14 +63,14 @@ pub fn passphrase(source: &PassphraseFd, subject: &str, is_new: bool) -> Result<
             hint: "pass it by --passphrase-fd N, or use --recipient and --age-identity"
         );
     }
-    let ask = |question: &str| {
-        Prompt { notice: "", question, unanswered: "stopped; nothing was changed" }.ask_secret()
+    let question = format!("Passphrase of {subject}:");
+    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was changed" };
+    let answer = if is_new {
+        prompt.ask_new_secret("passphrase", |answer| Ok(answer.to_owned()))?
+    } else {
+        prompt.ask_secret()?
     };
-    let first = ask(&format!("Passphrase of {subject}:"))?;
-    if is_new && ask("The same again:")? != first {
-        bail!(Refused, "the two passphrases differ; nothing was written"; hint: "run the command again");
-    }
-    Ok(SecretString::from(first))
+    Ok(SecretString::from(answer))
 }
 
 /// The passphrase that the file descriptor has: all of it, without the line end.

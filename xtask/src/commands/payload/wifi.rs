@@ -14,9 +14,12 @@ use crate::ui::{self, Prompt};
 /// The most bytes of a password that are read.
 const MAX_BYTES: u64 = 1 << 10;
 
-/// The remedy where the configuration has no Wi-Fi that reads a file of the card.
+/// The remedy where a configuration without the module of this project has no Wi-Fi that reads a file of the card.
 const HINT: &str = "import the module `raspberry-pi` of this project and set `raspberryPi.wifi.enable = true;`, or set \
                     `networking.wireless.iwd.enable = true;` and keep /var/lib/iwd on the card";
+
+/// The remedy where the configuration has the module of this project.
+const HINT_WITH_MODULE: &str = "set `raspberryPi.wifi.enable = true;` in the configuration of the host";
 
 /// The network of `--wifi`.
 pub struct RequestedWifi {
@@ -55,7 +58,7 @@ impl RequestedWifi {
             Some(password) => password.clone(),
             None => ask_password(&self.ssid)?,
         };
-        let file = self.file(layout.and_then(|layout| layout.wifi.as_ref()), &password)?;
+        let file = self.file(layout, &password)?;
         Ok(file.into_entries(path))
     }
 
@@ -63,7 +66,7 @@ impl RequestedWifi {
     fn path(&self, layout: Option<&HostLayout>) -> Result<String> {
         // The path does not depend on the password.
         let any = WifiPassword::new(b"password")?;
-        let file = self.file(layout.and_then(|layout| layout.wifi.as_ref()), &any)?;
+        let file = self.file(layout, &any)?;
         if let Some(path) = layout.map(|layout| layout.payload_path(&file.path)).transpose()?.flatten() {
             return Ok(path);
         }
@@ -74,13 +77,15 @@ impl RequestedWifi {
         )
     }
 
-    /// The file that a host with this `wifi` reads.
-    fn file(&self, wifi: Option<&HostWifi>, password: &WifiPassword) -> Result<WifiFile> {
+    /// The file that a host with this `layout` reads.
+    fn file(&self, layout: Option<&HostLayout>, password: &WifiPassword) -> Result<WifiFile> {
         let ssid = &self.ssid;
         let shown = ssid.shown();
-        match wifi {
+        match layout.and_then(|layout| layout.wifi.as_ref()) {
             None => {
-                bail!(Refused, "the configuration of the host has no Wi-Fi for {shown:?}"; hint: "{HINT}")
+                let has_module = layout.is_some_and(|layout| layout.has_wifi_module);
+                let hint = if has_module { HINT_WITH_MODULE } else { HINT };
+                bail!(Refused, "the configuration of the host has no Wi-Fi for {shown:?}"; hint: "{hint}")
             }
             Some(HostWifi::Iwd) => Ok(WifiFile::of_iwd(ssid, password)),
             Some(HostWifi::NetworkManager) => Ok(WifiFile::of_network_manager(ssid, password)),
@@ -107,20 +112,14 @@ impl RequestedWifi {
     }
 }
 
-/// Asks twice for the password of `ssid`: nobody sees what is typed.
+/// Asks for the password of `ssid`.
 ///
 /// # Errors
-/// `Refused` for two answers that differ, and for a bad password; `Interrupted` where the user presses Ctrl-C.
+/// Those of [`Prompt::ask_new_secret`], and `Refused` for a bad password.
 fn ask_password(ssid: &Ssid) -> Result<WifiPassword> {
     let question = format!("Password of the Wi-Fi network {}:", ssid.shown());
-    let ask = |question: &str| {
-        Prompt { notice: "", question, unanswered: "stopped; nothing was written" }.ask_secret()
-    };
-    let password = WifiPassword::new(ask(&question)?.as_bytes())?;
-    if WifiPassword::new(ask("Again:")?.as_bytes()).ok().as_ref() != Some(&password) {
-        bail!(Refused, "the two passwords differ; nothing was written");
-    }
-    Ok(password)
+    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
+    prompt.ask_new_secret("password", |answer| WifiPassword::new(answer.as_bytes()))
 }
 
 #[cfg(test)]
@@ -185,5 +184,12 @@ mod tests {
             assert!(found.contains(expected), "{found}");
         }
         assert!(entries(None).contains("has no Wi-Fi"));
+        let mut layout = layout(&Value::Null);
+        for has_module in [false, true] {
+            layout.has_wifi_module = has_module;
+            let found = entries(Some(&layout));
+            assert_eq!(found.contains("import the module"), !has_module, "{found}");
+            assert!(found.contains("`raspberryPi.wifi.enable = true;`"), "{found}");
+        }
     }
 }

@@ -64,4 +64,5 @@ in
     ++ concatEach moveByLink (setOf (config.environment.etc or null));
   logins = logins values config;
   wifi = wifi values config;
+  hasWifiModule = setOf (config.raspberryPi or null) ? wifi;
 }

@@ -36,6 +36,9 @@ pub struct HostLayout {
     /// How the host connects to Wi-Fi; `None` if it does not, or if that is unknown.
     #[serde(default)]
     pub wifi: Option<HostWifi>,
+    /// Whether the configuration has the option `raspberryPi.wifi` of this project.
+    #[serde(default)]
+    pub has_wifi_module: bool,
 }
 
 /// A file system that the host mounts.
