@@ -61,6 +61,15 @@ impl Receipt {
         }
     }
 
+    /// The flake of the host, as Nix got it; `None` for an image that was given as a file.
+    pub fn flake(&self) -> Option<&str> {
+        match self {
+            Self::Flash(flashed) => flashed.flake.as_deref(),
+            Self::BrokenFlash(broken) => broken.flake.as_deref(),
+            Self::Deploy(deployed) => Some(&deployed.flake),
+        }
+    }
+
     /// The command of the operation: `flash` or `deploy`.
     pub fn operation(&self) -> &'static str {
         match self {

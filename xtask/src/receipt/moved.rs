@@ -36,10 +36,5 @@ pub fn move_receipts(from: &Path, to: &Path, flake: &FlakeRef) -> Result<usize> 
 
 /// Whether `receipt` is one of a flash or a deploy from `flake`.
 fn is_of_flake(receipt: &Receipt, flake: &FlakeRef) -> bool {
-    let of_receipt = match receipt {
-        Receipt::Flash(flashed) => flashed.flake.as_deref(),
-        Receipt::BrokenFlash(broken) => broken.flake.as_deref(),
-        Receipt::Deploy(deployed) => Some(deployed.flake.as_str()),
-    };
-    of_receipt.is_some_and(|of_receipt| flake.is_same(of_receipt))
+    receipt.flake().is_some_and(|of_receipt| flake.is_same(of_receipt))
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::fake_nix::{Answers, names_json, print_script};
 use crate::support::Sandbox;
 use crate::support::terminal::Terminal;
@@ -163,6 +165,24 @@ impl Team {
         self.key(workstation, "stinky").expect("a key")
     }
 
+    /// Pushes the commit of a workstation, and writes the receipt of a deploy of that commit. Returns the commit.
+    fn deploy_from(&self, workstation: &str) -> String {
+        let clone = self.clone_of(workstation);
+        let script = "git push --quiet origin HEAD:main; git rev-parse HEAD; git -C ../../new/cluster pull --quiet origin main\n";
+        let commit = self.run(&clone, script, &[]).trim().to_owned();
+        let receipt = json!({
+            "version": 1, "kind": "deploy", "when": "2026-11-25T12:00:00Z", "host": "stinky",
+            "flake": format!("git+file://{}", clone.display()), "revision": { "rev": commit, "dirty": false },
+            "from": null, "to": "/nix/store/00000000000000000000000000000000-nixos-system-stinky-26.05", "verdict": "done",
+            "exit_code": 0, "seconds": []
+        });
+        let folder = clone.join(".xtask/receipts");
+        fs::create_dir_all(&folder).expect("making the folder of receipts");
+        fs::write(folder.join("000001-2026-11-25T120000Z-deploy-stinky.json"), receipt.to_string())
+            .expect("writing a receipt");
+        commit
+    }
+
     /// The lines of the published file of a workstation.
     fn published(&self, workstation: &str) -> String {
         fs::read_to_string(self.clone_of(workstation).join("known_hosts")).expect("a published file")
@@ -230,9 +250,18 @@ fn keys_are_backed_up_and_restored() {
 fn another_workstation_takes_over() {
     let team = Team::new();
     let key = team.make_key("old");
+    let commit = team.deploy_from("old");
     let shown = team.walk("Another workstation", &[&NEW_PASSPHRASE, &[OLD_PASSPHRASE]]);
     assert!(shown[1].starts_with("restored stinky SHA256:"), "{shown:?}");
+    assert!(shown[1].contains("deploy"), "{shown:?}");
     assert_eq!(team.key("new", "stinky"), Some(key));
+    // The card dies. The receipt names the revision, though the old clone was in another folder.
+    let [restored, without] = ["", "rm -r .xtask/receipts\n"].map(|before| {
+        let script = format!("{before}cargo xtask restore stinky --yes --expect-size 1MiB 2>&1 || true\n");
+        team.run(&team.clone_of("new"), &script, &[])
+    });
+    assert!(!restored.contains("no receipt") && restored.contains(&commit), "{restored}");
+    assert!(without.contains("no receipt names a system of stinky"), "{without}");
 }
 
 #[test]
