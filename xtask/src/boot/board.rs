@@ -2,7 +2,8 @@
 //!
 //! Sources: the filters and kernels are those of the Raspberry Pi documentation, `config_txt` (conditional.adoc,
 //! boot.adoc), the board types those of its page about revision codes. The names of U-Boot's device trees are in
-//! `board/raspberrypi/rpi/rpi.c` of U-Boot.
+//! `board/raspberrypi/rpi/rpi.c` of U-Boot. A board whose type is not there gets `bcm283x-rpi-other.dtb` from U-Boot,
+//! which no kernel has, and so the device tree of the firmware.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,17 +23,27 @@ pub enum Board {
     Pi3Plus,
     /// Raspberry Pi Zero 2 W
     Pi02,
-    /// Compute Module 3 and 3+
+    /// Compute Module 0
+    Cm0,
+    /// Compute Module 3
     Cm3,
+    /// Compute Module 3+
+    #[value(name = "cm3+")]
+    #[serde(rename = "cm3+")]
+    Cm3Plus,
     /// Raspberry Pi 4 Model B
     Pi4,
     /// Raspberry Pi 400
     Pi400,
     /// Compute Module 4
     Cm4,
+    /// Compute Module 4S
+    Cm4s,
     /// Raspberry Pi 5
     Pi5,
-    /// Raspberry Pi 500
+    /// Raspberry Pi 500 and 500+
+    // The documentation gives both the same sections; it has no board type of the 500+.
+    #[value(alias = "pi500+")]
     Pi500,
     /// Compute Module 5
     Cm5,
@@ -86,10 +97,13 @@ impl Board {
             Self::Pi3 => &PI3,
             Self::Pi3Plus => &PI3_PLUS,
             Self::Pi02 => &PI02,
+            Self::Cm0 => &CM0,
             Self::Cm3 => &CM3,
+            Self::Cm3Plus => &CM3_PLUS,
             Self::Pi4 => &PI4,
             Self::Pi400 => &PI400,
             Self::Cm4 => &CM4,
+            Self::Cm4s => &CM4S,
             Self::Pi5 => &PI5,
             Self::Pi500 => &PI500,
             Self::Cm5 => &CM5,
@@ -136,15 +150,26 @@ const PI02: Facts = Facts {
     is_in_mainline: true,
     ..PI3
 };
+const CM0: Facts = Facts {
+    name: "Compute Module 0",
+    filters: &["pi0", "pi0w", "pi02", "cm0"],
+    types: &[0x1b],
+    firmware_trees: &["bcm2710-rpi-cm0.dtb"],
+    kernel_trees: &[],
+    is_in_mainline: false,
+    ..PI3
+};
 const CM3: Facts = Facts {
     name: "Compute Module 3",
-    filters: &["pi3", "cm3", "cm3+"],
-    types: &[0x0a, 0x10],
+    filters: &["pi3", "cm3"],
+    types: &[0x0a],
     firmware_trees: &["bcm2710-rpi-cm3.dtb"],
     kernel_trees: &["bcm2837-rpi-cm3.dtb"],
     is_in_mainline: false,
     ..PI3
 };
+const CM3_PLUS: Facts =
+    Facts { name: "Compute Module 3+", filters: &["pi3", "pi3+", "cm3+"], types: &[0x10], ..CM3 };
 const PI4: Facts = Facts {
     name: "Raspberry Pi 4 Model B",
     family: Family::Bcm2711,
@@ -169,6 +194,15 @@ const CM4: Facts = Facts {
     types: &[0x14],
     firmware_trees: &["bcm2711-rpi-cm4.dtb"],
     kernel_trees: &["bcm2711-rpi-cm4.dtb"],
+    is_in_mainline: false,
+    ..PI4
+};
+const CM4S: Facts = Facts {
+    name: "Compute Module 4S",
+    filters: &["pi4", "cm4s"],
+    types: &[0x15],
+    firmware_trees: &["bcm2711-rpi-cm4s.dtb"],
+    kernel_trees: &[],
     is_in_mainline: false,
     ..PI4
 };

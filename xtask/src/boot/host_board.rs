@@ -1,5 +1,11 @@
 //! The device tree of a board. U-Boot looks for it among the files of the generation that it starts, by the name of a
 //! file that U-Boot has for the board.
+//!
+//! One rule for cards and hosts: where the generation has device trees and none for the board, it is unknown whether the
+//! board boots. U-Boot goes on with the device tree of the firmware (`label_boot` in U-Boot's `boot/pxe_utils.c`: a
+//! file that `FDTDIR` lacks is passed over, and `fdt_addr` taken), which is made for the kernel of the Raspberry Pi
+//! foundation. A generation without any device trees leaves that to the firmware on purpose: nixpkgs' builder writes no
+//! `FDTDIR` for it.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +15,17 @@ use crate::bail;
 
 /// How many files a message names.
 const MAX_NAMED: usize = 3;
+
+/// The remedy for a generation that lacks a device tree.
+pub const TREE_HINT: &str = "let `hardware.deviceTree.filter` match such a file";
+
+/// What it means that `place` has none of the device trees `names`.
+pub fn missing_tree<'a>(names: impl IntoIterator<Item = &'a str>, place: &str) -> String {
+    let named = names.into_iter().take(MAX_NAMED).collect::<Vec<_>>().join(" or ");
+    format!(
+        "no {named} in {place}: Linux gets the device tree of the firmware, which is made for another kernel"
+    )
+}
 
 /// The board of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,11 +42,9 @@ pub fn check_device_tree(board: &HostBoard, files: &BTreeSet<String>) -> Result<
     if board.files.is_empty() || !board.files.is_disjoint(files) {
         return Ok(());
     }
-    let named = board.files.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(" or ");
-    bail!(
-        Verification, "the new system has no device tree for {}: there is no {named}", board.model;
-        hint: "let `hardware.deviceTree.filter` match such a file"
-    )
+    let names = board.files.iter().map(String::as_str);
+    let text = missing_tree(names, &format!("the new system (for {})", board.model));
+    bail!(Verification, "{text}"; hint: "{TREE_HINT}")
 }
 
 #[cfg(test)]
@@ -48,8 +63,8 @@ mod tests {
         let error = check_device_tree(&board(&["bcm2837-rpi-3-b.dtb", "x.dtb"]), &new).unwrap_err();
         assert_eq!(
             with_hint(&error),
-            "the new system has no device tree for Raspberry Pi 3 Model B: there is no bcm2837-rpi-3-b.dtb or x.dtb; let \
-             `hardware.deviceTree.filter` match such a file"
+            "no bcm2837-rpi-3-b.dtb or x.dtb in the new system (for Raspberry Pi 3 Model B): Linux gets the device tree of \
+             the firmware, which is made for another kernel; let `hardware.deviceTree.filter` match such a file"
         );
         check_device_tree(&board(&["a"]), &set(&[])).unwrap_err();
     }

@@ -12,7 +12,7 @@ use crate::failure;
 const SIZE: usize = 64;
 
 /// The largest number of bytes that are read of a kernel's file. The first block of any compression is shorter.
-pub const MAX_READ: u64 = 1 << 20;
+const MAX_READ: u64 = 1 << 20;
 
 /// U-Boot moves a kernel to a multiple of this, in bytes.
 const ALIGN: u64 = 2 << 20;

@@ -21,9 +21,9 @@ pub use board_fault::BoardFault;
 pub use firmware::{CardFirmware, Firmware, FirmwareFile, MAX_CONFIG};
 pub use firmware_stage::FirmwareStage;
 pub use host_board::{HostBoard, check_device_tree};
+pub use kernel::Kernel;
 #[cfg(test)]
 pub use kernel::tests::header as kernel_header;
-pub use kernel::{Kernel, MAX_READ as MAX_KERNEL_READ};
 pub use partitions::{Scan, first_marked, mark_command};
 #[cfg(test)]
 pub use program::tests::uboot as uboot_program;

@@ -11,10 +11,12 @@ const FIRMWARE_TREES: &[&str] = &[
     "bcm2710-rpi-3-b.dtb",
     "bcm2710-rpi-3-b-plus.dtb",
     "bcm2710-rpi-zero-2-w.dtb",
+    "bcm2710-rpi-cm0.dtb",
     "bcm2710-rpi-cm3.dtb",
     "bcm2711-rpi-4-b.dtb",
     "bcm2711-rpi-400.dtb",
     "bcm2711-rpi-cm4.dtb",
+    "bcm2711-rpi-cm4s.dtb",
 ];
 
 /// Those of a Pi 5, which the layout of nixpkgs does not have.

@@ -149,7 +149,6 @@ fn a_fault_of_a_kernel_on_firmware_is_named() {
 #[test]
 fn a_device_tree_that_the_generation_lacks_is_named() {
     for (board, missing) in [
-        (Board::Pi4, "bcm2711-rpi-4-b.dtb"),
         (Board::Pi5, "bcm2712-rpi-5-b.dtb"),
         (Board::Pi5, "bcm2712-d-rpi-5-b.dtb"),
         (Board::Pi3Plus, "bcm2837-rpi-3-a-plus.dtb"),
@@ -163,7 +162,7 @@ fn a_device_tree_that_the_generation_lacks_is_named() {
             proof.faults[0].to_string(),
             format!(
                 "no {missing} in /boot/nixos/dtbs: Linux gets the device tree of the firmware, which is made for another \
-                 kernel; let `hardware.deviceTree.filter` match it"
+                 kernel; let `hardware.deviceTree.filter` match such a file"
             )
         );
         // An older U-Boot does not look for it.
@@ -171,6 +170,24 @@ fn a_device_tree_that_the_generation_lacks_is_named() {
         files.insert("u-boot.bin".into(), uboot_program(&["bcm2712-rpi-500.dtb"]));
         assert_eq!(prove_files(board, files, &system).faults, []);
     }
+}
+
+/// As for a host, whose deploy is refused: nobody knows whether the kernel boots with the device tree of another one.
+#[test]
+fn a_board_without_any_device_tree_of_the_generation_is_unknown() {
+    let mut system = system();
+    let MenuTree::Folder { files, .. } = &mut system.menu.as_mut().unwrap().device_tree else { panic!() };
+    files.clear();
+    for (board, names) in
+        [(Board::Pi4, "bcm2711-rpi-4-b.dtb"), (Board::Pi5, "bcm2712-rpi-5-b.dtb or bcm2712-d-rpi-5-b.dtb")]
+    {
+        let proof = prove_files(board, good(), &system);
+        assert_eq!((proof.outcome, &proof.faults[..]), (Outcome::Unknown, &[][..]));
+        let why = format!("no {names} in /boot/nixos/dtbs: Linux gets the device tree of the firmware, ");
+        assert!(proof.unknown.unwrap().starts_with(&why));
+    }
+    // Mainline Linux has none for it, so the firmware's is the only one.
+    assert_eq!(prove_files(Board::Cm4, good(), &system).outcome, Outcome::Boots);
 }
 
 #[test]

@@ -53,8 +53,8 @@ fn unread(config: &str, files: &[(&str, &[u8])]) -> (Files, SystemFacts) {
     (firmware(config, files), system)
 }
 
-const OF_3: [Board; 4] = [Board::Pi3, Board::Pi3Plus, Board::Pi02, Board::Cm3];
-const OF_4: [Board; 3] = [Board::Pi4, Board::Pi400, Board::Cm4];
+const OF_3: [Board; 6] = [Board::Pi3, Board::Pi3Plus, Board::Pi02, Board::Cm0, Board::Cm3, Board::Cm3Plus];
+const OF_4: [Board; 4] = [Board::Pi4, Board::Pi400, Board::Cm4, Board::Cm4s];
 const OF_5: [Board; 3] = [Board::Pi5, Board::Pi500, Board::Cm5];
 
 /// The kernel is compressed, and its root is a file system that is not read.

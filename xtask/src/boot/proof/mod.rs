@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::boot::board::Board;
 use crate::boot::board_fault::BoardFault;
-use crate::boot::config_txt::{CONFIG, ConfigTxt};
+use crate::boot::config_txt::{CONFIG, ConfigTxt, Reading};
 use crate::boot::firmware::CardFirmware;
 use crate::boot::firmware_stage::{FirmwareLoader, FirmwareStage};
 use crate::boot::kernel::Kernel;
@@ -109,11 +109,37 @@ pub struct SystemFacts {
 /// # Errors
 /// Files that cannot be read.
 pub fn prove(board: Board, firmware: &impl CardFirmware, system: Option<&SystemFacts>) -> Result<BoardProof> {
-    let config = ConfigTxt::read(firmware, board, CONFIG)?.unwrap_or_default();
-    if let Some(why) = other_ways::of_firmware(firmware, board, &config)? {
+    let read = |reading| ConfigTxt::read(firmware, board, CONFIG, reading).map(Option::unwrap_or_default);
+    let config = read(Reading::Lenient)?;
+    let proof = prove_by(&config, board, firmware, system)?;
+    let Some(line) = &config.doubtful else { return Ok(proof) };
+    let strict = prove_by(&read(Reading::Strict)?, board, firmware, system)?;
+    Ok(if strict.outcome == proof.outcome { proof } else { doubtful(line, &proof, &strict) })
+}
+
+/// The proof of a board that boots or not by what the firmware makes of a `line` of config.txt.
+fn doubtful(line: &str, lenient: &BoardProof, strict: &BoardProof) -> BoardProof {
+    let boots = |proof: &BoardProof| proof.outcome == Outcome::Boots;
+    let text = match (boots(lenient), boots(strict)) {
+        (true, _) => "it boots only if it does",
+        (_, true) => "it boots only if it does not",
+        _ => "that decides what it starts",
+    };
+    let why = format!("documents leave open whether the firmware reads `{line}` in config.txt, and {text}");
+    BoardProof::unknown(lenient.board, why)
+}
+
+/// Proves that `board` boots by this `config`, see [`prove`].
+fn prove_by(
+    config: &ConfigTxt,
+    board: Board,
+    firmware: &impl CardFirmware,
+    system: Option<&SystemFacts>,
+) -> Result<BoardProof> {
+    if let Some(why) = other_ways::of_firmware(firmware, board, config)? {
         return Ok(BoardProof::unknown(board, why));
     }
-    let (mut loader, program) = FirmwareLoader::load(board, firmware, &config)?;
+    let (mut loader, program) = FirmwareLoader::load(board, firmware, config)?;
     let Start { stage, unknown } = start_program(&mut loader, program, system)?;
     loader.faults.extend(system.into_iter().flat_map(|system| system.faults.iter().cloned()));
     let FirmwareLoader { mut faults, stage: firmware, .. } = loader;

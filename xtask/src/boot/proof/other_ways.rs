@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::boot::board::Board;
-use crate::boot::config_txt::{AUTOBOOT, ConfigTxt};
+use crate::boot::config_txt::{AUTOBOOT, ConfigTxt, Reading};
 use crate::boot::firmware::CardFirmware;
 use crate::boot::trial;
 
@@ -30,7 +30,7 @@ const MAX_SCRIPT: u64 = 64 << 10;
 /// # Errors
 /// Files that cannot be read.
 pub fn of_firmware(firmware: &impl CardFirmware, board: Board, config: &ConfigTxt) -> Result<Option<String>> {
-    let autoboot = ConfigTxt::read(firmware, board, AUTOBOOT)?;
+    let autoboot = ConfigTxt::read(firmware, board, AUTOBOOT, Reading::Lenient)?;
     let other = autoboot.and_then(|autoboot| autoboot.number("boot_partition"));
     if let Some(number) = other.filter(|number| *number > 1 && *number != u64::from(firmware.partition())) {
         return Ok(Some(format!("{AUTOBOOT} lets the firmware start from partition {number}")));

@@ -7,6 +7,7 @@ use crate::boot::board::{Board, Family};
 use crate::boot::board_fault::{BoardFault, shorten};
 use crate::boot::firmware::CardFirmware;
 use crate::boot::firmware_stage::FirmwareLoader;
+use crate::boot::host_board::{TREE_HINT, missing_tree};
 use crate::boot::program::{Program, UBootFacts};
 use crate::boot::uboot::UBoot;
 
@@ -76,10 +77,7 @@ fn start_uboot<F: CardFirmware>(
     check_uboot(&mut loader.faults, board, file, uboot);
     let Some(system) = system else { return Ok(Start::default()) };
     match &system.menu {
-        Ok(menu) => {
-            let stage = start_menu(&mut loader.faults, board, file, uboot, menu);
-            Ok(Start { stage, unknown: None })
-        }
+        Ok(menu) => Ok(start_menu(&mut loader.faults, board, file, uboot, menu)),
         Err(fault) => {
             let unknown = other_ways::of_uboot(loader.firmware)?;
             if unknown.is_none() {
@@ -113,35 +111,39 @@ fn start_menu(
     file: &str,
     uboot: &UBootFacts,
     menu: &MenuFacts,
-) -> SystemStage {
+) -> Start {
     let room = uboot.addresses.map(|addresses| UBoot::with_room(file, addresses, menu.header));
     faults.extend(room.and_then(Result::err).map(|error| BoardFault::of_error(&error)));
-    let device_tree = load_tree(faults, board, uboot, &menu.device_tree);
-    SystemStage::UBoot { kernel: menu.kernel.clone(), initrd: menu.initrd.clone(), device_tree }
+    let (device_tree, unknown) = load_tree(faults, board, uboot, &menu.device_tree);
+    let stage = SystemStage::UBoot { kernel: menu.kernel.clone(), initrd: menu.initrd.clone(), device_tree };
+    Start { stage, unknown }
 }
 
-/// The device tree that `uboot` gives to the kernel. Adds a fault where the generation has none for `board`, or none
-/// for one of its revisions: U-Boot then goes on with that of the firmware, which is made for another kernel
-/// (`label_boot` in U-Boot's `boot/pxe_utils.c`).
-fn load_tree(faults: &mut Vec<BoardFault>, board: Board, uboot: &UBootFacts, tree: &MenuTree) -> LoadedTree {
+/// The device tree that `uboot` gives to the kernel, and why it is unknown whether the kernel boots with that of the
+/// firmware: the generation has none for `board`, see [`host_board`](crate::boot::host_board). Adds a fault where it has
+/// none for one of the revisions of `board`.
+fn load_tree(
+    faults: &mut Vec<BoardFault>,
+    board: Board,
+    uboot: &UBootFacts,
+    tree: &MenuTree,
+) -> (LoadedTree, Option<String>) {
     let (path, files) = match tree {
-        MenuTree::Unnamed => return LoadedTree::Firmware,
-        MenuTree::File(path) => return LoadedTree::File(path.clone()),
+        MenuTree::Unnamed => return (LoadedTree::Firmware, None),
+        MenuTree::File(path) => return (LoadedTree::File(path.clone()), None),
         MenuTree::Folder { path, files } => (path, files),
     };
     let facts = board.facts();
     let wanted = facts.kernel_trees.iter().copied().filter(|name| uboot.knows(name));
     let (found, missing): (Vec<_>, Vec<_>) = wanted.partition(|name| files.contains(*name));
-    if facts.is_in_mainline {
-        let fault = |name| {
-            let text = format!(
-                "no {name} in {path}: Linux gets the device tree of the firmware, which is made for another kernel"
-            );
-            BoardFault::tolerable(text).with_hint("let `hardware.deviceTree.filter` match it")
-        };
-        faults.extend(missing.into_iter().map(fault));
+    let is_lacking = facts.is_in_mainline && !missing.is_empty();
+    let Some(first) = found.first() else {
+        return (LoadedTree::Firmware, is_lacking.then(|| missing_tree(missing, path)));
+    };
+    if is_lacking {
+        faults.push(BoardFault::tolerable(missing_tree(missing, path)).with_hint(TREE_HINT));
     }
-    found.first().map_or(LoadedTree::Firmware, |name| LoadedTree::File((*name).to_owned()))
+    (LoadedTree::File((*first).to_owned()), None)
 }
 
 /// What the kernel mounts that the firmware itself starts. Adds the faults of its command line.

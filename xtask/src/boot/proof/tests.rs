@@ -153,7 +153,7 @@ fn warnings_name_what_does_not_prevent_the_boot() {
     assert_eq!(warnings(&good()), [""; 0]);
     let mut files = good();
     files.remove("fixup4.dat");
-    let expected = "pi4, pi400, cm4: no fixup4.dat: the firmware does not use all memory of the board";
+    let expected = "pi4, pi400, cm4, cm4s: no fixup4.dat: the firmware does not use all memory of the board";
     assert_eq!(warnings(&files), [expected]);
     files.remove("u-boot.bin");
     let expected =
@@ -172,7 +172,7 @@ fn what_is_unknown_is_not_called_a_fault() {
         boards.map(|board| prove_files(*board, files.clone(), &system())).collect::<Vec<_>>()
     };
     let all = prove_all(b"UEFI", "arm_64bit=1\nkernel=other.bin\n");
-    let ids = "pi3, pi3+, pi02, cm3, pi4, pi400, cm4, pi5, pi500, cm5";
+    let ids = "pi3, pi3+, pi02, cm0, cm3, cm3+, pi4, pi400, cm4, cm4s, pi5, pi500, cm5";
     assert_eq!(summarize_shortly(&all), format!("whether {ids} boot from the card is unknown"));
     let expected =
         format!("{ids}: unknown: the firmware starts other.bin, which is neither U-Boot nor a Linux kernel");
@@ -180,7 +180,7 @@ fn what_is_unknown_is_not_called_a_fault() {
     let some = prove_all(b"UEFI", "arm_64bit=1\n[pi4]\nkernel=u-boot.bin\n[pi5]\nkernel=other.bin\n");
     assert_eq!(
         summarize_shortly(&some),
-        "pi4, pi400, cm4 boot by the files of the card, and not pi3, pi3+, pi02, cm3; unknown for pi5, pi500, cm5"
+        "pi4, pi400, cm4, cm4s boot by the files of the card, and not pi3, pi3+, pi02, cm0, cm3, cm3+; unknown for pi5, pi500, cm5"
     );
 }
 
@@ -195,9 +195,43 @@ fn boards_with_the_same_answer_share_a_line() {
     assert_eq!(
         summarize(&proofs.collect::<Vec<_>>()),
         [
-            "pi3, pi3+, pi02, cm3: boots",
-            "pi4, pi400, cm4: does not boot: config.txt names no kernel for this board, and there is no kernel8.img or kernel7l.img",
+            "pi3, pi3+, pi02, cm0, cm3, cm3+: boots",
+            "pi4, pi400, cm4, cm4s: does not boot: config.txt names no kernel for this board, and there is no kernel8.img or kernel7l.img",
             "pi5, pi500, cm5: does not boot: config.txt names no kernel for this board, and there is no kernel_2712.img or kernel8.img",
         ]
     );
+}
+
+/// Whether the firmware reads a line is open: the board boots for sure only where that does not matter.
+#[test]
+fn a_doubtful_line_makes_a_board_unknown_only_where_it_decides() {
+    let answer = |board, config: &str| {
+        let mut files = good();
+        files.insert("config.txt".into(), config.into());
+        files.insert("pi5.txt".into(), b"kernel=u-boot.bin\n".to_vec());
+        files.insert("text.txt".into(), b"hdmi_group=1\n".to_vec());
+        summarize(&[prove_files(board, files, &system())]).concat().split_once(": ").unwrap().1.to_owned()
+    };
+    let open = "unknown: documents leave open whether the firmware reads";
+    for (board, config, expected) in [
+        (
+            Board::Pi5,
+            "arm_64bit=1\ninclude pi5.txt\n",
+            format!("{open} `include pi5.txt` in config.txt, and it boots only if it does"),
+        ),
+        (Board::Pi4, "arm_64bit=1\ninclude pi5.txt\n", "boots".to_owned()),
+        (Board::Pi5, "kernel=u-boot.bin\ninclude text.txt\n", "boots".to_owned()),
+        (
+            Board::Pi4,
+            "kernel = u-boot.bin\n",
+            format!("{open} `kernel = u-boot.bin` in config.txt, and it boots only if it does"),
+        ),
+        (
+            Board::Pi4,
+            "kernel=u-boot.bin\narm_64bit = 0\n",
+            format!("{open} `arm_64bit = 0` in config.txt, and it boots only if it does not"),
+        ),
+    ] {
+        assert_eq!(answer(board, config), expected, "{board} {config:?}");
+    }
 }

@@ -99,7 +99,7 @@ impl Candidate<'_> {
     fn device_tree_fault(&self) -> Option<BootFault> {
         let files = self.built.device_trees.as_ref()?;
         let error = boot::check_device_tree(&self.facts.board, files).err()?;
-        let message = format!("{} would not boot the new system as it should: {error:#}", self.host);
+        let message = format!("{} might not boot the new system: {error:#}", self.host);
         Some(unliftable_fault(message, hint(&error).unwrap_or_default().to_owned()))
     }
 
@@ -235,8 +235,9 @@ mod tests {
                 33,
                 &[("tree=./broadcom/bcm2837-rpi-3-b.dtb", "tree=./broadcom/bcm2837-rpi-3-b-plus.dtb")]
             ),
-            "stinky would not boot the new system as it should: the new system has no device tree for Raspberry Pi 3 Model B \
-             Rev 1.2: there is no broadcom/bcm2837-rpi-3-b-plus.dtb; let `hardware.deviceTree.filter` match such a file"
+            "stinky might not boot the new system: no broadcom/bcm2837-rpi-3-b-plus.dtb in the new system (for Raspberry Pi \
+             3 Model B Rev 1.2): Linux gets the device tree of the firmware, which is made for another kernel; let \
+             `hardware.deviceTree.filter` match such a file"
         );
         // U-Boot takes the device tree of the firmware.
         assert_eq!(faults(33, &[("tree=./broadcom/bcm2837-rpi-3-b.dtb\n", "")], &Trial::Absent), [""; 0]);
