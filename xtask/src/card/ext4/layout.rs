@@ -159,7 +159,7 @@ mod tests {
         let size = head.len() as u64 + partition.len() as u64;
         let layout = PartitionTable::parse(&head, size).unwrap();
         let source = Source::open(&file).unwrap();
-        Image { source, size, hash: None, layout, file_sha256: None, host_keys: Vec::new() }
+        Image { source, size, hash: None, layout, file_sha256: None, host_keys: Vec::new(), kept_facts: None }
     }
 
     /// The layout of a host with its key at `key`, and these mount points and devices of file systems.

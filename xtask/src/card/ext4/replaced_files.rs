@@ -196,8 +196,15 @@ mod tests {
         encoder.finish().unwrap();
         let source = Source::open(&file).unwrap();
         let layout = PartitionTable::parse(&head, GIB << 30).unwrap();
-        let image =
-            Image { source, size: GIB << 30, hash: None, layout, file_sha256: None, host_keys: Vec::new() };
+        let image = Image {
+            source,
+            size: GIB << 30,
+            hash: None,
+            layout,
+            file_sha256: None,
+            host_keys: Vec::new(),
+            kept_facts: None,
+        };
         let label = MountedDevice::Label(image::NIXOS_SD.to_owned());
         let region = image::ext4_partition(&image, &label).unwrap();
         let payload =

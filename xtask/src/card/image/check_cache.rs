@@ -10,14 +10,17 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::checksums::ImageSums;
+use super::facts::ImageFacts;
 use super::fingerprint::Fingerprint;
 use super::host_keys::HostKeyFile;
 use crate::base::state;
 
 /// The largest number of images in the cache.
 const MAX_IMAGES: usize = 64;
-/// The size of the largest cache file that is read, in bytes. Each image takes about 300.
-const MAX_CACHE_FILE: u64 = 1 << 20;
+/// The size of the largest cache file that is read, in bytes. A compressed image takes about 8 KiB.
+const MAX_CACHE_FILE: u64 = 8 << 20;
+/// The largest result that is kept, in bytes: a hostile image has any number of keys.
+const MAX_CHECK: usize = 64 << 10;
 /// The time after a change of a file from which on another change gives other timestamps: the clock of a file system
 /// may tick only every 10 ms.
 const SETTLE_TIME: Duration = Duration::from_millis(100);
@@ -58,6 +61,9 @@ pub struct CachedCheck {
     /// The ssh host keys inside. Check caches of earlier versions do not have them.
     #[serde(default)]
     pub host_keys: Option<Vec<HostKeyFile>>,
+    /// The facts of a compressed image. Check caches of earlier versions do not have them.
+    #[serde(default)]
+    pub facts: Option<ImageFacts>,
 }
 
 impl FileId {
@@ -108,7 +114,8 @@ impl CheckCache {
     /// file again.
     pub fn keep(&self, path: &Path, check: CachedCheck, begin: SystemTime) {
         let has_changed = FileId::of(path).ok() != Some(check.file_id);
-        if has_changed || !check.file_id.is_settled(begin) {
+        let is_large = serde_json::to_vec(&check).map_or(true, |bytes| bytes.len() > MAX_CHECK);
+        if has_changed || is_large || !check.file_id.is_settled(begin) {
             return;
         }
         let mut checks = self.load();
@@ -171,7 +178,7 @@ mod tests {
         let file_id = FileId::of(file).unwrap();
         let sums = ImageSums { file: vec![Sum::new(Algorithm::Sha256, &[7; 32])], content: Vec::new() };
         let host_keys = Some(vec![HostKeyFile { partition: 2, path: "etc/ssh/ssh_host_rsa_key".into() }]);
-        CachedCheck { file_id, size: 1024, hash: blake3::hash(b"its content"), sums, host_keys }
+        CachedCheck { file_id, size: 1024, hash: blake3::hash(b"its content"), sums, host_keys, facts: None }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::partition_stream::{PartitionStream, Piece};
 use crate::base::{Event, Plain};
-use crate::card::inspect::ext4::StreamedExt4;
+use crate::card::inspect::ext4::{FoundFiles, StreamedExt4};
 use crate::card::inspect::{Partition, PartitionTable};
 
 /// The folders of a partition in which hosts keep their keys. `nix/persist` belongs to a host whose / is the partition,
@@ -64,71 +65,54 @@ fn is_part_of_key_path(name: &[u8]) -> bool {
 /// A search for host keys in an image that is read from its start to its end.
 #[derive(Default)]
 pub struct HostKeySearch {
-    /// The partitions whose end is not reached yet, in descending order: the last one in the list comes next.
-    remaining: Vec<Partition>,
+    partitions: PartitionStream,
     /// The file system of the partition that is being read.
     current: Option<StreamedExt4>,
-    /// The number of bytes so far.
-    position: u64,
     found: Vec<HostKeyFile>,
 }
 
 impl HostKeySearch {
-    /// Searches the partitions of `layout`. Of partitions that overlap, only the first is searched.
+    /// Searches the partitions of `layout`.
     pub fn new(layout: &PartitionTable) -> Self {
-        let mut partitions = layout.partitions.clone();
-        partitions.sort_by_key(|partition| partition.start);
-        let mut end = 0;
-        partitions.retain(|partition| {
-            let is_apart = partition.start >= end;
-            end = end.max(partition.end());
-            is_apart
-        });
-        partitions.reverse();
-        Self { remaining: partitions, current: None, position: 0, found: Vec::new() }
+        Self { partitions: PartitionStream::new(layout), current: None, found: Vec::new() }
     }
 
     /// Searches the next `bytes` of the image.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let Some(partition) = self.remaining.last() else { return };
-            let is_inside = self.position >= partition.start;
-            let end = if is_inside { partition.end() } else { partition.start };
-            let until_end = usize::try_from(end - self.position).unwrap_or(usize::MAX);
-            let (next, rest) = bytes.split_at(until_end.min(bytes.len()));
-            if is_inside {
-                let size = partition.size;
-                self.current.get_or_insert_with(|| StreamedExt4::new(size, is_part_of_key_path)).feed(next);
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let Self { partitions, current, found } = self;
+        partitions.feed(bytes, &mut |partition, piece| match piece {
+            Piece::Bytes(bytes) => {
+                let new = || StreamedExt4::new(partition.size, is_part_of_key_path);
+                current.get_or_insert_with(new).feed(bytes);
             }
-            self.position += next.len() as u64;
-            bytes = rest;
-            if is_inside && self.position == end {
-                self.end_partition();
+            Piece::End => {
+                let files = current.take().map(StreamedExt4::finish).unwrap_or_default();
+                found.extend(keys_in(partition, &files));
             }
-        }
-    }
-
-    /// Collects the keys of the partition whose end is reached, and goes on to the next.
-    fn end_partition(&mut self) {
-        let Some(partition) = self.remaining.pop() else { return };
-        let Some(files) = self.current.take().map(StreamedExt4::finish) else { return };
-        let mut inodes = Vec::new();
-        for folder in FOLDERS {
-            for (name, inode) in files.filled_files(folder, is_host_key) {
-                // A link can make two of the folders the same one.
-                if !inodes.contains(&inode) {
-                    inodes.push(inode);
-                    let path = format!("{folder}/{}", String::from_utf8_lossy(name));
-                    self.found.push(HostKeyFile { partition: partition.number, path });
-                }
-            }
-        }
+        });
     }
 
     /// The keys that were found.
     pub fn finish(self) -> Vec<HostKeyFile> {
         self.found
     }
+}
+
+/// The keys among the `files` of `partition`.
+fn keys_in(partition: &Partition, files: &FoundFiles) -> Vec<HostKeyFile> {
+    let mut inodes = Vec::new();
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        for (name, inode) in files.filled_files(folder, is_host_key) {
+            // A link can make two of the folders the same one.
+            if !inodes.contains(&inode) {
+                inodes.push(inode);
+                let path = format!("{folder}/{}", String::from_utf8_lossy(name));
+                found.push(HostKeyFile { partition: partition.number, path });
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

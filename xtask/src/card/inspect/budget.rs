@@ -2,14 +2,13 @@
 //! cycle in the bytes makes them read longer.
 
 use std::cell::Cell;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::read_at::ReadAt;
 use crate::bail;
 use crate::base::Bytes;
 
@@ -106,7 +105,7 @@ impl<'a> Budget<'a> {
 /// A region of a disk that is read within a budget.
 #[derive(Debug)]
 pub struct LimitedRegion<'a> {
-    disk: &'a File,
+    disk: &'a dyn ReadAt,
     /// The start, in bytes from the start of the disk.
     start: u64,
     size: u64,
@@ -115,7 +114,7 @@ pub struct LimitedRegion<'a> {
 
 impl<'a> LimitedRegion<'a> {
     /// The `size` bytes of `disk` from `start` on.
-    pub fn new(disk: &'a File, start: u64, size: u64, budget: Budget<'a>) -> Self {
+    pub fn new(disk: &'a dyn ReadAt, start: u64, size: u64, budget: Budget<'a>) -> Self {
         Self { disk, start, size, budget }
     }
 
@@ -135,7 +134,7 @@ impl<'a> LimitedRegion<'a> {
         }
         let position = self.start.checked_add(at).context("the position on the disk exceeds 64 bits")?;
         let reading = || format!("reading {count} bytes at byte {position}");
-        self.disk.read_exact_at(bytes, position).with_context(reading)
+        self.disk.fill(bytes, position).with_context(reading)
     }
 }
 

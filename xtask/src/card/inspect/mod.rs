@@ -13,21 +13,25 @@ mod inspection;
 mod other_file;
 mod partition;
 mod partition_table;
+mod read_at;
 mod verdict;
 
 pub use boot_files::{
-    BoardStart, BootFiles, Filesystem, LoginFiles, board_start, identify_filesystem, prove_firmware,
-    read_login_files,
+    BoardStart, BootFiles, Filesystem, LoginFiles, board_start, identify_filesystem, prove_boards,
+    prove_firmware, read_login_files,
 };
 pub use boots::proofs;
 pub use budget::{Budget, LimitedRegion, MAX_MEMORY};
 pub use ext4::{Ext4, Inode, Superblock};
+#[cfg(test)]
+pub(crate) use fat::tests::make_fat32;
 pub use inspection::{Inspection, inspect};
 pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};
 pub use partition::{Partition, SECTOR};
 #[cfg(test)]
 pub(crate) use partition_table::tests::mbr;
 pub use partition_table::{HEAD, PartitionTable};
+pub use read_at::ReadAt;
 pub use verdict::Verdict;
 
 pub use crate::base::Format;

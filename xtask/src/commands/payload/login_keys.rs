@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::base::Format;
 use crate::base::bounded::{self, Links};
-use crate::card::image::Image;
-use crate::card::inspect::{Budget, LoginFiles, read_login_files};
+use crate::card::image::{Image, ImageLogins};
+use crate::card::inspect::LoginFiles;
 use crate::cli::PayloadArgs;
 use crate::identity::{
     EntryKind, LoginKey, LoginKeys, Owner, PayloadEntry, Secret, UserKey, parse_public_keys,
@@ -121,21 +120,21 @@ fn path_for(layout: &HostLayout, user: &LoginUser) -> Result<String> {
 pub fn login_keys(image: &Image, layout: Option<&HostLayout>, entries: &[PayloadEntry]) -> LoginKeys {
     match layout {
         Some(layout) => evaluated_keys(layout, entries),
-        None if image.source.format != Format::Raw => LoginKeys::Unknown("the image is compressed"),
-        None => keys_in_image(image).unwrap_or(LoginKeys::Unknown("the image has no NixOS that can be read")),
+        None => keys_in_image(image.facts().logins),
     }
 }
 
-/// The keys in the files of `image`; `None` where these cannot be read.
-fn keys_in_image(image: &Image) -> Option<LoginKeys> {
-    let file = bounded::open(&image.source.path, Links::Refuse).ok()?;
-    let LoginFiles { has_sshd, keys } =
-        read_login_files(&file, &image.layout, &Budget::without_stop()).ok().flatten()?;
-    if !has_sshd {
-        return Some(LoginKeys::NoSshd);
+/// The keys in the files of an image.
+fn keys_in_image(logins: ImageLogins) -> LoginKeys {
+    match logins {
+        ImageLogins::Found(LoginFiles { has_sshd: false, .. }) => LoginKeys::NoSshd,
+        ImageLogins::Found(LoginFiles { keys, .. }) => {
+            let keys = keys.iter().flat_map(|(user, text)| UserKey::all_in(user, text)).collect();
+            LoginKeys::Keys { keys, other_way: None }
+        }
+        ImageLogins::NoSystem => LoginKeys::Unknown("the image has no NixOS that can be read"),
+        ImageLogins::NotKept => LoginKeys::Unknown("the image is compressed, and has too many files"),
     }
-    let keys = keys.iter().flat_map(|(user, text)| UserKey::all_in(user, text)).collect();
-    Some(LoginKeys::Keys { keys, other_way: None })
 }
 
 /// The keys by which users log in to the host with this `layout` and these entries of its payload.

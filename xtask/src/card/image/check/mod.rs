@@ -12,11 +12,12 @@ use super::check_cache::{CachedCheck, CheckCache, FileId};
 use super::checksums::{Algorithm, Checksums, HashingReader, ImageSums};
 use super::chunk_hash::{self, CHUNK, ChunkHash, read_chunk};
 use super::decode::DOWNLOAD_AGAIN;
+use super::facts::{ImageFacts, KeptParts};
 use super::host_keys::{HostKeyFile, HostKeySearch};
 use super::source::{Source, may_be_whole};
 use crate::bail;
 use crate::base::failure::ExitKind;
-use crate::base::{Bytes, Event, Phase, Reporter, interrupt};
+use crate::base::{Bytes, Event, Format, Phase, Reporter, interrupt};
 use crate::card::inspect::{HEAD, Partition, PartitionTable};
 
 pub use layout::{optical_disc_warning, require_disk_image};
@@ -40,6 +41,9 @@ pub struct Image {
     /// The ssh host keys inside; empty where not all of the image was read.
     #[serde(skip)]
     pub host_keys: Vec<HostKeyFile>,
+    /// The facts of a compressed image, all of which was read; otherwise `None`.
+    #[serde(skip)]
+    pub kept_facts: Option<ImageFacts>,
 }
 
 /// How much of an image is read by the check.
@@ -89,14 +93,15 @@ pub fn examine_once(source: Source, cache: &CheckCache, reporter: &dyn Reporter)
     report_notes(notes, reporter);
     let image = image_from_head(source, cached.size, Some(cached.hash))?;
     let host_keys = cached.host_keys.unwrap_or_default();
-    Ok(Image { file_sha256: cached.sums.file_sha256(), host_keys, ..image })
+    Ok(Image { file_sha256: cached.sums.file_sha256(), host_keys, kept_facts: cached.facts, ..image })
 }
 
 /// Whether a cached check of `source` is complete: it has the size that the structure of the file shows, a sum of the
-/// file, and the result of a search for host keys.
+/// file, the result of a search for host keys, and the facts of a compressed image.
 fn is_usable(cached: &CachedCheck, source: &Source) -> bool {
     let has_same_size = source.size.is_none_or(|size| size == cached.size);
-    has_same_size && !cached.sums.file.is_empty() && cached.host_keys.is_some()
+    let has_facts = source.format == Format::Raw || cached.facts.is_some();
+    has_same_size && !cached.sums.file.is_empty() && cached.host_keys.is_some() && has_facts
 }
 
 /// Checks the [whole](Depth::Whole) of `source`, and keeps the result in `cache`.
@@ -112,7 +117,8 @@ pub fn examine_and_remember(source: Source, cache: &CheckCache, reporter: &dyn R
     let (image, sums) = check_whole(source, &checksums, reporter)?;
     if let Some(hash) = image.hash {
         let host_keys = Some(image.host_keys.clone());
-        let check = CachedCheck { file_id, size: image.size, hash, sums, host_keys };
+        let facts = image.kept_facts.clone();
+        let check = CachedCheck { file_id, size: image.size, hash, sums, host_keys, facts };
         cache.keep(&image.source.path, check, begin);
     }
     Ok(image)
@@ -155,7 +161,7 @@ fn image_from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Res
     let read = source.stream()?.take(HEAD).read_to_end(&mut head);
     read.map_err(|error| source.decode_refusal(&error))?;
     let layout = layout::parse_layout(&source, &head, size)?;
-    Ok(Image { source, size, hash, layout, file_sha256: None, host_keys: Vec::new() })
+    Ok(Image { source, size, hash, layout, file_sha256: None, host_keys: Vec::new(), kept_facts: None })
 }
 
 /// Reads all of `source`. Returns the image, and the sums that were computed.
@@ -181,10 +187,11 @@ fn check_whole(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -
     let trailer =
         source.trailer.get().map(|trailer| format!("the {trailer} behind the stream are not written"));
     report_notes(trailer, reporter);
-    let ImageContent { head, size, hash, host_keys } = content;
+    let ImageContent { head, size, hash, host_keys, parts } = content;
     let layout = layout::parse_layout(&source, &head, size)?;
     let file_sha256 = sums.file_sha256();
-    Ok((Image { source, size, hash: Some(hash), layout, file_sha256, host_keys }, sums))
+    let kept_facts = parts.map(|parts| parts.facts(&layout));
+    Ok((Image { source, size, hash: Some(hash), layout, file_sha256, host_keys, kept_facts }, sums))
 }
 
 /// The facts of the content of an image that a check finds.
@@ -196,6 +203,8 @@ struct ImageContent {
     size: u64,
     hash: blake3::Hash,
     host_keys: Vec<HostKeyFile>,
+    /// What is kept of a compressed image.
+    parts: Option<KeptParts>,
 }
 
 /// Reads `stream`, the decompressed bytes of `source`, to its end.
@@ -212,6 +221,7 @@ fn read_content(
 ) -> Result<ImageContent> {
     let mut hashes = Vec::new();
     let mut keys = HostKeySearch::default();
+    let mut parts = None;
     let mut buffer = vec![0; CHUNK];
     let mut head = Vec::new();
     let mut size = 0;
@@ -223,18 +233,19 @@ fn read_content(
         let len = read.map_err(|(len, error)| decode_error(source, size + len as u64, &error))?;
         if size == 0 {
             head = buffer[..len].to_vec();
-            keys = check_head(source, &head)?;
+            (keys, parts) = check_head(source, &head)?;
         }
         if len > 0 {
             hashes.push(ChunkHash::of(&buffer[..len]));
         }
         keys.feed(&buffer[..len]);
+        parts.iter_mut().for_each(|parts: &mut KeptParts| parts.feed(&buffer[..len]));
         size += len as u64;
         source.limits.check_content(size)?;
         phase.advance(len);
         if len < CHUNK {
             let hash = chunk_hash::content_hash(&hashes);
-            return Ok(ImageContent { head, size, hash, host_keys: keys.finish() });
+            return Ok(ImageContent { head, size, hash, host_keys: keys.finish(), parts });
         }
     }
 }
@@ -249,16 +260,17 @@ fn decode_error(source: &Source, len: u64, error: &std::io::Error) -> anyhow::Er
 }
 
 /// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the
-/// image is read. Returns the search for host keys in the partitions. For an image of less than one chunk, the table is
-/// checked later, and the search is empty.
-fn check_head(source: &Source, head: &[u8]) -> Result<HostKeySearch> {
+/// image is read. Returns the search for host keys in the partitions, and what keeps parts of a compressed image. For an
+/// image of less than one chunk, the table is checked later, and both are empty.
+fn check_head(source: &Source, head: &[u8]) -> Result<(HostKeySearch, Option<KeptParts>)> {
     if head.len() < CHUNK {
-        return Ok(HostKeySearch::default());
+        return Ok((HostKeySearch::default(), None));
     }
     let layout = layout::parse_layout_early(source, head)?;
     let end = layout.partitions.iter().map(Partition::end).max();
     source.limits.check_content(end.unwrap_or_default())?;
-    Ok(HostKeySearch::new(&layout))
+    let parts = (source.format != Format::Raw).then(|| KeptParts::new(&layout));
+    Ok((HostKeySearch::new(&layout), parts))
 }
 
 /// A reader that fails once `is_stopped` is true, so that a decoder that returns nothing stops, too.

@@ -1,5 +1,6 @@
 //! The proof of boards from the file systems of a card, good and hostile ones.
 
+use std::fs::File;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 

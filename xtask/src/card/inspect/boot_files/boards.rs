@@ -1,7 +1,5 @@
 //! The proof for each board, with the files of a card.
 
-use std::fs::File;
-
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -13,9 +11,9 @@ use crate::boot::{
     Board, BoardFault, BoardProof, Devices, FirmwareStage, MenuFacts, Outcome, SystemFacts, SystemStage,
     prove,
 };
-use crate::card::inspect::Budget;
 use crate::card::inspect::partition::Partition;
 use crate::card::inspect::partition_table::PartitionTable;
+use crate::card::inspect::{Budget, ReadAt};
 
 /// How many mounts without a device are named.
 const MAX_MOUNTS: usize = 8;
@@ -31,7 +29,7 @@ const EXT4_UUID: std::ops::Range<usize> = 1024 + 0x68..1024 + 0x78;
 
 /// Proves each board against the card `disk`, whose boot menu starts `system`.
 pub fn prove_all(
-    disk: &File,
+    disk: &dyn ReadAt,
     layout: &PartitionTable,
     volumes: &[Volume],
     system: Result<&System, &anyhow::Error>,
@@ -49,8 +47,18 @@ pub fn prove_all(
     Board::value_variants().iter().map(prove_one).collect()
 }
 
+/// Proves each board against `disk`, an image or the parts of it that were kept, with this `layout`.
+///
+/// # Errors
+/// File systems that cannot be read.
+pub fn prove_boards(disk: &dyn ReadAt, layout: &PartitionTable, budget: &Budget) -> Result<Vec<BoardProof>> {
+    let volumes = volumes(disk, layout, budget)?;
+    let system = System::read(disk, layout, &volumes, budget);
+    Ok(prove_all(disk, layout, &volumes, system.as_ref(), budget))
+}
+
 /// Proves `board` against FIRMWARE alone, in `front`, the beginning of an image with this `layout`.
-pub fn prove_firmware(front: &File, layout: &PartitionTable, board: Board) -> Result<BoardProof> {
+pub fn prove_firmware(front: &dyn ReadAt, layout: &PartitionTable, board: Board) -> Result<BoardProof> {
     let budget = Budget::without_stop();
     let volumes = volumes(front, layout, &budget)?;
     prove(board, &CachedFirmware::open(front, &volumes, &budget)?, None)
@@ -79,7 +87,7 @@ fn unreadable_by(board: Board, error: &anyhow::Error) -> BoardProof {
 
 /// What is on the card beside FIRMWARE.
 fn system_facts(
-    disk: &File,
+    disk: &dyn ReadAt,
     layout: &PartitionTable,
     volumes: &[Volume],
     system: Result<&System, &anyhow::Error>,
@@ -115,7 +123,12 @@ fn mount_fault(mount: &Mount) -> Option<BoardFault> {
 }
 
 /// The names by which Linux finds the partitions of the card.
-pub(super) fn devices(disk: &File, layout: &PartitionTable, volumes: &[Volume], budget: &Budget) -> Devices {
+pub(super) fn devices(
+    disk: &dyn ReadAt,
+    layout: &PartitionTable,
+    volumes: &[Volume],
+    budget: &Budget,
+) -> Devices {
     let is_gpt = layout.partitions.first().is_some_and(Partition::is_in_gpt);
     let mut devices = Devices::new(is_gpt);
     for partition in &layout.partitions {
@@ -138,7 +151,7 @@ pub(super) fn devices(disk: &File, layout: &PartitionTable, volumes: &[Volume], 
 }
 
 /// Whether `partition`, which begins with `head`, has content: btrfs has none in its first 64 KiB.
-fn has_content(disk: &File, partition: &Partition, head: &[u8], budget: &Budget) -> bool {
+fn has_content(disk: &dyn ReadAt, partition: &Partition, head: &[u8], budget: &Budget) -> bool {
     let start = partition.start + BTRFS_SUPERBLOCK.min(partition.size);
     let count = HEAD_SIZE.min(partition.size.saturating_sub(BTRFS_SUPERBLOCK));
     let superblock = read(disk, start, count, budget).unwrap_or_default();

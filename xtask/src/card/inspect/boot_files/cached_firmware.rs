@@ -1,16 +1,14 @@
 //! The FIRMWARE of a card, as the proof of boards reads it.
 
+use anyhow::{Context, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
-
-use anyhow::{Context, Result};
 
 use super::volume::Volume;
 use super::{firmware_volume, open_fat};
 use crate::boot::{CardFirmware, MAX_CONFIG, MAX_PROGRAM, Program};
-use crate::card::inspect::Budget;
 use crate::card::inspect::fat::Fat;
+use crate::card::inspect::{Budget, ReadAt};
 
 /// The FIRMWARE of a card. Boards share their U-Boot, which is read once.
 pub struct CachedFirmware<'a> {
@@ -25,7 +23,7 @@ impl<'a> CachedFirmware<'a> {
     ///
     /// # Errors
     /// No such partition, and one that cannot be read.
-    pub fn open(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Self> {
+    pub fn open(disk: &'a dyn ReadAt, volumes: &[Volume], budget: &Budget<'a>) -> Result<Self> {
         let volume = firmware_volume(volumes)?;
         let doing = || format!("reading {} on partition {}", volume.label, volume.partition.number);
         let fat = open_fat(disk, volume, budget).with_context(doing)?;

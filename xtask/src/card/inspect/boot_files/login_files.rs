@@ -1,15 +1,14 @@
 //! The files with login keys in a NixOS system and beside it, on an image or a card.
 
-use std::fs::File;
-
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use super::mounts::{find_in_store, follow};
 use super::system::{self, Entry};
 use super::volume::{EXT4, volumes};
-use crate::card::inspect::Budget;
 use crate::card::inspect::ext4::{Ext4, Inode};
 use crate::card::inspect::partition_table::PartitionTable;
+use crate::card::inspect::{Budget, ReadAt};
 
 /// The size of the largest file with keys, in bytes.
 const MAX_FILE: u64 = 64 << 10;
@@ -25,7 +24,7 @@ const FOLDERS: &[&str] = &[
 ];
 
 /// What a system says about logins by ssh.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginFiles {
     /// Whether the system has a configuration of sshd.
     pub has_sshd: bool,
@@ -37,7 +36,7 @@ pub struct LoginFiles {
 ///
 /// # Errors
 /// A disk that cannot be read.
-pub fn read(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<Option<LoginFiles>> {
+pub fn read(disk: &dyn ReadAt, layout: &PartitionTable, budget: &Budget) -> Result<Option<LoginFiles>> {
     for volume in volumes(disk, layout, budget)?.iter().filter(|volume| volume.filesystem == EXT4) {
         let root = Ext4::open(disk, volume.partition.start, volume.partition.size, budget.clone())?;
         if let Ok(entry) = system::read_entry(&root) {
@@ -96,6 +95,7 @@ fn text(root: &Ext4, store: &str, path: &str) -> Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::symlink;
     use std::path::Path;
 

@@ -8,21 +8,20 @@ mod mounts;
 mod system;
 mod volume;
 
-use std::fs::File;
-
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::budget::{Budget, LimitedRegion};
 use super::fat::Fat;
 use super::partition_table::{HEAD, PartitionTable};
+use super::read_at::ReadAt;
 use crate::base::failure::{ExitKind, kind};
 use crate::boot::{self, Board, BoardProof, FirmwareStage, Kernel, Trial, UBoot};
 use crate::failure;
 use system::System;
 use volume::volumes;
 
-pub use boards::prove_firmware;
+pub use boards::{prove_boards, prove_firmware};
 pub use login_files::{LoginFiles, read as read_login_files};
 pub use volume::{Filesystem, Volume, identify_filesystem};
 
@@ -58,7 +57,7 @@ pub(super) struct BootReading {
 
 /// Reads the boot files of the card (or the decompressed image) `disk` with this `layout`. Partitions that U-Boot does
 /// not read may have any content.
-pub(super) fn read_boot(disk: &File, layout: &PartitionTable, budget: &Budget) -> BootReading {
+pub(super) fn read_boot(disk: &dyn ReadAt, layout: &PartitionTable, budget: &Budget) -> BootReading {
     let volumes = match volumes(disk, layout, budget) {
         Ok(volumes) => volumes,
         Err(error) => {
@@ -75,7 +74,7 @@ pub(super) fn read_boot(disk: &File, layout: &PartitionTable, budget: &Budget) -
 ///
 /// # Errors
 /// Every fault that prevents the card from booting by U-Boot, and a card that cannot be read.
-fn boot_files(disk: &File, volumes: Vec<Volume>, system: System, budget: &Budget) -> Result<BootFiles> {
+fn boot_files(disk: &dyn ReadAt, volumes: Vec<Volume>, system: System, budget: &Budget) -> Result<BootFiles> {
     let uboots = find_uboots(disk, &volumes, system.header, budget)?;
     let trial = find_trial(disk, &volumes, budget)?;
     Ok(BootFiles { volumes, boot: system.boot, uboots, trial })
@@ -86,7 +85,7 @@ fn boot_files(disk: &File, volumes: Vec<Volume>, system: System, budget: &Budget
 ///
 /// # Errors
 /// `Interrupted`.
-fn find_trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Result<Trial> {
+fn find_trial<'a>(disk: &'a dyn ReadAt, volumes: &[Volume], budget: &Budget<'a>) -> Result<Trial> {
     let Some(volume) = volumes.iter().find(|volume| volume.is_fat()) else { return Ok(Trial::Absent) };
     match read_trial(disk, volume, budget) {
         Err(error) if kind(&error) != ExitKind::Interrupted => {
@@ -97,7 +96,7 @@ fn find_trial<'a>(disk: &'a File, volumes: &[Volume], budget: &Budget<'a>) -> Re
 }
 
 /// Reads the trial from its files on `volume`, which is FIRMWARE.
-fn read_trial<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Trial> {
+fn read_trial<'a>(disk: &'a dyn ReadAt, volume: &Volume, budget: &Budget<'a>) -> Result<Trial> {
     let read = |name| {
         let content = open_fat(disk, volume, budget).and_then(|firmware| firmware.read(name));
         content.with_context(|| format!("reading {name}"))
@@ -119,7 +118,7 @@ pub struct BoardStart {
 ///
 /// # Errors
 /// `Verification` where `board` does not boot from FIRMWARE, and a card that cannot be read.
-pub fn board_start(disk: &File, size: u64, board: Board) -> Result<BoardStart> {
+pub fn board_start(disk: &dyn ReadAt, size: u64, board: Board) -> Result<BoardStart> {
     let budget = Budget::without_stop();
     let layout = PartitionTable::parse(&read(disk, 0, HEAD.min(size), &budget)?, size)?;
     let proof = prove_firmware(disk, &layout, board)?;
@@ -135,14 +134,14 @@ pub fn board_start(disk: &File, size: u64, board: Board) -> Result<BoardStart> {
 }
 
 /// Opens the FAT file system of `volume`.
-fn open_fat<'a>(disk: &'a File, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
+fn open_fat<'a>(disk: &'a dyn ReadAt, volume: &Volume, budget: &Budget<'a>) -> Result<Fat<'a>> {
     Fat::open(LimitedRegion::new(disk, volume.partition.start, volume.partition.size, budget.clone()))
 }
 
 /// The U-Boot programs on the partition that the firmware of a Pi reads, the first with FAT32 or FAT16. Fails where one
 /// of them has no room for `kernel`.
 fn find_uboots<'a>(
-    disk: &'a File,
+    disk: &'a dyn ReadAt,
     volumes: &[Volume],
     kernel: Kernel,
     budget: &Budget<'a>,
@@ -161,7 +160,7 @@ fn firmware_volume(volumes: &[Volume]) -> Result<&Volume> {
 }
 
 /// Reads `count` bytes of the card from byte `start` on.
-pub(super) fn read(disk: &File, start: u64, count: u64, budget: &Budget) -> Result<Vec<u8>> {
+pub(super) fn read(disk: &dyn ReadAt, start: u64, count: u64, budget: &Budget) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(count)?];
     LimitedRegion::new(disk, start, count, budget.clone()).read(0, &mut bytes)?;
     Ok(bytes)

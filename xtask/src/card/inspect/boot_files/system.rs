@@ -1,18 +1,16 @@
 //! The system that U-Boot starts: the default entry of the boot menu on the bootable partition, with its files.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 
 use super::volume::{EXT4, Volume};
 use super::{Boot, mounts};
 use crate::boot::{self, Board, Kernel, MenuTree};
-use crate::card::inspect::Budget;
 use crate::card::inspect::ext4::{Ext4, Inode};
 use crate::card::inspect::extlinux::{self, BootEntry};
 use crate::card::inspect::partition::Partition;
 use crate::card::inspect::partition_table::PartitionTable;
+use crate::card::inspect::{Budget, ReadAt};
 use crate::{bail, failure};
 
 /// The folders of the bootable partition that may be the Nix store.
@@ -52,7 +50,12 @@ impl System {
     ///
     /// # Errors
     /// Every fault that keeps U-Boot from starting the system, and a card that cannot be read.
-    pub fn read(disk: &File, layout: &PartitionTable, volumes: &[Volume], budget: &Budget) -> Result<Self> {
+    pub fn read(
+        disk: &dyn ReadAt,
+        layout: &PartitionTable,
+        volumes: &[Volume],
+        budget: &Budget,
+    ) -> Result<Self> {
         let marked = layout.partitions.iter().filter(|partition| partition.bootable).collect::<Vec<_>>();
         let first = boot::first_marked(&marked)?;
         marked.iter().try_for_each(|partition| refuse_overlap(partition, layout))?;
@@ -67,8 +70,8 @@ impl System {
     /// Reads the system on the file system `root`.
     fn read_from(root: &Ext4) -> Result<Self> {
         let Entry { boot, kernel, device_tree, store } = read_entry(root)?;
-        let head = root.beginning(&kernel, boot::MAX_KERNEL_READ);
-        let header = head.and_then(|head| Kernel::read(&head[..]));
+        // A kernel that is not compressed has its header in the first block, of which alone is read.
+        let header = Kernel::read(root.reader(&kernel));
         let header = header.with_context(|| format!("reading {}", boot.kernel))?;
         let mounts = mounts::read(root, store, &boot.init).context("reading the fstab of the system")?;
         Ok(Self { boot, header, device_tree, mounts })

@@ -1,16 +1,14 @@
 //! The file systems on partitions that a Pi boots from, with their labels.
 
-use std::fmt;
-use std::fs::File;
-
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 use super::read;
 use crate::base::Bytes;
-use crate::card::inspect::Budget;
 use crate::card::inspect::partition::Partition;
 use crate::card::inspect::partition_table::PartitionTable;
+use crate::card::inspect::{Budget, ReadAt};
 
 pub const EXT4: &str = "ext4";
 const FAT32: &str = "FAT32";
@@ -40,13 +38,13 @@ impl fmt::Display for Volume {
 }
 
 /// The partitions with ext4, FAT32 or FAT16.
-pub fn volumes(disk: &File, layout: &PartitionTable, budget: &Budget) -> Result<Vec<Volume>> {
+pub fn volumes(disk: &dyn ReadAt, layout: &PartitionTable, budget: &Budget) -> Result<Vec<Volume>> {
     let found = layout.partitions.iter().map(|partition| volume(disk, partition, budget));
     found.filter_map(Result::transpose).collect()
 }
 
 /// The file system on `partition`; `None` where it is neither ext4 nor FAT32 nor FAT16.
-fn volume(disk: &File, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
+fn volume(disk: &dyn ReadAt, partition: &Partition, budget: &Budget) -> Result<Option<Volume>> {
     let head = read(disk, partition.start, partition.size.min(2048), budget)?;
     let Some(Filesystem { kind, label }) = identify_filesystem(&head) else { return Ok(None) };
     Ok(Some(Volume { partition: partition.clone(), filesystem: kind.to_owned(), label }))

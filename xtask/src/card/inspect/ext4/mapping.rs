@@ -18,9 +18,9 @@ const MAX_READ: u64 = 1 << 20;
 
 /// Consecutive blocks of a file.
 #[derive(Debug, PartialEq, Eq)]
-struct ExtentRun {
+pub(super) struct ExtentRun {
     /// The first block on the disk; `None` for a hole of the file.
-    start: Option<u64>,
+    pub start: Option<u64>,
     blocks: u64,
 }
 
@@ -72,7 +72,7 @@ impl Ext4<'_> {
     }
 
     /// Appends to `bytes` up to `count` bytes of the disk from block `start` on, or `count` zeros for a hole.
-    fn append(&self, bytes: &mut Vec<u8>, start: Option<u64>, count: u64) -> Result<()> {
+    pub(super) fn append(&self, bytes: &mut Vec<u8>, start: Option<u64>, count: u64) -> Result<()> {
         let len = bytes.len();
         let end = len + usize::try_from(count)?;
         match start {
@@ -101,7 +101,7 @@ impl Ext4<'_> {
     }
 
     /// The run of `inode` from its block `index` on. Each call spends a step of the budget, even if it reads nothing.
-    fn find_run(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
+    pub(super) fn find_run(&self, inode: &Inode, index: u64) -> Result<ExtentRun> {
         self.spend_step()?;
         if inode.has_extents() { self.find_extent(inode, index) } else { self.find_in_map(inode, index) }
     }

@@ -2,9 +2,11 @@
 //! checked, each step spends from a [`Budget`], and the memory is limited to that of the cached folders.
 
 mod checksum;
+mod file_reader;
 mod folder;
 mod inode;
 mod journal;
+mod kept_blocks;
 mod mapping;
 mod path;
 mod streamed;
@@ -13,18 +15,19 @@ mod superblock;
 pub(crate) mod tests;
 
 use std::cell::RefCell;
-use std::fs::File;
 
 use anyhow::Result;
 
 use super::budget::{Budget, LimitedRegion};
+use super::read_at::ReadAt;
 use crate::bail;
 use checksum::{crc32c, crc32c_without};
 use folder::FolderCache;
 use journal::{Journal, Location};
 
 pub use inode::Inode;
-pub use streamed::StreamedExt4;
+pub use kept_blocks::KeptBlocks;
+pub use streamed::{FoundFiles, StreamedExt4};
 pub use superblock::{SUPERBLOCK_SIZE, SUPERBLOCK_START, Superblock};
 
 /// An open file system.
@@ -41,7 +44,7 @@ impl<'a> Ext4<'a> {
     ///
     /// # Errors
     /// Bytes that are no ext4, or a damaged one.
-    pub fn open(disk: &'a File, start: u64, size: u64, budget: Budget<'a>) -> Result<Self> {
+    pub fn open(disk: &'a dyn ReadAt, start: u64, size: u64, budget: Budget<'a>) -> Result<Self> {
         let region = LimitedRegion::new(disk, start, size, budget);
         let mut bytes = [0; SUPERBLOCK_SIZE];
         region.read(SUPERBLOCK_START, &mut bytes)?;

@@ -4,18 +4,19 @@
 //!
 //! Checksums are not verified and the journal is not replayed: the result is for a warning.
 
+mod blocks;
 mod facts;
+mod inode_tables;
 #[cfg(test)]
 mod tests;
 
 use super::folder::for_each_entry;
-use super::{Inode, SUPERBLOCK_START, Superblock, le16};
+use super::{Inode, le16};
 use facts::{Facts, TooManyFacts};
 
+pub use blocks::BlockSplitter;
 pub use facts::FoundFiles;
-
-/// How much of a file system is kept for its superblock and its group descriptors, in bytes.
-const MAX_HEAD: usize = 1 << 20;
+pub use inode_tables::{FoundTables, InodeTables};
 
 /// Whether a name is relevant: it can be a part of the path of a wanted file.
 pub type IsRelevant = fn(&[u8]) -> bool;
@@ -38,13 +39,13 @@ enum State {
 
 /// The scan of all blocks, in order. It begins when the group descriptors are complete.
 struct BlockScan {
-    superblock: Superblock,
-    /// The first block and the group of each inode table, in ascending order.
-    tables: Vec<(u64, u32)>,
-    /// The number of the next block.
-    next: u64,
-    /// The bytes of the next block so far.
-    partial: Vec<u8>,
+    blocks: BlockSplitter,
+    scanner: Scanner,
+}
+
+/// What is kept of the blocks.
+struct Scanner {
+    tables: InodeTables,
     facts: Facts,
 }
 
@@ -64,7 +65,7 @@ impl StreamedExt4 {
                 }
             }
             State::Head(head) => {
-                // The head stays within `MAX_HEAD`: `BlockScan::begin` gives up where the descriptors end later.
+                // The head stays small: `InodeTables::read` gives up where the descriptors end late.
                 head.extend_from_slice(bytes);
                 match BlockScan::begin(head, self.size, self.is_relevant) {
                     Begin::Incomplete => {}
@@ -78,7 +79,7 @@ impl StreamedExt4 {
     /// The files that were found; none where the file system is unknown.
     pub fn finish(self) -> FoundFiles {
         match self.state {
-            State::Blocks(blocks) => blocks.facts.resolve(),
+            State::Blocks(blocks) => blocks.scanner.facts.resolve(),
             State::Head(_) | State::Unknown => FoundFiles::default(),
         }
     }
@@ -94,58 +95,33 @@ enum Begin {
 }
 
 impl BlockScan {
-    /// Reads the superblock and the group descriptors in `head`, the beginning of a file system of `size` bytes, and
-    /// scans the blocks of the head.
+    /// Reads the group descriptors in `head`, the beginning of a file system of `size` bytes, and scans the blocks of the
+    /// head.
     fn begin(head: &[u8], size: u64, is_relevant: IsRelevant) -> Begin {
-        let start = usize::try_from(SUPERBLOCK_START).unwrap_or_default();
-        let Some(bytes) = head.get(start..2 * start) else { return Begin::Incomplete };
-        let Ok(superblock) = Superblock::parse(bytes, size) else { return Begin::Unknown };
-        let table_start = superblock.descriptor_table() * superblock.block_size;
-        let table_end = table_start.saturating_add(superblock.groups() * superblock.descriptor_size);
-        let [Ok(table_start), Ok(table_end)] = [table_start, table_end].map(usize::try_from) else {
-            return Begin::Unknown;
+        let tables = match InodeTables::read(head, size) {
+            FoundTables::Incomplete => return Begin::Incomplete,
+            FoundTables::Unknown => return Begin::Unknown,
+            FoundTables::Complete(tables) => tables,
         };
-        if table_end > MAX_HEAD {
-            return Begin::Unknown;
-        }
-        let Some(table) = head.get(table_start..table_end) else { return Begin::Incomplete };
-        let descriptors = table.chunks_exact(usize::try_from(superblock.descriptor_size).unwrap_or(64));
-        let starts = descriptors.map(|descriptor| superblock.inode_table(descriptor));
-        let Ok(starts) = starts.collect::<Result<Vec<_>, _>>() else { return Begin::Unknown };
-        let mut tables = starts.into_iter().zip(0..).collect::<Vec<_>>();
-        tables.sort_unstable();
-        let facts = Facts::new(is_relevant);
-        let mut blocks = Self { superblock, tables, next: 0, partial: Vec::new(), facts };
-        match blocks.feed(head) {
-            Ok(()) => Begin::Complete(Box::new(blocks)),
+        let blocks = BlockSplitter::new(tables.superblock.block_size);
+        let mut scan = Self { blocks, scanner: Scanner { tables, facts: Facts::new(is_relevant) } };
+        match scan.feed(head) {
+            Ok(()) => Begin::Complete(Box::new(scan)),
             Err(TooManyFacts) => Begin::Unknown,
         }
     }
 
     /// Scans the blocks that the next `bytes` complete.
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), TooManyFacts> {
-        let size = usize::try_from(self.superblock.block_size).map_err(|_| TooManyFacts)?;
-        if !self.partial.is_empty() {
-            let missing = size - self.partial.len();
-            let (first, rest) = bytes.split_at(missing.min(bytes.len()));
-            self.partial.extend_from_slice(first);
-            bytes = rest;
-            if self.partial.len() < size {
-                return Ok(());
-            }
-            let block = std::mem::take(&mut self.partial);
-            self.scan_block(&block)?;
-        }
-        let blocks = bytes.chunks_exact(size);
-        self.partial.extend_from_slice(blocks.remainder());
-        blocks.into_iter().try_for_each(|block| self.scan_block(block))
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), TooManyFacts> {
+        let Self { blocks, scanner } = self;
+        blocks.feed(bytes, &mut |number, block| scanner.scan_block(number, block))
     }
+}
 
-    /// Keeps the facts in the next block, which has `bytes`.
-    fn scan_block(&mut self, bytes: &[u8]) -> Result<(), TooManyFacts> {
-        let number = self.next;
-        self.next += 1;
-        if let Some(first) = self.first_inode_in(number) {
+impl Scanner {
+    /// Keeps the facts in block `number`, which has `bytes`.
+    fn scan_block(&mut self, number: u64, bytes: &[u8]) -> Result<(), TooManyFacts> {
+        if let Some(first) = self.tables.first_inode_in(number) {
             return self.keep_inodes(first, bytes);
         }
         let is_node = self.facts.keep_node(number, bytes);
@@ -155,22 +131,9 @@ impl BlockScan {
         self.keep_folder_block(number, bytes)
     }
 
-    /// The number of the first inode in block `number`; `None` for a block outside the inode tables.
-    fn first_inode_in(&self, number: u64) -> Option<u32> {
-        let table = self.tables.partition_point(|(start, _)| *start <= number).checked_sub(1)?;
-        let (start, group) = self.tables[table];
-        let index = number - start;
-        let superblock = &self.superblock;
-        if index >= superblock.inode_table_blocks() {
-            return None;
-        }
-        let inodes_before = u32::try_from(index * superblock.block_size / superblock.inode_size).ok()?;
-        group.checked_mul(superblock.inodes_in_group)?.checked_add(inodes_before)?.checked_add(1)
-    }
-
     /// Keeps the facts of the inodes in `bytes`, the first of which has the number `first`.
     fn keep_inodes(&mut self, first: u32, bytes: &[u8]) -> Result<(), TooManyFacts> {
-        let size = usize::try_from(self.superblock.inode_size).map_err(|_| TooManyFacts)?;
+        let size = usize::try_from(self.tables.superblock.inode_size).map_err(|_| TooManyFacts)?;
         for (slot, number) in bytes.chunks_exact(size).zip(first..) {
             let links = le16(&slot[0x1a..]);
             // An inode without a name is deleted.
@@ -201,7 +164,7 @@ impl BlockScan {
 }
 
 /// Whether a block may begin with an entry of a folder: most blocks are the content of files.
-fn may_be_folder(block: &[u8]) -> bool {
+pub fn may_be_folder(block: &[u8]) -> bool {
     let len = usize::from(le16(&block[4..]));
     let name_len = usize::from(block[6]);
     let file_type = block[7];

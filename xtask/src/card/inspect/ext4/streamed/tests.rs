@@ -116,9 +116,9 @@ fn the_memory_is_limited() {
     let stream = StreamedExt4::new(bytes.len() as u64, is_relevant);
     let State::Blocks(blocks) = feed_all(stream, &bytes).state else { panic!("not understood") };
     let inode = [&0o40755_u16.to_le_bytes()[..], &[0; 24], &[1, 0]].concat();
-    for (start, _) in blocks.tables {
+    for &(start, _) in &blocks.scanner.tables.starts {
         let start = usize::try_from(start * 1024).unwrap();
-        let len = usize::try_from(blocks.superblock.inode_table_blocks() * 1024).unwrap();
+        let len = usize::try_from(blocks.scanner.tables.superblock.inode_table_blocks() * 1024).unwrap();
         for slot in bytes[start..start + len].chunks_exact_mut(256) {
             slot[..28].copy_from_slice(&inode);
             slot[0x20..0x24].copy_from_slice(&0x8_0000_u32.to_le_bytes());
