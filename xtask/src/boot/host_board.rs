@@ -1,9 +1,9 @@
 //! The device tree of a board. U-Boot looks for it among the files of the generation that it starts, by the name of a
 //! file that U-Boot has for the board.
 //!
-//! One rule for cards and hosts: where the generation has device trees and none for the board, it is unknown whether the
-//! board boots. U-Boot goes on with the device tree of the firmware (`label_boot` in U-Boot's `boot/pxe_utils.c`: a
-//! file that `FDTDIR` lacks is passed over, and `fdt_addr` taken), which is made for the kernel of the Raspberry Pi
+//! One rule for cards and hosts: where the generation has device trees and none for the board, it is unknown whether
+//! the board boots. U-Boot goes on with the device tree of the firmware (`label_boot` in U-Boot's `boot/pxe_utils.c`:
+//! a file that `FDTDIR` lacks is passed over, and `fdt_addr` taken), which is made for the kernel of the Raspberry Pi
 //! foundation. A generation without any device trees leaves that to the firmware on purpose: nixpkgs' builder writes no
 //! `FDTDIR` for it.
 

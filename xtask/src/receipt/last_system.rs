@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(found(&newest_first[..3]), None);
     }
 
-    /// A blessing has no revision; a trial is no deploy that took. Both are of the clone all the same.
+    /// A blessing has no revision, and is of the clone all the same.
     #[test]
     fn receipts_of_another_workstation_count_where_the_repository_has_a_commit_of_theirs() {
         let rev = |digit: &str| json!({ "rev": digit.repeat(40), "dirty": false });
@@ -151,7 +151,7 @@ mod tests {
         let newest_first = [
             deploy("x", "done", other, &rev("9")),
             deploy("b", "blessed", clone, &Value::Null),
-            deploy("b", "on_trial", clone, &rev("b")),
+            deploy("b", "ready", clone, &rev("b")),
             deploy("a", "done", clone, &rev("a")),
         ];
         let receipts = newest_first.iter().collect::<Vec<_>>();

@@ -120,8 +120,8 @@ fn start_menu(
 }
 
 /// The device tree that `uboot` gives to the kernel, and why it is unknown whether the kernel boots with that of the
-/// firmware: the generation has none for `board`, see [`host_board`](crate::boot::host_board). Adds a fault where it has
-/// none for one of the revisions of `board`.
+/// firmware: the generation has none for `board`, see [`host_board`](crate::boot::host_board). Adds a fault where it
+/// has none for one of the revisions of `board`.
 fn load_tree(
     faults: &mut Vec<BoardFault>,
     board: Board,

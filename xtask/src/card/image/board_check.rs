@@ -1,5 +1,5 @@
-//! The check whether a board boots from an image, before the image is written. Where the check of a compressed image has
-//! kept too little, of the files of FIRMWARE alone, the first partition with FAT: the rest is checked on the card.
+//! The check whether a board boots from an image, before the image is written. Where the check of a compressed image
+//! has kept too little, of the files of FIRMWARE alone, the first partition with FAT: the rest is checked on the card.
 
 use std::fs::File;
 use std::io::Read;

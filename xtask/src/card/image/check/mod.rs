@@ -260,8 +260,8 @@ fn decode_error(source: &Source, len: u64, error: &std::io::Error) -> anyhow::Er
 }
 
 /// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the
-/// image is read. Returns the search for host keys in the partitions, and what keeps parts of a compressed image. For an
-/// image of less than one chunk, the table is checked later, and both are empty.
+/// image is read. Returns the search for host keys in the partitions, and what keeps parts of a compressed image. For
+/// an image of less than one chunk, the table is checked later, and both are empty.
 fn check_head(source: &Source, head: &[u8]) -> Result<(HostKeySearch, Option<KeptParts>)> {
     if head.len() < CHUNK {
         return Ok((HostKeySearch::default(), None));

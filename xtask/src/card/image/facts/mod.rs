@@ -1,5 +1,5 @@
-//! What the file systems of an image tell before it is written: who logs in, and which boards boot. An image that is not
-//! compressed is read where it is. Of another one, the check keeps the parts that tell.
+//! What the file systems of an image tell before it is written: who logs in, and which boards boot. An image that is
+//! not compressed is read where it is. Of another one, the check keeps the parts that tell.
 
 mod kept_parts;
 mod kept_sectors;

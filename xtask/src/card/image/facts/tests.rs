@@ -52,8 +52,8 @@ fn fill(root: &Path) {
     }
 }
 
-/// An image with FIRMWARE for a Pi 4 and an ext4 with blocks of `block_size` bytes, which begins in the middle of a block
-/// of a chunk. `change` changes the files of the ext4.
+/// An image with FIRMWARE for a Pi 4 and an ext4 with blocks of `block_size` bytes, which begins in the middle of a
+/// block of 4 KiB. `change` changes the files of the ext4.
 fn image(block_size: &str, change: impl Fn(&Path)) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());

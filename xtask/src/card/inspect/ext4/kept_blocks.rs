@@ -2,7 +2,8 @@
 //! compressed image: with these, [`Ext4`](super::Ext4) finds later what it looks for. The others are files of programs.
 //!
 //! A block is judged by its bytes, as its file may be known only after it: kept are all inodes and folders, and of the
-//! files those blocks that look like a login key, a boot menu, an `fstab`, the target of a link or the start of a kernel.
+//! files those blocks that look like a login key, a boot menu, an `fstab`, the target of a link or the start of a
+//! kernel.
 
 use memchr::memmem;
 

@@ -95,8 +95,8 @@ enum Begin {
 }
 
 impl BlockScan {
-    /// Reads the group descriptors in `head`, the beginning of a file system of `size` bytes, and scans the blocks of the
-    /// head.
+    /// Reads the group descriptors in `head`, the beginning of a file system of `size` bytes, and scans the blocks of
+    /// the head.
     fn begin(head: &[u8], size: u64, is_relevant: IsRelevant) -> Begin {
         let tables = match InodeTables::read(head, size) {
             FoundTables::Incomplete => return Begin::Incomplete,
