@@ -239,7 +239,9 @@ fn read_content(
             hashes.push(ChunkHash::of(&buffer[..len]));
         }
         keys.feed(&buffer[..len]);
-        parts.iter_mut().for_each(|parts: &mut KeptParts| parts.feed(&buffer[..len]));
+        if let Some(parts) = &mut parts {
+            KeptParts::feed(parts, &buffer[..len]);
+        }
         size += len as u64;
         source.limits.check_content(size)?;
         phase.advance(len);
