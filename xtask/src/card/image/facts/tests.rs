@@ -133,13 +133,12 @@ fn an_image_is_refused_for_a_board_as_the_card_would_be() {
     let dir = tempfile::tempdir().unwrap();
     let without_menu = |root: &Path| std::fs::remove_file(root.join("boot/extlinux/extlinux.conf")).unwrap();
     let without_kernel = |root: &Path| std::fs::remove_file(root.join("boot/kernel")).unwrap();
-    let changes: [(&dyn Fn(&Path), Option<&str>); 3] = [
-        (&|_| (), None),
-        (&without_menu, Some("extlinux.conf: file not found")),
-        (&without_kernel, Some("finding /boot")),
+    let cases = [
+        (image("4096", |_| ()), None),
+        (image("4096", without_menu), Some("extlinux.conf: file not found")),
+        (image("4096", without_kernel), Some("finding /boot")),
     ];
-    for (change, expected) in changes {
-        let bytes = image("4096", change);
+    for (bytes, expected) in cases {
         for ending in ["img", "img.zst"] {
             let image = check(dir.path(), &bytes, ending);
             match (check_board(&image, Board::Pi4), expected) {
