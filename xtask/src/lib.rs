@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use base::failure::{self, ExitKind};
 pub use base::process::Launcher;
+use base::process::die_with_parent;
 use base::{hardening, interrupt};
 use card::worker::Access;
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -36,6 +37,9 @@ pub use cli::Cli;
 
 /// Runs the command line of this process, and returns the exit code.
 pub fn run_command_line() -> ExitCode {
+    if let Some(error) = die_with_parent::become_program(std::env::args_os().skip(1)) {
+        return report_end(Err(error), false);
+    }
     match commands::worker_access(std::env::args_os().skip(1)) {
         Some(access) => run_worker(access),
         None => parse(std::env::args_os()).map_or_else(|error| report_parse_error(&error), run),
@@ -89,6 +93,7 @@ fn escaped_usage_error() -> Option<clap::Error> {
 /// Runs the command of the command line and prints its error, if it fails. Returns the exit code.
 fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
+    die_with_parent::enable();
     let log = commands::begin_log();
     let ended = harden().and_then(|()| commands::run(cli, &log));
     let log_named = commands::end_log(&log, &ended, json);

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::escapes::without_escapes;
 use super::machine::{PROGRAM, Setup};
+use super::{programs, room};
 use crate::base::failure::ExitKind;
 use crate::base::process::{DialogueEnd, Launcher, Received, Reply};
 
@@ -58,7 +59,13 @@ pub fn boot(
     let start = Instant::now();
     let mut kept = KeptLines::default();
     let mut seconds_until_up = 0.0;
+    let mut full_folder = None;
     let end = launcher.converse(PROGRAM, &setup.args(), setup.limit, |received| {
+        // Without room, QEMU stops the machine for ever.
+        full_folder = room::full_folder(setup.drive_file());
+        if full_folder.is_some() {
+            return Reply::Stop;
+        }
         let reply = match received {
             Received::Line(line) => {
                 let line = without_escapes(line);
@@ -75,10 +82,17 @@ pub fn boot(
         reply
     })?;
     let lines = Vec::from(kept.lines);
+    if let Some(folder) = full_folder {
+        return Err(room::error(folder));
+    }
     match failure(watch, end, setup.limit) {
         None => Ok(BootRecord { lines, seconds_until_up }),
         Some((kind, reason)) => {
-            let hint = watch.hint(&lines);
+            let has_failed_itself = kind == ExitKind::Other;
+            let hint = match has_failed_itself.then(|| programs::old_version_hint(launcher)).flatten() {
+                Some(hint) => Some(hint),
+                None => watch.hint(&lines),
+            };
             let excerpt = excerpt(lines);
             let text = format!("booting in {}: {reason}{excerpt}", setup.machine.name());
             Err(kind.error_with(text, hint, Vec::new()))

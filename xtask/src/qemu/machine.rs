@@ -123,6 +123,11 @@ impl Setup {
         Self { limit, ..self }
     }
 
+    /// The file of the card, to which QEMU writes.
+    pub fn drive_file(&self) -> &Path {
+        &self.drive.file
+    }
+
     /// The arguments of `PROGRAM`: the console is on stdin and stdout, and a reboot ends the emulator.
     pub fn args(&self) -> Vec<OsString> {
         let StartFiles { uboot, device_tree } = &self.start;

@@ -6,6 +6,7 @@ mod faults;
 mod machine;
 mod programs;
 mod proof;
+mod room;
 mod script;
 pub mod snapshot;
 mod ssh_probe;

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::machine::{Drive, DriveFormat, Machine};
+use super::room;
 use super::workspace::Workspace;
 use crate::bail;
 use crate::base::interrupt::SignalGuard;
@@ -35,14 +36,15 @@ pub fn card_size_in(machine: Machine, size: u64) -> u64 {
 /// Makes a drive of `size` bytes whose content is that of `file`, a file or a device that nobody writes to.
 ///
 /// # Errors
-/// `Permission` for a file that this user may not read.
+/// Where `qemu-img` fails, and `Io` where there is no room for the snapshot.
 pub fn overlay(cx: &Context, workspace: &Workspace, file: &Path, size: u64) -> Result<Drive> {
     let overlay = workspace.path("card.qcow2");
     let mut args = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"].map(Into::into).to_vec();
     args.extend([file.as_os_str().to_owned(), overlay.clone().into(), size.to_string().into()]);
-    cx.launcher
-        .read(IMAGE_PROGRAM, &args)
-        .with_context(|| format!("making a snapshot of {}", file.display()))?;
+    cx.launcher.read(IMAGE_PROGRAM, &args).map_err(|error| match room::full_folder(&overlay) {
+        Some(folder) => room::error(folder),
+        None => error.context(format!("making a snapshot of {}", file.display())),
+    })?;
     Ok(Drive { file: overlay, format: DriveFormat::Overlay })
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::xtask::SignalTo;
 use crate::support::{Outcome, Sandbox, sha256};
 
 /// The size of the card in bytes.
@@ -123,8 +124,30 @@ fn a_boot_without_proof_fails_with_the_last_lines_of_the_console() {
             1,
             "CARD: booting in virt: the emulator exited with code 1 before a login prompt on the console\n  | no such machine\n",
         ),
+        (
+            "[ \"$1\" = --version ] && echo 'QEMU emulator version 4.2.1 (Debian)' && exit; echo unsupported machine >&2; exit 1",
+            &[],
+            1,
+            "  | unsupported machine\nhint: qemu-system-aarch64 is of QEMU 4.2, and boots need QEMU 5.2 or newer\n",
+        ),
+        // A QEMU that ignores interrupts is killed.
+        (
+            "trap '' INT; echo Kernel panic - not syncing; exec sleep 60",
+            &[],
+            4,
+            "CARD: booting in virt: the console printed \"Kernel panic - not syncing\"\n  | Kernel panic",
+        ),
+        (
+            "truncate -s 1M \"$CARD\"; echo Kernel panic - not syncing; exec sleep 60",
+            &[],
+            3,
+            "error: the card has changed while it booted: CARD is not the card that was confirmed: its size was 3145728 and is \
+             1048576\n",
+        ),
     ] {
-        let sandbox = sandbox(console);
+        let mut sandbox = sandbox(console);
+        let path = card(&sandbox);
+        sandbox.env("CARD", path);
         let outcome = boot(&sandbox, args);
         outcome.assert_code(code).assert_stdout("");
         outcome.assert_stderr_contains(expected.replace("CARD", &card(&sandbox).display().to_string()));
@@ -185,4 +208,61 @@ fn ctrl_c_ends_the_emulator_and_removes_the_snapshot() {
         path.display()
     ));
     assert_eq!(left_files(&sandbox), ["lock"]);
+}
+
+#[test]
+fn every_stop_signal_once_or_twice_ends_the_emulator_and_removes_the_snapshot() {
+    use rustix::process::Signal;
+    for signals in [&[Signal::INT, Signal::INT][..], &[Signal::TERM], &[Signal::HUP, Signal::INT]] {
+        let sandbox = sandbox(&console_with_prompt(""));
+        let mut run = sandbox.xtask(&["boot", card(&sandbox).to_str().unwrap()]).spawn();
+        run.wait_for("Starting kernel");
+        signals.iter().for_each(|signal| run.signal(SignalTo::Group, *signal));
+        run.finish().assert_code(130).assert_stderr_contains("and the snapshot is removed\n");
+        assert_eq!(left_files(&sandbox), ["lock"], "{signals:?}");
+    }
+}
+
+#[test]
+fn the_emulator_dies_with_a_killed_run_and_the_next_run_removes_its_files() {
+    let sandbox = sandbox("echo \"emulator $$\"; trap '' INT TERM HUP PIPE; exec sleep 600");
+    let path = card(&sandbox);
+    let mut run = sandbox.xtask(&["boot", path.to_str().unwrap()]).spawn();
+    let line = run.wait_for("emulator ");
+    let emulator = line.trim_end().rsplit(' ').next().unwrap();
+    assert!(is_running(emulator));
+    run.signal(SignalTo::Tool, rustix::process::Signal::KILL);
+    run.child.wait().unwrap();
+    let start = std::time::Instant::now();
+    while is_running(emulator) {
+        assert!(start.elapsed().as_secs() < 60, "the emulator outlives the tool");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(left_files(&sandbox).len(), 2);
+    boot(&sandbox, &["--timeout", "1s"]).assert_code(4);
+    assert_eq!(left_files(&sandbox), ["lock"]);
+}
+
+/// Whether the process `pid` has not ended. Nobody may have waited for it yet.
+fn is_running(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[test]
+fn a_card_that_is_booted_is_locked_against_writers() {
+    use rustix::fs::{FlockOperation, flock};
+    let sandbox = sandbox(&console_with_prompt(""));
+    let path = card(&sandbox);
+    let mut run = sandbox.xtask(&["boot", path.to_str().unwrap()]).spawn();
+    run.wait_for("Starting kernel");
+    let file = fs::File::open(&path).unwrap();
+    flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap_err();
+    // A second boot of the same card is no writer.
+    flock(&file, FlockOperation::NonBlockingLockShared).unwrap();
+    run.signal(SignalTo::Group, rustix::process::Signal::INT);
+    run.finish().assert_code(130);
+    flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+    boot(&sandbox, &[]).assert_code(3).assert_stderr_contains("another program holds the lock of");
+    assert_eq!(sandbox.calls("qemu-system-aarch64").len(), 1);
 }

@@ -1,5 +1,5 @@
 //! Children that process foreign bytes: their output and their time are limited. A child is killed when it exceeds its
-//! limits, or as soon as the caller asks for it.
+//! limits, or as soon as the caller asks for it, and with this process: nobody would keep it within its limits then.
 
 use std::ffi::OsStr;
 use std::io::{PipeReader, PipeWriter, Read};
@@ -62,8 +62,31 @@ impl Launcher {
         bounds: Bounds,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
-        let child = self.observe(program, args);
+        let command = self.mortal_command(program, args).stdin_null();
+        self.run_observed(program, args, command, bounds, check)
+    }
+
+    /// Like [`Self::run_bounded`], for a command so short that it may outlive this process.
+    pub(super) fn run_briefly<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        bounds: Bounds,
+    ) -> Result<Output> {
         let command = self.command(program, args).stdin_null();
+        self.run_observed(program, args, command, bounds, &|| Ok(()))
+    }
+
+    /// Runs `command`, which runs `program` with `args`.
+    fn run_observed<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: &[S],
+        command: Expression,
+        bounds: Bounds,
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<Output> {
+        let child = self.observe(program, args);
         let ended = run(program, command, bounds, check, |command, [stdout, stderr]| {
             command.stdout_file(stdout).stderr_file(stderr)
         });
@@ -83,7 +106,7 @@ impl Launcher {
         check: &dyn Fn() -> Result<()>,
     ) -> Result<(Output, String)> {
         let child = self.observe(program, args);
-        let command = self.command(program, args);
+        let command = self.mortal_command(program, args);
         let (code, [stdout, stderr, log]) =
             run(program, command, bounds, check, |command, [stdout, stderr, log]| {
                 command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)

@@ -7,8 +7,9 @@ use std::io::{PipeWriter, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 
-use super::stream::{MAX_LINE, STOP_INTERVAL, for_each_line, interrupt_child};
+use super::stream::{KILL_AFTER, MAX_LINE, STOP_INTERVAL, for_each_line, send_signal};
 use super::{Launcher, Output, delegate};
 use crate::bail;
 use crate::base::interrupt;
@@ -45,7 +46,8 @@ pub enum DialogueEnd {
 
 impl Launcher {
     /// Runs a command for at most `limit`. `reply` gets the output of the command and answers it. If the user asks to
-    /// stop, the command is interrupted too and waited for; the error is then `ExitKind::Interrupted`.
+    /// stop, the command is interrupted too and waited for; the error is then `ExitKind::Interrupted`. A command that
+    /// ignores interrupts is killed after some seconds, and each dies with this process.
     pub fn converse<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -57,11 +59,13 @@ impl Launcher {
         let observed = self.observe(program, args);
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
-        let command = self.command(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);
+        let command =
+            self.mortal_command(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
         let deadline = Instant::now() + limit;
-        let dialogue = RefCell::new(Dialogue { reply, feed, end: None, last_interrupt: None });
+        let dialogue =
+            RefCell::new(Dialogue { reply, feed, end: None, first_interrupt: None, last_interrupt: None });
         let mut on_wait = |partial: &[u8]| {
             let mut dialogue = dialogue.borrow_mut();
             dialogue.receive(Received::Partial(&String::from_utf8_lossy(partial)));
@@ -93,6 +97,7 @@ struct Dialogue<F> {
     feed: PipeWriter,
     /// How the dialogue ended; `None` until then. After the end, output is ignored.
     end: Option<DialogueEnd>,
+    first_interrupt: Option<Instant>,
     last_interrupt: Option<Instant>,
 }
 
@@ -111,14 +116,15 @@ impl<F: FnMut(Received) -> Reply> Dialogue<F> {
     }
 
     /// Ends the dialogue after `deadline`. Interrupts `child` as soon as the dialogue has ended or a stop is requested,
-    /// and again after each [`STOP_INTERVAL`].
+    /// and again after each [`STOP_INTERVAL`]; kills it after [`KILL_AFTER`].
     fn interrupt_if_due(&mut self, child: &duct::Handle, is_stop_requested: bool, deadline: Instant) {
         if self.end.is_none() && Instant::now() > deadline {
             self.end = Some(DialogueEnd::TimedOut);
         }
         let must_stop = is_stop_requested || self.end.is_some();
         if must_stop && self.last_interrupt.is_none_or(|at| at.elapsed() > STOP_INTERVAL) {
-            interrupt_child(child);
+            let first = *self.first_interrupt.get_or_insert_with(Instant::now);
+            send_signal(child, if first.elapsed() > KILL_AFTER { Signal::KILL } else { Signal::INT });
             self.last_interrupt = Some(Instant::now());
         }
     }
@@ -168,7 +174,8 @@ mod tests {
         );
         let (end, lines) = run_dialogue("echo stop; exec sleep 60", long);
         assert_eq!((end, &lines[..]), (DialogueEnd::Stopped, &["stop".to_owned()][..]));
-        for script in ["exec sleep 60", "exec >&- 2>&-; exec sleep 60"] {
+        // The last one ends only by being killed.
+        for script in ["exec sleep 60", "exec >&- 2>&-; exec sleep 60", "trap '' INT; exec sleep 60"] {
             let (end, lines) = run_dialogue(script, Duration::from_millis(50));
             assert_eq!((end, lines), (DialogueEnd::TimedOut, vec![]), "{script}");
         }

@@ -15,6 +15,7 @@ mod background;
 mod bounded;
 mod capabilities;
 mod delegate;
+pub mod die_with_parent;
 mod evaluation;
 mod exchange;
 mod expect;
@@ -121,7 +122,7 @@ impl Launcher {
     /// Runs a short command, for at most an hour and 64 MiB of output. Its stdin is empty. Returns its whole output. An
     /// exit code other than 0 is not an error here.
     pub fn capture<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
-        self.run_bounded(program, args, SHORT_COMMAND, &|| Ok(()))
+        self.run_briefly(program, args, SHORT_COMMAND)
     }
 
     /// Runs a short command whose output is trusted, and returns its stdout, without limits on time and size. Its stdin
@@ -143,7 +144,8 @@ impl Launcher {
     }
 
     /// Runs a long command and returns its exit code and its stdout. Its stdin is empty; `on_line` gets each line of
-    /// its stderr at once. If the user asks to stop, the command is interrupted too and waited for.
+    /// its stderr at once. If the user asks to stop, the command is interrupted too and waited for. It goes on where
+    /// this process is killed.
     ///
     /// # Errors
     /// `ExitKind::Interrupted` where the user asked to stop. An exit code other than 0 is not an error here.
@@ -157,7 +159,7 @@ impl Launcher {
     }
 
     /// Like [`Self::stream`], for a command that can be cut off without loss: it is stopped at `limit` too, and killed
-    /// if it ignores a stop request for some seconds.
+    /// if it ignores a stop request for some seconds. It dies with this process.
     ///
     /// # Errors
     /// As [`Self::stream`], and [`TimedOut`] for a command that failed after `limit`.
@@ -184,7 +186,11 @@ impl Launcher {
         let reader = std::thread::Builder::new()
             .spawn(read_stdout)
             .with_context(|| format!("starting a thread for the output of {program}"))?;
-        let command = self.command(program, args).stdin_null().stdout_file(sink);
+        let command = match on_stop {
+            OnStop::Ask => self.command(program, args),
+            OnStop::AskThenKill { .. } => self.mortal_command(program, args),
+        };
+        let command = command.stdin_null().stdout_file(sink);
         let result = stream::follow(program, &command, on_stop, |line| {
             child.line(line);
             on_line(line);

@@ -26,7 +26,8 @@ pub struct Piped<T> {
 }
 
 impl Launcher {
-    /// Runs a command whose stdout `read` reads while it runs. Its stdin is empty.
+    /// Runs a command whose stdout `read` reads while it runs. Its stdin is empty. It dies with
+    /// this process.
     ///
     /// # Errors
     /// Where the command cannot be started. An exit code other than 0 is not an error here.
@@ -39,7 +40,8 @@ impl Launcher {
         let observed = self.observe(program, args);
         let (mut stdout, sink) = std::io::pipe().context("making a pipe")?;
         let (stderr, stderr_sink) = std::io::pipe().context("making a pipe")?;
-        let command = self.command(program, args).stdin_null().stdout_file(sink).stderr_file(stderr_sink);
+        let command =
+            self.mortal_command(program, args).stdin_null().stdout_file(sink).stderr_file(stderr_sink);
         let child = command.start().with_context(|| format!("running {program}"))?;
         drop(command);
         std::thread::scope(|scope| {

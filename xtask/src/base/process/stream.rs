@@ -17,7 +17,7 @@ pub const STOP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time after which a child that can be cut off is killed: Nix checks for interrupts only between the steps of an
 /// evaluation, and a step may never end.
-const KILL_AFTER: Duration = Duration::from_secs(5);
+pub const KILL_AFTER: Duration = Duration::from_secs(5);
 
 /// The interval between two checks for a stop request while a child is silent.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -108,13 +108,9 @@ impl<'a> StopForwarder<'a> {
     }
 }
 
-/// Sends SIGINT to `child`, which need not be in the process group of the terminal.
-pub fn interrupt_child(child: &duct::Handle) {
-    send_signal(child, Signal::INT);
-}
-
-/// Sends `signal` to all processes of `child`, which may be a pipeline.
-fn send_signal(child: &duct::Handle, signal: Signal) {
+/// Sends `signal` to all processes of `child`, which may be a pipeline and need not be in the process group of the
+/// terminal.
+pub fn send_signal(child: &duct::Handle, signal: Signal) {
     let pids = child.pids().into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?));
     for pid in pids {
         // The process may have ended by itself in between.

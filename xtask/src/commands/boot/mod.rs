@@ -14,6 +14,7 @@ use self::subject::{Content, Subject};
 use crate::base::failure::{self, ExitKind};
 use crate::base::interrupt::{self, SignalGuard};
 use crate::base::{Context, Event, shell};
+use crate::card::disk::Locked;
 use crate::cli::Boot;
 use crate::qemu::{
     self, Goal, Machine, Network, Proof, ProofWatch, Setup, SshProbe, StartFiles, Workspace, snapshot,
@@ -34,9 +35,11 @@ pub fn run(cx: &Context, args: &Boot) -> Result<()> {
     cx.show_plan(&plan);
     // Ctrl-C must end the emulator and remove the temporary files.
     let signals = interrupt::guard()?;
+    let card = plan.subject.lock_card()?;
     let workspace = Workspace::make(&cx.state)?;
     let setup = prepare(cx, &plan, &workspace, virt_start, &signals);
-    let up = setup.and_then(|setup| boot(cx, &plan, setup)).map_err(|error| explain(&plan, error));
+    let up = setup.and_then(|setup| boot(cx, &plan, setup));
+    let up = up.map_err(|error| explain(&plan, card.as_ref(), error));
     drop(workspace);
     show(cx, &plan, up?)
 }
@@ -114,10 +117,15 @@ fn free_port() -> Result<u16> {
     Ok(listener.context("finding a free port of 127.0.0.1")?.port())
 }
 
-/// `error` with the name of what was booted, and for a card that does not boot with a hint, if it has none.
-fn explain(plan: &Plan, error: anyhow::Error) -> anyhow::Error {
+/// `error` with the name of what was booted. For the locked `card` that is gone the error is only that; for one that
+/// does not boot it has a hint, if it has none.
+fn explain(plan: &Plan, card: Option<&Locked>, error: anyhow::Error) -> anyhow::Error {
     let kind = failure::kind(&error);
     let Subject { name, content, .. } = &plan.subject;
+    let gone = card.filter(|_| kind != ExitKind::Interrupted).and_then(|card| card.check().err());
+    if let Some(gone) = gone {
+        return gone.context("the card has changed while it booted");
+    }
     match content {
         _ if kind == ExitKind::Interrupted => {
             kind.error(format!("stopped; {name} is unchanged, and the snapshot is removed"))

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::bail;
 use crate::base::{Context, Format, HostName};
-use crate::card::disk::{Disk, DiskKind, Roots};
+use crate::card::disk::{self, Disk, DiskKind, Locked, Roots};
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
 use crate::cli::{Boot, BootArg, ImageArg};
 use crate::qemu::snapshot;
@@ -85,6 +85,17 @@ impl Subject {
             known => known,
         };
         Ok(Self { name: path.display().to_string(), content: Content::Card(disk.into()), identity })
+    }
+
+    /// Locks the card against those who write to it, as long as the value lives; `None` for an image.
+    ///
+    /// # Errors
+    /// `Refused` for a card that is being written.
+    pub fn lock_card(&self) -> Result<Option<Locked>> {
+        match &self.content {
+            Content::Card(disk) => disk::open_shared(&Roots::default(), disk).map(Some),
+            Content::Image(_) => Ok(None),
+        }
     }
 
     /// The file or the device with the content.
