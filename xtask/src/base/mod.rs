@@ -30,6 +30,7 @@ pub mod program;
 pub mod progress_signal;
 pub mod project;
 pub mod redact;
+pub mod room;
 pub mod run_log;
 pub mod shell;
 mod size;

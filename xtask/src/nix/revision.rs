@@ -4,23 +4,57 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{FEATURES, KEEP_LOCK};
-use crate::base::FlakeRef;
 use crate::base::process::Launcher;
+use crate::base::{FlakeRef, Plain};
 
 /// How many digits of a revision people read.
 const SHORT: usize = 9;
 
 /// The git revision that something was built from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Revision {
     /// The commit, in hexadecimal digits.
     pub rev: String,
     /// Whether the work tree had changes that the commit does not have.
-    #[serde(default)]
     pub dirty: bool,
     /// The reference to this revision of a flake that is not on this machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+}
+
+/// A revision as its file has it. Programs get it as an argument, so a file that somebody has changed must not make an
+/// option of it.
+#[derive(Deserialize)]
+struct Stored {
+    rev: String,
+    #[serde(default)]
+    dirty: bool,
+    #[serde(default)]
+    url: Option<String>,
+}
+
+impl TryFrom<Stored> for Revision {
+    type Error = String;
+
+    fn try_from(Stored { rev, dirty, url }: Stored) -> Result<Self, String> {
+        if !Self::is_commit(&rev) {
+            return Err(format!("`{}` is no revision of git", Plain(&rev)));
+        }
+        if let Some(url) = url.as_ref().filter(|url| !is_url_of(url, &rev)) {
+            return Err(format!("`{}` is no reference to the revision {rev} of a flake", Plain(url)));
+        }
+        Ok(Self { rev, dirty, url })
+    }
+}
+
+/// Whether `url` is a reference to the revision `rev` of a flake: `github:owner/name/REV`.
+fn is_url_of(url: &str, rev: &str) -> bool {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let is_of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let has_scheme =
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_of_scheme);
+    has_scheme && url.chars().all(|c| c.is_ascii_graphic()) && url.contains(rev)
 }
 
 impl Revision {
@@ -61,6 +95,31 @@ mod tests {
     use super::*;
 
     const REV: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn a_stored_revision_is_a_commit_and_never_an_option() {
+        let read = |rev: &str, url: Option<&str>| {
+            serde_json::from_value::<Revision>(json!({ "rev": rev, "url": url }))
+                .map_err(|error| error.to_string())
+        };
+        let url = format!("git+ssh://git@host/flake?rev={REV}&dir=pi");
+        assert_eq!(
+            read(REV, Some(&url)).unwrap(),
+            Revision { rev: REV.into(), dirty: false, url: Some(url) }
+        );
+        read(REV, None).unwrap();
+        for rev in ["--upload-pack=x", "../../x", "", "main", &REV[1..], "0123\u{1b}[2J", &format!("{REV}\n")]
+        {
+            assert!(read(rev, None).unwrap_err().ends_with("` is no revision of git"), "{rev:?}");
+        }
+        for url in ["--impure", "-I:x", "github:o/f", "/tmp/x", "github:o/f/\u{1b}", "a b:"] {
+            let url = format!("{url}{}", if url.contains("o/f") && !url.ends_with('f') { REV } else { "" });
+            assert!(
+                read(REV, Some(&url)).unwrap_err().contains("` is no reference to the revision"),
+                "{url:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_metadata_of_a_flake_have_its_revision() {

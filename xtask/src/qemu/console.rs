@@ -63,9 +63,7 @@ pub fn boot(
     let end = launcher.converse(PROGRAM, &setup.args(), setup.limit, |received| {
         // Without room, QEMU stops the machine for ever.
         full_folder = room::full_folder(setup.drive_file());
-        if full_folder.is_some() {
-            return Reply::Stop;
-        }
+        let Some(received) = Some(received).filter(|_| full_folder.is_none()) else { return Reply::Stop };
         let reply = match received {
             Received::Line(line) => {
                 let line = without_escapes(line);
@@ -88,11 +86,9 @@ pub fn boot(
     match failure(watch, end, setup.limit) {
         None => Ok(BootRecord { lines, seconds_until_up }),
         Some((kind, reason)) => {
-            let has_failed_itself = kind == ExitKind::Other;
-            let hint = match has_failed_itself.then(|| programs::old_version_hint(launcher)).flatten() {
-                Some(hint) => Some(hint),
-                None => watch.hint(&lines),
-            };
+            // Only an emulator that fails itself can be too old.
+            let launcher = (kind == ExitKind::Other).then_some(launcher);
+            let hint = launcher.and_then(programs::old_version_hint).or_else(|| watch.hint(&lines));
             let excerpt = excerpt(lines);
             let text = format!("booting in {}: {reason}{excerpt}", setup.machine.name());
             Err(kind.error_with(text, hint, Vec::new()))

@@ -124,34 +124,46 @@ fn a_boot_without_proof_fails_with_the_last_lines_of_the_console() {
             1,
             "CARD: booting in virt: the emulator exited with code 1 before a login prompt on the console\n  | no such machine\n",
         ),
+    ] {
+        assert_fails(console, args, code, expected);
+    }
+}
+
+/// Asserts that the boot of a card with the options `args`, in a QEMU that runs the shell script `console`, fails with
+/// `code` and prints `expected`, in which `CARD` stands for the card.
+#[track_caller]
+fn assert_fails(console: &str, args: &[&str], code: i32, expected: &str) {
+    let mut sandbox = sandbox(console);
+    let path = card(&sandbox);
+    sandbox.env("CARD", path);
+    let outcome = boot(&sandbox, args);
+    outcome.assert_code(code).assert_stdout("");
+    outcome.assert_stderr_contains(expected.replace("CARD", &card(&sandbox).display().to_string()));
+    assert_eq!(left_files(&sandbox), ["lock"]);
+}
+
+#[test]
+fn an_emulator_that_is_old_or_hangs_and_a_card_that_changes_are_named() {
+    for (console, code, expected) in [
         (
             "[ \"$1\" = --version ] && echo 'QEMU emulator version 4.2.1 (Debian)' && exit; echo unsupported machine >&2; exit 1",
-            &[],
             1,
             "  | unsupported machine\nhint: qemu-system-aarch64 is of QEMU 4.2, and boots need QEMU 5.2 or newer\n",
         ),
         // A QEMU that ignores interrupts is killed.
         (
             "trap '' INT; echo Kernel panic - not syncing; exec sleep 60",
-            &[],
             4,
             "CARD: booting in virt: the console printed \"Kernel panic - not syncing\"\n  | Kernel panic",
         ),
         (
             "truncate -s 1M \"$CARD\"; echo Kernel panic - not syncing; exec sleep 60",
-            &[],
             3,
             "error: the card has changed while it booted: CARD is not the card that was confirmed: its size was 3145728 and is \
              1048576\n",
         ),
     ] {
-        let mut sandbox = sandbox(console);
-        let path = card(&sandbox);
-        sandbox.env("CARD", path);
-        let outcome = boot(&sandbox, args);
-        outcome.assert_code(code).assert_stdout("");
-        outcome.assert_stderr_contains(expected.replace("CARD", &card(&sandbox).display().to_string()));
-        assert_eq!(left_files(&sandbox), ["lock"]);
+        assert_fails(console, &[], code, expected);
     }
 }
 

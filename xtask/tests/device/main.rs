@@ -33,6 +33,7 @@ mod protected;
 mod reflash;
 mod refusals;
 mod restore;
+mod restore_ends;
 mod restore_faults;
 mod rights;
 mod stacked;

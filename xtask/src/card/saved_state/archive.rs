@@ -58,8 +58,21 @@ fn raw_entry(entry: &mut Entry<'_, impl Read>) -> IoResult<Option<RawEntry>> {
     let seconds = i64::try_from(header.mtime()?).unwrap_or_default();
     let path = entry.path_bytes().into_owned();
     refuse_sparse_pax(entry)?;
-    let nanoseconds = nanoseconds(entry)?;
-    Ok(Some(RawEntry { path, kind, mode, owner, modified: Modified { seconds, nanoseconds } }))
+    let modified = Modified { seconds, nanoseconds: nanoseconds(entry)? };
+    let has_attributes = has_attributes(entry)?;
+    Ok(Some(RawEntry { path, kind, mode, owner, modified, has_attributes }))
+}
+
+/// How the keys of extended attributes and ACLs in pax begin.
+const ATTRIBUTES: [&[u8]; 3] = [b"SCHILY.xattr.", b"SCHILY.acl.", b"LIBARCHIVE.xattr."];
+
+/// Whether `entry` has extended attributes or ACLs.
+fn has_attributes(entry: &mut Entry<'_, impl Read>) -> IoResult<bool> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(false) };
+    let is_attribute = |key: &[u8]| {
+        ATTRIBUTES.iter().any(|prefix| key.starts_with(prefix)) && !key.ends_with(b".security.selinux")
+    };
+    Ok(extensions.flatten().any(|extension| is_attribute(extension.key_bytes())))
 }
 
 /// The nanoseconds of the modification time, which only the attributes of pax have: `mtime=1600000000.123456789`.

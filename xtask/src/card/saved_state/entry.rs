@@ -19,6 +19,8 @@ pub struct RawEntry {
     pub mode: u32,
     pub owner: Owner,
     pub modified: Modified,
+    /// Whether it has extended attributes or ACLs, which no card gets.
+    pub has_attributes: bool,
 }
 
 /// The kind of a [`RawEntry`].

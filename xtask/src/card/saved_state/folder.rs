@@ -49,8 +49,11 @@ fn visit_content(
         let kind = kind(&path, &stat)?;
         let is_folder = kind == RawKind::Folder;
         let mut content = LazyFile { path: path.clone(), file: None };
-        visit(entry(in_state.clone(), kind, &stat, owners), &mut content)
-            .with_context(|| format!("reading {}", path.display()))?;
+        let raw = RawEntry {
+            has_attributes: !stat.is_symlink() && has_attributes(&path),
+            ..entry(in_state.clone(), kind, &stat, owners)
+        };
+        visit(raw, &mut content).with_context(|| format!("reading {}", path.display()))?;
         if is_folder {
             visit_content(&path, &in_state, owners, depth + 1, visit)?;
         }
@@ -81,6 +84,19 @@ fn entry(path: Vec<u8>, kind: RawKind, stat: &Metadata, owners: Owners) -> RawEn
         mode: mode.into(),
         owner,
         modified: Modified { seconds: stat.mtime(), nanoseconds },
+        has_attributes: false,
+    }
+}
+
+/// Whether `path`, which is no link, has extended attributes or ACLs. A label of `SELinux` belongs to this machine.
+fn has_attributes(path: &Path) -> bool {
+    let mut names = [0; 4096];
+    match rustix::fs::llistxattr(path, &mut names) {
+        Ok(length) => names[..length]
+            .split(|byte| *byte == 0)
+            .any(|name| !name.is_empty() && name != b"security.selinux"),
+        // More names than these.
+        Err(error) => error == rustix::io::Errno::RANGE,
     }
 }
 

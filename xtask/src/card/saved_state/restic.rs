@@ -142,6 +142,8 @@ impl<'a> Restic<'a> {
                     mode: 0,
                     owner: Owner::ROOT,
                     modified: Modified::default(),
+                    // The list has none.
+                    has_attributes: false,
                 })
             })
         })?;

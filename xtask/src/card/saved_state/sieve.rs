@@ -19,6 +19,10 @@ const CLIMBING: &str = "entries with `..` in the path";
 const HOST_KEY: &str = "entries of the host key, which the identity replaces";
 const OTHER_NAME: &str = "entries with a hard link to what is not restored";
 
+/// What a card does not get of an entry that it gets.
+const ATTRIBUTES: &str =
+    "sets of extended attributes (ACLs, capabilities), of entries that are restored without them";
+
 /// The deepest folder: a path of more parts takes too long to find.
 pub const MAX_DEPTH: usize = 200;
 /// The most paths of skipped files that are remembered.
@@ -75,6 +79,9 @@ impl<'a> Sieve<'a> {
             return Ok(None);
         };
         self.skipped_files.remove(&path);
+        if raw.has_attributes {
+            self.skipped.add(ATTRIBUTES, &path);
+        }
         let mode = u16::try_from(raw.mode & 0o7777).unwrap_or_default();
         Ok(Some(StateEntry { path, kind, mode, owner: raw.owner, modified: raw.modified }))
     }
@@ -183,6 +190,7 @@ mod tests {
             mode: 0o100_640,
             owner: Owner::ROOT,
             modified: Modified::default(),
+            has_attributes: false,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::base::failure::ExitKind;
 use crate::base::{Phase, Reporter};
 use crate::card::ext4::{E2fsprogs, PayloadPlace, ProgramSource};
 use crate::card::image::{self, Ext4Region, Image};
-use crate::card::inspect::Budget;
+use crate::card::inspect::{Budget, Partition};
 use crate::card::saved_state::{StateSource, Survey};
 use crate::identity::Usage;
 use grow::{extension, fits, grow, growing_partition};
@@ -58,16 +58,47 @@ impl StateImage<'_> {
         let beside = if extension > 0 { image.size.max(survey.largest) } else { survey.largest };
         raw_file::require_room(self.folder, image.size + extension + beside, survey)?;
         let raw = RawFile::create(self.folder, self.reporter)?;
+        let filled = self.unpack(&raw, image, place, growing.map(|own| (own, extension)), &programs);
+        let filled = filled.and_then(|region| {
+            require_space(&region, usage)?;
+            self.fill(&raw, &region, place, source, survey, &programs)
+        });
+        // The file still takes its room here.
+        filled.map_err(|error| raw.explain(error))?;
+        Ok(raw)
+    }
+
+    /// Unpacks `image` to `raw`, and grows its partition, where `growing` names it with the bytes to grow by. Returns
+    /// the region of `place` as it is then.
+    fn unpack(
+        &self,
+        raw: &RawFile,
+        image: &Image,
+        place: &PayloadPlace,
+        growing: Option<(&Partition, u64)>,
+        programs: &E2fsprogs,
+    ) -> Result<Ext4Region> {
         self.in_phase("unpack", image.size, |phase| raw.unpack(image, self.cancel, phase))?;
-        let region = match growing {
-            Some(partition) => {
-                grow(&raw, image, partition, &place.region, extension, &programs, self.cancel)?
+        match growing {
+            Some((partition, extension)) => {
+                grow(raw, image, partition, &place.region, extension, programs, self.cancel)
             }
-            None => place.region.clone(),
-        };
-        require_space(&region, usage)?;
+            None => Ok(place.region.clone()),
+        }
+    }
+
+    /// Writes the state to the file system `region` of `raw`, and reads it back.
+    fn fill(
+        &self,
+        raw: &RawFile,
+        region: &Ext4Region,
+        place: &PayloadPlace,
+        source: &StateSource,
+        survey: &Survey,
+        programs: &E2fsprogs,
+    ) -> Result<()> {
         let made = self.in_phase("state", survey.bytes, |phase| {
-            let mut writer = StateWriter::new(&raw, &region, &place.root, &programs, self.cancel);
+            let mut writer = StateWriter::new(raw, region, &place.root, programs, self.cancel);
             let mut written = Survey::default();
             source.visit(&mut |entry, content| {
                 written.count(&entry)?;
@@ -79,11 +110,10 @@ impl StateImage<'_> {
             writer.finish()
         })?;
         self.in_phase("read back", survey.bytes, |phase| {
-            programs.e2fsck(&raw.file_system(&region), self.cancel)?;
-            verify(&raw, &region, &made, self.cancel, phase)
+            programs.e2fsck(&raw.file_system(region), self.cancel)?;
+            verify(raw, region, &made, self.cancel, phase)
         })
-        .context("verifying the state in the image")?;
-        Ok(raw)
+        .context("verifying the state in the image")
     }
 
     /// Runs `work` as the phase `name`, out of `total` bytes.

@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use tempfile::NamedTempFile;
 
 use crate::bail;
+use crate::base::failure::{self, ExitKind};
 use crate::base::lock::Lock;
-use crate::base::{Bytes, Phase, Reporter, memfd, state};
+use crate::base::{Bytes, Phase, Reporter, memfd, room, state};
 use crate::card::image::{self, Ext4Region, Image};
 use crate::card::saved_state::{Survey, check_stop};
 
@@ -69,6 +70,19 @@ impl RawFile {
         let file = builder.tempfile_in(folder).with_context(doing)?;
         let inherited = memfd::inheritable(file.as_file()).with_context(doing)?;
         Ok(Self { file, inherited, _lock: lock })
+    }
+
+    /// The error for work on the file that ended with `error`: a full disk is the cause of many others, since
+    /// e2fsprogs name none.
+    pub fn explain(&self, error: Error) -> Error {
+        let is_full = room::is_of_full_disk(&error) || room::full_folder(self.path()).is_some();
+        if !is_full || failure::kind(&error) == ExitKind::Interrupted {
+            return error;
+        }
+        crate::failure!(
+            Io, "there is no room left for the image with the state in {}; the card is unchanged", self.folder().display();
+            hint: "free some space there, or let XTASK_STATE name a folder on a larger disk"
+        )
     }
 
     pub fn path(&self) -> &Path {

@@ -159,6 +159,7 @@ impl RestoredState {
             cx.warn("root owns all of the state on the card: only root can read the owners of a folder; an archive and \
                      a snapshot of restic have them");
         }
+        survey.large_folder_warning().into_iter().for_each(|warning| cx.warn(warning));
         survey.skipped.sentences().for_each(|sentence| cx.warn(format!("not restored: {sentence}")));
         let maker = StateImage { folder: &cx.state.join(FOLDER), cancel, reporter: cx.reporter.as_ref() };
         let raw = maker.make(image, place, &source, &survey)?;
