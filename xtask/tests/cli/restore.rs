@@ -132,3 +132,32 @@ fn wrong_arguments_of_restore_are_usage_errors() {
         restore(&nix, FLAKE, more).assert_stderr_contains(text).assert_code(2);
     }
 }
+
+#[test]
+fn a_receipt_that_somebody_has_changed_names_no_system() {
+    let (nix, _out) = flashed(&json!({ "revision": REV, "url": format!("{FLAKE}/{REV}") }));
+    let folder = nix.path("state/receipts");
+    let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let good: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(good["revision"]["rev"], REV, "{good}");
+    for (at, value, is_readable) in [
+        ("/revision/rev", json!("--upload-pack=x"), false),
+        ("/revision/rev", json!("../../../x"), false),
+        ("/revision/url", json!("--upload-pack=y"), false),
+        ("/revision/url", json!(format!("github:o/f/{REV}\u{1b}[2J")), false),
+        ("/revision", json!(7), false),
+        ("/host", json!(["stinky"]), false),
+        ("/host", json!("../stinky"), true),
+        ("/host", json!("x".repeat(17 << 20)), false),
+        ("/version", json!(99), false),
+    ] {
+        let mut changed = good.clone();
+        *changed.pointer_mut(at).unwrap() = value;
+        fs::write(&file, changed.to_string()).unwrap();
+        let outcome = restore(&nix, FLAKE, &[]);
+        outcome.assert_code(3).assert_stderr_contains("error: no receipt names a system of stinky");
+        assert_eq!(outcome.stderr.contains(" could not be read: "), !is_readable, "{at}: {outcome:?}");
+        assert!(!outcome.stderr.contains('\u{1b}'), "{outcome:?}");
+    }
+    assert!(nix.calls("nix").iter().flatten().all(|word| !word.starts_with("--upload")));
+}

@@ -89,7 +89,7 @@ fn a_disk_that_is_full_is_named_before_the_card_is_touched() {
 #[ignore = "needs root, loop devices and e2fsprogs: run `cargo xtask test`"]
 fn attributes_that_no_card_gets_are_warned_of() {
     let host = Host::new();
-    let file = host.state.join("var/data");
+    let file = host.state.join("var/large");
     let set = |name: &str| {
         rustix::fs::setxattr(&file, name, b"x", rustix::fs::XattrFlags::empty()).unwrap();
     };
@@ -101,7 +101,7 @@ fn attributes_that_no_card_gets_are_warned_of() {
         let (outcome, _card) = host.restore(&["--state", source]);
         outcome.assert_code(0);
         outcome.assert_stderr_contains("not restored: 1 set of extended attributes (ACLs, capabilities)");
-        outcome.assert_stderr_contains("are restored without them: var/data");
+        outcome.assert_stderr_contains("are restored without them: var/large");
     }
 }
 
