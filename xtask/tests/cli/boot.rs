@@ -229,7 +229,9 @@ fn every_stop_signal_once_or_twice_ends_the_emulator_and_removes_the_snapshot() 
         let sandbox = sandbox(&console_with_prompt(""));
         let mut run = sandbox.xtask(&["boot", card(&sandbox).to_str().unwrap()]).spawn();
         run.wait_for("Starting kernel");
-        signals.iter().for_each(|signal| run.signal(SignalTo::Group, *signal));
+        for signal in signals {
+            run.signal(SignalTo::Group, *signal);
+        }
         run.finish().assert_code(130).assert_stderr_contains("and the snapshot is removed\n");
         assert_eq!(left_files(&sandbox), ["lock"], "{signals:?}");
     }

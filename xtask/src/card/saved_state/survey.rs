@@ -171,7 +171,7 @@ mod tests {
                 .unwrap();
             survey.large_folder_warning()
         };
-        assert_eq!((0..27_999).filter_map(|number| add(format!("mail/{number}"))).next(), None);
+        assert_eq!((0..27_999).find_map(|number| add(format!("mail/{number}"))), None);
         assert_eq!(add("other".into()), None);
         assert_eq!(
             add("mail/x".into()).unwrap(),
