@@ -3,6 +3,7 @@
 mod address;
 mod attribute_path;
 pub mod bounded;
+pub mod checks;
 mod chunk_map;
 pub mod context;
 pub mod descriptor;

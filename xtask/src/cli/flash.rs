@@ -130,6 +130,9 @@ pub struct WriteArgs {
     /// Refuse an image from which this board does not boot, and verify on the card that the board does
     #[arg(long, value_enum, value_name = "BOARD")]
     pub board: Option<Board>,
+    /// Show the plan and check the card, but write nothing and ask nothing; needs the device
+    #[arg(long)]
+    pub dry_run: bool,
     /// Do not eject the card afterwards
     #[arg(long)]
     pub no_eject: bool,

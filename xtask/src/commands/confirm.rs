@@ -7,6 +7,9 @@ use crate::card::disk::{Confirmation, Disk, VirtualCards};
 use crate::cli::ConfirmArgs;
 use crate::ui::{self, Prompt};
 
+/// How often the user may answer the question for the phrase.
+const MAX_ANSWERS: usize = 2;
+
 impl ConfirmArgs {
     /// Whether virtual cards are accepted, by `--allow-virtual`.
     pub fn virtual_cards(&self) -> VirtualCards {
@@ -18,20 +21,32 @@ impl ConfirmArgs {
     /// # Errors
     /// `Usage` for an invalid size.
     pub fn confirmation(&self) -> Result<Confirmation> {
+        self.confirmation_where(ui::can_ask())
+    }
+
+    /// The confirmation of a dry run, which asks nothing: with a terminal or without, the user would be asked later.
+    ///
+    /// # Errors
+    /// `Usage` for an invalid size.
+    pub fn dry_confirmation(&self) -> Result<Confirmation> {
+        self.confirmation_where(true)
+    }
+
+    fn confirmation_where(&self, can_ask: bool) -> Result<Confirmation> {
         let size = self.expect_size.as_deref().map(crate::base::parse_bytes).transpose()?;
         let serial = self.expect_serial.clone();
         let is_expected = size.is_some() || serial.is_some();
-        Ok(if self.yes || (is_expected && ui::can_ask()) {
+        Ok(if self.yes || (is_expected && can_ask) {
             Confirmation::Expected { size, serial }
-        } else if ui::can_ask() {
+        } else if can_ask {
             Confirmation::Typed
         } else {
             Confirmation::Missing
         })
     }
 
-    /// Asks for the phrase that confirms `disk`, unless `--yes` was given. The sentence `consequence` names what will
-    /// happen to the card.
+    /// Asks for the phrase that confirms `disk`, unless `--yes` was given; a second time after another answer than no.
+    /// The sentence `consequence` names what will happen to the card.
     ///
     /// # Errors
     /// `Refused` for another answer, and `Interrupted` for Ctrl-C.
@@ -41,11 +56,24 @@ impl ConfirmArgs {
         }
         let confirm_phrase = disk.confirm_phrase();
         let question = format!("Type {} to go on:", confirm_phrase.question());
-        let prompt =
-            Prompt { notice: consequence, question: &question, unanswered: "stopped; nothing was written" };
-        if confirm_phrase.accepts(&prompt.ask_before_loss()?) {
-            return Ok(());
+        let mut notice = consequence.to_owned();
+        for _ in 0..MAX_ANSWERS {
+            let prompt =
+                Prompt { notice: &notice, question: &question, unanswered: "stopped; nothing was written" };
+            let answer = prompt.ask_before_loss()?;
+            if confirm_phrase.accepts(&answer) {
+                return Ok(());
+            }
+            if is_no(&answer) {
+                break;
+            }
+            notice = format!("{answer:?} is not {}.", confirm_phrase.question());
         }
         bail!(Refused, "not confirmed; nothing was written")
     }
+}
+
+/// Whether `answer` is that of a user who does not want to go on: no, or nothing.
+fn is_no(answer: &str) -> bool {
+    matches!(answer.to_lowercase().as_str(), "" | "n" | "no")
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::payload::PayloadSetup;
+use super::payload::{Goal, PayloadSetup};
 use crate::base::{Bytes, Context, FlakeRef, HostName, interrupt};
 use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::card::flash::{self, FILE_SHA256, Mode, PayloadPlan, Plan, Report};
@@ -40,7 +40,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let mut card = VirtualCard::make(cx, &folder, card_size(image.size))?;
     let flake = FlakeRef::with_all_files(&folder.join("flake"));
     let host = HostName::from(HOST);
-    let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(&host))?;
+    let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(&host), Goal::Write)?;
     let payload = payload_setup.plan(cx, &flake, &image, None)?;
     let plan = make_plan(&card, image, payload)?;
     cx.show_plan(&plan);

@@ -8,7 +8,8 @@ use serde_json::Map;
 use super::payload::{PayloadSetup, login_keys};
 use super::protected::NamedPaths;
 use super::write_card::{self, CardWriter};
-use crate::base::Context;
+use crate::base::{Context, checks};
+use crate::card::disk::Disk;
 use crate::card::flash::Plan;
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
 use crate::cli::{BuildArgs, Flash, ImageArg, PayloadArgs};
@@ -18,8 +19,8 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let (image_arg, device) = args.image_and_device()?;
     let host = image_arg.host();
     let writer = card_writer(args, args.image.as_deref());
-    let named = writer.find_named(cx, device)?;
-    let mut payload_setup = PayloadSetup::begin(cx, &args.payload, host.as_ref())?;
+    let (named, mut payload_setup) = check_command_line(cx, args, &image_arg, device)?;
+    let named = if device.is_some() { named } else { writer.pick(cx)? };
     payload_setup.keep_out_of_stores(cx, &cx.flake)?;
     // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
     let revision = image_arg.file().map_or_else(|| Revision::of(&cx.launcher, &cx.flake), |_| None);
@@ -32,9 +33,25 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
     let login_keys = login_keys(&image, layout.as_ref(), entries);
     let plan = Plan::new(image, disk, args.write.mode, payload).with_login_keys(Some(login_keys));
-    let plan = writer.show_and_confirm(cx, &request, plan)?;
+    let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(()) };
     let source = host.as_ref().map(|host| (host, &cx.flake));
     writer.write(cx, &plan, source, revision, &payload_setup).map(drop)
+}
+
+/// Checks what the command line names, and reports all that is wrong with it at once: the card at `device`, the payload
+/// and the file of the image. Returns the card, if one is named, and the payload.
+fn check_command_line(
+    cx: &Context,
+    args: &Flash,
+    image_arg: &ImageArg,
+    device: Option<&Path>,
+) -> Result<(Option<Disk>, PayloadSetup)> {
+    let writer = card_writer(args, args.image.as_deref());
+    let named = writer.find_named(cx, device);
+    let payload_setup = PayloadSetup::begin(cx, &args.payload, image_arg.host().as_ref(), writer.goal());
+    let source = image_arg.file().map(Source::open).transpose();
+    let (checked, _) = checks::both(checks::both(named, payload_setup), source)?;
+    Ok(checked)
 }
 
 /// How the card is written; `image` is the file of the image, once it is known.

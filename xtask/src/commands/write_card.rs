@@ -5,13 +5,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
-use super::payload::PayloadSetup;
+use super::payload::{Goal, PayloadSetup};
 use super::protected::{NamedPaths, protected_paths};
+use super::{dry_run, pick_card};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, Tone, interrupt};
 use crate::boot;
-use crate::card::disk::{self, Disk, Mounted, Request, Roots, refusals, refuse};
+use crate::card::disk::{self, Confirmation, Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::flash::{FILE_SHA256, Plan, Report};
 use crate::card::image::{self, CheckCache};
 use crate::card::worker::{self, Access};
@@ -31,13 +32,25 @@ pub struct CardWriter<'a> {
 }
 
 impl CardWriter<'_> {
-    /// The card at `device`; `None` for the card that is inserted next. A refusal comes before a build of minutes.
+    /// What the payload of the card is planned for.
+    pub fn goal(&self) -> Goal {
+        if self.args.dry_run { Goal::Show } else { Goal::Write }
+    }
+
+    /// The card at `device`; `None` where the command line names none. A refusal comes before a build of minutes.
     ///
     /// # Errors
-    /// `Refused` where the card is not accepted, and where a card that is inserted next cannot be confirmed.
+    /// `Refused` where the card is not accepted, and where a card that is not named cannot be confirmed. `Usage` for a
+    /// dry run without a device.
     pub fn find_named(&self, cx: &Context, device: Option<&Path>) -> Result<Option<Disk>> {
         let Some(device) = device else {
-            refuse(self.args.confirm.confirmation()?.refusal().as_slice())?;
+            if self.args.dry_run {
+                bail!(
+                    Usage, "--dry-run waits for no card, and no device is named";
+                    hint: "name the device: `cargo xtask devices` lists the cards"
+                );
+            }
+            refuse(self.confirmation()?.refusal().as_slice())?;
             return Ok(None);
         };
         let disk = Disk::load(&Roots::default(), device)?;
@@ -46,41 +59,58 @@ impl CardWriter<'_> {
         Ok(Some(disk))
     }
 
+    /// The card that the user picks of those that are in, where the command line names none: `None` for the card that
+    /// is inserted next. From here on the card is compared with the picked one.
+    ///
+    /// # Errors
+    /// `Refused` for a card that this user cannot write, and those of [`pick_card::pick`].
+    pub fn pick(&self, cx: &Context) -> Result<Option<Disk>> {
+        if self.args.confirm.yes || !ui::can_ask() {
+            return Ok(None);
+        }
+        let picked = pick_card::pick(cx, &self.request(cx, None)?)?;
+        if let Some(disk) = &picked {
+            worker::check_access(cx, &disk.path, Access::Write)?;
+        }
+        Ok(picked)
+    }
+
+    /// How the user confirms the card.
+    fn confirmation(&self) -> Result<Confirmation> {
+        let confirm = &self.args.confirm;
+        if self.args.dry_run { confirm.dry_confirmation() } else { confirm.confirmation() }
+    }
+
     /// What the user asks of the card, for its refusals. `image_size` is in bytes; `None` while unknown.
     pub fn request(&self, cx: &Context, image_size: Option<u64>) -> Result<Request> {
-        let may_ask = !self.args.confirm.yes && ui::can_ask();
+        let may_ask = !self.args.confirm.yes && (self.args.dry_run || ui::can_ask());
         let mounted = if self.args.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
         Ok(Request {
             image_size,
             virtual_cards: self.args.confirm.virtual_cards(),
             mounted,
             protected: protected_paths(cx, self.named),
-            confirmation: self.args.confirm.confirmation()?,
+            confirmation: self.confirmation()?,
         })
     }
 
     /// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a
-    /// card that was just inserted.
-    pub fn show_and_confirm(&self, cx: &Context, request: &Request, plan: Plan) -> Result<Plan> {
+    /// card that was just inserted. `None` for a dry run, which ends here.
+    pub fn show_and_confirm(&self, cx: &Context, request: &Request, plan: Plan) -> Result<Option<Plan>> {
         cx.show_plan(&plan);
-        let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
-        let conflicts = conflicts.into_iter().filter(|_| image::has_nixos_sd(&plan.image));
-        let key_warning = image::host_key_warning(&plan.shared_host_keys());
-        let login_warning = plan.login_keys.as_ref().and_then(LoginKeys::warning);
-        let disc_warning = image::optical_disc_warning(&plan.image.source);
-        for warning in key_warning.iter().chain(&disc_warning).chain(&login_warning) {
-            cx.reporter.report(warning);
+        warn_of(cx, &plan);
+        if !self.args.dry_run {
+            self.args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
         }
-        for warning in plan.disk.size_warning().into_iter().chain(conflicts) {
-            cx.warn(warning);
-        }
-        self.args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
         let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
         plan.disk.require_same(&disk)?;
         refuse(&refusals(&disk, request))?;
         let plan = Plan::new(plan.image, disk, plan.mode, plan.payload).with_login_keys(plan.login_keys);
+        if self.args.dry_run {
+            return dry_run::show(cx, &plan, &self.facts).map(|()| None);
+        }
         self.confirm_unmounting(&plan)?;
-        Ok(plan)
+        Ok(Some(plan))
     }
 
     /// Asks whether the mounted partitions of the card may be unmounted, unless `--unmount` was given.
@@ -145,6 +175,21 @@ impl CardWriter<'_> {
                 bail!(Verification, "the card is verified, but whether a {board} boots from it is unknown")
             }
         }
+    }
+}
+
+/// Warns of what the user should know of `plan` before the card is overwritten.
+fn warn_of(cx: &Context, plan: &Plan) {
+    let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
+    let conflicts = conflicts.into_iter().filter(|_| image::has_nixos_sd(&plan.image));
+    let key_warning = image::host_key_warning(&plan.shared_host_keys());
+    let login_warning = plan.login_keys.as_ref().and_then(LoginKeys::warning);
+    let disc_warning = image::optical_disc_warning(&plan.image.source);
+    for warning in key_warning.iter().chain(&disc_warning).chain(&login_warning) {
+        cx.reporter.report(warning);
+    }
+    for warning in plan.disk.size_warning().into_iter().chain(conflicts) {
+        cx.warn(warning);
     }
 }
 

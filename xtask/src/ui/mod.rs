@@ -52,6 +52,11 @@ pub fn print_table(table: &Table) -> Result<()> {
     write_result(&table::lines(table, Stream::Stdout))
 }
 
+/// Writes a table that a question is about to stderr; on a terminal it is cut to the width, see [`table`].
+pub fn show_table(table: &Table) -> Result<()> {
+    writeln!(std::io::stderr(), "{}", table::lines(table, Stream::Stderr)).context("showing a table")
+}
+
 /// Writes a text of the tool itself to stdout: it needs no escaping, and its lines are not folded.
 pub fn print_own_text(text: &'static str) -> Result<()> {
     write_result(text)

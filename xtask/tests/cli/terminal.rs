@@ -69,6 +69,23 @@ fn only_the_name_of_the_device_confirms() {
     }
 }
 
+#[test]
+fn another_answer_may_be_corrected_once() {
+    let (answers, _out) = build_with_image();
+    for (typed, code) in [("virtual-card\n", 0), ("sdz\n", 3), ("n\n", 3), ("\n", 3)] {
+        let nix = answers.install();
+        let mut terminal = flash_until_confirmation(&nix);
+        terminal.type_keys("virtual-cart\n");
+        terminal.wait_for("\"virtual-cart\" is not the name of the device (virtual-card).");
+        terminal.type_keys_at_next(QUESTION, typed);
+        let outcome = terminal.finish();
+        assert_eq!(outcome.stderr.matches(QUESTION).count(), 2, "{outcome:?}");
+        outcome.assert_code(code);
+        let card = std::fs::read(nix.path("virtual-card")).unwrap();
+        assert_eq!(is_all(&card, 0xee), code != 0, "{typed:?}");
+    }
+}
+
 /// The answers with a build that lasts until the file `go-on` is in the sandbox.
 fn with_slow_build(answers: &Answers, sandbox: &Sandbox) -> Answers {
     let flag = sandbox.path("go-on").display().to_string();

@@ -27,6 +27,7 @@ mod interrupt;
 mod killed;
 mod login_keys;
 mod payload;
+mod picking;
 mod privileges;
 mod progress;
 mod protected;

@@ -51,6 +51,12 @@ impl Loop {
         run("losetup", &[OsStr::new("--set-capacity"), self.device.as_os_str()]);
     }
 
+    /// Detaches the file, and attaches it to the same device again: for the kernel, another medium.
+    pub fn reattach(&self) {
+        run("losetup", &[OsStr::new("--detach"), self.device.as_os_str()]);
+        run("losetup", &[self.device.as_os_str(), self.file.as_os_str()]);
+    }
+
     /// The number of bytes that were written to the device since it was attached, as the kernel counts them.
     pub fn bytes_written(&self) -> u64 {
         let name = self.device.file_name().expect("a name");

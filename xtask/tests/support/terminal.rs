@@ -58,6 +58,15 @@ impl Terminal {
         self.wait_for(question).type_keys(&format!("{answer}\n"))
     }
 
+    /// Waits until `question`, which was asked before, is on the screen a second time, and types `keys`.
+    #[track_caller]
+    pub fn type_keys_at_next(&mut self, question: &str, keys: &str) -> &mut Self {
+        while self.output.matches(question).count() < 2 {
+            assert!(self.read_screen(), "not asked again: {question:?}\n{}", self.output);
+        }
+        self.type_keys(keys)
+    }
+
     /// The process id of the tool.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)

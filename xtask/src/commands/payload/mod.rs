@@ -4,6 +4,7 @@
 mod login_keys;
 mod readable_secrets;
 mod requested_key;
+mod warnings;
 mod wifi;
 
 use std::path::{Path, PathBuf};
@@ -12,15 +13,13 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, Event, FlakeRef, HostName, state};
+use crate::base::{Context, FlakeRef, HostName, state};
 use crate::card::ext4::{self, PayloadPlace};
 use crate::card::flash::PayloadPlan;
 use crate::card::image::Image;
 use crate::cli::PayloadArgs;
 use crate::commands::card_key;
-use crate::identity::{
-    self, HostKey, Identities, Identity, KeyChoice, KeyOrigin, Owners, Payload, PayloadEntry, PayloadRoot,
-};
+use crate::identity::{self, HostKey, Identity, KeyChoice, Owners, Payload, PayloadEntry, PayloadRoot};
 use crate::nix::flake::HostLayout;
 use login_keys::RequestedLogin;
 use requested_key::RequestedKey;
@@ -44,6 +43,16 @@ pub struct PayloadSetup {
     key: Option<HostKey>,
     /// Whether the user asked for an identity, or named its host.
     is_identity_named: bool,
+    goal: Goal,
+}
+
+/// What a payload is planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Writing a card.
+    Write,
+    /// Showing the plan, in a dry run: no key is made, and nothing is asked.
+    Show,
 }
 
 impl PayloadSetup {
@@ -51,7 +60,7 @@ impl PayloadSetup {
     ///
     /// # Errors
     /// Everything that would keep the payload from the card, as far as it is known without the image.
-    pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&HostName>) -> Result<Self> {
+    pub fn begin(cx: &Context, args: &PayloadArgs, host: Option<&HostName>, goal: Goal) -> Result<Self> {
         let requested_key = RequestedKey::find(cx, args, host)?;
         if requested_key.is_some() {
             identity::check_known_hosts(&cx.state)?;
@@ -62,9 +71,10 @@ impl PayloadSetup {
         };
         let is_identity_named = args.identity.is_some() || args.identity_of.is_some();
         let login = RequestedLogin::read(args)?;
-        let wifi = RequestedWifi::read(args)?;
+        let wifi = RequestedWifi::read(args, goal)?;
         let own_entries = Vec::new();
-        let setup = Self { requested_key, files, login, wifi, own_entries, key: None, is_identity_named };
+        let setup =
+            Self { requested_key, files, login, wifi, own_entries, key: None, is_identity_named, goal };
         if setup.is_requested() {
             ext4::find_programs(&cx.launcher)?;
         }
@@ -107,13 +117,15 @@ impl PayloadSetup {
         let Some(requested) = self.requested_key.as_ref().filter(|key| key.is_wanted()) else {
             return Ok(());
         };
-        // Git then ignores the state folder, which may be beside the flake.
-        state::create_private_folder(&cx.state)?;
+        if self.goal == Goal::Write {
+            // Git then ignores the state folder, which may be beside the flake.
+            state::create_private_folder(&cx.state)?;
+        }
         identity::keep_out_of_stores(&cx.launcher, &requested.folder, flake)
     }
 
     /// Plans the payload for `image`, which is built from `flake`, with the `layout` of the host as the flake evaluates
-    /// it; `None` if the card gets no payload. Makes a key for a host without one.
+    /// it; `None` if the card gets no payload. Makes a key for a host without one, except for a dry run.
     ///
     /// # Errors
     /// [`ExitKind::Refused`] for an image without a partition or without space for the payload.
@@ -134,21 +146,31 @@ impl PayloadSetup {
         }
         self.keep_out_of_stores(cx, flake)?;
         self.warn_of_stores(cx, flake)?;
-        self.key = match &self.requested_key {
-            Some(requested) => requested.folder.choose(&cx.launcher, requested.choice)?,
-            None => None,
-        };
-        self.warn_of_pending(cx);
-        self.warn_of_known(cx, flake)?;
+        let new = self.choose_key(cx)?;
+        self.warn_of_keys(cx, flake, new.as_ref())?;
         let key = self.key.as_ref().map(|key| (key.identity.clone(), &key.public, key.private.clone()));
         let own_entries = std::mem::take(&mut self.own_entries);
-        let payload = Payload::gather(root, key, self.files.take(), own_entries)?;
+        let payload = Payload::gather(root.clone(), key, self.files.take(), own_entries)?;
+        let payload = match new {
+            Some(identity) => Some(payload.unwrap_or_else(|| Payload::empty(root)).with_identity(identity)),
+            None => payload,
+        };
         let mut plan = payload.map(|content| PayloadPlan::new(region, content)).transpose()?;
         let may_replace = |content: &Payload| content.files.is_some() || content.has_files();
         if let Some(plan) = plan.as_mut().filter(|plan| may_replace(&plan.content)) {
             find_replaced(cx, image, plan)?;
         }
         Ok(plan)
+    }
+
+    /// Chooses the key that the card gets. Returns the identity that a flash would make a key for, in a dry run.
+    fn choose_key(&mut self, cx: &Context) -> Result<Option<Identity>> {
+        let Some(requested) = &self.requested_key else { return Ok(None) };
+        if self.goal == Goal::Show && requested.needs_new_key(cx)? {
+            return Ok(Some(requested.identity_to_make()));
+        }
+        self.key = requested.folder.choose(&cx.launcher, requested.choice)?;
+        Ok(None)
     }
 
     /// Finds the place of the payload in `image`. `None` where the place is unknown and the card can do without a key,
@@ -207,57 +229,6 @@ impl PayloadSetup {
             (false, left_out) => left_out.unwrap_or_default(),
         };
         crate::failure!(Refused, "{error:#}"; hint: "{hint}")
-    }
-
-    /// Warns if a newer key than the kept one is pending, which a card may have.
-    fn warn_of_pending(&self, cx: &Context) {
-        let Some(RequestedKey { folder, choice: KeyChoice::Keep }) = &self.requested_key else { return };
-        if self.key.as_ref().is_none_or(HostKey::was_pending) {
-            return;
-        }
-        match folder.pending_key(&cx.launcher) {
-            Ok(None) => {}
-            Ok(Some(key)) => cx.warn(format!(
-                "a newer key of {} is pending, {}: an unfinished flash may have put it on a card; pass --identity \
-                 new to use it, or remove {} to drop it",
-                folder.host(),
-                key.fingerprint(),
-                folder.pending_path().display()
-            )),
-            Err(error) => cx.warn(failure::with_hint(&error)),
-        }
-    }
-
-    /// Warns of a first key for a host whose key is known: its private key is elsewhere, such as with another person.
-    fn warn_of_known(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
-        let Some(Identity { host, origin: KeyOrigin::New, .. }) = self.key.as_ref().map(|key| &key.identity)
-        else {
-            return Ok(());
-        };
-        if self.requested_key.as_ref().is_none_or(|requested| requested.choice != KeyChoice::Keep) {
-            return Ok(());
-        }
-        for (key, file) in Identities::new(&cx.state, flake, None)?.known_keys(host)? {
-            let fingerprint = identity::fingerprint_of(&key);
-            let text = format!(
-                "the card gets a new key: {} has the key {fingerprint} of {host}, and its private key is not here",
-                file.display()
-            );
-            let hint =
-                format!("stop, and run `cargo xtask identity import {host:#} FILE` with the key, to keep it");
-            cx.reporter.report(&Event::warning_with_hint(text, &hint));
-        }
-        Ok(())
-    }
-
-    /// Warns where Nix copies the files to its store. The files need not be secret, so this is no refusal.
-    fn warn_of_stores(&self, cx: &Context, flake: &FlakeRef) -> Result<()> {
-        let Some((dir, _)) = &self.files else { return Ok(()) };
-        if identity::is_copied_to_store(&cx.launcher, dir, flake)? {
-            let dir = dir.display();
-            cx.warn(format!("Nix copies {dir} with the flake to its store, where every user can read it"));
-        }
-        Ok(())
     }
 
     /// Updates `known_hosts` of the project to the written card: adds the key that the card got, or removes the key of

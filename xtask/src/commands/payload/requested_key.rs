@@ -5,7 +5,10 @@ use anyhow::Result;
 use crate::bail;
 use crate::base::{Context, HostName};
 use crate::cli::PayloadArgs;
-use crate::identity::{KeyChoice, KeyFolder};
+use crate::identity::{Identity, KeyChoice, KeyFolder, KeyOrigin};
+
+/// The text in place of the fingerprint of a key that is not made yet.
+const NOT_MADE: &str = "(made by the flash)";
 
 /// The host whose identity a card gets, and which of its keys.
 pub struct RequestedKey {
@@ -43,6 +46,23 @@ impl RequestedKey {
             (Err(_), KeyChoice::None) => Ok(None),
             (folder, choice) => Ok(Some(Self { folder: folder?, choice })),
         }
+    }
+
+    /// Whether a flash makes the key: the host has none that the card could get.
+    pub fn needs_new_key(&self, cx: &Context) -> Result<bool> {
+        let is_missing = |key: Result<Option<_>>| key.map(|key| key.is_none());
+        match self.choice {
+            KeyChoice::None => Ok(false),
+            KeyChoice::New => is_missing(self.folder.pending_key(&cx.launcher)),
+            KeyChoice::Keep => Ok(is_missing(self.folder.public_key(&cx.launcher))?
+                && is_missing(self.folder.pending_key(&cx.launcher))?),
+        }
+    }
+
+    /// The identity of a key that is not made yet.
+    pub fn identity_to_make(&self) -> Identity {
+        let host = self.folder.host().into();
+        Identity { host, fingerprint: NOT_MADE.to_owned(), origin: KeyOrigin::New }
     }
 
     /// Whether the card gets a key.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::Goal;
 use crate::bail;
 use crate::base::{Plain, descriptor};
 use crate::cli::PayloadArgs;
@@ -13,6 +14,9 @@ use crate::ui::{self, Prompt};
 
 /// The most bytes of a password that are read.
 const MAX_BYTES: u64 = 1 << 10;
+
+/// A password in place of the one that the card gets, where only the path of its file matters.
+const ANY_PASSWORD: &[u8] = b"password";
 
 /// The remedy where a configuration without the module of this project has no Wi-Fi that reads a file of the card.
 const HINT: &str = "import the module `raspberry-pi` of this project and set `raspberryPi.wifi.enable = true;`, or set \
@@ -29,15 +33,20 @@ pub struct RequestedWifi {
 }
 
 impl RequestedWifi {
-    /// The network of the command line; `None` without `--wifi`. Reads the password from its file descriptor.
+    /// The network of the command line; `None` without `--wifi`. Reads the password from its file descriptor. A dry run
+    /// gets along without the password.
     ///
     /// # Errors
     /// `Usage` for a bad name of a network, and where nobody can be asked; `Refused` for a bad password.
-    pub fn read(args: &PayloadArgs) -> Result<Option<Self>> {
+    pub fn read(args: &PayloadArgs, goal: Goal) -> Result<Option<Self>> {
         let Some(name) = &args.wifi else { return Ok(None) };
         let ssid = Ssid::new(name.as_encoded_bytes())?;
         let read = |number| WifiPassword::new(&descriptor::read(number, MAX_BYTES, "the password")?);
-        let password = args.wifi_password_fd.map(read).transpose()?;
+        let password = match (args.wifi_password_fd, goal) {
+            (Some(number), _) => Some(read(number)?),
+            (None, Goal::Show) => Some(WifiPassword::new(ANY_PASSWORD)?),
+            (None, Goal::Write) => None,
+        };
         if password.is_none() && !ui::can_ask() {
             bail!(
                 Usage, "nobody can be asked for the password of {:?}: stdin and stderr are no terminal", ssid.shown();
@@ -65,7 +74,7 @@ impl RequestedWifi {
     /// The path of the file in the payload.
     fn path(&self, layout: Option<&HostLayout>) -> Result<String> {
         // The path does not depend on the password.
-        let any = WifiPassword::new(b"password")?;
+        let any = WifiPassword::new(ANY_PASSWORD)?;
         let file = self.file(layout, &any)?;
         if let Some(path) = layout.map(|layout| layout.payload_path(&file.path)).transpose()?.flatten() {
             return Ok(path);

@@ -32,9 +32,10 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     let state_arg = args.state_arg()?;
     let writer = card_writer(args, state_arg.as_ref(), None);
     let named = writer.find_named(cx, args.device.as_deref())?;
+    let named = if args.device.is_some() { named } else { writer.pick(cx)? };
     let generation = Generation::find(cx, args)?;
     check_before_build(cx, args, state_arg.as_ref())?;
-    let mut payload_setup = PayloadSetup::begin(cx, &payload_args(args), Some(&args.host))?;
+    let mut payload_setup = PayloadSetup::begin(cx, &payload_args(args), Some(&args.host), writer.goal())?;
     payload_setup.keep_out_of_stores(cx, &generation.pinned)?;
     let Built { file, layout } = build(cx, args, &generation)?;
     let image = check_image(cx, args, &file, named.as_ref())?;
@@ -59,8 +60,8 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
     let login_keys = login_keys(&image, layout.as_ref(), entries);
     let plan = Plan::new(image, disk, args.write.mode, payload).with_login_keys(Some(login_keys));
-    let plan = writer.show_and_confirm(cx, &request, plan)?;
     writer.facts = facts(&generation, restored.as_ref());
+    let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(()) };
     let report = writer.write(
         cx,
         &plan,

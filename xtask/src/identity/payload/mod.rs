@@ -160,6 +160,17 @@ pub enum EntryKind {
 }
 
 impl Payload {
+    /// A payload of nothing for the folder `root`.
+    pub fn empty(root: PayloadRoot) -> Self {
+        Self { root, identity: None, files: None, entries: Vec::new() }
+    }
+
+    /// The payload with this `identity`, whose key is not among its entries.
+    #[must_use]
+    pub fn with_identity(self, identity: Identity) -> Self {
+        Self { identity: Some(identity), ..self }
+    }
+
     /// The payload of a host key, of the files of a folder and of `own_entries`, which other options make; `None` where
     /// there is none of these. `key` is the identity with its public and its private key, `files` the folder with the
     /// entries that were read there.

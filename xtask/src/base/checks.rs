@@ -1,0 +1,64 @@
+//! Independent checks, whose failures the user sees at once.
+
+use super::failure::{Reason, hint, kind, reasons};
+
+/// Both results of two independent checks. Where both failed, their errors as the reasons of one, which has the kind of
+/// the first.
+///
+/// # Errors
+/// Where one of the checks failed.
+pub fn both<A, B>(one: anyhow::Result<A>, other: anyhow::Result<B>) -> anyhow::Result<(A, B)> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(one), Err(other)) => {
+            let reasons = [&one, &other].into_iter().flat_map(as_reasons).collect::<Vec<_>>();
+            Err(kind(&one).error_with_reasons(format_args!("{} checks failed", reasons.len()), reasons))
+        }
+    }
+}
+
+/// The reasons of `error`; the error itself where it has none.
+fn as_reasons(error: &anyhow::Error) -> Vec<Reason> {
+    match reasons(error) {
+        [] => vec![Reason { message: format!("{error:#}"), hint: hint(error).map(str::to_owned) }],
+        several => several.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure::{ExitKind, with_hint};
+    use crate::failure;
+
+    #[test]
+    fn the_failures_of_both_checks_are_reasons_of_one_error() {
+        let refused = || failure!(Refused, "no terminal"; hint: "pass --yes");
+        let missing = || failure!(Io, "no file").context("reading a");
+        let (one, two) =
+            (Reason { message: "b".into(), hint: None }, Reason { message: "c".into(), hint: None });
+        let several = || ExitKind::Usage.error_with_reasons("refused", vec![one.clone(), two.clone()]);
+        for (first, second, kind_of_both, text) in [
+            (Ok(()), Ok(()), None, ""),
+            (Err(refused()), Ok(()), Some(ExitKind::Refused), "no terminal; pass --yes"),
+            (Ok(()), Err(missing()), Some(ExitKind::Io), "reading a: no file"),
+            (
+                Err(refused()),
+                Err(missing()),
+                Some(ExitKind::Refused),
+                "2 checks failed\n  - no terminal; pass --yes\n  - reading a: no file",
+            ),
+            (
+                Err(several()),
+                Err(refused()),
+                Some(ExitKind::Usage),
+                "3 checks failed\n  - b\n  - c\n  - no terminal; pass --yes",
+            ),
+        ] {
+            let error = both(first, second).err();
+            assert_eq!(error.as_ref().map(kind), kind_of_both);
+            assert_eq!(error.as_ref().map(with_hint).unwrap_or_default(), text);
+        }
+    }
+}
