@@ -112,7 +112,10 @@ fn run(cli: Cli) -> ExitCode {
 /// failed. Returns the exit code.
 fn report_end(ended: anyhow::Result<()>, json: bool) -> ExitCode {
     match if json { ui::print_json_result(ended) } else { ended } {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            ui::print_next_step();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             ui::print_error(&error, json);
             failure::kind(&error).code().into()

@@ -126,6 +126,26 @@ pub fn as_called(text: String) -> String {
     OPTIONS.get().unwrap_or(&NO_OPTIONS).spell(&text, name())
 }
 
+/// The command line of this run, as texts name commands, without `option` and without the options that texts repeat.
+pub fn command_line_without(option: &str) -> String {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    again(words, option)
+}
+
+/// The command line with these `words`, see [`command_line_without`].
+fn again(words: impl Iterator<Item = String>, option: &str) -> String {
+    let mut command = ALIAS.to_owned();
+    let mut words = words;
+    while let Some(word) = words.next() {
+        if word == "--flake" || word == "--to" {
+            words.next();
+        } else if word != option && !word.starts_with("--flake=") && !word.starts_with("--to=") {
+            command.extend([" ", &shell::quote(&word)]);
+        }
+    }
+    command
+}
+
 /// Like [`as_called`], for `text` that is serialized JSON.
 pub fn as_called_in_json(text: String) -> String {
     if !text.contains(ALIAS) {
@@ -190,6 +210,17 @@ mod tests {
         }
         for options in [CommandOptions::new(None, None), CommandOptions::new(Some("."), None)] {
             assert_eq!(options.spell("`cargo xtask deploy pi`", ALIAS), "`cargo xtask deploy pi`");
+        }
+    }
+
+    #[test]
+    fn a_command_line_is_repeated_without_one_option() {
+        for (words, expected) in [
+            ("flash pi /dev/sdb --dry-run", "cargo xtask flash pi /dev/sdb"),
+            ("--flake f deploy --dry-run pi --to a@b --boot", "cargo xtask deploy pi --boot"),
+            ("--json deploy --flake=f --dry-run a b", "cargo xtask --json deploy a b"),
+        ] {
+            assert_eq!(again(words.split(' ').map(str::to_owned), "--dry-run"), expected);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use super::next_step;
 use super::payload::{Goal, PayloadSetup};
 use crate::base::{Bytes, Context, FlakeRef, HostName, interrupt};
 use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
@@ -63,6 +64,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let boot = booted.as_ref().map(|_| total - boot_start);
     let seconds = Seconds { setup: setup_seconds, build: build_seconds, boot, total };
     let VirtualCard { path: card, file, .. } = card;
+    next_step::overview();
     show(cx, &DemoReport { image, card, file, report, identity, contents, booted, seconds })
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::base::failure;
 use crate::base::{Address, Context, HostName};
 use crate::cli::Deploy;
+use crate::commands::next_step;
 use crate::deploy::{self, Afterwards, Decision, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
@@ -83,8 +84,7 @@ fn deploy_one(cx: &Context, options: &DeployOptions, version: nix::Version, host
         return Err(error);
     }
     match show_and_apply(cx, options, plan)? {
-        Ending::Planned(plan) if cx.json => ui::print_json(&plan.json()),
-        Ending::Planned(plan) => ui::print_result(&plan.summary()),
+        Ending::Planned(plan) => show_planned(cx, &plan),
         Ending::Ended(outcome) => show(cx, &outcome),
     }
 }
@@ -133,6 +133,14 @@ fn show_and_apply(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Resu
         receipt::save(cx, receipt);
     }
     Ok(Ending::Ended(ended?.into()))
+}
+
+/// Shows the plan of a dry run.
+fn show_planned(cx: &Context, plan: &Plan) -> Result<()> {
+    if plan.already_done().is_none() {
+        next_step::after_dry_run();
+    }
+    if cx.json { ui::print_json(&plan.json()) } else { ui::print_result(&plan.summary()) }
 }
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::listed_disk::{self, Listed, ListedDisk};
+use super::next_step;
 use super::protected::{NamedPaths, protected_paths};
 use crate::base::{Bytes, Context, Table};
 use crate::card::disk::{Confirmation, Mounted, Request, VirtualCards};
@@ -12,6 +13,9 @@ use crate::ui;
 pub fn run(cx: &Context, args: &Devices) -> Result<()> {
     let request = flash_request(cx, args);
     let listed = listed_disk::list(&request, if args.all { Listed::All } else { Listed::Cards })?;
+    if let [only] = &listed.iter().filter(|listed| listed.accepted).collect::<Vec<_>>()[..] {
+        next_step::flash_to(&only.disk.path);
+    }
     if cx.json {
         return ui::print_json(&serde_json::json!({ "devices": listed }));
     }

@@ -6,6 +6,7 @@ use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, Table, shell};
 use crate::card::ext4;
+use crate::commands::next_step;
 use crate::nix::Programs;
 use crate::nix::emulation::{self, Answer, BuildSupport, Builder};
 use crate::{nix, ui};
@@ -29,10 +30,16 @@ pub fn run(cx: &Context) -> Result<()> {
         ui::print_table(&table(&findings))?;
     }
     match findings.iter().filter(|finding| finding.found.is_err()).count() {
-        0 => Ok(()),
+        0 => {
+            next_step::overview();
+            Ok(())
+        }
         missing => {
             let verb = if missing == 1 { "is" } else { "are" };
-            bail!(Refused, "{missing} of {} requirements {verb} missing", findings.len())
+            bail!(
+                Refused, "{missing} of {} requirements {verb} missing", findings.len();
+                hint: "`cargo xtask setup` installs what it can; the table names the other remedies"
+            )
         }
     }
 }

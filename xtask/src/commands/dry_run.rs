@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+use super::next_step;
 use crate::base::{Bytes, Context};
 use crate::card::flash::Plan;
 use crate::identity::{Identity, KeyOrigin};
@@ -10,6 +11,7 @@ use crate::ui;
 
 /// Prints that `plan` could be carried out; with `facts`, which the JSON has beside it.
 pub fn show(cx: &Context, plan: &Plan, facts: &Map<String, Value>) -> Result<()> {
+    next_step::after_dry_run();
     if cx.json {
         let mut result = plan_json(plan);
         if let Some(object) = result.as_object_mut() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Map;
 
+use super::next_step;
 use super::payload::{PayloadSetup, login_keys};
 use super::protected::NamedPaths;
 use super::write_card::{self, CardWriter};
@@ -35,7 +36,11 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     let plan = Plan::new(image, disk, args.write.mode, payload).with_login_keys(Some(login_keys));
     let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(()) };
     let source = host.as_ref().map(|host| (host, &cx.flake));
-    writer.write(cx, &plan, source, revision, &payload_setup).map(drop)
+    writer.write(cx, &plan, source, revision, &payload_setup)?;
+    if let Some(host) = plan.card_host().or(host) {
+        next_step::after_card(&host);
+    }
+    Ok(())
 }
 
 /// Checks what the command line names, and reports all that is wrong with it at once: the card at `device`, the payload

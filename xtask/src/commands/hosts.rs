@@ -7,6 +7,7 @@ use crate::base::failure;
 use crate::base::{Context, Table, interrupt, parallel};
 use crate::cli::Hosts;
 use crate::commands::flake_hosts::{self, Listing};
+use crate::commands::next_step;
 use crate::nix::flake::{BrokenOutput, Host, HostImage};
 use crate::nix::{EvalCache, Fingerprint};
 use crate::{nix, ui};
@@ -25,6 +26,9 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     } else {
         recall_images(cx, &hosts, fingerprint.as_ref())
     };
+    if images.iter().any(|image| matches!(image, KnownImage::NotEvaluated)) {
+        next_step::evaluate_hosts();
+    }
     let rows = hosts.iter().zip(images).collect::<Vec<_>>();
     if cx.json {
         let hosts = rows.iter().map(|(host, image)| json_row(host, image)).collect::<Value>();

@@ -20,6 +20,7 @@ mod identity;
 mod keys;
 mod log;
 mod listed_disk;
+mod next_step;
 mod payload;
 mod pick_card;
 mod protected;

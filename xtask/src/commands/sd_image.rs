@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::base::Context;
 use crate::card::image::{self, CheckCache, Source};
 use crate::cli::SdImage;
+use crate::commands::next_step;
 use crate::ui;
 
 pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
@@ -16,7 +17,11 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     image::require_disk_image(&source)?;
     let seconds = start.elapsed().as_secs_f64();
     warn_of_content(cx, &source)?;
-    show(cx, &source, seconds)
+    show(cx, &source, seconds)?;
+    if let Some(host) = args.source().host() {
+        next_step::after_image(&host);
+    }
+    Ok(())
 }
 
 /// Warns of ssh host keys inside the image, and of an ISO image. The image is checked on the way, so that a later flash

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::base::Context;
 use crate::cli::Setup;
-use crate::commands::sudo;
+use crate::commands::{next_step, sudo};
 use crate::setup::{self, Purpose, Sudo};
 use crate::ui;
 
@@ -25,6 +25,7 @@ pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
         purposes.push(Purpose::Backups);
     }
     let report = setup::ensure(cx, &purposes, sudo)?;
+    next_step::overview();
     if cx.json {
         return ui::print_json(&report);
     }

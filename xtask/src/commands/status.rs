@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::base::{Context, HostName};
 use crate::cli::Status;
+use crate::commands::next_step;
 use crate::deploy::{self, History, Overrides};
 use crate::receipt::{self, Receipt};
 use crate::{nix, ui};
@@ -32,6 +33,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     } else {
         ui::print_table(&deploy::status_table(&statuses))?;
     }
+    next_step::deploy(statuses.iter().filter(|status| status.differs()).map(|status| &status.host));
     deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
 }
 

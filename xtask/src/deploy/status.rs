@@ -51,6 +51,14 @@ enum Drift {
     Differs(Option<Diff>),
 }
 
+impl Status {
+    /// Whether the host runs something else than the flake has.
+    pub fn differs(&self) -> bool {
+        let drift = self.observation.as_ref().map(|observation| &observation.drift);
+        matches!(drift, Ok(Drift::Differs(_)))
+    }
+}
+
 /// Reads the state of `hosts` in parallel, so that unreachable ones cost one time-out together. `history` returns the
 /// receipts of a host.
 ///

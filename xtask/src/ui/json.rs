@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::charset::Charset;
 use super::print_json_line;
-use crate::base::{ErrorReport, Event, HostName, Reporter, Timestamp, escape, program};
+use crate::base::{ErrorReport, Event, HostName, NextStep, Reporter, Timestamp, escape, program};
 
 /// The version of the interface. Fields are added within a version; a new version renames or removes fields.
 const SCHEMA: u32 = 1;
@@ -37,17 +37,22 @@ pub fn print_json(result: &impl Serialize) -> Result<()> {
 pub fn print_json_result(ended: Result<()>) -> Result<()> {
     let fields = FIELDS.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
     let error = ended.as_ref().err().map(ErrorReport::of);
-    let printed = print_json_line(&program::as_called_in_json(object(&fields, error.as_ref())));
+    let next = super::next::take().filter(|_| error.is_none());
+    let object = object(&fields, error.as_ref(), next.as_ref());
+    let printed = print_json_line(&program::as_called_in_json(object));
     // The error of the command matters more than a result that cannot be printed.
     ended.and(printed)
 }
 
-/// The object of a result: the version, the error of a command that has failed, and these serialized `fields`.
-fn object(fields: &str, error: Option<&ErrorReport>) -> String {
+/// The object of a result: the version, the error of a command that has failed, these serialized `fields`, and the
+/// next step.
+fn object(fields: &str, error: Option<&ErrorReport>, next: Option<&NextStep>) -> String {
     let version = format!(r#""schema":{SCHEMA}"#);
     let error = error.and_then(|error| serde_json::to_string(error).ok());
     let error = error.map(|error| format!(r#""error":{error}"#)).unwrap_or_default();
-    let parts = [version.as_str(), &error, fields].into_iter().filter(|part| !part.is_empty());
+    let next = serde_json::to_string(&next).unwrap_or_else(|_| "null".to_owned());
+    let next = format!(r#""next":{next}"#);
+    let parts = [version.as_str(), &error, fields, &next].into_iter().filter(|part| !part.is_empty());
     format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
 }
 
@@ -103,13 +108,15 @@ mod tests {
     fn a_result_has_its_version_its_error_and_its_fields() {
         let error = ErrorReport::of(&crate::failure!(Io, "no"));
         let of_error = r#""error":{"code":5,"kind":"io","message":"no","hint":null,"reasons":[]}"#;
-        for (fields, error, expected) in [
-            ("", None, r#"{"schema":1}"#.to_owned()),
-            (r#""a":1"#, None, r#"{"schema":1,"a":1}"#.to_owned()),
-            ("", Some(&error), format!(r#"{{"schema":1,{of_error}}}"#)),
-            (r#""a":1"#, Some(&error), format!(r#"{{"schema":1,{of_error},"a":1}}"#)),
+        let step = NextStep::run("go");
+        let of_step = r#""next":{"by_hand":null,"command":"go","reason":null}"#;
+        for (fields, error, next, expected) in [
+            ("", None, None, r#"{"schema":1,"next":null}"#.to_owned()),
+            (r#""a":1"#, None, Some(&step), format!(r#"{{"schema":1,"a":1,{of_step}}}"#)),
+            ("", Some(&error), None, format!(r#"{{"schema":1,{of_error},"next":null}}"#)),
+            (r#""a":1"#, Some(&error), None, format!(r#"{{"schema":1,{of_error},"a":1,"next":null}}"#)),
         ] {
-            assert_eq!(object(fields, error), expected);
+            assert_eq!(object(fields, error, next), expected);
         }
         assert!(print_json(&[1]).unwrap_err().to_string().contains("[1]"));
     }

@@ -10,6 +10,7 @@ mod json;
 mod layout;
 mod log_reporter;
 mod multi_progress;
+mod next;
 mod progress_line;
 mod prompt;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod table;
 
 pub use bars::reporter;
 pub use json::{print_json, print_json_result};
+pub use next::{end_with, print_next_step};
 pub use prompt::{Prompt, can_ask};
 
 use std::io::{ErrorKind, Write};

@@ -40,7 +40,7 @@ fn a_card_that_is_in_is_picked_by_its_number() {
     let outcome = terminal.finish();
     outcome.assert_code(0);
     let row = format!("1  {}", card.device.device());
-    outcome.assert_stderr_contains(&row).assert_stderr_contains(&format!(
+    outcome.assert_stderr_contains(row).assert_stderr_contains(format!(
         "not offered: {} has {} bytes, but {} are expected",
         other.device.device(),
         42 * MIB,

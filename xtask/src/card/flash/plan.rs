@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delta::Mode;
 use crate::bail;
-use crate::base::{Bytes, Plain};
+use crate::base::{Bytes, HostName, Plain};
 use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, HostKeyFile, Image};
 use crate::identity::{LoginKeys, Payload, Usage};
@@ -76,6 +76,11 @@ impl Plan {
     /// The plan with the `login_keys` of the card.
     pub fn with_login_keys(self, login_keys: Option<LoginKeys>) -> Self {
         Self { login_keys, ..self }
+    }
+
+    /// The host whose identity the card gets; `None` for a card without one.
+    pub fn card_host(&self) -> Option<HostName> {
+        Some(self.payload.as_ref()?.content.identity.as_ref()?.host.clone())
     }
 
     /// The host keys inside the image that the payload does not replace.

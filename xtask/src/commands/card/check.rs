@@ -6,6 +6,7 @@ use crate::base::{Bytes, Context};
 use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::worker::{self, Access, CapacityJob};
 use crate::cli::CardCheck;
+use crate::commands::next_step;
 use crate::commands::protected::{NamedPaths, protected_paths};
 use crate::ui;
 
@@ -22,6 +23,7 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
     }
     args.confirm.confirm(&disk, CONSEQUENCE)?;
     let probes = worker::run(cx, &CapacityJob { disk: disk.clone() })?;
+    next_step::flash_to(&disk.path);
     show(cx, &disk, probes)
 }
 

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{ask, name_check, show};
 use crate::base::{Context, state};
 use crate::cli::identity::{IdentityImport, IdentityOf, KeysArg};
+use crate::commands::next_step;
 use crate::identity::{self, Adoption, StoredIdentity};
 
 pub fn run(cx: &mut Context, args: &IdentityImport) -> Result<()> {
@@ -35,5 +36,6 @@ pub fn run(cx: &mut Context, args: &IdentityImport) -> Result<()> {
         identity::adopt(&identities, &cx.launcher, &[adoption])?;
     }
     let keys = KeysArg { identity_dir: args.keys.identity_dir.clone() };
+    next_step::after_image(&args.host);
     show::run(cx, &IdentityOf { host: args.host.clone(), keys })
 }

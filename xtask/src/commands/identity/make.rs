@@ -6,6 +6,7 @@ use super::{ask, name_check, show};
 use crate::bail;
 use crate::base::{Context, state};
 use crate::cli::identity::IdentityMake;
+use crate::commands::next_step;
 use crate::identity::{self, Identities, KeyChoice, fingerprint_of};
 
 pub fn run(cx: &mut Context, args: &IdentityMake) -> Result<()> {
@@ -21,6 +22,7 @@ pub fn run(cx: &mut Context, args: &IdentityMake) -> Result<()> {
     state::create_private_folder(&cx.state)?;
     identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
     folder.choose(&cx.launcher, KeyChoice::Keep)?;
+    next_step::after_image(&args.of.host);
     show::run(cx, &args.of)
 }
 

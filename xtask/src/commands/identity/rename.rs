@@ -6,6 +6,7 @@ use serde_json::json;
 use super::name_check;
 use crate::base::{Context, HostName, state};
 use crate::cli::identity::IdentityRename;
+use crate::commands::next_step;
 use crate::identity::{self, Identities, NewKeys};
 use crate::{bail, failure, ui};
 
@@ -39,6 +40,7 @@ pub fn run(cx: &mut Context, args: &IdentityRename) -> Result<()> {
         cx.note(format!("commit {}: it has the new name", file.path().display()));
     }
     cx.note(format!("receipts keep the name of their time: `cargo xtask history {old:#}`"));
+    next_step::after_image(new);
     if cx.json {
         return ui::print_json(&json!({ "old": old, "new": new }));
     }

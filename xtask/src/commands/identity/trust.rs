@@ -6,6 +6,7 @@ use serde_json::json;
 use super::ask;
 use crate::base::{Context, HostName};
 use crate::cli::identity::{IdentityTrust, KeysArg};
+use crate::commands::next_step;
 use crate::deploy::{self, OfferedKey};
 use crate::identity::{Adoption, Identities, KnownKey, StoredIdentity, adopt};
 use crate::ui::{self, Prompt};
@@ -33,6 +34,7 @@ pub fn run(cx: &Context, args: &IdentityTrust) -> Result<()> {
     if !adoption.is_done {
         adopt(&identities, &cx.launcher, &[adoption])?;
     }
+    next_step::deploy([&args.host]);
     if cx.json {
         let file = &identities.known_hosts.path;
         return ui::print_json(

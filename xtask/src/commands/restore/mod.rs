@@ -11,6 +11,7 @@ use serde_json::{Map, json};
 
 use self::generation::Generation;
 use super::keys;
+use super::next_step;
 use super::payload::{PayloadSetup, login_keys};
 use super::protected::NamedPaths;
 use super::write_card::{self, CardWriter};
@@ -69,7 +70,9 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
         generation.revision.clone(),
         &payload_setup,
     )?;
-    generation.check_system(report.system.as_deref())
+    generation.check_system(report.system.as_deref())?;
+    next_step::after_restore(&args.host);
+    Ok(())
 }
 
 /// The payload of a restored card: the identity that its host has.
