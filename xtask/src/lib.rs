@@ -94,6 +94,7 @@ fn escaped_usage_error() -> Option<clap::Error> {
 fn run(cli: Cli) -> ExitCode {
     let json = cli.json;
     die_with_parent::enable();
+    let quiet = cli.output.quiet;
     let log = commands::begin_log();
     let ended = harden().and_then(|()| commands::run(cli, &log));
     let log_named = commands::end_log(&log, &ended, json);
@@ -101,7 +102,11 @@ fn run(cli: Cli) -> ExitCode {
     if let Some(event) = log_named.as_ref().filter(|_| json) {
         ui::print_event(event, json);
     }
+    let has_next_step = ended.is_ok() && !json && !quiet;
     let code = report_end(ended, json);
+    if has_next_step {
+        ui::print_next_step();
+    }
     if let Some(event) = log_named.filter(|_| !json) {
         ui::print_event(&event, json);
     }
@@ -112,10 +117,7 @@ fn run(cli: Cli) -> ExitCode {
 /// failed. Returns the exit code.
 fn report_end(ended: anyhow::Result<()>, json: bool) -> ExitCode {
     match if json { ui::print_json_result(ended) } else { ended } {
-        Ok(()) => {
-            ui::print_next_step();
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             ui::print_error(&error, json);
             failure::kind(&error).code().into()

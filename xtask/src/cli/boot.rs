@@ -144,7 +144,7 @@ mod tests {
     fn parse(args: &[&str]) -> Result<String> {
         let mut cli = Cli::try_parse_from([&["xtask", "boot"], args].concat())?;
         cli.take_flake()?;
-        let Command::Boot(boot) = cli.command else { panic!("{args:?}") };
+        let Some(Command::Boot(boot)) = cli.command else { panic!("{args:?}") };
         let found = boot.boot_arg()?;
         Ok(format!("{found:?}"))
     }

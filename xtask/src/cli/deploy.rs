@@ -187,7 +187,7 @@ mod tests {
     /// The arguments of `deploy pi` with `options`.
     fn parse(options: &[&str]) -> Deploy {
         let cli = Cli::try_parse_from([&["xtask", "deploy", "pi"], options].concat()).unwrap();
-        let Command::Deploy(args) = cli.command else { panic!("{options:?}") };
+        let Some(Command::Deploy(args)) = cli.command else { panic!("{options:?}") };
         args
     }
 

@@ -77,8 +77,9 @@ pub struct Cli {
     pub json: bool,
     #[command(flatten)]
     pub output: OutputArgs,
+    /// `None` for the overview of where things stand.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,6 +17,8 @@ const SYSTEM: &str = "aarch64-linux";
 /// A checked requirement.
 struct Finding {
     name: String,
+    /// Whether `setup` may meet the requirement.
+    is_for_setup: bool,
     /// What meets the requirement, or else what is wrong and the remedy.
     found: Result<String, String>,
 }
@@ -29,19 +31,17 @@ pub fn run(cx: &Context) -> Result<()> {
     } else {
         ui::print_table(&table(&findings))?;
     }
-    match findings.iter().filter(|finding| finding.found.is_err()).count() {
-        0 => {
-            next_step::overview();
-            Ok(())
-        }
-        missing => {
-            let verb = if missing == 1 { "is" } else { "are" };
-            bail!(
-                Refused, "{missing} of {} requirements {verb} missing", findings.len();
-                hint: "`cargo xtask setup` installs what it can; the table names the other remedies"
-            )
-        }
+    let missing = findings.iter().filter(|finding| finding.found.is_err()).collect::<Vec<_>>();
+    if missing.is_empty() {
+        next_step::overview();
+        return Ok(());
     }
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    let text = format!("{} of {} requirements {verb} missing", missing.len(), findings.len());
+    if missing.iter().any(|finding| finding.is_for_setup) {
+        bail!(Refused, "{text}"; hint: "`cargo xtask setup` installs what it can; the table names the other remedies");
+    }
+    bail!(Refused, "{text}")
 }
 
 fn gather(cx: &Context) -> Result<Vec<Finding>> {
@@ -63,7 +63,11 @@ fn gather(cx: &Context) -> Result<Vec<Finding>> {
         ("deploy-rs", find_program(cx, "deploy")),
     ];
     let programs = Programs::of(&cx.launcher);
-    let findings = requirements.into_iter().map(|(name, found)| Finding { name: name.to_owned(), found });
+    let findings = requirements.into_iter().map(|(name, found)| Finding {
+        name: name.to_owned(),
+        is_for_setup: true,
+        found,
+    });
     Ok(findings.chain(builders.into_iter().map(|entry| builder_finding(entry, &programs))).collect())
 }
 
@@ -107,7 +111,7 @@ fn builder_finding((builder, answer): (Builder, Answer), programs: &Programs) ->
             shell::quote(&builder.store())
         ))),
     };
-    Finding { name: builder.address, found }
+    Finding { name: builder.address, is_for_setup: false, found }
 }
 
 /// The path of the program `name` that `setup` installs.
@@ -125,7 +129,7 @@ fn find_debugfs(cx: &Context) -> Result<String, String> {
 
 fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&["", "NEEDED", "FOUND"]);
-    for Finding { name, found } in findings {
+    for Finding { name, found, .. } in findings {
         let (mark, text) = match found {
             Ok(text) => ("ok", text),
             Err(text) => ("MISSING", text),

@@ -32,6 +32,14 @@ pub fn list(cx: &mut Context, options: &[String], evaluates: bool) -> Result<Lis
     list_once(cx, options, evaluates)
 }
 
+/// Lists the hosts without a build: an output that needs one counts as broken.
+///
+/// # Errors
+/// Those of Nix.
+pub fn list_without_builds(cx: &mut Context) -> Result<Listing> {
+    list_once(cx, &nix::with_keep_lock(&[]), false)
+}
+
 /// The refusal of an input that names the keys of hosts, which explains why the evaluation failed; `None` where it
 /// failed for another reason.
 fn refused_input(cx: &mut Context, options: &[String]) -> Option<anyhow::Error> {

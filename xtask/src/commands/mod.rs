@@ -18,9 +18,11 @@ mod history;
 mod hosts;
 mod identity;
 mod keys;
-mod log;
+mod known_image;
 mod listed_disk;
+mod log;
 mod next_step;
+mod overview;
 mod payload;
 mod pick_card;
 mod protected;
@@ -69,8 +71,9 @@ pub fn run_worker(access: Access) -> u8 {
 /// Makes the context and runs the command, whose log is `log`.
 pub fn run(mut cli: Cli, log: &Arc<RunLog>) -> Result<()> {
     let mut cx = make_context(&mut cli, log)?;
-    prepare(&mut cx, &cli.command)?;
-    dispatch(cx, cli.command)
+    let Some(command) = cli.command else { return overview::run(&mut cx) };
+    prepare(&mut cx, &command)?;
+    dispatch(cx, command)
 }
 
 /// Makes the context of a command, and takes the flake out of its command line.
@@ -78,7 +81,7 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
     if let Some(file) = &cli.output.log_file {
         log.write_to(file)?;
     }
-    cli.command.check_nix_args()?;
+    cli.command.as_ref().map_or(Ok(()), Command::check_nix_args)?;
     let flake = take_flake(cli)?;
     let reporter = ui::reporter(cli.json, cli.output.verbosity(), log.clone());
     let here = std::env::current_dir().context("finding the working directory")?;
@@ -86,7 +89,7 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
     Ok(Context {
         state: project::state_dir(&flake),
         flake,
-        trust_flake: cli.command.trusts_flake(),
+        trust_flake: cli.command.as_ref().is_some_and(Command::trusts_flake),
         json: cli.json,
         launcher: launcher.reporting_to(reporter.clone()),
         reporter,
@@ -102,12 +105,17 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
 fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
     // The error of taking the flake may name a command, too.
     if let Some(given) = &cli.flake {
-        program::repeat_in_texts(Some(given), cli.command.address());
+        program::repeat_in_texts(Some(given), cli.command.as_ref().and_then(Command::address));
     }
     let taken = cli.take_flake()?;
-    program::repeat_in_texts(taken.as_deref(), cli.command.address());
+    let command = cli.command.as_ref();
+    program::repeat_in_texts(taken.as_deref(), command.and_then(Command::address));
     let named = project::named_flake(taken.as_deref())?;
-    let must_exist = cli.command.evaluates() || named.is_some() && cli.command.uses_state();
+    // The overview says what to do without a flake, unless the user names one.
+    let must_exist = match command {
+        Some(command) => command.evaluates() || named.is_some() && command.uses_state(),
+        None => named.is_some(),
+    };
     let flake = named.map_or_else(project::flake_here, Ok)?;
     if must_exist {
         flake.check()?;

@@ -6,7 +6,7 @@ use crate::base::{HostName, NextStep, program, shell};
 use crate::ui;
 
 /// What the user does with a written card.
-const INSERT: &str = "put the card into the Pi";
+pub const INSERT: &str = "put the card into the Pi";
 
 /// After an image of `host` was built, or its key was made: the card.
 pub fn after_image(host: &HostName) {

@@ -11,9 +11,9 @@ use crate::ui::{self, Prompt};
 /// How often the user may answer.
 const MAX_ANSWERS: usize = 2;
 
-/// Lists the cards that are in, names those that `request` refuses, and asks which of the others is the one. `None` where the user waits
-/// for another card, and where no card is accepted. The card is returned as it was listed, so that a later change of it
-/// is noticed.
+/// Lists the cards that are in, names those that `request` refuses, and asks which of the others is the one. `None`
+/// where the user waits for another card, and where no card is accepted. The card is returned as it was listed, so that
+/// a later change of it is noticed.
 ///
 /// # Errors
 /// `Refused` for an answer that names no accepted card, and `Interrupted` for Ctrl-C.

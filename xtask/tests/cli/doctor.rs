@@ -12,6 +12,9 @@ fn answers_with_remote_builder() -> Answers {
     }
 }
 
+/// The hint of a machine that lacks something.
+const SETUP: &str = "hint: `cargo xtask setup` installs what it can; the table names the other remedies\n";
+
 #[test]
 fn doctor_passes_if_no_requirement_is_missing() {
     let nix = answers_with_remote_builder().install();
@@ -25,7 +28,8 @@ fn doctor_passes_if_no_requirement_is_missing() {
          ok  debugfs        {bin}/debugfs\nok  ssh-keygen     {bin}/ssh-keygen\n\
          ok  ssh            {bin}/ssh\nok  deploy-rs      {bin}/deploy\nok  ssh://pi       answers\n"
     );
-    outcome.assert_code(0).assert_stdout(expected).assert_stderr("");
+    outcome.assert_code(0).assert_stdout(expected);
+    outcome.assert_stderr("next: cargo xtask\n  shows where things stand\n");
     assert!(nix.nix_calls().contains(&"config show --json".to_owned()));
 }
 
@@ -64,7 +68,7 @@ MISSING  deploy-rs      there is no deploy on PATH; run `cargo xtask setup`
     assert_eq!(other_lines.join("\n") + "\n", expected);
     let missing = 5 + debugfs_lines.iter().filter(|line| line.starts_with("MISSING")).count();
     assert_eq!(debugfs_lines.len(), 1);
-    assert_eq!(outcome.stderr, format!("error: {missing} of 6 requirements are missing\n"));
+    assert_eq!(outcome.stderr, format!("error: {missing} of 6 requirements are missing\n{SETUP}"));
 }
 
 #[test]
@@ -155,7 +159,8 @@ fn builders_are_asked_in_parallel_and_those_that_do_not_answer_are_not_ok() {
     let nix = nix_with_builders(&machines(&["dead1", "dead2", "shut", "dead3"]), script);
     let outcome = nix.run(&["doctor"]);
     assert!(nix.path("home/together").exists(), "the builders were not asked in parallel");
-    outcome.assert_code(3).assert_stderr("error: 5 of 10 requirements are missing\n");
+    let error = format!("error: 5 of 10 requirements are missing\n{SETUP}");
+    outcome.assert_code(3).assert_stderr(error);
     for line in [
         "MISSING  aarch64-linux  by a remote builder, and none can be used\n",
         "MISSING  ssh://dead1    does not answer within 5 s; start it, or correct its line in `builders` or /etc/nix/machines",

@@ -21,6 +21,9 @@ stinky  aarch64-linux, x86_64-linux  yes
 /// The end of each call that only reads names.
 const NO_BUILDS: &str = "--option allow-import-from-derivation false --option accept-flake-config false";
 
+/// The next step after a list with a host whose image is unknown.
+const NEXT: &str = "next: cargo xtask --flake github:o/f hosts --evaluate\n  finds the images that only an evaluation shows\n";
+
 /// The names of three hosts: with an image by name, with a configuration, and with a deploy node only.
 pub fn three_hosts() -> String {
     let packages: &[(&str, &[&str])] =
@@ -31,7 +34,7 @@ pub fn three_hosts() -> String {
 #[test]
 fn hosts_are_listed_by_one_evaluation_of_names() {
     let nix = Answers { names: print_script(&three_hosts()), ..Answers::default() }.install();
-    nix.run(HOSTS_ARGS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
+    nix.run(HOSTS_ARGS).assert_code(0).assert_stdout(TABLE).assert_stderr(NEXT);
     // Nix is started once.
     let listing = format!("{LIST_NAMES} {NO_BUILDS}");
     assert_eq!((nix.nix_calls(), nix.calls("nix").len()), (vec![listing], 1));
@@ -209,7 +212,7 @@ fn names_that_take_a_build_are_read_again() {
     let names =
         format!("case \"$*\" in *{NO_BUILDS:?}) {forbidden};; *) {};; esac", print_script(&three_hosts()));
     let nix = Answers { names, ..Answers::default() }.install();
-    nix.run(HOSTS_ARGS).assert_code(0).assert_stdout(TABLE).assert_stderr("");
+    nix.run(HOSTS_ARGS).assert_code(0).assert_stdout(TABLE).assert_stderr(NEXT);
     let calls = nix.calls("nix").iter().map(|call| call.join(" ")).collect::<Vec<_>>();
     let find = |end: &str| calls.iter().position(|call| call.ends_with(end)).expect(end);
     assert!(find(NO_BUILDS) < find("config show --json"), "{calls:#?}");

@@ -26,6 +26,7 @@ mod identity;
 mod identity_backups;
 mod identity_walks;
 mod logs;
+mod overview;
 mod platforms;
 mod restore;
 mod sd_image;

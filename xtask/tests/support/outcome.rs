@@ -22,7 +22,7 @@ impl Outcome {
         Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// The result of a run with `--json`: the one object on stdout, without the version.
+    /// The result of a run with `--json`: the one object on stdout, without the version and the next step.
     #[track_caller]
     pub fn json(&self) -> Value {
         let parsed = serde_json::from_str::<Value>(&self.stdout);
@@ -30,6 +30,8 @@ impl Outcome {
         assert_eq!(result.get("error").is_some(), self.code != 0, "{result}");
         let fields = result.as_object_mut().expect("an object");
         assert_eq!(fields.remove("schema"), Some(1.into()), "{self:?}");
+        let next = fields.remove("next").expect("the next step, or null");
+        assert!(next.is_null() || self.code == 0, "{next}");
         result
     }
 

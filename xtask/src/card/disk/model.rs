@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::MountOwner;
@@ -235,7 +237,8 @@ impl Disk {
     /// The partitions of the disk in one line: `FIRMWARE (vfat), NIXOS_SD (ext4)`.
     pub fn content(&self) -> String {
         if self.partitions.is_empty() {
-            return "no known partitions".to_owned();
+            let is_unreadable = access(&self.path, Access::READ_OK) == Err(Errno::ACCESS);
+            return if is_unreadable { "unreadable without root" } else { "no known partitions" }.to_owned();
         }
         self.partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }

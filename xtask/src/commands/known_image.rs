@@ -1,0 +1,91 @@
+//! What is known of the image of a host, for the commands that list hosts.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::base::{Context, failure};
+use crate::nix::flake::{Host, HostImage};
+use crate::nix::{EvalCache, Fingerprint};
+
+/// What is known of the image of a host.
+pub enum KnownImage {
+    /// The flake has a package `HOST-sdImage`, for these systems.
+    Package(Vec<String>),
+    /// An evaluation found the image, or several of which the user has to choose one.
+    Found(Vec<HostImage>),
+    /// An evaluation found no image, for this reason.
+    Missing(anyhow::Error),
+    NotEvaluated,
+    /// The host has only a deploy node.
+    None,
+}
+
+impl KnownImage {
+    /// The image of `host` by the names in the flake, without an evaluation of the configuration.
+    pub fn by_names(host: &Host) -> Self {
+        match host {
+            Host { image_systems, .. } if !image_systems.is_empty() => Self::Package(image_systems.clone()),
+            Host { configured: true, .. } | Host { in_images: true, .. } => Self::NotEvaluated,
+            Host { card_packages, .. } if !card_packages.is_empty() => Self::NotEvaluated,
+            _ => Self::None,
+        }
+    }
+
+    /// The image by the names in the flake, and by earlier evaluations of the flake with this `fingerprint`.
+    pub fn recall(cx: &Context, host: &Host, fingerprint: Option<&Fingerprint>) -> Self {
+        let cache = EvalCache::new(&cx.state);
+        let recalled = || HostImage::from_cache(&cache, fingerprint?, &cx.flake, host);
+        match Self::by_names(host) {
+            Self::None => Self::None,
+            known => recalled().map_or(known, Self::of),
+        }
+    }
+
+    /// The result of an evaluation.
+    pub fn of(found: Result<Vec<HostImage>>) -> Self {
+        found.map_or_else(Self::Missing, Self::Found)
+    }
+
+    /// The image, also as JSON.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Package(systems) => json!({ "state": "found", "place": "convention", "systems": systems }),
+            Self::Found(images) => match &images[..] {
+                [image] => json!({
+                    "state": "found", "place": image.place, "attribute": image.to_string(), "systems": [image.system]
+                }),
+                several => json!({ "state": "several", "attributes": attributes(several) }),
+            },
+            Self::Missing(error) => json!({ "state": "missing", "error": failure::with_hint(error) }),
+            Self::NotEvaluated => json!({ "state": "not_evaluated" }),
+            Self::None => json!({ "state": "none" }),
+        }
+    }
+}
+
+impl fmt::Display for KnownImage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Package(systems) => f.write_str(&systems.join(", ")),
+            Self::Found(images) => match &images[..] {
+                [image] => f.write_str(&image.summary()),
+                several => write!(f, "{} images: {}", several.len(), attributes(several).join(", ")),
+            },
+            Self::Missing(error) => write!(f, "none: {}", in_one_line(&error.to_string())),
+            Self::NotEvaluated => f.write_str("not evaluated"),
+            Self::None => f.write_str("-"),
+        }
+    }
+}
+
+fn attributes(images: &[HostImage]) -> Vec<String> {
+    images.iter().map(HostImage::to_string).collect()
+}
+
+/// An error of Nix without the position in the flake, in one line.
+fn in_one_line(error: &str) -> String {
+    let lines = error.lines().take_while(|line| !line.starts_with("  at "));
+    lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,173 @@
+//! The hosts of the overview.
+
+use serde_json::{Value, json};
+
+use crate::base::{Cell, Context, HostName, Timestamp, Tone};
+use crate::commands::flake_hosts::Listing;
+use crate::commands::known_image::KnownImage;
+use crate::identity;
+use crate::nix::flake::{Host, HostLogins};
+use crate::receipt::Receipt;
+
+/// What is known of a host.
+pub struct HostRow {
+    pub name: HostName,
+    pub image: KnownImage,
+    /// Whether the flake has a deploy node or a configuration of the host, of which one is made.
+    pub is_deployable: bool,
+    has_node: bool,
+    pub last_flash: Option<LastFlash>,
+    pub last_deploy: Option<LastDeploy>,
+    key: Option<Key>,
+    /// Who can log in to the host, as its configuration says; `None` if no evaluation is in the cache.
+    logins: Option<HostLogins>,
+}
+
+/// The last flash of a host.
+pub struct LastFlash {
+    time: Timestamp,
+    /// Whether the flash ended well.
+    pub is_done: bool,
+    /// Whether no deploy came later.
+    pub is_newest: bool,
+}
+
+/// The last deploy of a host.
+pub struct LastDeploy {
+    time: Timestamp,
+    verdict: String,
+    /// Whether the deploy ended well.
+    pub is_good: bool,
+}
+
+/// The known key of a host.
+#[derive(Clone, Copy)]
+enum Key {
+    /// The private key is in the state folder.
+    Private,
+    /// Only the public key is known.
+    Public,
+}
+
+/// The rows of the hosts in `listing`, with their newest `receipts`, which begin with the newest.
+pub fn rows(cx: &Context, listing: &Listing, receipts: &[Receipt]) -> Vec<HostRow> {
+    let private = identity::hosts_with_folders(&cx.state);
+    let row = |host: &Host| {
+        let image = KnownImage::recall(cx, host, listing.fingerprint.as_ref());
+        let logins = match &image {
+            KnownImage::Found(images) => {
+                images.iter().find_map(|image| image.layout.as_ref()?.logins.clone())
+            }
+            _ => None,
+        };
+        HostRow {
+            image,
+            logins,
+            key: key_of(cx, &host.name, &private),
+            is_deployable: host.deploy_node || host.configured,
+            has_node: host.deploy_node,
+            last_flash: last_flash(receipts, &host.name),
+            last_deploy: last_deploy(receipts, &host.name),
+            name: host.name.clone(),
+        }
+    };
+    listing.catalogue.hosts().map(row).collect()
+}
+
+/// The key of `host`; `private` are the hosts with a private key. A key that cannot be read counts as unknown.
+fn key_of(cx: &Context, host: &HostName, private: &[HostName]) -> Option<Key> {
+    if private.contains(host) {
+        return Some(Key::Private);
+    }
+    identity::pinned_key(&cx.state, &cx.flake, host).ok()?.map(|_| Key::Public)
+}
+
+fn last_flash(receipts: &[Receipt], host: &HostName) -> Option<LastFlash> {
+    let mut of_host = receipts.iter().filter(|receipt| receipt.host() == Some(host));
+    let mut is_newest = true;
+    let flash = of_host.find(|receipt| {
+        let is_flash = matches!(receipt, Receipt::Flash(_) | Receipt::BrokenFlash(_));
+        is_newest &= is_flash;
+        is_flash
+    })?;
+    Some(LastFlash { time: flash.when().clone(), is_done: matches!(flash, Receipt::Flash(_)), is_newest })
+}
+
+fn last_deploy(receipts: &[Receipt], host: &HostName) -> Option<LastDeploy> {
+    receipts.iter().find_map(|receipt| match receipt {
+        Receipt::Deploy(deploy) if deploy.host == *host => Some(LastDeploy {
+            time: deploy.when.clone(),
+            verdict: deploy.verdict.clone(),
+            is_good: deploy.exit_code == 0,
+        }),
+        _ => None,
+    })
+}
+
+/// The day of `time`, for a table.
+pub fn day(time: &Timestamp) -> String {
+    time.to_string().get(..10).map_or_else(|| time.to_string(), str::to_owned)
+}
+
+impl HostRow {
+    pub fn json(&self) -> Value {
+        let flash = self.last_flash.as_ref();
+        let deploy = self.last_deploy.as_ref();
+        json!({
+            "host": self.name, "image": self.image.json(), "deploy_node": self.has_node,
+            "last_flash": flash.map(|flash| json!({ "time": flash.time, "done": flash.is_done })),
+            "last_deploy": deploy.map(|deploy| json!({ "time": deploy.time, "verdict": deploy.verdict })),
+            "key": self.key.map(Key::name), "logins": self.login_users(),
+        })
+    }
+
+    /// The users who can log in by ssh; `None` if unknown.
+    fn login_users(&self) -> Option<Vec<&str>> {
+        let logins = self.logins.as_ref()?;
+        let users = logins.users.iter().filter(|_| logins.is_enabled);
+        Some(users.map(|user| user.name.as_str()).collect())
+    }
+
+    pub fn cells(&self) -> [Cell; 7] {
+        let dash = || Cell::new("-", Tone::Minor);
+        let flash = self.last_flash.as_ref().map_or_else(dash, LastFlash::cell);
+        let deploy = self.last_deploy.as_ref().map_or_else(dash, LastDeploy::cell);
+        let logins = match self.login_users().as_deref() {
+            None => dash(),
+            Some([]) => Cell::new("nobody", Tone::Attention),
+            Some(users) => users.join(", ").into(),
+        };
+        [
+            self.name.to_string().into(),
+            self.image.to_string().into(),
+            if self.has_node { "yes".into() } else { dash() },
+            flash,
+            deploy,
+            self.key.map_or_else(dash, |key| key.name().into()),
+            logins,
+        ]
+    }
+}
+
+impl LastFlash {
+    fn cell(&self) -> Cell {
+        let day = day(&self.time);
+        if self.is_done { day.into() } else { Cell::new(format!("{day} unfinished"), Tone::Attention) }
+    }
+}
+
+impl LastDeploy {
+    fn cell(&self) -> Cell {
+        let tone = if self.is_good { Tone::Plain } else { Tone::Bad };
+        Cell::new(format!("{} {}", day(&self.time), self.verdict.replace('_', " ")), tone)
+    }
+}
+
+impl Key {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Public => "public",
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask` without a command: shows where things stand, and the next sensible command.
+
+mod card;
+mod host;
+mod next;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use self::card::CardRow;
+use self::host::HostRow;
+use super::{flake_hosts, keys};
+use crate::base::failure::{self, ExitKind, kind};
+use crate::base::{Context, Event, Table};
+use crate::{receipt, ui};
+
+/// Where things stand.
+struct Overview {
+    /// Why there is no flake, if there is none.
+    no_flake: Option<anyhow::Error>,
+    has_nix: bool,
+    /// Why the hosts of the flake could not be listed, if so.
+    unlisted: Option<anyhow::Error>,
+    hosts: Vec<HostRow>,
+    cards: Vec<CardRow>,
+}
+
+/// Shows the overview. Nothing is built, written or connected to: what cannot be found out like that is unknown.
+pub fn run(cx: &mut Context) -> Result<()> {
+    let overview = gather(cx)?;
+    for error in overview.no_flake.iter().chain(&overview.unlisted) {
+        let hint = failure::hint(error).map(str::to_owned);
+        cx.reporter.report(&Event::Warning { text: format!("{error:#}"), hint });
+    }
+    ui::end_with(next::next_step(&overview));
+    if cx.json {
+        return ui::print_json(&overview.json(cx));
+    }
+    overview.print(cx)
+}
+
+/// Gathers the overview.
+///
+/// # Errors
+/// `Interrupted` for Ctrl-C, and where the receipts or the disks cannot be read.
+fn gather(cx: &mut Context) -> Result<Overview> {
+    let no_flake = cx.flake.check().err();
+    let has_nix = cx.launcher.which("nix").is_some();
+    let receipts = receipt::read_all(cx)?;
+    let cards = card::list(cx, &receipts)?;
+    let mut overview = Overview { no_flake, has_nix, unlisted: None, hosts: Vec::new(), cards };
+    if overview.no_flake.is_none() && has_nix {
+        match list_hosts(cx) {
+            Ok(listing) => {
+                for broken in &listing.catalogue.broken {
+                    cx.reporter.warn_once(&broken.warning());
+                }
+                overview.hosts = host::rows(cx, &listing, &receipts);
+            }
+            Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
+            Err(error) => overview.unlisted = Some(error),
+        }
+    }
+    Ok(overview)
+}
+
+/// The hosts of the flake, without a build.
+fn list_hosts(cx: &mut Context) -> Result<flake_hosts::Listing> {
+    keys::protect_without_builds(cx)?;
+    flake_hosts::list_without_builds(cx)
+}
+
+impl Overview {
+    fn json(&self, cx: &Context) -> Value {
+        let flake = self.no_flake.is_none().then(|| cx.flake.to_string());
+        let hosts = self.unlisted.is_none().then(|| self.hosts.iter().map(HostRow::json).collect::<Value>());
+        json!({
+            "flake": flake, "has_nix": self.has_nix, "hosts": hosts,
+            "devices": self.cards.iter().map(CardRow::json).collect::<Value>(),
+        })
+    }
+
+    fn print(&self, cx: &Context) -> Result<()> {
+        if self.no_flake.is_none() {
+            ui::print_result(&format!("flake {}", cx.flake))?;
+        }
+        if !self.hosts.is_empty() {
+            ui::print_table(&host_table(&self.hosts))?;
+        }
+        if self.cards.is_empty() {
+            return ui::print_result("no card is in");
+        }
+        ui::print_table(&card_table(&self.cards))
+    }
+}
+
+fn host_table(hosts: &[HostRow]) -> Table {
+    let heading = ["HOST", "SD IMAGE", "DEPLOY", "FLASHED", "DEPLOYED", "KEY", "LOGIN"];
+    let mut table = Table::new(&heading).with_optional(&["LOGIN", "KEY", "SD IMAGE"]);
+    for host in hosts {
+        table.row(host.cells());
+    }
+    table
+}
+
+fn card_table(cards: &[CardRow]) -> Table {
+    let heading = ["CARD", "SIZE", "HOLDS", "LAST FLASH", "FLASH"];
+    let mut table = Table::new(&heading).with_optional(&["LAST FLASH"]);
+    for card in cards {
+        table.row(card.cells());
+    }
+    table
+}

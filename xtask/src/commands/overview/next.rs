@@ -1,0 +1,113 @@
+//! The next sensible command, by where things stand.
+
+use super::Overview;
+use super::host::{HostRow, LastFlash};
+use crate::base::{NextStep, shell};
+use crate::commands::known_image::KnownImage;
+use crate::commands::next_step;
+
+/// The next step. The first that fits: what every other step needs, what was begun, what a card in the reader waits
+/// for, and then what no host has had yet.
+pub fn next_step(overview: &Overview) -> NextStep {
+    first_of_machine(overview)
+        .or_else(|| unfinished_flash(overview))
+        .or_else(|| flash_of_card(overview))
+        .or_else(|| first_deploy(overview))
+        .or_else(|| first_flash(overview))
+        .or_else(|| failed_deploy(overview))
+        .unwrap_or_else(|| NextStep::run("cargo xtask status").because("shows what each host runs"))
+}
+
+/// What is missing before there are hosts.
+fn first_of_machine(overview: &Overview) -> Option<NextStep> {
+    if !overview.has_nix {
+        return Some(NextStep::run("cargo xtask setup").because("this machine has no Nix"));
+    }
+    if overview.no_flake.is_some() {
+        let step =
+            NextStep::run("cargo xtask demo").because("shows the whole way without a flake and without a Pi");
+        return Some(step);
+    }
+    if overview.unlisted.is_some() {
+        return Some(
+            NextStep::run("cargo xtask hosts").because("the hosts of the flake could not be listed"),
+        );
+    }
+    let is_any_image_known = overview.hosts.iter().any(HostRow::has_known_image);
+    let is_any_used =
+        overview.hosts.iter().any(|host| host.last_flash.is_some() || host.last_deploy.is_some());
+    if !is_any_image_known && !is_any_used {
+        let step = NextStep::run("cargo xtask hosts --evaluate");
+        return Some(step.because(if overview.hosts.is_empty() {
+            "the flake has no hosts: add one, then list it"
+        } else {
+            "no host is known to have an SD image"
+        }));
+    }
+    None
+}
+
+fn unfinished_flash(overview: &Overview) -> Option<NextStep> {
+    let is_unfinished = |flash: &LastFlash| flash.is_newest && !flash.is_done;
+    let host = overview.hosts.iter().find(|host| host.last_flash.as_ref().is_some_and(is_unfinished))?;
+    Some(flash(overview, host, &format!("the last flash of {} did not end", host.name)))
+}
+
+/// The flash of a host that never had a card, where a card is in for it.
+fn flash_of_card(overview: &Overview) -> Option<NextStep> {
+    let host = overview.hosts.iter().find(|host| host.needs_card())?;
+    free_card(overview)?;
+    Some(flash(overview, host, &format!("{} was never flashed, and a card is in", host.name)))
+}
+
+fn first_deploy(overview: &Overview) -> Option<NextStep> {
+    let is_waiting = |flash: &LastFlash| flash.is_newest && flash.is_done;
+    let is_new = |host: &&HostRow| host.is_deployable && host.last_deploy.is_none();
+    let host =
+        overview.hosts.iter().filter(is_new).find(|host| host.last_flash.as_ref().is_some_and(is_waiting))?;
+    let step = next_step::first_deploy(&host.name);
+    let is_in = overview.cards.iter().any(|card| card.host().as_ref() == Some(&host.name));
+    let step = if is_in { step.after(next_step::INSERT) } else { step };
+    Some(step.because(format!("{} was flashed, and never deployed", host.name)))
+}
+
+fn first_flash(overview: &Overview) -> Option<NextStep> {
+    let host = overview.hosts.iter().find(|host| host.needs_card())?;
+    Some(flash(overview, host, &format!("{} was never flashed", host.name)))
+}
+
+fn failed_deploy(overview: &Overview) -> Option<NextStep> {
+    let has_failed = |host: &&HostRow| host.last_deploy.as_ref().is_some_and(|deploy| !deploy.is_good);
+    let host = overview.hosts.iter().find(has_failed)?;
+    let step = NextStep::run(format!("cargo xtask deploy {:#}", host.name));
+    Some(step.because(format!("the last deploy of {} did not end well", host.name)))
+}
+
+/// The flash of `host`, to the card that is in for it, if it is the only one.
+fn flash(overview: &Overview, host: &HostRow, reason: &str) -> NextStep {
+    let device = free_card(overview).map(|device| format!(" {device}")).unwrap_or_default();
+    NextStep::run(format!("cargo xtask flash {:#}{device}", host.name)).because(reason)
+}
+
+/// The only card that is in and accepted, and that no host waits for; `None` for none and for several.
+fn free_card(overview: &Overview) -> Option<String> {
+    let is_awaited = |card: &super::CardRow| {
+        let of_card = |host: &&HostRow| card.host().as_ref() == Some(&host.name);
+        let host = overview.hosts.iter().find(of_card);
+        host.is_some_and(|host| host.last_deploy.is_none())
+    };
+    let mut free = overview.cards.iter().filter(|card| card.listed.accepted && !is_awaited(card));
+    let card = free.next().filter(|_| free.next().is_none())?;
+    Some(shell::quote(&card.listed.disk.path.to_string_lossy()))
+}
+
+impl HostRow {
+    fn has_known_image(&self) -> bool {
+        matches!(self.image, KnownImage::Package(_) | KnownImage::Found(_))
+    }
+
+    /// Whether the host has an image, and neither a card nor a deploy yet.
+    fn needs_card(&self) -> bool {
+        self.has_known_image() && self.last_flash.is_none() && self.last_deploy.is_none()
+    }
+}
