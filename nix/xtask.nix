@@ -1,5 +1,10 @@
 # The tool of this repository as a package.
-{ lib, rustPlatform }:
+{
+  lib,
+  stdenv,
+  rustPlatform,
+  installShellFiles,
+}:
 rustPlatform.buildRustPackage {
   pname = "xtask";
   inherit ((lib.importTOML ../xtask/Cargo.toml).package) version;
@@ -25,6 +30,18 @@ rustPlatform.buildRustPackage {
 
   # The suites need root, devices and Nix itself; `cargo xtask test` runs them.
   cargoTestFlags = [ "--lib" ];
+
+  nativeBuildInputs = [ installShellFiles ];
+  # The program prints its own scripts and pages, by the name that users call.
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    export PATH=$out/bin:$PATH
+    for shell in bash zsh fish; do
+      xtask completions $shell > xtask.$shell
+    done
+    installShellCompletion xtask.{bash,zsh,fish}
+    xtask __man-pages man
+    installManPage man/*.1
+  '';
 
   meta = {
     description = "Takes a Raspberry Pi from a NixOS flake to a running, verified host";

@@ -29,7 +29,7 @@ fn documents() -> Vec<String> {
         let pages = names.filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"));
         pages.map(|name| format!("{folder}{name}")).collect::<Vec<_>>()
     };
-    [pages_in(""), pages_in("docs/")].concat()
+    [pages_in(""), pages_in("docs/"), pages_in("docs/reference/")].concat()
 }
 
 /// The lines of a document, without the fences of its code blocks.
@@ -183,9 +183,11 @@ fn every_path_exists() {
     assert!(count > 60, "{count}");
 }
 
-/// The words of a command as a shell splits them, without a comment. `N`, which stands for a number, becomes `1`.
+/// The words of a command as a shell splits them, without a comment and without the file that gets the output. `N`,
+/// which stands for a number, becomes `1`.
 fn words(command: &str) -> Vec<String> {
     let command = command.split(" #").next().unwrap_or_default();
+    let command = command.split(" > ").next().unwrap_or_default();
     let pieces = command.split('\'').enumerate();
     let words = pieces.flat_map(|(index, piece)| {
         let is_quoted = index % 2 == 1;

@@ -19,6 +19,8 @@ mod limits_tests;
 mod nix;
 pub mod qemu;
 mod receipt;
+#[cfg(all(test, feature = "dev"))]
+mod reference_tests;
 mod setup;
 mod ui;
 #[cfg(test)]
@@ -32,8 +34,9 @@ pub use base::process::Launcher;
 use base::process::die_with_parent;
 use base::{hardening, interrupt};
 use card::worker::Access;
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 pub use cli::Cli;
+use cli::Internal;
 
 /// Runs the command line of this process, and returns the exit code.
 pub fn run_command_line() -> ExitCode {
@@ -42,6 +45,8 @@ pub fn run_command_line() -> ExitCode {
     }
     match commands::worker_access(std::env::args_os().skip(1)) {
         Some(access) => run_worker(access),
+        None if std::env::args_os().nth(1).is_some_and(|word| Internal::has(&word)) => Internal::try_parse()
+            .map_or_else(|error| report_parse_error(&error), |command| run_internal(&command)),
         None => parse(std::env::args_os()).map_or_else(|error| report_parse_error(&error), run),
     }
 }
@@ -51,6 +56,11 @@ fn parse<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Resul
     let mut command = Cli::command().styles(ui::style::help_styles());
     let matches = command.try_get_matches_from_mut(words)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Runs a command of scripts and packages, and returns the exit code.
+fn run_internal(command: &Internal) -> ExitCode {
+    report_end(harden().and_then(|()| commands::run_internal(command)), false)
 }
 
 /// Runs the worker, and returns the exit code. The worker reports its errors on stdout to the tool that started it,

@@ -16,11 +16,12 @@ const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
 /// The commands that work on a flake, as texts name them.
 pub const FLAKE_COMMANDS: &[&str] = &[
-    "sd-image", "flash", "boot", "restore", "deploy", "status", "history", "log", "hosts", "card", "identity",
+    "sd-image", "flash", "boot", "restore", "deploy", "rollback", "status", "history", "log", "hosts",
+    "card", "identity",
 ];
 
 /// The commands that connect to a host, as texts name them.
-pub const HOST_COMMANDS: &[&str] = &["deploy", "status"];
+pub const HOST_COMMANDS: &[&str] = &["deploy", "rollback", "status"];
 
 /// The subcommands that connect to a host, with their command.
 const HOST_SUBCOMMANDS: &[&str] = &["identity trust"];
@@ -84,37 +85,79 @@ pub fn repeat_in_texts(flake: Option<&str>, address: Option<&Address>) {
     let _ = OPTIONS.set(CommandOptions::new(flake, address));
 }
 
-/// The name that the user calls, which runs this program again.
-fn name() -> &'static str {
-    static NAME: LazyLock<String> = LazyLock::new(|| {
+/// How the user calls this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Call {
+    /// By the alias of cargo.
+    Alias,
+    /// By its file name, to which `PATH` leads, or by its path.
+    File(PathBuf),
+}
+
+impl Call {
+    /// The name by which a user runs the program again, quoted for a shell.
+    fn name(&self) -> String {
+        match self {
+            Self::Alias => ALIAS.to_owned(),
+            Self::File(file) => shell::quote(&file.to_string_lossy()),
+        }
+    }
+}
+
+/// How this process was called.
+fn call() -> &'static Call {
+    static CALL: LazyLock<Call> = LazyLock::new(|| {
         let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
         let is_of_cargo = std::env::var_os("CARGO_PKG_NAME").is_some_and(|name| name == PACKAGE);
-        name_of(&called, is_of_cargo, std::env::var_os("PATH").as_deref())
+        call_of(&called, is_of_cargo, std::env::var_os("PATH").as_deref())
     });
+    &CALL
+}
+
+/// The name that the user calls, which runs this program again.
+pub fn name() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| call().name());
     &NAME
 }
 
-/// The name by which a user runs the program again after calling it as `called`, quoted for a shell:
-/// - the alias, where cargo ran the program (`is_of_cargo`), or where `called` names no file,
-/// - the file name of `called`, where `called` has no folder, or where `path` leads to the program by that name,
-/// - `called` itself in all other cases.
-fn name_of(called: &Path, is_of_cargo: bool, path: Option<&OsStr>) -> String {
-    let Some(file) = called.file_name() else { return ALIAS.to_owned() };
+/// How a user runs the program again after calling it as `called`:
+/// - by the alias, where cargo ran the program (`is_of_cargo`), or where `called` names no file,
+/// - by the file name of `called`, where `called` has no folder, or where `path` leads to the program by that name,
+/// - by `called` itself in all other cases.
+fn call_of(called: &Path, is_of_cargo: bool, path: Option<&OsStr>) -> Call {
+    let Some(file) = called.file_name() else { return Call::Alias };
     if is_of_cargo && file == PACKAGE {
-        return ALIAS.to_owned();
+        return Call::Alias;
     }
     let is_bare = called.parent() == Some(Path::new(""));
     let found = path.map(std::env::split_paths).into_iter().flatten().map(|dir| dir.join(file));
     let first = found.into_iter().find(|program| program.is_file());
     let first = first.and_then(|first| first.canonicalize().ok());
     let is_first = first.is_some() && first == called.canonicalize().ok();
-    let name = if is_bare || is_first { Path::new(file) } else { called };
-    shell::quote(&name.to_string_lossy())
+    Call::File(if is_bare || is_first { file.into() } else { called.to_owned() })
+}
+
+/// The file of this program, by which a shell runs it from any folder. The alias of cargo leads to its file, too: a
+/// shell that completes a word must not wait for a build.
+pub fn file() -> std::io::Result<PathBuf> {
+    match call() {
+        Call::Alias => std::env::current_exe(),
+        Call::File(file) if file.parent() == Some(Path::new("")) => Ok(file.clone()),
+        Call::File(file) => std::path::absolute(file),
+    }
+}
+
+/// The name of the program that the user calls, such as `xtask`; `None` for the alias of cargo.
+pub fn file_name() -> Option<&'static str> {
+    match call() {
+        Call::Alias => None,
+        Call::File(file) => file.file_name()?.to_str(),
+    }
 }
 
 /// Whether the user calls the program as `cargo xtask`.
 pub fn is_cargo_alias() -> bool {
-    name() == ALIAS
+    *call() == Call::Alias
 }
 
 /// `text` with the commands in it as the user would call them: by the name of the program, with the options of
@@ -177,7 +220,7 @@ mod tests {
                 std::fs::write(folder.join(file), "").unwrap();
             }
         }
-        let name = |called: &Path, is_of_cargo| name_of(called, is_of_cargo, Some(bin.as_os_str()));
+        let name = |called: &Path, is_of_cargo| call_of(called, is_of_cargo, Some(bin.as_os_str())).name();
         assert_eq!(name(&bin.join("xtask"), true), "cargo xtask");
         // A program that another cargo project runs has the variables of that project.
         assert_eq!(name(&bin.join("pi-tool"), true), "pi-tool");

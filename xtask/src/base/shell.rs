@@ -36,6 +36,34 @@ pub fn unquote(text: &str) -> String {
     word + rest
 }
 
+/// The words of `line` as a POSIX shell separates them, each without its quotes. The last is the word that ends where
+/// the line does: it is empty behind a blank, and its quote may be open.
+pub fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    let mut is_escaped = false;
+    for char in line.chars() {
+        let is_separator = char.is_ascii_whitespace() && quote.is_none() && !is_escaped;
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match (quote, char) {
+            _ if was_escaped => {}
+            (None | Some('"'), '\\') => is_escaped = true,
+            (None, '\'' | '"') => quote = Some(char),
+            (Some(open), _) if open == char => quote = None,
+            _ => {}
+        }
+        match words.last_mut() {
+            Some(word) if !is_separator => word.push(char),
+            Some(word) if !word.is_empty() => words.push(String::new()),
+            _ => {}
+        }
+    }
+    if let Some(word) = words.last_mut() {
+        word.extend(quote);
+    }
+    words.iter().map(|word| unquote(word)).collect()
+}
+
 /// The text before the `"` that closes `text`, without the backslashes that escape a character there, and the text
 /// after that quote; `None` where there is none.
 fn split_double_quoted(text: &str) -> Option<(String, &str)> {
@@ -99,10 +127,26 @@ mod tests {
     }
 
     #[test]
+    fn words_are_separated_by_blanks_outside_of_quotes() {
+        for (line, expected) in [
+            ("", &[""][..]),
+            ("xtask", &["xtask"]),
+            ("xtask  deploy ", &["xtask", "deploy", ""]),
+            (r"a\ b 'c d' e", &["a b", "c d", "e"]),
+            (r#"x "st"#, &["x", "st"]),
+            ("x 'a b", &["x", "a b"]),
+            (r#"x "a\"b"#, &["x", r#"a"b"#]),
+            ("x '' ", &["x", "", ""]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
     fn fuzz() {
         crate::base::fuzz::check_text(&[r#"'it'\''s' "a\"b\c" d\ e"#], |text| {
             assert_eq!(unquote(&quote(text)), text);
-            unquote(text)
+            (unquote(text), words(text))
         });
     }
 }

@@ -15,6 +15,10 @@ impl TimeLimit {
         Self(Duration::from_secs(minutes * 60))
     }
 
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
     /// Parses `90s`, `10m`, `2h`, or a bare number of minutes.
     ///
     /// # Errors

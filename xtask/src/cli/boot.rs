@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::flash::ImageArg;
 use super::host_ref::image_source;
-use super::{BuildArgs, ChecksumArgs};
+use super::{BuildArgs, Candidates, ChecksumArgs};
 use crate::bail;
 use crate::base::{Format, HostName, TimeLimit};
 use crate::qemu::Machine;
@@ -23,7 +23,7 @@ Examples:
 pub struct Boot {
     /// The host whose image is built and booted, as `cargo xtask hosts` lists it, or the path of a card, as
     /// `cargo xtask devices` lists it, or of a file with the content of a card
-    #[arg(value_name = "HOST|DEVICE")]
+    #[arg(value_name = "HOST|DEVICE", add = Candidates::HostsAndCards)]
     word: Option<String>,
     /// Boot this file: .img, .img.zst, .img.xz, .img.gz or .img.bz2
     #[arg(long, value_name = "FILE")]
@@ -38,7 +38,7 @@ pub struct Boot {
     #[arg(long, value_name = "TIME", value_parser = TimeLimit::parse)]
     pub timeout: Option<TimeLimit>,
     /// With --image or a card: the host whose ssh host key must answer (default: that of the card's receipt)
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = Candidates::Identities)]
     pub identity_of: Option<HostName>,
     #[command(flatten)]
     pub sums: ChecksumArgs,

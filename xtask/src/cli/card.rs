@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::flash::ImageArg;
 use super::host_ref::image_source;
-use super::{BuildArgs, ChecksumArgs, ConfirmArgs};
+use super::{BuildArgs, Candidates, ChecksumArgs, ConfirmArgs};
 use crate::bail;
 use crate::boot::Board;
 
@@ -35,6 +35,7 @@ pub enum CardCommand {
 #[derive(Debug, Args)]
 pub struct CardInspect {
     /// The card, as `cargo xtask devices` lists it, or a file with the content of a card
+    #[arg(add = Candidates::Cards)]
     pub device: PathBuf,
     /// Show what this board would load from the card; fail if the board does not boot from it
     #[arg(long, value_enum, value_name = "BOARD")]
@@ -45,10 +46,10 @@ pub struct CardInspect {
 pub struct CardVerify {
     // A single word is the device: `image_and_device` decides.
     /// The host whose image is built and compared; without it, the image of --image or of the card's receipt
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = Candidates::HostsAndCards)]
     first: Option<String>,
     /// The card, as `cargo xtask devices` lists it, or a file with the content of a card
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", add = Candidates::Cards)]
     second: Option<String>,
     /// Compare with this file: .img, .img.zst, .img.xz, .img.gz or .img.bz2
     #[arg(long, value_name = "FILE")]
@@ -108,6 +109,7 @@ fn is_bare_name(word: &str) -> bool {
 #[derive(Debug, Args)]
 pub struct CardCheck {
     /// The card, as `cargo xtask devices` lists it
+    #[arg(add = Candidates::Cards)]
     pub device: PathBuf,
     #[command(flatten)]
     pub confirm: ConfirmArgs,

@@ -1,4 +1,4 @@
-//! The command line of the commands for hosts: `deploy`, `history` and `status`.
+//! The command line of the commands for hosts: `deploy`, `rollback`, `history` and `status`.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,47 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 
 use super::host_ref;
-use super::{EvalArgs, NixArgs};
+use super::{Candidates, EvalArgs, NixArgs};
 use crate::bail;
 use crate::base::{Address, HostName};
 
 /// The longest wait for a host, in minutes: a week.
 const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
 
+/// The text after the options of `rollback`.
+pub(super) const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  cargo xtask rollback stinky                the system before the present one
+  cargo xtask rollback stinky 12 --dry-run   that of the receipt 12, as `history stinky` lists it
+  cargo xtask rollback stinky v1.2 --reboot  that of a revision, tried by a reboot";
+
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").args(["hosts", "all"]).required(true))]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations
     /// whose address is known
-    #[arg(value_name = "HOST", value_parser = parse_host)]
+    #[arg(value_name = "HOST", value_parser = parse_host, add = Candidates::Hosts)]
     pub hosts: Vec<HostName>,
     /// Deploy all nodes of the flake in parallel
-    #[arg(long)]
+    #[arg(long, conflicts_with = "to")]
     pub all: bool,
+    #[command(flatten)]
+    pub how: DeployArgs,
+    /// Keep the system that is on trial: make it the boot default. Nothing is deployed
+    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
+    pub bless: bool,
+    /// Cancel the trial of the pending system: the next boot starts the boot default. Nothing is deployed
+    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
+    pub abort_trial: bool,
+}
+
+/// How hosts are deployed.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+pub struct DeployArgs {
     /// Deploy to this address, whatever the flake says. A host with a NixOS configuration then needs no node: the tool
     /// makes one
-    #[arg(long, value_name = "[USER@]ADDRESS", conflicts_with = "all")]
+    #[arg(long, value_name = "[USER@]ADDRESS")]
     pub to: Option<Address>,
     /// Build the system and show the changes, without changing the host
     #[arg(long, conflicts_with_all = ["boot", "reboot", "health"])]
@@ -51,12 +71,6 @@ pub struct Deploy {
     /// boots the new system with its present FIRMWARE
     #[arg(long)]
     pub keep_firmware: bool,
-    /// Keep the system that is on trial: make it the boot default. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
-    pub bless: bool,
-    /// Cancel the trial of the pending system: the next boot starts the boot default. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
-    pub abort_trial: bool,
     #[command(flatten)]
     pub trust: Trust,
     #[command(flatten)]
@@ -67,16 +81,33 @@ pub struct Deploy {
 }
 
 #[derive(Debug, Args)]
+pub struct Rollback {
+    /// The host, as `cargo xtask hosts` lists it
+    #[arg(value_parser = parse_host, add = Candidates::RecordedHosts)]
+    pub host: HostName,
+    /// The number of a receipt, as `cargo xtask history HOST` lists it, or a revision of git (default: the receipt of
+    /// the system before the present one)
+    #[arg(value_name = "TO", add = Candidates::Receipts)]
+    pub wanted: Option<String>,
+    #[command(flatten)]
+    pub how: DeployArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct History {
     /// List only the receipts of this host
-    #[arg(value_parser = parse_host)]
+    #[arg(value_parser = parse_host, add = Candidates::RecordedHosts)]
     pub host: Option<HostName>,
+    /// Show for each system of the host how its packages differ from those of the system before, as far as the Nix
+    /// store of this machine still has both
+    #[arg(long, requires = "host")]
+    pub diff: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Status {
     /// The hosts, as `cargo xtask hosts` lists them (default: all hosts with a deploy node)
-    #[arg(value_name = "HOST", value_parser = parse_host)]
+    #[arg(value_name = "HOST", value_parser = parse_host, add = Candidates::Hosts)]
     pub hosts: Vec<HostName>,
     /// Ask the host at this address, whatever the flake says. A host with a NixOS configuration then needs no node
     #[arg(long, value_name = "[USER@]ADDRESS", requires = "hosts")]
@@ -95,7 +126,7 @@ pub struct Trust {
     pub trust_flake: bool,
 }
 
-impl Deploy {
+impl DeployArgs {
     /// The arguments for Nix, which follow a second `--`.
     pub fn nix_args(&self) -> &[String] {
         let separator = self.deploy_args.iter().position(|word| word == "--");
@@ -115,7 +146,9 @@ impl Deploy {
             hint: "add --reboot to check the new system, or leave out --health"
         )
     }
+}
 
+impl Deploy {
     /// The one host of `--bless` and `--abort-trial`.
     ///
     /// # Errors
@@ -136,7 +169,7 @@ impl Deploy {
     /// # Errors
     /// `Usage` for an attribute that is no host, and for several hosts with `--to`.
     pub fn hosts(&self) -> Result<Vec<HostName>> {
-        named_hosts(&self.hosts, self.to.as_ref())
+        named_hosts(&self.hosts, self.how.to.as_ref())
     }
 }
 
@@ -194,9 +227,9 @@ mod tests {
     #[test]
     fn health_checks_of_the_next_boot_need_a_reboot() {
         for options in [&["--health", "true"][..], &["--boot"], &["--boot", "--reboot", "--health", "true"]] {
-            parse(options).check_health().unwrap();
+            parse(options).how.check_health().unwrap();
         }
-        let error = parse(&["--boot", "--health", "true"]).check_health().unwrap_err();
+        let error = parse(&["--boot", "--health", "true"]).how.check_health().unwrap_err();
         assert_eq!(kind(&error), ExitKind::Usage);
         assert!(hint(&error).unwrap().starts_with("add --reboot"), "{error:#}");
     }

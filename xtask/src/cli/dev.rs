@@ -4,6 +4,9 @@ use std::num::NonZero;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use clap_complete::{ArgValueCandidates, CompletionCandidate};
+
+use crate::dev::suites;
 
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -69,11 +72,11 @@ pub struct BenchHosts {
 #[derive(Debug, Args)]
 pub struct Test {
     /// Run only these suites, without formatting and lints: unit, boot (with trial), boot-cuts, build, cli, database,
-    /// deploy, device, evaluation, flake, fuzz, host, image, nix (with database and image), trial. boot-cuts (power
-    /// cuts during a deploy), fuzz (the property tests of all parsers), host (a host in QEMU) and trial (faulty systems
-    /// on trial) take minutes, and run only if they are named. A named suite that this machine cannot run whole is a
-    /// failure
-    #[arg(value_name = "SUITE")]
+    /// deploy, device, evaluation, flake, fuzz, host, image, nix (with database and image), shells, trial. boot-cuts
+    /// (power cuts during a deploy), fuzz (the property tests of all parsers), host (a host in QEMU) and trial (faulty
+    /// systems on trial) take minutes, and run only if they are named. A named suite that this machine cannot run whole
+    /// is a failure
+    #[arg(value_name = "SUITE", add = ArgValueCandidates::new(suite_names))]
     pub suites: Vec<String>,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)
     #[arg(long, value_name = "N", value_parser = parse_positive)]
@@ -82,6 +85,11 @@ pub struct Test {
     /// 100)
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub cuts: Option<NonZero<u32>>,
+}
+
+/// The names of the suites, which complete an argument of `test`.
+fn suite_names() -> Vec<CompletionCandidate> {
+    suites::names().map(CompletionCandidate::new).collect()
 }
 
 /// Parses a whole number, 1 or more.

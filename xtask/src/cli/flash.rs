@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::host_ref::image_source;
-use super::{BuildArgs, ChecksumArgs, PayloadArgs};
+use super::{BuildArgs, Candidates, ChecksumArgs, PayloadArgs};
 use crate::base::{HostName, ImageSource};
 use crate::boot::Board;
 use crate::{bail, failure};
@@ -49,11 +49,11 @@ impl<'a> ImageArg<'a> {
 pub struct Flash {
     /// The host whose image is built and written, as `cargo xtask hosts` lists it; leave it out with --image
     // With --image, this word is the device: `image_and_device` decides.
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = Candidates::HostsAndCards)]
     first: Option<String>,
     /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted
     /// next
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", add = Candidates::Cards)]
     second: Option<String>,
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz, .img.gz or .img.bz2
     #[arg(long, value_name = "FILE")]

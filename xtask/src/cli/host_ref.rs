@@ -47,6 +47,7 @@ impl Command {
             Self::Restore(args) => vec![args.host.as_mut_string()],
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
+            Self::Rollback(args) => vec![args.host.as_mut_string()],
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::History(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Log(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
@@ -63,6 +64,7 @@ impl Command {
             Self::History(args) => args.host.iter_mut().collect(),
             Self::Identity(args) => args.command.host_names_mut(),
             Self::Restore(args) => vec![&mut args.host],
+            Self::Rollback(args) => vec![&mut args.host],
             _ => Vec::new(),
         };
         for name in names {

@@ -1,11 +1,28 @@
-//! The options of all commands that build or read an image.
+//! The command line of `sd-image`, and the options of all commands that build or read an image.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::base::TimeLimit;
+use super::{Candidates, host_ref};
+use crate::base::{HostName, ImageSource, TimeLimit};
 use crate::card::image::{GivenSums, Sum, parse_sha256};
+
+#[derive(Debug, Args)]
+pub struct SdImage {
+    /// The host, as `cargo xtask hosts` lists it, or FLAKE#ATTRIBUTE
+    #[arg(add = Candidates::Hosts)]
+    pub host: HostName,
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+impl SdImage {
+    /// The source of the image that the user named.
+    pub fn source(&self) -> ImageSource {
+        host_ref::image_source(&self.host)
+    }
+}
 
 #[derive(Debug, Default, Args)]
 pub struct BuildArgs {

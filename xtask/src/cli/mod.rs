@@ -2,6 +2,7 @@
 
 mod boot;
 mod card;
+mod completions;
 mod demo;
 mod deploy;
 #[cfg(feature = "dev")]
@@ -20,25 +21,26 @@ mod workstation;
 
 use std::iter;
 
-use clap::{Arg, Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand, ValueHint};
 
 pub use boot::{Boot, BootArg};
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
+pub use completions::{Candidates, Complete, Completions, Internal, ManPages, Shell};
 pub use demo::Demo;
-pub use deploy::{Deploy, History, Status};
+pub use deploy::{Deploy, DeployArgs, History, Rollback, Status};
 #[cfg(feature = "dev")]
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use identity::{Identity, IdentityCommand};
-pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs};
+pub use image::{BuildArgs, ChecksumArgs, EvalArgs, NixArgs, SdImage};
 pub use log::Log;
 pub use output::OutputArgs;
 pub use payload::PayloadArgs;
 pub use restore::Restore;
 pub use workstation::{Devices, Setup};
 
+use crate::base::TimeLimit;
 use crate::base::failure::{ExitKind, SUCCESS};
-use crate::base::{HostName, ImageSource, TimeLimit};
 
 /// The usual commands in their order, shown after the list of all commands.
 const WORKFLOW: &str = "\
@@ -70,7 +72,7 @@ const GLOBAL_HEADING: &str = "Global options";
 pub struct Cli {
     /// The flake to work on, a folder or a reference such as github:owner/name (default: `XTASK_FLAKE`, or the nearest
     /// flake.nix upwards)
-    #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL_HEADING)]
+    #[arg(long, global = true, value_name = "REF", help_heading = GLOBAL_HEADING, value_hint = ValueHint::DirPath)]
     pub flake: Option<String>,
     /// Print results as JSON, and events as JSON lines on stderr
     #[arg(long, global = true, help_heading = GLOBAL_HEADING)]
@@ -106,9 +108,15 @@ pub enum Command {
         override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]"
     )]
     Deploy(Deploy),
+    /// Deploy what an older receipt of a host says: the git revision that its system was built from
+    #[command(
+        override_usage = "cargo xtask rollback [OPTIONS] <HOST> [TO] [-- <DEPLOY ARGS>...]",
+        after_help = deploy::ROLLBACK_EXAMPLES
+    )]
+    Rollback(Rollback),
     /// Show what each host runs, how it differs from the flake, and its faults
     Status(Status),
-    /// List the flashes and deploys of the flake's hosts, the newest last
+    /// List the flashes and deploys of the flake's hosts with their receipts, the newest last
     History(History),
     /// Print the log of the last run, or of the last flash or deploy of a host
     Log(Log),
@@ -126,6 +134,9 @@ pub enum Command {
     /// Install what this machine lacks for building, flashing and deploying
     #[command(arg = hidden_flake_arg())]
     Setup(Setup),
+    /// Print a script for a shell, which then completes commands, options, hosts and cards
+    #[command(arg = hidden_flake_arg(), after_help = completions::EXAMPLES)]
+    Completions(Completions),
     /// Build a small real image and flash it to a virtual card: the whole way without a Pi
     #[command(arg = hidden_flake_arg())]
     Demo(Demo),
@@ -150,21 +161,6 @@ fn parse_memory_limit(text: &str) -> anyhow::Result<u64> {
     match crate::base::parse_bytes(text)? {
         0 => anyhow::bail!("0 leaves no memory for decompression; omit the option for 256 MiB"),
         size => Ok(size),
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct SdImage {
-    /// The host, as `cargo xtask hosts` lists it, or FLAKE#ATTRIBUTE
-    pub host: HostName,
-    #[command(flatten)]
-    pub build: BuildArgs,
-}
-
-impl SdImage {
-    /// The source of the image that the user named.
-    pub fn source(&self) -> ImageSource {
-        host_ref::image_source(&self.host)
     }
 }
 

@@ -10,7 +10,12 @@ impl Command {
     /// Whether the command evaluates the flake of the user. An evaluation may build parts of the flake.
     pub fn evaluates(&self) -> bool {
         match self {
-            Self::Deploy(_) | Self::Hosts(_) | Self::Restore(_) | Self::SdImage(_) | Self::Status(_) => true,
+            Self::Deploy(_)
+            | Self::Hosts(_)
+            | Self::Restore(_)
+            | Self::Rollback(_)
+            | Self::SdImage(_)
+            | Self::Status(_) => true,
             Self::Flash(args) => args.image.is_none(),
             Self::Boot(args) => args.names_host(),
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
@@ -37,7 +42,12 @@ impl Command {
     /// changes nothing makes no state folder for its log, and one that only shows what is kept here has none.
     pub fn keeps_log(&self, has_state: bool) -> bool {
         match self {
-            Self::Boot(_) | Self::Deploy(_) | Self::Flash(_) | Self::Restore(_) | Self::SdImage(_) => true,
+            Self::Boot(_)
+            | Self::Deploy(_)
+            | Self::Flash(_)
+            | Self::Restore(_)
+            | Self::Rollback(_)
+            | Self::SdImage(_) => true,
             Self::Card(_)
             | Self::Demo(_)
             | Self::Hosts(_)
@@ -56,7 +66,8 @@ impl Command {
     /// The longest time that one evaluation may take; `None` for the default.
     pub fn eval_timeout(&self) -> Option<TimeLimit> {
         match self {
-            Self::Deploy(args) => args.eval.eval_timeout,
+            Self::Deploy(args) => args.how.eval.eval_timeout,
+            Self::Rollback(args) => args.how.eval.eval_timeout,
             Self::Hosts(args) => args.eval_timeout(),
             Self::SdImage(args) => args.build.nix.eval.eval_timeout,
             Self::Flash(args) => args.build.nix.eval.eval_timeout,
@@ -72,7 +83,8 @@ impl Command {
     /// The user's arguments for Nix.
     pub fn nix_args(&self) -> &[String] {
         match self {
-            Self::Deploy(args) => args.nix_args(),
+            Self::Deploy(args) => args.how.nix_args(),
+            Self::Rollback(args) => args.how.nix_args(),
             Self::Hosts(args) => &args.nix.nix_args,
             Self::SdImage(args) => &args.build.nix.nix_args,
             Self::Flash(args) => &args.build.nix.nix_args,
@@ -114,7 +126,8 @@ impl Command {
     /// The address of the host, where the user names one.
     pub fn address(&self) -> Option<&Address> {
         match self {
-            Self::Deploy(args) => args.to.as_ref(),
+            Self::Deploy(args) => args.how.to.as_ref(),
+            Self::Rollback(args) => args.how.to.as_ref(),
             Self::Status(args) => args.to.as_ref(),
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.to.as_ref(),
             _ => None,
@@ -124,7 +137,8 @@ impl Command {
     /// Whether the flake may set all ssh options, also those that run programs on this machine.
     pub fn trusts_flake(&self) -> bool {
         match self {
-            Self::Deploy(args) => args.trust.trust_flake,
+            Self::Deploy(args) => args.how.trust.trust_flake,
+            Self::Rollback(args) => args.how.trust.trust_flake,
             Self::Status(args) => args.trust.trust_flake,
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.trust.trust_flake,
             _ => false,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::Candidates;
 use crate::bail;
 use crate::base::HostName;
 
@@ -17,7 +18,7 @@ pub struct PayloadArgs {
     #[arg(long, value_enum)]
     pub identity: Option<crate::identity::KeyChoice>,
     /// With --image, or an attribute that names no host: the host whose identity the card gets
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = Candidates::Identities)]
     pub identity_of: Option<HostName>,
     /// The folder of the keys, with a folder for each host (default: .xtask/identity)
     #[arg(long, value_name = "DIR")]

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueHint};
 
-use super::{BuildArgs, WriteArgs};
+use super::{BuildArgs, Candidates, WriteArgs};
 use crate::bail;
 use crate::base::HostName;
 use crate::card::saved_state::{ResticOptions, StateArg};
@@ -21,15 +21,15 @@ Examples:
 #[derive(Debug, Args)]
 pub struct Restore {
     /// The host, as `cargo xtask history` lists it
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = Candidates::Hosts)]
     pub host: HostName,
     /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted
     /// next
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", add = Candidates::Cards)]
     pub device: Option<PathBuf>,
     /// Write this saved state to the card: a folder, an archive (.tar, .tar.zst or .tar.gz), or restic:REPOSITORY,
     /// where restic: alone is the repository of restic's environment. Without it, the host begins with empty state
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
     pub state: Option<String>,
     /// The folder of the host whose content the state is [default: the one that holds the host's etc/ssh, such as
     /// /nix/persist]

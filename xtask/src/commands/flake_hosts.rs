@@ -2,12 +2,15 @@
 
 use anyhow::Result;
 
-use crate::base::Context;
 use crate::base::failure::{ExitKind, kind};
+use crate::base::{Context, HostName, TimeLimit};
 use crate::commands::keys;
 use crate::nix;
 use crate::nix::flake::Catalogue;
 use crate::nix::{EvalCache, Fingerprint};
+
+/// The longest time that Nix may take to name the hosts for the completion of a command line.
+const COMPLETION_LIMIT: TimeLimit = TimeLimit::from_seconds(2);
 
 /// The hosts of the flake.
 pub struct Listing {
@@ -59,4 +62,19 @@ fn list_once(cx: &Context, options: &[String], evaluates: bool) -> Result<Listin
         };
         Ok(Listing { catalogue: catalogue?, fingerprint })
     })
+}
+
+/// The names of the hosts within a few seconds, for the completion of a command line: by the evaluation of an earlier
+/// run, or by one that neither builds nor downloads.
+///
+/// # Errors
+/// Those of [`keys::protect_without_builds`] and of Nix.
+pub fn names_at_once(cx: &mut Context) -> Result<Vec<HostName>> {
+    // The completion reports nothing: an input that names the keys is found by the command itself.
+    keys::protect_without_builds(cx)?;
+    cx.launcher = cx.launcher.clone().limiting_evaluations(COMPLETION_LIMIT);
+    let cache = EvalCache::new(&cx.state);
+    let fingerprint = cache.exists().then(|| Fingerprint::of(&cx.launcher, &cx.flake)).flatten();
+    let catalogue = Catalogue::get_or_read_at_once(&cx.launcher, &cx.flake, &cache, fingerprint.as_ref())?;
+    Ok(catalogue.hosts().map(|host| host.name.clone()).collect())
 }

@@ -5,9 +5,12 @@ mod bench;
 mod boot;
 mod card;
 mod card_key;
+mod complete;
+mod completions;
 mod confirm;
 mod demo;
 mod deploy;
+mod deploy_host;
 mod devices;
 mod doctor;
 mod dry_run;
@@ -21,12 +24,15 @@ mod keys;
 mod known_image;
 mod listed_disk;
 mod log;
+mod man_pages;
 mod next_step;
 mod overview;
 mod payload;
 mod pick_card;
 mod protected;
+mod recorded_revision;
 mod restore;
+mod rollback;
 mod run_log;
 mod sd_image;
 mod setup;
@@ -48,7 +54,7 @@ use crate::base::process::Launcher;
 use crate::base::run_log::RunLog;
 use crate::base::{Context, FlakeRef, program, project, state};
 use crate::card::worker::{self, Access};
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Internal};
 use crate::{nix, ui};
 
 use run_log::keep_log;
@@ -70,10 +76,22 @@ pub fn run_worker(access: Access) -> u8 {
 
 /// Makes the context and runs the command, whose log is `log`.
 pub fn run(mut cli: Cli, log: &Arc<RunLog>) -> Result<()> {
+    // A shell that starts runs this: it needs no flake, and changes no state.
+    if let Some(Command::Completions(args)) = &cli.command {
+        return completions::run(args, cli.json);
+    }
     let mut cx = make_context(&mut cli, log)?;
     let Some(command) = cli.command else { return overview::run(&mut cx) };
     prepare(&mut cx, &command)?;
     dispatch(cx, command)
+}
+
+/// Runs a command of scripts and packages.
+pub fn run_internal(command: &Internal) -> Result<()> {
+    match command {
+        Internal::Complete(args) => complete::run(args),
+        Internal::ManPages(args) => man_pages::run(args),
+    }
 }
 
 /// Makes the context of a command, and takes the flake out of its command line.
@@ -141,6 +159,8 @@ fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
             keys::protect_without_builds(cx)?;
         } else if let Command::Restore(args) = command {
             keys::protect_before_choice(cx, args.identity_dir.as_deref())?;
+        } else if let Command::Rollback(_) = command {
+            keys::protect_before_choice(cx, None)?;
         } else {
             keys::protect(cx, command.identity_dir(), command.nix_args())?;
         }
@@ -165,10 +185,12 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
         Command::Restore(args) => restore::run(&mut cx, &args),
+        Command::Rollback(args) => rollback::run(&cx, &args),
         Command::Status(args) => status::run(&cx, &args),
         Command::Setup(args) => setup::run(&mut cx, &args),
         #[cfg(feature = "dev")]
         Command::Test(args) => test::run(&mut cx, &args),
         Command::Card(args) => card::run(&cx, &args),
+        Command::Completions(args) => completions::run(&args, cx.json),
     }
 }

@@ -37,13 +37,15 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
 }
 
-/// The last flash and the last deploy of `host`, the older one first; `receipts` begin with the newest.
+/// The last flash and the last deploy of `host` that changed something, the older one first; without such a deploy, the
+/// last that found the host as desired. `receipts` begin with the newest.
 fn last_receipts(receipts: &[Receipt], host: &HostName) -> History {
     let position = |is_wanted: fn(&Receipt) -> bool| {
         receipts.iter().position(|receipt| receipt.host() == Some(host) && is_wanted(receipt))
     };
     let flash = position(|receipt| matches!(receipt, Receipt::Flash(_)));
-    let deploy = position(|receipt| matches!(receipt, Receipt::Deploy(_)));
+    let real_deploy = position(|receipt| matches!(receipt, Receipt::Deploy(deploy) if !deploy.is_no_op()));
+    let deploy = real_deploy.or_else(|| position(|receipt| matches!(receipt, Receipt::Deploy(_))));
     let mut positions = flash.into_iter().chain(deploy).collect::<Vec<_>>();
     // A greater position is an older receipt.
     positions.sort_unstable_by_key(|position| Reverse(*position));

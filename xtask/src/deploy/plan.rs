@@ -53,7 +53,7 @@ impl Plan {
     /// One line that says what would be done.
     pub fn summary(&self) -> String {
         let host = &self.target.host;
-        let to = self.target.system.as_ref().unwrap_or(&self.target.path);
+        let to = self.target.named_path();
         match (self.already_done(), &self.diff) {
             (Some(_), _) => format!("{host} already runs {to}: nothing to do"),
             (None, Some(diff)) => format!("{host} would run {to}: {}", diff.summary()),
@@ -121,7 +121,7 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target { host, connection, system, path, .. } = &self.target;
+        let Target { host, connection, .. } = &self.target;
         let before = path_text(self.before.current.as_ref().or(self.before.profile.as_ref()));
         let verb = match self.goal {
             Goal::Show => "would deploy",
@@ -130,7 +130,7 @@ impl fmt::Display for Plan {
         };
         writeln!(f, "{verb} {host} as {}", connection.destination)?;
         writeln!(f, "  from  {before}")?;
-        write!(f, "  to    {}", system.as_ref().unwrap_or(path))?;
+        write!(f, "  to    {}", self.target.named_path())?;
         if let Some(diff) = &self.diff {
             write!(f, "\n{diff}")?;
         }

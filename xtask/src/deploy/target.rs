@@ -105,6 +105,12 @@ impl Target {
         self.configuration.clone().unwrap_or_else(|| format!("nixosConfigurations.{}", self.host))
     }
 
+    /// The path by which plans and receipts name what the host is to run: the NixOS system, or the profile if the flake
+    /// has no system.
+    pub fn named_path(&self) -> &StorePath {
+        self.system.as_ref().unwrap_or(&self.path)
+    }
+
     /// What precedes a command on the host that must run as the user of the profile: `sudo` and a space, or nothing.
     pub fn sudo_prefix(&self) -> String {
         self.sudo.as_ref().map(|sudo| format!("{sudo} ")).unwrap_or_default()

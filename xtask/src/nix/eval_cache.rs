@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use super::warnings::WarningRecorder;
 use super::{FEATURES, KEEP_LOCK, version};
-use crate::base::process::Launcher;
+use crate::base::process::{Bounds, Launcher, Output};
 use crate::base::{FlakeRef, Reporter, git, percent_encoding, state};
 
 /// The most results that are kept.
 const MAX_ENTRIES: usize = 256;
-/// The most bytes that are read of the file of a result.
+/// The most bytes that are read of the file of a result, and of what Nix prints about a flake.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The cache in the folder `evaluations` of the state folder.
@@ -144,11 +144,13 @@ impl Fingerprint {
     pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
         let nix = version::identity(launcher)?;
         let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
-        let text = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
-        let metadata = serde_json::from_str(&text).ok()?;
+        let bounds = Bounds { output: MAX_BYTES, time: launcher.evaluation_limit().duration() };
+        let read = || launcher.run_bounded("nix", &args, bounds, &|| Ok(()));
+        let output = launcher.run_protected(read).ok().filter(Output::success)?;
+        let metadata = serde_json::from_str(&output.stdout).ok()?;
         let hides_changes = || work_trees(&metadata).any(|folder| git_can_hide_changes(launcher, &folder));
         let is_identified = identifies_content(&metadata) && !hides_changes();
-        is_identified.then(|| Self(format!("{nix}\n{text}")))
+        is_identified.then(|| Self(format!("{nix}\n{}", output.stdout)))
     }
 }
 

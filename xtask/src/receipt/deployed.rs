@@ -46,7 +46,7 @@ impl Deployed {
             flake: flake.to_string(),
             revision: target.revision.clone(),
             from: before.current.as_ref().or(before.profile.as_ref()).map(ToString::to_string),
-            to: target.system.as_ref().unwrap_or(&target.path).to_string(),
+            to: target.named_path().to_string(),
             verdict: String::new(),
             exit_code: 0,
             reason: None,
@@ -69,6 +69,11 @@ impl Deployed {
             reason: None,
             seconds: Timings::default(),
         }
+    }
+
+    /// Whether the deploy changed nothing: the host was as desired before.
+    pub fn is_no_op(&self) -> bool {
+        ["already_current", "already_blessed"].contains(&self.verdict.as_str())
     }
 
     /// The receipt with the `result` of the deploy. `None` where the deploy ended without a verdict: with an error

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{FlakeRef, HostName, Timestamp};
+use crate::base::{Bytes, FlakeRef, HostName, Timestamp};
 use crate::card::disk::{Disk, DiskKind};
 use crate::card::flash::{FILE_SHA256, Mode, Plan, Rates, Report, Seconds, WrittenPayload};
 use crate::card::inspect::PartitionTable;
@@ -125,8 +125,12 @@ impl Flashed {
 
     /// The host of the card: the host of its image, else the host of its identity; `None` where the card has neither.
     pub fn card_host(&self) -> Option<&str> {
-        let identity = self.payload.as_ref().and_then(|payload| payload.identity.as_ref());
-        self.host.as_deref().or(identity.map(|identity| identity.host.as_str()))
+        self.host.as_deref().or(self.identity().map(|identity| identity.host.as_str()))
+    }
+
+    /// The identity that the card got, if any.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.payload.as_ref()?.identity.as_ref()
     }
 
     /// The host of the image, or the file name of the image.
@@ -191,6 +195,15 @@ impl CardId {
     pub fn new(disk: &Disk) -> Self {
         let Disk { path, kind, size, serial, diskseq, vendor, model, .. } = disk.clone();
         Self { path, kind, size, serial, diskseq, vendor, model }
+    }
+
+    /// `SanDisk Ultra (29.7 GiB, serial 4C530001)`; the kind of the card where its model is unknown.
+    pub fn summary(&self) -> String {
+        let names = [&self.vendor, &self.model].into_iter().flatten().map(|name| name.trim());
+        let names = names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" ");
+        let name = if names.is_empty() { self.kind.to_string() } else { names };
+        let serial = self.serial.as_ref().map(|serial| format!(", serial {serial}")).unwrap_or_default();
+        format!("{name} ({}{serial})", Bytes(self.size))
     }
 
     /// Whether `disk` is this card: by the serial number, or by the device if neither has one. The size counts too,

@@ -6,16 +6,16 @@
 mod broken_flash;
 mod deployed;
 mod flashed;
-mod last_system;
 mod moved;
+mod recorded_system;
 mod running;
 mod store;
 
 pub use broken_flash::BrokenFlash;
 pub use deployed::Deployed;
 pub use flashed::{Flashed, PayloadReceipt, Source as FlashSource};
-pub use last_system::{LastSystem, last_system};
 pub use moved::move_receipts;
+pub use recorded_system::{RecordedSystem, last_system, recorded_systems};
 pub use running::begin_flash;
 
 use std::fmt;
@@ -138,13 +138,33 @@ pub fn save(cx: &Context, receipt: impl Into<Receipt>) {
     }
 }
 
+/// A receipt with its number, which no other receipt of its host has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Numbered {
+    /// The sequence number; `None` for a receipt of an early version.
+    pub number: Option<u64>,
+    #[serde(flatten)]
+    pub receipt: Receipt,
+}
+
 /// Reads all receipts, the newest first. Warns of unreadable receipts.
 ///
 /// # Errors
 /// Where the folder of receipts cannot be read.
 pub fn read_all(cx: &Context) -> anyhow::Result<Vec<Receipt>> {
+    Ok(read_numbered(cx)?.into_iter().map(|numbered| numbered.receipt).collect())
+}
+
+/// Reads all receipts with their numbers, the newest first. Warns of unreadable receipts.
+///
+/// # Errors
+/// Where the folder of receipts cannot be read.
+pub fn read_numbered(cx: &Context) -> anyhow::Result<Vec<Numbered>> {
     let mut receipts = store::newest_first(&folder(cx))?;
-    let readable = receipts.by_ref().collect();
+    let mut readable = Vec::new();
+    while let Some((name, receipt)) = receipts.next_named() {
+        readable.push(Numbered { number: store::number(&name), receipt });
+    }
     if let Some(warning) = receipts.unreadable_warning() {
         cx.warn(warning);
     }

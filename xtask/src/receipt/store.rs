@@ -185,6 +185,11 @@ fn list_files(folder: &Path) -> Result<Vec<ReceiptFile>> {
     Ok(files)
 }
 
+/// The sequence number of the receipt in the file `name`; `None` for an older receipt.
+pub fn number(name: &str) -> Option<u64> {
+    Some(sequence_number(name)).filter(|number| *number > 0)
+}
+
 /// The sequence number at the beginning of the file name `name`; 0 for older receipts, whose names begin with the year.
 fn sequence_number(name: &str) -> u64 {
     let Some((digits, _)) = name.split_once('-') else { return 0 };

@@ -35,6 +35,7 @@ const TOOLS: &[(&str, &str, Purpose)] = &[
     ("cpio", "cpio", Purpose::Tests),
     ("faketime", "faketime", Purpose::Tests),
     ("fakeroot", "fakeroot", Purpose::Tests),
+    ("fish", "fish", Purpose::Tests),
     ("ip", "iproute2", Purpose::Tests),
     ("losetup", "mount", Purpose::Tests),
     ("mcopy", "mtools", Purpose::Tests),
@@ -48,5 +49,6 @@ const TOOLS: &[(&str, &str, Purpose)] = &[
     ("sudo", "sudo", Purpose::Tests),
     ("unshare", "util-linux", Purpose::Tests),
     ("xz", "xz-utils", Purpose::Tests),
+    ("zsh", "zsh", Purpose::Tests),
     ("zstd", "zstd", Purpose::Tests),
 ];

@@ -60,7 +60,7 @@ pub fn show_table(table: &Table) -> Result<()> {
 }
 
 /// Writes a text of the tool itself to stdout: it needs no escaping, and its lines are not folded.
-pub fn print_own_text(text: &'static str) -> Result<()> {
+pub fn print_own_text(text: &str) -> Result<()> {
     write_result(text)
 }
 
@@ -83,6 +83,11 @@ fn verdict_lines(text: &str, tone: Tone, stream: Stream) -> String {
     let symbol = symbol.map(|symbol| format!("{symbol} ")).unwrap_or_default();
     let shown = fold::fold_for(stream, &for_people(symbol + text));
     role.map_or_else(|| shown.clone(), |role| stream.paint(role, &shown))
+}
+
+/// Writes the completions of a command line to stdout, each a line that needs no escaping.
+pub fn print_completions(lines: &[String]) -> Result<()> {
+    write_result(&lines.join("\n"))
 }
 
 /// `text` for people: with the name by which they call the program, and in the characters of their locale.

@@ -96,7 +96,7 @@ fn the_history_has_the_revision_that_an_image_was_built_from() {
         ),
         (
             json!({ "dirtyRevision": format!("{rev}-dirty") }),
-            "012345678+",
+            "012345678 dirty",
             json!({ "rev": rev, "dirty": true }),
         ),
         (json!({}), "-", json!(null)),
@@ -106,8 +106,10 @@ fn the_history_has_the_revision_that_an_image_was_built_from() {
         flash(&nix, "stinky", "4MiB").0.assert_code(0);
         let history = |args: &[&str]| nix.run(&[&["--flake", FLAKE, "history"], args].concat()).stdout;
         let table = history(&[]);
-        let words = table.lines().last().unwrap().split_whitespace().collect::<Vec<_>>();
-        assert_eq!(words[words.len() - 2], shown, "{table}");
+        let row = table.lines().last().unwrap();
+        let cells = row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>();
+        assert_eq!(cells[6], shown, "{table}");
+        assert!(cells[7].ends_with(" on file (4.0 MiB)"), "{table}");
         let json: Value = serde_json::from_str(&history(&["--json"])).unwrap();
         assert_eq!(json["receipts"][0]["revision"], recorded, "{json}");
     }

@@ -145,7 +145,7 @@ fn deploys_leave_receipts() {
     fixture.deploy(&[]).assert_code(10);
     let history = fixture.run(&["history", "target"]);
     let lines = history.assert_code(0).stdout.lines().collect::<Vec<_>>();
-    assert!(lines[0].starts_with("WHEN ") && lines.len() == 3, "{lines:?}");
+    assert!(lines[0].starts_with("NO  WHEN ") && lines.len() == 3, "{lines:?}");
     assert!(lines[1].contains("  deploy  target  done ") && lines[1].ends_with("-good"), "{lines:?}");
     assert!(lines[2].contains("  deploy  target  rolled back ") && lines[2].ends_with("-bad"), "{lines:?}");
     let json = fixture.run(&["--json", "history"]).assert_code(0).json();

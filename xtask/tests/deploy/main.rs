@@ -14,6 +14,7 @@ mod interrupts;
 mod link_cuts;
 mod machine;
 mod made_nodes;
+mod rollback;
 mod several_hosts;
 mod shapes;
 mod ssh_mux;

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::KeysArg;
 use crate::base::HostName;
+use crate::cli::Candidates;
 
 /// The text after the options of `identity backup`.
 pub const BACKUP_EXAMPLES: &str = "\
@@ -26,7 +27,7 @@ pub struct IdentityBackup {
     /// The file to write
     pub file: PathBuf,
     /// The hosts (default: all)
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = Candidates::Identities)]
     pub hosts: Vec<HostName>,
     /// Encrypt to this public key instead of a passphrase: age1…, or an ed25519 key of ssh; may be repeated
     #[arg(long, value_name = "KEY")]
@@ -56,7 +57,7 @@ pub struct IdentityRestore {
     /// The backup, as `cargo xtask identity backup` wrote it
     pub file: PathBuf,
     /// The hosts (default: all in the backup)
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = Candidates::Hosts)]
     pub hosts: Vec<HostName>,
     /// Decrypt with the private key in this file, of age or of ssh; may be repeated
     #[arg(long, value_name = "FILE")]

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 pub use backup::{IdentityBackup, IdentityRestore, PassphraseFd};
 
 use crate::base::{Address, HostName};
-use crate::cli::NixArgs;
 use crate::cli::deploy::Trust;
+use crate::cli::{Candidates, NixArgs};
 
 #[derive(Debug, Args)]
 pub struct Identity {
@@ -119,6 +119,7 @@ pub struct IdentityList {
 #[derive(Debug, Args)]
 pub struct IdentityOf {
     /// The host, as `cargo xtask hosts` lists it
+    #[arg(add = Candidates::Hosts)]
     pub host: HostName,
     #[command(flatten)]
     pub keys: KeysArg,
@@ -138,6 +139,7 @@ pub struct IdentityMake {
 #[derive(Debug, Args)]
 pub struct IdentityImport {
     /// The host, as `cargo xtask hosts` lists it
+    #[arg(add = Candidates::Hosts)]
     pub host: HostName,
     /// The private ed25519 key in the format of OpenSSH; `-` reads it from stdin
     pub file: PathBuf,
@@ -152,6 +154,7 @@ pub struct IdentityImport {
 #[derive(Debug, Args)]
 pub struct IdentityTrust {
     /// The host, as `cargo xtask hosts` lists it
+    #[arg(add = Candidates::Hosts)]
     pub host: HostName,
     /// The address of the host (default: that of its deploy node)
     #[arg(long, value_name = "[USER@]ADDRESS", conflicts_with = "published")]
@@ -174,7 +177,7 @@ pub struct IdentityTrust {
 #[derive(Debug, Args)]
 pub struct IdentityPublish {
     /// The hosts (default: all whose key this project knows)
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", add = Candidates::Identities)]
     pub hosts: Vec<HostName>,
     #[command(flatten)]
     pub yes: YesArg,
@@ -183,6 +186,7 @@ pub struct IdentityPublish {
 #[derive(Debug, Args)]
 pub struct IdentityRemove {
     /// The host, as `cargo xtask identity list` lists it
+    #[arg(add = Candidates::Identities)]
     pub host: HostName,
     #[command(flatten)]
     pub keys: KeysArg,
@@ -193,8 +197,10 @@ pub struct IdentityRemove {
 #[derive(Debug, Args)]
 pub struct IdentityRename {
     /// The host, as `cargo xtask identity list` lists it
+    #[arg(add = Candidates::Identities)]
     pub old: HostName,
     /// The name that the host has in the flake from now on
+    #[arg(add = Candidates::Hosts)]
     pub new: HostName,
     #[command(flatten)]
     pub keys: KeysArg,

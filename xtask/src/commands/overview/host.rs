@@ -93,15 +93,18 @@ fn last_flash(receipts: &[Receipt], host: &HostName) -> Option<LastFlash> {
     Some(LastFlash { time: flash.when().clone(), is_done: matches!(flash, Receipt::Flash(_)), is_newest })
 }
 
+/// The last deploy of `host`. One that changed nothing hides no other, but shows that the host is as desired.
 fn last_deploy(receipts: &[Receipt], host: &HostName) -> Option<LastDeploy> {
-    receipts.iter().find_map(|receipt| match receipt {
-        Receipt::Deploy(deploy) if deploy.host == *host => Some(LastDeploy {
-            time: deploy.when.clone(),
-            verdict: deploy.verdict.clone(),
-            is_good: deploy.exit_code == 0,
-        }),
-        _ => None,
-    })
+    let deploys = || {
+        receipts.iter().filter_map(|receipt| match receipt {
+            Receipt::Deploy(deploy) if deploy.host == *host => Some(deploy),
+            _ => None,
+        })
+    };
+    let newest = deploys().next()?;
+    let shown = deploys().find(|deploy| !deploy.is_no_op()).unwrap_or(newest);
+    let is_good = newest.exit_code == 0;
+    Some(LastDeploy { time: shown.when.clone(), verdict: shown.verdict.clone(), is_good })
 }
 
 /// The day of `time`, for a table.

@@ -4,16 +4,12 @@ use std::fmt;
 
 use anyhow::Result;
 
-use super::unknown_generation;
 use crate::bail;
-use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, FlakeRef, Plain, git};
+use crate::base::{Context, FlakeRef, Plain};
 use crate::cli::Restore;
+use crate::commands::recorded_revision::{self, Remedies};
 use crate::nix::Revision;
-use crate::receipt::{self, LastSystem};
-
-/// The beginning of the names of NixOS systems. A profile of deploy-rs has another.
-const SYSTEM_NAME: &str = "nixos-system-";
+use crate::receipt::{self, RecordedSystem};
 
 /// What is built for a card.
 pub struct Generation {
@@ -22,7 +18,7 @@ pub struct Generation {
     /// The revision; `None` for a flake that is built as it is now, and that no commit identifies.
     pub revision: Option<Revision>,
     /// The receipt of the system that the host had last; `None` without one.
-    last: Option<LastSystem>,
+    last: Option<RecordedSystem>,
     /// Whether the revision is that of the receipt.
     is_recorded: bool,
 }
@@ -39,8 +35,8 @@ impl Generation {
             return Ok(Self { pinned: cx.flake.clone(), revision, last, is_recorded: false });
         }
         let revision = match &args.revision {
-            Some(name) => named_revision(cx, name)?,
-            None => recorded_revision(cx, args, last.as_ref())?,
+            Some(name) => recorded_revision::named(cx, name, "--revision", &remedies())?,
+            None => recorded(cx, args, last.as_ref())?,
         };
         let pinned = cx.flake.at_revision(&revision.rev, revision.url.as_deref())?;
         Ok(Self { pinned, revision: Some(revision), last, is_recorded: args.revision.is_none() })
@@ -57,7 +53,8 @@ impl Generation {
     /// # Errors
     /// `Verification`.
     pub fn check_system(&self, on_card: Option<&str>) -> Result<()> {
-        let expected = self.system().filter(|system| self.is_recorded && system.contains(SYSTEM_NAME));
+        let recorded = self.last.as_ref().and_then(RecordedSystem::nixos_system);
+        let expected = recorded.filter(|_| self.is_recorded);
         let Some(expected) = expected.filter(|expected| on_card != Some(*expected)) else { return Ok(()) };
         let starts = match on_card {
             Some(on_card) => format!("it starts {} by default", Plain(on_card)),
@@ -72,67 +69,34 @@ impl Generation {
 }
 
 /// The revision that the last receipt names.
-fn recorded_revision(cx: &Context, args: &Restore, last: Option<&LastSystem>) -> Result<Revision> {
-    let host = &args.host;
+fn recorded(cx: &Context, args: &Restore, last: Option<&RecordedSystem>) -> Result<Revision> {
     let Some(last) = last else {
-        return Err(unknown_generation(format!(
-            "no receipt names a system of {host}: no flash and no deploy of it was made from {} here",
-            cx.flake
+        return Err(remedies().unknown_error(format!(
+            "no receipt names a system of {}: no flash and no deploy of it was made from {} here",
+            args.host, cx.flake
         )));
     };
-    let LastSystem { verb, when, revision, .. } = last;
-    let Some(revision) = revision else {
-        return Err(unknown_generation(format!(
-            "the last receipt of {host} ({verb} {when}) has no git revision: an earlier version of this tool wrote it, or \
-             the flake was in no git repository, or the image was given as a file"
-        )));
-    };
-    if revision.dirty {
-        return Err(crate::failure!(
-            Refused, "{host} was {verb} {when} from a work tree with changes that no commit has, on top of {}", revision.rev;
-            hint: "pass --revision {} to build that commit without the changes, or --current to build the flake as it is now",
-            &revision.short()[..revision.short().len() - 1]
-        ));
-    }
-    match cx.flake.repository() {
-        None => Ok(revision.clone()),
-        Some(repository) => {
-            git::find_commit(&cx.launcher, repository, &revision.rev)
-                .map_err(|error| missing_commit(&error))?;
-            Ok(revision.clone())
-        }
-    }
+    recorded_revision::of_receipt(cx, &args.host, last, &remedies())
 }
 
-/// The revision that the user names.
-fn named_revision(cx: &Context, name: &str) -> Result<Revision> {
-    let rev = match cx.flake.repository() {
-        Some(repository) => {
-            git::find_commit(&cx.launcher, repository, name).map_err(|error| missing_commit(&error))?
-        }
-        None if Revision::is_commit(name) => name.to_owned(),
-        None => {
-            return Err(crate::failure!(
-                Usage, "{} is not in a repository of this machine, so --revision takes a whole hash", cx.flake;
-                hint: "give all digits of the commit"
-            ));
-        }
-    };
-    Ok(Revision { rev, dirty: false, url: None })
-}
-
-/// `error`, of a commit that the repository does not have, with what to do.
-fn missing_commit(error: &anyhow::Error) -> anyhow::Error {
-    match failure::kind(error) {
-        ExitKind::Refused => unknown_generation(format!("{error:#}")),
-        _ => failure::copy(error),
+/// What a user can do without the revision of the last receipt.
+fn remedies() -> Remedies {
+    Remedies {
+        unknown: "pass --revision REV to build a revision of the flake, or --current to build the flake as it is now"
+            .to_owned(),
+        without_changes: |_, rev| {
+            format!(
+                "pass --revision {rev} to build that commit without the changes, or --current to build the flake as it is now"
+            )
+        },
+        otherwise: String::new(),
     }
 }
 
 impl fmt::Display for Generation {
     /// Lines of a plan.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(LastSystem { verb, when, system, .. }) = &self.last {
+        if let Some(RecordedSystem { verb, when, system, .. }) = &self.last {
             let system = system.as_deref().unwrap_or("a system that its receipt does not name");
             writeln!(f, "system  {}, {verb} {when}", Plain(system))?;
         }
@@ -150,6 +114,7 @@ impl fmt::Display for Generation {
 mod tests {
     use super::*;
     use crate::base::Timestamp;
+    use crate::base::failure::{self, ExitKind};
 
     #[test]
     fn the_card_must_start_the_system_of_the_receipt() {
@@ -157,7 +122,8 @@ mod tests {
         let generation = |name: &str, is_recorded| Generation {
             pinned: FlakeRef::of_url("github:o/f"),
             revision: None,
-            last: Some(LastSystem {
+            last: Some(RecordedSystem {
+                number: None,
                 verb: "flashed",
                 when: Timestamp::now(),
                 system: Some(system(name)),

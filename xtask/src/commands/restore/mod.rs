@@ -15,6 +15,7 @@ use super::next_step;
 use super::payload::{PayloadSetup, login_keys};
 use super::protected::NamedPaths;
 use super::write_card::{self, CardWriter};
+use crate::bail;
 use crate::base::{Context, ImageSource, interrupt};
 use crate::card::disk::Disk;
 use crate::card::ext4::{self, PayloadPlace};
@@ -24,7 +25,6 @@ use crate::card::saved_state::{HostFolder, StateArg, StateSource, Survey};
 use crate::card::state_image::{RawFile, StateImage};
 use crate::cli::{PayloadArgs, Restore};
 use crate::identity::{KeyChoice, KeyFolder};
-use crate::{bail, failure};
 
 /// The folder of images with state, in the state folder.
 const FOLDER: &str = "restore";
@@ -197,12 +197,4 @@ fn facts(generation: &Generation, restored: Option<&RestoredState>) -> Map<Strin
         "planned_system": generation.system(), "revision": generation.revision, "state": state,
     });
     facts.as_object().cloned().unwrap_or_default()
-}
-
-/// The refusal of a host whose last system is unknown, because of `why`.
-fn unknown_generation(why: impl std::fmt::Display) -> anyhow::Error {
-    failure!(
-        Refused, "{why}";
-        hint: "pass --revision REV to build a revision of the flake, or --current to build the flake as it is now"
-    )
 }

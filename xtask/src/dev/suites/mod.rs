@@ -107,6 +107,7 @@ const ALL: &[Suite] = &[
         )
     },
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
+    suite("shells", &["--test", "shells"], &[Requirement::Shells]),
     Suite { group: Some("boot"), ..suite("trial", &["--test", "trial"], GUEST) },
 ];
 
@@ -163,13 +164,18 @@ impl Suite {
     }
 }
 
+/// The names of all suites.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|suite| suite.name)
+}
+
 /// The suites and groups called `names`; without names, all but those in `ONLY_NAMED`.
 ///
 /// # Errors
 /// `Usage` for a name that no suite and no group has.
 pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|suite| suite.is_called(name))) {
-        let known = ALL.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
+        let known = self::names().collect::<Vec<_>>().join(", ");
         bail!(Usage, "there is no suite '{unknown}'"; hint: "the suites are {known}");
     }
     let is_named = |suite: &Suite| names.iter().any(|name| suite.is_called(name));
@@ -265,7 +271,7 @@ mod tests {
         let error = crate::base::failure::with_hint(&select(&["nixx".into()]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, evaluation, flake, fuzz, host, image, nix, trial"
+            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, evaluation, flake, fuzz, host, image, nix, shells, trial"
         );
     }
 

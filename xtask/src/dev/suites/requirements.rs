@@ -36,6 +36,8 @@ pub enum Requirement {
     MountNamespaces,
     /// Programs that read an image and its database.
     ImageReaders,
+    /// The shells that complete command lines.
+    Shells,
     /// Source trees of nixpkgs and of the flake's other inputs: too large for a test to fetch.
     Inputs,
 }
@@ -71,7 +73,8 @@ impl Requirement {
             | Self::DeployRs
             | Self::ImageTools
             | Self::Qemu
-            | Self::ImageReaders => ": install the programs",
+            | Self::ImageReaders
+            | Self::Shells => ": install the programs",
         }
     }
 
@@ -110,6 +113,7 @@ impl Requirement {
             Self::Qemu => {
                 missing_programs(cx, &["qemu-system-aarch64", "qemu-img", "sfdisk", "debugfs", "dumpe2fs"])
             }
+            Self::Shells => missing_programs(cx, &["bash", "zsh", "fish", "setsid"]),
             Self::ImageReaders => missing_programs(cx, &["sqlite3", "debugfs"]),
             Self::MountNamespaces => missing_mount_namespaces(cx),
             Self::Inputs => unset_variables(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),

@@ -79,7 +79,7 @@ impl Catalogue {
     }
 
     /// Joins the hosts of all outputs by name.
-    fn new(flake: &FlakeRef, names: &Names) -> Self {
+    pub(super) fn new(flake: &FlakeRef, names: &Names) -> Self {
         let mut hosts = BTreeMap::new();
         for (system, packages) in &names.packages {
             for name in packages.iter().filter_map(|package| package.strip_suffix(IMAGE_SUFFIX)) {

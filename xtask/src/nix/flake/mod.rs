@@ -3,6 +3,7 @@
 mod answer;
 mod attribute_path;
 mod catalogue;
+mod catalogue_at_once;
 mod find_image;
 mod host_image;
 mod host_layout;

@@ -58,6 +58,17 @@ impl Names {
         Self::read_each(&outputs, error)
     }
 
+    /// Reads the names by one evaluation, with `options` for Nix. Unlike [`Self::read`], it starts Nix no second time
+    /// to find out what fails.
+    ///
+    /// # Errors
+    /// That of Nix.
+    pub fn read_at_once(launcher: &Launcher, flake: &FlakeRef, options: &[String]) -> Result<Self> {
+        let options = nix::with_keep_lock(options);
+        let outputs = Outputs { launcher, flake, options: &options, reporter: &Silent };
+        parse(&outputs.eval_all(&names_function())?, flake)
+    }
+
     /// The names that an earlier evaluation of the flake with this fingerprint found; `None` where none are cached.
     pub fn from_cache(cache: &EvalCache, fingerprint: &Fingerprint) -> Option<Self> {
         Self::deserialize(cache.get(fingerprint, &names_function())?).ok()

@@ -1,0 +1,1 @@
+complete -F @FUNCTION@ @COMMAND@

@@ -1,0 +1,2 @@
+
+complete --command @COMMAND@ --no-files --keep-order --arguments '(@FUNCTION@)'

@@ -1,0 +1,57 @@
+//! `history [HOST]`: lists the flashes and deploys of a flake's hosts by their receipts, and how the systems of a host
+//! differ.
+
+mod diffs;
+mod rows;
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use crate::base::{Context, FlakeRef, HostName, Timestamp};
+use crate::cli::History;
+use crate::receipt::{self, Numbered};
+use crate::ui;
+
+pub fn run(cx: &Context, args: &History) -> Result<()> {
+    let mut receipts = receipt::read_numbered(cx)?;
+    let host_of = |numbered: &Numbered| numbered.receipt.host().map(str::to_owned);
+    let all_hosts = receipts.iter().filter_map(host_of).collect::<BTreeSet<_>>();
+    receipts.retain(|numbered| args.host.is_none() || numbered.receipt.host() == args.host.as_deref());
+    receipts.reverse();
+    if let Some(host) = args.host.as_ref().filter(|_| args.diff) {
+        return diffs::show(cx, host, || no_receipt_note(&cx.flake, Some(host), all_hosts));
+    }
+    if cx.json {
+        return ui::print_json(&serde_json::json!({ "receipts": receipts }));
+    }
+    warn_of_clock(cx, &receipts);
+    if receipts.is_empty() {
+        cx.note(no_receipt_note(&cx.flake, args.host.as_ref(), all_hosts));
+    }
+    ui::print_table(&rows::table(&receipts))
+}
+
+/// Warns of receipts from the future. Receipts are in the order of their actions, also where the clock was wrong.
+fn warn_of_clock(cx: &Context, receipts: &[Numbered]) {
+    let now = Timestamp::now();
+    let count = receipts.iter().filter(|numbered| *numbered.receipt.when() > now).count();
+    if count > 0 {
+        let total = receipts.len();
+        let verb = if count == 1 { "is" } else { "are" };
+        cx.warn(format!(
+            "{count} of {total} receipts {verb} dated in the future: the clock was wrong then, or is wrong now"
+        ));
+    }
+}
+
+/// The note for a history of `flake` without receipts of `host`, or of any host; `all_hosts` are the hosts with
+/// receipts.
+fn no_receipt_note(flake: &FlakeRef, host: Option<&HostName>, all_hosts: BTreeSet<String>) -> String {
+    let Some(host) = host else {
+        return format!("there is no receipt: nothing was flashed or deployed from {flake} yet");
+    };
+    let others = all_hosts.into_iter().collect::<Vec<_>>().join(", ");
+    let others = if others.is_empty() { String::new() } else { format!(" (hosts with receipts: {others})") };
+    format!("there is no receipt of {host}: no flash and no deploy of it was made from {flake} yet{others}")
+}

@@ -1,0 +1,139 @@
+//! The table of `history`: a row for each receipt, and one for deploys in a row that changed nothing.
+
+use std::path::Path;
+
+use crate::base::Table;
+use crate::nix::Revision;
+use crate::receipt::{BrokenFlash, Deployed, Flashed, Numbered, Receipt};
+
+/// The table of `receipts`, the newest last.
+pub fn table(receipts: &[Numbered]) -> Table {
+    let mut table = Table::new(&["NO", "WHEN", "WHAT", "HOST", "VERDICT", "TIME", "REVISION", "CONTENT"]);
+    // Deploys of several hosts are recorded in any order, so the receipts between may be those of other hosts.
+    for (index, numbered) in receipts.iter().enumerate() {
+        let later = &receipts[index + 1..];
+        if !is_repeated(numbered, later) {
+            table.row(cells(numbered, repetitions(numbered, &receipts[..index])));
+        }
+    }
+    table
+}
+
+/// The system of a deploy that changed nothing.
+fn unchanged_system(receipt: &Receipt) -> Option<&str> {
+    match receipt {
+        Receipt::Deploy(deploy) if deploy.is_no_op() => Some(&deploy.to),
+        _ => None,
+    }
+}
+
+/// Whether `numbered` is a deploy that changed nothing, and the next receipt of its host is another one of the same
+/// system, whose row counts both.
+fn is_repeated(numbered: &Numbered, later: &[Numbered]) -> bool {
+    let Some(system) = unchanged_system(&numbered.receipt) else { return false };
+    let next = later.iter().find(|other| other.receipt.host() == numbered.receipt.host());
+    next.is_some_and(|next| unchanged_system(&next.receipt) == Some(system))
+}
+
+/// How many receipts the row of `numbered` stands for; `earlier` are the receipts before it.
+fn repetitions(numbered: &Numbered, earlier: &[Numbered]) -> usize {
+    let Some(system) = unchanged_system(&numbered.receipt) else { return 1 };
+    let of_host = earlier.iter().rev().filter(|other| other.receipt.host() == numbered.receipt.host());
+    1 + of_host.take_while(|other| unchanged_system(&other.receipt) == Some(system)).count()
+}
+
+/// The cells of the row of `numbered`, which stands for `count` receipts.
+fn cells(numbered: &Numbered, count: usize) -> [String; 8] {
+    let Numbered { number, receipt } = numbered;
+    let number = number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let revision = receipt.revision().map_or_else(|| "-".to_owned(), revision_text);
+    let time = |seconds: f64| format!("{seconds:.1} s");
+    let (verdict, time, content) = match receipt {
+        Receipt::Flash(flash) => ("done".into(), time(flash.seconds.total()), flash_content(flash)),
+        Receipt::BrokenFlash(flash) => {
+            let verdict = if flash.end.is_some() { "broken off" } else { "unfinished" };
+            (verdict.into(), "-".into(), broken_content(flash))
+        }
+        Receipt::Deploy(deploy) => {
+            (deploy_verdict(deploy, count), time(deploy.seconds.total()), deploy.to.clone())
+        }
+    };
+    let host = receipt.host().unwrap_or("-").to_owned();
+    [number, receipt.when().to_string(), receipt.operation().into(), host, verdict, time, revision, content]
+}
+
+/// `1a2b3c4d5`, and `1a2b3c4d5 dirty` for a work tree with changes.
+fn revision_text(revision: &Revision) -> String {
+    let clean = Revision { dirty: false, ..revision.clone() }.short();
+    if revision.dirty { format!("{clean} dirty") } else { clean }
+}
+
+fn deploy_verdict(deploy: &Deployed, count: usize) -> String {
+    let verdict = deploy.verdict.replace('_', " ");
+    if count > 1 { format!("{verdict} ({count} times)") } else { verdict }
+}
+
+/// The image, the card, and the identity that the card got.
+fn flash_content(flash: &Flashed) -> String {
+    let image = image_name(flash.image.store_path.as_ref(), &flash.image.path);
+    let card = flash.card.summary();
+    let identity = flash.identity().map(|identity| format!("; identity {}", identity.fingerprint));
+    format!("{image} on {card}{}", identity.unwrap_or_default())
+}
+
+/// The image and the card of a flash that did not succeed, and its progress.
+fn broken_content(flash: &BrokenFlash) -> String {
+    let image = image_name(flash.image.store_path.as_ref(), &flash.image.path);
+    format!("{image} on {}; {}", flash.card.summary(), flash.progress())
+}
+
+/// The store path of an image, or the path of its file without one.
+fn image_name(store_path: Option<&String>, file: &Path) -> String {
+    store_path.cloned().unwrap_or_else(|| file.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The receipt `number` of a deploy of `host` to the system `to`.
+    fn deploy(number: u64, host: &str, to: &str, verdict: &str) -> Numbered {
+        let receipt = json!({"kind": "deploy", "when": "2026-11-25T12:00:00Z", "host": host, "flake": "F", "from": null,
+            "to": to, "verdict": verdict, "exit_code": 0, "seconds": []});
+        Numbered { number: Some(number), receipt: serde_json::from_value(receipt).unwrap() }
+    }
+
+    #[test]
+    fn deploys_that_change_nothing_share_a_row_and_hide_no_other() {
+        let receipts = [
+            deploy(1, "pi", "a", "done"),
+            deploy(2, "pi", "a", "already_current"),
+            deploy(3, "other", "x", "already_current"),
+            deploy(4, "pi", "a", "already_current"),
+            deploy(5, "pi", "b", "done"),
+            deploy(6, "pi", "b", "already_current"),
+        ];
+        let table = table(&receipts).to_string();
+        let rows = table.lines().skip(1).map(|line| line.split("  ").filter(|cell| !cell.is_empty()));
+        let rows = rows.map(|cells| cells.map(str::trim).collect::<Vec<_>>());
+        let found = rows.map(|cells| format!("{} {} {}", cells[0], cells[3], cells[4])).collect::<Vec<_>>();
+        let expected = [
+            "1 pi done",
+            "3 other already current",
+            "4 pi already current (2 times)",
+            "5 pi done",
+            "6 pi already current",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_dirty_revision_is_named_so() {
+        let revision =
+            |dirty| Revision { rev: "0123456789abcdef".repeat(3)[..40].to_owned(), dirty, url: None };
+        assert_eq!(revision_text(&revision(false)), "012345678");
+        assert_eq!(revision_text(&revision(true)), "012345678 dirty");
+    }
+}

@@ -1,0 +1,92 @@
+//! `rollback`, and the history that leads to it, with real revisions of a flake in git.
+
+use serde_json::Value;
+
+use crate::fixture::Fixture;
+use crate::machine;
+
+/// Commits the flake of `fixture` as it is, and returns the commit.
+fn commit(fixture: &Fixture) -> String {
+    let flake = fixture.flake();
+    let git = |args: &[&str]| machine::run("git", &[&["-C", &flake], args].concat());
+    git(&["init", "--quiet"]);
+    git(&["add", "--all"]);
+    git(&["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "--quiet", "--message", "a"]);
+    git(&["rev-parse", "HEAD"]).trim().to_owned()
+}
+
+/// Sets the profile and the packages of the host, and commits them.
+fn commit_profile(fixture: &Fixture, name: &str, package: &str) -> String {
+    fixture.set_profile(name, ":");
+    fixture.edit(|facts| facts["packages"] = [package].into());
+    commit(fixture)
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn an_older_receipt_is_deployed_by_its_revision() {
+    let fixture = Fixture::new();
+    let first = commit_profile(&fixture, "system-1", "curl-8.1");
+    fixture.deploy(&[]).assert_code(0);
+    commit_profile(&fixture, "system-2", "curl-8.2");
+    fixture.deploy(&[]).assert_code(0);
+    // A deploy that changes nothing is no system of its own.
+    fixture.deploy(&[]).assert_code(0);
+    let planned = fixture.run(&["rollback", "target", "--dry-run"]);
+    planned.assert_code(0).assert_stderr_contains("rollback of target to receipt 1: deployed ");
+    fixture.assert_runs("system-2");
+    let back = fixture.run(&["rollback", "target"]);
+    back.assert_code(0).assert_stderr_contains("curl 8.2 -> 8.1");
+    fixture.assert_runs("system-1");
+    // The present system is that of the first receipt now: the one before is the second.
+    fixture.run(&["rollback", "target"]).assert_code(0).assert_stderr_contains("to receipt ");
+    fixture.assert_runs("system-2");
+    fixture.run(&["rollback", "target", &first[..10]]).assert_code(0);
+    fixture.assert_runs("system-1");
+    let history = fixture.run(&["history", "target", "--diff"]);
+    history
+        .assert_code(0)
+        .assert_stdout_contains("curl 8.1 -> 8.2")
+        .assert_stdout_contains("curl 8.2 -> 8.1");
+    let json = fixture.run(&["--json", "history", "target", "--diff"]).assert_code(0).stdout.clone();
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["generations"][1]["diff"]["packages"][0]["name"], "curl");
+    assert_eq!(json["generations"][0]["revision"]["rev"], first.as_str());
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_work_tree_with_changes_cannot_be_deployed_again_but_its_commit_can() {
+    let fixture = Fixture::new();
+    let clean = commit_profile(&fixture, "clean", "curl-8.1");
+    fixture.set_profile("dirty", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.assert_runs("dirty");
+    fixture.set_profile("next", ":");
+    commit(&fixture);
+    fixture.deploy(&[]).assert_code(0);
+    let refused = fixture.run(&["rollback", "target"]);
+    refused.assert_code(3).assert_stderr_contains(format!("changes that no commit has, on top of {clean}\n"));
+    fixture.assert_runs("next");
+    let short = &clean[..9];
+    refused.assert_stderr_contains(format!("rollback target {short}` for that commit without the changes"));
+    fixture.run(&["rollback", "target", short]).assert_code(0);
+    fixture.assert_runs("clean");
+}
+
+/// A rollback is proven as a deploy is: a system that fails sends the host back.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_rollback_that_fails_is_rolled_back() {
+    let fixture = Fixture::new();
+    fixture.set_profile("once", "test ! -e /nix/failing || exit 4");
+    commit(&fixture);
+    fixture.deploy(&[]).assert_code(0);
+    commit_profile(&fixture, "now", "curl-8.2");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.machine.run_inside("touch /nix/failing");
+    let failed = fixture.run(&["--json", "rollback", "target"]);
+    let json: Value = serde_json::from_str(&failed.assert_code(10).stdout).expect("JSON");
+    assert_eq!(json["verdict"], "rolled_back");
+    fixture.assert_runs("now");
+}
