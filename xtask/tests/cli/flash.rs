@@ -96,7 +96,7 @@ fn the_history_has_the_revision_that_an_image_was_built_from() {
         ),
         (
             json!({ "dirtyRevision": format!("{rev}-dirty") }),
-            "012345678 dirty",
+            "012345678+",
             json!({ "rev": rev, "dirty": true }),
         ),
         (json!({}), "-", json!(null)),

@@ -1,5 +1,6 @@
 //! Real Nix on flakes made for the tests: the suite uses the `nix` on `PATH`.
 
+mod completions;
 mod fixture;
 mod hostile;
 mod keys;
