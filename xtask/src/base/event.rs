@@ -14,7 +14,9 @@ use super::host_name::HostName;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A fact.
-    Note { text: String },
+    Note {
+        text: String,
+    },
     /// A fact that the user should act on; the work continues.
     Warning {
         text: String,
@@ -22,15 +24,50 @@ pub enum Event {
         hint: Option<String>,
     },
     /// One line of the output of a child process.
-    Log { text: String },
+    Log {
+        text: String,
+    },
+    /// A task of the running phase begins, such as a build. Several may run at a time.
+    TaskStarted {
+        task: u64,
+        text: String,
+        #[serde(rename = "emulated")]
+        is_emulated: bool,
+    },
+    TaskEnded {
+        task: u64,
+    },
+    /// One line of the output of a child process, or of its `task`, which `source` names. Shown while it is the last
+    /// one, or with `--verbose`.
+    Output {
+        task: Option<u64>,
+        source: Option<String>,
+        text: String,
+    },
+    /// The last lines of a child process that failed, for a user who did not see them.
+    Tail {
+        lines: Vec<String>,
+    },
     /// A child process begins. Secrets among its arguments are redacted.
-    ChildStarted { child: u64, argv: Vec<String> },
+    ChildStarted {
+        child: u64,
+        argv: Vec<String>,
+    },
     /// One line of the stderr of a child process, for the log of the run alone.
-    ChildLine { child: u64, text: String },
+    ChildLine {
+        child: u64,
+        text: String,
+    },
     /// A child process has ended; `exit_code` is unknown where it could not be started or waited for.
-    ChildEnded { child: u64, exit_code: Option<i32>, seconds: f64 },
+    ChildEnded {
+        child: u64,
+        exit_code: Option<i32>,
+        seconds: f64,
+    },
     /// The file with the log of this run, which has failed.
-    LogFile { path: PathBuf },
+    LogFile {
+        path: PathBuf,
+    },
     /// A phase begins. `total` is in bytes for phases that move bytes, else a count.
     Phase {
         name: String,
@@ -39,9 +76,15 @@ pub enum Event {
         is_in_bytes: bool,
     },
     /// The current phase begins its next step.
-    Step { text: String },
+    Step {
+        text: String,
+    },
     /// The progress of the current phase; `detail` is transient.
-    Progress { done: u64, total: Option<u64>, detail: Option<String> },
+    Progress {
+        done: u64,
+        total: Option<u64>,
+        detail: Option<String>,
+    },
     /// The current phase has ended after `seconds`; `amount` is in bytes for phases that move bytes, else a count.
     Done {
         name: String,
@@ -51,11 +94,16 @@ pub enum Event {
         seconds: f64,
     },
     /// The result of the check `name`; the current phase, if there is one, has ended.
-    Found { name: String, text: String },
+    Found {
+        name: String,
+        text: String,
+    },
     /// The current phase has ended without a result.
     PhaseEnded,
     /// The chunk map of the card: the state of each MiB of the image, in order.
-    Map { runs: Vec<ChunkRun> },
+    Map {
+        runs: Vec<ChunkRun>,
+    },
     /// The work has failed.
     Failed(ErrorReport),
 }
@@ -88,6 +136,11 @@ impl Event {
 
     pub fn log(text: impl Into<String>) -> Self {
         Self::Log { text: text.into() }
+    }
+
+    /// A line of the output of a child that has no tasks.
+    pub fn output(text: impl Into<String>) -> Self {
+        Self::Output { task: None, source: None, text: text.into() }
     }
 }
 

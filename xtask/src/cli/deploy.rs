@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 
 use super::host_ref;
-use super::{Candidates, EvalArgs, NixArgs};
+use super::{BuildLogArgs, Candidates, EvalArgs, NixArgs};
 use crate::bail;
 use crate::base::{Address, HostName};
 
@@ -73,6 +73,8 @@ pub struct DeployArgs {
     pub keep_firmware: bool,
     #[command(flatten)]
     pub trust: Trust,
+    #[command(flatten)]
+    pub logs: BuildLogArgs,
     #[command(flatten)]
     pub eval: EvalArgs,
     /// Arguments for deploy-rs, such as --hostname 192.168.1.7

@@ -30,7 +30,16 @@ pub struct BuildArgs {
     #[arg(long, value_name = "NAME")]
     pub file: Option<String>,
     #[command(flatten)]
+    pub logs: BuildLogArgs,
+    #[command(flatten)]
     pub nix: NixArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct BuildLogArgs {
+    /// Print all that builders print, not only the last line of each
+    #[arg(short = 'L', long)]
+    pub print_build_logs: bool,
 }
 
 #[derive(Debug, Default, Args)]

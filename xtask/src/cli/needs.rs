@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Card, CardCommand, Command, Identity, IdentityCommand};
+use super::{BuildLogArgs, Card, CardCommand, Command, Identity, IdentityCommand};
 use crate::bail;
 use crate::base::{Address, TimeLimit};
 
@@ -96,6 +96,22 @@ impl Command {
             Self::Demo(args) => &args.nix_args,
             _ => &[],
         }
+    }
+
+    /// Whether all lines of builders are printed, by `-L` of the command or among the arguments for Nix.
+    pub fn prints_build_logs(&self) -> bool {
+        let logs = match self {
+            Self::Deploy(args) => args.how.logs,
+            Self::Rollback(args) => args.how.logs,
+            Self::SdImage(args) => args.build.logs,
+            Self::Flash(args) => args.build.logs,
+            Self::Boot(args) => args.build.logs,
+            Self::Restore(args) => args.build.logs,
+            Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.logs,
+            _ => BuildLogArgs::default(),
+        };
+        let is_log_option = |arg: &String| arg == "-L" || arg == "--print-build-logs";
+        logs.print_build_logs || self.nix_args().iter().any(is_log_option)
     }
 
     /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them.

@@ -101,7 +101,8 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
     }
     cli.command.as_ref().map_or(Ok(()), Command::check_nix_args)?;
     let flake = take_flake(cli)?;
-    let reporter = ui::reporter(cli.json, cli.output.verbosity(), log.clone());
+    let build_logs = cli.command.as_ref().is_some_and(Command::prints_build_logs);
+    let reporter = ui::reporter(cli.json, cli.output.verbosity(), build_logs, log.clone());
     let here = std::env::current_dir().context("finding the working directory")?;
     let launcher = nix::private_nix::activate(Launcher::new(here), &project::tools_dir());
     Ok(Context {

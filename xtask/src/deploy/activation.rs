@@ -1,5 +1,7 @@
 //! Running deploy-rs.
 
+use std::collections::VecDeque;
+
 use anyhow::Result;
 
 use super::host;
@@ -7,7 +9,7 @@ use super::options::{DeployOptions, Goal};
 use super::target::Target;
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
-use crate::base::{Event, FlakeRef, Reporter};
+use crate::base::{Event, FlakeRef, Reporter, redact};
 use crate::{bail, nix};
 
 /// The log line of deploy-rs (1.0.0) that marks the beginning of the activation, after building and copying.
@@ -83,25 +85,53 @@ fn without_ssh_options(extra: &[String]) -> Vec<String> {
     kept
 }
 
-/// Runs deploy-rs with `args` until it exits, and reports each of its lines as a log event.
+/// How many lines of deploy-rs are kept, the last ones.
+const MAX_TAIL: usize = 30;
+
+/// The last lines of deploy-rs, which a user wants to see where it failed.
+#[derive(Default)]
+pub struct Tail(VecDeque<String>);
+
+impl Tail {
+    fn push(&mut self, line: String) {
+        if self.0.len() == MAX_TAIL {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+
+    /// Reports the lines.
+    pub fn report(&self, reporter: &dyn Reporter) {
+        if !self.0.is_empty() {
+            reporter.report(&Event::Tail { lines: self.0.iter().cloned().collect() });
+        }
+    }
+}
+
+/// Runs deploy-rs with `args` until it exits, and reports each of its lines as it comes. Returns how it exited, and its
+/// last lines.
 ///
 /// The exit code decides little: see [`super::verdict`]. An interrupt by the user is an exit like others, because the
 /// host continues by itself.
-pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<DeployExit> {
+pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<(DeployExit, Tail)> {
     let launcher = launcher.clone().with_env("NIX_CONFIG", nix_config_with_flakes(launcher));
     let mut activated = false;
     let mut needs_reboot = false;
+    let mut tail = Tail::default();
     let exit = launcher.stream_all("deploy", args, |line| {
-        let line = nix::strip_ansi(line);
+        // The variation selectors behind its symbols would be shown as escapes.
+        let line = nix::strip_ansi(line).replace('\u{fe0f}', "");
         activated |= line.contains(ACTIVATING);
         needs_reboot |= line.contains(NEEDS_REBOOT);
-        reporter.report(&Event::log(line));
+        let line = redact::without_passwords(&line);
+        reporter.report(&Event::output(&line));
+        tail.push(line);
     });
     let code = match exit {
         Err(error) if failure::kind(&error) == ExitKind::Interrupted => ExitKind::Interrupted.code().into(),
         code => code?,
     };
-    Ok(DeployExit { code, activated, needs_reboot })
+    Ok((DeployExit { code, activated, needs_reboot }, tail))
 }
 
 /// The user's `NIX_CONFIG`, with flakes enabled.

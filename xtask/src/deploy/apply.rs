@@ -52,17 +52,22 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let target = &plan.target;
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let exit = timings.time("activate", || activation::run(&cx.launcher, &args, reporter))?;
+    let (exit, tail) =
+        timings.show(reporter, "activate", || activation::run(&cx.launcher, &args, reporter))?;
     if exit.is_interrupted() {
         reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
     }
     let confirmed = exit.code == 0;
     let probe = || probe_after_deploy(&remote, target, &workdir, confirmed);
-    let after = timings.time("verify", || host::wait_for_activation(target, reporter, probe))?;
+    let after = timings.show(reporter, "verify", || host::wait_for_activation(target, reporter, probe));
+    let after = after.inspect_err(|_| tail.report(reporter))?;
     if !confirmed {
         workdir.remove(&remote);
     }
     let verdict = verdict::judge(target, plan.goal, &plan.before, &after, exit);
+    if !confirmed || verdict.failure().is_some() {
+        tail.report(reporter);
+    }
     plan.timings = timings;
     Ok(Outcome {
         verdict,
@@ -199,7 +204,8 @@ fn reboot_without_trial(cx: &Context, options: &DeployOptions, outcome: &mut Out
     let mut timings = std::mem::take(&mut outcome.plan.timings);
     let limit = options.boot_timeout();
     let reporter = cx.reporter.as_ref();
-    let state = timings.time("reboot", || host::reboot_and_probe(&remote, target, before, limit, reporter));
+    let state =
+        timings.show(reporter, "reboot", || host::reboot_and_probe(&remote, target, before, limit, reporter));
     outcome.plan.timings = timings;
     match state {
         Err(error) if kind(&error) == ExitKind::Unreachable => {
@@ -226,7 +232,7 @@ fn check_health(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) ->
     let target = &outcome.plan.target;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let mut timings = std::mem::take(&mut outcome.plan.timings);
-    let checked = timings.time("health", || host::run_checks(&remote, &options.health));
+    let checked = timings.show(cx.reporter.as_ref(), "health", || host::run_checks(&remote, &options.health));
     outcome.plan.timings = timings;
     match checked {
         Err(error) if kind(&error) == ExitKind::Interrupted => outcome.verdict = Verdict::Unchecked,

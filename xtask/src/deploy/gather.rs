@@ -36,7 +36,7 @@ pub struct FoundTarget {
 /// values that this tool does not accept.
 pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
     let mut timings = Timings::default();
-    let target = timings.time("evaluate", || {
+    let target = timings.show(cx.reporter.as_ref(), "evaluate", || {
         // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
         let revision = Revision::of(&cx.launcher, &cx.flake);
         let target = evaluate(cx, &options.overrides, options.nix_args(), host)?;
@@ -64,7 +64,7 @@ pub fn gather(
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { SshMux::of(cx, &target) };
     let HostFacts { before, closure, store, boot_answer } =
-        timings.time("probe", || wait_and_query(cx, options, &target))?;
+        timings.show(cx.reporter.as_ref(), "probe", || wait_and_query(cx, options, &target))?;
     let plan = Plan {
         target,
         goal: options.goal,

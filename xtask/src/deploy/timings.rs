@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::{Event, Reporter};
+
 /// The duration of one phase, in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
@@ -22,6 +24,14 @@ impl Timings {
         let begin = Instant::now();
         let result = work();
         self.0.push(Timing { phase: phase.to_owned(), seconds: begin.elapsed().as_secs_f64() });
+        result
+    }
+
+    /// Like [`Self::time`], and reports the phase to `reporter`.
+    pub fn show<T>(&mut self, reporter: &dyn Reporter, phase: &str, work: impl FnOnce() -> T) -> T {
+        reporter.report(&Event::Phase { name: phase.into(), total: None, is_in_bytes: false });
+        let result = self.time(phase, work);
+        reporter.report(&Event::PhaseEnded);
         result
     }
 

@@ -14,7 +14,8 @@ const NATIVE_PAIRS: &[(&str, &str)] = &[("x86_64", "i686"), ("aarch64", "armv7l"
 /// builder elsewhere may have it alone.
 pub fn is_emulated(path: &str) -> bool {
     let text = bounded::read(Path::new(path), MAX_DERIVATION, Links::Follow).unwrap_or_default();
-    system_of(&String::from_utf8_lossy(&text)).is_some_and(|system| is_foreign(&system, std::env::consts::ARCH))
+    system_of(&String::from_utf8_lossy(&text))
+        .is_some_and(|system| is_foreign(&system, std::env::consts::ARCH))
 }
 
 /// Whether a machine of `architecture` runs programs for `system` by emulation alone.
@@ -91,6 +92,6 @@ mod tests {
 
     #[test]
     fn fuzz() {
-        crate::base::fuzz::check_text(&[TEXT], |text| system_of(text));
+        crate::base::fuzz::check_text(&[TEXT], system_of);
     }
 }

@@ -4,24 +4,26 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::charset::Charset;
 use super::chunk_strip::ChunkStrip;
-use super::command_line::command_line;
+use super::command_line::{self, command_line};
 use super::filter::Filter;
 use super::json::JsonLines;
 use super::layout::{self, Amount, Layout};
 use super::log_reporter::LogReporter;
+use super::message;
 use super::multi_progress::HostProgress;
 use super::progress_line::ProgressReporter;
 use super::style::{Role, Stream};
+use super::task_board::TaskBoard;
 use crate::base::run_log::RunLog;
 use crate::base::{Bytes, Event, HostName, Reporter, Verbosity, escape};
 
 /// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It shows what
-/// `verbosity` wants, writes all events to `log`, and answers SIGUSR1.
-pub fn reporter(json: bool, verbosity: Verbosity, log: Arc<RunLog>) -> Arc<dyn Reporter> {
+/// `verbosity` and `build_logs` want, writes all events to `log`, and answers SIGUSR1.
+pub fn reporter(json: bool, verbosity: Verbosity, build_logs: bool, log: Arc<RunLog>) -> Arc<dyn Reporter> {
     let all: Arc<dyn Reporter> = if json {
         Arc::new(JsonLines)
     } else if Stream::Stderr.is_terminal() {
@@ -29,7 +31,7 @@ pub fn reporter(json: bool, verbosity: Verbosity, log: Arc<RunLog>) -> Arc<dyn R
     } else {
         Arc::new(PlainLines)
     };
-    let shown = Arc::new(Filter { verbosity, reporter: all.clone() });
+    let shown = Arc::new(Filter { verbosity, build_logs, is_json: json, reporter: all.clone() });
     Arc::new(LogReporter::new(log, ProgressReporter::wrap(shown, all)))
 }
 
@@ -57,9 +59,15 @@ pub struct Bars {
     hosts: HostProgress,
 }
 
+/// The columns before the message of a phase of steps, whose bar has the shortest parts.
+const COLUMNS_BEFORE: usize = 28;
+
 /// The bar of the running phase, laid out for a terminal of `width` columns.
 pub(super) struct PhaseBar {
     pub(super) bar: ProgressBar,
+    /// The lines of the bar and of the tasks below it.
+    display: MultiProgress,
+    tasks: TaskBoard,
     name: String,
     amount: Amount,
     width: u16,
@@ -69,7 +77,7 @@ impl Drop for Bars {
     /// Clears the bar of a phase that an error ended.
     fn drop(&mut self) {
         if let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            running.bar.finish_and_clear();
+            running.clear();
         }
     }
 }
@@ -79,6 +87,9 @@ impl Reporter for Bars {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Phase { name, total, is_in_bytes } => {
+                if let Some(earlier) = running.take() {
+                    earlier.clear();
+                }
                 *running = Some(PhaseBar::new(name, *total, *is_in_bytes));
             }
             Event::Progress { done, total, detail } => {
@@ -93,10 +104,15 @@ impl Reporter for Bars {
             }
             Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
                 if let Some(running) = running.take() {
-                    running.bar.finish_and_clear();
+                    running.clear();
                 }
                 if let Some(line) = shown_line(None, event) {
                     print_line(&line);
+                }
+            }
+            Event::TaskStarted { .. } | Event::TaskEnded { .. } | Event::Output { .. } => {
+                if let Some(running) = running.as_mut() {
+                    running.show_task(event);
                 }
             }
             _ => {
@@ -120,12 +136,28 @@ impl PhaseBar {
             (true, false) => Amount::BytesOfUnknownTotal,
             (false, _) => Amount::Steps,
         };
-        let bar = ProgressBar::new(total.unwrap_or(0));
+        let display = MultiProgress::new();
+        let bar = display.add(ProgressBar::new(total.unwrap_or(0)));
         let name = escape::line(name);
-        let phase_bar = Self { bar, name, amount, width: layout::width() };
+        let phase_bar =
+            Self { bar, display, tasks: TaskBoard::default(), name, amount, width: layout::width() };
         phase_bar.lay_out();
         phase_bar.bar.enable_steady_tick(Duration::from_millis(120));
         phase_bar
+    }
+
+    /// Shows the event of a task, or the last line of a child without tasks.
+    fn show_task(&mut self, event: &Event) {
+        match event {
+            Event::Output { task: None, text, .. } => self.show_step(text),
+            event => self.tasks.report(&self.display, event),
+        }
+    }
+
+    /// Removes the bar and the lines of tasks from the terminal.
+    fn clear(mut self) {
+        self.tasks.clear();
+        self.bar.finish_and_clear();
     }
 
     /// Fits the parts of the bar to its width.
@@ -137,7 +169,7 @@ impl PhaseBar {
     }
 
     pub(super) fn show_step(&self, text: &str) {
-        self.bar.set_message(escape::line(text));
+        self.bar.set_message(message::fit(text, COLUMNS_BEFORE));
     }
 
     /// Shows the progress, after fitting the bar to a terminal whose width has changed.
@@ -152,7 +184,7 @@ impl PhaseBar {
         }
         self.bar.set_position(done);
         if let Some(detail) = detail {
-            self.bar.set_message(escape::log(detail));
+            self.bar.set_message(message::fit(detail, COLUMNS_BEFORE));
         }
     }
 }
@@ -183,7 +215,11 @@ fn shown_line(host: Option<&HostName>, event: &Event) -> Option<String> {
     let text = line_of(event)?;
     let text = host.map_or_else(|| text.clone(), |host| prefix_with_host(host, &text));
     let shown = super::lay_out(&text, Stream::Stderr);
-    Some(if matches!(event, Event::Log { .. }) { Stream::Stderr.paint(Role::Dim, &shown) } else { shown })
+    let is_dim = matches!(
+        event,
+        Event::Log { .. } | Event::Tail { .. } | Event::ChildStarted { .. } | Event::LogFile { .. }
+    );
+    Some(if is_dim { Stream::Stderr.paint(Role::Dim, &shown) } else { shown })
 }
 
 /// Prints `line` on stderr. A closed stderr is not an error.
@@ -207,7 +243,17 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
         Event::Done { name, amount, is_in_bytes, seconds } => {
             Some(done_line(&escape::line(name), *amount, *is_in_bytes, *seconds))
         }
-        Event::ChildStarted { argv, .. } => Some(format!("  $ {}", escape::line(&command_line(argv)))),
+        Event::TaskStarted { text, is_emulated, .. } => {
+            let mark = if *is_emulated { " (emulated)" } else { "" };
+            Some(format!("{:>10}  {}{mark}", "", escape::line(text)))
+        }
+        Event::Tail { lines } => {
+            let lines = lines.iter().map(|line| format!("  | {}", escape::log(line)));
+            Some(lines.collect::<Vec<_>>().join("\n"))
+        }
+        Event::ChildStarted { argv, .. } => {
+            Some(format!("  $ {}", escape::line(&command_line(argv, command_line::SHOWN))))
+        }
         Event::LogFile { path } => Some(format!("log: {}", escape::line(&path.display().to_string()))),
         _ => None,
     }

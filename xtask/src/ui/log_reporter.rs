@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::bars::line_of;
+use super::command_line::{self, command_line};
 use crate::base::run_log::RunLog;
-use crate::base::{Event, HostName, Reporter, shell};
+use crate::base::{Event, HostName, Reporter};
 
 /// A reporter that logs all events and passes them on to another reporter.
 pub struct LogReporter {
@@ -22,7 +23,8 @@ impl LogReporter {
         let line = |text: String| self.log.line(&format!("{host}{text}"));
         match event {
             Event::ChildStarted { child, argv } => {
-                self.log.child_line(&format!("{host}[{child}] $ {}", shell::quote_all(argv)));
+                self.log
+                    .child_line(&format!("{host}[{child}] $ {}", command_line(argv, command_line::LOGGED)));
             }
             Event::ChildLine { child, text } => line(format!("[{child}] {text}")),
             Event::ChildEnded { child, exit_code, seconds } => {
@@ -32,7 +34,15 @@ impl LogReporter {
             }
             Event::Phase { name, .. } => line(format!("{name} begins")),
             Event::PhaseEnded => line("the phase ended".to_owned()),
-            Event::Progress { .. } | Event::LogFile { .. } => {}
+            Event::Output { task: Some(_), source, text } => {
+                line(format!("{}> {text}", source.as_deref().unwrap_or_default()));
+            }
+            // The lines of a child are logged already.
+            Event::Output { .. }
+            | Event::Tail { .. }
+            | Event::Progress { .. }
+            | Event::LogFile { .. }
+            | Event::TaskEnded { .. } => {}
             Event::Failed(error) => line(format!("error: {}", error.message)),
             other => {
                 for text in line_of(other).iter().flat_map(|text| text.split('\n')) {

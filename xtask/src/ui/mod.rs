@@ -9,6 +9,7 @@ mod fold;
 mod json;
 mod layout;
 mod log_reporter;
+mod message;
 mod multi_progress;
 mod next;
 mod progress_line;
@@ -18,6 +19,7 @@ mod render_tests;
 mod shorten;
 pub mod style;
 mod table;
+mod task_board;
 
 pub use bars::reporter;
 pub use json::{print_json, print_json_result};

@@ -7,10 +7,14 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::charset::Charset;
+use super::message;
 use crate::base::{Event, HostName, escape};
 
 /// The line of a host: its name, the elapsed time, and its current step.
 const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
+
+/// The columns before the step, with a name of usual length.
+const COLUMNS_BEFORE: usize = 18;
 
 /// The lines of all hosts, below the scrolling output.
 #[derive(Default)]
@@ -25,9 +29,15 @@ impl HostProgress {
     pub fn report(&self, host: &HostName, event: &Event, line: Option<&str>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Phase { name: text, .. } | Event::Step { text } | Event::Log { text } => {
-                let bar = lines.entry(host.to_owned()).or_insert_with(|| self.add_line(host));
-                bar.set_message(escape::log(text));
+            Event::Phase { name: text, .. }
+            | Event::Step { text }
+            | Event::Log { text }
+            | Event::TaskStarted { text, .. }
+            | Event::Output { text, .. }
+            | Event::Progress { detail: Some(text), .. } => {
+                let index = lines.keys().take_while(|other| *other < host).count();
+                let bar = lines.entry(host.to_owned()).or_insert_with(|| self.add_line(host, index));
+                bar.set_message(message::fit(text, COLUMNS_BEFORE.max(host.chars().count() + 8)));
             }
             Event::PhaseEnded => {
                 if let Some(bar) = lines.remove(host) {
@@ -41,9 +51,9 @@ impl HostProgress {
         }
     }
 
-    /// Adds the line of `host` below the others.
-    fn add_line(&self, host: &HostName) -> ProgressBar {
-        let bar = self.display.add(ProgressBar::new_spinner());
+    /// Adds the line of `host` below `index` others, so that the order stays that of the names.
+    fn add_line(&self, host: &HostName, index: usize) -> ProgressBar {
+        let bar = self.display.insert(index, ProgressBar::new_spinner());
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(Charset::of_locale().apply_to(style));
         bar.set_prefix(escape::line(host));

@@ -110,7 +110,7 @@ impl Phases {
                     running.total = total.or(running.total);
                 }
             }
-            Event::Step { text } => {
+            Event::Step { text } | Event::TaskStarted { text, .. } => {
                 if let Some(running) = self.running.get_mut(&host) {
                     running.step = escape::line(text);
                 }

@@ -53,6 +53,11 @@ fn events(text: &str) -> Vec<Event> {
         Event::Warning { text: text(), hint: None },
         Event::Warning { text: text(), hint: Some(text()) },
         Event::Log { text: text() },
+        Event::TaskStarted { task: 1, text: text(), is_emulated: true },
+        Event::Output { task: None, source: None, text: text() },
+        Event::Output { task: Some(1), source: Some(text()), text: text() },
+        Event::TaskEnded { task: 1 },
+        Event::Tail { lines: vec![text()] },
         Event::ChildStarted { child: 1, argv: vec![text()] },
         Event::ChildLine { child: 1, text: text() },
         Event::ChildEnded { child: 1, exit_code: None, seconds: 1.0 },
@@ -75,7 +80,8 @@ fn events(text: &str) -> Vec<Event> {
             Event::Note { .. } | Event::Warning { .. } | Event::Log { .. } | Event::Phase { .. } => {}
             Event::Step { .. } | Event::Progress { .. } | Event::Done { .. } | Event::Found { .. } => {}
             Event::ChildStarted { .. } | Event::ChildLine { .. } | Event::ChildEnded { .. } => {}
-            Event::LogFile { .. } => {}
+            Event::LogFile { .. } | Event::Tail { .. } | Event::Output { .. } => {}
+            Event::TaskStarted { .. } | Event::TaskEnded { .. } => {}
             Event::PhaseEnded | Event::Map { .. } | Event::Failed(_) => {}
         }
     }

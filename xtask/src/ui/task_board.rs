@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::base::{Event, escape};
+use super::message;
+use crate::base::Event;
 
 /// The line of a task: how long it runs, and its text.
 const TEMPLATE: &str = "           {elapsed:>4} {wide_msg}";
+/// The columns before the text of a task.
+const COLUMNS_BEFORE: usize = 16;
 /// The line below, for the tasks without a line.
 const REST_TEMPLATE: &str = "                {wide_msg}";
 /// The most lines of tasks.
@@ -39,7 +42,9 @@ struct Task {
 impl Task {
     /// The text of its line.
     fn message(&self) -> String {
-        if self.last_line.is_empty() { self.text.clone() } else { format!("{}: {}", self.text, self.last_line) }
+        let Self { text, last_line, .. } = self;
+        let text = if last_line.is_empty() { text.clone() } else { format!("{text}: {last_line}") };
+        message::fit(&text, COLUMNS_BEFORE)
     }
 }
 
@@ -49,7 +54,7 @@ impl TaskBoard {
         match event {
             Event::TaskStarted { task, text, is_emulated } if self.tasks.len() < MAX_TASKS => {
                 let mark = if *is_emulated { " (emulated)" } else { "" };
-                let text = format!("{}{mark}", escape::log(text));
+                let text = format!("{text}{mark}");
                 let since = Instant::now();
                 self.tasks.push(Task { number: *task, text, last_line: String::new(), since, line: None });
             }
@@ -59,7 +64,7 @@ impl TaskBoard {
             }
             Event::Output { task: Some(task), text, .. } => {
                 if let Some(known) = self.tasks.iter_mut().find(|known| known.number == *task) {
-                    known.last_line = escape::log(text);
+                    known.last_line.clone_from(text);
                     known.line.iter().for_each(|line| line.set_message(known.message()));
                 }
                 return;
@@ -106,7 +111,12 @@ impl Task {
 }
 
 /// Adds `line` to `display`, above `below` or else at the end.
-fn add_line(display: &MultiProgress, below: Option<&ProgressBar>, line: ProgressBar, template: &str) -> ProgressBar {
+fn add_line(
+    display: &MultiProgress,
+    below: Option<&ProgressBar>,
+    line: ProgressBar,
+    template: &str,
+) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let line = match below {
         Some(below) => display.insert_before(below, line),

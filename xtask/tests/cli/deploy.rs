@@ -10,7 +10,7 @@ fn a_successful_deploy_makes_exactly_these_calls() {
     let outcome = fixture.deploy(&["stinky", "--", "--debug-logs", "--", "-L"]);
     let stderr = format!(
         "     build  nothing to do\ndeploy stinky as root@stinky.lan\n  from  {OLD}\n  to    {NEW}\n\
-         \x20     copy  nothing to do\n  | to stdout\n  | {ACTIVATING}\n\
+         \x20     copy  nothing to do\n\
          compared on stinky: /run/current-system with nixosConfigurations.stinky, and {PROFILE_LINK} with \
          deploy.nodes.stinky\n"
     );

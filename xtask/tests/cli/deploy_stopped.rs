@@ -1,5 +1,7 @@
 //! An interrupt during `deploy` and `status` ends the tool with an error and leaves no ssh running.
 
+use rustix::process::Signal;
+
 use crate::deploy_fixture::{ACTIVATING, Fixture, NEW, NEW_PROFILE, OLD, OLD_PROFILE, probe_answer};
 use crate::support::Outcome;
 use crate::support::xtask::SignalTo;
@@ -64,6 +66,24 @@ fn an_interrupt_stops_the_wait_between_two_attempts() {
     let args = ["--flake", "github:o/f", "deploy", "stinky", "--wait=1"];
     let outcome = fixture.sandbox.xtask(&args).interrupt_at("does not answer yet");
     outcome.assert_stderr_contains("error: stopped while waiting for stinky\n").assert_code(130);
+}
+
+#[test]
+fn a_wait_shows_what_it_tries_and_what_the_last_answer_was() {
+    let fixture = Fixture::new("", "", 0);
+    let answer = "ssh: connect to host stinky.lan port 22: No route to host";
+    fixture.sandbox.fake("ssh", &format!("echo '{answer}' >&2; exit 255"));
+    let args = ["--flake", "github:o/f", "deploy", "stinky", "--wait=1"];
+    let mut terminal = fixture.sandbox.xtask(&args).on_terminal();
+    terminal.wait_for("probe").wait_for("attempt 3 at root@stinky.lan: No route to host");
+    terminal.signal(Signal::INT);
+    terminal.finish().assert_code(130);
+    // Plain lines have each new answer once.
+    let mut run = fixture.sandbox.xtask(&args).spawn();
+    run.wait_for(&format!("            root@stinky.lan: {answer}"));
+    run.signal(SignalTo::Group, Signal::INT);
+    let outcome = run.finish();
+    assert_eq!(outcome.assert_code(130).stderr.matches(&format!("root@stinky.lan: {answer}")).count(), 1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::deploy_fixture::{Fixture, NEW, NEW_PROFILE, probe_answer};
+use crate::deploy_fixture::{Fixture, NEW, NEW_PROFILE, OLD, OLD_PROFILE, probe_answer};
 use crate::support::Sandbox;
 
 /// A deploy that succeeds, with a fake deploy-rs that prints a line.
@@ -57,9 +57,14 @@ fn quiet_prints_the_result_alone_and_verbose_each_command_line() {
     quiet.assert_code(0).assert_stderr("").assert_stdout_contains("stinky runs ");
     let normal = good_deploy().deploy(&["stinky"]);
     assert!(!normal.assert_code(0).stderr.contains("$ "), "{normal:?}");
+    assert!(!normal.stderr.contains("  | "), "{normal:?}");
+    // A deploy that fails shows the last lines of deploy-rs after all.
+    let failed = Fixture::new(&probe_answer(OLD_PROFILE, OLD, ""), "no\nroom", 1).deploy(&["stinky", "-q"]);
+    assert!(failed.stderr.starts_with("  | to stdout\n  | no\n  | room\nerror: "), "{failed:?}");
     let verbose = good_deploy().deploy(&["stinky", "-v"]);
     verbose.assert_code(0).assert_stderr_contains("  $ nix --version\n");
     verbose.assert_stderr_contains("  $ deploy --skip-checks --ssh-opts '");
+    verbose.assert_stderr_contains("\n  | to stdout\n  | https://…@host confirmed\n");
     let json = good_deploy().deploy(&["stinky", "-v", "--json"]);
     json.assert_code(0).assert_stderr_contains(r#""argv":["nix","--version"]"#);
     good_deploy().deploy(&["stinky", "-v", "-q"]).assert_code(2);

@@ -47,8 +47,18 @@ fn sd_image_prints_json() {
     assert_eq!(result["path"], out.path().join("sd-image/a.img.zst").display().to_string());
     assert_eq!((&result["size"], &result["stored"]), (&5120.into(), &small_image().len().into()));
     let names = outcome.events().into_iter().map(|event| event["event"].as_str().expect("a name").to_owned());
-    let expected =
-        ["phase", "phase_ended", "phase", "step", "progress", "progress", "warning", "done", "phase", "done"];
+    let expected = [
+        "phase",
+        "phase_ended",
+        "phase",
+        "task_started",
+        "progress",
+        "output",
+        "warning",
+        "done",
+        "phase",
+        "done",
+    ];
     assert_eq!(names.collect::<Vec<_>>(), expected);
 }
 

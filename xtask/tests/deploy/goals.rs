@@ -6,6 +6,19 @@ use crate::fixture::Fixture;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_terminal_shows_the_phase_and_the_last_line_of_deploy_rs() {
+    let fixture = Fixture::new();
+    fixture.set_profile("one", "echo step one >&2; sleep 3");
+    let mut terminal =
+        fixture.sandbox.xtask(&["--flake", &fixture.flake(), "deploy", "target"]).on_terminal();
+    terminal.wait_for("  evaluate ").wait_for("  activate ").wait_for("step one");
+    let outcome = terminal.finish();
+    assert!(outcome.assert_code(0).stdout.starts_with("target runs /nix/store/"), "{}", outcome.stdout);
+    assert!(!outcome.stderr.contains("  | "), "{}", outcome.stderr);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_plan_shows_the_changes() {
     let fixture = Fixture::new();
     fixture.set_profile("system-1", ":");

@@ -70,7 +70,8 @@ fn four_hosts_are_deployed_to_in_parallel() {
     fixture.deploy(&[]).assert_code(0);
     let machines = add_hosts(&fixture, 4, WAITING_ACTIVATION);
     let outcome = std::thread::scope(|scope| {
-        let deploy = scope.spawn(|| fixture.run(&["deploy", "host0", "host1", "host2", "host3", "host1"]));
+        let deploy =
+            scope.spawn(|| fixture.run(&["deploy", "-v", "host0", "host1", "host2", "host3", "host1"]));
         end_activations_together(&machines);
         deploy.join().expect("the deploy")
     });
@@ -90,7 +91,8 @@ fn a_failed_host_does_not_stop_the_others() {
     let fixture = Fixture::new();
     let machines = add_hosts(&fixture, 2, ":");
     fixture.set_profile("good", ":");
-    let mut terminal = fixture.sandbox.xtask(&["--flake", &fixture.flake(), "deploy", "--all"]).on_terminal();
+    let mut terminal =
+        fixture.sandbox.xtask(&["--flake", &fixture.flake(), "deploy", "--all", "-v"]).on_terminal();
     terminal.wait_for("host0: deploy host0 as root@").wait_for("host1: | ");
     let outcome = terminal.finish();
     assert!(
@@ -114,7 +116,7 @@ fn a_failed_host_does_not_stop_the_others() {
     outcome
         .assert_stderr_contains("2 of 4 hosts failed: host1, nobody")
         .assert_stderr_contains("nobody cannot be reached as root@127.0.0.1");
-    outcome.assert_stderr_contains(r#","host":"host1","event":"log""#);
+    outcome.assert_stderr_contains(r#","host":"host1","event":"output""#);
     let json = outcome.assert_code(12).json();
     let results = json["hosts"].as_array().expect("an array").iter();
     let exit_codes =

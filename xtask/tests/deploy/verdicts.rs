@@ -11,10 +11,11 @@ fn a_second_deploy_of_the_same_system_does_nothing() {
     fixture.set_profile("one", ":");
     let first = fixture.deploy(&[]);
     assert!(first.assert_code(0).stdout.starts_with("target runs /nix/store/"), "{}", first.stdout);
+    assert!(!first.stderr.contains("\n  | "), "{}", first.stderr);
     fixture.assert_runs("one");
     let again = fixture.deploy(&[]);
     assert!(again.assert_code(0).stdout.starts_with("target already runs /nix/store/"), "{}", again.stdout);
-    let work = ["[deploy]", "     build  ", "      copy  "];
+    let work = ["     build  ", "      copy  "];
     let has_worked = work.iter().any(|text| again.stderr.contains(text));
     assert!(!has_worked, "something was done: {}", again.stderr);
 }
@@ -26,7 +27,13 @@ fn a_failed_activation_is_rolled_back() {
     fixture.set_profile("good", ":");
     fixture.deploy(&[]).assert_code(0);
     fixture.set_profile("bad", "exit 4");
-    fixture.deploy(&[]).assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
+    let failed = fixture.deploy(&[]);
+    failed.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
+    // Only a failure shows the lines of deploy-rs; the log has them in any case.
+    failed.assert_stderr_contains("\n  | ").assert_stderr_contains("Activation");
+    let log = fixture.sandbox.run(&["log", "target"]);
+    log.assert_stdout_contains("] $ deploy --skip-checks ")
+        .assert_stdout_contains("Revoking previous deploys");
     fixture.assert_runs("good");
 }
 
@@ -202,8 +209,10 @@ fn an_interrupted_deploy_reports_what_the_host_runs() {
     fixture.deploy(&[]).assert_code(0);
     fixture.set_profile("slow", "sleep 3");
     let flake = fixture.flake();
-    let outcome =
-        fixture.sandbox.xtask(&["--flake", &flake, "deploy", "target"]).interrupt_at("Activating profile `");
+    let outcome = fixture
+        .sandbox
+        .xtask(&["--flake", &flake, "deploy", "target", "-v"])
+        .interrupt_at("Activating profile `");
     outcome
         .assert_stderr_contains("stopped; reading what target runs")
         .assert_stderr_contains("target rolled back to /nix/store/")

@@ -21,20 +21,24 @@ impl<'a> Attempts<'a> {
     pub fn report(&mut self, error: &anyhow::Error, reporter: &dyn Reporter) {
         self.count += 1;
         let destination = &self.target.connection.destination;
-        let answer = short_answer(error);
+        let answer = short_answer(error, destination);
         if answer != self.answer {
             reporter.report(&Event::Step { text: format!("{destination}: {answer}") });
         }
-        let detail = Some(format!("attempt {} at {destination}: {answer}", self.count));
+        // The line of a terminal has room for the reason alone: `connect to host … port 22: No route to host`.
+        let reason = answer.rsplit(": ").next().unwrap_or_default();
+        let detail = Some(format!("attempt {} at {destination}: {reason}", self.count));
         reporter.report(&Event::Progress { done: self.count, total: None, detail });
         self.answer = answer;
     }
 }
 
-/// The first line of the innermost text of `error`, which has the words of ssh.
-fn short_answer(error: &anyhow::Error) -> String {
+/// The first line of `error`, without the words that are the same for each attempt to reach `destination`.
+fn short_answer(error: &anyhow::Error, destination: &str) -> String {
     let text = format!("{error:#}");
-    text.lines().next().unwrap_or_default().to_owned()
+    let answer =
+        text.split_once(&format!("cannot be reached as {destination}: ")).map_or(&*text, |(_, rest)| rest);
+    answer.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -65,7 +69,8 @@ mod tests {
         let to = target.connection.destination.clone();
         let recorder = Recorder::default();
         let mut attempts = Attempts::new(&target);
-        for text in ["no route\n  more", "no route", "refused"] {
+        let reached = format!("pi cannot be reached as {to}: refused");
+        for text in ["no route\n  more", "no route", &reached] {
             attempts.report(&ExitKind::Unreachable.error(text), &recorder);
         }
         let expected = [

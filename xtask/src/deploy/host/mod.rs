@@ -1,5 +1,6 @@
 //! The host: connecting to it, reading its state, and waiting for it.
 
+mod attempts;
 mod boot_changes;
 mod boot_facts;
 mod disks;

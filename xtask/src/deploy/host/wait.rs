@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::attempts::Attempts;
 use super::excerpt::tail;
 use super::probe::{probe, probe_after_boot};
 use super::ssh::Remote;
@@ -43,7 +44,7 @@ pub fn wait_until_reachable<T>(
         limit.as_secs().div_ceil(60)
     );
     let notify = || reporter.report(&Event::note(&note));
-    poll(target, limit, notify, probe, |_| None)
+    poll(target, limit, reporter, notify, probe, |_| None)
 }
 
 /// Repeats `probe` on a host that may be unreachable for a moment, for [`RECONNECT_TIMEOUT`] at most. Does not
@@ -58,7 +59,7 @@ pub fn wait_for_reconnect(
 ) -> Result<State> {
     let note = format!("waiting for {} to be reachable again", target.host);
     let notify = || reporter.report(&Event::note(&note));
-    poll(target, RECONNECT_TIMEOUT, notify, probe, |_| None)
+    poll(target, RECONNECT_TIMEOUT, reporter, notify, probe, |_| None)
 }
 
 /// Reboots the host and returns its state after the boot; `before` is its state before.
@@ -78,7 +79,7 @@ pub fn reboot_and_probe(
     let begin = Instant::now();
     let not_rebooted =
         |now: &State| (!has_rebooted(before, now)).then(|| failure!(Undecided, "{host} has not rebooted"));
-    poll(target, limit, || {}, || probe(&with_boot_timeout(remote, begin), target), not_rebooted)?;
+    poll(target, limit, reporter, || {}, || probe(&with_boot_timeout(remote, begin), target), not_rebooted)?;
     probe_after_boot(remote, target)
 }
 
@@ -119,7 +120,7 @@ pub fn has_rebooted(before: &State, now: &State) -> bool {
 }
 
 /// Repeats `probe` while the host is unreachable, or while `not_ready` returns an error, for `limit` at most; then
-/// returns what `probe` found. Calls `notify` once, before the first pause.
+/// returns what `probe` found. Calls `notify` once, before the first pause, and reports each attempt that failed.
 ///
 /// # Errors
 /// The last error of `probe` or `not_ready` after `limit`; `Interrupted` if the user stops the wait; any other error of
@@ -127,6 +128,7 @@ pub fn has_rebooted(before: &State, now: &State) -> bool {
 pub fn poll<T>(
     target: &Target,
     limit: Duration,
+    reporter: &dyn Reporter,
     notify: impl Fn(),
     probe: impl Fn() -> Result<T>,
     not_ready: impl Fn(&T) -> Option<anyhow::Error>,
@@ -134,6 +136,7 @@ pub fn poll<T>(
     let begin = Instant::now();
     let signals = interrupt::guard()?;
     let mut is_notified = false;
+    let mut attempts = Attempts::new(target);
     loop {
         let attempt = Instant::now();
         let (last_error, pause) = match probe() {
@@ -158,6 +161,7 @@ pub fn poll<T>(
             notify();
             is_notified = true;
         }
+        attempts.report(&last_error, reporter);
         std::thread::sleep(pause);
         if signals.is_stop_requested() {
             return Err(stopped_error(target));

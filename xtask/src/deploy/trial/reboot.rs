@@ -46,7 +46,7 @@ pub fn reboot(cx: &Context, options: &DeployOptions, outcome: &mut Outcome) -> R
         boot_timeout: options.boot_timeout(),
     };
     let mut timings = outcome.plan.timings.clone();
-    let result = timings.time("reboot", || attempt.run())?;
+    let result = timings.show(cx.reporter.as_ref(), "reboot", || attempt.run())?;
     outcome.plan.timings = timings;
     outcome.verdict = result.verdict;
     outcome.reason = result.reason;
@@ -211,7 +211,8 @@ impl Attempt<'_> {
         let notify =
             || self.note(format!("waiting for {host}, which goes back by itself if the trial fails"));
         let limit = self.boot_timeout + self.trial_time();
-        host::poll(self.target, limit, notify, probe, not_ready).map_err(|error| self.with_bless_hint(error))
+        host::poll(self.target, limit, self.cx.reporter.as_ref(), notify, probe, not_ready)
+            .map_err(|error| self.with_bless_hint(error))
     }
 
     /// The error for a host that has not rebooted yet, or whose trial is in one of `stages`; `None` for others.

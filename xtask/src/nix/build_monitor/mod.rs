@@ -1,12 +1,14 @@
 //! Turns the log of a running `nix build` into events, and collects what an error message needs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
+use super::derivation;
 use super::error;
 use super::events::{Line, LogReader};
 use super::programs::Programs;
 use super::warnings;
-use crate::base::{Event, Reporter, redact};
+use crate::base::{Bytes, Event, Reporter, redact};
 
 /// The most lines of a builder's log that are kept, and shown if the build fails.
 const MAX_LOG_LINES: usize = 20;
@@ -18,6 +20,8 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 const MAX_ERRORS: usize = 64;
 /// The most lines of ssh and git that are kept.
 const MAX_FOREIGN_LINES: usize = 64;
+/// The shortest time between two reports of bytes.
+const BYTES_INTERVAL: Duration = Duration::from_millis(200);
 /// The most builds that are kept with their logs.
 const MAX_BUILDS: usize = 1024;
 
@@ -39,6 +43,10 @@ pub struct BuildMonitor<'a> {
     errors: Vec<String>,
     /// Messages of level 0 from others: a builder, a trace, or Nix on behalf of its daemon.
     unverified_errors: Vec<String>,
+    /// The activities that are reported as tasks.
+    tasks: HashSet<u64>,
+    /// When the bytes of transfers were reported last.
+    bytes_reported: Option<Instant>,
     /// The last lines that are no events of Nix: those of ssh and git, which fetch inputs.
     foreign_lines: VecDeque<String>,
 }
@@ -62,6 +70,8 @@ impl<'a> BuildMonitor<'a> {
             last_build: None,
             errors: Vec::new(),
             unverified_errors: Vec::new(),
+            tasks: HashSet::new(),
+            bytes_reported: None,
             foreign_lines: VecDeque::new(),
         }
     }
@@ -69,14 +79,20 @@ impl<'a> BuildMonitor<'a> {
     /// Processes the next line of the log of Nix.
     pub fn process_line(&mut self, line: &str) {
         match self.reader.read(line) {
-            Line::Building { id, drv } => self.begin_build(id, drv),
-            Line::Fetching(path) => {
+            Line::Building { id, drv, machine } => self.begin_build(id, drv, &machine),
+            Line::Fetching { id, path } => {
                 self.made += 1;
-                self.report_step(format!("fetching {}", short_name(&path)));
+                self.begin_task(id, format!("fetching {}", short_name(&path)), false);
             }
-            Line::Downloading(uri) => {
-                self.report_step(format!("downloading {}", redact::without_passwords(&uri)));
+            Line::Downloading { id, uri } => {
+                self.begin_task(id, format!("downloading {}", redact::without_passwords(&uri)), false);
             }
+            Line::Stopped { id } => {
+                if self.tasks.remove(&id) {
+                    self.reporter.report(&Event::TaskEnded { task: id });
+                }
+            }
+            Line::Transferred => self.report_bytes(),
             Line::Log { id, text } => self.add_log_line(id, text),
             Line::Count { done, total } if (done, Some(total)) != (self.done, self.total) => {
                 self.done = done;
@@ -136,10 +152,12 @@ impl<'a> BuildMonitor<'a> {
         }
     }
 
-    fn begin_build(&mut self, id: u64, drv: String) {
+    fn begin_build(&mut self, id: u64, drv: String, machine: &str) {
         self.made += 1;
         self.last_build = Some(id);
-        self.report_step(format!("building {}", short_name(&drv)));
+        let place = if machine.is_empty() { String::new() } else { format!(" on {machine}") };
+        let is_emulated = machine.is_empty() && derivation::is_emulated(&drv);
+        self.begin_task(id, format!("building {}{place}", short_name(&drv)), is_emulated);
         if self.builds.len() >= MAX_BUILDS {
             self.builds.clear();
         }
@@ -147,13 +165,33 @@ impl<'a> BuildMonitor<'a> {
     }
 
     fn add_log_line(&mut self, id: u64, text: String) {
-        self.report_progress(Some(text.clone()));
         self.last_build = Some(id);
-        push_line(&mut self.builds.entry(id).or_default().log, MAX_LOG_LINES, text);
+        let build = self.builds.entry(id).or_default();
+        let source = Some(short_name(&build.drv).to_owned()).filter(|name| !name.is_empty());
+        self.reporter.report(&Event::Output { task: Some(id), source, text: text.clone() });
+        push_line(&mut build.log, MAX_LOG_LINES, text);
     }
 
-    fn report_step(&self, text: String) {
-        self.reporter.report(&Event::Step { text });
+    /// Reports the activity `id` as a task. Of more than [`MAX_BUILDS`] at a time the others are not reported.
+    fn begin_task(&mut self, id: u64, text: String, is_emulated: bool) {
+        if self.tasks.len() < MAX_BUILDS {
+            self.tasks.insert(id);
+            self.reporter.report(&Event::TaskStarted { task: id, text, is_emulated });
+        }
+    }
+
+    /// Reports the bytes of downloads, or else of copies, at most every [`BYTES_INTERVAL`].
+    fn report_bytes(&mut self) {
+        if self.bytes_reported.is_some_and(|last| last.elapsed() < BYTES_INTERVAL) {
+            return;
+        }
+        let downloads = self.reader.downloads();
+        let (bytes, verb) =
+            if downloads.total > 0 { (downloads, "downloaded") } else { (self.reader.copies(), "copied") };
+        if bytes.total > 0 {
+            self.bytes_reported = Some(Instant::now());
+            self.report_progress(Some(format!("{} of {} {verb}", Bytes(bytes.done), Bytes(bytes.total))));
+        }
     }
 
     fn report_progress(&self, detail: Option<String>) {

@@ -30,7 +30,10 @@ fn the_log_of_the_build_that_failed_is_shown() {
     let error = monitor.into_error("F", &Programs::default()).to_string();
     assert!(error.contains("\n  | bad says\n") && !error.contains("good says"), "{error}");
     let events = recorder.0.into_inner().unwrap();
-    assert_eq!(events.first(), Some(&Event::Step { text: "building bad".into() }));
+    assert_eq!(
+        events.first(),
+        Some(&Event::TaskStarted { task: 1, text: "building bad".into(), is_emulated: false })
+    );
     assert_eq!(events.last(), Some(&Event::warning("Git tree is dirty")));
 }
 
