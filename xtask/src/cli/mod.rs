@@ -45,6 +45,7 @@ use crate::base::failure::{ExitKind, SUCCESS};
 /// The usual commands in their order, shown after the list of all commands.
 const WORKFLOW: &str = "\
 From a flake to a running host:
+  cargo xtask                      show where things stand, and what comes next
   cargo xtask sd-image HOST        build the image and print its path
   cargo xtask flash HOST DEVICE    build the image, write it to a card and verify the card
   cargo xtask deploy HOST          update the running host over ssh

@@ -14,6 +14,7 @@ mod events;
 pub mod flake;
 mod inputs;
 mod installable;
+mod offline;
 mod path_info;
 pub mod private_nix;
 mod programs;
@@ -36,6 +37,7 @@ pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, keep_unwritable_lock,
 pub use eval_cache::{EvalCache, Fingerprint};
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};
+pub use offline::offline;
 pub use path_info::{closure, is_signed_or_content_addressed};
 pub use programs::Programs;
 pub use revision::Revision;

@@ -1,19 +1,28 @@
 //! The cards of the overview.
 
 use anyhow::Result;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::host::day;
-use crate::base::{Bytes, Cell, Context, HostName, Tone};
+use crate::base::{Bytes, Cell, Context, HostName, Timestamp, Tone};
 use crate::card::disk::{Confirmation, Mounted, Request, VirtualCards};
 use crate::commands::listed_disk::{self, Listed, ListedDisk};
 use crate::commands::protected::{NamedPaths, protected_paths};
-use crate::receipt::{Flashed, Receipt};
+use crate::receipt::Receipt;
 
 /// A card that is in, and its last flash by the receipts.
 pub struct CardRow {
     pub listed: ListedDisk,
-    last_flash: Option<Flashed>,
+    pub last_flash: Option<CardFlash>,
+}
+
+/// The last flash of a card. Also the JSON.
+#[derive(Serialize)]
+pub struct CardFlash {
+    time: Timestamp,
+    /// The host of the card; `None` for an image without a host.
+    host: Option<HostName>,
 }
 
 /// The cards that are in, as a `flash` judges them.
@@ -27,7 +36,9 @@ pub fn list(cx: &Context, receipts: &[Receipt]) -> Result<Vec<CardRow>> {
     };
     let row = |listed: ListedDisk| {
         let last_flash = receipts.iter().find_map(|receipt| match receipt {
-            Receipt::Flash(flash) if flash.card.is(&listed.disk) => Some((**flash).clone()),
+            Receipt::Flash(flash) if flash.card.is(&listed.disk) => {
+                Some(CardFlash { time: flash.when.clone(), host: flash.card_host().map(HostName::from) })
+            }
             _ => None,
         });
         CardRow { listed, last_flash }
@@ -37,24 +48,21 @@ pub fn list(cx: &Context, receipts: &[Receipt]) -> Result<Vec<CardRow>> {
 
 impl CardRow {
     /// The host for which the card was last flashed.
-    pub fn host(&self) -> Option<HostName> {
-        self.last_flash.as_ref()?.card_host().map(HostName::from)
+    pub fn host(&self) -> Option<&HostName> {
+        self.last_flash.as_ref()?.host.as_ref()
     }
 
     pub fn json(&self) -> Value {
         let mut row = json!(self.listed);
-        row["last_flash"] = self
-            .last_flash
-            .as_ref()
-            .map_or(Value::Null, |flash| json!({ "time": flash.when, "host": flash.card_host() }));
+        row["last_flash"] = json!(self.last_flash);
         row
     }
 
     pub fn cells(&self) -> [Cell; 5] {
         let ListedDisk { disk, verdict, accepted, .. } = &self.listed;
         let flash = self.last_flash.as_ref().map(|flash| {
-            let host = flash.card_host().map_or_else(|| "an image".to_owned(), str::to_owned);
-            format!("{host}, {}", day(&flash.when))
+            let host = flash.host.as_ref().map_or_else(|| "an image".to_owned(), ToString::to_string);
+            format!("{host}, {}", day(&flash.time))
         });
         [
             disk.path.display().to_string().into(),
@@ -63,5 +71,33 @@ impl CardRow {
             flash.map_or_else(|| Cell::new("-", Tone::Minor), Cell::from),
             Cell::new(verdict, if *accepted { Tone::Good } else { Tone::Attention }),
         ]
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::card::disk::{Disk, DiskKind};
+
+    /// The card `/dev/sdb`, which was flashed for `host`, if any.
+    pub fn card(host: Option<&str>, accepted: bool) -> CardRow {
+        let disk = Disk {
+            name: "sdb".into(),
+            path: "/dev/sdb".into(),
+            number: None,
+            size: 1 << 30,
+            sector_size: 512,
+            read_only: false,
+            kind: DiskKind::Usb,
+            vendor: None,
+            model: None,
+            serial: None,
+            diskseq: None,
+            partitions: Vec::new(),
+            uses: Vec::new(),
+        };
+        let listed = ListedDisk { disk, accepted, refusals: Vec::new(), verdict: String::new() };
+        let flash = |host: &str| CardFlash { time: Timestamp::at(0), host: Some(host.into()) };
+        CardRow { listed, last_flash: host.map(flash) }
     }
 }

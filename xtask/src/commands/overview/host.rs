@@ -174,3 +174,24 @@ impl Key {
         }
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A host with an image, whose last flash is `done`, if any, and whose last deploy after that is `good`, if any.
+    pub fn host(name: &str, done: Option<bool>, good: Option<bool>) -> HostRow {
+        let time = || Timestamp::at(0);
+        let is_newest = good.is_none();
+        HostRow {
+            name: name.into(),
+            image: KnownImage::Package(vec!["aarch64-linux".into()]),
+            is_deployable: true,
+            has_node: true,
+            last_flash: done.map(|is_done| LastFlash { time: time(), is_done, is_newest }),
+            last_deploy: good.map(|is_good| LastDeploy { time: time(), verdict: String::new(), is_good }),
+            key: None,
+            logins: None,
+        }
+    }
+}

@@ -12,7 +12,7 @@ use self::host::HostRow;
 use super::{flake_hosts, keys};
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, Event, Table};
-use crate::{receipt, ui};
+use crate::{nix, receipt, ui};
 
 /// Where things stand.
 struct Overview {
@@ -64,8 +64,9 @@ fn gather(cx: &mut Context) -> Result<Overview> {
     Ok(overview)
 }
 
-/// The hosts of the flake, without a build.
+/// The hosts of the flake, without a build and without the network.
 fn list_hosts(cx: &mut Context) -> Result<flake_hosts::Listing> {
+    cx.launcher = nix::offline(&cx.launcher);
     keys::protect_without_builds(cx)?;
     flake_hosts::list_without_builds(cx)
 }

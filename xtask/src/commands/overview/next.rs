@@ -4,7 +4,7 @@ use super::Overview;
 use super::host::{HostRow, LastFlash};
 use crate::base::{NextStep, shell};
 use crate::commands::known_image::KnownImage;
-use crate::commands::next_step;
+use crate::commands::next_step as steps;
 
 /// The next step. The first that fits: what every other step needs, what was begun, what a card in the reader waits
 /// for, and then what no host has had yet.
@@ -65,9 +65,9 @@ fn first_deploy(overview: &Overview) -> Option<NextStep> {
     let is_new = |host: &&HostRow| host.is_deployable && host.last_deploy.is_none();
     let host =
         overview.hosts.iter().filter(is_new).find(|host| host.last_flash.as_ref().is_some_and(is_waiting))?;
-    let step = next_step::first_deploy(&host.name);
-    let is_in = overview.cards.iter().any(|card| card.host().as_ref() == Some(&host.name));
-    let step = if is_in { step.after(next_step::INSERT) } else { step };
+    let step = steps::first_deploy(&host.name);
+    let is_in = overview.cards.iter().any(|card| card.host() == Some(&host.name));
+    let step = if is_in { step.after(steps::INSERT) } else { step };
     Some(step.because(format!("{} was flashed, and never deployed", host.name)))
 }
 
@@ -92,7 +92,7 @@ fn flash(overview: &Overview, host: &HostRow, reason: &str) -> NextStep {
 /// The only card that is in and accepted, and that no host waits for; `None` for none and for several.
 fn free_card(overview: &Overview) -> Option<String> {
     let is_awaited = |card: &super::CardRow| {
-        let of_card = |host: &&HostRow| card.host().as_ref() == Some(&host.name);
+        let of_card = |host: &&HostRow| card.host() == Some(&host.name);
         let host = overview.hosts.iter().find(of_card);
         host.is_some_and(|host| host.last_deploy.is_none())
     };
@@ -109,5 +109,45 @@ impl HostRow {
     /// Whether the host has an image, and neither a card nor a deploy yet.
     fn needs_card(&self) -> bool {
         self.has_known_image() && self.last_flash.is_none() && self.last_deploy.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::card::tests::card;
+    use super::super::host::tests::host;
+    use super::*;
+    use crate::failure;
+
+    fn overview(hosts: Vec<HostRow>, cards: Vec<super::super::CardRow>) -> Overview {
+        Overview { no_flake: None, has_nix: true, unlisted: None, hosts, cards }
+    }
+
+    #[test]
+    fn the_next_step_follows_from_where_things_stand() {
+        let flashed = || host("b", Some(true), None);
+        let new = || host("a", None, None);
+        let done = || host("c", Some(true), Some(true));
+        let with_nothing = || overview(Vec::new(), Vec::new());
+        for (overview, expected) in [
+            (Overview { has_nix: false, ..with_nothing() }, "cargo xtask setup"),
+            (Overview { no_flake: Some(failure!(Usage, "none")), ..with_nothing() }, "cargo xtask demo"),
+            (Overview { unlisted: Some(failure!(Other, "no")), ..with_nothing() }, "cargo xtask hosts"),
+            (with_nothing(), "cargo xtask hosts --evaluate"),
+            (overview(vec![new()], vec![]), "cargo xtask flash a"),
+            (overview(vec![new()], vec![card(None, true)]), "cargo xtask flash a /dev/sdb"),
+            (overview(vec![new()], vec![card(None, false)]), "cargo xtask flash a"),
+            (overview(vec![new()], vec![card(None, true), card(None, true)]), "cargo xtask flash a"),
+            (overview(vec![new(), flashed()], vec![]), "cargo xtask deploy b --wait"),
+            (overview(vec![new(), flashed()], vec![card(Some("b"), true)]), "cargo xtask deploy b --wait"),
+            (overview(vec![new(), flashed()], vec![card(Some("c"), true)]), "cargo xtask flash a /dev/sdb"),
+            (overview(vec![done(), host("d", Some(false), None)], vec![]), "cargo xtask flash d"),
+            (overview(vec![done(), host("d", Some(true), Some(false))], vec![]), "cargo xtask deploy d"),
+            (overview(vec![done()], vec![card(None, true)]), "cargo xtask status"),
+        ] {
+            assert_eq!(next_step(&overview).command, expected);
+        }
+        let in_reader = next_step(&overview(vec![flashed()], vec![card(Some("b"), true)]));
+        assert_eq!(in_reader.by_hand.as_deref(), Some(steps::INSERT));
     }
 }

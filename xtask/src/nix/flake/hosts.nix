@@ -77,14 +77,21 @@ let
           ) systems
         );
       # The names of packages and configurations that are made for the image of the host.
-      imageNames = map (ending: "${host}${ending}") [
-        "-image"
-        "-sd-image"
-        "-sd"
-        "-sdimage"
-        "-img"
-        "SD"
-      ];
+      imageNames =
+        map (ending: "${host}${ending}") [
+          "-image"
+          "-sd-image"
+          "-sd"
+          "-sdimage"
+          "-img"
+          "SD"
+        ]
+        ++ map (beginning: "${beginning}${host}") [
+          "sd-"
+          "sd-image-"
+          "sdImage-"
+          "image-"
+        ];
 
       configurationsNamed = names: filter (configuration: elem configuration.name names) configurations;
       ownConfigurations = configurationsNamed [ host ];
