@@ -140,10 +140,11 @@ mod tests {
 
     #[test]
     fn the_last_line_or_event_is_the_reason_of_a_failure() {
+        let failed = Event::failed(&ExitKind::Io.error("no card"));
         for (stderr, expected) in [
             ("", ""),
             ("dd: one\ndd: two\n", "dd: two"),
-            ("{\"event\":\"over\"}\n{\"event\":\"failed\",\"code\":5,\"message\":\"no card\"}\n", "no card"),
+            (&format!("{{\"event\":\"over\"}}\n{}\n", serde_json::to_string(&failed).unwrap()), "no card"),
         ] {
             assert_eq!(last_error(stderr), expected);
         }
