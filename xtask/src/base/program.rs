@@ -16,12 +16,12 @@ const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
 /// The commands that work on a flake, as texts name them.
 pub const FLAKE_COMMANDS: &[&str] = &[
-    "sd-image", "flash", "boot", "restore", "deploy", "rollback", "status", "history", "log", "hosts",
-    "card", "identity",
+    "new-host", "up", "sd-image", "flash", "boot", "restore", "deploy", "rollback", "status", "history",
+    "log", "hosts", "card", "identity",
 ];
 
 /// The commands that connect to a host, as texts name them.
-pub const HOST_COMMANDS: &[&str] = &["deploy", "rollback", "status"];
+pub const HOST_COMMANDS: &[&str] = &["up", "deploy", "rollback", "status"];
 
 /// The subcommands that connect to a host, with their command.
 const HOST_SUBCOMMANDS: &[&str] = &["identity trust"];

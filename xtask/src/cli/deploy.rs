@@ -11,7 +11,7 @@ use crate::bail;
 use crate::base::{Address, HostName};
 
 /// The longest wait for a host, in minutes: a week.
-const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
+pub(super) const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
 
 /// The text after the options of `rollback`.
 pub(super) const ROLLBACK_EXAMPLES: &str = "\

@@ -45,6 +45,7 @@ impl Command {
             Self::Flash(args) => args.host_word().into_iter().collect(),
             Self::Boot(args) => args.host_word().into_iter().collect(),
             Self::Restore(args) => vec![args.host.as_mut_string()],
+            Self::Up(args) => vec![args.host.as_mut_string()],
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Rollback(args) => vec![args.host.as_mut_string()],
@@ -99,7 +100,11 @@ pub(super) fn hosts(words: &[HostName]) -> Result<Vec<HostName>> {
     words.iter().map(host).collect()
 }
 
-fn host(word: &HostName) -> Result<HostName> {
+/// The host that `word` names, as [`hosts`] reads it.
+///
+/// # Errors
+/// `Usage` for an attribute that is no host.
+pub(super) fn host(word: &HostName) -> Result<HostName> {
     let Some(attribute) = word.strip_prefix('#') else { return Ok(word.clone()) };
     let parts = split_attribute_path(attribute).unwrap_or_default();
     match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {

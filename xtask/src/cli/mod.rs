@@ -14,9 +14,11 @@ pub mod identity;
 mod image;
 mod log;
 mod needs;
+mod new_host;
 mod output;
 mod payload;
 mod restore;
+mod up;
 mod workstation;
 
 use std::iter;
@@ -34,9 +36,11 @@ pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, BuildLogArgs, ChecksumArgs, EvalArgs, NixArgs, SdImage};
 pub use log::Log;
+pub use new_host::NewHost;
 pub use output::OutputArgs;
 pub use payload::PayloadArgs;
 pub use restore::Restore;
+pub use up::{SkippedStep, Up};
 pub use workstation::{Devices, Setup};
 
 use crate::base::TimeLimit;
@@ -46,6 +50,8 @@ use crate::base::failure::{ExitKind, SUCCESS};
 const WORKFLOW: &str = "\
 From a flake to a running host:
   cargo xtask                      show where things stand, and what comes next
+  cargo xtask new-host NAME …      write the files of a new host
+  cargo xtask up HOST              all of the following, as far as it is left to do
   cargo xtask sd-image HOST        build the image and print its path
   cargo xtask flash HOST DEVICE    build the image, write it to a card and verify the card
   cargo xtask deploy HOST          update the running host over ssh
@@ -87,6 +93,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write the files of a new host into the flake, and evaluate it
+    #[command(after_help = new_host::EXAMPLES)]
+    NewHost(NewHost),
+    /// Take a host from the flake to a running machine: image, card, first boot and deploy, as far as they are left
+    #[command(after_help = up::EXAMPLES)]
+    Up(Box<Up>),
     /// Build a host's SD image and print its path
     SdImage(SdImage),
     /// Write an image to a card and verify it

@@ -12,10 +12,12 @@ impl Command {
         match self {
             Self::Deploy(_)
             | Self::Hosts(_)
+            | Self::NewHost(_)
             | Self::Restore(_)
             | Self::Rollback(_)
             | Self::SdImage(_)
-            | Self::Status(_) => true,
+            | Self::Status(_)
+            | Self::Up(_) => true,
             Self::Flash(args) => args.image.is_none(),
             Self::Boot(args) => args.names_host(),
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
@@ -47,11 +49,13 @@ impl Command {
             | Self::Flash(_)
             | Self::Restore(_)
             | Self::Rollback(_)
-            | Self::SdImage(_) => true,
+            | Self::SdImage(_)
+            | Self::Up(_) => true,
             Self::Card(_)
             | Self::Demo(_)
             | Self::Hosts(_)
             | Self::Identity(_)
+            | Self::NewHost(_)
             | Self::Setup(_)
             | Self::Status(_) => has_state,
             _ => false,
@@ -69,11 +73,13 @@ impl Command {
             Self::Deploy(args) => args.how.eval.eval_timeout,
             Self::Rollback(args) => args.how.eval.eval_timeout,
             Self::Hosts(args) => args.eval_timeout(),
+            Self::NewHost(args) => args.nix.eval.eval_timeout,
             Self::SdImage(args) => args.build.nix.eval.eval_timeout,
             Self::Flash(args) => args.build.nix.eval.eval_timeout,
             Self::Boot(args) => args.build.nix.eval.eval_timeout,
             Self::Restore(args) => args.build.nix.eval.eval_timeout,
             Self::Status(args) => args.nix.eval.eval_timeout,
+            Self::Up(args) => args.build.nix.eval.eval_timeout,
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.nix.eval.eval_timeout,
             Self::Identity(args) => args.command.nix().and_then(|nix| nix.eval.eval_timeout),
             _ => None,
@@ -86,11 +92,13 @@ impl Command {
             Self::Deploy(args) => args.how.nix_args(),
             Self::Rollback(args) => args.how.nix_args(),
             Self::Hosts(args) => &args.nix.nix_args,
+            Self::NewHost(args) => &args.nix.nix_args,
             Self::SdImage(args) => &args.build.nix.nix_args,
             Self::Flash(args) => &args.build.nix.nix_args,
             Self::Boot(args) => &args.build.nix.nix_args,
             Self::Restore(args) => &args.build.nix.nix_args,
             Self::Status(args) => &args.nix.nix_args,
+            Self::Up(args) => &args.build.nix.nix_args,
             Self::Card(Card { command: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
             Self::Identity(args) => args.command.nix().map_or(&[], |nix| &nix.nix_args),
             Self::Demo(args) => &args.nix_args,
@@ -135,6 +143,7 @@ impl Command {
         match self {
             Self::Flash(args) => args.payload.identity_dir.as_deref(),
             Self::Restore(args) => args.identity_dir.as_deref(),
+            Self::Up(args) => args.payload.identity_dir.as_deref(),
             _ => None,
         }
     }
@@ -145,6 +154,7 @@ impl Command {
             Self::Deploy(args) => args.how.to.as_ref(),
             Self::Rollback(args) => args.how.to.as_ref(),
             Self::Status(args) => args.to.as_ref(),
+            Self::Up(args) => args.to.as_ref(),
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.to.as_ref(),
             _ => None,
         }
@@ -156,6 +166,7 @@ impl Command {
             Self::Deploy(args) => args.how.trust.trust_flake,
             Self::Rollback(args) => args.how.trust.trust_flake,
             Self::Status(args) => args.trust.trust_flake,
+            Self::Up(args) => args.trust.trust_flake,
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.trust.trust_flake,
             _ => false,
         }

@@ -17,7 +17,9 @@ mod dry_run;
 mod earlier_state;
 mod flake_hosts;
 mod flash;
+mod flash_card;
 mod history;
+mod host_status;
 mod hosts;
 mod identity;
 mod keys;
@@ -25,6 +27,7 @@ mod known_image;
 mod listed_disk;
 mod log;
 mod man_pages;
+mod new_host;
 mod next_step;
 mod overview;
 mod payload;
@@ -42,6 +45,7 @@ mod sudo;
 mod suite_parts;
 #[cfg(feature = "dev")]
 mod test;
+mod up;
 mod write_card;
 
 use std::ffi::OsString;
@@ -183,10 +187,12 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::Hosts(args) => hosts::run(&mut cx, &args),
         Command::Log(args) => log::run(&cx, &args),
         Command::Identity(args) => identity::run(&mut cx, &args),
+        Command::NewHost(args) => new_host::run(&mut cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
         Command::Restore(args) => restore::run(&mut cx, &args),
         Command::Rollback(args) => rollback::run(&cx, &args),
+        Command::Up(args) => up::run(&cx, &args),
         Command::Status(args) => status::run(&cx, &args),
         Command::Setup(args) => setup::run(&mut cx, &args),
         #[cfg(feature = "dev")]

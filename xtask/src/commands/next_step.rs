@@ -8,6 +8,11 @@ use crate::ui;
 /// What the user does with a written card.
 pub const INSERT: &str = "put the card into the Pi";
 
+/// After the files of a new `host` were written: all steps to the running host.
+pub fn after_new_host(host: &str) {
+    ui::end_with(NextStep::run(format!("cargo xtask up {host}")));
+}
+
 /// After an image of `host` was built, or its key was made: the card.
 pub fn after_image(host: &HostName) {
     ui::end_with(NextStep::run(format!("cargo xtask flash {host:#}")));

@@ -184,7 +184,7 @@ impl Status {
     }
 
     /// Whether the host answered, be it only by an sshd that refused the login; `None` if the host was not asked.
-    fn is_reachable(&self) -> Option<bool> {
+    pub fn is_reachable(&self) -> Option<bool> {
         match self.observation.as_ref().map_err(kind) {
             Ok(_) | Err(ExitKind::HostKey | ExitKind::Permission | ExitKind::Undecided) => Some(true),
             Err(ExitKind::Unreachable) => Some(false),

@@ -14,6 +14,7 @@ mod events;
 pub mod flake;
 mod inputs;
 mod installable;
+pub mod new_host;
 mod offline;
 mod path_info;
 pub mod private_nix;

@@ -61,6 +61,11 @@ pub fn show_table(table: &Table) -> Result<()> {
     writeln!(std::io::stderr(), "{}", table::lines(table, Stream::Stderr)).context("showing a table")
 }
 
+/// Writes lines to stdout that the user copies into a file: escaped, and not folded.
+pub fn print_lines(text: &str) -> Result<()> {
+    write_result(&text.lines().map(escape::line).collect::<Vec<_>>().join("\n"))
+}
+
 /// Writes a text of the tool itself to stdout: it needs no escaping, and its lines are not folded.
 pub fn print_own_text(text: &str) -> Result<()> {
     write_result(text)

@@ -23,6 +23,8 @@ fn help_lists_the_global_options_last() {
     let alone = format!("      --json             {JSON}{OUTPUT}");
     let both = format!("{flake}\n{default}\n{alone}");
     for (command, expected) in [
+        ("new-host", &both),
+        ("up", &both),
         ("sd-image", &both),
         ("flash", &both),
         ("boot", &both),

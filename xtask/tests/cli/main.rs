@@ -27,6 +27,8 @@ mod identity;
 mod identity_backups;
 mod identity_walks;
 mod logs;
+mod new_host;
+mod new_host_fixture;
 mod overview;
 mod platforms;
 mod restore;
@@ -38,6 +40,7 @@ mod suites;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod up;
 mod which_flake;
 
 use support::Sandbox;

@@ -10,6 +10,7 @@ mod boots;
 #[path = "../guest/mod.rs"]
 mod guest;
 mod menu;
+mod new_hosts;
 mod ported;
 mod units;
 mod ways_in;

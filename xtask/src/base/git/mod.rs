@@ -13,8 +13,8 @@ use crate::base::process::{Launcher, Output};
 pub use commit::find_commit;
 pub use repository_dirs::repository_dirs;
 
-/// A git command that reads only names. Commands that compare contents (`status`, `diff`, `add`) are missing: they run
-/// the filters of the repository, and no setting disables those.
+/// A git command. All but [`Self::AddIntent`] read only names. Commands that compare contents (`status`, `diff`) are
+/// missing: they run the filters of the repository, and no setting disables those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Checks whether the repository ignores a path.
@@ -23,6 +23,11 @@ pub enum Command {
     ListFiles,
     /// Finds the commit that a name stands for, and prints its hash.
     FindCommit,
+    /// Lists the files of the index, each with a NUL byte behind its name.
+    ListNames,
+    /// Adds paths to the index without their content: git then lists the files, and a commit takes them with `-a`. Git
+    /// may run the filters of the repository, as `git add` of the user does: only for a user who asks for it.
+    AddIntent,
 }
 
 impl Command {
@@ -32,6 +37,8 @@ impl Command {
             Self::CheckIgnore => &["check-ignore", "--quiet", "--"],
             Self::ListFiles => &["ls-files", "-v", "--recurse-submodules"],
             Self::FindCommit => &["rev-parse", "--verify", "--quiet"],
+            Self::ListNames => &["ls-files", "-z"],
+            Self::AddIntent => &["add", "--intent-to-add", "--"],
         }
     }
 }
@@ -230,6 +237,8 @@ mod tests {
                 code
             );
         }
+        let names = capture(&launcher, &whole, Command::ListNames, &[]).unwrap().stdout;
+        assert_eq!(names, ".gitattributes\0.gitignore\0.gitmodules\0a.txt\0part\0");
         assert!(!hostile.take_canary());
     }
 

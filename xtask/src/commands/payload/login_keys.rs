@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::PayloadSetup;
 use crate::base::bounded::{self, Links};
 use crate::card::image::{Image, ImageLogins};
 use crate::card::inspect::LoginFiles;
@@ -86,7 +87,10 @@ impl RequestedLogin {
 }
 
 /// Reads the public keys in `file`.
-fn read_keys(file: &Path) -> Result<Vec<LoginKey>> {
+///
+/// # Errors
+/// `Refused` for a file that is not one of public keys.
+pub fn read_keys(file: &Path) -> Result<Vec<LoginKey>> {
     let name = file.display().to_string();
     let bytes = bounded::read(file, MAX_BYTES, Links::Follow).map_err(|error| {
         failure!(
@@ -113,6 +117,15 @@ fn path_for(layout: &HostLayout, user: &LoginUser) -> Result<String> {
         hint: "leave out --ssh-key, and add the key to users.users.{name}.openssh.authorizedKeys.keys; or name a path on \
                the card in services.openssh.authorizedKeysFiles, such as \"/nix/persist/etc/ssh/authorized_keys.d/%u\""
     )
+}
+
+impl PayloadSetup {
+    /// The login keys of a host with this `layout` and the files of [`Self::find_own_entries`] and `--files`.
+    pub fn expected_login_keys(&self, layout: &HostLayout) -> LoginKeys {
+        let files = self.files.iter().flat_map(|(_, entries)| entries);
+        let entries = files.chain(&self.own_entries).cloned().collect::<Vec<_>>();
+        evaluated_keys(layout, &entries)
+    }
 }
 
 /// The keys by which users log in to the host of `image` with these `entries` of its payload: by the evaluated `layout`

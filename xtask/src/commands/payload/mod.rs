@@ -25,7 +25,7 @@ use login_keys::RequestedLogin;
 use requested_key::RequestedKey;
 use wifi::RequestedWifi;
 
-pub use login_keys::login_keys;
+pub use login_keys::{login_keys, read_keys};
 
 /// The requested payload, before there is an image.
 pub struct PayloadSetup {

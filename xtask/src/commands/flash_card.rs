@@ -1,0 +1,173 @@
+//! The steps of a flash, which `flash` and `up` compose: the image, the card, the write.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::Map;
+
+use super::payload::{PayloadSetup, login_keys};
+use super::protected::NamedPaths;
+use super::write_card::{self, CardWriter};
+use crate::base::{Context, HostName, checks};
+use crate::card::disk::{Disk, Request};
+use crate::card::flash::{PayloadPlan, Plan};
+use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
+use crate::cli::{BuildArgs, ChecksumArgs, ImageArg, PayloadArgs, WriteArgs};
+use crate::identity::LoginKeys;
+use crate::nix::Revision;
+use crate::nix::flake::HostLayout;
+
+/// What the user wants to be flashed.
+#[derive(Clone, Copy)]
+pub struct FlashJob<'a> {
+    pub image: &'a ImageArg<'a>,
+    /// `None` for the card that is inserted next.
+    pub device: Option<&'a Path>,
+    pub sums: &'a ChecksumArgs,
+    pub build: &'a BuildArgs,
+    pub payload: &'a PayloadArgs,
+    /// Whether an earlier check of the image does not count.
+    pub check_image: bool,
+    /// In bytes.
+    pub memory_limit: Option<u64>,
+    pub write: &'a WriteArgs,
+}
+
+/// A flash whose card and payload were checked as far as that needs no image.
+pub struct BegunFlash<'a> {
+    job: FlashJob<'a>,
+    named: Option<Disk>,
+    payload_setup: PayloadSetup,
+    revision: Option<Revision>,
+}
+
+/// The image of a flash, with what the card gets beside it.
+pub struct ReadyImage {
+    pub image: Image,
+    layout: Option<HostLayout>,
+    payload: Option<PayloadPlan>,
+}
+
+/// The card of a flash, which was accepted for its image.
+pub struct FoundCard {
+    pub disk: Disk,
+    request: Request,
+}
+
+impl<'a> FlashJob<'a> {
+    /// Checks what can be checked before a build of minutes.
+    ///
+    /// # Errors
+    /// `Refused` for a card that is not accepted, and for a payload that cannot be written.
+    pub fn begin(self, cx: &Context) -> Result<BegunFlash<'a>> {
+        let (named, payload_setup) = self.check_command_line(cx)?;
+        let writer = self.card_writer(self.image.file());
+        let named = if self.device.is_some() { named } else { writer.pick(cx)? };
+        payload_setup.keep_out_of_stores(cx, &cx.flake)?;
+        // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
+        let revision = self.image.file().map_or_else(|| Revision::of(&cx.launcher, &cx.flake), |_| None);
+        Ok(BegunFlash { job: self, named, payload_setup, revision })
+    }
+
+    /// Checks what the command line names, and reports all that is wrong with it at once: the card, the payload and the
+    /// file of the image. Returns the card, if one is named, and the payload.
+    fn check_command_line(&self, cx: &Context) -> Result<(Option<Disk>, PayloadSetup)> {
+        let writer = self.card_writer(self.image.file());
+        let named = writer.find_named(cx, self.device);
+        let payload_setup = PayloadSetup::begin(cx, self.payload, self.image.host().as_ref(), writer.goal());
+        let source = self.image.file().map(Source::open).transpose();
+        let (checked, _) = checks::both(checks::both(named, payload_setup), source)?;
+        Ok(checked)
+    }
+
+    /// How the card is written; `image` is the file of the image, once it is known.
+    fn card_writer<'b>(&self, image: Option<&'b Path>) -> CardWriter<'b>
+    where
+        'a: 'b,
+    {
+        let PayloadArgs { files, identity_dir, .. } = self.payload;
+        let named =
+            NamedPaths { image, files: files.as_deref(), identities: identity_dir.as_deref(), state: None };
+        CardWriter { args: self.write, named, facts: Map::new() }
+    }
+}
+
+impl BegunFlash<'_> {
+    /// Builds the image, if it is not in a file already, checks it, and plans the payload. Before the build, the host
+    /// must read the files of the payload, and `check_logins` accept its login keys, where these are known then.
+    ///
+    /// # Errors
+    /// Those of the build, and those of a damaged image.
+    pub fn make_image(
+        &mut self,
+        cx: &Context,
+        check_logins: impl Fn(&LoginKeys) -> Result<()>,
+    ) -> Result<ReadyImage> {
+        let Built { file, layout } = self.build(cx, check_logins)?;
+        let image = self.check_image(cx, &file)?;
+        let payload = self.payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
+        Ok(ReadyImage { image, layout, payload })
+    }
+
+    fn build(&mut self, cx: &Context, check_logins: impl Fn(&LoginKeys) -> Result<()>) -> Result<Built> {
+        let BuildArgs { file, nix, .. } = self.job.build;
+        let payload_setup = &mut self.payload_setup;
+        let check = |layout: Option<&HostLayout>| {
+            payload_setup.find_own_entries(layout)?;
+            layout.map_or(Ok(()), |layout| check_logins(&payload_setup.expected_login_keys(layout)))
+        };
+        match self.job.image {
+            ImageArg::Built(source) => {
+                image::build_checked(cx, source, file.as_deref(), &nix.nix_args, check)
+            }
+            ImageArg::File(file) => Ok(Built { file: file.to_path_buf(), layout: None }),
+        }
+    }
+
+    /// Checks the image in `file`: a damaged image is never written, nor one from which the board of `--board` does not
+    /// boot. Without `--check-image`, an earlier check of the same file counts.
+    fn check_image(&self, cx: &Context, file: &Path) -> Result<Image> {
+        let FlashJob { sums, check_image, memory_limit, write, .. } = self.job;
+        let cache = CheckCache::new(&cx.state);
+        let limits = Limits::new(memory_limit, self.named.as_ref().map(|disk| disk.size));
+        let source = Source::open(file)?.with_limits(limits).with_sums(sums.given_sums());
+        let image = if check_image {
+            image::examine_and_remember(source, &cache, cx.reporter.as_ref())?
+        } else {
+            image::examine_once(source, &cache, cx.reporter.as_ref())?
+        };
+        write.board.map(|board| image::check_board(&image, board)).transpose()?;
+        Ok(image)
+    }
+
+    /// Finds the card for the image: the one that the user named, or the one that is inserted next.
+    ///
+    /// # Errors
+    /// `Refused` for a card that is not accepted.
+    pub fn find_card(&mut self, cx: &Context, ready: &ReadyImage) -> Result<FoundCard> {
+        let writer = self.job.card_writer(Some(&ready.image.source.path));
+        let request = writer.request(cx, Some(ready.image.size))?;
+        let disk = write_card::find_card(cx, self.named.take(), &request)?;
+        Ok(FoundCard { disk, request })
+    }
+
+    /// Shows the plan, asks for the confirmation, writes the card, verifies it, and prints the result. Returns the host
+    /// of the card, if it has one; `None` also for a dry run.
+    ///
+    /// # Errors
+    /// `Refused` without the confirmation, and those of the write.
+    pub fn write(self, cx: &Context, ready: ReadyImage, card: FoundCard) -> Result<Option<HostName>> {
+        let ReadyImage { image, layout, payload } = ready;
+        let FoundCard { disk, request } = card;
+        let file = image.source.path.clone();
+        let writer = self.job.card_writer(Some(&file));
+        let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
+        let login_keys = login_keys(&image, layout.as_ref(), entries);
+        let plan = Plan::new(image, disk, self.job.write.mode, payload).with_login_keys(Some(login_keys));
+        let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(None) };
+        let host = self.job.image.host();
+        let source = host.as_ref().map(|host| (host, &cx.flake));
+        writer.write(cx, &plan, source, self.revision, &self.payload_setup)?;
+        Ok(plan.card_host().or(host))
+    }
+}

@@ -1,0 +1,44 @@
+//! The status of hosts with their receipts, which `status` and `up` show.
+
+use std::cmp::Reverse;
+
+use anyhow::Result;
+
+use crate::base::{Context, HostName};
+use crate::deploy::{self, History, Overrides, Status};
+use crate::receipt::{self, Receipt};
+
+/// Reads the state of `hosts`, with `nix_args` for Nix, and warns of what the table does not show.
+///
+/// # Errors
+/// `Interrupted` if the user stops it, and where the folder of receipts cannot be read.
+pub fn read(
+    cx: &Context,
+    hosts: Vec<HostName>,
+    overrides: &Overrides,
+    nix_args: &[String],
+) -> Result<Vec<Status>> {
+    let receipts = receipt::read_all(cx)?;
+    cx.in_phase("query", || {
+        deploy::statuses(cx, hosts, overrides, nix_args, |host| last_receipts(&receipts, host))
+    })
+}
+
+/// The last flash and the last deploy of `host` that changed something, the older one first; without such a deploy, the
+/// last that found the host as desired. `receipts` begin with the newest.
+fn last_receipts(receipts: &[Receipt], host: &HostName) -> History {
+    let position = |is_wanted: fn(&Receipt) -> bool| {
+        receipts.iter().position(|receipt| receipt.host() == Some(host) && is_wanted(receipt))
+    };
+    let flash = position(|receipt| matches!(receipt, Receipt::Flash(_)));
+    let real_deploy = position(|receipt| matches!(receipt, Receipt::Deploy(deploy) if !deploy.is_no_op()));
+    let deploy = real_deploy.or_else(|| position(|receipt| matches!(receipt, Receipt::Deploy(_))));
+    let mut positions = flash.into_iter().chain(deploy).collect::<Vec<_>>();
+    // A greater position is an older receipt.
+    positions.sort_unstable_by_key(|position| Reverse(*position));
+    let found = positions.into_iter().map(|position| &receipts[position]).collect::<Vec<_>>();
+    History {
+        words: found.iter().map(ToString::to_string).collect(),
+        last: found.last().map(|receipt| format!("{receipt:#}")),
+    }
+}

@@ -1,0 +1,195 @@
+//! `new-host NAME`: writes the files of a new host into the flake, if a copy of the flake with them evaluates.
+
+mod flake_copy;
+mod listed;
+mod proof;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::flake_hosts;
+use super::next_step;
+use super::payload::read_keys;
+use crate::base::{Context, FlakeRef};
+use crate::boot::Board;
+use crate::cli::NewHost as Args;
+use crate::nix::flake::Catalogue;
+use crate::nix::new_host::{self, Draft, Drafted, NewHost};
+use crate::{bail, failure, nix, ui};
+use flake_copy::FlakeCopy;
+use proof::Evaluated;
+
+pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
+    let board = board_name(args.board)?;
+    check_names(args)?;
+    let keys = read_all_keys(args)?;
+    let folder = flake_folder(&cx.flake)?;
+    nix::require_any(&cx.launcher)?;
+    // Then an error of the copy is one of the new host.
+    let catalogue = flake_hosts::list(cx, &args.nix.nix_args, true)?.catalogue;
+    refuse_known(&catalogue, &args.name)?;
+    let host = NewHost {
+        name: args.name.clone(),
+        admin: args.admin.clone(),
+        address: args.address.clone().unwrap_or_else(|| args.name.clone()),
+        board,
+        has_wifi: args.wifi,
+        keys,
+        release: release(cx, args, &folder, &catalogue)?,
+    };
+    match new_host::draft(&folder, &host)? {
+        Drafted::Draft(draft) => write(cx, args, &folder, &host, &draft, &catalogue),
+        Drafted::ByHand { reason, text } => print_by_hand(cx, &host, &reason, &text),
+    }
+}
+
+/// Shows the draft, evaluates a copy of the flake with it, writes the files, and prints the result.
+fn write(
+    cx: &Context,
+    args: &Args,
+    folder: &Path,
+    host: &NewHost,
+    draft: &Draft,
+    catalogue: &Catalogue,
+) -> Result<()> {
+    cx.show_plan(draft);
+    let copy = FlakeCopy::make(cx, folder)?;
+    draft.write(copy.flake_folder())?;
+    let evaluated = proof::evaluate(&copy.context(cx), &host.name, catalogue, &args.nix.nix_args)
+        .with_context(|| format!("evaluating a copy of the flake with {}; nothing was written", host.name))?;
+    draft.write(folder)?;
+    let is_listed = listed::add(cx, folder, draft, args.git_add)?;
+    warn_of_no_key(cx, folder, host);
+    show(cx, host, draft, evaluated, is_listed)
+}
+
+/// Prints the result and the next steps. `is_listed`: whether git lists the files; `None` where no git decides.
+fn show(
+    cx: &Context,
+    host: &NewHost,
+    draft: &Draft,
+    evaluated: Evaluated,
+    is_listed: Option<bool>,
+) -> Result<()> {
+    next_step::after_new_host(&host.name);
+    if cx.json {
+        return ui::print_json(&json!({
+            "host": host.name,
+            "new_files": draft.new_files.iter().map(|file| &file.path).collect::<Vec<_>>(),
+            "changed_files": [&draft.edit.path],
+            "is_in_git": is_listed,
+            "evaluated": evaluated,
+        }));
+    }
+    if is_listed == Some(false) {
+        let files = draft.new_files.iter().map(|file| file.path.display().to_string());
+        let files = files.collect::<Vec<_>>().join(" ");
+        cx.note(format!("Nix sees the new files once git lists them: git add {files}"));
+    }
+    ui::print_result(&format!("{} is in {}: {evaluated}", host.name, draft.edit.path.display()))
+}
+
+/// Prints what the user adds to a flake of another shape, and fails: nothing was written.
+fn print_by_hand(cx: &Context, host: &NewHost, reason: &str, text: &str) -> Result<()> {
+    if cx.json {
+        let result = json!({ "host": host.name, "new_files": [], "changed_files": [], "add": text });
+        ui::print_json(&result)?;
+    } else {
+        ui::print_lines(text)?;
+    }
+    bail!(Refused, "{reason}; nothing was written"; hint: "add the text on stdout by hand, then run `cargo xtask hosts`")
+}
+
+/// The name of `board` in the option `raspberryPi.boards`.
+fn board_name(board: Board) -> Result<&'static str> {
+    Ok(match board {
+        Board::Pi3 | Board::Pi3Plus => "pi3",
+        Board::Pi02 => "pi02",
+        Board::Pi4 => "pi4",
+        Board::Pi400 => "pi400",
+        Board::Cm4 => "cm4",
+        Board::Pi5 => "pi5",
+        Board::Pi500 => "pi500",
+        Board::Cm5 => "cm5",
+        // The module has no name for them: an emulator, and boards without a device tree in mainline Linux.
+        Board::Cm0 | Board::Cm3 | Board::Cm3Plus | Board::Cm4s | Board::Qemu => bail!(
+            Usage, "{} is no board that a new host can have", board.id();
+            hint: "pass one of pi3, pi3+, pi02, pi4, pi400, cm4, pi5, pi500, cm5"
+        ),
+    })
+}
+
+fn check_names(args: &Args) -> Result<()> {
+    new_host::check_host(&args.name)?;
+    new_host::check_user(&args.admin)?;
+    args.address.as_deref().map(new_host::check_address).transpose()?;
+    match &args.state_version {
+        Some(release) if !new_host::is_release(release) => {
+            bail!(Usage, "{release} is no release of NixOS"; hint: "pass one such as 26.05")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The keys of `--ssh-key`, each once, as lines of `authorized_keys`.
+fn read_all_keys(args: &Args) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for file in &args.ssh_key {
+        for key in read_keys(file)? {
+            let line = key.line().to_owned();
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The folder of the flake, where its files are written.
+fn flake_folder(flake: &FlakeRef) -> Result<PathBuf> {
+    let folder = flake.folder().filter(|folder| folder.join("flake.nix").is_file());
+    let folder = folder.ok_or_else(|| {
+        failure!(
+            Usage, "{flake} is no folder of this machine";
+            hint: "run the command in a checkout of the flake, or pass its folder as --flake FOLDER"
+        )
+    })?;
+    Ok(folder.to_owned())
+}
+
+fn refuse_known(catalogue: &Catalogue, name: &str) -> Result<()> {
+    if catalogue.hosts().any(|host| host.name == *name) {
+        bail!(
+            Refused, "the flake has a host {name} already";
+            hint: "choose another name; `cargo xtask hosts` lists the hosts"
+        );
+    }
+    Ok(())
+}
+
+/// The release for `system.stateVersion`: that of the user, of the locked nixpkgs, or of a host.
+fn release(cx: &Context, args: &Args, folder: &Path, catalogue: &Catalogue) -> Result<String> {
+    if let Some(release) = args.state_version.clone().or_else(|| new_host::release(folder)) {
+        return Ok(release);
+    }
+    let found = proof::release_of_hosts(cx, catalogue, &args.nix.nix_args);
+    found.ok_or_else(|| {
+        failure!(
+            Refused, "the release of the flake's nixpkgs is unknown";
+            hint: "pass --state-version RELEASE, such as 26.05"
+        )
+    })
+}
+
+/// Warns of a host that lets nobody in, in the shape where a card may get a key of its own.
+fn warn_of_no_key(cx: &Context, folder: &Path, host: &NewHost) {
+    let file = format!("hosts/common/keys/{}.pub", host.admin);
+    if host.keys.is_empty() && !folder.join(&file).exists() {
+        cx.warn(format!(
+            "nobody can log in to {} yet: copy your public ssh key to {file}, or pass --ssh-key to `flash`",
+            host.name
+        ));
+    }
+}

@@ -1,0 +1,88 @@
+//! What is known of a host before `up` does anything.
+
+use anyhow::{Context as _, Result};
+
+use crate::base::failure::kind;
+use crate::base::{Context, HostName};
+use crate::cli::Up;
+use crate::commands::host_status;
+use crate::deploy::{Overrides, Status};
+use crate::nix;
+use crate::receipt::{self, Receipt};
+
+/// What the receipts and the host itself say.
+pub struct Facts {
+    pub host: HostName,
+    pub flash: LastFlash,
+    pub status: Status,
+}
+
+/// The last flash of a card for the host, by the receipts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastFlash {
+    None,
+    /// A flash that succeeded, in words.
+    Whole(String),
+    /// A flash that was broken off, in words.
+    Broken(String),
+}
+
+/// How a host answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It runs the system of the flake.
+    Current,
+    /// It runs another system.
+    Differs,
+    /// It answers, but its state cannot be read: it does not let this user in, or its key is not the known one.
+    Refuses,
+    /// It does not answer.
+    None,
+}
+
+impl Facts {
+    /// Reads the receipts, and asks the host.
+    ///
+    /// # Errors
+    /// Where the host has no address, where its system does not evaluate, and where the user stops it.
+    pub fn gather(cx: &Context, args: &Up, host: &HostName) -> Result<Self> {
+        let flash = last_flash(&receipt::read_all(cx)?, host);
+        let overrides = Overrides::of_address(args.to.as_ref());
+        // A question changes nothing, also not the lock of the flake.
+        let nix_args = nix::with_keep_lock(&args.build.nix.nix_args);
+        let mut statuses = host_status::read(cx, vec![host.clone()], &overrides, &nix_args)?;
+        let status = statuses.pop().context("asking the host")?;
+        if status.is_reachable().is_none() {
+            return Err(status.observation.err().context("asking the host")?);
+        }
+        Ok(Self { host: host.clone(), flash, status })
+    }
+
+    pub fn answer(&self) -> Answer {
+        match &self.status.observation {
+            Ok(_) if self.status.differs() => Answer::Differs,
+            Ok(_) => Answer::Current,
+            Err(_) if self.status.is_reachable() == Some(true) => Answer::Refuses,
+            Err(_) => Answer::None,
+        }
+    }
+
+    /// The exit code of the error that the host answered with; `None` where its state could be read.
+    pub fn refusal(&self) -> Option<String> {
+        self.status.observation.as_ref().err().map(|error| match kind(error).host_label() {
+            Some(label) => label.to_owned(),
+            None => error.to_string(),
+        })
+    }
+}
+
+/// The last flash of `host` among `receipts`, the newest first.
+fn last_flash(receipts: &[Receipt], host: &HostName) -> LastFlash {
+    let of_host = receipts.iter().filter(|receipt| receipt.host() == Some(host.as_str()));
+    let last =
+        of_host.filter(|receipt| !matches!(receipt, Receipt::Deploy(_))).map(|receipt| match receipt {
+            Receipt::BrokenFlash(broken) => LastFlash::Broken(broken.to_string()),
+            other => LastFlash::Whole(format!("{other:#}")),
+        });
+    last.into_iter().next().unwrap_or(LastFlash::None)
+}

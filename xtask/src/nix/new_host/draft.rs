@@ -1,0 +1,196 @@
+//! What is written for a new host, in the flakes whose shape is known.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::NewHost;
+use super::syntax::{self, Unfit};
+use crate::base::bounded::{self, Links};
+use crate::{bail, failure};
+
+/// The most bytes of a file that is read.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The files of a new host. Paths are relative to the folder of the flake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub new_files: Vec<NewFile>,
+    /// The list of hosts, which is changed last: until then the flake is as it was.
+    pub edit: Edit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    pub path: PathBuf,
+    pub content: String,
+}
+
+/// A change of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub path: PathBuf,
+    pub before: String,
+    pub after: String,
+}
+
+/// What can be done for a new host.
+#[derive(Debug)]
+pub enum Drafted {
+    Draft(Draft),
+    /// The flake is of a shape that is not edited: why, and the text for the user to add.
+    ByHand {
+        reason: String,
+        text: String,
+    },
+}
+
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for file in &self.new_files {
+            writeln!(f, "new     {}", file.path.display())?;
+        }
+        write!(f, "change  {}", self.edit.path.display())
+    }
+}
+
+/// The files for `host` in the flake in `folder`.
+///
+/// # Errors
+/// `Refused` where a file exists with other content, and for a host that the flake has already.
+pub fn draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
+    let is_registry = ["default.nix", "common/users.nix", "raspberry-pi/default.nix"];
+    if is_registry.iter().all(|file| folder.join("hosts").join(file).is_file()) {
+        return registry_draft(folder, host);
+    }
+    template_draft(folder, host)
+}
+
+/// The files in the shape of this project's repository.
+fn registry_draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
+    let mut new_files = vec![NewFile {
+        path: format!("hosts/{}/default.nix", host.name).into(),
+        content: host.registry_file(),
+    }];
+    new_files.extend(key_file(folder, host)?);
+    let value = host.registry_value();
+    let entry = format!("{} = {value};", syntax::attribute(&host.name));
+    finish(folder, host, "hosts/default.nix", new_files, &entry, |text| {
+        syntax::add_to_set(text, &host.name, &value)
+    })
+}
+
+/// The files in the shape of the template.
+fn template_draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
+    let path = format!("hosts/{}.nix", host.name).into();
+    let new_files = vec![NewFile { path, content: host.template_file() }];
+    let entry = NewHost::template_entry(&host.name);
+    let drafted = finish(folder, host, "flake.nix", new_files, &entry, |text| {
+        syntax::add_to_outputs(text, &host.name, NewHost::template_entry)
+    })?;
+    if matches!(drafted, Drafted::Draft(_)) {
+        check_template(host)?;
+    }
+    Ok(drafted)
+}
+
+/// # Errors
+/// `Refused` for what the shape of the template has no place for.
+fn check_template(host: &NewHost) -> Result<()> {
+    if host.keys.is_empty() {
+        bail!(
+            Refused, "nobody could log in to {}: no public ssh key is named", host.name;
+            hint: "pass --ssh-key ~/.ssh/id_ed25519.pub; `ssh-keygen -t ed25519` makes a key"
+        );
+    }
+    if host.needs_foundation_kernel() {
+        bail!(
+            Refused, "mainline Linux has no device tree for a {}", host.board;
+            hint: "pass --board cm4 or another, and change the file as the project's docs/pi-5.md shows"
+        );
+    }
+    Ok(())
+}
+
+/// The draft of `new_files` and of the edit of `list`, or the text for the user where `list` is of another shape.
+fn finish(
+    folder: &Path,
+    host: &NewHost,
+    list: &str,
+    new_files: Vec<NewFile>,
+    entry: &str,
+    edit: impl FnOnce(&str) -> Result<String, Unfit>,
+) -> Result<Drafted> {
+    let before = read(&folder.join(list))?.unwrap_or_default();
+    let reason = match edit(&before) {
+        Ok(after) => {
+            let edit = Edit { path: list.into(), before, after };
+            check_new_files(folder, &new_files)?;
+            return Ok(Drafted::Draft(Draft { new_files, edit }));
+        }
+        Err(Unfit::HasHost) => bail!(
+            Refused, "{list} has a host {} already", host.name;
+            hint: "choose another name; `cargo xtask hosts` lists the hosts"
+        ),
+        Err(Unfit::NoNix) => "has a syntax error",
+        Err(Unfit::TooLarge) => "is too large",
+        Err(Unfit::OtherShape) => "has another shape than that of this project",
+    };
+    let files = new_files.iter().map(|file| format!("\n# {}\n{}", file.path.display(), file.content));
+    let text = format!("# {list}, among the hosts\n{entry}\n{}", files.collect::<String>());
+    Ok(Drafted::ByHand { reason: format!("{list} {reason}"), text: text.trim_end().to_owned() })
+}
+
+/// The file with the keys of the administrator; `None` where no keys were given, or the file has them already.
+///
+/// # Errors
+/// `Refused` for a file that lacks one of the keys.
+fn key_file(folder: &Path, host: &NewHost) -> Result<Option<NewFile>> {
+    let path = PathBuf::from(format!("hosts/common/keys/{}.pub", host.admin));
+    let content = host.keys.iter().map(|key| format!("{key}\n")).collect::<String>();
+    let Some(old) = read(&folder.join(&path))? else {
+        return Ok((!content.is_empty()).then_some(NewFile { path, content }));
+    };
+    // The comment behind a key does not matter.
+    let parts = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
+    let missing = host.keys.iter().find(|key| !old.lines().any(|line| parts(line) == parts(key)));
+    match missing {
+        None => Ok(None),
+        Some(key) => bail!(
+            Refused, "{} is there without the key {key}", path.display();
+            hint: "add the line to the file, and leave out --ssh-key"
+        ),
+    }
+}
+
+/// # Errors
+/// `Refused` for a file that exists with other content. An interrupted run may have left the same content.
+fn check_new_files(folder: &Path, new_files: &[NewFile]) -> Result<()> {
+    for file in new_files {
+        if read(&folder.join(&file.path))?.is_some_and(|old| old != file.content) {
+            let path = file.path.display();
+            bail!(Refused, "{path} exists"; hint: "choose another name for the host, or move the file away");
+        }
+    }
+    Ok(())
+}
+
+/// The text of the file at `path`; `None` where there is none.
+///
+/// # Errors
+/// `Refused` for a link and for anything that is no file of text.
+pub(super) fn read(path: &Path) -> Result<Option<String>> {
+    if path.is_symlink() {
+        bail!(Refused, "{} is a link", path.display(); hint: "edit the file that it leads to by hand");
+    }
+    match bounded::read(path, MAX_BYTES, Links::Refuse) {
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes);
+            text.map(Some).map_err(|_| failure!(Refused, "{} is not in UTF-8", path.display()))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}

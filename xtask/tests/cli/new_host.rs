@@ -1,0 +1,198 @@
+//! `new-host NAME` in flakes of several shapes. Nix is a fake; the suite `evaluation` evaluates what it writes.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::fake_nix::fail_script;
+use crate::new_host_fixture::{Flake, KEY, REGISTRY};
+
+#[test]
+fn a_host_is_added_to_the_registry() {
+    let flake = Flake::registry();
+    fs::set_permissions(flake.path("hosts/default.nix"), fs::Permissions::from_mode(0o640)).unwrap();
+    let key = flake.key();
+    let outcome = flake.run_smelly(&["--wifi", "--ssh-key", &key, "--address", "smelly.lan"]);
+    outcome
+        .assert_code(0)
+        .assert_stdout("smelly is in hosts/default.nix: its system evaluates\n")
+        .assert_stderr_contains(
+            "new     hosts/smelly/default.nix\nnew     hosts/common/keys/anna.pub\nchange  hosts/default.nix\n",
+        )
+        .assert_stderr_contains("git add hosts/smelly/default.nix hosts/common/keys/anna.pub\n");
+    let entry = "  smelly = {
+    system = \"aarch64-linux\";
+    address = \"smelly.lan\";
+    admin = \"anna\";
+  };
+";
+    assert_eq!(
+        flake.read("hosts/default.nix"),
+        REGISTRY.replace("  # other", &format!("{entry}  # other")),
+        "all else stays"
+    );
+    let mode = fs::metadata(flake.path("hosts/default.nix")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(flake.read("hosts/common/keys/anna.pub"), format!("{KEY}\n"));
+    let file = flake.read("hosts/smelly/default.nix");
+    for line in [
+        "imports = [ ../raspberry-pi ];",
+        "raspberryPi.boards = [ \"pi4\" ];",
+        "raspberryPi.wifi.enable = true;",
+        "system.stateVersion = \"26.05\";",
+    ] {
+        assert!(file.contains(line), "{file}");
+    }
+    assert!(!flake.git(&["ls-files"]).contains("smelly"), "nobody asked for git add");
+    // The registry names the host now.
+    let before = flake.content();
+    flake
+        .run_smelly(&[])
+        .assert_stderr_contains("hosts/default.nix has a host smelly already")
+        .assert_code(3);
+    assert_eq!(flake.content(), before);
+}
+
+#[test]
+fn git_lists_the_new_files_on_request() {
+    let flake = Flake::registry();
+    let outcome = flake.run_smelly(&["--git-add", "--json"]);
+    let result: Value = serde_json::from_str(&outcome.assert_code(0).stdout).unwrap();
+    assert_eq!(result["new_files"], serde_json::json!(["hosts/smelly/default.nix"]));
+    assert_eq!((&result["is_in_git"], &result["evaluated"]), (&true.into(), &"system".into()));
+    outcome.assert_stderr_contains("nobody can log in to smelly yet: ");
+    assert!(flake.git(&["ls-files"]).contains("hosts/smelly/default.nix\n"));
+    // On a terminal the user is asked.
+    let flake = Flake::registry();
+    let path = flake.path(".").display().to_string();
+    let args = ["--flake", &path, "new-host", "smelly", "--board", "pi4", "--admin", "anna"];
+    let mut terminal = flake.sandbox.xtask(&args).on_terminal();
+    terminal.answer("for them? [y/N]", "y");
+    terminal.finish().assert_code(0);
+    assert!(flake.git(&["ls-files"]).contains("hosts/smelly/default.nix\n"));
+}
+
+#[test]
+fn a_host_is_added_to_a_flake_of_the_template() {
+    let flake = Flake::template();
+    let before = flake.read("flake.nix");
+    flake
+        .run_smelly(&[])
+        .assert_stderr_contains("nobody could log in to smelly: no public ssh key is named")
+        .assert_code(3);
+    let key = flake.key();
+    flake.run_smelly(&["--ssh-key", &key]).assert_code(0);
+    let file = flake.read("hosts/smelly.nix");
+    for line in ["networking.hostName = \"smelly\";", "users.users.anna = {", KEY] {
+        assert!(file.contains(line), "{file}");
+    }
+    let after = flake.read("flake.nix");
+    assert!(after.contains("nixosConfigurations.smelly = nixpkgs.lib.nixosSystem {"), "{after}");
+    assert!(after.contains("./hosts/smelly.nix") && after.len() > before.len(), "{after}");
+}
+
+#[test]
+fn a_flake_of_another_shape_gets_the_text_to_add() {
+    for registry in ["let a = { }; in a", "{ a = ", "import ./other.nix"] {
+        let flake = Flake::registry();
+        flake.write("hosts/default.nix", registry);
+        let before = flake.content();
+        let outcome = flake.run_smelly(&[]);
+        outcome.assert_stderr_contains("; nothing was written\nhint: add the text on stdout").assert_code(3);
+        assert!(
+            outcome.stdout.starts_with("# hosts/default.nix, among the hosts\nsmelly = {\n"),
+            "{}",
+            outcome.stdout
+        );
+        assert!(outcome.stdout.contains("\n# hosts/smelly/default.nix\n"), "{}", outcome.stdout);
+        assert_eq!(flake.content(), before);
+    }
+    let flake = Flake::new(&[], "exit 99");
+    let before = flake.content();
+    let outcome = flake.run_smelly(&["--json"]);
+    let result: Value = serde_json::from_str(&outcome.assert_code(3).stdout).unwrap();
+    let add = result["add"].as_str().unwrap();
+    assert!(add.contains("nixosConfigurations.smelly = nixpkgs.lib.nixosSystem {"), "{add}");
+    assert_eq!((&result["error"]["code"], &result["new_files"]), (&3.into(), &serde_json::json!([])));
+    assert_eq!(flake.content(), before);
+}
+
+#[test]
+fn a_host_that_does_not_evaluate_is_not_written() {
+    // The other host evaluates: the new one is to blame.
+    let blamed =
+        format!("case \"$*\" in *stinky*) echo '\"x\"';; *) {};; esac", fail_script("error: no such board"));
+    let flake = Flake::registry_with(&blamed);
+    let before = flake.content();
+    flake
+        .run_smelly(&["--git-add"])
+        .assert_stderr_contains("evaluating a copy of the flake with smelly; nothing was written")
+        .assert_stderr_contains("no such board")
+        .assert_code(1);
+    assert_eq!(flake.content(), before);
+    assert!(!flake.git(&["ls-files"]).contains("smelly"));
+    // No host evaluates, as without a network: its name is all that can be seen.
+    let flake = Flake::registry_with(&fail_script("error: unable to download 'https://x'"));
+    flake
+        .run_smelly(&[])
+        .assert_stdout(
+            "smelly is in hosts/default.nix: the flake lists it, but no configuration of the flake evaluates now\n",
+        )
+        .assert_stderr_contains("no configuration of the flake evaluates now: ")
+        .assert_code(0);
+}
+
+#[test]
+fn what_is_there_is_never_overwritten() {
+    for (name, text) in [
+        ("hosts/smelly/default.nix", "hosts/smelly/default.nix exists"),
+        ("hosts/common/keys/anna.pub", "hosts/common/keys/anna.pub is there without the key"),
+    ] {
+        let flake = Flake::registry();
+        flake.write(name, "# mine\n");
+        let before = flake.content();
+        let key = flake.key();
+        flake.run_smelly(&["--ssh-key", &key]).assert_stderr_contains(text).assert_code(3).assert_stdout("");
+        assert_eq!(flake.content(), before);
+    }
+    // The key is there already, with another comment.
+    let flake = Flake::registry();
+    let there = format!("# anna\n{}\n", KEY.replace("anna@desk", "laptop"));
+    flake.write("hosts/common/keys/anna.pub", &there);
+    let key = flake.key();
+    flake.run_smelly(&["--ssh-key", &key]).assert_code(0);
+    assert_eq!(flake.read("hosts/common/keys/anna.pub"), there);
+    // A registry that is a link may belong to something else.
+    let flake = Flake::registry();
+    fs::rename(flake.path("hosts/default.nix"), flake.path("registry.nix")).unwrap();
+    std::os::unix::fs::symlink("../registry.nix", flake.path("hosts/default.nix")).unwrap();
+    flake.run_smelly(&[]).assert_stderr_contains("default.nix is a link").assert_code(3);
+    assert_eq!(flake.read("registry.nix"), REGISTRY);
+}
+
+#[test]
+fn wrong_names_and_keys_are_refused() {
+    let flake = Flake::registry();
+    fs::write(flake.sandbox.path("private"), "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
+    let private = flake.sandbox.path("private").display().to_string();
+    let before = flake.content();
+    for (args, text, code) in [
+        (&["a/b", "--board", "pi4", "--admin", "anna"][..], "a/b is no name for a host", 2),
+        (&["smelly", "--board", "pi4", "--admin", "root"], "root is a user of the system", 2),
+        (&["smelly", "--board", "pi4", "--admin", "An na"], "An na is no name for a user", 2),
+        (&["smelly", "--board", "qemu", "--admin", "anna"], "qemu is no board that a new host can have", 2),
+        (&["smelly", "--board", "pi4", "--admin", "anna", "--address", "a@b"], "a@b is no address", 2),
+        (&["smelly", "--board", "pi4", "--admin", "anna", "--state-version", "unstable"], "no release", 2),
+        (&["smelly", "--board", "pi4", "--admin", "anna", "--ssh-key", &private], "is a private key", 3),
+        (&["stinky", "--board", "pi4", "--admin", "anna"], "the flake has a host stinky already", 3),
+        (&["common", "--board", "pi4", "--admin", "anna", "--ssh-key", "/none"], "/none cannot be read", 3),
+    ] {
+        flake.run(args).assert_stderr_contains(text).assert_code(code).assert_stdout("");
+        assert_eq!(flake.content(), before, "{args:?}");
+    }
+    let url = ["--flake", "github:o/f", "new-host", "smelly", "--board", "pi4", "--admin", "anna"];
+    flake.sandbox.run(&url).assert_stderr_contains("is no folder of this machine").assert_code(2);
+}
