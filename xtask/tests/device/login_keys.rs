@@ -16,7 +16,8 @@ fn the_plan_and_the_result_have_the_login_keys_in_an_image() {
         (format!("# mine\n{KEY} me@desk\n"), "img", "login keys: 1 (ed25519 me@desk for admin)\n", Some(1)),
         ("# none\n".to_owned(), "img", "login keys: none\n", Some(0)),
         (format!("{KEY} me@desk\n"), "img.zst", "login keys: 1 (ed25519 me@desk for admin)\n", Some(1)),
-        ("# none\n".to_owned(), "img.xz", "login keys: none\n", Some(0)),
+        // The check keeps no file that does not look like one with keys.
+        ("# none\n".to_owned(), "img.xz", "login keys: unknown (the image is compressed, ", None),
     ] {
         let sandbox = Sandbox::new();
         let card = Card::new(CARD_MIB);

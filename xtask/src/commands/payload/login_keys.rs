@@ -146,7 +146,7 @@ fn keys_in_image(logins: ImageLogins) -> LoginKeys {
             LoginKeys::Keys { keys, other_way: None }
         }
         ImageLogins::NoSystem => LoginKeys::Unknown("the image has no NixOS that can be read"),
-        ImageLogins::NotKept => LoginKeys::Unknown("the image is compressed, and has too many files"),
+        ImageLogins::NotKept => LoginKeys::Unknown("the image is compressed, and its check kept too little"),
     }
 }
 

@@ -38,19 +38,28 @@ pub enum ImageLogins {
 impl ImageFacts {
     /// Reads the facts of an image with this `layout` from `disk`.
     fn read(disk: &dyn ReadAt, layout: &PartitionTable) -> Self {
-        let logins = read_login_files(disk, layout, &Budget::without_stop()).ok().flatten();
-        let logins = logins.map_or(ImageLogins::NoSystem, ImageLogins::Found);
-        Self { logins, boards: prove_boards(disk, layout, &Budget::without_stop()).ok() }
+        Self { logins: ImageLogins::read(disk, layout), boards: read_boards(disk, layout) }
     }
 
-    /// Reads the facts of a compressed image with this `layout` from its `kept` sectors.
+    /// Reads the facts of a compressed image with this `layout` from its `kept` sectors. What one fact lacks does not
+    /// make the other unknown.
     fn of_kept(kept: &KeptSectors, layout: &PartitionTable) -> Self {
-        let logins = Self::read(kept, layout).logins;
+        let logins = ImageLogins::read(kept, layout);
         let logins = if kept.take_is_missed() { ImageLogins::NotKept } else { logins };
-        let boards = prove_boards(kept, layout, &Budget::without_stop()).ok();
-        let boards = boards.filter(|_| !kept.take_is_missed());
+        let boards = read_boards(kept, layout).filter(|_| !kept.take_is_missed());
         Self { logins, boards }
     }
+}
+
+impl ImageLogins {
+    fn read(disk: &dyn ReadAt, layout: &PartitionTable) -> Self {
+        let logins = read_login_files(disk, layout, &Budget::without_stop()).ok().flatten();
+        logins.map_or(Self::NoSystem, Self::Found)
+    }
+}
+
+fn read_boards(disk: &dyn ReadAt, layout: &PartitionTable) -> Option<Vec<BoardProof>> {
+    prove_boards(disk, layout, &Budget::without_stop()).ok()
 }
 
 impl Image {

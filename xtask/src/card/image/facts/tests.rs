@@ -153,6 +153,16 @@ fn an_image_is_refused_for_a_board_as_the_card_would_be() {
     }
 }
 
+/// A kernel that the proof of the boards lacks.
+#[test]
+fn login_keys_are_known_where_boards_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = image("4096", |root| write(root, "boot/kernel", "no kernel"));
+    let facts = check(dir.path(), &bytes, "img.zst").facts();
+    assert!(matches!(facts.logins, ImageLogins::Found(_)), "{facts:?}");
+    assert_eq!(facts.boards, None);
+}
+
 /// A file that does not look like one with keys is not taken for an empty one.
 #[test]
 fn what_is_not_kept_is_unknown_and_never_none() {
