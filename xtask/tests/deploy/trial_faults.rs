@@ -57,6 +57,20 @@ fn a_connection_that_breaks_during_a_check_is_made_again() {
     assert_nothing_left(&fixture);
 }
 
+/// The host shuts down before it has said that its trial is armed.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_that_closes_the_connection_before_its_answer_is_waited_for() {
+    let fixture = fixture_with_trials();
+    let program = fixture.machine.path("bin/boot-trial");
+    fs::rename(&program, program.with_extension("real")).expect("moving a program");
+    let reboot =
+        "/mnt/bin/boot-trial.real \"$@\" && if [ \"$*\" = 'arm deployer' ]; then systemctl reboot; fi";
+    fixture.machine.replace_program("boot-trial", reboot);
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    assert_booted_and_next(&fixture, "new", "new");
+}
+
 /// The link is down from the boot of the new system until the host has booted the old system again.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]

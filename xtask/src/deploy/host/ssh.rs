@@ -11,7 +11,7 @@ use super::excerpt::tail;
 use super::locked_keys::first_locked_key;
 use super::options::{BATCH_MODE, LOG, NO_MUX, owned_options};
 use super::query::{Answer, Query};
-use super::ssh_errors::{connection_error, has_ssh_failed};
+use super::ssh_errors::{connection_error, has_ssh_failed, was_session_closed};
 use super::ssh_mux::SshMux;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Bounds, Launcher, Output};
@@ -148,12 +148,11 @@ impl<'a> Remote<'a> {
         Ok(reply.output)
     }
 
-    /// Runs `command` like [`Self::try_run`], one that makes the host close the connection. If the connection ends
-    /// after `command` has printed the line `mark`, this returns the output, with the exit code [`SSH_FAILED`].
-    pub fn try_run_until_closed(&self, command: &str, mark: &str) -> Result<Output> {
+    /// Runs `command` like [`Self::try_run`], one that makes the host close the connection. If the host closes it, this
+    /// returns the output, with the exit code [`SSH_FAILED`]; what `command` printed last may be missing.
+    pub fn try_run_until_closed(&self, command: &str) -> Result<Output> {
         let reply = self.run_ssh(command, COMMAND_TIMEOUT)?;
-        let has_mark = reply.output.stdout.lines().any(|line| line == mark);
-        if has_mark { Ok(reply.output) } else { self.check_connected(reply) }
+        if was_session_closed(&reply.output.stderr) { Ok(reply.output) } else { self.check_connected(reply) }
     }
 
     /// Runs `command` like [`Self::try_run`], within `time`.

@@ -42,8 +42,13 @@ pub fn connection_error(host: &HostName, connection: &Connection, log: &str, std
 /// Whether ssh itself failed, rather than a command on the host with the exit code of a failed ssh. A failed ssh writes
 /// a message to its `log`, or to the end of `stderr`.
 pub fn has_ssh_failed(log: &str, stderr: &str) -> bool {
+    messages(log).next().is_some() || was_session_closed(stderr)
+}
+
+/// Whether a session began and the host closed it. A host may print the same, so callers then ask the host again.
+pub fn was_session_closed(stderr: &str) -> bool {
     let last = stderr.lines().next_back().unwrap_or_default();
-    messages(log).next().is_some() || CLOSE_MESSAGES.iter().any(|words| last.starts_with(words))
+    CLOSE_MESSAGES.iter().any(|words| last.starts_with(words))
 }
 
 /// The log up to and with the first line that ends with text from the host: the reason of a disconnect. That text may

@@ -30,7 +30,7 @@ const ARMED: &str = "armed";
 
 /// What became of the request for a reboot on trial.
 pub enum TrialReboot {
-    /// The host reboots.
+    /// The host reboots, or it closed the connection before it said so.
     Begun,
     /// The trial is not armed, for this reason, so the host was not told to reboot.
     NotArmed(anyhow::Error),
@@ -46,12 +46,12 @@ pub enum TrialReboot {
 pub fn arm_and_reboot(remote: &Remote, target: &Target) -> Result<TrialReboot> {
     let sudo = target.sudo_prefix();
     let arm = format!("{sudo}boot-trial arm deployer >/dev/null && echo {ARMED}");
-    let output = remote.try_run_until_closed(&format!("{arm} && {sudo}systemctl reboot"), ARMED)?;
+    let output = remote.try_run_until_closed(&format!("{arm} && {sudo}systemctl reboot"))?;
     let is_armed = output.stdout.lines().any(|line| line == ARMED);
     Ok(match output.code {
-        _ if !is_armed => TrialReboot::NotArmed(command_error(target, "arm", &output)),
-        // The host may close the connection before the answer arrives.
+        // A host that shuts down may close the connection before anything that it printed arrives.
         0 | SSH_FAILED => TrialReboot::Begun,
+        _ if !is_armed => TrialReboot::NotArmed(command_error(target, "arm", &output)),
         _ => TrialReboot::Refused(refused_reboot_error(target, &output)),
     })
 }
