@@ -85,6 +85,10 @@ pub enum Event {
         total: Option<u64>,
         detail: Option<String>,
     },
+    /// Later phases of the same work will move about `bytes`.
+    Ahead {
+        bytes: u64,
+    },
     /// The current phase has ended after `seconds`; `amount` is in bytes for phases that move bytes, else a count.
     Done {
         name: String,

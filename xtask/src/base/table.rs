@@ -54,12 +54,14 @@ pub struct Table {
     rows: Vec<Vec<Cell>>,
     /// The headings of the columns that a narrow terminal does without, the least important first.
     optional: Vec<&'static str>,
+    /// The heading of the column whose cells take several lines on a narrow terminal: its texts are not to be cut.
+    folded: Option<&'static str>,
 }
 
 impl Table {
     /// A table with the cells of its heading.
     pub fn new(heading: &[&str]) -> Self {
-        let mut table = Self { rows: Vec::new(), optional: Vec::new() };
+        let mut table = Self { rows: Vec::new(), optional: Vec::new(), folded: None };
         table.row(heading.iter().copied());
         table
     }
@@ -70,6 +72,13 @@ impl Table {
         Self { optional: optional.to_vec(), ..self }
     }
 
+    /// The table whose column with this heading has texts that are not to be cut, such as reasons: on a narrow terminal
+    /// they take several lines within the column.
+    #[must_use]
+    pub fn with_folded(self, heading: &'static str) -> Self {
+        Self { folded: Some(heading), ..self }
+    }
+
     /// Appends a row.
     pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
@@ -78,6 +87,11 @@ impl Table {
     /// The rows with their cells, the heading first.
     pub fn rows(&self) -> &[Vec<Cell>] {
         &self.rows
+    }
+
+    /// The heading of the column whose texts are not to be cut.
+    pub fn folded(&self) -> Option<&'static str> {
+        self.folded
     }
 
     /// The headings of the columns that a narrow terminal does without, the least important first.

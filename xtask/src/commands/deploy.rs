@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::base::failure;
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, Tone};
 use crate::cli::Deploy;
 use crate::commands::deploy_host;
 use crate::deploy::{self, Decision, DeployOptions, Ending, Goal};
@@ -53,7 +53,7 @@ fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &Host
     if has_changes {
         receipt::save(cx, Deployed::of_decision(&cx.flake, &outcome));
     }
-    if cx.json { ui::print_json(&outcome.json()) } else { ui::print_result(&outcome.summary()) }
+    if cx.json { ui::print_json(&outcome.json()) } else { ui::print_verdict(&outcome.summary(), Tone::Good) }
 }
 
 fn deploy_several(

@@ -98,7 +98,7 @@ fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
     let printed = if cx.json {
         ui::print_json(&outcome.json())
     } else if error.is_none() {
-        ui::print_result(&outcome.summary())
+        ui::print_verdict(&outcome.summary(), outcome.tone())
     } else {
         Ok(())
     };

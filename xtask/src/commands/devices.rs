@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::listed_disk::{self, Listed, ListedDisk};
 use super::next_step;
 use super::protected::{NamedPaths, protected_paths};
-use crate::base::{Bytes, Context, Table};
+use crate::base::{Bytes, Cell, Context, Table, Tone};
 use crate::card::disk::{Confirmation, Mounted, Request, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;
@@ -39,15 +39,18 @@ fn flash_request(cx: &Context, args: &Devices) -> Request {
 }
 
 fn table(listed: &[ListedDisk]) -> Table {
-    let mut table = Table::new(&["DEVICE", "SIZE", "MODEL", "KIND", "HOLDS", "FLASH"]);
-    for ListedDisk { disk, verdict, .. } in listed {
+    let mut table = Table::new(&["DEVICE", "SIZE", "MODEL", "KIND", "HOLDS", "FLASH"])
+        .with_optional(&["KIND", "MODEL", "HOLDS"])
+        .with_folded("FLASH");
+    for ListedDisk { disk, verdict, accepted, .. } in listed {
+        let tone = if *accepted { Tone::Good } else { Tone::Bad };
         table.row([
-            disk.path.display().to_string(),
-            Bytes(disk.size).to_string(),
-            disk.title(),
-            disk.kind.to_string(),
-            disk.content(),
-            verdict.clone(),
+            disk.path.display().to_string().into(),
+            Bytes(disk.size).to_string().into(),
+            disk.title().into(),
+            disk.kind.to_string().into(),
+            disk.content().into(),
+            Cell::new(verdict, tone),
         ]);
     }
     table

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, Table, shell};
+use crate::base::{Cell, Context, Table, Tone, shell};
 use crate::card::ext4;
 use crate::commands::next_step;
 use crate::nix::Programs;
@@ -128,13 +128,13 @@ fn find_debugfs(cx: &Context) -> Result<String, String> {
 }
 
 fn table(findings: &[Finding]) -> Table {
-    let mut table = Table::new(&["", "NEEDED", "FOUND"]);
+    let mut table = Table::new(&["", "NEEDED", "FOUND"]).with_folded("FOUND");
     for Finding { name, found, .. } in findings {
         let (mark, text) = match found {
-            Ok(text) => ("ok", text),
-            Err(text) => ("MISSING", text),
+            Ok(text) => (Cell::new("ok", Tone::Good), text),
+            Err(text) => (Cell::new("MISSING", Tone::Bad), text),
         };
-        table.row([mark, name.as_str(), text]);
+        table.row([mark, name.into(), text.into()]);
     }
     table
 }

@@ -36,7 +36,7 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     if hosts.is_empty() {
         cx.warn(format!("{} has no host with a configuration, an image or a deploy node", cx.flake));
     }
-    let mut table = Table::new(&["HOST", "SD IMAGE", "DEPLOY"]);
+    let mut table = Table::new(&["HOST", "SD IMAGE", "DEPLOY"]).with_folded("SD IMAGE");
     for (host, image) in rows {
         table.row([
             host.name.to_string(),

@@ -15,7 +15,7 @@ use super::outcome::Outcome;
 use super::plan::Plan;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
-use crate::base::{Context, Event, HostName, Table};
+use crate::base::{Cell, Context, Event, HostName, Table, Tone};
 use crate::nix;
 use crate::nix::flake::Catalogue;
 
@@ -167,23 +167,29 @@ impl Member {
         value
     }
 
-    fn cells(&self) -> [String; 4] {
-        let seconds = |total: f64| format!("{total:.1} s");
+    fn cells(&self) -> [Cell; 4] {
+        let seconds = |total: f64| Cell::from(format!("{total:.1} s"));
+        let tone = if self.failure().is_some() { Tone::Bad } else { Tone::Good };
         let (verdict, runs, time) = match &self.result {
-            Ok(Ending::Planned(plan)) => ("planned".into(), plan.summary(), seconds(plan.timings.total())),
-            Ok(Ending::Ended(outcome)) => {
-                let runs = outcome.running_text().to_owned();
-                (outcome.verdict_words(), runs, seconds(outcome.plan.timings.total()))
+            Ok(Ending::Planned(plan)) => {
+                ("planned".into(), Cell::from(plan.summary()), seconds(plan.timings.total()))
             }
-            Err(error) => (host::failure_label(error).unwrap_or("failed").into(), "-".into(), "-".into()),
+            Ok(Ending::Ended(outcome)) => {
+                let runs = Cell::from(outcome.running_text());
+                (Cell::new(outcome.verdict_words(), tone), runs, seconds(outcome.plan.timings.total()))
+            }
+            Err(error) => {
+                let label = host::failure_label(error).unwrap_or("failed");
+                (Cell::new(label, tone), "-".into(), "-".into())
+            }
         };
-        [self.host.to_string(), verdict, runs, time]
+        [self.host.to_string().into(), verdict, runs, time]
     }
 }
 
 /// A table with a row for each host.
 pub fn verdict_table(members: &[Member]) -> Table {
-    let mut table = Table::new(&["HOST", "VERDICT", "RUNS", "TIME"]);
+    let mut table = Table::new(&["HOST", "VERDICT", "RUNS", "TIME"]).with_optional(&["TIME"]);
     for member in members {
         table.row(member.cells());
     }

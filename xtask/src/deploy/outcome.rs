@@ -8,6 +8,7 @@ use super::plan::{Plan, path_text};
 use super::target::Target;
 use super::trial;
 use super::verdict::{self, Basis, Verdict};
+use crate::base::Tone;
 use crate::base::failure::{ExitKind, Reason};
 use crate::nix::StorePath;
 
@@ -37,6 +38,15 @@ impl Outcome {
     /// The result in one line, or more with an explanation.
     pub fn summary(&self) -> String {
         trial::summary(self).unwrap_or_else(|| self.plain_summary())
+    }
+
+    /// What the verdict means to the user.
+    pub fn tone(&self) -> Tone {
+        match self.verdict {
+            verdict if verdict.failure().is_some() => Tone::Bad,
+            Verdict::RebootNeeded | Verdict::OnTrial => Tone::Attention,
+            _ => Tone::Good,
+        }
     }
 
     /// The summary of the verdicts that hosts without trials have too.

@@ -13,7 +13,7 @@ use super::trial;
 use super::verdict;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
-use crate::base::{Bytes, Context, HostName, Table, interrupt};
+use crate::base::{Bytes, Cell, Context, HostName, Table, Tone, interrupt};
 use crate::nix::StorePath;
 
 /// How many hosts are queried in parallel.
@@ -123,30 +123,30 @@ fn diff_closures(cx: &Context, remote: &Remote, running: &StorePath, desired: &S
 
 impl Observation {
     /// The cell of the column `RUNS`.
-    fn runs_cell(&self) -> String {
+    fn runs_cell(&self) -> Cell {
         match &self.drift {
-            Drift::Current => "current".into(),
-            Drift::Differs(Some(diff)) => format!("behind: {}", diff.summary()),
-            Drift::Differs(None) => "another system".into(),
+            Drift::Current => Cell::new("current", Tone::Good),
+            Drift::Differs(Some(diff)) => Cell::new(format!("behind: {}", diff.summary()), Tone::Attention),
+            Drift::Differs(None) => Cell::new("another system", Tone::Attention),
         }
     }
 
     /// The cell of the column `BOOTED`.
-    fn booted_cell(&self) -> &'static str {
+    fn booted_cell(&self) -> Cell {
         match &self.state {
-            State { reboot_needed: true, .. } => "reboot pending",
-            State { booted, current, .. } if booted == current => "current",
-            State { booted: None, .. } => "-",
-            _ => "an earlier system",
+            State { reboot_needed: true, .. } => Cell::new("reboot pending", Tone::Attention),
+            State { booted, current, .. } if booted == current => "current".into(),
+            State { booted: None, .. } => "-".into(),
+            _ => "an earlier system".into(),
         }
     }
 
     /// The cell of the column `FAILED UNITS`.
-    fn units_cell(&self) -> String {
+    fn units_cell(&self) -> Cell {
         match self.state.failed_units.as_deref() {
             None => "unknown".into(),
             Some([]) => "-".into(),
-            Some(_) => self.state.failed_units_text(),
+            Some(_) => Cell::new(self.state.failed_units_text(), Tone::Bad),
         }
     }
 
@@ -212,22 +212,21 @@ impl Status {
     }
 
     /// The cells of the row of the host; with a cell for trials if the table has that column (`with_trials`).
-    fn cells(&self, with_trials: bool) -> Vec<String> {
-        let dash = || "-".to_owned();
-        let trial = with_trials.then(|| self.trial_cell().unwrap_or("-").to_owned());
-        let last = self.history.last.clone().unwrap_or_else(dash);
+    fn cells(&self, with_trials: bool) -> Vec<Cell> {
+        let dash = || Cell::from("-");
+        let trial = with_trials.then(|| Cell::from(self.trial_cell().unwrap_or("-")));
+        let last = self.history.last.clone().map_or_else(dash, Cell::from);
         let (runs, booted, units, free) = match &self.observation {
             Ok(observation) => {
-                let free = observation.disks.free.map_or_else(dash, |bytes| Bytes(bytes).to_string());
-                let booted = observation.booted_cell().to_owned();
-                (observation.runs_cell(), booted, observation.units_cell(), free)
+                let free = observation.disks.free.map_or_else(dash, |bytes| Bytes(bytes).to_string().into());
+                (observation.runs_cell(), observation.booted_cell(), observation.units_cell(), free)
             }
             Err(error) => {
                 let label = host::failure_label(error).unwrap_or("unknown");
-                (label.to_owned(), dash(), dash(), dash())
+                (Cell::new(label, Tone::Bad), dash(), dash(), dash())
             }
         };
-        let begin = [self.host.to_string(), runs, booted];
+        let begin = [Cell::from(self.host.to_string()), runs, booted];
         begin.into_iter().chain(trial).chain([units, free, last]).collect()
     }
 }
@@ -238,7 +237,7 @@ pub fn status_table(statuses: &[Status]) -> Table {
     let trial_header = with_trials.then_some("TRIAL");
     let begin = ["HOST", "RUNS", "BOOTED"].into_iter();
     let headers = begin.chain(trial_header).chain(["FAILED UNITS", "FREE", "LAST"]);
-    let mut table = Table::new(&headers.collect::<Vec<_>>());
+    let mut table = Table::new(&headers.collect::<Vec<_>>()).with_optional(&["FREE", "LAST", "BOOTED"]);
     for status in statuses {
         table.row(status.cells(with_trials));
     }

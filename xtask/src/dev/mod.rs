@@ -6,6 +6,8 @@ pub mod demo;
 #[cfg(feature = "dev")]
 pub mod netns;
 #[cfg(feature = "dev")]
+pub mod picture;
+#[cfg(feature = "dev")]
 pub mod suites;
 
 #[cfg(feature = "dev")]

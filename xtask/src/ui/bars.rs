@@ -1,25 +1,23 @@
 //! The reporters for a terminal (progress bars), for logs and pipes (plain lines), and for programs (JSON lines).
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
-
-use super::charset::Charset;
 use super::chunk_strip::ChunkStrip;
 use super::command_line::{self, command_line};
 use super::filter::Filter;
 use super::json::JsonLines;
-use super::layout::{self, Amount, Layout};
 use super::log_reporter::LogReporter;
-use super::message;
 use super::multi_progress::HostProgress;
+use super::phase_bar::PhaseBar;
 use super::progress_line::ProgressReporter;
 use super::style::{Role, Stream};
-use super::task_board::TaskBoard;
 use crate::base::run_log::RunLog;
 use crate::base::{Bytes, Event, HostName, Reporter, Verbosity, escape};
+
+/// How often the bar of the running phase is drawn.
+const TICK: Duration = Duration::from_millis(120);
 
 /// The reporter of this run: JSON lines with `--json`, bars on a terminal, plain lines elsewhere. It shows what
 /// `verbosity` and `build_logs` want, writes all events to `log`, and answers SIGUSR1.
@@ -27,7 +25,7 @@ pub fn reporter(json: bool, verbosity: Verbosity, build_logs: bool, log: Arc<Run
     let all: Arc<dyn Reporter> = if json {
         Arc::new(JsonLines)
     } else if Stream::Stderr.is_terminal() {
-        Arc::new(Bars::default())
+        Arc::new(Bars::new())
     } else {
         Arc::new(PlainLines)
     };
@@ -53,30 +51,35 @@ impl Reporter for PlainLines {
 }
 
 /// Shows a bar for the running phase; other events scroll above it.
-#[derive(Default)]
 pub struct Bars {
-    running: Mutex<Option<PhaseBar>>,
+    running: Arc<Mutex<Option<PhaseBar>>>,
     hosts: HostProgress,
 }
 
-/// The columns before the message of a phase of steps, whose bar has the shortest parts.
-const COLUMNS_BEFORE: usize = 28;
+impl Bars {
+    /// Starts the clock of the bars, which ends with this value.
+    pub fn new() -> Self {
+        let running = Arc::new(Mutex::new(None));
+        let weak = Arc::downgrade(&running);
+        std::thread::spawn(move || while tick(&weak) {});
+        Self { running, hosts: HostProgress::default() }
+    }
+}
 
-/// The bar of the running phase, laid out for a terminal of `width` columns.
-pub(super) struct PhaseBar {
-    pub(super) bar: ProgressBar,
-    /// The lines of the bar and of the tasks below it.
-    display: MultiProgress,
-    tasks: TaskBoard,
-    name: String,
-    amount: Amount,
-    width: u16,
+/// Waits, and draws the bar of the running phase again. Returns whether the bars still exist.
+fn tick(bars: &Weak<Mutex<Option<PhaseBar>>>) -> bool {
+    std::thread::sleep(TICK);
+    let Some(running) = bars.upgrade() else { return false };
+    if let Some(running) = running.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        running.draw();
+    }
+    true
 }
 
 impl Drop for Bars {
     /// Clears the bar of a phase that an error ended.
     fn drop(&mut self) {
-        if let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
             running.clear();
         }
     }
@@ -98,8 +101,13 @@ impl Reporter for Bars {
                 }
             }
             Event::Step { text } => {
-                if let Some(running) = running.as_ref() {
+                if let Some(running) = running.as_mut() {
                     running.show_step(text);
+                }
+            }
+            Event::Ahead { bytes } => {
+                if let Some(running) = running.as_mut() {
+                    running.expect_ahead(*bytes);
                 }
             }
             Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
@@ -128,78 +136,10 @@ impl Reporter for Bars {
     }
 }
 
-impl PhaseBar {
-    /// Shows the bar of the phase `name`. `total` is in bytes if `is_in_bytes` is set, else in steps; `None`: unknown.
-    pub(super) fn new(name: &str, total: Option<u64>, is_in_bytes: bool) -> Self {
-        let amount = match (is_in_bytes, total.is_some()) {
-            (true, true) => Amount::Bytes,
-            (true, false) => Amount::BytesOfUnknownTotal,
-            (false, _) => Amount::Steps,
-        };
-        let display = MultiProgress::new();
-        let bar = display.add(ProgressBar::new(total.unwrap_or(0)));
-        let name = escape::line(name);
-        let phase_bar =
-            Self { bar, display, tasks: TaskBoard::default(), name, amount, width: layout::width() };
-        phase_bar.lay_out();
-        phase_bar.bar.enable_steady_tick(Duration::from_millis(120));
-        phase_bar
-    }
-
-    /// Shows the event of a task, or the last line of a child without tasks.
-    fn show_task(&mut self, event: &Event) {
-        match event {
-            Event::Output { task: None, text, .. } => self.show_step(text),
-            event => self.tasks.report(&self.display, event),
-        }
-    }
-
-    /// Removes the bar and the lines of tasks from the terminal.
-    fn clear(mut self) {
-        self.tasks.clear();
-        self.bar.finish_and_clear();
-    }
-
-    /// Fits the parts of the bar to its width.
-    fn lay_out(&self) {
-        let Layout { prefix, template } = Layout::new(&self.name, self.amount, self.width);
-        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar.set_style(Charset::of_locale().apply_to(style.with_key("count", write_count)));
-        self.bar.set_prefix(prefix);
-    }
-
-    pub(super) fn show_step(&self, text: &str) {
-        self.bar.set_message(message::fit(text, COLUMNS_BEFORE));
-    }
-
-    /// Shows the progress, after fitting the bar to a terminal whose width has changed.
-    pub(super) fn advance(&mut self, done: u64, total: Option<u64>, detail: Option<&str>) {
-        let width = layout::width();
-        if width != self.width {
-            self.width = width;
-            self.lay_out();
-        }
-        if let Some(total) = total {
-            self.bar.set_length(total);
-        }
-        self.bar.set_position(done);
-        if let Some(detail) = detail {
-            self.bar.set_message(message::fit(detail, COLUMNS_BEFORE));
-        }
-    }
-}
-
-/// Writes `done/total `, or nothing while the total is unknown.
-fn write_count(state: &ProgressState, text: &mut dyn std::fmt::Write) {
-    if let Some(total) = state.len().filter(|total| *total > 0) {
-        let _ = write!(text, "{}/{total} ", state.pos());
-    }
-}
-
 /// Prints `line` above the bar of the running phase, if there is one.
 fn print_above(running: Option<&PhaseBar>, line: &str) {
     match running {
-        Some(running) => running.bar.suspend(|| print_line(line)),
+        Some(running) => running.print_above(|| print_line(line)),
         None => print_line(line),
     }
 }
@@ -223,7 +163,7 @@ fn shown_line(host: Option<&HostName>, event: &Event) -> Option<String> {
 }
 
 /// Prints `line` on stderr. A closed stderr is not an error.
-fn print_line(line: &str) {
+pub(super) fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

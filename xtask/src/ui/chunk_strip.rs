@@ -48,7 +48,7 @@ fn label(state: ChunkState) -> &'static str {
 impl<'a> ChunkStrip<'a> {
     /// The strip for the terminal behind stderr, in the characters of the locale.
     pub fn for_stderr(runs: &'a [ChunkRun]) -> Self {
-        Self { runs, width: layout::width().into(), charset: Charset::of_locale() }
+        Self { runs, width: layout::width(), charset: Charset::of_locale() }
     }
 
     /// The cells of the strip; each has the worst state of its chunks.

@@ -10,7 +10,7 @@ const FREE_COLUMNS: usize = 4;
 
 /// `text` escaped, for a progress line in which other parts take up `columns`.
 pub fn fit(text: &str, columns: usize) -> String {
-    let width = usize::from(layout::width()).saturating_sub(columns + FREE_COLUMNS);
+    let width = layout::width().saturating_sub(columns + FREE_COLUMNS);
     shorten::end(&escape::log(text), width, Charset::of_locale().ellipsis())
 }
 
@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn a_message_leaves_room_at_the_end_of_its_line() {
-        let width = usize::from(layout::width());
+        let width = layout::width();
         for text in ["x".repeat(500), "日本".repeat(500), "\u{1b}[2J".repeat(100)] {
             let shown = fit(&text, 20);
             assert!(shown.width() + 20 + FREE_COLUMNS <= width, "{shown}");

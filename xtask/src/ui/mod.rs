@@ -1,5 +1,6 @@
 //! The user interface: events as progress bars, plain lines or JSON; tables; prompts.
 
+mod bar_terminal;
 mod bars;
 mod charset;
 mod chunk_strip;
@@ -12,6 +13,7 @@ mod log_reporter;
 mod message;
 mod multi_progress;
 mod next;
+mod phase_bar;
 mod progress_line;
 mod prompt;
 #[cfg(test)]
@@ -28,7 +30,9 @@ pub use prompt::{Prompt, can_ask};
 
 use std::io::{ErrorKind, Write};
 
+use anstream::adapter::strip_str;
 use anyhow::{Context, Result};
+use unicode_width::UnicodeWidthStr;
 
 use crate::base::failure::{self, Reason};
 use crate::base::{Event, Reporter, Table, Tone, escape, program};
@@ -163,8 +167,15 @@ pub fn print_usage_error(error: &clap::Error, escaped: Option<&clap::Error>) {
     let _ = writeln!(std::io::stderr(), "{}", for_people(text.trim_end().to_owned()));
 }
 
-/// The `text` of the parser as `stream` shows it.
+/// The `text` of the parser as `stream` shows it. The parser folds its texts, but no usage and no error: those lines lose
+/// their colours, except for that of their label.
 fn parser_text(text: &clap::Error, stream: Stream) -> String {
     let text = text.render();
-    if stream.has_colours() { text.ansi().to_string() } else { text.to_string() }
+    let text = if stream.has_colours() { text.ansi().to_string() } else { text.to_string() };
+    let Some(width) = stream.width() else { return text };
+    let lines = text.split('\n').map(|line| {
+        let plain = strip_str(line).to_string();
+        if plain.width() <= width { line.to_owned() } else { lay_out(&plain, stream) }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::bar_terminal;
 use super::charset::Charset;
 use super::message;
 use crate::base::{Event, HostName, escape};
@@ -17,11 +18,19 @@ const TEMPLATE: &str = "{prefix:>10} {spinner} {elapsed} {wide_msg}";
 const COLUMNS_BEFORE: usize = 18;
 
 /// The lines of all hosts, below the scrolling output.
-#[derive(Default)]
 pub struct HostProgress {
     display: MultiProgress,
     /// The line of each host with a running phase.
     pub(super) lines: Mutex<BTreeMap<HostName, ProgressBar>>,
+}
+
+impl Default for HostProgress {
+    fn default() -> Self {
+        Self {
+            display: MultiProgress::with_draw_target(bar_terminal::draw_target()),
+            lines: Mutex::default(),
+        }
+    }
 }
 
 impl HostProgress {
@@ -47,7 +56,7 @@ impl HostProgress {
             _ => {}
         }
         if let Some(line) = line {
-            let _ = self.display.println(line);
+            self.display.suspend(|| super::bars::print_line(line));
         }
     }
 

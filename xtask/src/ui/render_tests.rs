@@ -1,8 +1,9 @@
 //! Property tests of all output: whatever a text holds, the terminal gets only characters that it draws, and no line
 //! that looks like a line of the tool.
 
-use super::bars::{self, PhaseBar};
+use super::bars;
 use super::json;
+use super::phase_bar::PhaseBar;
 use super::prompt::Prompt;
 use crate::base::failure::{ExitKind, Reason};
 use crate::base::{ChunkRun, ChunkState, ErrorReport, Event, Table, escape};
@@ -65,6 +66,7 @@ fn events(text: &str) -> Vec<Event> {
         Event::Phase { name: text(), total: Some(1), is_in_bytes: true },
         Event::Step { text: text() },
         Event::Progress { done: 1, total: None, detail: Some(text()) },
+        Event::Ahead { bytes: 1 },
         Event::Done { name: text(), amount: 1, is_in_bytes: true, seconds: 1.0 },
         Event::Found { name: text(), text: text() },
         Event::PhaseEnded,
@@ -82,7 +84,7 @@ fn events(text: &str) -> Vec<Event> {
             Event::ChildStarted { .. } | Event::ChildLine { .. } | Event::ChildEnded { .. } => {}
             Event::LogFile { .. } | Event::Tail { .. } | Event::Output { .. } => {}
             Event::TaskStarted { .. } | Event::TaskEnded { .. } => {}
-            Event::PhaseEnded | Event::Map { .. } | Event::Failed(_) => {}
+            Event::PhaseEnded | Event::Map { .. } | Event::Failed(_) | Event::Ahead { .. } => {}
         }
     }
     all
@@ -117,7 +119,7 @@ fn fuzz_lines_of_events() {
 fn fuzz_bars() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
         let mut running = PhaseBar::new(text, Some(1), false);
-        assert_drawn(&running.bar.prefix(), 1);
+        assert_drawn(&running.bar.message(), 1);
         running.advance(1, None, Some(text));
         assert_drawn(&running.bar.message(), 1);
         running.show_step(text);

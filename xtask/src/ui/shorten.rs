@@ -57,6 +57,23 @@ pub fn middle(text: &str, width: usize, ellipsis: &str) -> String {
     first_columns(text.chars(), room - last.width()) + ellipsis + &last
 }
 
+/// `word` in pieces of at most `width` columns.
+pub fn pieces(word: &str, width: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut column = 0;
+    for char in word.chars() {
+        column += char.width().unwrap_or(1);
+        if column > width && pieces.last().is_some_and(|piece| !piece.is_empty()) {
+            pieces.push(String::new());
+            column = char.width().unwrap_or(1);
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(char);
+        }
+    }
+    pieces
+}
+
 /// The first of `chars`, in at most `width` columns.
 fn first_columns(chars: impl Iterator<Item = char>, width: usize) -> String {
     let mut columns = 0;

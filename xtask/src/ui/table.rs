@@ -27,6 +27,8 @@ struct Layout {
     columns: Vec<Vec<Cell>>,
     /// The headings of the columns that may be left out, the least important last.
     optional: Vec<&'static str>,
+    /// The heading of the column that is folded, not cut.
+    folded: Option<&'static str>,
     ellipsis: &'static str,
 }
 
@@ -41,18 +43,19 @@ impl Layout {
         };
         let columns = (0..count).map(|column| table.rows().iter().map(|row| cell(row, column)).collect());
         let optional = table.optional().iter().rev().copied().collect();
-        Self { columns: columns.collect(), optional, ellipsis: charset.ellipsis() }
+        Self { columns: columns.collect(), optional, folded: table.folded(), ellipsis: charset.ellipsis() }
     }
 
     /// The lines for a terminal of `width` columns, or of any width without one. `paint` paints a text in a role.
     fn lines(mut self, width: Option<usize>, paint: impl Fn(Role, &str) -> String) -> String {
         let left_out = width.map(|width| self.fit(width)).unwrap_or_default();
         let widths = self.widths();
-        let rows = (0..self.columns.first().map_or(0, Vec::len)).map(|row| {
-            let cells = self.columns.iter().map(|column| &column[row]);
-            row_line(cells, &widths, |cell| {
-                let role = if row == 0 && width.is_some() { Some(Role::Label) } else { Role::of(cell.tone) };
-                role.map_or_else(|| cell.text.clone(), |role| paint(role, &cell.text))
+        let rows = (0..self.columns.first().map_or(0, Vec::len)).flat_map(|row| {
+            let cells = self.columns.iter().map(|column| &column[row]).collect::<Vec<_>>();
+            let is_heading = row == 0 && width.is_some();
+            row_lines(&cells, &widths, |cell, text| {
+                let role = if is_heading { Some(Role::Label) } else { Role::of(cell.tone) };
+                role.map_or_else(|| text.to_owned(), |role| paint(role, text))
             })
         });
         let mut lines = rows.collect::<Vec<_>>();
@@ -82,8 +85,9 @@ impl Layout {
             }
         }
         for (column, width) in self.columns.iter_mut().zip(narrowed) {
+            let is_folded = column.first().is_some_and(|cell| Some(cell.text.as_str()) == self.folded);
             for cell in column {
-                cut(cell, width, self.ellipsis);
+                if is_folded { fold(cell, width) } else { cut(cell, width, self.ellipsis) }
             }
         }
         left_out
@@ -127,24 +131,43 @@ fn row_width(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
-/// The line of these cells, each in a column of its width in `widths`. `painted` returns the text of a cell with its
-/// colour.
-fn row_line<'a>(
-    cells: impl Iterator<Item = &'a Cell>,
-    widths: &[usize],
-    painted: impl Fn(&Cell) -> String,
-) -> String {
-    let mut line = String::new();
-    let mut gap = 0;
-    for (cell, width) in cells.zip(widths) {
-        if !cell.text.is_empty() {
-            line.extend(std::iter::repeat_n(' ', gap));
-            line.push_str(&painted(cell));
-            gap = 0;
+/// Folds the text of `cell` at blanks into lines of at most `width` columns; a wider word is broken.
+fn fold(cell: &mut Cell, width: usize) {
+    let mut lines = vec![String::new()];
+    for word in cell.text.split(' ') {
+        let column = lines.last().map_or(0, |line| line.width());
+        match lines.last_mut() {
+            Some(line) if column + usize::from(column > 0) + word.width() <= width => {
+                line.push_str(if column > 0 { " " } else { "" });
+                line.push_str(word);
+            }
+            _ => lines.extend(shorten::pieces(word, width)),
         }
-        gap += width.saturating_sub(cell.text.width()) + GAP;
     }
-    line
+    lines.retain(|line| !line.is_empty());
+    cell.text = lines.join("\n");
+}
+
+/// The lines of a row with these cells, each in a column of its width in `widths`. `painted` returns a line of a cell
+/// with its colour.
+fn row_lines(cells: &[&Cell], widths: &[usize], painted: impl Fn(&Cell, &str) -> String) -> Vec<String> {
+    let lines = cells.iter().map(|cell| cell.text.split('\n').collect::<Vec<_>>()).collect::<Vec<_>>();
+    let count = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let line = |number: usize| {
+        let mut line = String::new();
+        let mut gap = 0;
+        for ((cell, lines), width) in cells.iter().zip(&lines).zip(widths) {
+            let text = lines.get(number).copied().unwrap_or_default();
+            if !text.is_empty() {
+                line.extend(std::iter::repeat_n(' ', gap));
+                line.push_str(&painted(cell, text));
+                gap = 0;
+            }
+            gap += width.saturating_sub(text.width()) + GAP;
+        }
+        line
+    };
+    (0..count).map(line).collect()
 }
 
 #[cfg(test)]
@@ -206,8 +229,24 @@ mod tests {
     }
 
     #[test]
+    fn reasons_are_folded_within_their_column() {
+        let mut table = Table::new(&["HOST", "WHY", "DEPLOY"]).with_folded("WHY");
+        table.row(["pi", "none: nix failed on nixosConfigurations.pi", "-"]);
+        table.row(["b", "aarch64-linux", "yes"]);
+        let folded = [
+            "HOST  WHY               DEPLOY",
+            "pi    none: nix failed  -",
+            "      on",
+            "      nixosConfigurati",
+            "      ons.pi",
+            "b     aarch64-linux     yes",
+        ];
+        assert_eq!(fitted(&table, 30), folded.join("\n"));
+    }
+
+    #[test]
     fn no_line_is_wider_than_the_terminal() {
-        let mut table = Table::new(&["A", "B", "C"]).with_optional(&["B"]);
+        let mut table = Table::new(&["A", "B", "C"]).with_optional(&["B"]).with_folded("A");
         for cell in ["日本".repeat(40), "x y ".repeat(50), " \u{308}".repeat(30), "x".repeat(70_000)] {
             table.row([cell.as_str(), "y", "yyyyyyyyy"]);
         }

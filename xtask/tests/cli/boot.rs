@@ -13,7 +13,7 @@ use crate::support::{Outcome, Sandbox, sha256};
 const CARD_SIZE: u64 = 3 << 20;
 
 /// A sandbox with a card, a U-Boot and a fake QEMU that runs the shell script `console`.
-fn sandbox(console: &str) -> Sandbox {
+pub fn sandbox(console: &str) -> Sandbox {
     let mut sandbox = Sandbox::new();
     sandbox.fake("qemu-img", "").fake("qemu-system-aarch64", console);
     fs::write(sandbox.path("u-boot.bin"), "U-Boot").unwrap();
@@ -34,7 +34,7 @@ fn boot(sandbox: &Sandbox, args: &[&str]) -> Outcome {
 }
 
 /// A console that starts a kernel and ends with the unfinished line `prompt`.
-fn console_with_prompt(prompt: &str) -> String {
+pub fn console_with_prompt(prompt: &str) -> String {
     format!("echo 'Starting kernel ...'; printf '{prompt}'; exec sleep 60")
 }
 

@@ -7,15 +7,15 @@ use crate::deploy_fixture::{Fixture, OLD, OLD_PROFILE, nodes_json, probe_answer}
 
 /// A change of a node: each `old` is replaced by `new`.
 #[derive(Clone, Copy)]
-struct Change {
-    old: &'static str,
-    new: &'static str,
+pub struct Change {
+    pub old: &'static str,
+    pub new: &'static str,
 }
 
-const NO_CHANGE: Change = Change { old: "", new: "" };
+pub const NO_CHANGE: Change = Change { old: "", new: "" };
 
 /// A flake with the nodes `one` and `two`, of which the second is changed.
-fn fixture_with_two_nodes(change: Change) -> Fixture {
+pub fn fixture_with_two_nodes(change: Change) -> Fixture {
     let fixture = Fixture::new("", "", 0);
     fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
     let node = |name: &str| {

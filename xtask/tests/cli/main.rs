@@ -42,6 +42,7 @@ mod support;
 mod terminal;
 mod up;
 mod which_flake;
+mod widths;
 
 use support::Sandbox;
 

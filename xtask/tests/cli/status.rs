@@ -9,14 +9,14 @@ use crate::deploy_fixture::{Fixture, NEW, NEW_PROFILE, probe_answer};
 const STATUS_ARGS: &[&str] = &["--flake", "github:o/f", "status", "stinky"];
 
 /// A fixture whose host runs the system of the flake.
-fn fixture_with_current_host() -> Fixture {
+pub fn fixture_with_current_host() -> Fixture {
     let fixture = Fixture::new("", "", 0);
     fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
     fixture
 }
 
 /// Writes a receipt of a flash whose image has the hash `hash`.
-fn write_flash_receipt(fixture: &Fixture, hash: &str) {
+pub fn write_flash_receipt(fixture: &Fixture, hash: &str) {
     let receipt = json!({
         "kind": "flash", "when": "2026-11-25T12:00:00Z", "host": "stinky", "flake": "github:o/f",
         "image": {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use xtask::dev::picture::Screen;
 
 use super::Outcome;
 
@@ -15,6 +16,8 @@ pub struct Terminal {
     child: Child,
     screen: File,
     output: String,
+    /// The output as it came.
+    raw: Vec<u8>,
 }
 
 impl Terminal {
@@ -25,7 +28,16 @@ impl Terminal {
 
     /// Starts `command` on a terminal of `width` columns; 0 is unknown. The terminal has colours only if the command
     /// names its `TERM`.
-    pub fn run_with_width(mut command: Command, width: u16) -> Self {
+    pub fn run_with_width(command: Command, width: u16) -> Self {
+        Self::start(command, width, false)
+    }
+
+    /// Starts `command` on a terminal of `width` columns, its stdout too.
+    pub fn run_whole(command: Command, width: u16) -> Self {
+        Self::start(command, width, true)
+    }
+
+    fn start(mut command: Command, width: u16, has_stdout: bool) -> Self {
         if command.get_envs().all(|(name, _)| name != "TERM") {
             command.env("TERM", "xterm").env("NO_COLOR", "1");
         }
@@ -37,10 +49,13 @@ impl Terminal {
         let peer = ioctl_tiocgptpeer(&screen, flags).expect("opening the other side of a terminal");
         let stdin = File::from(peer);
         let stderr = stdin.try_clone().expect("duplicating the terminal");
-        let child = command.stdin(stdin).stderr(stderr).stdout(Stdio::piped()).spawn();
+        let stdout = stdin.try_clone().expect("duplicating the terminal");
+        let stdout = if has_stdout { Stdio::from(stdout) } else { Stdio::piped() };
+        let child = command.stdin(stdin).stderr(stderr).stdout(stdout).spawn();
         // The command holds its ends of the terminal until it is dropped.
         drop(command);
-        Self { child: child.expect("running the binary"), screen: File::from(screen), output: String::new() }
+        let child = child.expect("running the binary");
+        Self { child, screen: File::from(screen), output: String::new(), raw: Vec::new() }
     }
 
     /// Waits until `text` is on the screen.
@@ -91,10 +106,38 @@ impl Terminal {
         Outcome { stderr: self.output, ..Outcome::of(&output) }
     }
 
+    /// Waits for the end of the tool. Returns what a terminal of `width` columns shows then, and the exit code.
+    pub fn finish_on_screen(mut self, width: u16) -> (Screen, i32) {
+        let mut screen = Screen::new(width.into());
+        let code = self.finish_on(&mut screen);
+        (screen, code)
+    }
+
+    /// Waits for the end of the tool, draws the rest of its output on `screen`, and returns its exit code.
+    pub fn finish_on(&mut self, screen: &mut Screen) -> i32 {
+        while self.read_screen() {}
+        self.draw_on(screen);
+        self.child.wait().expect("waiting for the binary").code().unwrap_or(-1)
+    }
+
+    /// Draws what the tool has printed since the last call on `screen`.
+    pub fn draw_on(&mut self, screen: &mut Screen) -> &mut Self {
+        screen.feed(&std::mem::take(&mut self.raw));
+        self
+    }
+
+    /// Makes the terminal `width` columns wide, as a user who drags its edge.
+    pub fn resize(&mut self, width: u16) -> &mut Self {
+        let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.screen, size).expect("sizing a terminal");
+        self
+    }
+
     /// Reads from the terminal. Returns false at its end, which Linux reports as an error.
     fn read_screen(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let Ok(count @ 1..) = self.screen.read(&mut bytes) else { return false };
+        self.raw.extend(&bytes[..count]);
         self.output.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
         true
     }

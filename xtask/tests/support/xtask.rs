@@ -110,6 +110,11 @@ impl Xtask {
         Terminal::run_with_width(self.command, width)
     }
 
+    /// Runs the tool with a terminal of `width` columns as stdin, stdout and stderr.
+    pub fn on_whole_terminal(self, width: u16) -> Terminal {
+        Terminal::run_whole(self.command, width)
+    }
+
     /// Starts the tool in a process group of its own, as a terminal does.
     pub fn spawn(mut self) -> Running {
         self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());

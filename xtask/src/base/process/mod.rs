@@ -25,6 +25,7 @@ mod observer;
 mod output;
 mod piped;
 mod stream;
+mod terminal;
 #[cfg(test)]
 mod tests;
 

@@ -55,6 +55,8 @@ impl Body {
                 unverified.insert(chunk.at);
             }
             chunk_map.push(state);
+            // What is written is read back: the rest of the image is expected to be like its beginning.
+            phase.expect_ahead(job.content.size * unverified.len() as u64 / hashes.len() as u64);
             Ok(Some(chunk.bytes))
         })?;
         let head = head.ok_or_else(|| failure!(Verification, "the image is empty"; hint: "{NEW_IMAGE}"))?;

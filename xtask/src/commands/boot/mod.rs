@@ -13,7 +13,7 @@ use self::plan::{Plan, Wanted};
 use self::subject::{Content, Subject};
 use crate::base::failure::{self, ExitKind};
 use crate::base::interrupt::{self, SignalGuard};
-use crate::base::{Context, Event, shell};
+use crate::base::{Context, Event, Tone, shell};
 use crate::card::disk::Locked;
 use crate::cli::Boot;
 use crate::qemu::{
@@ -161,5 +161,6 @@ fn show(cx: &Context, plan: &Plan, up: Up) -> Result<()> {
         return ui::print_json(&BootReport { booted: content, name, machine: *machine, proof, seconds });
     }
     let machine = machine.name();
-    ui::print_result(&format!("{} is up in {machine} after {seconds:.1} s: {proof}", subject.name))
+    let text = format!("{} is up in {machine} after {seconds:.1} s: {proof}", subject.name);
+    ui::print_verdict(&text, Tone::Good)
 }

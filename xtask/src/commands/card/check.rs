@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::base::{Bytes, Context};
+use crate::base::{Bytes, Context, Tone};
 use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::worker::{self, Access, CapacityJob};
 use crate::cli::CardCheck;
@@ -43,9 +43,7 @@ fn show(cx: &Context, disk: &Disk, probes: usize) -> Result<()> {
         let result = serde_json::json!({ "device": disk.path, "size": disk.size, "places": probes });
         return ui::print_json(&result);
     }
-    ui::print_result(&format!(
-        "{}: capacity ok: {}, {probes} probes read back",
-        disk.path.display(),
-        Bytes(disk.size)
-    ))
+    let text =
+        format!("{}: capacity ok: {}, {probes} probes read back", disk.path.display(), Bytes(disk.size));
+    ui::print_verdict(&text, Tone::Good)
 }

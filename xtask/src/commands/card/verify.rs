@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::failure::{ExitKind, kind, with_hint};
-use crate::base::{Bytes, Context};
+use crate::base::{Bytes, Context, Tone};
 use crate::card::disk::Disk;
 use crate::card::flash::Comparison;
 use crate::card::image::{self, Depth, Image, Limits, Source};
@@ -141,9 +141,10 @@ fn show(cx: &Context, disk: &Disk, comparison: &Comparison, payload: Option<&Pay
             // The hash of a card with a payload is that of the image with the payload.
             let held = payload.filter(|payload| comparison.with_payload || hash == payload.added.hash);
             let and_payload = held.map(|payload| format!(" and {}", payload.words)).unwrap_or_default();
-            ui::print_result(&format!(
+            let text = format!(
                 "{path} holds the image{and_payload}: {size} compared, SHA-256 of its first {bytes} bytes {sum}"
-            ))
+            );
+            ui::print_verdict(&text, Tone::Good)
         }
     }
 }

@@ -26,7 +26,7 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
     for row in &rows {
         row.remarks(cx);
     }
-    let mut table = Table::new(&["HOST", "KEY", "KNOWN", "FLASHED"]);
+    let mut table = Table::new(&["HOST", "KEY", "KNOWN", "FLASHED"]).with_optional(&["FLASHED"]);
     for row in &rows {
         table.row(row.cells());
     }

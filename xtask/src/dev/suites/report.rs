@@ -45,7 +45,7 @@ pub fn report(launcher: &Launcher, sorted: &SortedSuites) -> Vec<Report> {
 
 /// The table of all reports.
 pub fn table(reports: &[Report]) -> Table {
-    let mut table = Table::new(&["SUITE", "RUN", "WHY NOT ALL OF IT"]);
+    let mut table = Table::new(&["SUITE", "RUN", "WHY NOT ALL OF IT"]).with_folded("WHY NOT ALL OF IT");
     for Report { suite, run, why } in reports {
         let run = match run {
             Coverage::Whole => "yes".to_owned(),
