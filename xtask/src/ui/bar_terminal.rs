@@ -44,13 +44,12 @@ impl Drawing {
     /// Begins the next drawing on a terminal of `width` columns, unless it has begun. The cursor is at the end of the
     /// last drawing.
     fn begin(&mut self, width: usize) {
-        if self.has_ended {
+        if self.has_ended || self.width == 0 {
             for _ in 0..additional_rows(self.columns, self.width, width) {
                 self.pending += "\r\u{1b}[2K\u{1b}[A";
             }
             *self = Self { pending: std::mem::take(&mut self.pending), width, ..Self::default() };
         }
-        self.width = width;
     }
 }
 

@@ -194,7 +194,8 @@ mod tests {
     fn line<'a>(name: &'a str, amount: Amount, total: Option<u64>, message: &'a str) -> BarLine<'a> {
         let rate = (1023.9 * f64::from(1 << 20)).floor();
         let ahead = 1023 << 30;
-        BarLine { name, amount, done: 1023 << 20, total, seconds: 5999.0, rate, ahead, message }
+        let done = if amount == Amount::Bytes { 1023 << 20 } else { 1000 };
+        BarLine { name, amount, done, total, seconds: 5999.0, rate, ahead, message }
     }
 
     #[test]
@@ -241,7 +242,7 @@ mod tests {
         }
         let building =
             BarLine { seconds: 3.0, ..line("build", Amount::Steps, None, "a/long/path/of/a/file.rs") };
-        assert_eq!(building.text(34, Charset::Ascii), "     build | 3s a/long...a/file.rs");
+        assert_eq!(building.text(34, Charset::Ascii), "     build | 3s a/long/.../file.rs");
         let long = line("a name of 20 letters", Amount::Steps, None, "");
         assert_eq!(long.text(25, Charset::Unicode), "a name of… ⢀ 2h");
     }

@@ -167,8 +167,8 @@ pub fn print_usage_error(error: &clap::Error, escaped: Option<&clap::Error>) {
     let _ = writeln!(std::io::stderr(), "{}", for_people(text.trim_end().to_owned()));
 }
 
-/// The `text` of the parser as `stream` shows it. The parser folds its texts, but no usage and no error: those lines lose
-/// their colours, except for that of their label.
+/// The `text` of the parser as `stream` shows it. The parser folds its texts, but no usage and no error: those lines
+/// lose their colours, except for that of their label.
 fn parser_text(text: &clap::Error, stream: Stream) -> String {
     let text = text.render();
     let text = if stream.has_colours() { text.ansi().to_string() } else { text.to_string() };

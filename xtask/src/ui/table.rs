@@ -100,9 +100,10 @@ impl Layout {
     }
 
     fn widths(&self) -> Vec<usize> {
-        let widest =
-            |column: &Vec<Cell>| column.iter().map(|cell| cell.text.width()).max().unwrap_or_default();
-        self.columns.iter().map(widest).collect()
+        let widest = |column: &Vec<Cell>| {
+            column.iter().flat_map(|cell| cell.text.split('\n')).map(UnicodeWidthStr::width).max()
+        };
+        self.columns.iter().map(|column| widest(column).unwrap_or_default()).collect()
     }
 
     /// The widths of the columns, of which the widest are narrowed, but not below `min_width`, until a row fits into

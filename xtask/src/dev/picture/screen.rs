@@ -247,7 +247,7 @@ mod tests {
             (3, "abc\r\n", "abc", &[]),
             (3, "abcd", "abc\nd", &["abc"]),
             (4, "日本x", "日本\nx", &["日本"]),
-            (9, "u\u{308}b\u{1b}(Bc \u{8}d", "u\u{308}bcd", &[]),
+            (9, "u\u{308}b\u{1b}7c \u{8}d", "u\u{308}bcd", &[]),
         ] {
             let wrapped = wrapped.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>();
             assert_eq!(shown(width, text), (expected.to_owned(), wrapped), "{text:?}");
