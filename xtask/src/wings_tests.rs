@@ -27,8 +27,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// The files outside of `dev` that may import it: the commands for developers, and their command lines.
-const FOR_DEVELOPERS: &[&str] =
-    &["cli/dev.rs", "commands/bench.rs", "commands/demo.rs", "commands/suite_parts.rs", "commands/test.rs"];
+const FOR_DEVELOPERS: &[&str] = &[
+    "cli/dev.rs",
+    "commands/bench.rs",
+    "commands/demo.rs",
+    "commands/record.rs",
+    "commands/suite_parts.rs",
+    "commands/test.rs",
+];
 
 /// Appends the paths of all Rust files below `folder` to `files`.
 pub fn append_sources(folder: &Path, files: &mut Vec<PathBuf>) {

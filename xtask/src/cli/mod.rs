@@ -161,6 +161,10 @@ pub enum Command {
     #[cfg(feature = "dev")]
     #[command(arg = hidden_flake_arg())]
     Bench(Bench),
+    /// Record the picture of the README from real runs
+    #[cfg(feature = "dev")]
+    #[command(hide = true, arg = hidden_flake_arg())]
+    Record,
 }
 
 /// The option `--flake` of a command that reads no flake: the parser accepts the option before and after the name of

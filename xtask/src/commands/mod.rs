@@ -33,6 +33,8 @@ mod overview;
 mod payload;
 mod pick_card;
 mod protected;
+#[cfg(feature = "dev")]
+mod record;
 mod recorded_revision;
 mod restore;
 mod rollback;
@@ -178,6 +180,8 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
     match command {
         #[cfg(feature = "dev")]
         Command::Bench(args) => bench::run(&mut cx, &args),
+        #[cfg(feature = "dev")]
+        Command::Record => record::run(&cx),
         Command::Boot(args) => boot::run(&cx, &args),
         Command::Demo(args) => demo::run(&mut cx, &args),
         Command::Deploy(args) => deploy::run(&cx, &args),

@@ -244,7 +244,7 @@ mod tests {
             BarLine { seconds: 3.0, ..line("build", Amount::Steps, None, "a/long/path/of/a/file.rs") };
         assert_eq!(building.text(34, Charset::Ascii), "     build | 3s a/long/.../file.rs");
         let long = line("a name of 20 letters", Amount::Steps, None, "");
-        assert_eq!(long.text(25, Charset::Unicode), "a name of… ⢀ 2h");
+        assert_eq!(long.text(25, Charset::Unicode), "a name of… ⠁ 2h");
     }
 
     #[test]

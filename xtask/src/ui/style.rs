@@ -136,6 +136,7 @@ const LABELS: &[(&str, Role)] = &[
     ("error:", Role::Bad),
     ("warning:", Role::Attention),
     ("hint:", Role::Hint),
+    ("next:", Role::Hint),
     ("Usage:", Role::Label),
     // Of one of several reasons.
     ("    hint:", Role::Hint),

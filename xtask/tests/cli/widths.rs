@@ -1,6 +1,7 @@
 //! Every command on terminals of 60, 80 and 120 columns: no line is wider, so that the terminal wraps nothing.
 
 use clap::CommandFactory;
+use rustix::process::Signal;
 use xtask::dev::picture::Screen;
 
 use crate::boot;
@@ -172,10 +173,12 @@ fn a_resize_leaves_nothing_behind() {
     let nix = Answers { build: slow, ..answers }.install_in(sandbox);
     let mut terminal = nix.xtask(&["--flake", FLAKE, "sd-image", "stinky"]).on_whole_terminal(80);
     let mut screen = Screen::new(80);
-    terminal.wait_for("     build ").draw_on(&mut screen);
+    // What is being drawn while the terminal is resized would be of neither width.
+    terminal.wait_for("     build ").pause_on(&mut screen);
     assert!(screen.text().contains("     build "), "{}", screen.text());
     terminal.resize(10);
     screen.resize(10);
+    terminal.signal(Signal::CONT);
     // The bar of the narrow terminal has no room for its name.
     terminal.wait_for("\u{1b}[2K\u{1b}[A");
     std::fs::write(nix.path("go-on"), "").expect("letting the build go on");

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -124,6 +125,20 @@ impl Terminal {
     pub fn draw_on(&mut self, screen: &mut Screen) -> &mut Self {
         screen.feed(&std::mem::take(&mut self.raw));
         self
+    }
+
+    /// Stops the tool, and draws all that it has printed on `screen`. [`Signal::CONT`] lets it go on.
+    pub fn pause_on(&mut self, screen: &mut Screen) -> &mut Self {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.pid().as_raw_nonzero());
+        while !std::fs::read_to_string(&stat).expect("reading the state of the tool").contains(") T ") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        while poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&now)).expect("polling") > 0 {
+            assert!(self.read_screen(), "the tool has ended");
+        }
+        self.draw_on(screen)
     }
 
     /// Makes the terminal `width` columns wide, as a user who drags its edge.

@@ -54,7 +54,7 @@ pub fn svg(panels: &[Panel], description: &str) -> String {
     let height = top.saturating_sub(MARGIN / 2);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height}\" \
-         viewBox=\"0 0 {width:.0} {height}\" role=\"img\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n{body}</svg>\n",
+         viewBox=\"0 0 {width:.0} {height}\" role=\"img\" xml:space=\"preserve\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n{body}</svg>\n",
         escape(description)
     )
 }
