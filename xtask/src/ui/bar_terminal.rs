@@ -56,14 +56,18 @@ impl Drawing {
 /// The rows that full rows of together `columns` columns take additionally on a terminal that is `after` columns wide
 /// instead of `before`.
 fn additional_rows(columns: usize, before: usize, after: usize) -> usize {
-    let rows = |width: usize| columns.div_ceil(width.max(1));
-    rows(after).saturating_sub(rows(before))
+    let rows = columns.div_ceil(before.max(1));
+    rows * before.div_ceil(after.max(1)).saturating_sub(1)
 }
 
 impl BarTerminal {
     fn push(&self, text: &str, columns: usize) {
         let mut drawing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drawing.begin(layout::width());
+        // indicatif lets the terminal wrap each full row into the next; rows that end stay apart when it is resized.
+        if columns > 0 && drawing.columns > 0 && drawing.columns.is_multiple_of(drawing.width) {
+            drawing.pending += "\r\n";
+        }
         drawing.pending += text;
         drawing.columns += columns;
     }
@@ -137,11 +141,11 @@ mod tests {
     fn rows_of_a_narrower_terminal_are_more() {
         for (columns, before, after, rows) in [
             (80, 80, 60, 1),
-            (160, 80, 60, 1),
+            (160, 80, 60, 2),
             (80, 80, 20, 3),
             (80, 80, 120, 0),
             (0, 80, 60, 0),
-            (80, 0, 0, 0),
+            (80, 0, 60, 0),
         ] {
             assert_eq!(additional_rows(columns, before, after), rows, "{columns} {before} {after}");
         }
