@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{code_spans, read, repository};
+use super::{code_spans, documents, read, repository};
 
 /// The shortest part of a quoted message that is searched for, in characters.
 const MIN_PART: usize = 4;
@@ -60,17 +60,62 @@ fn messages(text: &str) -> Vec<&str> {
     messages
 }
 
-#[test]
-fn every_quoted_message_is_in_the_code() {
+/// The source text of the tool as documents quote its messages.
+fn quotable_code() -> String {
     let mut code = String::new();
     append_sources(&repository().join("xtask"), &mut code);
-    let code = with_ellipses(&code);
+    with_ellipses(&code)
+}
+
+/// The lines of the blocks of the language `output` in `text`.
+fn output_lines(text: &str) -> impl Iterator<Item = &str> {
+    let blocks = text.split("```output\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default());
+    blocks.flat_map(str::lines).filter(|line| !line.starts_with("$ "))
+}
+
+/// `line` with an ellipsis for each word that a run decides: one with a digit, a unit, a path or a name of an example.
+fn without_values(line: &str) -> String {
+    let names = ["KiB", "MiB", "GiB", "stinky", "smelly", "attic", "them?", "ppetru", "laptop"];
+    let is_name = |word: &str| names.iter().any(|name| word.contains(name));
+    let is_value =
+        |word: &str| word.contains(|c: char| c.is_ascii_digit() || "/…@".contains(c)) || is_name(word);
+    // The code has the headings of a table one by one, and the label of a line apart from its text.
+    let is_heading = |word: &str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
+    let is_label = |word: &str| ["error:", "hint:", "warning:", "warning", "identity"].contains(&word);
+    let line = line.trim_start();
+    let line = line.split_once(' ').filter(|(word, _)| is_label(word)).map_or(line, |(_, text)| text);
+    let words = line.split_whitespace().map(|word| match word {
+        word if is_value(word) => "…".to_owned(),
+        word if is_heading(word) => format!("… {word} …"),
+        word => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_quoted_message_is_in_the_code() {
+    let code = quotable_code();
     let pages = ["docs/troubleshooting.md", "docs/deploying.md"].map(read);
     let quoted = pages.iter().flat_map(|page| messages(page)).collect::<Vec<_>>();
     assert!(quoted.len() > 80, "{}", quoted.len());
     let is_in_code = |message: &str| fixed_parts(message).iter().all(|part| code.contains(part));
     let missing = quoted.into_iter().filter(|message| !is_in_code(message)).collect::<Vec<_>>();
     assert_eq!(missing, [""; 0]);
+}
+
+/// Output that no suite can run for a page, such as that of a card that fails.
+#[test]
+fn every_line_of_output_is_in_the_code() {
+    let code = quotable_code().split_whitespace().collect::<Vec<_>>().join(" ");
+    let pages = documents().into_iter().map(|name| (read(&name), name)).collect::<Vec<_>>();
+    let lines = pages.iter().flat_map(|(text, name)| output_lines(text).map(move |line| (name, line)));
+    let lines = lines.collect::<Vec<_>>();
+    // The documents have many lines of output: with fewer, the search has missed some.
+    assert!(lines.len() > 30, "{}", lines.len());
+    let is_in_code = |line: &str| fixed_parts(&without_values(line)).iter().all(|part| code.contains(part));
+    let missing = lines.into_iter().filter(|(_, line)| !is_in_code(line)).collect::<Vec<_>>();
+    assert_eq!(missing, []);
 }
 
 /// The tests that a cell names, each with its file: `(FILE, NAME)`. A cell has files between backticks, and behind each

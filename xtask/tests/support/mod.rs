@@ -95,14 +95,31 @@ impl Sandbox {
 
     /// The command that [`Self::run`] runs, for tests that start the process themselves.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = command_that_heeds_interrupts(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = self.with_environment(command_that_heeds_interrupts(env!("CARGO_BIN_EXE_xtask")));
+        command.args(args);
+        command
+    }
+
+    /// A shell that runs `script` up to the first command that fails. `cargo xtask` is the tool.
+    pub fn shell(&self, script: &str) -> Command {
+        let cargo = self.path("bin/cargo");
+        let binary = env!("CARGO_BIN_EXE_xtask");
+        fs::write(&cargo, format!("#!/bin/sh\n[ \"$1\" = xtask ] && shift && exec '{binary}' \"$@\"\n"))
+            .expect("writing cargo");
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("making cargo executable");
+        let mut shell = self.with_environment(command_that_heeds_interrupts("bash"));
+        shell.args(["-euo", "pipefail", "-c", script]);
+        shell
+    }
+
+    /// `command` with the environment of this sandbox and an empty stdin.
+    fn with_environment(&self, mut command: Command) -> Command {
         let mut path = self.path("bin").into_os_string();
         if let Some(rest) = std::env::var_os("PATH").filter(|_| !self.only_fakes) {
             path.push(":");
             path.push(rest);
         }
         command
-            .args(args)
             .env("PATH", path)
             .env("HOME", self.path("home"))
             .env("XTASK_TOOLS", self.path("tools"))

@@ -83,6 +83,11 @@ impl Terminal {
         self.type_keys(keys)
     }
 
+    /// What was on the screen so far.
+    pub fn output(&self) -> &str {
+        &self.output
+    }
+
     /// The process id of the tool.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)

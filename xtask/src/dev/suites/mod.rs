@@ -3,8 +3,8 @@
 pub mod property;
 mod report;
 mod requirements;
+mod sorted;
 
-use std::collections::BTreeMap;
 use std::num::NonZero;
 
 use anyhow::Result;
@@ -13,6 +13,7 @@ use crate::bail;
 use crate::base::Context;
 pub use report::{Report, report, table};
 pub use requirements::Requirement;
+pub use sorted::{SortedSuites, sort};
 
 /// One test target of cargo.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +70,21 @@ const ALL: &[Suite] = &[
         "device",
         &["--test", "device"],
         &[Requirement::Root, Requirement::LoopDevices, Requirement::Fuse, Requirement::Ext4Tools],
+    ),
+    suite(
+        "docs",
+        &["--test", "docs"],
+        &[
+            Requirement::Root,
+            Requirement::LoopDevices,
+            Requirement::Nix,
+            Requirement::Emulation,
+            Requirement::ImageTools,
+            Requirement::DeployRs,
+            Requirement::VisibleTools,
+            Requirement::NetworkNamespaces,
+            Requirement::Qemu,
+        ],
     ),
     suite(
         "evaluation",
@@ -184,41 +200,6 @@ pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     Ok(ALL.iter().filter(is_selected).collect())
 }
 
-/// Suites, sorted by whether this machine can run them whole.
-#[derive(Debug, Default)]
-pub struct SortedSuites {
-    pub whole: Vec<&'static Suite>,
-    /// Suites of which only the tests without requirements run, each with what is missing for the others.
-    pub partly: Vec<(&'static Suite, String)>,
-}
-
-/// Checks each requirement of `suites` once, and sorts the suites.
-pub fn sort(cx: &Context, suites: Vec<&'static Suite>) -> SortedSuites {
-    let requirements = suites.iter().flat_map(|suite| suite.requirements.iter().copied());
-    let missing =
-        requirements.map(|requirement| (requirement, requirement.missing(cx))).collect::<BTreeMap<_, _>>();
-    let mut sorted = SortedSuites::default();
-    for suite in suites {
-        // Where `setup` cannot install all that a suite lacks, it installs nothing. Then only the requirements that it
-        // cannot install are the reasons.
-        let (installable, other): (Vec<Requirement>, Vec<_>) =
-            suite.requirements.iter().partition(|requirement| requirement.is_installable());
-        let reasons_of = |list: &[Requirement]| {
-            list.iter().filter_map(|requirement| missing[requirement].clone()).collect::<Vec<_>>()
-        };
-        let mut reasons = reasons_of(&other);
-        if reasons.is_empty() {
-            reasons = reasons_of(&installable);
-        }
-        if reasons.is_empty() {
-            sorted.whole.push(suite);
-        } else {
-            sorted.partly.push((suite, reasons.join("; ")));
-        }
-    }
-    sorted
-}
-
 /// The arguments for cargo to run `suites`.
 pub fn cargo_args(suites: &[&Suite], extent: Extent) -> Vec<String> {
     let targets = suites.iter().flat_map(|suite| suite.target.iter().copied());
@@ -271,7 +252,7 @@ mod tests {
         let error = crate::base::failure::with_hint(&select(&["nixx".into()]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, evaluation, flake, fuzz, host, image, nix, shells, trial"
+            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, docs, evaluation, flake, fuzz, host, image, nix, shells, trial"
         );
     }
 

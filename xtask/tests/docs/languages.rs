@@ -1,0 +1,70 @@
+//! Whether each block is run, compared, or said to be for the reader's own hands.
+
+use crate::page::{self, Block};
+
+/// The scenes of this suite.
+const SCENES: &[&str] = &["boot", "card", "demo", "deploy"];
+/// The people and machines of docs/identities.md, whose blocks `identity_walks.rs` of the suite `cli` runs.
+const WORKSTATIONS: &[&str] = &["", "anna", "ben", "old", "new"];
+
+/// The beginnings of the commands that no suite runs from a page, each with the reason. The unit tests parse those of
+/// the tool.
+const BY_HAND: &[(&str, &str)] = &[
+    ("cargo xtask flash", "a card of the reader, and an image of a host with real firmware"),
+    ("cargo xtask sd-image", "the closure of a real host; the suite evaluation evaluates it"),
+    ("cargo xtask deploy", "a Pi that runs; the suite deploy deploys to hosts in namespaces"),
+    ("cargo xtask demo", "the suites build and boot run it"),
+    ("cargo xtask completions", "the shell of the reader; the suite shells sources the scripts"),
+    ("cargo xtask log", "`logs.rs` of the suite cli runs it"),
+    ("cargo xtask new-host", "a checkout of the reader; the suite evaluation evaluates what it writes"),
+    ("cargo xtask up", "a card of the reader; `up.rs` of the suite cli runs it"),
+    ("cargo xtask boot", "an image of a real host; the suite boot boots that of the demo"),
+    ("cargo xtask restore", "a repository of the reader; the suite host restores one"),
+    ("truncate", "see the command after it"),
+    ("deploy .#", "a Pi that runs"),
+    ("ssh ", "a Pi that runs"),
+    ("cat /proc", "a Pi that runs"),
+    ("cp ", "a key of the reader"),
+    ("age -d", "a backup of the reader; `identity_backups.rs` of the suite cli decrypts one with age"),
+    ("tools=", "variables of the reader's shell"),
+    ("nix run", "a repository of the reader"),
+];
+
+/// Why `block` is not accounted for.
+fn fault(block: &Block) -> Option<String> {
+    let Block { language, scene, .. } = block;
+    let is_by_hand = || BY_HAND.iter().any(|(start, _)| block.text.starts_with(start));
+    let is_known = match (language.as_str(), scene.as_str()) {
+        ("sh", "by-hand") => is_by_hand(),
+        ("sh", scene) if block.page == "docs/identities.md" => WORKSTATIONS.contains(&scene),
+        ("console" | "sh", scene) => SCENES.contains(&scene),
+        // The unit tests compare lines of `output` with the messages in the code. `nix` is parsed here.
+        ("json" | "nix" | "output", "") => true,
+        ("text", "") => !block.text.contains("cargo xtask"),
+        _ => false,
+    };
+    (!is_known).then(|| format!("{}: {language} {scene}", block.place()))
+}
+
+#[test]
+fn every_block_is_run_or_compared_or_for_the_readers_hands() {
+    let blocks = page::blocks();
+    assert!(blocks.len() > 60, "{}", blocks.len());
+    assert_eq!(blocks.iter().filter_map(fault).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn a_block_without_a_scene_or_a_reason_is_a_fault() {
+    let block = |language: &str, scene: &str, text: &str| Block {
+        page: "README.md".to_owned(),
+        line: 1,
+        language: language.to_owned(),
+        scene: scene.to_owned(),
+        text: text.to_owned(),
+    };
+    for (language, scene, text) in
+        [("", "", "x"), ("console", "", "$ x"), ("sh", "by-hand", "rm x"), ("text", "", "cargo xtask flash")]
+    {
+        assert!(fault(&block(language, scene, text)).is_some(), "{language} {scene}");
+    }
+}

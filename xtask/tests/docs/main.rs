@@ -1,0 +1,20 @@
+//! The commands and outputs of README.md and docs/: run, and compared with what they print.
+
+#![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
+
+mod card;
+mod demo;
+mod deploy;
+#[path = "../deploy/fixture.rs"]
+#[allow(dead_code, reason = "the suite deploy uses the rest")]
+mod fixture;
+mod languages;
+#[path = "../deploy/machine.rs"]
+#[allow(dead_code, reason = "the suite deploy uses the rest")]
+mod machine;
+mod matching;
+mod nix;
+mod page;
+mod scene;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,85 @@
+//! Runs the blocks of the pages in the folder of a user.
+
+use std::path::{Path, PathBuf};
+
+use crate::matching::assert_shown;
+use crate::page::{self, Block, Step};
+use crate::support::terminal::Terminal;
+use crate::support::{Outcome, Sandbox};
+
+/// The folder in which the pages run their commands.
+const FOLDER_OF_THE_PAGES: &str = "/home/me/cluster";
+
+/// The question before a card is overwritten, up to the name of the device and behind it.
+const QUESTION: (&str, &str) = ("Type the name of the device (", ") to go on:");
+
+/// A user's folder, and what stands there for the names of the pages.
+pub struct Scene<'a> {
+    pub sandbox: &'a Sandbox,
+    pub folder: PathBuf,
+    /// Texts of the pages, such as a device, with what they are here.
+    pub names: Vec<(&'static str, String)>,
+}
+
+impl<'a> Scene<'a> {
+    /// A scene in `folder`.
+    pub fn new(sandbox: &'a Sandbox, folder: &Path) -> Self {
+        Self { sandbox, folder: folder.to_owned(), names: Vec::new() }
+    }
+
+    /// `text` of a page with the names of this scene.
+    fn here(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (name, here)| text.replace(name, here))
+    }
+
+    /// `text` of this scene with the names of the pages.
+    fn there(&self, text: &str) -> String {
+        let text = text.replace(&self.folder.display().to_string(), FOLDER_OF_THE_PAGES);
+        self.names.iter().fold(text, |text, (name, here)| text.replace(here, name))
+    }
+
+    /// Runs a shell script on a terminal without cursor movements, and answers its questions. The `stderr` of the
+    /// outcome has both streams.
+    #[track_caller]
+    pub fn run(&self, script: &str, is_asked: bool) -> Outcome {
+        let mut shell = self.sandbox.shell(&format!("exec >&0\n{script}"));
+        shell.current_dir(&self.folder).env("TERM", "dumb");
+        let mut terminal = Terminal::run_with_width(shell, 120);
+        if is_asked {
+            let question = terminal.wait_for(QUESTION.1).output();
+            let name = question.split(QUESTION.0).nth(1).and_then(|rest| rest.split(')').next());
+            let name = name.expect("the name of a device").to_owned();
+            terminal.type_keys(&format!("{name}\n"));
+        }
+        terminal.finish()
+    }
+
+    /// Runs the commands of a block, and compares their output.
+    #[track_caller]
+    pub fn run_block(&self, block: &Block) {
+        match block.language.as_str() {
+            "console" => block.steps().iter().for_each(|step| self.run_step(block, step)),
+            _ => {
+                self.run(&self.here(&block.text), false).assert_code(0);
+            }
+        }
+    }
+
+    /// Runs one command, and compares its output.
+    #[track_caller]
+    fn run_step(&self, block: &Block, step: &Step) {
+        let outcome = self.run(&self.here(&step.command), step.output.contains(QUESTION.1));
+        outcome.assert_code(0);
+        assert_shown(&step.output, &self.there(&outcome.stderr), &block.place());
+    }
+
+    /// Runs all blocks of the scene `name`.
+    #[track_caller]
+    pub fn run_all(&self, name: &str) {
+        let blocks = page::blocks().into_iter().filter(|block| block.scene == name).collect::<Vec<_>>();
+        assert!(!blocks.is_empty(), "no page has a block of {name}");
+        for block in &blocks {
+            self.run_block(block);
+        }
+    }
+}
