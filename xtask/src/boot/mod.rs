@@ -29,8 +29,8 @@ pub use partitions::{Scan, first_marked, mark_command};
 pub use program::tests::uboot as uboot_program;
 pub use program::{MAX_PROGRAM, Program};
 pub use proof::{
-    BoardProof, Devices, MenuFacts, MenuTree, Outcome, SystemFacts, SystemStage, prove, summarize,
-    summarize_shortly, warnings,
+    BoardProof, Devices, MenuFacts, MenuTree, Outcome, SystemFacts, SystemStage, boots_only_qemu, prove,
+    summarize, summarize_shortly, warnings,
 };
 pub use trial::{FLAG as TRIAL_FLAG, SCRIPT as TRIAL_SCRIPT, Trial};
 pub use uboot::{UBoot, UBootProgram, uboot_programs, uboots_with_room};

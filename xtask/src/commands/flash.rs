@@ -23,8 +23,8 @@ pub fn run(cx: &Context, args: &Flash) -> Result<()> {
     // The plan warns of a host that lets nobody in.
     let ready = flash.make_image(cx, |_| Ok(()))?;
     let card = flash.find_card(cx, &ready)?;
-    if let Some(host) = flash.write(cx, ready, card)? {
-        next_step::after_card(&host);
+    if let Some(card) = flash.write(cx, ready, card)? {
+        next_step::after_card(&card);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The steps of a flash, which `flash` and `up` compose: the image, the card, the write.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Map;
@@ -9,6 +9,7 @@ use super::payload::{PayloadSetup, login_keys};
 use super::protected::NamedPaths;
 use super::write_card::{self, CardWriter};
 use crate::base::{Context, HostName, checks};
+use crate::boot;
 use crate::card::disk::{Disk, Request};
 use crate::card::flash::{PayloadPlan, Plan};
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
@@ -46,6 +47,15 @@ pub struct ReadyImage {
     pub image: Image,
     layout: Option<HostLayout>,
     payload: Option<PayloadPlan>,
+}
+
+/// A card that was written.
+pub struct WrittenCard {
+    /// The host whose system or identity the card has.
+    pub host: Option<HostName>,
+    pub device: PathBuf,
+    /// Whether the emulator boots by the files of the card, and no Pi.
+    pub boots_only_qemu: bool,
 }
 
 /// The card of a flash, which was accepted for its image.
@@ -151,12 +161,12 @@ impl BegunFlash<'_> {
         Ok(FoundCard { disk, request })
     }
 
-    /// Shows the plan, asks for the confirmation, writes the card, verifies it, and prints the result. Returns the host
-    /// of the card, if it has one; `None` also for a dry run.
+    /// Shows the plan, asks for the confirmation, writes the card, verifies it, and prints the result. Returns `None`
+    /// for a dry run.
     ///
     /// # Errors
     /// `Refused` without the confirmation, and those of the write.
-    pub fn write(self, cx: &Context, ready: ReadyImage, card: FoundCard) -> Result<Option<HostName>> {
+    pub fn write(self, cx: &Context, ready: ReadyImage, card: FoundCard) -> Result<Option<WrittenCard>> {
         let ReadyImage { image, layout, payload } = ready;
         let FoundCard { disk, request } = card;
         let file = image.source.path.clone();
@@ -167,7 +177,8 @@ impl BegunFlash<'_> {
         let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(None) };
         let host = self.job.image.host();
         let source = host.as_ref().map(|host| (host, &cx.flake));
-        writer.write(cx, &plan, source, self.revision, &self.payload_setup)?;
-        Ok(plan.card_host().or(host))
+        let report = writer.write(cx, &plan, source, self.revision, &self.payload_setup)?;
+        let boots_only_qemu = boot::boots_only_qemu(&report.boards);
+        Ok(Some(WrittenCard { host: plan.card_host().or(host), device: plan.disk.path, boots_only_qemu }))
     }
 }

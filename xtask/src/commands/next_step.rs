@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::flash_card::WrittenCard;
 use crate::base::{HostName, NextStep, program, shell};
 use crate::ui;
 
@@ -18,9 +19,15 @@ pub fn after_image(host: &HostName) {
     ui::end_with(NextStep::run(format!("cargo xtask flash {host:#}")));
 }
 
-/// After a card of `host` was written or verified: the first deploy, which waits for the Pi.
-pub fn after_card(host: &HostName) {
-    ui::end_with(first_deploy(host).after(INSERT));
+/// After a `card` was written: the first deploy, which waits for the Pi; a boot at the desk for a card without the
+/// firmware of a Pi.
+pub fn after_card(card: &WrittenCard) {
+    let device = shell::quote(&card.device.to_string_lossy());
+    match &card.host {
+        _ if card.boots_only_qemu => ui::end_with(NextStep::run(format!("cargo xtask boot {device}"))),
+        Some(host) => ui::end_with(first_deploy(host).after(INSERT)),
+        None => {}
+    }
 }
 
 /// The deploy that waits for the Pi to start.

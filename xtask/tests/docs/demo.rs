@@ -7,23 +7,28 @@ use crate::scene::Scene;
 use crate::support::Sandbox;
 use crate::support::loops::Loop;
 
-/// A folder with the demo, whose state is there too.
-fn folder_with_demo(sandbox: &mut Sandbox) -> PathBuf {
+/// A folder with the demo, whose state is there too, and the path of the demo's image.
+fn folder_with_demo(sandbox: &mut Sandbox) -> (PathBuf, String) {
     let folder = sandbox.path("home/cluster");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("flake.nix"), "{ outputs = _: { }; }").unwrap();
+    // Nix must not copy the keys of hosts into its store.
+    fs::write(folder.join(".gitignore"), "/.xtask/\n").unwrap();
     sandbox.env("XTASK_STATE", folder.join(".xtask"));
-    Scene::new(sandbox, &folder).run("cargo xtask demo", false).assert_code(0);
-    folder
+    let outcome = Scene::new(sandbox, &folder).run("git init -q; git add .; cargo xtask demo", false);
+    let mut words = outcome.assert_code(0).stderr.split_whitespace();
+    let image = words.find(|word| word.starts_with("/nix/store/") && word.ends_with(".img.zst"));
+    (folder, image.expect("the path of the image").to_owned())
 }
 
 #[test]
 #[ignore = "needs root, loop devices, Nix and AArch64 emulation: run `cargo xtask test`"]
 fn the_commands_on_the_demo_print_what_the_pages_show() {
     let mut sandbox = Sandbox::new();
-    let folder = folder_with_demo(&mut sandbox);
+    let (folder, image) = folder_with_demo(&mut sandbox);
     let card = Loop::over(&folder.join(".xtask/demo/card.img"), &[]);
     let mut scene = Scene::new(&sandbox, &folder);
+    scene.run(&format!("cp {image} ."), false).assert_code(0);
     scene.names.push(("/dev/loop0", card.device().to_owned()));
     scene.run_all("demo");
 }
@@ -32,11 +37,11 @@ fn the_commands_on_the_demo_print_what_the_pages_show() {
 #[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
 fn a_boot_prints_what_the_page_shows() {
     let mut sandbox = Sandbox::new();
-    let folder = folder_with_demo(&mut sandbox);
+    let (folder, image) = folder_with_demo(&mut sandbox);
     sandbox.env("XTASK_UBOOT", folder.join(".xtask/demo/flake/inputs/emulator/u-boot.bin"));
     let scene = Scene::new(&sandbox, &folder);
-    let flash = "truncate -s 1G pi.img; cargo xtask flash demo ./pi.img --flake path:.xtask/demo/flake \
-                 --identity-of pi --allow-virtual --yes --expect-size 1GiB";
-    scene.run(flash, false).assert_code(0);
+    let confirmation = "--allow-virtual --yes --expect-size 1GiB";
+    let flash = format!("cargo xtask flash --image {image} ./pi.img --identity-of pi {confirmation}");
+    scene.run(&format!("truncate -s 1G pi.img; {flash}"), false).assert_code(0);
     scene.run_all("boot");
 }

@@ -11,7 +11,7 @@ use crate::support::{Outcome, Sandbox};
 const FOLDER_OF_THE_PAGES: &str = "/home/me/cluster";
 
 /// The question before a card is overwritten, up to the name of the device and behind it.
-const QUESTION: (&str, &str) = ("Type the name of the device (", ") to go on:");
+const QUESTION: (&str, &str) = ("Type the name of the device (", ") to go on: ");
 
 /// A user's folder, and what stands there for the names of the pages.
 pub struct Scene<'a> {

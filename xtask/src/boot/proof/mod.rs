@@ -20,7 +20,7 @@ use crate::boot::kernel::Kernel;
 use start::{Start, start_program};
 
 pub use devices::Devices;
-pub use summary::{summarize, summarize_shortly, warnings};
+pub use summary::{boots_only_qemu, summarize, summarize_shortly, warnings};
 
 /// How many faults a proof has at most: hostile files have any number.
 const MAX_FAULTS: usize = 20;

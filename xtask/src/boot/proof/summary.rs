@@ -24,6 +24,17 @@ pub fn summarize(proofs: &[BoardProof]) -> Vec<String> {
     groups.into_iter().map(|(text, boards)| format!("{}: {text}", boards.join(", "))).collect()
 }
 
+/// Whether the emulator boots by the `proofs`, and surely no Pi.
+pub fn boots_only_qemu(proofs: &[BoardProof]) -> bool {
+    let does_all = |board: bool, outcome| {
+        proofs
+            .iter()
+            .filter(|proof| (proof.board == Board::Qemu) == board)
+            .all(|proof| proof.outcome == outcome)
+    };
+    !proofs.is_empty() && does_all(true, Outcome::Boots) && does_all(false, Outcome::DoesNotBoot)
+}
+
 /// One line that tells which boards boot.
 pub fn summarize_shortly(proofs: &[BoardProof]) -> String {
     let ids = |outcome: Outcome| {
@@ -31,10 +42,9 @@ pub fn summarize_shortly(proofs: &[BoardProof]) -> String {
         found.map(|proof| proof.board.id()).collect::<Vec<_>>().join(", ")
     };
     let [boots, others, unknown] = [Outcome::Boots, Outcome::DoesNotBoot, Outcome::Unknown].map(ids);
-    let qemu = proofs.iter().any(|proof| proof.board == Board::Qemu && proof.outcome == Outcome::Boots);
     let known = match (boots.as_str(), others.as_str()) {
         ("", _) if !unknown.is_empty() => return format!("whether {unknown} boot from the card is unknown"),
-        ("", _) if qemu => {
+        ("", _) if boots_only_qemu(proofs) => {
             return "only QEMU boots by the files of the card, which lack what a Pi needs".to_owned();
         }
         ("", _) => return "no board boots by the files of the card".to_owned(),
