@@ -82,7 +82,8 @@ fn without_values(line: &str) -> String {
         |word: &str| word.contains(|c: char| c.is_ascii_digit() || "/…@".contains(c)) || is_name(word);
     // The code has the headings of a table one by one, and the label of a line apart from its text.
     let is_heading = |word: &str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
-    let is_label = |word: &str| ["error:", "hint:", "warning:", "warning", "identity"].contains(&word);
+    let is_label =
+        |word: &str| ["error:", "hint:", "next:", "warning:", "warning", "identity"].contains(&word);
     let line = line.trim_start();
     let line = line.split_once(' ').filter(|(word, _)| is_label(word)).map_or(line, |(_, text)| text);
     let words = line.split_whitespace().map(|word| match word {
