@@ -116,10 +116,10 @@ fn an_interrupted_flash_leaves_a_receipt() {
     let history = || run.sandbox.run(&["history"]).assert_code(0).stdout.clone();
     let stdout = history();
     assert!(
-        stdout.contains("  flash  -     broken off  -  ") && stdout.contains("(broken off at write, "),
+        stdout.contains("  flash  -     broken off  -  ") && stdout.contains("; broken off at write, "),
         "{stdout}"
     );
-    assert!(stdout.trim_end().ends_with(" of 8.0 MiB, exit code 130)"), "{stdout}");
+    assert!(stdout.trim_end().ends_with(" of 8.0 MiB, exit code 130"), "{stdout}");
     // The card is not taken for a card that was flashed.
     let error = format!("there is no receipt of this project for {}", run.card.path());
     let verified = run.sandbox.run(&["card", "verify", run.card.path()]);
@@ -145,7 +145,7 @@ fn a_killed_tool_leaves_a_receipt() {
     run.finish();
     let history = run.sandbox.run(&["history"]);
     assert!(
-        history.assert_code(0).stdout.contains("(not finished: it is still running, or was killed)"),
+        history.assert_code(0).stdout.contains("; not finished: it is still running, or was killed"),
         "{}",
         history.stdout
     );
@@ -157,8 +157,8 @@ fn a_signal_to_the_tool_alone_stops_the_worker() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut run = StalledFlash::start(DeviceFault::StallsWrite(POSITION));
         run.signal(SignalTo::Tool, signal);
-        // The tool passes the signal on to the worker, which still waits for the card.
-        std::thread::sleep(Duration::from_millis(300));
+        // The tool passes the signal on to the worker, which still waits for the card. A busy machine takes its time.
+        std::thread::sleep(Duration::from_secs(2));
         let outcome = run.finish();
         outcome.assert_code(130);
         outcome.assert_stderr_contains("stopped at byte");
