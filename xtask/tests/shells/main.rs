@@ -29,7 +29,8 @@ fn sandbox(shell: &str, is_of_cargo: bool) -> Sandbox {
     let link = sandbox.path("bin/xtask");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_xtask"), &link).expect("linking the program");
     let run = sandbox.xtask(&["completions", shell]);
-    let run = if is_of_cargo { run.env("CARGO_PKG_NAME", "xtask") } else { run };
+    // cargo sets the variable for what it runs, such as this test.
+    let run = run.env("CARGO_PKG_NAME", if is_of_cargo { "xtask" } else { "" });
     let outcome = run.current_dir(sandbox.path("flake")).run();
     outcome.assert_code(0).assert_stderr("");
     fs::write(sandbox.path("script"), &outcome.stdout).expect("writing the script");
