@@ -221,6 +221,26 @@ impl Reporter for Silent {
     fn report(&self, _: &Event) {}
 }
 
+/// A reporter that keeps events, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub struct Recorder(std::sync::Mutex<Vec<Event>>);
+
+#[cfg(test)]
+impl Recorder {
+    /// The events so far, in order.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+impl Reporter for Recorder {
+    fn report(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

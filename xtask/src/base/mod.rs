@@ -48,6 +48,8 @@ pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;
 pub use error_report::ErrorReport;
 pub use escape::Plain;
+#[cfg(test)]
+pub use event::Recorder;
 pub use event::{Event, HostReporter, Reporter, Silent};
 pub use flake_ref::{CopiedFiles, FlakeRef, split_attribute};
 pub use format::Format;

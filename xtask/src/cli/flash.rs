@@ -51,8 +51,8 @@ pub struct Flash {
     // With --image, this word is the device: `image_and_device` decides.
     #[arg(value_name = "HOST", add = Candidates::HostsAndCards)]
     first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted
-    /// next
+    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, one that
+    /// is picked from a list, or else the one that is inserted next
     #[arg(value_name = "DEVICE", add = Candidates::Cards)]
     second: Option<String>,
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz, .img.gz or .img.bz2

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{BuildLogArgs, Card, CardCommand, Command, Identity, IdentityCommand};
+use super::deploy::DeployArgs;
+use super::{BuildArgs, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs};
 use crate::bail;
 use crate::base::{Address, TimeLimit};
 
@@ -67,59 +68,63 @@ impl Command {
         matches!(self, Self::Hosts(args) if !args.evaluate)
     }
 
+    /// How the command deploys; `None` for one that deploys nothing, or does so as a step of many.
+    fn deploy_args(&self) -> Option<&DeployArgs> {
+        match self {
+            Self::Deploy(args) => Some(&args.how),
+            Self::Rollback(args) => Some(&args.how),
+            _ => None,
+        }
+    }
+
+    /// How the command builds an image; `None` for one that builds none.
+    fn build_args(&self) -> Option<&BuildArgs> {
+        match self {
+            Self::SdImage(args) => Some(&args.build),
+            Self::Flash(args) => Some(&args.build),
+            Self::Boot(args) => Some(&args.build),
+            Self::Restore(args) => Some(&args.build),
+            Self::Up(args) => Some(&args.build),
+            Self::Card(Card { command: CardCommand::Verify(args) }) => Some(&args.build),
+            _ => None,
+        }
+    }
+
+    /// What the user wants of Nix, for a command that does not only deploy.
+    fn nix(&self) -> Option<&NixArgs> {
+        match self {
+            Self::Hosts(args) => Some(&args.nix),
+            Self::NewHost(args) => Some(&args.nix),
+            Self::Status(args) => Some(&args.nix),
+            Self::Identity(args) => args.command.nix(),
+            _ => self.build_args().map(|build| &build.nix),
+        }
+    }
+
     /// The longest time that one evaluation may take; `None` for the default.
     pub fn eval_timeout(&self) -> Option<TimeLimit> {
-        match self {
-            Self::Deploy(args) => args.how.eval.eval_timeout,
-            Self::Rollback(args) => args.how.eval.eval_timeout,
-            Self::Hosts(args) => args.eval_timeout(),
-            Self::NewHost(args) => args.nix.eval.eval_timeout,
-            Self::SdImage(args) => args.build.nix.eval.eval_timeout,
-            Self::Flash(args) => args.build.nix.eval.eval_timeout,
-            Self::Boot(args) => args.build.nix.eval.eval_timeout,
-            Self::Restore(args) => args.build.nix.eval.eval_timeout,
-            Self::Status(args) => args.nix.eval.eval_timeout,
-            Self::Up(args) => args.build.nix.eval.eval_timeout,
-            Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.nix.eval.eval_timeout,
-            Self::Identity(args) => args.command.nix().and_then(|nix| nix.eval.eval_timeout),
-            _ => None,
+        match (self, self.deploy_args()) {
+            (Self::Hosts(args), _) => args.eval_timeout(),
+            (_, Some(how)) => how.eval.eval_timeout,
+            _ => self.nix()?.eval.eval_timeout,
         }
     }
 
     /// The user's arguments for Nix.
     pub fn nix_args(&self) -> &[String] {
-        match self {
-            Self::Deploy(args) => args.how.nix_args(),
-            Self::Rollback(args) => args.how.nix_args(),
-            Self::Hosts(args) => &args.nix.nix_args,
-            Self::NewHost(args) => &args.nix.nix_args,
-            Self::SdImage(args) => &args.build.nix.nix_args,
-            Self::Flash(args) => &args.build.nix.nix_args,
-            Self::Boot(args) => &args.build.nix.nix_args,
-            Self::Restore(args) => &args.build.nix.nix_args,
-            Self::Status(args) => &args.nix.nix_args,
-            Self::Up(args) => &args.build.nix.nix_args,
-            Self::Card(Card { command: CardCommand::Verify(args) }) => &args.build.nix.nix_args,
-            Self::Identity(args) => args.command.nix().map_or(&[], |nix| &nix.nix_args),
-            Self::Demo(args) => &args.nix_args,
-            _ => &[],
+        match (self, self.deploy_args()) {
+            (Self::Demo(args), _) => &args.nix_args,
+            (_, Some(how)) => how.nix_args(),
+            _ => self.nix().map_or(&[], |nix| &nix.nix_args),
         }
     }
 
     /// Whether all lines of builders are printed, by `-L` of the command or among the arguments for Nix.
     pub fn prints_build_logs(&self) -> bool {
-        let logs = match self {
-            Self::Deploy(args) => args.how.logs,
-            Self::Rollback(args) => args.how.logs,
-            Self::SdImage(args) => args.build.logs,
-            Self::Flash(args) => args.build.logs,
-            Self::Boot(args) => args.build.logs,
-            Self::Restore(args) => args.build.logs,
-            Self::Card(Card { command: CardCommand::Verify(args) }) => args.build.logs,
-            _ => BuildLogArgs::default(),
-        };
+        let logs =
+            self.deploy_args().map(|how| how.logs).or_else(|| self.build_args().map(|build| build.logs));
         let is_log_option = |arg: &String| arg == "-L" || arg == "--print-build-logs";
-        logs.print_build_logs || self.nix_args().iter().any(is_log_option)
+        logs.is_some_and(|logs| logs.print_build_logs) || self.nix_args().iter().any(is_log_option)
     }
 
     /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them.
@@ -151,24 +156,49 @@ impl Command {
     /// The address of the host, where the user names one.
     pub fn address(&self) -> Option<&Address> {
         match self {
-            Self::Deploy(args) => args.how.to.as_ref(),
-            Self::Rollback(args) => args.how.to.as_ref(),
             Self::Status(args) => args.to.as_ref(),
             Self::Up(args) => args.to.as_ref(),
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.to.as_ref(),
-            _ => None,
+            _ => self.deploy_args()?.to.as_ref(),
         }
     }
 
     /// Whether the flake may set all ssh options, also those that run programs on this machine.
     pub fn trusts_flake(&self) -> bool {
         match self {
-            Self::Deploy(args) => args.how.trust.trust_flake,
-            Self::Rollback(args) => args.how.trust.trust_flake,
             Self::Status(args) => args.trust.trust_flake,
             Self::Up(args) => args.trust.trust_flake,
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.trust.trust_flake,
-            _ => false,
+            _ => self.deploy_args().is_some_and(|how| how.trust.trust_flake),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Cli;
+
+    /// Also of a command that builds an image as one step of many.
+    #[test]
+    fn every_command_with_the_option_prints_build_logs() {
+        for line in [
+            "sd-image pi -L",
+            "flash pi /dev/sdb -L",
+            "boot pi -L",
+            "restore pi /dev/sdb -L",
+            "up pi -L",
+            "card verify /dev/sdb pi -L",
+            "deploy pi -L",
+            "rollback pi -L",
+            "hosts -- -L",
+        ] {
+            for (options, expected) in [(line.to_owned(), true), (line.replace("-L", ""), false)] {
+                let words = ["xtask"].into_iter().chain(options.split_whitespace());
+                let command = Cli::try_parse_from(words).unwrap().command.unwrap();
+                assert_eq!(command.prints_build_logs(), expected, "{options}");
+            }
         }
     }
 }

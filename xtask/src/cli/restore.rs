@@ -23,8 +23,8 @@ pub struct Restore {
     /// The host, as `cargo xtask history` lists it
     #[arg(value_name = "HOST", add = Candidates::Hosts)]
     pub host: HostName,
-    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted
-    /// next
+    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, one that
+    /// is picked from a list, or else the one that is inserted next
     #[arg(value_name = "DEVICE", add = Candidates::Cards)]
     pub device: Option<PathBuf>,
     /// Write this saved state to the card: a folder, an archive (.tar, .tar.zst or .tar.gz), or restic:REPOSITORY,

@@ -36,8 +36,8 @@ pub struct Up {
     /// The host, as `cargo xtask hosts` lists it
     #[arg(value_name = "HOST", add = Candidates::Hosts)]
     pub host: HostName,
-    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, the card that is inserted
-    /// next
+    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, one that
+    /// is picked from a list, or else the one that is inserted next
     #[arg(value_name = "DEVICE", add = Candidates::Cards)]
     pub device: Option<PathBuf>,
     /// Leave out this step; may be repeated

@@ -87,15 +87,7 @@ pub fn show_hidden() {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default)]
-    struct Recorder(Mutex<Vec<Event>>);
-
-    impl Reporter for Recorder {
-        fn report(&self, event: &Event) {
-            self.0.lock().unwrap().push(event.clone());
-        }
-    }
+    use crate::base::Recorder;
 
     #[test]
     fn lines_of_children_stay_where_the_user_wants_them() {
@@ -113,7 +105,7 @@ mod tests {
             for event in [&child, &builder, &tail] {
                 filter.report(event);
             }
-            assert_eq!(*recorder.0.lock().unwrap(), expected, "{verbosity:?}");
+            assert_eq!(recorder.events(), expected, "{verbosity:?}");
         }
     }
 
@@ -133,9 +125,9 @@ mod tests {
                 filter.report(event);
             }
             let expected = expected.iter().map(|at| all[*at].clone()).collect::<Vec<_>>();
-            assert_eq!(*recorder.0.lock().unwrap(), expected, "{verbosity:?}");
+            assert_eq!(recorder.events(), expected, "{verbosity:?}");
             show_hidden();
-            assert!(recorder.0.lock().unwrap().contains(&all[0]), "{verbosity:?}");
+            assert!(recorder.events().contains(&all[0]), "{verbosity:?}");
         }
     }
 }

@@ -24,7 +24,6 @@ const BY_HAND: &[(&str, &str)] = &[
     ("deploy .#", "a Pi that runs"),
     ("ssh ", "a Pi that runs"),
     ("cat /proc", "a Pi that runs"),
-    ("cp ", "a key of the reader"),
     ("age -d", "a backup of the reader; `identity_backups.rs` of the suite cli decrypts one with age"),
     ("tools=", "variables of the reader's shell"),
     ("nix run", "a repository of the reader"),
@@ -51,6 +50,14 @@ fn every_block_is_run_or_compared_or_for_the_readers_hands() {
     let blocks = page::blocks();
     assert!(blocks.len() > 60, "{}", blocks.len());
     assert_eq!(blocks.iter().filter_map(fault).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn each_reason_has_a_block() {
+    let blocks = page::blocks().into_iter().filter(|block| block.scene == "by-hand").collect::<Vec<_>>();
+    let is_used = |start: &str| blocks.iter().any(|block| block.text.starts_with(start));
+    let unused = BY_HAND.iter().filter(|(start, _)| !is_used(start)).collect::<Vec<_>>();
+    assert_eq!(unused, [] as [&(&str, &str); 0]);
 }
 
 #[test]

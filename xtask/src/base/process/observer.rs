@@ -135,22 +135,16 @@ impl Drop for Child<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
+    use crate::base::Recorder;
 
-    #[derive(Default)]
-    struct Recorder(Mutex<Vec<String>>);
-
-    impl Reporter for Recorder {
-        fn report(&self, event: &Event) {
-            let text = match event {
-                Event::ChildStarted { argv, .. } => format!("start {}", argv.join(" ")),
-                Event::ChildLine { text, .. } => format!("line {text}"),
-                Event::ChildEnded { exit_code, .. } => format!("end {exit_code:?}"),
-                other => format!("{other:?}"),
-            };
-            self.0.lock().unwrap().push(text);
+    /// An event about a child in words.
+    fn words(event: Event) -> String {
+        match event {
+            Event::ChildStarted { argv, .. } => format!("start {}", argv.join(" ")),
+            Event::ChildLine { text, .. } => format!("line {text}"),
+            Event::ChildEnded { exit_code, .. } => format!("end {exit_code:?}"),
+            other => format!("{other:?}"),
         }
     }
 
@@ -158,7 +152,7 @@ mod tests {
     fn events(work: impl FnOnce(&Launcher)) -> Vec<String> {
         let recorder = Arc::new(Recorder::default());
         work(&Launcher::new("/").reporting_to(recorder.clone()));
-        Arc::into_inner(recorder).unwrap().0.into_inner().unwrap()
+        recorder.events().into_iter().map(words).collect()
     }
 
     #[test]

@@ -159,22 +159,12 @@ fn warn_of_stall(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default)]
-    struct Warnings(Mutex<Vec<String>>);
-
-    impl Reporter for Warnings {
-        fn report(&self, event: &Event) {
-            if let Event::Warning { text, .. } = event {
-                self.0.lock().unwrap().push(text.clone());
-            }
-        }
-    }
+    use crate::base::Recorder;
 
     #[test]
     fn a_stall_is_reported_while_it_lasts() {
         let monitor = IoMonitor::default();
-        let warnings = Warnings::default();
+        let warnings = Recorder::default();
         let stall = |millis| {
             std::thread::sleep(Duration::from_millis(millis));
             Ok(7)
@@ -183,12 +173,16 @@ mod tests {
             monitor.time(Operation::Read, 3, || stall(1)).unwrap();
             monitor.time(Operation::Write, 512, || {
                 let moved = stall(400);
-                assert!(!warnings.0.lock().unwrap().is_empty(), "warned before the card answers");
+                assert!(!warnings.events().is_empty(), "warned before the card answers");
                 moved
             })
         })
         .unwrap();
-        let texts = warnings.0.into_inner().unwrap();
+        let texts = warnings.events().into_iter().filter_map(|event| match event {
+            Event::Warning { text, .. } => Some(text),
+            _ => None,
+        });
+        let texts = texts.collect::<Vec<_>>();
         assert!(texts[0].starts_with("the card has not answered a write at byte 512 for 0 s"), "{texts:?}");
         assert!((2..=4).contains(&texts.len()), "{texts:?}");
     }

@@ -43,23 +43,17 @@ fn short_answer(error: &anyhow::Error, destination: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
+    use crate::base::Recorder;
     use crate::base::failure::ExitKind;
     use crate::deploy::verdict::tests::target;
 
-    #[derive(Default)]
-    struct Recorder(Mutex<Vec<String>>);
-
-    impl Reporter for Recorder {
-        fn report(&self, event: &Event) {
-            let text = match event {
-                Event::Step { text } => format!("step {text}"),
-                Event::Progress { detail, .. } => detail.clone().unwrap_or_default(),
-                other => format!("{other:?}"),
-            };
-            self.0.lock().unwrap().push(text);
+    /// An event about an attempt in words.
+    fn words(event: Event) -> String {
+        match event {
+            Event::Step { text } => format!("step {text}"),
+            Event::Progress { detail, .. } => detail.unwrap_or_default(),
+            other => format!("{other:?}"),
         }
     }
 
@@ -80,6 +74,6 @@ mod tests {
             format!("step {to}: refused"),
             format!("attempt 3 at {to}: refused"),
         ];
-        assert_eq!(recorder.0.into_inner().unwrap(), expected);
+        assert_eq!(recorder.events().into_iter().map(words).collect::<Vec<_>>(), expected);
     }
 }

@@ -1,16 +1,6 @@
-use std::sync::Mutex;
-
 use super::*;
+use crate::base::Recorder;
 use crate::nix::Programs;
-
-#[derive(Default)]
-struct Recorder(Mutex<Vec<Event>>);
-
-impl Reporter for Recorder {
-    fn report(&self, event: &Event) {
-        self.0.lock().unwrap().push(event.clone());
-    }
-}
 
 #[test]
 fn the_log_of_the_build_that_failed_is_shown() {
@@ -29,7 +19,7 @@ fn the_log_of_the_build_that_failed_is_shown() {
     assert_eq!(monitor.made_count(), 2);
     let error = monitor.into_error("F", &Programs::default()).to_string();
     assert!(error.contains("\n  | bad says\n") && !error.contains("good says"), "{error}");
-    let events = recorder.0.into_inner().unwrap();
+    let events = recorder.events();
     assert_eq!(
         events.first(),
         Some(&Event::TaskStarted { task: 1, text: "building bad".into(), is_emulated: false })
