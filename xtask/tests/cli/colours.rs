@@ -3,12 +3,9 @@
 use crate::support::Sandbox;
 use crate::support::xtask::Xtask;
 
-/// Variables that decide about colours; a value of `None` is unset.
-const VARIABLES: [&str; 5] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI", "TERM"];
-
-/// A run of `args` with these variables set, and the others of [`VARIABLES`] unset.
+/// A run of `args` with these variables set, and no others that decide about colours.
 fn run_with(sandbox: &Sandbox, args: &[&str], variables: &[(&str, &str)]) -> Xtask {
-    let run = VARIABLES.iter().fold(sandbox.xtask(args), |run, name| run.env_remove(name));
+    let run = sandbox.xtask(args).env_remove("TERM");
     variables.iter().fold(run, |run, (name, value)| run.env(name, value))
 }
 

@@ -18,6 +18,9 @@ use std::process::{Command, Stdio};
 pub use outcome::Outcome;
 use xtask::{Xtask, command_that_heeds_interrupts};
 
+/// Variables that decide about colours, beside `TERM`. CI sets some of them.
+const VARIABLES_OF_COLOURS: [&str; 4] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"];
+
 /// A private folder with the programs, the home and the state of one run.
 pub struct Sandbox {
     dir: tempfile::TempDir,
@@ -128,8 +131,12 @@ impl Sandbox {
             .env_remove("LC_ALL")
             .env_remove("LC_CTYPE")
             .env("LANG", "C.UTF-8")
-            .stdin(Stdio::null())
-            .envs(self.env.iter().map(|(name, value)| (name, value)));
+            .stdin(Stdio::null());
+        // Colours are those of a user's machine, also where CI runs the tests.
+        for name in VARIABLES_OF_COLOURS {
+            command.env_remove(name);
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if self.only_fakes {
             // This variable would lead the tool to a real Nix.
             command.env_remove("NIX_BIN_DIR");
