@@ -1,6 +1,6 @@
 //! Independent checks, whose failures the user sees at once.
 
-use super::failure::{Reason, hint, kind, reasons};
+use super::failure::{Reason, kind, reasons};
 
 /// Both results of two independent checks. Where both failed, their errors as the reasons of one, which has the kind of
 /// the first.
@@ -21,7 +21,8 @@ pub fn both<A, B>(one: anyhow::Result<A>, other: anyhow::Result<B>) -> anyhow::R
 /// The reasons of `error`; the error itself where it has none.
 fn as_reasons(error: &anyhow::Error) -> Vec<Reason> {
     match reasons(error) {
-        [] => vec![Reason { message: format!("{error:#}"), hint: hint(error).map(str::to_owned) }],
+        [] => vec![Reason::of_error(error)],
+        [only] => vec![Reason { kind: only.kind, ..Reason::of_error(error) }],
         several => several.to_vec(),
     }
 }
@@ -36,8 +37,8 @@ mod tests {
     fn the_failures_of_both_checks_are_reasons_of_one_error() {
         let refused = || failure!(Refused, "no terminal"; hint: "pass --yes");
         let missing = || failure!(Io, "no file").context("reading a");
-        let (one, two) =
-            (Reason { message: "b".into(), hint: None }, Reason { message: "c".into(), hint: None });
+        let reason = |text: &str| Reason { kind: None, message: text.into(), hint: None };
+        let (one, two) = (reason("b"), reason("c"));
         let several = || ExitKind::Usage.error_with_reasons("refused", vec![one.clone(), two.clone()]);
         for (first, second, kind_of_both, text) in [
             (Ok(()), Ok(()), None, ""),

@@ -1,5 +1,6 @@
 //! The chunk map of a card: the state of each MiB of the image on it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The size of a chunk in bytes.
@@ -7,7 +8,7 @@ const CHUNK: u64 = 1 << 20;
 
 /// What was done for one chunk, in the order of severity: a cell of the printed strip has the highest state of its
 /// chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkState {
     /// All zeros, and the card already held zeros: read, not written.
@@ -25,7 +26,7 @@ pub enum ChunkState {
 }
 
 /// Consecutive chunks in the same state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChunkRun {
     pub state: ChunkState,
     pub mib: u64,

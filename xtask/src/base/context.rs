@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::host_name::HostName;
 use crate::base::process::Launcher;
 use crate::base::run_log::RunLog;
@@ -59,14 +61,21 @@ impl Context {
         self.reporter.report(&Event::warning(text));
     }
 
-    /// Reports a plan: each line as a note, or with `--json` the whole plan as one. All lines begin at the left edge,
-    /// so the plan must escape its foreign values by [`Plain`](crate::base::Plain).
-    pub fn show_plan(&self, plan: &impl Display) {
+    /// Reports a plan: each line as a note, or with `--json` the whole plan as an event with the `facts`, which
+    /// `PlanFacts` of the commands describes. All lines begin at the left edge, so the plan must escape its foreign
+    /// values by [`Plain`](crate::base::Plain).
+    pub fn show_plan(&self, plan: &impl Display, facts: &impl Serialize) {
         let text = plan.to_string();
         if self.json {
-            return self.note(text);
+            return self.reporter.report(&Event::plan(text, facts));
         }
         text.lines().for_each(|line| self.note(line));
+    }
+
+    /// Like [`Self::show_plan`], for a plan whose first line alone begins at the left edge.
+    pub fn note_plan(&self, plan: &impl Display, facts: &impl Serialize) {
+        let text = plan.to_string();
+        self.reporter.report(&if self.json { Event::plan(text, facts) } else { Event::note(text) });
     }
 
     /// Runs `work` as the phase `phase`, and returns what `work` returns. The events of the phase have no progress and

@@ -1,11 +1,12 @@
 //! An error as data: for programs that read `--json`, and for the tool that started a worker.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{self, ExitKind, Reason};
 
 /// An error: what the exit code means, and the texts that people read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorReport {
     /// The exit code.
     pub code: u8,
@@ -39,10 +40,15 @@ impl ErrorReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::ReasonKind;
 
     #[test]
     fn an_error_survives_as_data() {
-        let reasons = vec![Reason { message: "mounted".into(), hint: Some("unmount it".into()) }];
+        let reasons = vec![Reason {
+            kind: Some(ReasonKind::InUse),
+            message: "mounted".into(),
+            hint: Some("unmount it".into()),
+        }];
         for (error, json) in [
             (crate::failure!(Io, "no"), r#"{"code":5,"kind":"io","message":"no","hint":null,"reasons":[]}"#),
             (
@@ -51,7 +57,7 @@ mod tests {
             ),
             (
                 ExitKind::Refused.error_with_reasons("no", reasons),
-                r#"{"code":3,"kind":"refused","message":"no","hint":null,"reasons":[{"message":"mounted","hint":"unmount it"}]}"#,
+                r#"{"code":3,"kind":"refused","message":"no","hint":null,"reasons":[{"kind":"in_use","message":"mounted","hint":"unmount it"}]}"#,
             ),
         ] {
             let report = ErrorReport::of(&error);

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
 use super::error_report::ErrorReport;
 use super::host_name::HostName;
+use super::unit;
 
 /// An event of a command. Also the line format of `--json` and of the worker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A fact.
@@ -22,6 +24,11 @@ pub enum Event {
         text: String,
         /// The remedy.
         hint: Option<String>,
+    },
+    /// What the command is about to do, as text and as data.
+    Plan {
+        text: String,
+        plan: serde_json::Value,
     },
     /// One line of the output of a child process.
     Log {
@@ -73,6 +80,7 @@ pub enum Event {
         name: String,
         total: Option<u64>,
         #[serde(rename = "unit", with = "unit")]
+        #[schemars(with = "unit::Unit")]
         is_in_bytes: bool,
     },
     /// The current phase begins its next step.
@@ -94,6 +102,7 @@ pub enum Event {
         name: String,
         amount: u64,
         #[serde(rename = "unit", with = "unit")]
+        #[schemars(with = "unit::Unit")]
         is_in_bytes: bool,
         seconds: f64,
     },
@@ -125,6 +134,11 @@ impl Event {
         Self::Warning { text: text.into(), hint: Some(hint.into()) }
     }
 
+    /// The event of the plan with this `text` and these `facts`, which the schema of events describes.
+    pub fn plan(text: impl Into<String>, facts: &impl Serialize) -> Self {
+        Self::Plan { text: text.into(), plan: serde_json::to_value(facts).unwrap_or_default() }
+    }
+
     /// The event of work that failed with `error`.
     pub fn failed(error: &anyhow::Error) -> Self {
         Self::Failed(ErrorReport::of(error))
@@ -145,27 +159,6 @@ impl Event {
     /// A line of the output of a child that has no tasks.
     pub fn output(text: impl Into<String>) -> Self {
         Self::Output { task: None, source: None, text: text.into() }
-    }
-}
-
-/// In what a phase counts, for programs: `bytes` or `steps`.
-mod unit {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Unit {
-        Bytes,
-        Steps,
-    }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub fn serialize<S: Serializer>(is_in_bytes: &bool, serializer: S) -> Result<S::Ok, S::Error> {
-        if *is_in_bytes { Unit::Bytes } else { Unit::Steps }.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-        Unit::deserialize(deserializer).map(|unit| matches!(unit, Unit::Bytes))
     }
 }
 

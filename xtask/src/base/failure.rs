@@ -3,13 +3,16 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use super::reason::{Reason, ReasonKind};
 
 /// What the exit code 0 means.
 pub const SUCCESS: &str = "success";
 
 /// The kind of the failure that ended a command. Each kind has an exit code of its own that scripts can rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum ExitKind {
@@ -136,26 +139,8 @@ pub struct Failure {
     kind: ExitKind,
     message: String,
     hint: Option<String>,
-    /// The reasons, each with its own hint, where there are several.
+    /// The reasons, each with its own hint. A single one repeats the message and the hint, for programs.
     reasons: Vec<Reason>,
-}
-
-/// One of several reasons of a failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    pub message: String,
-    /// The remedy.
-    #[serde(default)]
-    pub hint: Option<String>,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.hint {
-            Some(hint) => write!(f, "{}; {hint}", self.message),
-            None => f.write_str(&self.message),
-        }
-    }
 }
 
 impl fmt::Display for Failure {
@@ -204,6 +189,32 @@ pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref())
 }
 
+/// Fails with all `reasons` as one refusal; succeeds where there are none.
+///
+/// # Errors
+/// `Refused`.
+pub fn refuse(reasons: Vec<Reason>) -> anyhow::Result<()> {
+    let error = match &reasons[..] {
+        [] => return Ok(()),
+        [Reason { message, hint, .. }] => {
+            ExitKind::Refused.error_with(message.clone(), hint.clone(), reasons)
+        }
+        several => {
+            let message = format!("refused for {} reasons", several.len());
+            ExitKind::Refused.error_with_reasons(message, reasons)
+        }
+    };
+    Err(error)
+}
+
+/// The reasons that people see in lines of their own: those of an error with several.
+pub fn listed_reasons(error: &anyhow::Error) -> &[Reason] {
+    match reasons(error) {
+        [] | [_] => &[],
+        several => several,
+    }
+}
+
 /// The reasons of `error`: those of the outermost [`Failure`] in its chain that has any.
 pub fn reasons(error: &anyhow::Error) -> &[Reason] {
     let failures = error.chain().filter_map(|cause| cause.downcast_ref::<Failure>());
@@ -213,7 +224,7 @@ pub fn reasons(error: &anyhow::Error) -> &[Reason] {
 /// `error`, its hint and its reasons as one text, `MESSAGE; HINT`, for table cells and for messages that quote errors.
 /// The hint of a message of several lines has a line of its own: the last line may quote a host or a program.
 pub fn with_hint(error: &anyhow::Error) -> String {
-    let reasons = reasons(error).iter().map(|reason| format!("\n  - {reason}")).collect::<String>();
+    let reasons = listed_reasons(error).iter().map(|reason| format!("\n  - {reason}")).collect::<String>();
     let message = format!("{error:#}");
     let separator = if message.contains('\n') { "\n  hint: " } else { "; " };
     match hint(error) {
@@ -265,6 +276,7 @@ mod tests {
     #[test]
     fn each_reason_keeps_its_hint() {
         let reason = |message: &str, hint: Option<&str>| Reason {
+            kind: None,
             message: message.to_owned(),
             hint: hint.map(str::to_owned),
         };

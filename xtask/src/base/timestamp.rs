@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A time such as `2026-11-25T12:00:00Z`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("format" = "date-time"))]
 pub struct Timestamp(String);
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
@@ -25,6 +27,11 @@ impl Timestamp {
         let minute = seconds / 60 % 60;
         let second = seconds % 60;
         Self(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+    }
+
+    /// The day: `2026-11-25`.
+    pub fn day(&self) -> String {
+        self.0.get(..10).unwrap_or(&self.0).to_owned()
     }
 
     /// The time in a form for file names: `2026-11-25T120000Z`.

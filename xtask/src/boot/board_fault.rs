@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::failure;
@@ -10,11 +11,10 @@ use crate::base::failure;
 const MAX_MESSAGE: usize = 300;
 
 /// One fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BoardFault {
     pub message: String,
     /// The remedy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Whether the board does not boot with the fault. Otherwise it boots, but not with everything that is set.
     pub prevents_boot: bool,

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bail;
@@ -25,7 +26,7 @@ const FLAG_SIZE: usize = 512;
 const VARIABLE: &str = "trial_label=";
 
 /// Whether the next boot may start another system than the default of the boot menu.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Trial {
     /// FIRMWARE has no `boot.scr`: each boot starts the default.

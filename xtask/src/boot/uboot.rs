@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::Addresses;
@@ -12,15 +13,13 @@ use crate::bail;
 use crate::base::Bytes;
 
 /// A U-Boot that the firmware of a Pi starts, with room for the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UBoot {
     /// The name of the file on FIRMWARE.
     pub file: String,
     /// The first address behind the kernel.
     pub kernel_end: u64,
     /// The address of the device tree.
-    // Programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "tree")]
     pub device_tree: u64,
 }
 

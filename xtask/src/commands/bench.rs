@@ -1,13 +1,18 @@
 //! `bench`: benchmarks this tool against its alternatives.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::Context;
+use crate::base::{Context, JsonResult};
 use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark};
+use crate::commands::plan_facts::PlanFacts;
 use crate::commands::suite_parts;
-use crate::dev::bench::{self, Measurements, Plan, Row};
+pub use crate::dev::bench::TrialCost;
+use crate::dev::bench::{self, Comparison, Measurements, Plan, Row};
 use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
@@ -24,18 +29,51 @@ fn bench_flash(cx: &Context, args: &BenchFlash) -> Result<()> {
     let mode = args.mode.map(|mode| mode.to_string());
     let plan = Plan { cases: bench::select(&args.only), rounds: args.rounds, mode };
     bench::require(cx, &plan.cases)?;
-    cx.show_plan(&plan);
+    let cases = plan.cases.iter().map(|case| case.name).collect();
+    cx.show_plan(&plan, &PlanFacts::Bench { rounds: plan.rounds.get(), cases });
     let cases = plan.run(cx)?;
-    show_cases(cx, &plan, &cases)
+    show_cases(cx, &plan, cases)
 }
 
-fn show_cases(cx: &Context, plan: &Plan, cases: &[Measurements]) -> Result<()> {
+/// The JSON result of `bench flash`.
+#[derive(Serialize, JsonSchema)]
+pub struct FlashCasesResult {
+    rounds: NonZero<u32>,
+    /// The peers that this machine does not have.
+    not_run: BTreeSet<String>,
+    rows: Vec<Row>,
+    cases: Vec<Measurements>,
+}
+
+impl JsonResult for FlashCasesResult {}
+
+/// The JSON result of `bench assemble`.
+#[derive(Serialize, JsonSchema)]
+pub struct AssembleResult {
+    rounds: NonZero<u32>,
+    /// The time under emulation divided by that of native programs.
+    ratio: f64,
+    measured: Comparison,
+}
+
+impl JsonResult for AssembleResult {}
+
+/// The JSON result of the benchmarks that are a table.
+#[derive(Serialize, JsonSchema)]
+pub struct RowsResult {
+    rounds: NonZero<u32>,
+    rows: Vec<Row>,
+}
+
+impl JsonResult for RowsResult {}
+
+impl JsonResult for TrialCost {}
+
+fn show_cases(cx: &Context, plan: &Plan, cases: Vec<Measurements>) -> Result<()> {
     let rows = cases.iter().flat_map(bench::rows).collect::<Vec<_>>();
     if cx.json {
-        let result = serde_json::json!({
-            "rounds": plan.rounds, "not_run": plan.absent_peers(cx), "rows": rows, "cases": cases
-        });
-        return ui::print_json(&result);
+        let not_run = plan.absent_peers(cx);
+        return ui::print_json(&FlashCasesResult { rounds: plan.rounds, not_run, rows, cases });
     }
     ui::print_table(&bench::table(&rows))
 }
@@ -44,19 +82,18 @@ fn bench_assemble(cx: &Context, args: &BenchAssemble) -> Result<()> {
     let comparison = bench::compare(cx, args.rounds)?;
     if cx.json {
         let ratio = comparison.ratio();
-        let result = serde_json::json!({ "rounds": args.rounds, "ratio": ratio, "measured": comparison });
-        return ui::print_json(&result);
+        return ui::print_json(&AssembleResult { rounds: args.rounds, ratio, measured: comparison });
     }
     ui::print_table(&comparison.table())?;
     ui::print_result(&comparison.image_summary())
 }
 
 fn bench_deploy(cx: &Context, args: &BenchDeploy) -> Result<()> {
-    show_rows(cx, args.rounds, &bench::deploys(cx, args.rounds)?)
+    show_rows(cx, args.rounds, bench::deploys(cx, args.rounds)?)
 }
 
 fn bench_hosts(cx: &Context, args: &BenchHosts) -> Result<()> {
-    show_rows(cx, args.rounds, &bench::listings(cx, args.rounds)?)
+    show_rows(cx, args.rounds, bench::listings(cx, args.rounds)?)
 }
 
 fn bench_trial(cx: &mut Context, args: &BenchTrial) -> Result<()> {
@@ -65,9 +102,9 @@ fn bench_trial(cx: &mut Context, args: &BenchTrial) -> Result<()> {
     if cx.json { ui::print_json(&cost) } else { ui::print_result(&cost.summary()) }
 }
 
-fn show_rows(cx: &Context, rounds: NonZero<u32>, rows: &[Row]) -> Result<()> {
+fn show_rows(cx: &Context, rounds: NonZero<u32>, rows: Vec<Row>) -> Result<()> {
     if cx.json {
-        return ui::print_json(&serde_json::json!({ "rounds": rounds, "rows": rows }));
+        return ui::print_json(&RowsResult { rounds, rows });
     }
-    ui::print_table(&bench::table(rows))
+    ui::print_table(&bench::table(&rows))
 }

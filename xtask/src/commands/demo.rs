@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::next_step;
 use super::payload::{Goal, PayloadSetup};
-use crate::base::{Bytes, Context, FlakeRef, HostName, interrupt};
+use super::plan_facts::PlanFacts;
+use crate::base::{Bytes, Context, FlakeRef, HostName, JsonResult, interrupt};
 use crate::card::disk::{Confirmation, Disk, Mounted, Request, Roots, VirtualCards, refusals, refuse};
 use crate::card::flash::{self, FILE_SHA256, Mode, PayloadPlan, Plan, Report};
-use crate::card::image::{self, Depth, Image, Source, Wanted};
+use crate::card::image::{self, Depth, Image, ImageFacts, Source, Wanted};
 use crate::card::inspect::{self, BootFiles, Budget, Inspection};
 use crate::card::worker;
 use crate::cli::{Demo, PayloadArgs};
@@ -44,7 +46,7 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let mut payload_setup = PayloadSetup::begin(cx, &PayloadArgs::default(), Some(&host), Goal::Write)?;
     let payload = payload_setup.plan(cx, &flake, &image, None)?;
     let plan = make_plan(&card, image, payload)?;
-    cx.show_plan(&plan);
+    cx.show_plan(&plan, &PlanFacts::from(&plan));
     let signals = interrupt::guard()?;
     let receipt = receipt::begin_flash(cx, Some((&host, &flake)), &plan);
     let report = receipt.record(cx, |cx| worker::run(cx, &plan))?;
@@ -63,17 +65,18 @@ pub fn run(cx: &mut Context, args: &Demo) -> Result<()> {
     let total = start.elapsed().as_secs_f64();
     let boot = booted.as_ref().map(|_| total - boot_start);
     let seconds = Seconds { setup: setup_seconds, build: build_seconds, boot, total };
-    let VirtualCard { path: card, file, .. } = card;
+    let VirtualCard { path: device, file, .. } = card;
+    let image = ImageFacts::from(&image);
     next_step::overview();
-    show(cx, &DemoReport { image, card, file, report, identity, contents, booted, seconds })
+    show(cx, &DemoResult { image, device, file, report, identity, contents, booted, seconds })
 }
 
 /// The result of the demo. Also its JSON.
-#[derive(Serialize)]
-struct DemoReport {
-    image: Image,
+#[derive(Serialize, JsonSchema)]
+pub struct DemoResult {
+    image: ImageFacts,
     /// The loop device that was the card, or the file where there is no loop device.
-    card: PathBuf,
+    device: PathBuf,
     /// The file behind the card, which keeps the content of the card.
     file: PathBuf,
     report: Report,
@@ -85,8 +88,10 @@ struct DemoReport {
     seconds: Seconds,
 }
 
+impl JsonResult for DemoResult {}
+
 /// The durations of the demo in seconds, beside those in the report of the flash.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Seconds {
     /// Setting up the machine.
     setup: f64,
@@ -142,18 +147,18 @@ fn inspect_card(card: &VirtualCard, size: u64) -> Result<BootFiles> {
     found.with_context(|| format!("inspecting {path}"))
 }
 
-fn show(cx: &Context, result: &DemoReport) -> Result<()> {
+fn show(cx: &Context, result: &DemoResult) -> Result<()> {
     if cx.json {
         return ui::print_json(result);
     }
-    let DemoReport { image, report, contents, .. } = result;
-    let name = image.source.path.file_name().unwrap_or_default().display();
+    let DemoResult { image, report, contents, .. } = result;
+    let name = image.image.file_name().unwrap_or_default().display();
     ui::print_result(&format!(
         "image   {name}: {} ({} compressed)",
-        Bytes(image.size),
-        Bytes(image.source.stored.size)
+        Bytes(image.bytes),
+        Bytes(image.stored_bytes)
     ))?;
-    ui::print_result(&format!("card    {}, flashed as {}", result.file.display(), result.card.display()))?;
+    ui::print_result(&format!("card    {}, flashed as {}", result.file.display(), result.device.display()))?;
     for volume in &contents.volumes {
         ui::print_result(&format!("        {volume}"))?;
     }

@@ -1,13 +1,13 @@
 //! `deploy HOST…`: deploys by deploy-rs, and verifies that each host runs the new system.
 
 use anyhow::Result;
-use serde_json::Value;
 
+use super::plan_facts::PlanFacts;
 use crate::base::failure;
 use crate::base::{Context, HostName, Tone};
 use crate::cli::Deploy;
-use crate::commands::deploy_host;
-use crate::deploy::{self, Decision, DeployOptions, Ending, Goal};
+use crate::commands::deploy_host::{self, DeployResult};
+use crate::deploy::{self, Decision, DeployOptions, Ending, Goal, HostResult};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
@@ -47,13 +47,16 @@ fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &Host
     let has_changes = plan.has_changes();
     if has_changes {
         cx.log.keep_for_host(host);
-        cx.note(plan.to_string());
+        cx.note_plan(&plan, &PlanFacts::Decision(HostResult::undecided(&plan).into()));
     }
     let outcome = deploy::decide(cx, plan)?;
     if has_changes {
         receipt::save(cx, Deployed::of_decision(&cx.flake, &outcome));
     }
-    if cx.json { ui::print_json(&outcome.json()) } else { ui::print_verdict(&outcome.summary(), Tone::Good) }
+    if cx.json {
+        return ui::print_json(&DeployResult { hosts: vec![HostResult::decided(&outcome)] });
+    }
+    ui::print_verdict(&outcome.summary(), Tone::Good)
 }
 
 fn deploy_several(
@@ -74,8 +77,7 @@ fn deploy_several(
         Ok(ending)
     })?;
     if cx.json {
-        let hosts = members.iter().map(deploy::Member::json).collect::<Value>();
-        ui::print_json(&serde_json::json!({ "hosts": hosts }))?;
+        ui::print_json(&DeployResult { hosts: members.iter().map(HostResult::of_member).collect() })?;
     } else {
         ui::print_table(&deploy::verdict_table(&members))?;
     }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::{Address, Context, FlakeRef, HostName};
+use crate::base::{Address, Context, FlakeRef, HostName, JsonResult};
 use crate::cli::DeployArgs;
 use crate::commands::next_step;
-use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, Outcome, Overrides, Plan};
+use crate::commands::plan_facts::PlanFacts;
+use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, HostResult, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
@@ -46,6 +49,33 @@ pub fn run(
     host: &HostName,
     check: impl FnOnce(&str) -> Result<()>,
 ) -> Result<()> {
+    match try_run(cx, flake, options, version, host, check) {
+        Ok(Ending::Planned(plan)) => show_planned(cx, &plan),
+        Ok(Ending::Ended(outcome)) => show(cx, &outcome),
+        Err(error) => {
+            ui::print_json(&DeployResult { hosts: vec![HostResult::failed(host, &error)] })?;
+            Err(error)
+        }
+    }
+}
+
+/// The JSON result of `deploy` and `rollback`.
+#[derive(Serialize, JsonSchema)]
+pub struct DeployResult {
+    pub hosts: Vec<HostResult>,
+}
+
+impl JsonResult for DeployResult {}
+
+/// Plans the deploy and carries it out.
+fn try_run(
+    cx: &Context,
+    flake: &FlakeRef,
+    options: &DeployOptions,
+    version: nix::Version,
+    host: &HostName,
+    check: impl FnOnce(&str) -> Result<()>,
+) -> Result<Ending> {
     let found = deploy::find_target(cx, options, host)?;
     check(found.target.named_path().as_str())?;
     let lock = deploy::lock_host(cx, options, host)?;
@@ -53,10 +83,7 @@ pub fn run(
     if let Some(error) = deploy::build(cx, options, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }
-    match show_and_apply(cx, flake, options, plan)? {
-        Ending::Planned(plan) => show_planned(cx, &plan),
-        Ending::Ended(outcome) => show(cx, &outcome),
-    }
+    show_and_apply(cx, flake, options, plan)
 }
 
 /// Checks and shows the plan; unless this is a dry run, applies it and keeps a receipt, which names `flake`.
@@ -69,7 +96,7 @@ pub fn show_and_apply(
     deploy::add_boot_outlook(cx, &mut plan)?;
     if plan.already_done().is_none() {
         deploy::compare(cx, &mut plan)?;
-        cx.note(plan.to_string());
+        cx.note_plan(&plan, &PlanFacts::Deploy(HostResult::planned(&plan).into()));
         deploy::check_before_copy(cx, &plan)?;
     }
     deploy::check_boot(cx, options, &plan)?;
@@ -89,14 +116,17 @@ fn show_planned(cx: &Context, plan: &Plan) -> Result<()> {
     if plan.already_done().is_none() {
         next_step::after_dry_run();
     }
-    if cx.json { ui::print_json(&plan.json()) } else { ui::print_result(&plan.summary()) }
+    if cx.json {
+        return ui::print_json(&DeployResult { hosts: vec![HostResult::planned(plan)] });
+    }
+    ui::print_result(&plan.summary())
 }
 
 fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
     print_remarks(cx, outcome);
     let error = outcome.error();
     let printed = if cx.json {
-        ui::print_json(&outcome.json())
+        ui::print_json(&DeployResult { hosts: vec![HostResult::ended(outcome)] })
     } else if error.is_none() {
         ui::print_verdict(&outcome.summary(), outcome.tone())
     } else {

@@ -1,14 +1,24 @@
 //! `devices`: lists the inserted cards.
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::listed_disk::{self, Listed, ListedDisk};
 use super::next_step;
 use super::protected::{NamedPaths, protected_paths};
-use crate::base::{Bytes, Cell, Context, Table, Tone};
+use crate::base::{Bytes, Cell, Context, JsonResult, Table, Tone};
 use crate::card::disk::{Confirmation, Mounted, Request, VirtualCards};
 use crate::cli::Devices;
 use crate::ui;
+
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct DevicesResult {
+    devices: Vec<ListedDisk>,
+}
+
+impl JsonResult for DevicesResult {}
 
 pub fn run(cx: &Context, args: &Devices) -> Result<()> {
     let request = flash_request(cx, args);
@@ -17,7 +27,7 @@ pub fn run(cx: &Context, args: &Devices) -> Result<()> {
         next_step::flash_to(&only.disk.path);
     }
     if cx.json {
-        return ui::print_json(&serde_json::json!({ "devices": listed }));
+        return ui::print_json(&DevicesResult { devices: listed });
     }
     if listed.is_empty() {
         cx.note("no card found; insert one, or list all disks with `cargo xtask devices --all`");

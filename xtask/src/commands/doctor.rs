@@ -1,10 +1,12 @@
 //! `doctor`: checks the requirements of this machine, and names the remedies.
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::bail;
-use crate::base::failure::{self, ExitKind};
-use crate::base::{Cell, Context, Table, Tone, shell};
+use crate::base::failure::{self, ExitKind, Reason};
+use crate::base::{Cell, Context, JsonResult, Table, Tone, shell};
 use crate::card::ext4;
 use crate::commands::next_step;
 use crate::nix::Programs;
@@ -20,14 +22,14 @@ struct Finding {
     /// Whether `setup` may meet the requirement.
     is_for_setup: bool,
     /// What meets the requirement, or else what is wrong and the remedy.
-    found: Result<String, String>,
+    found: Result<String, Reason>,
 }
 
 pub fn run(cx: &Context) -> Result<()> {
     let findings = gather(cx)?;
     if cx.json {
-        let findings = findings.iter().map(Finding::json).collect::<serde_json::Value>();
-        ui::print_json(&serde_json::json!({ "requirements": findings }))?;
+        let requirements = findings.iter().map(Requirement::from).collect();
+        ui::print_json(&DoctorResult { requirements })?;
     } else {
         ui::print_table(&table(&findings))?;
     }
@@ -52,10 +54,10 @@ fn gather(cx: &Context) -> Result<Vec<Finding>> {
     };
     let support = match &version {
         Ok(version) => build_support(cx, *version, &builders),
-        Err(_) => Err("unknown without nix".to_owned()),
+        Err(_) => Err(reason("unknown without nix", None)),
     };
     let requirements = [
-        ("nix", version.map(|v| v.to_string()).map_err(|error| failure::with_hint(&error))),
+        ("nix", version.map(|v| v.to_string()).map_err(|error| Reason::of_error(&error))),
         (SYSTEM, support),
         ("debugfs", find_debugfs(cx)),
         ("ssh-keygen", find_program(cx, "ssh-keygen")),
@@ -88,16 +90,16 @@ fn build_support(
     cx: &Context,
     version: nix::Version,
     builders: &[(Builder, Answer)],
-) -> Result<String, String> {
+) -> Result<String, Reason> {
     let support = emulation::build_support(&cx.launcher, version, SYSTEM, &[]);
-    let support = support.map_err(|error| failure::with_hint(&error))?;
-    let text = support.explain_with_hint(SYSTEM);
+    let support = support.map_err(|error| Reason::of_error(&error))?;
+    let text = support.explain();
     let mut for_system = builders.iter().filter(|(builder, _)| builder.builds_for(SYSTEM));
     let all_fail = for_system.all(|(_, answer)| matches!(answer, Answer::Fails(_)));
     match support {
-        BuildSupport::Remote if all_fail => Err(format!("{text}, and none can be used")),
+        BuildSupport::Remote if all_fail => Err(reason(format!("{text}, and none can be used"), None)),
         support if support.can_build() => Ok(text),
-        _ => Err(text),
+        support => Err(reason(text, support.hint(SYSTEM))),
     }
 }
 
@@ -105,43 +107,73 @@ fn builder_finding((builder, answer): (Builder, Answer), programs: &Programs) ->
     let found = match answer {
         Answer::Builds => Ok("answers".to_owned()),
         Answer::ForDaemon => Ok("its ssh answers; only nix-daemon may log in".to_owned()),
-        Answer::Fails(why) => Err(programs.spell_out(&format!(
-            "{why}; start it, or correct its line in `builders` or /etc/nix/machines: `nix \
-             --extra-experimental-features nix-command store info --store {}` must succeed",
-            shell::quote(&builder.store())
-        ))),
+        Answer::Fails(why) => {
+            let hint = programs.spell_out(&format!(
+                "start it, or correct its line in `builders` or /etc/nix/machines: `nix \
+                 --extra-experimental-features nix-command store info --store {}` must succeed",
+                shell::quote(&builder.store())
+            ));
+            Err(reason(why, Some(hint)))
+        }
     };
     Finding { name: builder.address, is_for_setup: false, found }
 }
 
 /// The path of the program `name` that `setup` installs.
-fn find_program(cx: &Context, name: &str) -> Result<String, String> {
-    let missing = || format!("there is no {name} on PATH; run `cargo xtask setup`");
+fn find_program(cx: &Context, name: &str) -> Result<String, Reason> {
+    let missing =
+        || reason(format!("there is no {name} on PATH"), Some("run `cargo xtask setup`".to_owned()));
     cx.launcher.which(name).map(|path| path.display().to_string()).ok_or_else(missing)
 }
 
 /// The path of debugfs, if all three programs of e2fsprogs that write the payload of a card are installed. Debian does
 /// not have them on the `PATH` of users.
-fn find_debugfs(cx: &Context) -> Result<String, String> {
-    let path = ext4::find_programs(&cx.launcher).map_err(|error| failure::with_hint(&error))?;
+fn find_debugfs(cx: &Context) -> Result<String, Reason> {
+    let path = ext4::find_programs(&cx.launcher).map_err(|error| Reason::of_error(&error))?;
     Ok(path.display().to_string())
+}
+
+fn reason(message: impl Into<String>, hint: Option<String>) -> Reason {
+    Reason { kind: None, message: message.into(), hint }
 }
 
 fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&["", "NEEDED", "FOUND"]).with_folded("FOUND");
     for Finding { name, found, .. } in findings {
         let (mark, text) = match found {
-            Ok(text) => (Cell::new("ok", Tone::Good), text),
-            Err(text) => (Cell::new("MISSING", Tone::Bad), text),
+            Ok(text) => (Cell::new("ok", Tone::Good), text.clone()),
+            Err(reason) => (Cell::new("MISSING", Tone::Bad), reason.to_string()),
         };
-        table.row([mark, name.into(), text.into()]);
+        table.row([mark, name.as_str().into(), text.into()]);
     }
     table
 }
 
-impl Finding {
-    fn json(&self) -> serde_json::Value {
-        let (Ok(text) | Err(text)) = &self.found;
-        serde_json::json!({ "name": self.name, "ok": self.found.is_ok(), "text": text })
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct DoctorResult {
+    requirements: Vec<Requirement>,
+}
+
+impl JsonResult for DoctorResult {}
+
+/// A checked requirement, for programs.
+#[derive(Serialize, JsonSchema)]
+struct Requirement {
+    name: String,
+    met: bool,
+    /// What meets the requirement, or what is wrong.
+    message: String,
+    /// The remedy.
+    hint: Option<String>,
+}
+
+impl From<&Finding> for Requirement {
+    fn from(finding: &Finding) -> Self {
+        let (message, hint) = match &finding.found {
+            Ok(text) => (text.clone(), None),
+            Err(reason) => (reason.message.clone(), reason.hint.clone()),
+        };
+        Self { name: finding.name.clone(), met: finding.found.is_ok(), message, hint }
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::Map;
 
 use super::payload::{PayloadSetup, login_keys};
 use super::protected::NamedPaths;
@@ -98,7 +97,7 @@ impl<'a> FlashJob<'a> {
         let PayloadArgs { files, identity_dir, .. } = self.payload;
         let named =
             NamedPaths { image, files: files.as_deref(), identities: identity_dir.as_deref(), state: None };
-        CardWriter { args: self.write, named, facts: Map::new() }
+        CardWriter { args: self.write, named, restored: None }
     }
 }
 

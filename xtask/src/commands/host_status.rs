@@ -6,21 +6,21 @@ use anyhow::Result;
 
 use crate::base::{Context, HostName};
 use crate::deploy::{self, History, Overrides, Status};
-use crate::receipt::{self, Receipt};
+use crate::receipt::Receipt;
 
-/// Reads the state of `hosts`, with `nix_args` for Nix, and warns of what the table does not show.
+/// Reads the state of `hosts`, with `nix_args` for Nix. `receipts` begin with the newest.
 ///
 /// # Errors
-/// `Interrupted` if the user stops it, and where the folder of receipts cannot be read.
+/// `Interrupted` if the user stops it.
 pub fn read(
     cx: &Context,
+    receipts: &[Receipt],
     hosts: Vec<HostName>,
     overrides: &Overrides,
     nix_args: &[String],
 ) -> Result<Vec<Status>> {
-    let receipts = receipt::read_all(cx)?;
     cx.in_phase("query", || {
-        deploy::statuses(cx, hosts, overrides, nix_args, |host| last_receipts(&receipts, host))
+        deploy::statuses(cx, hosts, overrides, nix_args, |host| last_receipts(receipts, host))
     })
 }
 
@@ -37,8 +37,5 @@ fn last_receipts(receipts: &[Receipt], host: &HostName) -> History {
     // A greater position is an older receipt.
     positions.sort_unstable_by_key(|position| Reverse(*position));
     let found = positions.into_iter().map(|position| &receipts[position]).collect::<Vec<_>>();
-    History {
-        words: found.iter().map(ToString::to_string).collect(),
-        last: found.last().map(|receipt| format!("{receipt:#}")),
-    }
+    History { last: found.last().map(|receipt| format!("{receipt:#}")) }
 }

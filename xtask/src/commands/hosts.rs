@@ -1,12 +1,13 @@
 //! `hosts`: lists the hosts of the flake.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::{Context, Table, interrupt, parallel};
+use crate::base::{Context, JsonResult, Table, interrupt, parallel};
 use crate::cli::Hosts;
 use crate::commands::flake_hosts::{self, Listing};
-use crate::commands::known_image::KnownImage;
+use crate::commands::known_image::{ImageRow, KnownImage};
 use crate::commands::next_step;
 use crate::nix::flake::{BrokenOutput, Host, HostImage};
 use crate::{nix, ui};
@@ -30,8 +31,8 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
     }
     let rows = hosts.iter().zip(images).collect::<Vec<_>>();
     if cx.json {
-        let hosts = rows.iter().map(|(host, image)| json_row(host, image)).collect::<Value>();
-        return ui::print_json(&json!({ "hosts": hosts }));
+        let hosts = rows.iter().map(|(host, image)| HostRow::new(host, image)).collect();
+        return ui::print_json(&HostsResult { hosts });
     }
     if hosts.is_empty() {
         cx.warn(format!("{} has no host with a configuration, an image or a deploy node", cx.flake));
@@ -70,8 +71,24 @@ fn evaluate_images(
     Ok(images)
 }
 
-fn json_row(host: &Host, image: &KnownImage) -> Value {
-    let mut row = json!(host);
-    row["image"] = image.json();
-    row
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct HostsResult {
+    hosts: Vec<HostRow>,
+}
+
+impl JsonResult for HostsResult {}
+
+/// A host and its image.
+#[derive(Serialize, JsonSchema)]
+struct HostRow {
+    #[serde(flatten)]
+    host: Host,
+    image: ImageRow,
+}
+
+impl HostRow {
+    fn new(host: &Host, image: &KnownImage) -> Self {
+        Self { host: host.clone(), image: ImageRow::from(image) }
+    }
 }

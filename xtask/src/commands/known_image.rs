@@ -3,10 +3,11 @@
 use std::fmt;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::{Context, failure};
-use crate::nix::flake::{Host, HostImage};
+use crate::base::{Context, ErrorReport};
+use crate::nix::flake::{Host, HostImage, Place};
 use crate::nix::{EvalCache, Fingerprint};
 
 /// What is known of the image of a host.
@@ -47,20 +48,59 @@ impl KnownImage {
     pub fn of(found: Result<Vec<HostImage>>) -> Self {
         found.map_or_else(Self::Missing, Self::Found)
     }
+}
 
-    /// The image, also as JSON.
-    pub fn json(&self) -> Value {
-        match self {
-            Self::Package(systems) => json!({ "state": "found", "place": "convention", "systems": systems }),
-            Self::Found(images) => match &images[..] {
-                [image] => json!({
-                    "state": "found", "place": image.place, "attribute": image.to_string(), "systems": [image.system]
-                }),
-                several => json!({ "state": "several", "attributes": attributes(several) }),
+/// What is known of the image of a host.
+#[derive(Default, Serialize, JsonSchema)]
+pub struct ImageRow {
+    state: ImageState,
+    /// Where in the flake the image is.
+    place: Option<Place>,
+    /// The attributes of the image, or of several of which the user has to choose one; empty for an image at the place
+    /// of the convention.
+    attributes: Vec<String>,
+    /// The systems that build the image.
+    systems: Vec<String>,
+    /// Why an evaluation found no image.
+    error: Option<ErrorReport>,
+}
+
+/// Whether a host has an image.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ImageState {
+    Found,
+    Several,
+    Missing,
+    NotEvaluated,
+    /// The host has only a deploy node.
+    #[default]
+    None,
+}
+
+impl From<&KnownImage> for ImageRow {
+    fn from(image: &KnownImage) -> Self {
+        let none = Self::default();
+        match image {
+            KnownImage::Package(systems) => {
+                let place = Some(Place::Convention);
+                Self { state: ImageState::Found, place, systems: systems.clone(), ..none }
+            }
+            KnownImage::Found(images) => match &images[..] {
+                [image] => Self {
+                    state: ImageState::Found,
+                    place: Some(image.place),
+                    attributes: vec![image.to_string()],
+                    systems: image.system.iter().cloned().collect(),
+                    ..none
+                },
+                several => Self { state: ImageState::Several, attributes: attributes(several), ..none },
             },
-            Self::Missing(error) => json!({ "state": "missing", "error": failure::with_hint(error) }),
-            Self::NotEvaluated => json!({ "state": "not_evaluated" }),
-            Self::None => json!({ "state": "none" }),
+            KnownImage::Missing(error) => {
+                Self { state: ImageState::Missing, error: Some(ErrorReport::of(error)), ..none }
+            }
+            KnownImage::NotEvaluated => Self { state: ImageState::NotEvaluated, ..none },
+            KnownImage::None => none,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The disks of this machine as `flash` judges them, for the commands that list cards.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::failure::Reason;
 use crate::card::disk::{self, Disk, DiskKind, Refusal, Request, Roots, VirtualCards};
 
 /// A disk, and whether `flash` accepts it. Also the JSON.
-#[derive(Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 pub struct ListedDisk {
     #[serde(flatten)]
     pub disk: Disk,

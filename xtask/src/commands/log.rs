@@ -3,23 +3,26 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::{Context, run_log};
+use crate::base::{Context, JsonResult, run_log};
 use crate::cli::Log;
 use crate::ui;
 
 pub fn run(cx: &Context, args: &Log) -> Result<()> {
     let (path, text) = run_log::read(&cx.state, args.host.as_ref())?;
     if cx.json {
-        return ui::print_json(&LogReport { file: path, lines: text.lines().collect() });
+        return ui::print_json(&LogResult { file: path, lines: text.lines().collect() });
     }
     ui::print_log(&text)
 }
 
-/// The JSON of `log`.
-#[derive(Serialize)]
-struct LogReport<'a> {
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct LogResult<'a> {
     file: PathBuf,
     lines: Vec<&'a str>,
 }
+
+impl JsonResult for LogResult<'_> {}

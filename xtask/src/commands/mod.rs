@@ -18,6 +18,7 @@ mod earlier_state;
 mod flake_hosts;
 mod flash;
 mod flash_card;
+mod flash_result;
 mod history;
 mod host_status;
 mod hosts;
@@ -32,6 +33,7 @@ mod next_step;
 mod overview;
 mod payload;
 mod pick_card;
+mod plan_facts;
 mod protected;
 #[cfg(feature = "dev")]
 mod record;
@@ -39,6 +41,8 @@ mod recorded_revision;
 mod restore;
 mod rollback;
 mod run_log;
+#[cfg(test)]
+mod schema_tests;
 mod sd_image;
 mod setup;
 mod status;

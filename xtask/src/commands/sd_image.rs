@@ -1,10 +1,13 @@
 //! `sd-image HOST`: builds the image of a host and prints its path.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::Context;
+use crate::base::{Context, Format, HostName, ImageSource, JsonResult};
 use crate::card::image::{self, CheckCache, Source};
 use crate::cli::SdImage;
 use crate::commands::next_step;
@@ -17,12 +20,29 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     image::require_disk_image(&source)?;
     let seconds = start.elapsed().as_secs_f64();
     warn_of_content(cx, &source)?;
-    show(cx, &source, seconds)?;
+    show(cx, args, &source, seconds)?;
     if let Some(host) = args.source().host() {
         next_step::after_image(&host);
     }
     Ok(())
 }
+
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct SdImageResult {
+    /// The host; `None` for an image that the user names by its attribute.
+    host: Option<HostName>,
+    /// The file of the image.
+    image: PathBuf,
+    format: Format,
+    /// The size of the decompressed image; `None` where the file does not say.
+    bytes: Option<u64>,
+    /// The size of the file.
+    stored_bytes: u64,
+    seconds: f64,
+}
+
+impl JsonResult for SdImageResult {}
 
 /// Warns of ssh host keys inside the image, and of an ISO image. The image is checked on the way, so that a later flash
 /// need not check it. An image whose decompression takes more memory than allowed is not read.
@@ -42,12 +62,17 @@ fn warn_of_content(cx: &Context, source: &Source) -> Result<()> {
 }
 
 /// Prints only the path on stdout, for `$(cargo xtask sd-image HOST)`.
-fn show(cx: &Context, image: &Source, seconds: f64) -> Result<()> {
+fn show(cx: &Context, args: &SdImage, image: &Source, seconds: f64) -> Result<()> {
     if cx.json {
-        let facts = serde_json::json!({
-            "path": image.path, "size": image.size, "stored": image.stored.size, "seconds": seconds
+        let host = if let ImageSource::Host(host) = args.source() { Some(host) } else { None };
+        return ui::print_json(&SdImageResult {
+            host,
+            image: image.path.clone(),
+            format: image.format,
+            bytes: image.size,
+            stored_bytes: image.stored.size,
+            seconds,
         });
-        return ui::print_json(&facts);
     }
     cx.note(format!("{image}, in {seconds:.1} s"));
     ui::print_verbatim(&image.path.display().to_string())

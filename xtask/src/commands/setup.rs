@@ -1,17 +1,19 @@
 //! `setup`: installs what this machine lacks for building, flashing and deploying.
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::Context;
+use crate::base::{Context, JsonResult};
 use crate::cli::Setup;
 use crate::commands::{next_step, sudo};
-use crate::setup::{self, Purpose, Sudo};
+use crate::setup::{self, Purpose, Report, Sudo};
 use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     if let Some(configuration) = setup::configuration() {
         return if cx.json {
-            ui::print_json(&configuration_json(configuration))
+            ui::print_json(&SetupResult { configuration: Some(configuration), setup: None })
         } else {
             ui::print_own_text(configuration)
         };
@@ -27,22 +29,18 @@ pub fn run(cx: &mut Context, args: &Setup) -> Result<()> {
     let report = setup::ensure(cx, &purposes, sudo)?;
     next_step::overview();
     if cx.json {
-        return ui::print_json(&report);
+        return ui::print_json(&SetupResult { configuration: None, setup: Some(report) });
     }
     Ok(())
 }
 
-/// The JSON of `setup` on a NixOS machine, on which it installs nothing.
-fn configuration_json(configuration: &str) -> serde_json::Value {
-    serde_json::json!({ "configuration": configuration })
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct SetupResult {
+    /// What to add to the configuration of a NixOS machine, on which `setup` installs nothing.
+    configuration: Option<&'static str>,
+    /// What was done on any other machine.
+    setup: Option<Report>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::configuration_json;
-
-    #[test]
-    fn the_json_has_the_configuration_as_text() {
-        assert_eq!(configuration_json("a = \"b\";\n").to_string(), r#"{"configuration":"a = \"b\";\n"}"#);
-    }
-}
+impl JsonResult for SetupResult {}

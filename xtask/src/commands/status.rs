@@ -1,13 +1,15 @@
 //! `status [HOST…]`: shows what each host runs, and how it differs from the flake.
 
 use anyhow::Result;
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::host_status;
-use crate::base::Context;
+use crate::base::{Context, JsonResult};
 use crate::cli::Status;
 use crate::commands::next_step;
-use crate::deploy::{self, Overrides};
+use crate::deploy::{self, HostStatus, Overrides};
+use crate::receipt::{self, Deployed, Flashed, Receipt};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Status) -> Result<()> {
@@ -17,16 +19,52 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let nix_args = &nix::with_keep_lock(&args.nix.nix_args);
     let hosts =
         if named.is_empty() { deploy::deployable_hosts(cx, nix_args)? } else { deploy::deduplicate(&named) };
-    let statuses = host_status::read(cx, hosts, &Overrides::of_address(args.to.as_ref()), nix_args)?;
+    let receipts = receipt::read_all(cx)?;
+    let overrides = Overrides::of_address(args.to.as_ref());
+    let statuses = host_status::read(cx, &receipts, hosts, &overrides, nix_args)?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
         cx.warn(remark);
     }
     if cx.json {
-        let hosts = statuses.iter().map(deploy::Status::json).collect::<Value>();
-        ui::print_json(&serde_json::json!({ "hosts": hosts }))?;
+        let hosts = statuses.iter().map(|status| HostRow::new(status, &receipts)).collect();
+        ui::print_json(&StatusResult { hosts })?;
     } else {
         ui::print_table(&deploy::status_table(&statuses))?;
     }
     next_step::deploy(statuses.iter().filter(|status| status.differs()).map(|status| &status.host));
     deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
+}
+
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct StatusResult {
+    hosts: Vec<HostRow>,
+}
+
+impl JsonResult for StatusResult {}
+
+/// A host, and its last receipts in the state folder of the flake.
+#[derive(Serialize, JsonSchema)]
+struct HostRow {
+    #[serde(flatten)]
+    status: HostStatus,
+    last_flash: Option<Flashed>,
+    last_deploy: Option<Deployed>,
+}
+
+impl HostRow {
+    /// The row of `status`; `receipts` begin with the newest.
+    fn new(status: &deploy::Status, receipts: &[Receipt]) -> Self {
+        let host = status.host.as_str();
+        let mut of_host = receipts.iter().filter(|receipt| receipt.host() == Some(host));
+        let last_flash = of_host.clone().find_map(|receipt| match receipt {
+            Receipt::Flash(flashed) => Some((**flashed).clone()),
+            _ => None,
+        });
+        let last_deploy = of_host.find_map(|receipt| match receipt {
+            Receipt::Deploy(deployed) => Some((**deployed).clone()),
+            _ => None,
+        });
+        Self { status: HostStatus::of(status), last_flash, last_deploy }
+    }
 }

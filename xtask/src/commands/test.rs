@@ -3,9 +3,11 @@
 use std::num::NonZero;
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::bail;
-use crate::base::Context;
+use crate::base::{Context, JsonResult};
 use crate::cli::Test;
 use crate::commands::suite_parts;
 use crate::dev::suites::{self, Extent, Requirement, Suite};
@@ -56,7 +58,7 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     // The whole suites run last, so that their output is right above the table. They run also if the first run fails.
     let partly_result = run_group(cx, &partly, Extent::WithoutRequirements);
     let whole_result = run_group(cx, &sorted.whole, Extent::Whole);
-    show(cx, &suites::report(&cx.launcher, &sorted))?;
+    show(cx, suites::report(&cx.launcher, &sorted))?;
     partly_result.and(whole_result)?;
     if is_suite_named { require_whole(&sorted.partly) } else { Ok(()) }
 }
@@ -66,12 +68,20 @@ fn run_group(cx: &Context, suites: &[&'static Suite], extent: Extent) -> Result<
     if suites.is_empty() { Ok(()) } else { cargo(cx, &suites::cargo_args(suites, extent)) }
 }
 
-fn show(cx: &Context, reports: &[suites::Report]) -> Result<()> {
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct TestResult {
+    suites: Vec<suites::Report>,
+}
+
+impl JsonResult for TestResult {}
+
+fn show(cx: &Context, reports: Vec<suites::Report>) -> Result<()> {
     if cx.json {
-        return ui::print_json(&serde_json::json!({ "suites": reports }));
+        return ui::print_json(&TestResult { suites: reports });
     }
     ui::print_result("")?;
-    ui::print_table(&suites::table(reports))
+    ui::print_table(&suites::table(&reports))
 }
 
 /// Fails if there are suites in `partly`: each with the reason why this machine cannot run it whole.

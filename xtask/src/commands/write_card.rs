@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Map, Value};
 
+use super::flash_result::RestoredFacts;
 use super::payload::{Goal, PayloadSetup};
+use super::plan_facts::PlanFacts;
 use super::protected::{NamedPaths, protected_paths};
-use super::{dry_run, pick_card};
+use super::{dry_run, flash_result, pick_card};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Bytes, Context, Event, Tone, interrupt};
@@ -27,8 +28,8 @@ pub struct CardWriter<'a> {
     pub args: &'a WriteArgs,
     /// The paths on the command line, which must not be on the card.
     pub named: NamedPaths<'a>,
-    /// What the JSON of the result has beside the facts of the flash.
-    pub facts: Map<String, Value>,
+    /// What is restored, for the result; `None` for a flash.
+    pub restored: Option<RestoredFacts>,
 }
 
 impl CardWriter<'_> {
@@ -97,7 +98,7 @@ impl CardWriter<'_> {
     /// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a
     /// card that was just inserted. `None` for a dry run, which ends here.
     pub fn show_and_confirm(&self, cx: &Context, request: &Request, plan: Plan) -> Result<Option<Plan>> {
-        cx.show_plan(&plan);
+        cx.show_plan(&plan, &PlanFacts::from(&plan));
         warn_of(cx, &plan);
         if !self.args.dry_run {
             self.args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
@@ -107,7 +108,7 @@ impl CardWriter<'_> {
         refuse(&refusals(&disk, request))?;
         let plan = Plan::new(plan.image, disk, plan.mode, plan.payload).with_login_keys(plan.login_keys);
         if self.args.dry_run {
-            return dry_run::show(cx, &plan, &self.facts).map(|()| None);
+            return dry_run::show(cx, &plan, self.restored.as_ref()).map(|()| None);
         }
         self.confirm_unmounting(&plan)?;
         Ok(Some(plan))
@@ -157,7 +158,7 @@ impl CardWriter<'_> {
         let known_hosts_updated = payload_setup.update_known_hosts(cx);
         receipt.complete(cx, Flashed::new(source, plan, &report).with_revision(revision));
         drop(signals);
-        let printed = show(cx, plan, &report, &self.facts);
+        let printed = show(cx, plan, &report, source, self.restored.as_ref());
         if !self.args.no_eject {
             plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
         }
@@ -218,18 +219,17 @@ fn write(cx: &Context, plan: &Plan) -> Result<Report> {
     })
 }
 
-fn show(cx: &Context, plan: &Plan, report: &Report, facts: &Map<String, Value>) -> Result<()> {
+fn show(
+    cx: &Context,
+    plan: &Plan,
+    report: &Report,
+    source: FlashSource<'_>,
+    restored: Option<&RestoredFacts>,
+) -> Result<()> {
     let path = plan.disk.path.display();
     if cx.json {
-        let identity = plan.payload.as_ref().and_then(|payload| payload.content.identity.as_ref());
-        let mut result = serde_json::json!({
-            "device": plan.disk.path, "image": plan.image.source.path, "identity": identity, "report": report,
-            "login_keys": plan.login_keys, "file_sha256": plan.image.file_sha256
-        });
-        if let Some(object) = result.as_object_mut() {
-            object.extend(facts.clone());
-        }
-        return ui::print_json(&result);
+        let host = source.map(|(host, _)| host);
+        return flash_result::print(plan, host, Some(report), restored);
     }
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
     if !report.boards.is_empty() {
@@ -243,7 +243,8 @@ fn show(cx: &Context, plan: &Plan, report: &Report, facts: &Map<String, Value>) 
     let payload = payload.unwrap_or_default();
     let size = Bytes(report.size);
     let sum = plan.image.file_sha256.as_deref().unwrap_or("unknown");
-    let state = facts.get("state").filter(|state| !state.is_null()).map_or("", |_| " with the saved state");
+    let has_state = restored.is_some_and(|restored| restored.state.is_some());
+    let state = if has_state { " with the saved state" } else { "" };
     let verdict = format!("{path} holds the image{state}{payload}: {size} read back, {FILE_SHA256} {sum}");
     ui::print_verdict(&verdict, Tone::Good)
 }

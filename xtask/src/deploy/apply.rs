@@ -176,8 +176,7 @@ fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let after = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))
         .with_context(doing)?;
-    let copy_failed =
-        Some(Reason { message: format!("{error:#}"), hint: failure::hint(error).map(str::to_owned) });
+    let copy_failed = Some(Reason::of_error(error));
     Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, reason: None, health: Vec::new(), plan })
 }
 

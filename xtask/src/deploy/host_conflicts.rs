@@ -7,7 +7,7 @@ use super::host::State;
 use super::options::Goal;
 use super::plan::Plan;
 use super::target::Target;
-use crate::base::failure::{ExitKind, Reason, hint, kind};
+use crate::base::failure::{ExitKind, Reason, kind};
 use crate::{bail, failure};
 
 /// Checks that all hosts that were `found` can be deployed to by one command. With the goal [`Goal::Show`], a host may
@@ -38,12 +38,8 @@ fn names_not_in_flake_error(errors: &[&anyhow::Error]) -> anyhow::Error {
     if let [error] = errors {
         return ExitKind::Usage.error_with_hint_of(format_args!("{error:#}; nothing was deployed"), error);
     }
-    let reason = |error: &&anyhow::Error| Reason {
-        message: format!("{error:#}"),
-        hint: hint(error).map(str::to_owned),
-    };
     let message = format!("nothing was deployed, as {} hosts cannot be deployed", errors.len());
-    ExitKind::Usage.error_with_reasons(message, errors.iter().map(reason).collect())
+    ExitKind::Usage.error_with_reasons(message, errors.iter().map(|error| Reason::of_error(error)).collect())
 }
 
 /// Refuses hosts with `interactiveSudo`, whether the flake or the command line sets it: several hosts would ask on one

@@ -16,10 +16,12 @@ mod gather;
 mod host;
 mod host_conflicts;
 mod host_lock;
+mod host_status;
 mod multi_host;
 mod options;
 mod outcome;
 mod plan;
+mod results;
 mod status;
 mod target;
 mod timings;
@@ -39,12 +41,12 @@ pub use closure::{Diff, diff_in_store};
 pub use copy_checks::check_before_copy;
 pub use desired::Overrides;
 pub use gather::{compare, find_target, gather, lock_host};
-pub use multi_host::{
-    Ending, Member, deduplicate, deploy_all, deployable_hosts, verdict_table, worst_failure,
-};
+pub use host_status::HostStatus;
+pub use multi_host::{Ending, deduplicate, deploy_all, deployable_hosts, verdict_table, worst_failure};
 pub use options::{Afterwards, DeployOptions, Goal};
 pub use outcome::Outcome;
 pub use plan::Plan;
+pub use results::HostResult;
 pub use status::{History, Status, status_table, statuses, unreadable_states_error};
 pub use timings::Timings;
 pub use trial::{Decision, DecisionOutcome, decide, plan_decision};

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use serde_json::{Value, json};
 
 use super::build::build;
 use super::gather::{FoundTarget, find_target, gather, lock_host};
@@ -146,25 +145,6 @@ impl Member {
             Ok(Ending::Ended(outcome)) => outcome.verdict.failure(),
             Err(error) => Some(kind(error)),
         }
-    }
-
-    pub fn json(&self) -> Value {
-        match &self.result {
-            Ok(Ending::Planned(plan)) => plan.json(),
-            Ok(Ending::Ended(outcome)) => outcome.json(),
-            Err(error) => self.error_json(error),
-        }
-    }
-
-    /// The JSON of a host whose deploy ended without a verdict.
-    fn error_json(&self, error: &anyhow::Error) -> Value {
-        let mut value = json!({
-            "host": self.host, "verdict": null, "exit_code": kind(error).code(), "error": format!("{error:#}"),
-        });
-        if let Some(hint) = failure::hint(error) {
-            value["hint"] = hint.into();
-        }
-        value
     }
 
     fn cells(&self) -> [Cell; 4] {

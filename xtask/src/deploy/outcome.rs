@@ -1,7 +1,5 @@
 //! The outcome of a deploy, as text and as JSON.
 
-use serde_json::{Value, json};
-
 use super::activation::DeployExit;
 use super::host::{Check, State, boot_changes_clause};
 use super::plan::{Plan, path_text};
@@ -150,24 +148,6 @@ impl Outcome {
         Some(kind.error_with(self.summary(), hint, Vec::new()))
     }
 
-    pub fn json(&self) -> Value {
-        let Plan { target, before, .. } = &self.plan;
-        json!({
-            "host": target.host,
-            "verdict": self.verdict,
-            "exit_code": self.exit_code(),
-            "proof": verdict::basis(target, self.plan.goal, &self.after),
-            "diff": self.plan.diff,
-            "reason": self.trial_reason(),
-            "health": self.health,
-            "seconds": self.plan.timings,
-            "meant": { "system": verdict::desired_system(target, &self.after), "profile": target.path },
-            "before": before,
-            "after": self.after,
-            "deploy_rs_exit_code": self.deploy_rs.map(|exit| exit.code),
-        })
-    }
-
     /// The remark about the links that were read on the host, and what each was compared with.
     fn basis_remark(&self) -> String {
         let target @ Target { host, link, .. } = &self.plan.target;
@@ -242,7 +222,7 @@ impl Outcome {
 
     /// The verdict for programs, such as `rolled_back`.
     pub fn verdict_name(&self) -> String {
-        json!(self.verdict).as_str().unwrap_or_default().to_owned()
+        serde_json::json!(self.verdict).as_str().unwrap_or_default().to_owned()
     }
 
     /// The verdict for people, such as `rolled back`.

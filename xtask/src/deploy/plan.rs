@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
-
 use super::boot_check::BootOutlook;
 use super::closure::{Closure, Diff};
 use super::host::{BootAnswer, RemoteStore, SshMux, State};
@@ -61,22 +59,8 @@ impl Plan {
         }
     }
 
-    pub fn json(&self) -> Value {
-        json!({
-            "host": self.target.host,
-            "verdict": null,
-            "already_done": self.already_done().is_some(),
-            "meant": { "system": self.target.system, "profile": self.target.path },
-            "before": self.before,
-            "diff": self.diff,
-            "boot_faults": self.boot.as_ref().map_or(&[][..], |outlook| &outlook.faults),
-            "way_back": self.rollback_note(),
-            "seconds": self.timings,
-        })
-    }
-
     /// What the user should know about the rollback if the deploy fails; `None` if deploy-rs can roll back.
-    fn rollback_note(&self) -> Option<&'static str> {
+    pub fn rollback_note(&self) -> Option<&'static str> {
         match &self.before {
             State { can_roll_back: true, .. } => None,
             State { profile: None, .. } => {

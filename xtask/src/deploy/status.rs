@@ -1,7 +1,6 @@
 //! The state of hosts, without changing anything: what each runs, and how that differs from the flake.
 
 use anyhow::Result;
-use serde_json::{Value, json};
 
 use super::closure::{Closure, Diff};
 use super::desired::Overrides;
@@ -30,22 +29,20 @@ pub struct Status {
 /// The receipts of a host in this checkout.
 #[derive(Default)]
 pub struct History {
-    /// The last flash and the last deploy, as text.
-    pub words: Vec<String>,
-    /// The later of the two, short enough for a table.
+    /// The last flash or deploy, short enough for a table.
     pub last: Option<String>,
 }
 
 /// What was read of a host.
 pub struct Observation {
-    target: Target,
-    state: State,
-    disks: Disks,
-    drift: Drift,
+    pub(super) target: Target,
+    pub(super) state: State,
+    pub(super) disks: Disks,
+    pub(super) drift: Drift,
 }
 
 /// How what a host runs differs from the flake.
-enum Drift {
+pub(super) enum Drift {
     Current,
     /// The host runs something else; with the diff, if both closures could be read.
     Differs(Option<Diff>),
@@ -122,6 +119,11 @@ fn diff_closures(cx: &Context, remote: &Remote, running: &StorePath, desired: &S
 }
 
 impl Observation {
+    /// The packages that differ; `None` where nothing differs, or where a closure could not be read.
+    pub(super) fn diff(&self) -> Option<&Diff> {
+        if let Drift::Differs(diff) = &self.drift { diff.as_ref() } else { None }
+    }
+
     /// The cell of the column `RUNS`.
     fn runs_cell(&self) -> Cell {
         match &self.drift {
@@ -149,40 +151,9 @@ impl Observation {
             Some(_) => Cell::new(self.state.failed_units_text(), Tone::Bad),
         }
     }
-
-    fn json(&self) -> Value {
-        let diff = if let Drift::Differs(diff) = &self.drift { diff.as_ref() } else { None };
-        json!({
-            "current": matches!(self.drift, Drift::Current),
-            "runs": self.state.current,
-            "profile": self.state.profile,
-            "meant": { "system": self.target.system, "profile": self.target.path },
-            "diff": diff,
-            "booted": self.state.booted,
-            "reboot_pending": self.state.reboot_needed,
-            "failed_units": self.state.failed_units,
-            "free_bytes": self.disks.free,
-            "read_only": self.disks.read_only,
-            "trial": self.state.trial,
-        })
-    }
 }
 
 impl Status {
-    pub fn json(&self) -> Value {
-        let mut value = match &self.observation {
-            Ok(observation) => observation.json(),
-            Err(error) => json!({ "error": format!("{error:#}"), "exit_code": kind(error).code() }),
-        };
-        if let Some(hint) = self.observation.as_ref().err().and_then(failure::hint) {
-            value["hint"] = hint.into();
-        }
-        value["host"] = self.host.as_str().into();
-        value["reachable"] = json!(self.is_reachable());
-        value["history"] = json!(self.history.words);
-        value
-    }
-
     /// Whether the host answered, be it only by an sshd that refused the login; `None` if the host was not asked.
     pub fn is_reachable(&self) -> Option<bool> {
         match self.observation.as_ref().map_err(kind) {
@@ -276,23 +247,20 @@ mod tests {
     #[test]
     fn the_kind_of_an_error_decides_whether_the_host_answered() {
         for (failure, expected) in [
-            (ExitKind::Unreachable, json!(false)),
-            (ExitKind::HostKey, json!(true)),
-            (ExitKind::Permission, json!(true)),
-            (ExitKind::Undecided, json!(true)),
-            (ExitKind::Other, json!(null)),
-            (ExitKind::Usage, json!(null)),
-            (ExitKind::Refused, json!(null)),
+            (ExitKind::Unreachable, Some(false)),
+            (ExitKind::HostKey, Some(true)),
+            (ExitKind::Permission, Some(true)),
+            (ExitKind::Undecided, Some(true)),
+            (ExitKind::Other, None),
+            (ExitKind::Usage, None),
+            (ExitKind::Refused, None),
         ] {
             let status = Status {
                 host: "stinky".into(),
                 observation: Err(failure.error("no")),
                 history: History::default(),
             };
-            let expected = json!({
-                "host": "stinky", "reachable": expected, "error": "no", "exit_code": failure.code(), "history": [],
-            });
-            assert_eq!(status.json(), expected);
+            assert_eq!(status.is_reachable(), expected);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::activation::DeployExit;
@@ -14,7 +15,7 @@ use crate::nix::StorePath;
 
 /// What is true on the host after a deploy.
 #[cfg_attr(test, derive(clap::ValueEnum))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The host runs the desired system.
@@ -58,7 +59,7 @@ pub enum Verdict {
 }
 
 /// What a verdict is based on; each variant has what must hold for a success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// The running system is the flake's `nixosConfigurations.HOST`, and the profile is that of the node.

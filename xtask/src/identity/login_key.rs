@@ -3,6 +3,7 @@
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::key_blob;
@@ -24,7 +25,7 @@ const ALGORITHMS: &[(&str, &str)] = &[
 const MIN_RSA: usize = 128;
 
 /// A public key that a user logs in with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LoginKey {
     /// The short name of the algorithm.
     #[serde(rename = "type")]

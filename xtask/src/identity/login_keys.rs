@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::login_key::{LoginKey, login_keys_in};
@@ -26,7 +27,7 @@ pub enum LoginKeys {
 }
 
 /// A key and the user whose login it is for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UserKey {
     user: String,
     #[serde(flatten)]

@@ -1,5 +1,6 @@
 //! The git revision of a flake.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::base::{FlakeRef, Plain};
 const SHORT: usize = 9;
 
 /// The git revision that something was built from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Stored")]
 pub struct Revision {
     /// The commit, in hexadecimal digits.
@@ -19,13 +20,12 @@ pub struct Revision {
     /// Whether the work tree had changes that the commit does not have.
     pub dirty: bool,
     /// The reference to this revision of a flake that is not on this machine.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
 /// A revision as its file has it. Programs get it as an argument, so a file that somebody has changed must not make an
 /// option of it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Stored {
     rev: String,
     #[serde(default)]

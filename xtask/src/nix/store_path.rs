@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const STORE: &str = "/nix/store/";
@@ -10,7 +11,7 @@ const STORE: &str = "/nix/store/";
 const HASH_LENGTH: usize = 32;
 
 /// A store path without anything below it: `/nix/store/HASH-NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StorePath(String);
 
 impl StorePath {

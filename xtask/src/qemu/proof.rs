@@ -1,5 +1,6 @@
 //! What proves that a host is up, and the watch of a boot for that.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::console::Watch;
@@ -21,7 +22,7 @@ pub enum Goal<'a> {
 }
 
 /// What showed that the host is up. Also its JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum Proof {
     /// The console printed the line, which has the wanted text.

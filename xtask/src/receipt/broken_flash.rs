@@ -3,16 +3,19 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::flashed::{CardId, Source, describe_image, store_path};
-use crate::base::{Bytes, HostName, Timestamp};
+use crate::base::{Bytes, HostName, Timestamp, unit};
 use crate::card::flash::Plan;
 
 /// A flash that failed, or has not ended yet: the image, the card, and the progress.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokenFlash {
     /// The time when the flash ended, or began if its end was not recorded.
+    // Receipts of earlier versions have the aliases, here and below.
+    #[serde(rename = "time", alias = "when")]
     pub when: Timestamp,
     /// The host of the image; `None` for an image that was given as a file.
     pub host: Option<HostName>,
@@ -25,33 +28,34 @@ pub struct BrokenFlash {
 }
 
 /// The image that was to be written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedImage {
     pub path: PathBuf,
     /// The store path that contains the image, if the image is in the Nix store.
     pub store_path: Option<String>,
     /// The decompressed size in bytes.
+    #[serde(rename = "bytes", alias = "size")]
     pub size: u64,
     /// The hash of the decompressed image, if it was known before the flash.
     pub hash: Option<String>,
 }
 
 /// How a flash failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
     /// The phase in which the flash failed: `capacity`, `write`, `verify` and so on; `None` before the first phase.
-    // Receipts of earlier versions have this name.
-    #[serde(rename = "doing")]
+    #[serde(alias = "doing")]
     pub phase: Option<String>,
     /// The progress of that phase, out of `total`; in bytes if `is_in_bytes` is set.
     pub done: u64,
     pub total: Option<u64>,
-    // Receipts of earlier versions have this name.
-    #[serde(rename = "bytes")]
+    #[serde(rename = "unit", alias = "bytes", with = "unit")]
+    #[schemars(with = "unit::Unit")]
     pub is_in_bytes: bool,
     /// The exit code of the tool.
     pub exit_code: u8,
     /// The message of the error, with its hint.
+    #[serde(rename = "message", alias = "error")]
     pub error: String,
 }
 

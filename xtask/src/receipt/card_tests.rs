@@ -44,3 +44,19 @@ fn a_card_with_a_serial_number_is_recognized_in_another_reader() {
     assert!(!is_same_card(&card, &Disk { serial: None, ..card.clone() }));
     assert!(!is_same_card(&file, &card));
 }
+
+/// Names of fields in version 1 that version 2 has renamed.
+#[test]
+fn receipts_of_version_1_are_read() {
+    let text = r#"{"version": 1, "kind": "broken_flash", "when": "2026-11-25T12:00:00Z", "host": null, "flake": null,
+        "image": {"path": "/a.img", "store_path": null, "size": 4096, "hash": null},
+        "card": {"path": "/dev/sdb", "kind": {"type": "usb"}, "size": 8192, "serial": null, "diskseq": 7, "vendor": null,
+            "model": null},
+        "end": {"doing": "write", "done": 1048576, "total": null, "bytes": true, "exit_code": 130, "error": "stopped"}}"#;
+    let Receipt::BrokenFlash(broken) = store::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
+    let words = "broken off at write, 1.0 MiB, exit code 130";
+    assert_eq!(broken.to_string(), format!("flash of 2026-11-25 12:00 UTC with the image /a.img: {words}"));
+    assert_eq!((broken.image.size, broken.card.size), (4096, 8192));
+    let renamed = serde_json::to_value(&*broken).unwrap();
+    assert_eq!((&renamed["end"]["unit"], &renamed["end"]["message"]), (&"bytes".into(), &"stopped".into()));
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::failure::{ExitKind, kind};
@@ -10,28 +11,33 @@ use crate::deploy::{DecisionOutcome, Outcome, Plan, Timings};
 use crate::nix::Revision;
 
 /// A deploy: the host, its systems before and after, and the verdict.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Deployed {
     /// When the deploy ended.
+    // Receipts of earlier versions have the aliases, here and below.
+    #[serde(rename = "time", alias = "when")]
     pub when: Timestamp,
     pub host: HostName,
     pub flake: String,
     /// The git revision of the flake. Receipts of earlier versions do not have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub revision: Option<Revision>,
     /// The system that the host ran before the deploy, or its system profile; `None` if unknown. For a decision about a
     /// trial, the blessed system.
+    #[serde(rename = "system_before", alias = "from")]
     pub from: Option<String>,
     /// The desired system, or the desired profile if the flake has no system.
+    #[serde(rename = "system", alias = "to")]
     pub to: String,
     /// The verdict, as in `deploy --json`; `unreachable` or `undecided` if the state of the host could not be read at
     /// the end.
     pub verdict: String,
     pub exit_code: u8,
     /// The reason why the host went back from the desired system, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reason: Option<String>,
     /// The durations of the phases.
+    #[serde(rename = "phases", alias = "seconds")]
     pub seconds: Timings,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Bytes, FlakeRef, HostName, Timestamp};
@@ -16,36 +17,39 @@ use crate::nix::{Revision, StorePath};
 const SHORT_HASH: usize = 12;
 
 /// A successful flash: the image, the card and the measurements.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Flashed {
+    // Receipts of earlier versions have the aliases, here and below.
+    #[serde(rename = "time", alias = "when")]
     pub when: Timestamp,
     /// The host of the image; `None` for an image that was given as a file.
     pub host: Option<HostName>,
     /// The flake of the host; `None` as for `host`.
     pub flake: Option<String>,
     /// The git revision of the flake. Receipts of earlier versions do not have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub revision: Option<Revision>,
     /// The system that the card starts by default, a store path. Receipts of earlier versions do not have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub system: Option<String>,
     pub image: ImageId,
     pub card: CardId,
     /// The payload that was written beside the image, if any.
-    // Receipts and programs that read `--json` know this name from earlier versions.
-    #[serde(default, rename = "own")]
+    #[serde(default, alias = "own")]
     pub payload: Option<PayloadReceipt>,
     pub mode: Mode,
     pub seconds: Seconds,
+    #[serde(rename = "bytes_per_second", alias = "rates")]
     pub rates: Rates,
     /// How many chunks had to be written again.
     pub retries: u32,
     /// How many bytes of the image were written.
+    #[serde(rename = "written_bytes", alias = "written")]
     pub written: u64,
 }
 
 /// The payload of a card. Of secret files the receipt has the names, but not the content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PayloadReceipt {
     /// A description: `the identity of stinky and 3 files`.
     pub words: String,
@@ -56,6 +60,7 @@ pub struct PayloadReceipt {
     /// [`PayloadRoot::folder`](crate::identity::PayloadRoot::folder).
     pub paths: Vec<String>,
     /// The payload on the card, as read back.
+    #[serde(rename = "written", alias = "added")]
     pub added: WrittenPayload,
 }
 
@@ -63,15 +68,17 @@ pub struct PayloadReceipt {
 pub type Source<'a> = Option<(&'a HostName, &'a FlakeRef)>;
 
 /// The image of a flash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageId {
     pub path: PathBuf,
     /// The store path that contains the image, if the image is in the Nix store.
     pub store_path: Option<String>,
     /// The decompressed size in bytes.
+    #[serde(rename = "bytes", alias = "size")]
     pub size: u64,
     /// The hash of the decompressed image, as read back from the card.
     #[serde(with = "crate::card::image::digest")]
+    #[schemars(with = "String")]
     pub hash: blake3::Hash,
     /// The SHA-256 of the image file in hexadecimal digits. Receipts of earlier versions do not have it.
     #[serde(default)]
@@ -80,11 +87,13 @@ pub struct ImageId {
 }
 
 /// The card of a flash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CardId {
+    #[serde(rename = "device", alias = "path")]
     pub path: PathBuf,
     pub kind: DiskKind,
     /// The size in bytes.
+    #[serde(rename = "bytes", alias = "size")]
     pub size: u64,
     /// The serial number, or the CID of an SD card.
     pub serial: Option<String>,

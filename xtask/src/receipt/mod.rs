@@ -17,10 +17,13 @@ pub use flashed::{Flashed, PayloadReceipt, Source as FlashSource};
 pub use moved::move_receipts;
 pub use recorded_system::{RecordedSystem, last_system, recorded_systems};
 pub use running::begin_flash;
+#[cfg(test)]
+pub use store::Stored;
 
 use std::fmt;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Context, FlakeRef, HostName, Timestamp, failure};
@@ -32,7 +35,7 @@ use crate::nix::Revision;
 const FOLDER: &str = "receipts";
 
 /// A receipt of any kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Receipt {
     Flash(Box<Flashed>),
@@ -139,7 +142,7 @@ pub fn save(cx: &Context, receipt: impl Into<Receipt>) {
 }
 
 /// A receipt with its number, which no other receipt of its host has.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Numbered {
     /// The sequence number; `None` for a receipt of an early version.
     pub number: Option<u64>,

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
@@ -12,8 +13,8 @@ use crate::base::failure;
 use crate::base::{Bytes, state};
 
 /// The version of the format of the receipts that are written, and the latest version that is read. Receipts without a
-/// version have version 1.
-const VERSION: u32 = 1;
+/// version have version 1; in version 2 fields have other names.
+const VERSION: u32 = 2;
 /// The most bytes of a receipt.
 const MAX_RECEIPT_BYTES: u64 = 16 << 20;
 /// The most bytes of all receipts that are read in one run.
@@ -28,8 +29,9 @@ const MAX_DIGITS: usize = 15;
 const MAX_SEQUENCE: u64 = 999_999_999_999_999;
 
 /// A receipt as its file has it.
-#[derive(Serialize)]
-struct Stored<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Receipt")]
+pub struct Stored<'a> {
     version: u32,
     #[serde(flatten)]
     receipt: &'a Receipt,

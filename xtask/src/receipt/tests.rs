@@ -21,9 +21,9 @@ pub(super) fn flash(dir: &Path) -> (Plan, Report) {
     let hash = image.hash.unwrap();
     let plan = Plan::new(image, Disk::load(&Roots::default(), &card).unwrap(), Mode::Auto, None);
     let report = serde_json::json!({
-        "size": size, "hash": hash.to_hex().as_str(), "mode": "auto", "retries": 1,
+        "bytes": size, "hash": hash.to_hex().as_str(), "mode": "auto", "retries": 1,
         "map": [{"state": "written", "mib": 1}, {"state": "unchanged", "mib": 1}],
-        "seconds": {"capacity": 0.25, "write": 1.5, "verify": 0.5}, "rates": {"read": 90, "write": 30},
+        "seconds": {"capacity": 0.25, "write": 1.5, "verify": 0.5}, "bytes_per_second": {"read": 90, "write": 30}, "boards": [],
     });
     (plan, serde_json::from_value(report).unwrap())
 }
@@ -85,7 +85,7 @@ fn receipts_are_numbered_kept_private_and_found_again() {
     assert_eq!(found, [&flashed, &old, &old].map(|receipt| Receipt::from(receipt.clone())));
     assert_eq!((last_flash_of(found, &plan.disk).flashed, warning), (Some(flashed), None));
     let text = std::fs::read_to_string(folder.join(expected[0])).unwrap();
-    assert!(text.starts_with("{\n  \"version\": 1,\n  \"kind\": \"flash\",\n  \"when\":"), "{text}");
+    assert!(text.starts_with("{\n  \"version\": 2,\n  \"kind\": \"flash\",\n  \"time\":"), "{text}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn unreadable_receipts_are_reported() {
     let folder = state.path();
     store::write(folder, &deploy("stinky", "2026-11-25T12:00:00Z")).unwrap();
     std::fs::write(folder.join("2.json"), "{}").unwrap();
-    std::fs::write(folder.join("3.json"), r#"{"version": 2, "kind": "flash"}"#).unwrap();
+    std::fs::write(folder.join("3.json"), r#"{"version": 3, "kind": "flash"}"#).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("4.json"), 0o600.into()).unwrap();
     std::fs::File::create(folder.join("5.json")).unwrap().set_len(1 << 40).unwrap();
     std::os::unix::fs::symlink("/dev/zero", folder.join("6.json")).unwrap();
@@ -111,7 +111,7 @@ fn unreadable_receipts_are_reported() {
         std::fs::remove_file(folder.join(format!("{name}.json"))).unwrap();
     }
     let expected = format!(
-        "2 receipts in {dir} could not be read: {dir}/3.json has version 2, written by a newer version of this tool; \
+        "2 receipts in {dir} could not be read: {dir}/3.json has version 3, written by a newer version of this tool; \
          move it away; {dir}/2.json is not a receipt (missing field `kind` at line 1 \
          column 2); move it away"
     );
@@ -195,7 +195,7 @@ fn the_receipt_of_a_broken_flash_says_where_it_broke_off() {
     };
     let text = serde_json::to_vec(&Receipt::from(broken.clone())).unwrap();
     assert!(
-        String::from_utf8_lossy(&text).starts_with(r#"{"kind":"broken_flash","when":"2026-11-25T12:00:00Z""#)
+        String::from_utf8_lossy(&text).starts_with(r#"{"kind":"broken_flash","time":"2026-11-25T12:00:00Z""#)
     );
     assert_eq!(store::parse(&text), Ok(broken.clone().into()));
     let prefix = "flash of 2026-11-25 12:00 UTC with the image of stinky:";

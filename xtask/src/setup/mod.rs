@@ -15,7 +15,9 @@ mod unsupported;
 use std::time::Instant;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::bail;
 use crate::base::{Context, project};
@@ -53,11 +55,9 @@ pub enum Sudo {
 }
 
 /// The result of a setup. Also the JSON of `setup`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
     /// The requirements that the machine met before the setup.
-    // Programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "there")]
     pub present: Vec<&'static str>,
     /// The steps that were run, in words.
     pub done: Vec<String>,
@@ -108,8 +108,10 @@ pub fn configuration() -> Option<&'static str> {
 }
 
 fn show_steps(cx: &Context, steps: &[Step]) {
-    let lines = steps.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>();
-    cx.note(format!("setup: steps to do: {}\n{}", steps.len(), lines.join("\n")));
+    let words = steps.iter().map(Step::to_string).collect::<Vec<_>>();
+    let lines = words.iter().map(|step| format!("  - {step}")).collect::<Vec<_>>();
+    let text = format!("setup: steps to do: {}\n{}", steps.len(), lines.join("\n"));
+    cx.note_plan(&text, &json!({ "kind": "setup", "steps": words }));
 }
 
 /// Finds out how to run the root commands of `steps`. A user who is not root has to confirm them.

@@ -171,7 +171,7 @@ pub(super) fn print_line(line: &str) {
 /// the failure of the command, which [`super::print_error`] prints.
 pub(super) fn line_of(event: &Event) -> Option<String> {
     match event {
-        Event::Note { text } => Some(escape::lines(text)),
+        Event::Note { text } | Event::Plan { text, .. } => Some(escape::lines(text)),
         Event::Warning { text, hint } => {
             let hint = hint.as_ref().map(|hint| format!("\nhint: {}", escape::line(hint)));
             Some(format!("warning: {}{}", escape::lines(text), hint.unwrap_or_default()))

@@ -53,7 +53,7 @@ impl Reporter for Filter {
         }
         if self.shows(event) {
             self.reporter.report(event);
-        } else if let Event::Note { .. } = event {
+        } else if let Event::Note { .. } | Event::Plan { .. } = event {
             hide(&self.reporter, event);
         }
     }

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::charset::Charset;
 use super::print_json_line;
-use crate::base::{ErrorReport, Event, HostName, NextStep, Reporter, Timestamp, escape, program};
+use crate::base::{ErrorReport, Event, HostName, JsonResult, NextStep, Reporter, Timestamp, escape, program};
 
 /// The version of the interface. Fields are added within a version; a new version renames or removes fields.
 const SCHEMA: u32 = 1;
@@ -21,7 +22,7 @@ static FIELDS: Mutex<Option<String>> = Mutex::new(None);
 ///
 /// # Errors
 /// Where `result` is no struct with named fields.
-pub fn print_json(result: &impl Serialize) -> Result<()> {
+pub fn print_json(result: &impl JsonResult) -> Result<()> {
     let text = serde_json::to_string(result).context("writing the result as JSON")?;
     let fields = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let fields = fields.with_context(|| format!("the result is not an object: {text}"))?;
@@ -42,6 +43,31 @@ pub fn print_json_result(ended: Result<()>) -> Result<()> {
     let printed = print_json_line(&program::as_called_in_json(object));
     // The error of the command matters more than a result that cannot be printed.
     ended.and(printed)
+}
+
+/// A printed result: of a command that has succeeded, or that has failed with a result or without one.
+#[cfg(test)]
+#[expect(dead_code, reason = "only the schema is used")]
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PrintedResult<T> {
+    Result {
+        #[schemars(extend("const" = SCHEMA))]
+        schema: u32,
+        /// The failure of the command; absent if it has succeeded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<ErrorReport>,
+        #[serde(flatten)]
+        fields: T,
+        /// The next sensible step.
+        next: Option<NextStep>,
+    },
+    Failure {
+        #[schemars(extend("const" = SCHEMA))]
+        schema: u32,
+        error: ErrorReport,
+        next: Option<NextStep>,
+    },
 }
 
 /// The object of a result: the version, the error of a command that has failed, these serialized `fields`, and the
@@ -70,8 +96,10 @@ impl Reporter for JsonLines {
 }
 
 /// An event with what each line has.
-#[derive(Serialize)]
-struct EventLine<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct EventLine<'a> {
+    #[schemars(extend("const" = SCHEMA))]
     schema: u32,
     /// When the event was printed.
     time: Timestamp,
@@ -118,7 +146,6 @@ mod tests {
         ] {
             assert_eq!(object(fields, error, next), expected);
         }
-        assert!(print_json(&[1]).unwrap_err().to_string().contains("[1]"));
     }
 
     #[test]

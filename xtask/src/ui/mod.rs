@@ -24,6 +24,8 @@ mod table;
 mod task_board;
 
 pub use bars::reporter;
+#[cfg(test)]
+pub use json::{EventLine, PrintedResult};
 pub use json::{print_json, print_json_result};
 pub use next::{end_with, print_next_step};
 pub use prompt::{Prompt, can_ask};
@@ -129,7 +131,7 @@ pub fn print_error(error: &anyhow::Error, json: bool) {
     if json {
         return json::JsonLines.report(&Event::failed(error));
     }
-    let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::reasons(error));
+    let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::listed_reasons(error));
     let _ = writeln!(std::io::stderr(), "{}", lay_out(&lines, Stream::Stderr));
 }
 

@@ -69,6 +69,7 @@ fn events(text: &str) -> Vec<Event> {
         Event::Ahead { bytes: 1 },
         Event::Done { name: text(), amount: 1, is_in_bytes: true, seconds: 1.0 },
         Event::Found { name: text(), text: text() },
+        Event::plan(text(), &[text()]),
         Event::PhaseEnded,
         Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
         Event::Failed(ErrorReport::of(&ExitKind::Other.error_with(
@@ -84,7 +85,8 @@ fn events(text: &str) -> Vec<Event> {
             Event::ChildStarted { .. } | Event::ChildLine { .. } | Event::ChildEnded { .. } => {}
             Event::LogFile { .. } | Event::Tail { .. } | Event::Output { .. } => {}
             Event::TaskStarted { .. } | Event::TaskEnded { .. } => {}
-            Event::PhaseEnded | Event::Map { .. } | Event::Failed(_) | Event::Ahead { .. } => {}
+            Event::PhaseEnded | Event::Map { .. } | Event::Plan { .. } => {}
+            Event::Failed(_) | Event::Ahead { .. } => {}
         }
     }
     all
@@ -98,7 +100,9 @@ fn fuzz_lines_of_events() {
         for event in events(text) {
             let Some(shown) = bars::line_of(&event) else { continue };
             match event {
-                Event::Note { .. } | Event::Warning { hint: None, .. } => assert_one_text(&shown, text),
+                Event::Note { .. } | Event::Plan { .. } | Event::Warning { hint: None, .. } => {
+                    assert_one_text(&shown, text);
+                }
                 Event::Warning { hint: Some(_), .. } => {
                     let (warning, hint) = shown.rsplit_once("\nhint: ").expect("a hint");
                     assert_one_text(warning, text);
@@ -178,12 +182,12 @@ fn fuzz_questions_and_errors() {
 }
 
 fn reason(text: &str) -> Reason {
-    Reason { message: text.to_owned(), hint: Some(text.to_owned()) }
+    Reason { kind: None, message: text.to_owned(), hint: Some(text.to_owned()) }
 }
 
 #[test]
 fn reasons_and_their_hints_are_told_apart() {
-    let reasons = [reason("a"), Reason { message: "b".into(), hint: None }];
+    let reasons = [reason("a"), Reason { hint: None, ..reason("b") }];
     let lines = super::error_lines("refused for 2 reasons", None, &reasons);
     assert_eq!(lines, "error: refused for 2 reasons:\n  - a\n    hint: a\n  - b");
 }

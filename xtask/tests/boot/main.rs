@@ -62,7 +62,7 @@ fn virt_uboot() -> PathBuf {
 
 /// The value `key` that the host printed in the line `name` during the boot `boot`, 0 or 1.
 fn observed<'a>(result: &'a Value, boot: usize, name: &str, key: &str) -> &'a str {
-    let value = &result["booted"]["boots"][boot]["proofs"][name][key];
+    let value = &result["booted"]["boots"][boot]["observations"][name][key];
     value.as_str().unwrap_or_else(|| panic!("no {name} {key} of boot {boot} in {result}"))
 }
 
@@ -91,7 +91,7 @@ fn boot_twice(machine: &str) -> Value {
     let [boot, total] = ["boot", "total"].map(|part| result["seconds"][part].as_f64().unwrap());
     assert!(boot > 0.0 && boot < total, "{boot} of {total} s");
     let size = card.metadata().unwrap().len();
-    assert!(size.is_power_of_two() && size > result["report"]["size"].as_u64().unwrap(), "{size}");
+    assert!(size.is_power_of_two() && size > result["report"]["bytes"].as_u64().unwrap(), "{size}");
     for boot in [0, 1] {
         assert_eq!(observed(&result, boot, "root", "type"), "tmpfs");
         assert_eq!(observed(&result, boot, "root", "size"), "2097152k");
@@ -149,7 +149,7 @@ fn a_bootable_flag_on_the_wrong_partition_fails_the_boot() {
     let (code, inspected) = xtask(&["card", "inspect", card.to_str().unwrap()]);
     assert_eq!(code, 4);
     assert_eq!(
-        inspected["verdict"]["why"],
+        inspected["verdict"]["message"],
         "partition 1 (FIRMWARE, FAT32) is marked bootable, so U-Boot looks for its menu there, not on ext4"
     );
     let hint = "run `sfdisk --activate DEVICE 2` to mark partition 2 (NIXOS_SD)";

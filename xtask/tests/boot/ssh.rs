@@ -65,7 +65,7 @@ fn ssh_accepts_the_flashed_host_key_and_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::new();
     let (result, _) = demo(&[], dir.path());
-    let image = result["image"]["source"]["path"].as_str().unwrap();
+    let image = result["image"]["image"].as_str().unwrap();
     let user_key = make_key(dir.path(), "user");
     let card = dir.path().join("pi.img");
     fs::File::create(&card).unwrap().set_len(256 << 20).unwrap();

@@ -61,8 +61,8 @@ fn the_demo_builds_flashes_and_verifies_a_card() {
     let _lock = lock_card();
     let result = run_demo();
     let file = Path::new(text(&result, "/file"));
-    let size = result["report"]["size"].as_u64().unwrap();
-    assert_eq!(hash_of(file, size), text(&result, "/report/added/hash"));
+    let size = result["report"]["bytes"].as_u64().unwrap();
+    assert_eq!(hash_of(file, size), text(&result, "/report/payload/hash"));
     assert_eq!(text(&result, "/image/hash"), text(&result, "/report/hash"));
     assert_eq!(stdout_of("losetup", &["-j", file.to_str().unwrap()]), "", "the loop device is still there");
     assert_eq!(text(&result, "/contents/volumes/0/label"), "FIRMWARE");
@@ -71,7 +71,7 @@ fn the_demo_builds_flashes_and_verifies_a_card() {
     assert!(result["seconds"]["boot"].is_null(), "the demo booted the card");
 
     let dir = tempfile::tempdir().unwrap();
-    let compressed = Path::new(text(&result, "/image/source/path"));
+    let compressed = Path::new(text(&result, "/image/image"));
     let name = compressed.file_name().unwrap().to_str().unwrap();
     assert!(name.starts_with("nixos-sd-image-demo-") && name.ends_with("-aarch64-linux.img.zst"), "{name}");
     let image = Image::decompress(compressed, dir.path(), 40);
@@ -84,14 +84,14 @@ fn the_demo_builds_flashes_and_verifies_a_card() {
 fn a_second_demo_fetches_and_builds_nothing() {
     let _lock = lock_card();
     let result = run_demo();
-    let compressed = Path::new(text(&result, "/image/source/path"));
+    let compressed = Path::new(text(&result, "/image/image"));
     let inode_numbers = || {
         let files = [compressed.to_owned(), Path::new(STATE).join("demo/flake/inputs/manifest.json")];
         files.map(|file| file.metadata().unwrap().ino())
     };
     let before = inode_numbers();
     let again = run_demo();
-    assert_eq!(text(&again, "/image/source/path"), compressed.to_str().unwrap());
+    assert_eq!(text(&again, "/image/image"), compressed.to_str().unwrap());
     assert_eq!(text(&again, "/report/hash"), text(&result, "/report/hash"));
     assert_eq!(inode_numbers(), before, "the second run fetched or built something");
 }
@@ -129,7 +129,7 @@ fn without_loop_devices_the_demo_uses_a_plain_file() {
     let sandbox = sandbox_with_state();
     sandbox.fake("losetup", "echo 'cannot find an unused loop device' >&2; exit 1");
     let result = run_demo_in(&sandbox);
-    assert_eq!(text(&result, "/card"), text(&result, "/file"));
+    assert_eq!(text(&result, "/device"), text(&result, "/file"));
     assert_eq!(result["contents"]["boot"]["store_paths"], 4);
 }
 
@@ -228,7 +228,7 @@ fn card_inspect_explains_why_a_card_does_not_boot() {
     let why = reason_with_bytes(&copy, 0, &vec![0; 1 << 20]);
     assert!(why.ends_with("a flash of this card was broken off"), "{why}");
     let root =
-        format!("{}?offset={}", copy.display(), result["contents"]["volumes"][1]["partition"]["start"]);
+        format!("{}?offset={}", copy.display(), result["contents"]["volumes"][1]["partition"]["start_bytes"]);
     stdout_of("debugfs", &["-w", "-R", &format!("rm {kernel}"), &root]);
     let (code, report) = inspect(&copy);
     assert!(code == 4 && report.contains("linux-Image: file not found"), "{report}");

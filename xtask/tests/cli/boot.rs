@@ -84,7 +84,7 @@ fn the_text_of_expect_is_the_only_proof() {
     let outcome = boot(&sandbox, &["--expect", "ready", "--json"]);
     let result = outcome.assert_code(0).json();
     assert_eq!(result["proof"], serde_json::json!({ "by": "console", "line": "ready 7" }));
-    assert_eq!((&result["machine"], &result["booted"]["card"]["size"]), (&"virt".into(), &CARD_SIZE.into()));
+    assert_eq!((&result["machine"], &result["card"]["bytes"]), (&"virt".into(), &CARD_SIZE.into()));
     outcome.assert_stderr_contains(r#""event":"log","text":"Starting kernel ..."}"#);
 }
 

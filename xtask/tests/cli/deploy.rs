@@ -76,9 +76,9 @@ fn a_rollback_is_reported_although_deploy_rs_succeeded() {
     outcome.assert_stderr_contains(format!(
         "stinky rolled back to {OLD}: {NEW} was not kept, although deploy-rs reported success"
     ));
-    let json = outcome.assert_code(10).json();
+    let json = outcome.assert_code(10).json()["hosts"][0].take();
     assert_eq!(json["verdict"], "rolled_back");
-    assert_eq!((&json["meant"]["system"], &json["after"]["current"]), (&NEW.into(), &OLD.into()));
+    assert_eq!((&json["desired"]["system"], &json["after"]["system"]), (&NEW.into(), &OLD.into()));
     assert_eq!(json["deploy_rs_exit_code"], 0);
 }
 

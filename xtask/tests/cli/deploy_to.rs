@@ -109,7 +109,8 @@ fn a_host_that_cannot_be_deployed_is_explained() {
         let status = fixture.sandbox.run(&["--json", "--flake", "github:o/f", "status", "stinky"]);
         let json = status.assert_code(2).json();
         let (message, hint) = error.trim_end().split_once("\nhint: ").expect("a hint");
-        assert_eq!((&json["hosts"][0]["error"], &json["hosts"][0]["hint"]), (&message.into(), &hint.into()));
+        let found = &json["hosts"][0]["error"];
+        assert_eq!((&found["message"], &found["hint"]), (&message.into(), &hint.into()));
         assert!(fixture.ssh_calls().is_empty());
     }
 }

@@ -81,10 +81,12 @@ fn doctor_prints_json() {
     let found = outcome.assert_code(3).json();
     assert_eq!(
         found["requirements"][1],
-        serde_json::json!({"name": "aarch64-linux", "ok": true, "text": "by a remote builder"})
+        serde_json::json!({
+            "name": "aarch64-linux", "met": true, "message": "by a remote builder", "hint": null
+        })
     );
     assert_eq!(
-        (&found["requirements"][5]["name"], &found["requirements"][5]["ok"]),
+        (&found["requirements"][5]["name"], &found["requirements"][5]["met"]),
         (&"deploy-rs".into(), &false.into())
     );
     assert_eq!(outcome.json_error()["message"], "1 of 7 requirements is missing");

@@ -97,7 +97,7 @@ fn the_history_has_the_revision_that_an_image_was_built_from() {
         (
             json!({ "dirtyRevision": format!("{rev}-dirty") }),
             "012345678+",
-            json!({ "rev": rev, "dirty": true }),
+            json!({ "rev": rev, "dirty": true, "url": null }),
         ),
         (json!({}), "-", json!(null)),
     ] {

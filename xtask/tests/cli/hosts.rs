@@ -73,13 +73,14 @@ fn hosts_prints_json() {
     let outcome = answers.install().run(&["--json", "--flake", FLAKE, "hosts"]);
     let rows = outcome.assert_code(0).json();
     let expected = serde_json::json!([
-        { "name": "kiosk", "image_systems": [], "in_images": false, "configured": true, "deploy_node": false,
-          "image": { "state": "not_evaluated" } },
-        { "name": "server", "image_systems": [], "in_images": false, "configured": false, "deploy_node": true,
-          "image": { "state": "none" } },
-        { "name": "stinky", "image_systems": ["aarch64-linux", "x86_64-linux"], "in_images": false,
+        { "host": "kiosk", "image_systems": [], "in_images": false, "configured": true, "deploy_node": false,
+          "image": { "state": "not_evaluated", "place": null, "attributes": [], "systems": [], "error": null } },
+        { "host": "server", "image_systems": [], "in_images": false, "configured": false, "deploy_node": true,
+          "image": { "state": "none", "place": null, "attributes": [], "systems": [], "error": null } },
+        { "host": "stinky", "image_systems": ["aarch64-linux", "x86_64-linux"], "in_images": false,
           "configured": false, "deploy_node": true,
-          "image": { "state": "found", "place": "convention", "systems": ["aarch64-linux", "x86_64-linux"] } },
+          "image": { "state": "found", "place": "convention", "attributes": [],
+                     "systems": ["aarch64-linux", "x86_64-linux"], "error": null } },
     ]);
     assert_eq!(rows["hosts"], expected);
     let begin = serde_json::json!({

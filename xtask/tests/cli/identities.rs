@@ -172,7 +172,7 @@ fn a_rename_refuses_a_name_that_has_an_identity() {
     let before = fingerprint(&sandbox, "pi");
     let outcome = identity(&sandbox, &["rename", "pi", "new", "--yes", "--json"]);
     let renamed = outcome.assert_code(0).json();
-    assert_eq!(renamed, json!({ "old": "pi", "new": "new" }));
+    assert_eq!(renamed, json!({ "old_host": "pi", "host": "new" }));
     assert_eq!((fingerprint(&sandbox, "new"), fingerprint(&sandbox, "pi")), (before, Value::Null));
 }
 

@@ -96,7 +96,7 @@ fn identity_prints_json_and_takes_another_folder() {
     let shown = sandbox.run(&args).assert_code(0).json();
     let expected = serde_json::json!({
         "host": "pi", "fingerprint": FINGERPRINT, "age": AGE, "public": PUBLIC, "folder": format!("{keys}/pi"),
-        "known_hosts": null, "published": null, "waiting": null
+        "known_hosts": null, "published": null, "pending": null
     });
     assert_eq!(shown, expected);
 }

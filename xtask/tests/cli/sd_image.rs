@@ -44,8 +44,8 @@ fn sd_image_prints_json() {
     let (answers, out) = build_with_files(&["a.img.zst"]);
     let outcome = answers.install().run(&[&["--json"], SD_IMAGE_ARGS].concat());
     let result = outcome.assert_code(0).json();
-    assert_eq!(result["path"], out.path().join("sd-image/a.img.zst").display().to_string());
-    assert_eq!((&result["size"], &result["stored"]), (&5120.into(), &small_image().len().into()));
+    assert_eq!(result["image"], out.path().join("sd-image/a.img.zst").display().to_string());
+    assert_eq!((&result["bytes"], &result["stored_bytes"]), (&5120.into(), &small_image().len().into()));
     let names = outcome.events().into_iter().map(|event| event["event"].as_str().expect("a name").to_owned());
     let expected = [
         "phase",

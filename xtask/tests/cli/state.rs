@@ -52,7 +52,7 @@ fn eight_parallel_flashes_leave_eight_receipts() {
     });
     let receipts = sandbox.run(&["--json", "history"]).assert_code(0).json();
     let receipts = receipts["receipts"].as_array().unwrap();
-    let cards = receipts.iter().map(|receipt| receipt["card"]["path"].to_string()).collect::<BTreeSet<_>>();
+    let cards = receipts.iter().map(|receipt| receipt["card"]["device"].to_string()).collect::<BTreeSet<_>>();
     assert_eq!(cards.len(), 8, "{receipts:#?}");
     assert_eq!(receipts.len(), 8, "{receipts:#?}");
     assert_eq!(fs::read_dir(sandbox.path("state/receipts")).unwrap().count(), 8);

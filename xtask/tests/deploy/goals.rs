@@ -40,7 +40,7 @@ fn the_plan_shows_the_changes() {
     assert!(dry.assert_code(0).stdout.ends_with(&format!("{summary}\n")), "{}", dry.stdout);
     fixture.assert_runs("system-1");
     let done = fixture.deploy(&["--json"]);
-    let json = done.assert_code(0).json();
+    let json = done.assert_code(0).json()["hosts"][0].take();
     assert_eq!(json["diff"]["packages"][0]["to"][0], "8.2");
     fixture.assert_runs("system-2");
 }
@@ -82,7 +82,7 @@ fn a_new_kernel_runs_after_a_reboot() {
     fixture.edit(|facts| facts["kernel"] = "linux-6.2".into());
     let switched = fixture.deploy(&["--json"]);
     switched.assert_stderr_contains("linux 6.1 -> 6.2");
-    let json = switched.assert_code(0).json();
+    let json = switched.assert_code(0).json()["hosts"][0].take();
     assert_eq!(json["verdict"], "reboot_needed");
     assert!(fixture.deploy(&[]).assert_code(0).stdout.contains("and needs a reboot"));
     fixture.deploy(&["--reboot"]).assert_stderr_contains("rebooting target").assert_code(0);
@@ -166,7 +166,7 @@ fn deploys_leave_receipts() {
         (&json["receipts"][1]["exit_code"], &json["receipts"][1]["kind"]),
         (&10.into(), &"deploy".into())
     );
-    assert_eq!(json["receipts"][0]["to"], json["receipts"][1]["from"]);
+    assert_eq!(json["receipts"][0]["system"], json["receipts"][1]["system_before"]);
     let none = fixture.run(&["--json", "history", "nobody"]).assert_code(0).json();
     assert_eq!(none["receipts"], serde_json::json!([]));
 }

@@ -31,7 +31,7 @@ fn status_with_key_fault(fixture: &Fixture, column: &str) -> Value {
 
 /// The commands in the hint of `status` that begin with one of `programs`.
 fn commands_in_hint(status: &Value, programs: &[&str]) -> Vec<String> {
-    let hint = status["hint"].as_str().expect("a hint");
+    let hint = status["error"]["hint"].as_str().expect("a hint");
     let quoted = hint.split('`').skip(1).step_by(2).map(str::to_owned);
     quoted.filter(|command| programs.iter().any(|program| command.starts_with(program))).collect()
 }
@@ -102,7 +102,7 @@ fn the_command_that_accepts_an_unknown_key_makes_the_host_known() {
         fixture.options.clone_from(&options);
         fixture.set_profile("one", ":");
         let status = status_with_key_fault(&fixture, "key not known");
-        assert_eq!(status["error"], "the host key of target is not known here");
+        assert_eq!(status["error"]["message"], "the host key of target is not known here");
         let ssh_commands = commands_in_hint(&status, &["ssh"]);
         let [accept] = &ssh_commands[..] else { panic!("{status}") };
         run_as_printed(&fixture, accept);
@@ -173,7 +173,7 @@ fn the_remedy_for_another_key_than_the_pinned_one_makes_the_host_known() {
 fn trust_as_printed(fixture: &Fixture, status: &Value) {
     let command = format!("cargo xtask --flake {} identity trust target", fixture.flake());
     assert!(commands_in_hint(status, &["cargo"]).contains(&command), "{status}");
-    let error = status["error"].as_str().expect("an error");
+    let error = status["error"]["message"].as_str().expect("an error");
     let fingerprint = error.split_whitespace().find(|word| word.starts_with("SHA256:"));
     let mut args = vec!["identity", "trust", "target"];
     args.extend(fingerprint.iter().flat_map(|fingerprint| ["--fingerprint", fingerprint]));

@@ -64,10 +64,10 @@ fn a_host_with_endless_output_is_cut_off() {
         hosts.iter().find(|host| host["host"] == name).expect("the host")
     };
     assert_eq!(
-        (&status_of("target")["current"], &status_of("other")["exit_code"]),
+        (&status_of("target")["current"], &status_of("other")["error"]["code"]),
         (&true.into(), &14.into())
     );
-    let error = status_of("other")["error"].as_str().expect("an error");
+    let error = status_of("other")["error"]["message"].as_str().expect("an error");
     assert!(error.contains("no valid answer from other: ssh wrote more than 16.0 MiB"), "{error}");
     fixture.run(&["deploy", "other"]).assert_stderr_contains("ssh wrote more than 16.0 MiB").assert_code(14);
 }

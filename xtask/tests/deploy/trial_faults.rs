@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::fixture::Fixture;
 use crate::support::Outcome;
 use crate::support::xtask::{Running, SignalTo};
-use crate::trials::{add_check, assert_booted_and_next, fixture_with_trials, run_json};
+use crate::trials::{add_check, assert_booted_and_next, deploy_json, fixture_with_trials};
 
 /// The time limit of a reboot, on a busy machine.
 const REBOOT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -154,7 +154,7 @@ fn a_blessing_that_the_host_refuses_is_reported_at_once() {
     };
     wrap_program("boot-trial", "bless) echo 'boot-trial: the card is read-only' >&2; exit 1");
     wrap_program("systemctl", "is-system-running) exec sleep 1000");
-    let result = run_json(&fixture, &["deploy", "target", "--reboot"]);
+    let result = deploy_json(&fixture, &["deploy", "target", "--reboot"]);
     assert_eq!(result["verdict"], "not_blessed", "{result:#}");
     let reason = "target did not bless its system: boot-trial: the card is read-only";
     assert_eq!(result["reason"], reason, "{result:#}");
@@ -168,9 +168,9 @@ fn a_host_that_stays_away_has_the_verdict_never_came_back() {
     let fixture = fixture_with_trials();
     write_trial_file(&fixture, "fault", "pkill -f /lib/trial.sh; exec sleep 1000");
     write_trial_file(&fixture, "within", "1");
-    let result = run_json(&fixture, &["deploy", "target", "--reboot", "--wait=1"]);
+    let result = deploy_json(&fixture, &["deploy", "target", "--reboot", "--wait=1"]);
     assert_eq!(
-        (&result["verdict"], &result["exit_code"]),
+        (&result["verdict"], &result["error"]["code"]),
         (&"never_came_back".into(), &12.into()),
         "{result:#}"
     );

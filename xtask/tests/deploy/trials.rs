@@ -75,8 +75,12 @@ pub fn assert_booted_and_next(fixture: &Fixture, booted: &str, next: &str) {
 
 /// Runs the tool with `--json ARGS`, and returns its result whatever its exit code.
 pub fn run_json(fixture: &Fixture, args: &[&str]) -> Value {
-    let outcome = fixture.run(&[&["--json"], args].concat());
-    outcome.json()
+    fixture.run(&[&["--json"], args].concat()).json()
+}
+
+/// Like [`run_json`] for a deploy of one host. Returns the result of the host.
+pub fn deploy_json(fixture: &Fixture, args: &[&str]) -> Value {
+    run_json(fixture, args)["hosts"][0].take()
 }
 
 #[test]
@@ -112,8 +116,11 @@ fn a_power_cut_after_the_menu_of_a_blessing_is_no_rollback() {
 fn a_system_that_does_not_boot_is_rolled_back_across_the_reboot() {
     let fixture = fixture_with_trials();
     fs::write(fixture.machine.path("trial/fault"), ":").expect("writing");
-    let result = run_json(&fixture, &["deploy", "target", "--reboot"]);
-    assert_eq!((&result["verdict"], &result["exit_code"]), (&"rolled_back_across_reboot".into(), &10.into()));
+    let result = deploy_json(&fixture, &["deploy", "target", "--reboot"]);
+    assert_eq!(
+        (&result["verdict"], &result["error"]["code"]),
+        (&"rolled_back_across_reboot".into(), &10.into())
+    );
     assert_eq!(result["after"]["trial"]["last"]["marks"], serde_json::json!(["begun"]));
     assert_booted_and_next(&fixture, "old", "old");
     let again = fixture.deploy(&["--reboot"]);
@@ -172,7 +179,7 @@ fn deploy_boot_lets_the_next_boot_try_the_system() {
     let words = "-new at its next boot, and keeps it if its own checks pass\n";
     assert!(planned.assert_code(0).stdout.ends_with(words), "{}", planned.stdout);
     assert_booted_and_next(&fixture, "old", "old");
-    assert_eq!(run_json(&fixture, &["deploy", "target", "--boot"])["verdict"], "on_trial");
+    assert_eq!(deploy_json(&fixture, &["deploy", "target", "--boot"])["verdict"], "on_trial");
     fixture.deploy(&["--boot", "--reboot"]).assert_code(0);
     assert_booted_and_next(&fixture, "new", "new");
 }
@@ -265,8 +272,11 @@ fn a_system_on_trial_is_blessed_by_hand() {
 fn a_trial_is_aborted_before_its_boot() {
     let fixture = fixture_with_trials();
     fixture.deploy(&["--boot"]).assert_code(0);
-    let aborted = run_json(&fixture, &["deploy", "target", "--abort-trial"]);
-    assert_eq!((&aborted["verdict"], &aborted["after"]["pending"]), (&"aborted".into(), &Value::Null));
+    let aborted = deploy_json(&fixture, &["deploy", "target", "--abort-trial"]);
+    assert_eq!(
+        (&aborted["verdict"], &aborted["trial"]["after"]["pending"]),
+        (&"aborted".into(), &Value::Null)
+    );
     fixture.deploy(&["--abort-trial"]).assert_stdout_contains("target has nothing to try").assert_code(0);
     fixture.machine.run_inside("PATH=/mnt/bin:$PATH systemctl reboot");
     // The profile is the new one, but it is not what boots: a deploy tries it again.

@@ -35,7 +35,7 @@ fn offered_fingerprint(fixture: &Fixture) -> String {
 fn assert_status(fixture: &Fixture, code: i32, hint: &str) {
     let outcome = fixture.run(&["--json", "status", "target"]);
     let status = outcome.assert_code(code).json();
-    assert!(status["hosts"][0]["hint"].as_str().unwrap_or_default().contains(hint), "{status}");
+    assert!(status["hosts"][0]["error"]["hint"].as_str().unwrap_or_default().contains(hint), "{status}");
 }
 
 /// Publishes `key` as that of the host.

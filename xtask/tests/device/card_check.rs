@@ -33,8 +33,8 @@ fn an_honest_card_passes_and_is_unchanged() {
     let args = [&["--json"][..], &confirmed_check_args(card.device.device(), "40MiB")].concat();
     let result = Sandbox::new().run(&args);
     let result = result.assert_code(0).json();
-    assert_eq!(result["size"], 40 * MIB);
-    assert_eq!(result["places"].to_string(), probes);
+    assert_eq!(result["bytes"], 40 * MIB);
+    assert_eq!(result["probes"].to_string(), probes);
     card.assert_unchanged();
 }
 

@@ -137,7 +137,7 @@ fn flash_prints_json() {
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &["--json"]);
     let result = outcome.assert_code(0).json();
     assert_eq!(result["device"], card.device.device());
-    assert_eq!(result["report"]["size"], 12 * MIB);
+    assert_eq!(result["report"]["bytes"], 12 * MIB);
     assert_eq!(result["report"]["hash"], content_hash(&image));
     let events = outcome.events();
     let done = events.iter().filter(|event| event["event"] == "done").map(|event| event["name"].clone());

@@ -155,9 +155,9 @@ pub fn assert_sound(card: &str) {
 #[track_caller]
 pub fn payload_chunks(result: &str) -> Vec<usize> {
     let result = serde_json::from_str::<Value>(result).expect("JSON");
-    let chunks = result["report"]["added"]["chunks"].as_array().expect("chunks").iter();
+    let chunks = result["report"]["payload"]["chunks"].as_array().expect("chunks").iter();
     let positions =
-        chunks.map(|chunk| usize::try_from(chunk["at"].as_u64().expect("a position")).expect("small"));
+        chunks.map(|chunk| usize::try_from(chunk["at_bytes"].as_u64().expect("a position")).expect("small"));
     positions.map(|at| at / MIB).collect()
 }
 

@@ -162,8 +162,8 @@ fn devices_lists_the_partitions_of_a_card() {
     let outcome = Sandbox::new().run(&["devices", "--json", "--allow-virtual"]);
     let disks = outcome.assert_code(0).json();
     let mut disks = disks["devices"].as_array().expect("a list").iter();
-    let disk = disks.find(|disk| disk["path"] == card.device()).unwrap();
-    assert_eq!(disk["partitions"][0]["fstype"], "ext4");
+    let disk = disks.find(|disk| disk["device"] == card.device()).unwrap();
+    assert_eq!(disk["partitions"][0]["filesystem"], "ext4");
 }
 
 #[test]
@@ -175,15 +175,17 @@ fn devices_lists_virtual_cards_on_request() {
         let outcome = sandbox.run(args);
         let disks = outcome.assert_code(0).json();
         let disks = disks["devices"].as_array().expect("a list").clone();
-        disks.into_iter().find(|disk| disk["path"] == card.device())
+        disks.into_iter().find(|disk| disk["device"] == card.device())
     };
     assert_eq!(listed(&["devices", "--json"]), None);
     let disk = listed(&["devices", "--json", "--allow-virtual"]).unwrap();
-    assert_eq!((&disk["accepted"], &disk["size"]), (&true.into(), &(64 * MIB).into()));
+    assert_eq!((&disk["accepted"], &disk["bytes"]), (&true.into(), &(64 * MIB).into()));
     assert_eq!(disk["kind"]["backing"], card.backing_file().to_str().unwrap());
     let disk = listed(&["devices", "--json", "--all"]).unwrap();
     assert_eq!(disk["accepted"], false);
     let message = format!("{} is a loop device, not a card", card.device());
-    let refusal = serde_json::json!({ "message": message, "hint": "pass --allow-virtual to accept it" });
+    let refusal = serde_json::json!({
+        "kind": "not_a_card", "message": message, "hint": "pass --allow-virtual to accept it"
+    });
     assert_eq!(disk["refusals"], serde_json::json!([refusal]));
 }

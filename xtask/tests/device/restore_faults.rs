@@ -102,7 +102,7 @@ fn a_partition_in_a_gpt_grows_too() {
     flake.run("flash", device, "96MiB", &[]).assert_code(0);
     let outcome = flake.run("restore", device, "96MiB", &["--json", "--state", state.to_str().unwrap()]);
     let result = outcome.assert_code(0).json();
-    let size = usize::try_from(result["report"]["size"].as_u64().unwrap()).unwrap();
+    let size = usize::try_from(result["report"]["bytes"].as_u64().unwrap()).unwrap();
     assert_sound(device);
     assert_eq!(debugfs(device, "cat /persist/var/data"), "state\n");
     let image = flake.sandbox.path("home/image");

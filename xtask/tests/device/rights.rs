@@ -28,7 +28,7 @@ fn disk_facts(user: &User, path: &Path) -> Value {
     if path.starts_with("/dev/") {
         let listed = user.sandbox.run(&["devices", "--all", "--json"]);
         let disks = listed.json()["devices"].as_array().expect("a list").clone();
-        return disks.into_iter().find(|disk| disk["path"] == path).expect(path);
+        return disks.into_iter().find(|disk| disk["device"] == path).expect(path);
     }
     let outcome = user.sandbox.run(&["card", "inspect", "--json", path]);
     outcome.json()["disk"].take()
@@ -154,7 +154,7 @@ fn the_worker_does_not_read_disks_of_the_system_or_of_others() {
     let disks = listed.json()["devices"].as_array().expect("a list").clone();
     let internal = disks.iter().filter(|disk| disk["kind"]["type"] == "internal");
     for disk in internal {
-        let path = disk["path"].as_str().expect("a path");
+        let path = disk["device"].as_str().expect("a path");
         assert_refuses_disk(&user, Path::new(path), "an elevated worker opens only cards");
     }
 }

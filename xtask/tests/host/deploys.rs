@@ -9,7 +9,7 @@ fn a_good_deployed_system_is_tried_and_blessed() {
     let workstation = Workstation::new();
     workstation.set_desired_system("new", "");
     let done = workstation.deploy(&["--reboot", "--health", "systemctl is-active ssh.service"]);
-    assert_eq!((&done["verdict"], &done["exit_code"]), (&"done".into(), &0.into()), "{done:#}");
+    assert_eq!((&done["verdict"], &done["error"]), (&"done".into(), &serde_json::Value::Null), "{done:#}");
     let status = workstation.guest.status();
     let system = done["after"]["trial"]["blessed"].as_str().unwrap();
     assert!(system.ends_with("-nixos-system-demo-new"), "{system}");
@@ -28,7 +28,7 @@ fn a_deployed_system_that_panics_is_rolled_back_across_the_reboot() {
         &format!("printf '#!{BUSYBOX} sh\\necho c >/proc/sysrq-trigger\\n' >$s/init"),
     );
     let result = workstation.deploy(&["--reboot"]);
-    let found = (&result["verdict"], &result["exit_code"]);
+    let found = (&result["verdict"], &result["error"]["code"]);
     assert_eq!(found, (&"rolled_back_across_reboot".into(), &10.into()), "{result:#}");
     let status = workstation.guest.status();
     let values = ["booted", "blessed", "pending", "last-outcome", "last-reason", "last-marks"];

@@ -84,10 +84,10 @@ impl Workstation {
         self.sandbox.run(&[&["--flake", &flake], args].concat())
     }
 
-    /// Runs `deploy demo ARGS --json`, and returns the result.
+    /// Runs `deploy demo ARGS --json`, and returns the result of the host.
     pub fn deploy(&self, args: &[&str]) -> Value {
         let outcome = self.run(&[&["--json", "deploy", "demo"], args].concat());
-        outcome.json()
+        outcome.json()["hosts"][0].take()
     }
 }
 

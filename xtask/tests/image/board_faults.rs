@@ -33,9 +33,9 @@ fn prove(image: &Path, board: &str) -> (bool, Vec<String>) {
     let proof = proofs.iter().find(|proof| proof["board"] == board);
     // A card without a partition table has no proofs.
     let Some(proof) = proof else {
-        return (false, vec![found["verdict"]["why"].as_str().unwrap().to_owned()]);
+        return (false, vec![found["verdict"]["message"].as_str().unwrap().to_owned()]);
     };
-    let boots = proof["outcome"] == "boots";
+    let boots = proof["boots"] == true;
     assert_eq!(outcome.code, if boots { 0 } else { 4 }, "{outcome:?}");
     let faults = proof["faults"].as_array().unwrap().iter().map(|fault| &fault["message"]);
     let all = faults.chain(proof.get("unknown"));

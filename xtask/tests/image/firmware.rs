@@ -59,7 +59,7 @@ fn assemble_decompressed(content: &Content) -> PathBuf {
 fn inspect(disk: &Path) -> Result<Value, String> {
     let outcome = Sandbox::new().run(&["card", "inspect", "--json", disk.to_str().unwrap()]);
     let found: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
-    match found["verdict"]["why"].as_str() {
+    match found["verdict"]["message"].as_str() {
         Some(reason) => Err(reason.to_owned()),
         None => Ok(found["verdict"]["contents"].clone()),
     }

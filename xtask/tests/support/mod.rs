@@ -6,6 +6,7 @@
 pub mod image;
 pub mod loops;
 pub mod outcome;
+pub mod schema;
 pub mod terminal;
 pub mod worker;
 pub mod xtask;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::Outcome;
 use super::terminal::Terminal;
+use super::{Outcome, schema};
 
 /// How long a run may take until it is ready to be interrupted, in real deploys too.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,12 +32,13 @@ pub enum SignalTo {
 pub struct Xtask {
     command: Command,
     stop_timeout: Duration,
+    is_stdout_elsewhere: bool,
 }
 
 impl Xtask {
     /// A run of `command`, which starts the binary.
     pub fn new(command: Command) -> Self {
-        Self { command, stop_timeout: STOP_TIMEOUT }
+        Self { command, stop_timeout: STOP_TIMEOUT, is_stdout_elsewhere: false }
     }
 
     /// Sets an environment variable.
@@ -92,12 +93,18 @@ impl Xtask {
     /// Redirects stdout to `stdout`; the stdout of the outcome is then empty.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.command.stdout(stdout);
+        self.is_stdout_elsewhere = true;
         self
     }
 
-    /// Runs the tool to its end.
+    /// Runs the tool to its end. Asserts that what it prints with `--json` is by the schemas.
+    #[track_caller]
     pub fn run(mut self) -> Outcome {
-        Outcome::of(&self.command.output().expect("running the binary"))
+        let outcome = Outcome::of(&self.command.output().expect("running the binary"));
+        if !self.is_stdout_elsewhere {
+            schema::assert_output(&tool_args(&self.command), &outcome);
+        }
+        outcome
     }
 
     /// Runs the tool with a terminal as stdin and stderr.
@@ -120,7 +127,7 @@ impl Xtask {
         self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("running the binary");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
-        Running { child, stderr, output: String::new() }
+        Running { args: tool_args(&self.command), child, stderr, output: String::new() }
     }
 
     /// Runs the tool and presses Ctrl-C once its stderr has `text`.
@@ -152,6 +159,8 @@ impl Xtask {
 
 /// A started run of the binary.
 pub struct Running {
+    /// The arguments of the tool.
+    args: Vec<String>,
     pub child: Child,
     stderr: BufReader<ChildStderr>,
     /// The stderr that was read so far.
@@ -187,15 +196,25 @@ impl Running {
         }
     }
 
-    /// Waits for the end of the run.
+    /// Waits for the end of the run. Asserts that what it has printed with `--json` is by the schemas.
+    #[track_caller]
     pub fn finish(&mut self) -> Outcome {
         self.stderr.read_to_string(&mut self.output).expect("reading stderr");
         let mut stdout = String::new();
         let pipe = self.child.stdout.as_mut().expect("stdout is a pipe");
         pipe.read_to_string(&mut stdout).expect("reading stdout");
         let code = self.child.wait().expect("waiting for the binary").code().unwrap_or(-1);
-        Outcome { code, stdout, stderr: std::mem::take(&mut self.output) }
+        let outcome = Outcome { code, stdout, stderr: std::mem::take(&mut self.output) };
+        schema::assert_output(&self.args, &outcome);
+        outcome
     }
+}
+
+/// The arguments of the tool, which `command` starts, directly or by a wrapper.
+fn tool_args(command: &Command) -> Vec<String> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    words.skip_while(|word| !word.ends_with("xtask")).skip(1).collect()
 }
 
 /// The words before a program that is to heed Ctrl-C.

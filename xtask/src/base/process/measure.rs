@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Output;
@@ -24,7 +25,7 @@ use crate::base::interrupt;
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The cost of a command, with all processes that it started and waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Cost {
     /// From the start of the first process to the end of the last.
     pub seconds: f64,

@@ -5,6 +5,7 @@
 mod system_files;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Family};
@@ -14,7 +15,7 @@ use super::firmware::CardFirmware;
 use super::program::Program;
 
 /// The files that the firmware of a board loads, with their folders. All of them exist.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirmwareStage {
     /// The firmware itself; none for a Pi 5, whose EEPROM has it.
     pub start: Vec<String>,

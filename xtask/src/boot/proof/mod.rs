@@ -9,6 +9,7 @@ mod summary;
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::boot::board::Board;
@@ -26,21 +27,47 @@ pub use summary::{boots_only_qemu, summarize, summarize_shortly, warnings};
 const MAX_FAULTS: usize = 20;
 
 /// The proof for one board.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BoardProof {
     pub board: Board,
+    #[serde(rename = "boots", with = "boots")]
+    #[schemars(with = "Option<bool>")]
     pub outcome: Outcome,
     pub firmware: FirmwareStage,
     pub system: SystemStage,
     pub faults: Vec<BoardFault>,
     /// Why it is unknown whether the board boots.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
 }
 
+/// What a proof came to, for programs: true, false, or null where it is unknown.
+mod boots {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Outcome;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn serialize<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+        let boots = match outcome {
+            Outcome::Boots => Some(true),
+            Outcome::DoesNotBoot => Some(false),
+            Outcome::Unknown => None,
+        };
+        boots.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+        let boots = Option::<bool>::deserialize(deserializer)?;
+        Ok(match boots {
+            Some(true) => Outcome::Boots,
+            Some(false) => Outcome::DoesNotBoot,
+            None => Outcome::Unknown,
+        })
+    }
+}
+
 /// What a proof came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Boots,
     DoesNotBoot,
@@ -49,7 +76,7 @@ pub enum Outcome {
 }
 
 /// The second stage of the boot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum SystemStage {
     /// U-Boot starts the default entry of the boot menu.
@@ -62,7 +89,7 @@ pub enum SystemStage {
 }
 
 /// The device tree that the kernel gets from U-Boot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadedTree {
     /// The file of the generation.

@@ -3,6 +3,7 @@
 use super::refusal::{Refusal, refusal, refusal_lifted_by_option};
 use super::{ConfirmPhrase, Disk, Request};
 use crate::base::Bytes;
+use crate::base::failure::ReasonKind;
 
 /// How the user confirms that a card may be overwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +25,13 @@ impl Confirmation {
         match self {
             Self::Missing => {
                 let reason = "cannot ask for the confirmation of a card: there is no terminal";
-                Some(refusal_lifted_by_option(reason, hint))
+                Some(refusal_lifted_by_option(ReasonKind::NotConfirmed, reason, hint))
             }
-            Self::Expected { size: None, serial: None } => {
-                Some(refusal_lifted_by_option("--yes alone does not identify the card", hint))
-            }
+            Self::Expected { size: None, serial: None } => Some(refusal_lifted_by_option(
+                ReasonKind::NotConfirmed,
+                "--yes alone does not identify the card",
+                hint,
+            )),
             _ => None,
         }
     }
@@ -43,16 +46,19 @@ pub fn confirmation_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
     let needs_serial = matches!(disk.confirm_phrase(), ConfirmPhrase::Serial(_));
     match &request.confirmation {
         Confirmation::Missing => Some(refusal_lifted_by_option(
+            ReasonKind::NotConfirmed,
             format!("cannot ask whether {path} may be overwritten: there is no terminal"),
             format!("pass --yes {option}"),
         )),
-        Confirmation::Expected { size: None, serial: None } => {
-            Some(refusal_lifted_by_option("--yes alone does not identify the card", add_option))
-        }
+        Confirmation::Expected { size: None, serial: None } => Some(refusal_lifted_by_option(
+            ReasonKind::NotConfirmed,
+            "--yes alone does not identify the card",
+            add_option,
+        )),
         Confirmation::Expected { serial: None, .. } if needs_serial => {
             let size = Bytes(disk.size);
             let reason = format!("{path} is large for a card ({size}): its size alone does not identify it");
-            Some(refusal_lifted_by_option(reason, add_option))
+            Some(refusal_lifted_by_option(ReasonKind::NotConfirmed, reason, add_option))
         }
         Confirmation::Typed | Confirmation::Expected { .. } => None,
     }
@@ -65,12 +71,16 @@ pub fn expectation_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
     let hint = format!("check that {path} is the right card");
     if let Some(expected_size) = size.filter(|size| *size != disk.size) {
         let found = disk.size;
-        return Some(refusal(format!("{path} has {found} bytes, but {expected_size} are expected"), hint));
+        return Some(refusal(
+            ReasonKind::NotExpected,
+            format!("{path} has {found} bytes, but {expected_size} are expected"),
+            hint,
+        ));
     }
     let expected_serial = serial.as_deref().filter(|serial| disk.serial.as_deref() != Some(serial))?;
     let found = disk.serial.as_deref().unwrap_or("none");
     let reason = format!("the serial number of {path} is {found}, but {expected_serial} is expected");
-    Some(refusal(reason, hint))
+    Some(refusal(ReasonKind::NotExpected, reason, hint))
 }
 
 /// The option that identifies `disk`: by its serial number where the disk is large for a card and has one, else by its

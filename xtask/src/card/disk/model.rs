@@ -5,23 +5,27 @@ use std::path::PathBuf;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::MountOwner;
 use crate::base::{Bytes, Plain};
 
 /// A whole disk, or a plain file that is a virtual card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Disk {
     /// The kernel's name, `mmcblk0`; for a plain file its file name.
     pub name: String,
     /// The device node, `/dev/mmcblk0`; for a plain file its absolute path.
+    #[serde(rename = "device")]
     pub path: PathBuf,
     /// The device number; a plain file has none.
     pub number: Option<DeviceNumber>,
     /// In bytes; 0 where the drive has no medium.
+    #[serde(rename = "bytes")]
     pub size: u64,
     /// The logical sector size, in bytes.
+    #[serde(rename = "sector_bytes")]
     pub sector_size: u32,
     pub read_only: bool,
     pub kind: DiskKind,
@@ -37,7 +41,7 @@ pub struct Disk {
 }
 
 /// The kind of a disk, which decides whether it can be a card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum DiskKind {
     /// An SD card in a card slot of the machine.
@@ -55,6 +59,7 @@ pub enum DiskKind {
     },
     /// A plain file as a virtual card, identified by its file system and inode.
     File {
+        #[serde(rename = "device_number")]
         device: u64,
         inode: u64,
     },
@@ -65,26 +70,30 @@ pub enum DiskKind {
 }
 
 /// A partition, or the file system of a disk without a partition table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Partition {
     /// The kernel's name, `mmcblk0p1`; `None` where the kernel has not scanned the partition table.
     pub name: Option<String>,
     /// 0 for a file system on the whole disk.
     pub number: u32,
     /// In bytes from the start of the disk.
+    #[serde(rename = "start_bytes")]
     pub start: u64,
     /// In bytes.
+    #[serde(rename = "bytes")]
     pub size: u64,
     /// The label of the file system.
     pub label: Option<String>,
     /// The type of the file system by udev's names, `vfat`.
+    #[serde(rename = "filesystem")]
     pub fstype: Option<String>,
 }
 
 /// One use of a disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Use {
     /// The disk or partition that is used, `sda2`.
+    #[serde(rename = "name")]
     pub device: String,
     /// The devices between `device` and its use, from the disk upwards: `dm-0 (cryptroot)`.
     pub through: Vec<String>,
@@ -92,7 +101,7 @@ pub struct Use {
 }
 
 /// What a disk is used for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "as", rename_all = "snake_case")]
 pub enum Role {
     Mounted {
@@ -106,7 +115,7 @@ pub enum Role {
 }
 
 /// The number of a device, from its driver (major) and within that (minor).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceNumber {
     pub major: u32,
     pub minor: u32,

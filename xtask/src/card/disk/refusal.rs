@@ -1,11 +1,11 @@
 //! A reason to refuse a disk, with its hint.
 
-use crate::bail;
-use crate::base::failure::{ExitKind, Reason};
+use crate::base::failure::{self, Reason, ReasonKind};
 
 /// One reason to refuse a disk, with the remedy as hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    pub(super) kind: ReasonKind,
     pub reason: String,
     pub hint: String,
     pub(super) remedy: Remedy,
@@ -24,30 +24,26 @@ pub(super) enum Remedy {
 
 /// Fails with all `refusals` as one error; succeeds where there are none.
 pub fn refuse(refusals: &[Refusal]) -> anyhow::Result<()> {
-    match refusals {
-        [] => Ok(()),
-        [Refusal { reason, hint, .. }] => bail!(Refused, "{reason}"; hint: "{hint}"),
-        several => {
-            let reasons = several.iter().map(Refusal::to_reason).collect();
-            let message = format_args!("refused for {} reasons", several.len());
-            Err(ExitKind::Refused.error_with_reasons(message, reasons))
-        }
-    }
+    failure::refuse(refusals.iter().map(Refusal::to_reason).collect())
 }
 
 impl Refusal {
     /// The refusal as one of several reasons of an error.
     pub fn to_reason(&self) -> Reason {
-        Reason { message: self.reason.clone(), hint: Some(self.hint.clone()) }
+        Reason { kind: Some(self.kind), message: self.reason.clone(), hint: Some(self.hint.clone()) }
     }
 }
 
 /// A refusal that only another disk, or a change of this one, lifts.
-pub(super) fn refusal<R: Into<String>, H: Into<String>>(reason: R, hint: H) -> Refusal {
-    Refusal { reason: reason.into(), hint: hint.into(), remedy: Remedy::Disk }
+pub(super) fn refusal(kind: ReasonKind, reason: impl Into<String>, hint: impl Into<String>) -> Refusal {
+    Refusal { kind, reason: reason.into(), hint: hint.into(), remedy: Remedy::Disk }
 }
 
 /// A refusal that the option in its hint lifts.
-pub(super) fn refusal_lifted_by_option<R: Into<String>, H: Into<String>>(reason: R, hint: H) -> Refusal {
-    Refusal { remedy: Remedy::Option, ..refusal(reason, hint) }
+pub(super) fn refusal_lifted_by_option(
+    kind: ReasonKind,
+    reason: impl Into<String>,
+    hint: impl Into<String>,
+) -> Refusal {
+    Refusal { remedy: Remedy::Option, ..refusal(kind, reason, hint) }
 }

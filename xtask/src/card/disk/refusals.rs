@@ -7,6 +7,7 @@ use super::refusal::{Refusal, Remedy, refusal, refusal_lifted_by_option};
 use super::{
     Confirmation, Disk, DiskKind, MountOwner, Mounted, ProtectedPath, Request, Role, Use, VirtualCards,
 };
+use crate::base::failure::ReasonKind;
 use crate::base::{Bytes, shell};
 
 /// The hint where only another disk helps.
@@ -64,20 +65,28 @@ fn kind_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
         DiskKind::SdCard | DiskKind::Usb => None,
         kind if kind.is_virtual() && request.virtual_cards == VirtualCards::Allowed => None,
         DiskKind::Loop { .. } => Some(refusal_lifted_by_option(
+            ReasonKind::NotACard,
             format!("{path} is a loop device, not a card"),
             "pass --allow-virtual to accept it",
         )),
         DiskKind::File { .. } => Some(refusal_lifted_by_option(
+            ReasonKind::NotACard,
             format!("{path} is a plain file, not a card"),
             "pass --allow-virtual to accept it",
         )),
-        DiskKind::SolderedEmmc => {
-            Some(refusal(format!("{path} is an eMMC of this machine, not a card"), LIST_CARDS))
+        DiskKind::SolderedEmmc => Some(refusal(
+            ReasonKind::NotACard,
+            format!("{path} is an eMMC of this machine, not a card"),
+            LIST_CARDS,
+        )),
+        DiskKind::Internal { bus } => Some(refusal(
+            ReasonKind::NotACard,
+            format!("{path} is an internal {bus}, not a card"),
+            LIST_CARDS,
+        )),
+        DiskKind::Other { why } => {
+            Some(refusal(ReasonKind::NotACard, format!("{path} is {why}, not a card"), LIST_CARDS))
         }
-        DiskKind::Internal { bus } => {
-            Some(refusal(format!("{path} is an internal {bus}, not a card"), LIST_CARDS))
-        }
-        DiskKind::Other { why } => Some(refusal(format!("{path} is {why}, not a card"), LIST_CARDS)),
     }
 }
 
@@ -90,18 +99,28 @@ fn medium_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
     match &disk.kind {
         DiskKind::File { .. } => {
             let file = shell::quote(&disk.path.to_string_lossy());
-            Some(refusal(format!("{path} is empty"), format!("run `truncate --size 4G {file}`")))
+            Some(refusal(
+                ReasonKind::NoMedium,
+                format!("{path} is empty"),
+                format!("run `truncate --size 4G {file}`"),
+            ))
         }
-        DiskKind::Loop { backing: None } => {
-            Some(refusal(format!("{path} has no file behind it"), "attach a file with `losetup`"))
-        }
+        DiskKind::Loop { backing: None } => Some(refusal(
+            ReasonKind::NoMedium,
+            format!("{path} has no file behind it"),
+            "attach a file with `losetup`",
+        )),
         DiskKind::Loop { backing: Some(file) } => {
             let reason = format!("{path} has a size of 0 bytes: its file {} is empty", file.display());
             let file = shell::quote(&file.to_string_lossy());
             let hint = format!("run `truncate --size 4G {file}`, then `losetup --set-capacity {path}`");
-            Some(refusal(reason, hint))
+            Some(refusal(ReasonKind::NoMedium, reason, hint))
         }
-        _ => Some(refusal(format!("{path} has no medium in it"), "insert the card and try again")),
+        _ => Some(refusal(
+            ReasonKind::NoMedium,
+            format!("{path} has no medium in it"),
+            "insert the card and try again",
+        )),
     }
 }
 
@@ -117,7 +136,11 @@ fn system_disk_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
     } else {
         LIST_CARDS.to_owned()
     };
-    Some(refusal(format!("{} is a disk of the running system: {why}", disk.path.display()), hint))
+    Some(refusal(
+        ReasonKind::SystemDisk,
+        format!("{} is a disk of the running system: {why}", disk.path.display()),
+        hint,
+    ))
 }
 
 /// The mount points of `uses`, quoted for a shell.
@@ -142,7 +165,7 @@ fn use_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
     let why = list_uses(&disk.uses.iter().collect::<Vec<_>>())?;
     let remedy = if is_only_mounted { Remedy::Unmounting } else { Remedy::Disk };
     let reason = format!("{} is in use: {why}", disk.path.display());
-    Some(Refusal { remedy, ..refusal(reason, release_hint(disk)) })
+    Some(Refusal { remedy, ..refusal(ReasonKind::InUse, reason, release_hint(disk)) })
 }
 
 /// The hint that says how to end the uses of `disk`.
@@ -179,7 +202,7 @@ fn protected_path_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
         request.protected.iter().find(|path| path.is_overwritten_with(disk))?;
     let reason =
         format!("{what} {} is on {}, which would be overwritten", path.display(), disk.path.display());
-    Some(refusal(reason, "use a copy on another disk, or name another card"))
+    Some(refusal(ReasonKind::ProtectedPath, reason, "use a copy on another disk, or name another card"))
 }
 
 /// The refusal of a disk that is smaller than the image. A disk without a medium is left to [`medium_refusal`].
@@ -197,7 +220,7 @@ fn size_refusal(disk: &Disk, request: &Request) -> Option<Refusal> {
         Bytes(available),
         needed - available
     );
-    Some(refusal(reason, "use a larger card"))
+    Some(refusal(ReasonKind::TooSmall, reason, "use a larger card"))
 }
 
 /// The refusal of a disk with sectors of other than 512 bytes: images count in sectors of 512 bytes, so their partition
@@ -208,7 +231,7 @@ fn sector_size_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
     }
     let path = disk.path.display();
     let reason = format!("{path} has sectors of {} bytes, but a card needs 512", disk.sector_size);
-    Some(refusal(reason, "use another card or reader"))
+    Some(refusal(ReasonKind::SectorSize, reason, "use another card or reader"))
 }
 
 /// The refusal of a disk that is read-only.
@@ -226,5 +249,5 @@ fn read_only_refusal(disk: &Disk, _: &Request) -> Option<Refusal> {
         }
         _ => "slide the write-protect switch on the side of the card or its adapter".to_owned(),
     };
-    Some(refusal(format!("{path} is read-only"), hint))
+    Some(refusal(ReasonKind::ReadOnly, format!("{path} is read-only"), hint))
 }

@@ -1,5 +1,6 @@
 //! The result of comparing a card with an image.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::buffer::CHUNK;
@@ -8,17 +9,17 @@ use crate::base::ChunkRun;
 use crate::base::failure::ExitKind;
 
 /// How the first bytes of a card compare with an image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     pub equal: bool,
     /// Whether the card was expected to hold the payload beside the image.
-    // Programs that read `--json` know this name from earlier versions.
-    #[serde(default, rename = "added")]
     pub with_payload: bool,
     /// The size of the image in bytes.
+    #[serde(rename = "bytes")]
     pub size: u64,
     /// The hash of the image.
     #[serde(with = "crate::card::image::digest")]
+    #[schemars(with = "String")]
     pub hash: blake3::Hash,
     /// The SHA-256 of the first [`Self::size`] bytes of the card in hexadecimal digits, if all of them could be read.
     #[serde(default)]
@@ -38,6 +39,7 @@ pub struct Comparison {
     /// The state of each MiB of the image, in order. Empty where only the hash of the image was known.
     pub map: Vec<ChunkRun>,
     pub seconds: f64,
+    #[serde(rename = "bytes_per_second")]
     pub rates: Rates,
 }
 

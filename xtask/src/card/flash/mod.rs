@@ -26,6 +26,7 @@ mod payload;
 mod pipeline;
 mod plan;
 mod report;
+mod written_payload;
 
 pub use capacity::check_alone as check_capacity;
 pub use card::FileCard;
@@ -35,6 +36,7 @@ pub use delta::Mode;
 pub use engine::write_image;
 pub use flash_job::ImageContent;
 pub use io_monitor::Rates;
-pub use payload::{Change, PayloadWriter, WrittenPayload};
+pub use payload::{Change, PayloadWriter};
 pub use plan::{FILE_SHA256, PayloadPlan, Plan};
 pub use report::{Report, Seconds};
+pub use written_payload::WrittenPayload;

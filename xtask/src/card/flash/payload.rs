@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 
 use super::body::Body;
 use super::buffer::{Buffer, CHUNK};
 use super::card_io::{self, BROKEN_CARD};
 use super::flash_job::FlashJob;
+use super::written_payload::{PayloadChunk, WrittenPayload};
 use crate::bail;
 use crate::base::ChunkState;
 use crate::card::image::chunk_hash::{self, ChunkHash};
@@ -29,34 +29,6 @@ pub struct Change {
     /// The position, in bytes from the start of the card.
     pub at: u64,
     pub bytes: Vec<u8>,
-}
-
-/// The payload on a card, as read back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WrittenPayload {
-    /// The hash of the image that the payload was written on top of.
-    #[serde(with = "crate::card::image::digest")]
-    pub image: blake3::Hash,
-    /// The hash of the image with the payload: of the card's first bytes, as many as the image has.
-    #[serde(with = "crate::card::image::digest")]
-    pub hash: blake3::Hash,
-    /// The chunks that differ from the image, in order.
-    pub chunks: Vec<PayloadChunk>,
-}
-
-/// A chunk that differs from the image because of the payload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PayloadChunk {
-    /// The position, in bytes from the start of the card.
-    pub at: u64,
-    pub hash: ChunkHash,
-}
-
-impl WrittenPayload {
-    /// The hash of the chunk at byte `at`, if the payload changed it.
-    pub fn hash_at(&self, at: u64) -> Option<ChunkHash> {
-        self.chunks.iter().find(|chunk| chunk.at == at).map(|chunk| chunk.hash)
-    }
 }
 
 /// Writes the changes of `payload` on top of `body`, and verifies them. Returns the payload on the card and the number

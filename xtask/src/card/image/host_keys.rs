@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::partition_stream::{PartitionStream, Piece};
@@ -24,7 +25,7 @@ const MAX_LISTED: usize = 3;
 const HINT: &str = "build the image without a key: `cargo xtask flash HOST` gives each card a key of its own";
 
 /// A host key inside an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostKeyFile {
     /// The number of the partition.
     pub partition: u32,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::boot_files::{BootReading, Filesystem, identify_filesystem, read, read_boot};
@@ -16,7 +17,7 @@ use crate::base::{Bytes, Format};
 use crate::boot::BoardProof;
 
 /// The result of an inspection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inspection {
     /// The partition table, if it is undamaged.
     pub layout: Option<PartitionTable>,
@@ -29,7 +30,7 @@ pub struct Inspection {
 }
 
 /// A partition, with its file system if that is of a known kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FoundPartition {
     pub partition: Partition,
     pub filesystem: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Bytes;
@@ -10,20 +11,23 @@ use crate::base::Bytes;
 pub const SECTOR: u64 = 512;
 
 /// One partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Partition {
     /// The number, from 1.
     pub number: u32,
     pub kind: Type,
     pub bootable: bool,
     /// The start, in bytes from the start of the disk.
+    // Receipts of earlier versions have the alias, here and below.
+    #[serde(rename = "start_bytes", alias = "start")]
     pub start: u64,
     /// The size in bytes.
+    #[serde(rename = "bytes", alias = "size")]
     pub size: u64,
 }
 
 /// The type of a partition, as its table has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Type {
     /// 0x0b and 0x0c are FAT32; 0x04, 0x06 and 0x0e are FAT16; 0x83 is Linux.

@@ -1,6 +1,7 @@
 //! The partition table of an image or a card: an MBR, or the GPT that a protective MBR announces.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gpt;
@@ -17,7 +18,7 @@ const PROTECTIVE: u8 = 0xee;
 const MAX_PARTITIONS: usize = 128;
 
 /// The partitions of a disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartitionTable {
     /// The disk identifier of the MBR; 0x2178694e on every NixOS SD image.
     pub id: u32,

@@ -1,6 +1,7 @@
 //! Whether a card can boot, by U-Boot or without it.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::boot_files::BootFiles;
@@ -8,7 +9,7 @@ use crate::base::failure;
 use crate::boot::{Board, BoardProof, Outcome, SystemStage};
 
 /// Whether the card can boot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "boots", rename_all = "snake_case")]
 pub enum Verdict {
     Yes {
@@ -20,8 +21,8 @@ pub enum Verdict {
     },
     /// The first fault that prevents the card from booting, with the remedy if there is one.
     No {
+        #[serde(rename = "message")]
         why: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
 }

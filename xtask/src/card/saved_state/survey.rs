@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
 use super::entry::{StateEntry, StateKind};
 use crate::bail;
@@ -21,7 +22,7 @@ const ENTRIES_SQUARED_PER_MINUTE: u64 = 28_000 * 28_000;
 const MAX_EXAMPLES: usize = 3;
 
 /// The number and the size of the entries that a card gets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Survey {
     pub files: u64,
     pub folders: u64,
@@ -29,9 +30,12 @@ pub struct Survey {
     /// The size of all files together, in bytes.
     pub bytes: u64,
     /// The size of the largest file, in bytes.
+    #[serde(rename = "largest_bytes")]
     pub largest: u64,
     /// The length of all names together, in bytes.
+    #[serde(rename = "name_bytes")]
     names: u64,
+    #[schemars(with = "Vec<SkippedEntries>")]
     pub skipped: Skipped,
     /// The number of entries in each folder.
     #[serde(skip)]
@@ -118,14 +122,34 @@ impl fmt::Display for Survey {
 }
 
 /// The entries that no card gets, by reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skipped(BTreeMap<&'static str, Examples>);
 
+/// The entries that were skipped for one reason, for programs.
+#[derive(Serialize, JsonSchema)]
+struct SkippedEntries<'a> {
+    /// The reason, in words.
+    reason: &'static str,
+    count: u64,
+    /// The first of them.
+    paths: &'a [String],
+}
+
 /// How many entries were skipped for one reason, and the first of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Examples {
     count: u64,
     paths: Vec<String>,
+}
+
+impl Serialize for Skipped {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|(reason, Examples { count, paths })| SkippedEntries {
+            reason,
+            count: *count,
+            paths,
+        }))
+    }
 }
 
 impl Skipped {

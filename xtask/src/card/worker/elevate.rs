@@ -197,8 +197,8 @@ mod tests {
             r#"{"event":"progress","done":1048576,"total":null,"detail":"4.0 MiB/s"}"#,
             r#"{"event":"map","runs":[{"state":"written","mib":6},{"state":"skipped","mib":2}]}"#,
             r#"{"event":"failed","code":4,"kind":"verification","message":"verification failed","hint":null,"reasons":[]}"#,
-            r#"{"answer":{"added":false,"blank":false,"differences":[777],"equal":false,"hash":"b6e4708863cecd41d713ca7d4fd40ab461bfdceb2bb9c445de543d9536e3a390","map":[{"state":"bad","mib":1}],"rates":{"read":371050465,"write":null},"seconds":0.5,"size":1048576,"unreadable":null}}"#,
-            r#"{"answer":{"layout":{"id":1,"partitions":[]},"partitions":[],"verdict":{"boots":"no","why":"the card is blank"}}}"#,
+            r#"{"answer":{"with_payload":false,"blank":false,"differences":[777],"equal":false,"hash":"b6e4708863cecd41d713ca7d4fd40ab461bfdceb2bb9c445de543d9536e3a390","map":[{"state":"bad","mib":1}],"bytes_per_second":{"read":371050465,"write":null},"seconds":0.5,"bytes":1048576,"unreadable":null}}"#,
+            r#"{"answer":{"layout":{"id":1,"partitions":[]},"partitions":[],"verdict":{"boots":"no","message":"the card is blank","hint":null}}}"#,
         ];
         for line in lines {
             assert!(serde_json::from_str::<Message>(line).is_ok(), "{line}");

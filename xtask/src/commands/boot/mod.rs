@@ -7,15 +7,18 @@ use std::fs::File;
 use std::net::TcpListener;
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::plan::{Plan, Wanted};
 use self::subject::{Content, Subject};
 use crate::base::failure::{self, ExitKind};
 use crate::base::interrupt::{self, SignalGuard};
-use crate::base::{Context, Event, Tone, shell};
-use crate::card::disk::Locked;
+use crate::base::{Context, Event, JsonResult, Tone, shell};
+use crate::card::disk::{Disk, Locked};
+use crate::card::image::ImageFacts;
 use crate::cli::Boot;
+use crate::commands::plan_facts::PlanFacts;
 use crate::qemu::{
     self, Goal, Machine, Network, Proof, ProofWatch, Setup, SshProbe, StartFiles, Workspace, snapshot,
 };
@@ -32,7 +35,12 @@ pub fn run(cx: &Context, args: &Boot) -> Result<()> {
     let subject = Subject::open(cx, args, &boot_arg)?;
     let wanted = Wanted::find(cx, args, &subject)?;
     let plan = Plan { subject, machine: args.machine, limit: args.limit(), wanted };
-    cx.show_plan(&plan);
+    let facts = PlanFacts::Boot {
+        name: plan.subject.name.clone(),
+        machine: plan.machine,
+        timeout_seconds: plan.limit.duration().as_secs(),
+    };
+    cx.show_plan(&plan, &facts);
     // Ctrl-C must end the emulator and remove the temporary files.
     let signals = interrupt::guard()?;
     let card = plan.subject.lock_card()?;
@@ -140,25 +148,33 @@ fn explain(plan: &Plan, card: Option<&Locked>, error: anyhow::Error) -> anyhow::
     }
 }
 
-/// The result of a boot, as JSON.
-#[derive(Serialize)]
-struct BootReport<'a> {
-    /// The booted image or card.
-    booted: &'a Content,
-    /// Its name for people.
-    name: &'a str,
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct BootResult {
+    /// The name of what was booted, for people.
+    name: String,
+    /// The booted card; `None` for an image.
+    card: Option<Disk>,
+    /// The booted image; `None` for a card.
+    image: Option<ImageFacts>,
     machine: Machine,
     proof: Proof,
     /// The time from power on to the proof, in seconds.
     seconds: f64,
 }
 
+impl JsonResult for BootResult {}
+
 fn show(cx: &Context, plan: &Plan, up: Up) -> Result<()> {
     let Plan { subject, machine, .. } = plan;
     let Up { proof, seconds } = up;
     if cx.json {
-        let Subject { name, content, .. } = subject;
-        return ui::print_json(&BootReport { booted: content, name, machine: *machine, proof, seconds });
+        let (card, image) = match &subject.content {
+            Content::Card(disk) => (Some((**disk).clone()), None),
+            Content::Image(image) => (None, Some(ImageFacts::from(&**image))),
+        };
+        let name = subject.name.clone();
+        return ui::print_json(&BootResult { name, card, image, machine: *machine, proof, seconds });
     }
     let machine = machine.name();
     let text = format!("{} is up in {machine} after {seconds:.1} s: {proof}", subject.name);

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use serde::Serialize;
 
 use crate::bail;
 use crate::base::{Context, Format, HostName};
@@ -21,9 +20,7 @@ pub struct Subject {
     pub identity: KnownIdentity,
 }
 
-/// The content of the snapshot. Also its JSON.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
+/// The content of the snapshot.
 pub enum Content {
     Card(Box<Disk>),
     Image(Box<Image>),

@@ -1,8 +1,12 @@
 //! `card check DEVICE`: checks the capacity of a card and keeps its data.
 
-use anyhow::Result;
+use std::path::PathBuf;
 
-use crate::base::{Bytes, Context, Tone};
+use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::base::{Bytes, Context, JsonResult, Tone};
 use crate::card::disk::{Disk, Mounted, Request, Roots, refusals, refuse};
 use crate::card::worker::{self, Access, CapacityJob};
 use crate::cli::CardCheck;
@@ -38,10 +42,21 @@ fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
     })
 }
 
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct CardCheckResult {
+    device: PathBuf,
+    /// The size of the card, which its probes have confirmed.
+    bytes: u64,
+    /// How many blocks were read back.
+    probes: usize,
+}
+
+impl JsonResult for CardCheckResult {}
+
 fn show(cx: &Context, disk: &Disk, probes: usize) -> Result<()> {
     if cx.json {
-        let result = serde_json::json!({ "device": disk.path, "size": disk.size, "places": probes });
-        return ui::print_json(&result);
+        return ui::print_json(&CardCheckResult { device: disk.path.clone(), bytes: disk.size, probes });
     }
     let text =
         format!("{}: capacity ok: {}, {probes} probes read back", disk.path.display(), Bytes(disk.size));

@@ -1,10 +1,11 @@
 //! `card inspect DEVICE`: shows what is on a card, which flash wrote it, and what keeps it from booting.
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bail;
-use crate::base::Context;
+use crate::base::{Context, JsonResult};
 use crate::boot::{Board, BoardProof, Outcome, summarize};
 use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
@@ -30,35 +31,36 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     }
 }
 
-/// The facts about a card. Also the JSON.
-#[derive(Serialize)]
-struct CardFacts {
+/// The line of a card without a receipt.
+const UNKNOWN_ORIGIN: &str = "no receipt of this project for this card";
+
+/// The facts about a card. Also the JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct CardFacts {
     disk: Disk,
     #[serde(flatten)]
     inspection: Inspection,
-    origin: Origin,
+    /// `None` where no receipt of this project is for this card.
+    origin: Option<Origin>,
 }
 
-/// The origin of a card's content, by the receipts.
-#[derive(Serialize)]
-#[serde(tag = "known", rename_all = "snake_case")]
-enum Origin {
-    /// A flash of this project wrote the card, which still has the partitions of that image.
-    Flashed { receipt: Box<Flashed> },
-    /// A flash of this project wrote the card earlier, and the card holds something else now.
-    Overwritten { receipt: Box<Flashed> },
-    /// No receipt of this project is for this card.
-    Nothing,
+impl JsonResult for CardFacts {}
+
+/// The flash that wrote a card, by the receipts.
+#[derive(Serialize, JsonSchema)]
+struct Origin {
+    receipt: Box<Flashed>,
+    /// Whether the card holds something else now than the partitions of that image.
+    overwritten: bool,
 }
 
 impl Origin {
     /// The origin by `last`, the receipt of the last flash of this card.
-    fn find(last: Option<Flashed>, inspection: &Inspection) -> Self {
-        match last.map(Box::new) {
-            Some(receipt) if inspection.has_partitions_of(&receipt.image.layout) => Self::Flashed { receipt },
-            Some(receipt) => Self::Overwritten { receipt },
-            None => Self::Nothing,
-        }
+    fn find(last: Option<Flashed>, inspection: &Inspection) -> Option<Self> {
+        last.map(|receipt| Self {
+            overwritten: !inspection.has_partitions_of(&receipt.image.layout),
+            receipt: receipt.into(),
+        })
     }
 }
 
@@ -87,6 +89,7 @@ fn show(cx: &Context, facts: &CardFacts, board: Option<Board>) -> Result<()> {
         Verdict::No { why, .. } => ui::print_result(&format!("boots   not: {why}"))?,
     }
     show_boards(inspection, board)?;
+    let origin = origin.as_ref().map_or_else(|| UNKNOWN_ORIGIN.to_owned(), Origin::to_string);
     ui::print_result(&format!("origin  {origin}"))
 }
 
@@ -109,10 +112,7 @@ fn show_boards(inspection: &Inspection, board: Option<Board>) -> Result<()> {
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Flashed { receipt } => write!(f, "{receipt}"),
-            Self::Overwritten { receipt } => write!(f, "{receipt}; the card holds something else now"),
-            Self::Nothing => f.write_str("no receipt of this project for this card"),
-        }
+        let Self { receipt, overwritten } = self;
+        write!(f, "{receipt}{}", if *overwritten { "; the card holds something else now" } else { "" })
     }
 }

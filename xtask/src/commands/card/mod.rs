@@ -4,6 +4,13 @@ mod check;
 mod inspect;
 mod verify;
 
+#[cfg(test)]
+pub use check::CardCheckResult;
+#[cfg(test)]
+pub use inspect::CardFacts;
+#[cfg(test)]
+pub use verify::CardVerifyResult;
+
 use std::path::Path;
 
 use anyhow::Result;

@@ -1,12 +1,14 @@
 //! `card verify`: verifies by reading that a card holds an image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::bail;
 use crate::base::failure::{ExitKind, kind, with_hint};
-use crate::base::{Bytes, Context, Tone};
+use crate::base::{Bytes, Context, JsonResult, Tone};
 use crate::card::disk::Disk;
 use crate::card::flash::Comparison;
 use crate::card::image::{self, Depth, Image, Limits, Source};
@@ -117,11 +119,20 @@ fn check_size(disk: &Disk, against: &Against) -> Result<()> {
     )
 }
 
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct CardVerifyResult {
+    device: PathBuf,
+    comparison: Comparison,
+}
+
+impl JsonResult for CardVerifyResult {}
+
 fn show(cx: &Context, disk: &Disk, comparison: &Comparison, payload: Option<&PayloadReceipt>) -> Result<()> {
     let path = disk.path.display();
     if cx.json {
-        let result = serde_json::json!({ "device": disk.path, "comparison": comparison });
-        ui::print_json(&result)?;
+        let device = disk.path.clone();
+        ui::print_json(&CardVerifyResult { device, comparison: comparison.clone() })?;
     }
     match comparison.fault() {
         Some((kind, fault)) => {

@@ -1,8 +1,10 @@
 //! `completions SHELL`: prints a script by which a shell completes command lines of this program.
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::{program, shell};
+use crate::base::{JsonResult, program, shell};
 use crate::cli::{Completions, Shell};
 use crate::ui;
 
@@ -16,11 +18,19 @@ struct Script {
     for_cargo: &'static str,
 }
 
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct CompletionsResult {
+    script: String,
+}
+
+impl JsonResult for CompletionsResult {}
+
 pub fn run(args: &Completions, json: bool) -> Result<()> {
     let file = program::file().context("finding the file of this program")?;
     let script = script(args.shell, program::file_name(), &file.to_string_lossy());
     if json {
-        return ui::print_json(&serde_json::json!({ "script": script }));
+        return ui::print_json(&CompletionsResult { script });
     }
     ui::print_own_text(&script)
 }

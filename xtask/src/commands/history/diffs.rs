@@ -1,8 +1,10 @@
 //! `history HOST --diff`: how the packages of each system of a host differ from those of the system before.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::HistoryResult;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, HostName, Plain, Timestamp};
 use crate::deploy::{self, Diff};
@@ -11,8 +13,8 @@ use crate::receipt::{self, RecordedSystem};
 use crate::ui;
 
 /// A system of the host. Also the JSON.
-#[derive(Serialize)]
-struct Generation {
+#[derive(Serialize, JsonSchema)]
+pub struct Generation {
     /// The number of the receipt.
     number: Option<u64>,
     /// `flashed` or `deployed`.
@@ -33,7 +35,8 @@ struct Generation {
 pub fn show(cx: &Context, host: &HostName, no_receipt: impl FnOnce() -> String) -> Result<()> {
     let generations = generations(cx, host)?;
     if cx.json {
-        return ui::print_json(&serde_json::json!({ "host": host, "generations": generations }));
+        let host = Some(host.clone());
+        return ui::print_json(&HistoryResult { receipts: None, host, generations: Some(generations) });
     }
     if generations.is_empty() {
         cx.note(no_receipt());

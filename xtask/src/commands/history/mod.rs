@@ -7,8 +7,10 @@ mod rows;
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::{Context, FlakeRef, HostName, Timestamp};
+use crate::base::{Context, FlakeRef, HostName, JsonResult, Timestamp};
 use crate::cli::History;
 use crate::receipt::{self, Numbered};
 use crate::ui;
@@ -23,7 +25,7 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
         return diffs::show(cx, host, || no_receipt_note(&cx.flake, Some(host), all_hosts));
     }
     if cx.json {
-        return ui::print_json(&serde_json::json!({ "receipts": receipts }));
+        return ui::print_json(&HistoryResult { receipts: Some(receipts), host: None, generations: None });
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
@@ -31,6 +33,16 @@ pub fn run(cx: &Context, args: &History) -> Result<()> {
     }
     ui::print_table(&rows::table(&receipts))
 }
+
+/// The JSON result: the receipts, or with `--diff` the systems of a host; both with the oldest first.
+#[derive(Serialize, JsonSchema)]
+pub struct HistoryResult {
+    receipts: Option<Vec<Numbered>>,
+    host: Option<HostName>,
+    generations: Option<Vec<diffs::Generation>>,
+}
+
+impl JsonResult for HistoryResult {}
 
 /// Warns of receipts from the future. Receipts are in the order of their actions, also where the clock was wrong.
 fn warn_of_clock(cx: &Context, receipts: &[Numbered]) {

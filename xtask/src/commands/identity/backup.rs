@@ -1,10 +1,13 @@
 //! `identity backup`: writes the keys of hosts to one encrypted file.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ask;
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityBackup;
 use crate::identity::backup::{self, Recipients, Sealing};
 use crate::identity::{Identities, StoredIdentity};
@@ -78,11 +81,30 @@ fn sealing(args: &IdentityBackup) -> Result<Sealing> {
     Ok(Sealing::Passphrase(passphrase))
 }
 
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityBackupResult {
+    /// The encrypted file.
+    file: PathBuf,
+    hosts: Vec<BackedUpHost>,
+}
+
+/// A host in the backup.
+#[derive(Serialize, JsonSchema)]
+struct BackedUpHost {
+    host: HostName,
+    /// `SHA256:…`; `None` for a host whose public key alone is known.
+    fingerprint: Option<String>,
+}
+
+impl JsonResult for IdentityBackupResult {}
+
 fn show(cx: &Context, args: &IdentityBackup, stored: &[StoredIdentity], sealing: &Sealing) -> Result<()> {
     if cx.json {
+        let hosts = stored.iter();
         let hosts =
-            stored.iter().map(|stored| json!({ "host": stored.host, "fingerprint": stored.fingerprint() }));
-        return ui::print_json(&json!({ "file": args.file, "hosts": hosts.collect::<Vec<_>>() }));
+            hosts.map(|stored| BackedUpHost { host: stored.host.clone(), fingerprint: stored.fingerprint() });
+        return ui::print_json(&IdentityBackupResult { file: args.file.clone(), hosts: hosts.collect() });
     }
     for stored in stored {
         let key = stored.fingerprint().unwrap_or_else(|| "its public key alone".to_owned());

@@ -1,10 +1,11 @@
 //! `identity list`: lists the hosts whose keys this project has or knows.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::failure::{self, ExitKind, kind};
-use crate::base::{Context, HostName, Table};
+use crate::base::failure::{ExitKind, kind};
+use crate::base::{Context, ErrorReport, Event, HostName, JsonResult, Table, Timestamp};
 use crate::cli::identity::IdentityList;
 use crate::identity::{Identities, PublicKey, fingerprint_of};
 use crate::receipt::{self, Receipt};
@@ -18,7 +19,7 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
         rows.push(Row::read(cx, &identities, &host, &receipts)?);
     }
     if cx.json {
-        return ui::print_json(&serde_json::json!({ "hosts": rows }));
+        return ui::print_json(&IdentityListResult { hosts: rows });
     }
     if rows.is_empty() {
         cx.note(format!("no host has a key in {}", identities.folder().display()));
@@ -33,8 +34,16 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
     ui::print_table(&table)
 }
 
-/// What is known of a host. Also the JSON.
-#[derive(Serialize)]
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityListResult {
+    hosts: Vec<Row>,
+}
+
+impl JsonResult for IdentityListResult {}
+
+/// What is known of a host.
+#[derive(Serialize, JsonSchema)]
 struct Row {
     host: HostName,
     /// `SHA256:…` of the private key; `None` for a host of which only a public key is known.
@@ -51,13 +60,13 @@ struct Row {
     published: Option<String>,
     last_flash: Option<LastFlash>,
     /// Why the private key cannot be used.
-    error: Option<String>,
+    error: Option<ErrorReport>,
 }
 
 /// The last flash of a card with an identity of the host, by the receipts.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LastFlash {
-    when: String,
+    time: Timestamp,
     /// `SHA256:…` of the key that the card got; `None` for a card without one.
     fingerprint: Option<String>,
 }
@@ -91,7 +100,7 @@ impl Row {
                 })
             }
             Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
-            Err(error) => Ok(Self { error: Some(failure::with_hint(&error)), ..empty }),
+            Err(error) => Ok(Self { error: Some(ErrorReport::of(&error)), ..empty }),
         }
     }
 
@@ -99,7 +108,7 @@ impl Row {
     fn remarks(&self, cx: &Context) {
         let host = &self.host;
         if let Some(error) = &self.error {
-            cx.warn(error);
+            cx.reporter.report(&Event::Warning { text: error.message.clone(), hint: error.hint.clone() });
         }
         if let Some(key) = &self.pending {
             cx.note(format!(
@@ -135,9 +144,8 @@ impl Row {
             (None, Some(_)) => "team",
             (None, None) => "no",
         };
-        let flashed =
-            self.last_flash.as_ref().map_or("-", |flash| flash.when.get(..10).unwrap_or(&flash.when));
-        [self.host.to_string(), key, known.to_owned(), flashed.to_owned()]
+        let flashed = self.last_flash.as_ref().map_or_else(|| "-".to_owned(), |flash| flash.time.day());
+        [self.host.to_string(), key, known.to_owned(), flashed]
     }
 }
 
@@ -145,7 +153,7 @@ impl Row {
 fn last_flash(receipts: &[Receipt], host: &HostName) -> Option<LastFlash> {
     receipts.iter().find_map(|receipt| match receipt {
         Receipt::Flash(flashed) if receipt.host() == Some(host) => Some(LastFlash {
-            when: flashed.when.to_string(),
+            time: flashed.when.clone(),
             fingerprint: flashed
                 .payload
                 .as_ref()

@@ -13,6 +13,23 @@ mod restore;
 mod show;
 mod trust;
 
+#[cfg(test)]
+pub use backup::IdentityBackupResult;
+#[cfg(test)]
+pub use list::IdentityListResult;
+#[cfg(test)]
+pub use publish::IdentityPublishResult;
+#[cfg(test)]
+pub use remove::IdentityRemoveResult;
+#[cfg(test)]
+pub use rename::IdentityRenameResult;
+#[cfg(test)]
+pub use restore::IdentityRestoreResult;
+#[cfg(test)]
+pub use show::IdentityFacts;
+#[cfg(test)]
+pub use trust::IdentityTrustResult;
+
 use std::path::Path;
 
 use anyhow::Result;

@@ -1,10 +1,13 @@
 //! `identity publish`: writes public keys to `known_hosts` beside flake.nix, which the team commits.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ask;
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::{IdentityPublish, KeysArg};
 use crate::identity::{Identities, NewKeys, PublishedHosts, fingerprint_of};
 use crate::{bail, failure, ui};
@@ -95,13 +98,36 @@ fn public_key(cx: &Context, identities: &Identities, host: &HostName) -> Result<
     })
 }
 
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityPublishResult {
+    /// The `known_hosts` beside `flake.nix`.
+    file: PathBuf,
+    hosts: Vec<PublishedHost>,
+}
+
+/// A host in the published file.
+#[derive(Serialize, JsonSchema)]
+struct PublishedHost {
+    host: HostName,
+    /// `SHA256:…`.
+    fingerprint: String,
+    /// Whether this run has written its line.
+    changed: bool,
+}
+
+impl JsonResult for IdentityPublishResult {}
+
 fn show(cx: &Context, file: &PublishedHosts, changes: &Changes) -> Result<()> {
     let path = file.path().display();
     if cx.json {
-        let hosts = changes.hosts.iter().map(|(host, fingerprint)| {
-            json!({ "host": host, "fingerprint": fingerprint, "changed": changes.keys.contains_key(host) })
+        let hosts = changes.hosts.iter().map(|(host, fingerprint)| PublishedHost {
+            host: host.clone(),
+            fingerprint: fingerprint.clone(),
+            changed: changes.keys.contains_key(host),
         });
-        return ui::print_json(&json!({ "file": file.path(), "hosts": hosts.collect::<Vec<_>>() }));
+        let file = file.path().to_owned();
+        return ui::print_json(&IdentityPublishResult { file, hosts: hosts.collect() });
     }
     for (host, fingerprint) in &changes.hosts {
         let verb = if changes.keys.contains_key(host) { "published" } else { "was published" };

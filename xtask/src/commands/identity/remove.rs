@@ -1,10 +1,11 @@
 //! `identity remove`: removes the key of a host from this project.
 
 use anyhow::Result;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ask;
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityRemove;
 use crate::identity::{Identities, NewKeys, fingerprint_of};
 use crate::{bail, ui};
@@ -29,10 +30,20 @@ pub fn run(cx: &Context, args: &IdentityRemove) -> Result<()> {
     }
     change.commit()?;
     if cx.json {
-        return ui::print_json(&json!({ "host": args.host, "removed": removal.parts }));
+        return ui::print_json(&IdentityRemoveResult { host: args.host.clone(), removed: removal.parts });
     }
     ui::print_result(&format!("removed {}: {}", args.host, removal.parts.join(", ")))
 }
+
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityRemoveResult {
+    host: HostName,
+    /// What was removed, in words.
+    removed: Vec<String>,
+}
+
+impl JsonResult for IdentityRemoveResult {}
 
 /// What is removed.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! `identity rename`: gives the key of a host to its new name.
 
 use anyhow::Result;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::name_check;
-use crate::base::{Context, HostName, state};
+use crate::base::{Context, HostName, JsonResult, state};
 use crate::cli::identity::IdentityRename;
 use crate::commands::next_step;
 use crate::identity::{self, Identities, NewKeys};
@@ -42,10 +43,20 @@ pub fn run(cx: &mut Context, args: &IdentityRename) -> Result<()> {
     cx.note(format!("receipts keep the name of their time: `cargo xtask history {old:#}`"));
     next_step::after_image(new);
     if cx.json {
-        return ui::print_json(&json!({ "old": old, "new": new }));
+        return ui::print_json(&IdentityRenameResult { old_host: old.clone(), host: new.clone() });
     }
     ui::print_result(&format!("renamed the identity of {old} to {new}"))
 }
+
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityRenameResult {
+    old_host: HostName,
+    /// The new name.
+    host: HostName,
+}
+
+impl JsonResult for IdentityRenameResult {}
 
 /// What is renamed beside the folder of the key.
 #[derive(Debug, PartialEq, Eq)]

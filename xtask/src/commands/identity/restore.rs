@@ -1,10 +1,13 @@
 //! `identity restore`: restores the keys of a backup.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ask;
-use crate::base::{Context, HostName, state};
+use crate::base::{Context, HostName, JsonResult, state};
 use crate::cli::identity::{IdentityRestore, PassphraseFd};
 use crate::identity::backup::{self, AgeKeys, Opening};
 use crate::identity::{self, Adoption, Identities, StoredIdentity};
@@ -92,22 +95,79 @@ fn confirm_losses(plan: Vec<Adoption>, yes: bool) -> Result<Vec<Adoption>> {
     Ok(agreed)
 }
 
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityRestoreResult {
+    /// The folder that the keys were restored to; `None` where they were only listed.
+    folder: Option<PathBuf>,
+    hosts: Vec<HostInBackup>,
+}
+
+/// A host of a backup.
+#[derive(Serialize, JsonSchema)]
+struct HostInBackup {
+    host: HostName,
+    /// `SHA256:…`; `None` for a host whose public key alone is known.
+    fingerprint: Option<String>,
+    /// `SHA256:…` of a pending key.
+    pending: Option<String>,
+    /// What the restore did; `None` where the hosts were only listed.
+    result: Option<RestoreOutcome>,
+}
+
+/// What a restore did with the keys of a host.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum RestoreOutcome {
+    /// The keys of the backup were here already.
+    Kept,
+    /// Other keys were here.
+    Replaced,
+    Restored,
+}
+
+impl JsonResult for IdentityRestoreResult {}
+
+impl HostInBackup {
+    fn of(stored: &StoredIdentity) -> Self {
+        Self {
+            host: stored.host.clone(),
+            fingerprint: stored.fingerprint(),
+            pending: stored.pending.as_ref().map(|key| key.public.fingerprint()),
+            result: None,
+        }
+    }
+}
+
+impl RestoreOutcome {
+    fn of(adoption: &Adoption) -> Self {
+        match adoption {
+            Adoption { is_done: true, .. } => Self::Kept,
+            Adoption { losses, .. } if !losses.is_empty() => Self::Replaced,
+            _ => Self::Restored,
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Replaced => "replaced",
+            Self::Restored => "restored",
+        }
+    }
+}
+
 fn show(cx: &Context, identities: &Identities, plan: &[Adoption]) -> Result<()> {
-    let verb = |adoption: &Adoption| match adoption {
-        Adoption { is_done: true, .. } => "kept",
-        Adoption { losses, .. } if !losses.is_empty() => "replaced",
-        _ => "restored",
-    };
     if cx.json {
-        let hosts = plan.iter().map(|adoption| {
-            let result = &adoption.result;
-            json!({ "host": result.host, "fingerprint": result.fingerprint(), "result": verb(adoption) })
+        let hosts = plan.iter().map(|adoption| HostInBackup {
+            result: Some(RestoreOutcome::of(adoption)),
+            ..HostInBackup::of(&adoption.result)
         });
-        let folder = identities.folder();
-        return ui::print_json(&json!({ "folder": folder, "hosts": hosts.collect::<Vec<_>>() }));
+        let folder = Some(identities.folder().to_owned());
+        return ui::print_json(&IdentityRestoreResult { folder, hosts: hosts.collect() });
     }
     for adoption in plan {
-        ui::print_result(&format!("{} {}", verb(adoption), summary(&adoption.result)))?;
+        ui::print_result(&format!("{} {}", RestoreOutcome::of(adoption).verb(), summary(&adoption.result)))?;
     }
     if plan.is_empty() {
         cx.note("nothing was restored");
@@ -117,11 +177,8 @@ fn show(cx: &Context, identities: &Identities, plan: &[Adoption]) -> Result<()> 
 
 fn show_list(cx: &Context, stored: &[StoredIdentity]) -> Result<()> {
     if cx.json {
-        let hosts = stored.iter().map(|stored| {
-            let pending = stored.pending.as_ref().map(|key| key.public.fingerprint());
-            json!({ "host": stored.host, "fingerprint": stored.fingerprint(), "pending": pending })
-        });
-        return ui::print_json(&json!({ "hosts": hosts.collect::<Vec<_>>() }));
+        let hosts = stored.iter().map(HostInBackup::of).collect();
+        return ui::print_json(&IdentityRestoreResult { folder: None, hosts });
     }
     stored.iter().try_for_each(|stored| ui::print_result(&summary(stored)))
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::{Context, HostName, shell};
+use crate::base::{Context, HostName, JsonResult, shell};
 use crate::cli::identity::IdentityOf;
 use crate::failure;
 use crate::identity::{KeyFolder, fingerprint_of};
@@ -53,9 +54,9 @@ fn no_key_error(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     failure!(Refused, "{host} has no key in {dir}"; hint: "flash the host, or run `{command}`")
 }
 
-/// The facts about an identity. Also the JSON.
-#[derive(Serialize)]
-struct IdentityFacts {
+/// The facts about an identity. Also the JSON result of the commands that show it.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityFacts {
     host: HostName,
     /// `SHA256:…`.
     fingerprint: String,
@@ -69,10 +70,10 @@ struct IdentityFacts {
     /// The published `known_hosts`, if it has a key of the host.
     published: Option<PathBuf>,
     /// `SHA256:…` of a pending key, which an unfinished flash may have put on a card.
-    // Programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "waiting")]
     pending: Option<String>,
 }
+
+impl JsonResult for IdentityFacts {}
 
 fn show(cx: &Context, facts: &IdentityFacts) -> Result<()> {
     if cx.json {

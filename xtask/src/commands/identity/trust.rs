@@ -1,10 +1,13 @@
 //! `identity trust`: accepts the key of a host that made its own, and pins it for deploys.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ask;
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::{IdentityTrust, KeysArg};
 use crate::commands::next_step;
 use crate::deploy::{self, OfferedKey};
@@ -36,13 +39,26 @@ pub fn run(cx: &Context, args: &IdentityTrust) -> Result<()> {
     }
     next_step::deploy([&args.host]);
     if cx.json {
-        let file = &identities.known_hosts.path;
-        return ui::print_json(
-            &json!({ "host": args.host, "fingerprint": key.fingerprint(), "known_hosts": file }),
-        );
+        return ui::print_json(&IdentityTrustResult {
+            host: args.host.clone(),
+            fingerprint: key.fingerprint(),
+            known_hosts: identities.known_hosts.path,
+        });
     }
     ui::print_result(&format!("deploys accept the key {} of {}, and no other", key.fingerprint(), args.host))
 }
+
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct IdentityTrustResult {
+    host: HostName,
+    /// `SHA256:…` of the key that deploys accept from now on.
+    fingerprint: String,
+    /// The file that has the key.
+    known_hosts: PathBuf,
+}
+
+impl JsonResult for IdentityTrustResult {}
 
 /// The key that the host offers now.
 fn offered_key(cx: &Context, args: &IdentityTrust) -> Result<KnownKey> {

@@ -7,12 +7,14 @@ mod proof;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::flake_hosts;
 use super::next_step;
 use super::payload::read_keys;
-use crate::base::{Context, FlakeRef};
+use super::plan_facts::PlanFacts;
+use crate::base::{Context, FlakeRef, JsonResult};
 use crate::boot::Board;
 use crate::cli::NewHost as Args;
 use crate::nix::flake::Catalogue;
@@ -20,6 +22,22 @@ use crate::nix::new_host::{self, Draft, Drafted, NewHost};
 use crate::{bail, failure, nix, ui};
 use flake_copy::FlakeCopy;
 use proof::Evaluated;
+
+/// The JSON result. Paths are relative to the folder of the flake.
+#[derive(Serialize, JsonSchema)]
+pub struct NewHostResult {
+    host: String,
+    new_files: Vec<PathBuf>,
+    changed_files: Vec<PathBuf>,
+    /// Whether git lists the new files; `None` where no git decides what Nix sees.
+    is_in_git: Option<bool>,
+    /// What of the host evaluates; `None` where nothing was written.
+    evaluated: Option<Evaluated>,
+    /// What the user adds by hand to a flake of an unknown shape; `None` where the files were written.
+    add: Option<String>,
+}
+
+impl JsonResult for NewHostResult {}
 
 pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
     let board = board_name(args.board)?;
@@ -54,7 +72,12 @@ fn write(
     draft: &Draft,
     catalogue: &Catalogue,
 ) -> Result<()> {
-    cx.show_plan(draft);
+    let facts = PlanFacts::NewHost {
+        host: host.name.clone(),
+        new_files: draft.new_paths(),
+        changed_files: draft.changed_paths(),
+    };
+    cx.show_plan(draft, &facts);
     let copy = FlakeCopy::make(cx, folder)?;
     draft.write(copy.flake_folder())?;
     let evaluated = proof::evaluate(&copy.context(cx), &host.name, catalogue, &args.nix.nix_args)
@@ -75,13 +98,14 @@ fn show(
 ) -> Result<()> {
     next_step::after_new_host(&host.name);
     if cx.json {
-        return ui::print_json(&json!({
-            "host": host.name,
-            "new_files": draft.new_files.iter().map(|file| &file.path).collect::<Vec<_>>(),
-            "changed_files": [&draft.edit.path],
-            "is_in_git": is_listed,
-            "evaluated": evaluated,
-        }));
+        return ui::print_json(&NewHostResult {
+            host: host.name.clone(),
+            new_files: draft.new_paths(),
+            changed_files: draft.changed_paths(),
+            is_in_git: is_listed,
+            evaluated: Some(evaluated),
+            add: None,
+        });
     }
     if is_listed == Some(false) {
         let files = draft.new_files.iter().map(|file| file.path.display().to_string());
@@ -94,8 +118,14 @@ fn show(
 /// Prints what the user adds to a flake of another shape, and fails: nothing was written.
 fn print_by_hand(cx: &Context, host: &NewHost, reason: &str, text: &str) -> Result<()> {
     if cx.json {
-        let result = json!({ "host": host.name, "new_files": [], "changed_files": [], "add": text });
-        ui::print_json(&result)?;
+        ui::print_json(&NewHostResult {
+            host: host.name.clone(),
+            new_files: Vec::new(),
+            changed_files: Vec::new(),
+            is_in_git: None,
+            evaluated: None,
+            add: Some(text.to_owned()),
+        })?;
     } else {
         ui::print_lines(text)?;
     }

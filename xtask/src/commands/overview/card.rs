@@ -1,8 +1,8 @@
 //! The cards of the overview.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::host::day;
 use crate::base::{Bytes, Cell, Context, HostName, Timestamp, Tone};
@@ -17,12 +17,20 @@ pub struct CardRow {
     pub last_flash: Option<CardFlash>,
 }
 
-/// The last flash of a card. Also the JSON.
-#[derive(Serialize)]
+/// The last flash of a card.
+#[derive(Clone, Serialize, JsonSchema)]
 pub struct CardFlash {
     time: Timestamp,
     /// The host of the card; `None` for an image without a host.
     host: Option<HostName>,
+}
+
+/// A card, for programs.
+#[derive(Serialize, JsonSchema)]
+pub struct CardFacts {
+    #[serde(flatten)]
+    listed: ListedDisk,
+    last_flash: Option<CardFlash>,
 }
 
 /// The cards that are in, as a `flash` judges them.
@@ -52,10 +60,8 @@ impl CardRow {
         self.last_flash.as_ref()?.host.as_ref()
     }
 
-    pub fn json(&self) -> Value {
-        let mut row = json!(self.listed);
-        row["last_flash"] = json!(self.last_flash);
-        row
+    pub fn facts(&self) -> CardFacts {
+        CardFacts { listed: self.listed.clone(), last_flash: self.last_flash.clone() }
     }
 
     pub fn cells(&self) -> [Cell; 5] {

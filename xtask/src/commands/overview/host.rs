@@ -1,10 +1,11 @@
 //! The hosts of the overview.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::base::{Cell, Context, HostName, Timestamp, Tone};
 use crate::commands::flake_hosts::Listing;
-use crate::commands::known_image::KnownImage;
+use crate::commands::known_image::{ImageRow, KnownImage};
 use crate::identity;
 use crate::nix::flake::{Host, HostLogins};
 use crate::receipt::Receipt;
@@ -21,6 +22,35 @@ pub struct HostRow {
     key: Option<Key>,
     /// Who can log in to the host, as its configuration says; `None` if no evaluation is in the cache.
     logins: Option<HostLogins>,
+}
+
+/// A host, for programs.
+#[derive(Serialize, JsonSchema)]
+pub struct HostFacts {
+    host: HostName,
+    image: ImageRow,
+    deploy_node: bool,
+    last_flash: Option<FlashFacts>,
+    last_deploy: Option<DeployFacts>,
+    /// Which key of the host is known.
+    key: Option<Key>,
+    /// The users who can log in by ssh; `None` if unknown.
+    logins: Option<Vec<String>>,
+}
+
+/// The last flash of a host.
+#[derive(Serialize, JsonSchema)]
+struct FlashFacts {
+    time: Timestamp,
+    /// Whether the flash ended well.
+    done: bool,
+}
+
+/// The last deploy of a host.
+#[derive(Serialize, JsonSchema)]
+struct DeployFacts {
+    time: Timestamp,
+    verdict: String,
 }
 
 /// The last flash of a host.
@@ -41,7 +71,8 @@ pub struct LastDeploy {
 }
 
 /// The known key of a host.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 enum Key {
     /// The private key is in the state folder.
     Private,
@@ -113,15 +144,22 @@ pub fn day(time: &Timestamp) -> String {
 }
 
 impl HostRow {
-    pub fn json(&self) -> Value {
-        let flash = self.last_flash.as_ref();
-        let deploy = self.last_deploy.as_ref();
-        json!({
-            "host": self.name, "image": self.image.json(), "deploy_node": self.has_node,
-            "last_flash": flash.map(|flash| json!({ "time": flash.time, "done": flash.is_done })),
-            "last_deploy": deploy.map(|deploy| json!({ "time": deploy.time, "verdict": deploy.verdict })),
-            "key": self.key.map(Key::name), "logins": self.login_users(),
-        })
+    pub fn facts(&self) -> HostFacts {
+        HostFacts {
+            host: self.name.clone(),
+            image: ImageRow::from(&self.image),
+            deploy_node: self.has_node,
+            last_flash: self
+                .last_flash
+                .as_ref()
+                .map(|flash| FlashFacts { time: flash.time.clone(), done: flash.is_done }),
+            last_deploy: self
+                .last_deploy
+                .as_ref()
+                .map(|deploy| DeployFacts { time: deploy.time.clone(), verdict: deploy.verdict.clone() }),
+            key: self.key,
+            logins: self.login_users().map(|users| users.into_iter().map(str::to_owned).collect()),
+        }
     }
 
     /// The users who can log in by ssh; `None` if unknown.

@@ -5,13 +5,14 @@ mod host;
 mod next;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use self::card::CardRow;
-use self::host::HostRow;
+use self::card::{CardFacts, CardRow};
+use self::host::{HostFacts, HostRow};
 use super::{flake_hosts, keys};
 use crate::base::failure::{self, ExitKind, kind};
-use crate::base::{Context, Event, Table};
+use crate::base::{Context, Event, JsonResult, Table};
 use crate::{nix, receipt, ui};
 
 /// Where things stand.
@@ -25,6 +26,19 @@ struct Overview {
     cards: Vec<CardRow>,
 }
 
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct OverviewResult {
+    /// The flake; `None` if there is none.
+    flake: Option<String>,
+    has_nix: bool,
+    /// The hosts of the flake; `None` if they could not be listed.
+    hosts: Option<Vec<HostFacts>>,
+    devices: Vec<CardFacts>,
+}
+
+impl JsonResult for OverviewResult {}
+
 /// Shows the overview. Nothing is built, written or connected to: what cannot be found out like that is unknown.
 pub fn run(cx: &mut Context) -> Result<()> {
     let overview = gather(cx)?;
@@ -34,7 +48,7 @@ pub fn run(cx: &mut Context) -> Result<()> {
     }
     ui::end_with(next::next_step(&overview));
     if cx.json {
-        return ui::print_json(&overview.json(cx));
+        return ui::print_json(&overview.result(cx));
     }
     overview.print(cx)
 }
@@ -72,13 +86,14 @@ fn list_hosts(cx: &mut Context) -> Result<flake_hosts::Listing> {
 }
 
 impl Overview {
-    fn json(&self, cx: &Context) -> Value {
-        let flake = self.no_flake.is_none().then(|| cx.flake.to_string());
-        let hosts = self.unlisted.is_none().then(|| self.hosts.iter().map(HostRow::json).collect::<Value>());
-        json!({
-            "flake": flake, "has_nix": self.has_nix, "hosts": hosts,
-            "devices": self.cards.iter().map(CardRow::json).collect::<Value>(),
-        })
+    fn result(&self, cx: &Context) -> OverviewResult {
+        let listed = self.unlisted.is_none();
+        OverviewResult {
+            flake: self.no_flake.is_none().then(|| cx.flake.to_string()),
+            has_nix: self.has_nix,
+            hosts: listed.then(|| self.hosts.iter().map(HostRow::facts).collect()),
+            devices: self.cards.iter().map(CardRow::facts).collect(),
+        }
     }
 
     fn print(&self, cx: &Context) -> Result<()> {

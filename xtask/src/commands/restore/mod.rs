@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use serde_json::{Map, json};
 
 use self::generation::Generation;
+use super::flash_result::{RestoredFacts, StateFacts};
 use super::keys;
 use super::next_step;
 use super::payload::{PayloadSetup, login_keys};
+use super::plan_facts::PlanFacts;
 use super::protected::NamedPaths;
 use super::write_card::{self, CardWriter};
 use crate::bail;
@@ -56,12 +57,12 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     let mut writer = card_writer(args, state_arg.as_ref(), Some(&file));
     let request = writer.request(cx, Some(image.size))?;
     let disk = write_card::find_card(cx, named, &request)?;
-    cx.show_plan(&generation);
+    cx.show_plan(&generation, &generation_facts(&generation));
     show_state(cx, restored.as_ref());
     let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
     let login_keys = login_keys(&image, layout.as_ref(), entries);
     let plan = Plan::new(image, disk, args.write.mode, payload).with_login_keys(Some(login_keys));
-    writer.facts = facts(&generation, restored.as_ref());
+    writer.restored = Some(restored_facts(&generation, restored.as_ref()));
     let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(()) };
     let report = writer.write(
         cx,
@@ -92,7 +93,7 @@ fn card_writer<'a>(
 ) -> CardWriter<'a> {
     let identities = args.identity_dir.as_deref();
     let named = NamedPaths { image, files: None, identities, state: state.and_then(StateArg::path) };
-    CardWriter { args: &args.write, named, facts: Map::new() }
+    CardWriter { args: &args.write, named, restored: None }
 }
 
 /// Refuses, before a build of minutes, what would keep the card from its identity or its state.
@@ -189,12 +190,22 @@ fn show_state(cx: &Context, restored: Option<&RestoredState>) {
     cx.note(format!("        {survey}, to {folder}"));
 }
 
+/// The generation, for programs.
+fn generation_facts(generation: &Generation) -> PlanFacts {
+    let system = generation.system().map(str::to_owned);
+    PlanFacts::Generation { system, revision: generation.revision.clone() }
+}
+
 /// What the result says beside that of a flash.
-fn facts(generation: &Generation, restored: Option<&RestoredState>) -> Map<String, serde_json::Value> {
-    let state = restored
-        .map(|state| json!({ "source": state.source, "folder": state.folder, "content": state.survey }));
-    let facts = json!({
-        "planned_system": generation.system(), "revision": generation.revision, "state": state,
+fn restored_facts(generation: &Generation, restored: Option<&RestoredState>) -> RestoredFacts {
+    let state = restored.map(|state| StateFacts {
+        source: state.source.clone(),
+        folder: state.folder.clone(),
+        content: state.survey.clone(),
     });
-    facts.as_object().cloned().unwrap_or_default()
+    RestoredFacts {
+        planned_system: generation.system().map(str::to_owned),
+        revision: generation.revision.clone(),
+        state,
+    }
 }

@@ -46,16 +46,16 @@ impl Facts {
     /// # Errors
     /// Where the host has no address, where its system does not evaluate, and where the user stops it.
     pub fn gather(cx: &Context, args: &Up, host: &HostName) -> Result<Self> {
-        let flash = last_flash(&receipt::read_all(cx)?, host);
+        let receipts = receipt::read_all(cx)?;
         let overrides = Overrides::of_address(args.to.as_ref());
         // A question changes nothing, also not the lock of the flake.
         let nix_args = nix::with_keep_lock(&args.build.nix.nix_args);
-        let mut statuses = host_status::read(cx, vec![host.clone()], &overrides, &nix_args)?;
+        let mut statuses = host_status::read(cx, &receipts, vec![host.clone()], &overrides, &nix_args)?;
         let status = statuses.pop().context("asking the host")?;
         if status.is_reachable().is_none() {
             return Err(status.observation.err().context("asking the host")?);
         }
-        Ok(Self { host: host.clone(), flash, status })
+        Ok(Self { host: host.clone(), flash: last_flash(&receipts, host), status })
     }
 
     pub fn answer(&self) -> Answer {

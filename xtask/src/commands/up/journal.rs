@@ -1,14 +1,16 @@
 //! The record of the steps of a run.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::plan::{Before, Plan, Step};
 use crate::base::{Context, ErrorReport};
 
 /// How a step ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "StepOutcome")]
 pub enum Outcome {
     /// The run did it.
     Done,
@@ -22,7 +24,8 @@ pub enum Outcome {
 }
 
 /// A step with its outcome.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StepResult")]
 pub struct Entry {
     step: Step,
     outcome: Outcome,
@@ -48,8 +51,8 @@ impl Journal {
         Self(entries.collect())
     }
 
-    pub fn steps(&self) -> &[Entry] {
-        &self.0
+    pub fn into_steps(self) -> Vec<Entry> {
+        self.0
     }
 
     /// Runs `work` as `step`, and records how it ended.

@@ -7,13 +7,17 @@ mod plan;
 mod run;
 
 use anyhow::Result;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::base::Context;
+use crate::base::{Context, HostName, JsonResult};
 use crate::cli::Up;
+use crate::commands::plan_facts::PlanFacts;
+use crate::deploy::HostStatus;
 use crate::{deploy, nix, ui};
 use facts::Facts;
-use journal::Journal;
+use journal::{Entry, Journal};
+pub use plan::PlannedStep;
 use plan::{Plan, Step};
 
 pub fn run(cx: &Context, args: &Up) -> Result<()> {
@@ -26,7 +30,7 @@ pub fn run(cx: &Context, args: &Up) -> Result<()> {
         // Not only after a flash.
         deploy::require_deploy_rs(&cx.launcher)?;
     }
-    cx.show_plan(&plan);
+    cx.show_plan(&plan, &PlanFacts::Up { host: host.clone(), steps: plan.facts() });
     if !args.write.dry_run {
         cx.log.keep_for_host(&host);
     }
@@ -37,10 +41,22 @@ pub fn run(cx: &Context, args: &Up) -> Result<()> {
         run::all_steps(cx, args, version, facts, &plan, &mut journal)
     };
     if cx.json {
-        let status = ended.as_ref().ok().and_then(Option::as_ref).map(deploy::Status::json);
-        ui::print_json(&json!({ "host": host, "steps": journal.steps(), "status": status }))?;
+        let status = ended.as_ref().ok().and_then(Option::as_ref).map(HostStatus::of);
+        ui::print_json(&UpResult { host, steps: journal.into_steps(), status })?;
     } else if args.write.dry_run {
         ui::print_result(&plan.summary())?;
     }
     ended.map(drop)
 }
+
+/// The JSON result.
+#[derive(Serialize, JsonSchema)]
+pub struct UpResult {
+    host: HostName,
+    /// All steps, in the order of a run.
+    steps: Vec<Entry>,
+    /// The host at the end; `None` where it was not asked then.
+    status: Option<HostStatus>,
+}
+
+impl JsonResult for UpResult {}

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::facts::{Answer, Facts, LastFlash};
@@ -12,7 +13,7 @@ use crate::cli::{SkippedStep, Up};
 use crate::ui;
 
 /// A step, in the order of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     LoginKeys,
@@ -61,6 +62,36 @@ pub enum Before {
     Skipped,
 }
 
+/// A step of a plan, for programs.
+#[derive(Serialize, JsonSchema)]
+pub struct PlannedStep {
+    step: Step,
+    state: StepState,
+    /// What is known of the step, in words.
+    text: Option<String>,
+}
+
+/// Whether a step is left to do.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum StepState {
+    ToDo,
+    Done,
+    /// The user left the step out.
+    Skipped,
+}
+
+impl PlannedStep {
+    fn new(step: Step, before: &Before) -> Self {
+        let (state, text) = match before {
+            Before::ToDo(text) => (StepState::ToDo, Some(text)),
+            Before::Done(text) => (StepState::Done, Some(text)),
+            Before::Skipped => (StepState::Skipped, None),
+        };
+        Self { step, state, text: text.filter(|text| !text.is_empty()).cloned() }
+    }
+}
+
 /// The steps for a host.
 pub struct Plan {
     host: HostName,
@@ -85,6 +116,11 @@ impl Plan {
             (step, before)
         });
         Self { host: facts.host.clone(), steps: steps.into() }
+    }
+
+    /// The steps, for programs.
+    pub fn facts(&self) -> Vec<PlannedStep> {
+        self.steps.iter().map(|(step, before)| PlannedStep::new(*step, before)).collect()
     }
 
     pub fn has_to_do(&self, step: Step) -> bool {

@@ -16,7 +16,7 @@ use crate::commands::host_status;
 use crate::deploy::{self, Afterwards, DeployOptions, Goal, Overrides, Status};
 use crate::identity::LoginKeys;
 use crate::ui::Prompt;
-use crate::{bail, nix, ui};
+use crate::{bail, nix, receipt, ui};
 
 /// Runs what `plan` has to do, and returns the status of the host at the end; `None` where it was left out.
 ///
@@ -158,7 +158,7 @@ fn show_status(cx: &Context, args: &Up, facts: Facts, has_changed: bool) -> Resu
     if has_changed {
         let overrides = Overrides::of_address(args.to.as_ref());
         let nix_args = nix::with_keep_lock(&args.build.nix.nix_args);
-        statuses = host_status::read(cx, vec![facts.host], &overrides, &nix_args)?;
+        statuses = host_status::read(cx, &receipt::read_all(cx)?, vec![facts.host], &overrides, &nix_args)?;
     }
     for remark in statuses.iter().flat_map(Status::remarks) {
         cx.warn(remark);

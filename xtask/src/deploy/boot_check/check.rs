@@ -90,22 +90,7 @@ pub fn check_boot(cx: &Context, options: &DeployOptions, plan: &Plan) -> Result<
     for fault in lifted {
         cx.warn(&fault.reason.message);
     }
-    refuse_faults(&kept)
-}
-
-/// Refuses if there are `faults`, with all of them.
-fn refuse_faults(faults: &[&BootFault]) -> Result<()> {
-    match faults {
-        [] => Ok(()),
-        [BootFault { reason, .. }] => {
-            Err(ExitKind::Refused.error_with(&reason.message, reason.hint.clone(), Vec::new()))
-        }
-        several => {
-            let reasons = several.iter().map(|fault| fault.reason.clone()).collect();
-            let message = format_args!("refused for {} reasons", several.len());
-            Err(ExitKind::Refused.error_with_reasons(message, reasons))
-        }
-    }
+    failure::refuse(kept.into_iter().map(|fault| fault.reason.clone()).collect())
 }
 
 impl Plan {

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::built::{BuiltFirmware, BuiltSystem};
 use super::no_trial::{cannot_try_hint, cannot_try_message};
 use crate::base::HostName;
-use crate::base::failure::{Reason, hint};
+use crate::base::failure::{Reason, ReasonKind, hint};
 use crate::boot;
 use crate::deploy::host::{BootFacts, Trial};
 
@@ -16,7 +17,7 @@ use crate::deploy::host::{BootFacts, Trial};
 const MAX_NAMED: usize = 5;
 
 /// One fault, with the remedy as hint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BootFault {
     #[serde(flatten)]
     pub reason: Reason,
@@ -119,7 +120,8 @@ impl Candidate<'_> {
         let host = self.host;
         let message = cannot_try_message(host, reason);
         let hint = Some(cannot_try_hint(host, reason));
-        Some(BootFault { reason: Reason { message, hint }, can_be_lifted: true })
+        let kind = Some(ReasonKind::Trial);
+        Some(BootFault { reason: Reason { kind, message, hint }, can_be_lifted: true })
     }
 
     /// The files on FIRMWARE that `update-firmware` of the new system would change.
@@ -158,13 +160,15 @@ impl Candidate<'_> {
                 "run `cargo xtask deploy {host:#} --keep-firmware`, and then `sudo update-firmware` on {host} before its next boot"
             )
         };
-        BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: true }
+        let kind = Some(ReasonKind::Firmware);
+        BootFault { reason: Reason { kind, message, hint: Some(hint) }, can_be_lifted: true }
     }
 }
 
 /// A fault that no option lifts.
 fn unliftable_fault(message: String, hint: String) -> BootFault {
-    BootFault { reason: Reason { message, hint: Some(hint) }, can_be_lifted: false }
+    let kind = Some(ReasonKind::UBoot);
+    BootFault { reason: Reason { kind, message, hint: Some(hint) }, can_be_lifted: false }
 }
 
 #[cfg(test)]

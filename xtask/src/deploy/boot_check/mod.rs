@@ -7,4 +7,5 @@ mod faults;
 mod no_trial;
 
 pub use check::{BootOutlook, add_boot_outlook, check_boot};
+pub use faults::BootFault;
 pub use no_trial::{cannot_try_hint, cannot_try_message, trial_remedy};

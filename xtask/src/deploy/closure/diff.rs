@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::name;
@@ -15,7 +16,7 @@ const MAX_SHOWN: usize = 40;
 const MAX_VERSIONS: usize = 8;
 
 /// The packages that differ between two closures.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Diff {
     pub packages: Vec<Package>,
     /// How many packages have the same versions but other paths.
@@ -27,7 +28,7 @@ pub struct Diff {
 }
 
 /// A package whose versions differ. The package was added if `from` is empty, and removed if `to` is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Package {
     pub name: String,
     /// The versions in the old closure; an empty string for a path without a version.
@@ -35,6 +36,7 @@ pub struct Package {
     /// The versions in the new closure, in the same form.
     pub to: BTreeSet<String>,
     /// By how many bytes the package has grown.
+    #[serde(rename = "grown_bytes")]
     pub grown: i64,
 }
 

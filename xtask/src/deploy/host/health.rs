@@ -1,13 +1,14 @@
 //! Health checks: commands that must succeed on the host after a deploy.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::excerpt::tail;
 use super::ssh::Remote;
 
 /// A health check that was run on the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     pub command: String,
     pub exit_code: i32,

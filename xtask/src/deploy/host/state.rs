@@ -1,5 +1,6 @@
 //! The state of a host, read from the answer of a probe.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::boot_changes;
@@ -22,17 +23,17 @@ const MAX_SHOWN_UNITS: usize = 20;
 pub(super) const UNCONFIRMED: &str = "unconfirmed";
 
 /// What the host runs, boots and has ready at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct State {
     /// The target of `/run/current-system`: the system that was activated last.
+    #[serde(rename = "system")]
     pub current: Option<StorePath>,
     /// The target of `/run/booted-system`: the system of the running kernel.
+    #[serde(rename = "booted_system")]
     pub booted: Option<StorePath>,
     /// The current generation of the profile.
     pub profile: Option<StorePath>,
     /// The system that the desired profile activates, once the host has that profile.
-    // Receipts and programs that read `--json` know this name from earlier versions, as `way_back` and `switches`.
-    #[serde(rename = "offered")]
     pub profile_system: Option<StorePath>,
     /// The ID of the current boot.
     pub boot_id: String,
@@ -48,10 +49,8 @@ pub struct State {
     pub boot_changes: Vec<&'static str>,
     /// Whether deploy-rs can roll back to the current generation of the profile. A flashed system lacks the program
     /// for that.
-    #[serde(rename = "way_back")]
     pub can_roll_back: bool,
     /// Whether the current generation is a NixOS system, which can be activated.
-    #[serde(rename = "switches")]
     pub is_nixos: bool,
     /// What the host knows of trials of new systems.
     pub trial: Trial,

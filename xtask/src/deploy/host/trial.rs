@@ -2,6 +2,7 @@
 //!
 //! The host boots a new system once, on trial, and starts its blessed system again unless somebody blesses the new one.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::excerpt::truncate;
@@ -23,7 +24,7 @@ pub const MAX_WITHIN: u64 = 86_400;
 const HEALTHY: &str = "healthy";
 
 /// What a host knows of trials.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Trial {
     /// The host has no trials.
@@ -37,7 +38,7 @@ pub enum Trial {
 }
 
 /// The answer of `boot-trial status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TrialStatus {
     /// Why no trial is possible; `None` if one is.
     pub missing: Option<String>,
@@ -52,6 +53,7 @@ pub struct TrialStatus {
     /// Who blesses the system that is pending or on trial.
     pub by: Option<Blesser>,
     /// How many seconds after the start of its kernel a trial ends; 0 if the host does not report it.
+    #[serde(rename = "within_seconds")]
     pub within: u64,
     /// The marks of how far the trial has come, the first one first.
     pub marks: Vec<String>,
@@ -60,7 +62,7 @@ pub struct TrialStatus {
 }
 
 /// Who blesses a system on trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Blesser {
     Deployer,
@@ -70,7 +72,7 @@ pub enum Blesser {
 }
 
 /// A trial that has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastTrial {
     pub system: Option<StorePath>,
     pub outcome: TrialOutcome,
@@ -80,7 +82,7 @@ pub struct LastTrial {
 }
 
 /// How a trial ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialOutcome {
     Blessed,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::deploy::host::TrialStatus;
 use crate::deploy::host_lock::HostLock;
@@ -31,7 +31,7 @@ impl Decision {
 }
 
 /// What is true on the host after a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionVerdict {
     Blessed,
@@ -44,7 +44,7 @@ pub enum DecisionVerdict {
 pub struct DecisionPlan {
     pub target: Target,
     pub(super) decision: Decision,
-    pub(super) before: TrialStatus,
+    pub before: TrialStatus,
     /// The system to bless or to abort.
     pub system: StorePath,
     /// The verdict on a host that needs no change.
@@ -57,7 +57,7 @@ pub struct DecisionPlan {
 pub struct DecisionOutcome {
     pub plan: DecisionPlan,
     pub verdict: DecisionVerdict,
-    pub(super) after: TrialStatus,
+    pub after: TrialStatus,
 }
 
 impl fmt::Display for DecisionPlan {
@@ -109,17 +109,6 @@ impl DecisionOutcome {
 
     /// The verdict for programs, such as `blessed`.
     pub fn verdict_name(&self) -> String {
-        json!(self.verdict).as_str().unwrap_or_default().to_owned()
-    }
-
-    pub fn json(&self) -> Value {
-        json!({
-            "host": self.plan.target.host,
-            "verdict": self.verdict,
-            "exit_code": 0,
-            "system": self.plan.system,
-            "before": self.plan.before,
-            "after": self.after,
-        })
+        serde_json::json!(self.verdict).as_str().unwrap_or_default().to_owned()
     }
 }

@@ -1,5 +1,6 @@
 //! The cases of `bench flash`: the card, its content before, the written image, and the limits of the cost.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::image::Variant;
@@ -18,7 +19,7 @@ pub enum InitialContent {
 }
 
 /// Whether the check cache of the tool has the image. If not, the tool checks the whole image before it writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ImageCheck {
     // Programs that read `--json` know these words from earlier versions.
     #[serde(rename = "never")]
@@ -45,7 +46,7 @@ pub enum Bound {
 }
 
 /// A case: one situation in which the tool and its peers run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Case {
     pub name: &'static str,
     /// The description for the user, in a few words.

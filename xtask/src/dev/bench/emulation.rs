@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::assembly::Assembly;
@@ -34,7 +35,7 @@ enum Execution {
 }
 
 /// The measured costs of all rounds, and the image.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Comparison {
     native: Vec<Cost>,
     emulated: Vec<Cost>,

@@ -140,11 +140,11 @@ mod tests {
 
     #[test]
     fn the_last_line_or_event_is_the_reason_of_a_failure() {
-        let failed = Event::failed(&ExitKind::Io.error("no card"));
+        let failed = r#"{"schema":1,"time":"2026-11-25T12:00:00Z","host":null,"event":"failed","code":5,"kind":"io","message":"no card","hint":null,"reasons":[]}"#;
         for (stderr, expected) in [
             ("", ""),
             ("dd: one\ndd: two\n", "dd: two"),
-            (&format!("{{\"event\":\"over\"}}\n{}\n", serde_json::to_string(&failed).unwrap()), "no card"),
+            (&format!("{{\"event\":\"phase_ended\"}}\n{failed}\n"), "no card"),
         ] {
             assert_eq!(last_error(stderr), expected);
         }

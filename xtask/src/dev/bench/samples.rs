@@ -1,5 +1,6 @@
 //! The measured costs of the runs of one case.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cases::Case;
@@ -9,7 +10,7 @@ use crate::base::process::Cost;
 pub const TOOL: &str = "tool";
 
 /// The measurements of one case.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Measurements {
     #[serde(flatten)]
     pub case: &'static Case,
@@ -20,7 +21,7 @@ pub struct Measurements {
 }
 
 /// The costs of the runs of one program, in the order of the rounds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Samples {
     program: &'static str,
     costs: Vec<Cost>,

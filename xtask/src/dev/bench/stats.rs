@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cases::Bound;
@@ -11,7 +12,7 @@ use crate::base::process::Cost;
 use crate::base::{Bytes, Table};
 
 /// The quantity that a row compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
     /// In seconds.
@@ -23,7 +24,7 @@ pub enum Quantity {
 }
 
 /// One row of the result: medians over all rounds, in the unit of the quantity.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Row {
     pub case: &'static str,
     pub quantity: Quantity,

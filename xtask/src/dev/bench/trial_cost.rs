@@ -3,6 +3,7 @@
 use std::num::NonZero;
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::samples::median;
@@ -17,14 +18,14 @@ pub const ROUNDS: &str = "XTASK_ROUNDS";
 const MAX_DIFFERENCE: f64 = 6.0;
 
 /// The times of one round: the seconds from the reboot to the verdict, with a trial and without one.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 struct Round {
     trial: f64,
     plain: f64,
 }
 
 /// The times of all rounds, and the cost of a trial.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TrialCost {
     rounds: Vec<Round>,
     /// The median with a trial minus the median without one, in seconds; `None` without rounds.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::boots::{first_boot, later_boot};
@@ -12,23 +13,22 @@ use crate::base::{Bytes, Context, Event, Table, interrupt};
 use crate::qemu::{self, Machine, Script, Setup};
 
 /// The record of a verified host: it boots, keeps its persistent data, and starts its next generation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct VerifiedHost {
     pub machine: Machine,
     pub boots: [Boot; 2],
 }
 
 /// One boot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Boot {
     /// The seconds until the host was up and the last input was typed.
+    #[serde(rename = "up_seconds")]
     pub up: f64,
     /// The seconds until the emulator had ended.
     pub seconds: f64,
     /// The first address after the kernel, as U-Boot prints it; `None` where U-Boot did not move the kernel.
     pub kernel_end: Option<u64>,
-    // Programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "proofs")]
     pub observations: Observations,
 }
 

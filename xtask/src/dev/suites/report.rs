@@ -1,5 +1,6 @@
 //! The report of a test run: how much of each suite ran, and the reason where not all of it ran.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{SortedSuites, Suite};
@@ -7,7 +8,7 @@ use crate::base::Table;
 use crate::base::process::Launcher;
 
 /// The report of one suite, which is also the JSON of `test`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
     pub suite: &'static str,
     pub run: Coverage,
@@ -16,7 +17,7 @@ pub struct Report {
 }
 
 /// How much of a suite ran.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Coverage {
     Whole,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::key::PublicKey;
@@ -106,25 +107,25 @@ pub struct Usage {
 }
 
 /// A host and the fingerprint of its key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     pub host: HostName,
     /// `SHA256:…`.
     pub fingerprint: String,
-    // Receipts and programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "novelty")]
+    // Receipts of earlier versions have the alias.
+    #[serde(alias = "novelty")]
     pub origin: KeyOrigin,
 }
 
 /// Where the key of a card comes from: the host had it before this run, this run made it, or an earlier run did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyOrigin {
     Kept,
     New,
     /// An earlier run made the key and left it pending; whether a card has it is unknown.
-    // Receipts and programs that read `--json` know this name from earlier versions.
-    #[serde(rename = "waiting")]
+    // Receipts of earlier versions have the alias.
+    #[serde(alias = "waiting")]
     Pending,
 }
 

@@ -150,12 +150,6 @@ impl BuildSupport {
             )),
         }
     }
-
-    /// The explanation and the hint for `system` as one text.
-    pub fn explain_with_hint(&self, system: &str) -> String {
-        let hint = self.hint(system).map(|hint| format!("; {hint}"));
-        format!("{}{}", self.explain(), hint.unwrap_or_default())
-    }
 }
 
 #[cfg(test)]

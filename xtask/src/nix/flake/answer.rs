@@ -9,7 +9,7 @@ use super::attribute_path::attribute_path;
 use super::host_image::HostImage;
 use super::names;
 use super::outputs::{BrokenOutput, Outputs, without};
-use crate::base::failure::{self, Reason};
+use crate::base::failure::Reason;
 use crate::base::{Context, HostName, Reporter};
 use crate::nix::{self, EvalCache};
 
@@ -131,7 +131,7 @@ impl Answer {
                 let flake = outputs.flake.to_string();
                 let attribute = format!("{flake}#{}", attribute_path(path));
                 let message = format!("{error:#}").replacen(&flake, &attribute, 1);
-                Reason { message, hint: failure::hint(&error).map(str::to_owned) }
+                Reason { message, ..Reason::of_error(&error) }
             });
         }
         self
@@ -139,9 +139,7 @@ impl Answer {
 
     /// The answer for a host whose evaluation ends with `error`.
     fn of_failure(error: &anyhow::Error) -> Self {
-        let hint = failure::hint(error).map(str::to_owned);
-        let failure = Reason { message: format!("{error:#}"), hint };
-        Self { failure: Some(failure), ..Self::default() }
+        Self { failure: Some(Reason::of_error(error)), ..Self::default() }
     }
 
     fn to_value(&self) -> Result<Value> {

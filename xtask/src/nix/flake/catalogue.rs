@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::names::Names;
@@ -22,8 +23,9 @@ const CARD_SUFFIXES: &[&str] = &["-sd-image", "-sdimage", "-sd"];
 
 /// A host of a flake, as far as the names in the flake show: only an evaluation shows whether the configuration of the
 /// host makes an image.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Host {
+    #[serde(rename = "host")]
     pub name: HostName,
     /// The systems with a package `HOST-sdImage`.
     pub image_systems: Vec<String>,

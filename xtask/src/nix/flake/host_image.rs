@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attribute_path::attribute_path;
@@ -10,7 +11,7 @@ use crate::base::{Context, ImageSource};
 use crate::nix::Installable;
 
 /// The place in a flake where an image was found. `hosts.nix` has the order of the places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// `packages.SYSTEM.HOST-sdImage`.

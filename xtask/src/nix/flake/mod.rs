@@ -13,7 +13,7 @@ mod outputs;
 mod suggest;
 
 pub use catalogue::{Catalogue, Host, no_node_error};
-pub use host_image::HostImage;
+pub use host_image::{HostImage, Place};
 pub use host_layout::{HostLayout, HostLogins, HostWifi, KeyPlace, LoginUser, MountedDevice};
 pub use no_image::iso_error;
 pub use outputs::BrokenOutput;

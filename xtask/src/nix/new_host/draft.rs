@@ -47,6 +47,18 @@ pub enum Drafted {
     },
 }
 
+impl Draft {
+    /// The paths of the new files.
+    pub fn new_paths(&self) -> Vec<PathBuf> {
+        self.new_files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// The paths of the files that change.
+    pub fn changed_paths(&self) -> Vec<PathBuf> {
+        vec![self.edit.path.clone()]
+    }
+}
+
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in &self.new_files {

@@ -9,6 +9,7 @@ mod system;
 mod volume;
 
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::budget::{Budget, LimitedRegion};
@@ -26,7 +27,7 @@ pub use login_files::{LoginFiles, read as read_login_files};
 pub use volume::{Filesystem, Volume, identify_filesystem};
 
 /// The boot files of a card that can start a system from its bootable partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BootFiles {
     pub volumes: Vec<Volume>,
     pub boot: Boot,
@@ -37,7 +38,7 @@ pub struct BootFiles {
 }
 
 /// The files that U-Boot starts by default. All of them exist.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Boot {
     pub kernel: String,
     pub initrd: String,

@@ -1,6 +1,7 @@
 //! The file systems on partitions that a Pi boots from, with their labels.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,7 +16,7 @@ const FAT32: &str = "FAT32";
 pub const FAT16: &str = "FAT16";
 
 /// A partition with the file system on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Volume {
     pub partition: Partition,
     pub filesystem: String,

@@ -15,11 +15,11 @@ const INSPECT: usize = 4;
 /// A request of each kind, as the tool writes it.
 fn requests() -> Vec<Value> {
     let disk = json!({
-        "name": "mmcblk0", "path": "/dev/mmcblk0", "number": { "major": 179, "minor": 0 }, "size": 67_108_864,
-        "sector_size": 512, "read_only": false, "kind": { "type": "sd_card" }, "vendor": null, "model": "SC32G",
+        "name": "mmcblk0", "device": "/dev/mmcblk0", "number": { "major": 179, "minor": 0 }, "bytes": 67_108_864,
+        "sector_bytes": 512, "read_only": false, "kind": { "type": "sd_card" }, "vendor": null, "model": "SC32G",
         "serial": "03534453", "diskseq": 7,
-        "partitions": [{ "name": "mmcblk0p1", "number": 1, "start": 1_048_576, "size": 4096, "label": "FIRMWARE", "fstype": "vfat" }],
-        "uses": [{ "device": "mmcblk0p1", "through": [], "role": { "as": "mounted", "at": "/media/me/FIRMWARE" } }],
+        "partitions": [{ "name": "mmcblk0p1", "number": 1, "start_bytes": 1_048_576, "bytes": 4096, "label": "FIRMWARE", "filesystem": "vfat" }],
+        "uses": [{ "name": "mmcblk0p1", "through": [], "role": { "as": "mounted", "at": "/media/me/FIRMWARE" } }],
     });
     let image = json!({
         "source": { "path": "/a.img.zst", "format": "zstd", "stored": { "size": 1000, "modified": [1, 2] }, "size": 8_388_608, "window": 8_388_608 },
@@ -33,7 +33,7 @@ fn requests() -> Vec<Value> {
             "region": { "start": 4_194_304, "size": 4_194_304, "block_size": 4096, "free_blocks": 100, "free_inodes": 100 },
             "content": {
                 "root": { "folder": "/persist", "key": "etc/ssh/ssh_host_ed25519_key" },
-                "identity": { "host": "pi", "fingerprint": "SHA256:x", "novelty": "new" }, "files": null,
+                "identity": { "host": "pi", "fingerprint": "SHA256:x", "origin": "new" }, "files": null,
                 "entries": [entry("etc", json!("folder")), entry("etc/key", json!({ "file": "cHNr" })), entry("l", json!({ "link": "../x" }))],
             },
             "replaced": [],
@@ -129,7 +129,7 @@ fn disks_and_images_out_of_bounds_are_refused() {
         );
     }
     for size in [0, u64::MAX] {
-        assert_refused(CAPACITY, "/job/capacity/disk/size", json!(size), "its card has an impossible size");
+        assert_refused(CAPACITY, "/job/capacity/disk/bytes", json!(size), "its card has an impossible size");
         assert_refused(
             COMPARE,
             "/job/compare/against/image/source/stored/size",
