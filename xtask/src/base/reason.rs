@@ -48,8 +48,6 @@ pub enum ReasonKind {
     Firmware,
     /// The host cannot try the new system.
     Trial,
-    /// The host has too little space.
-    Space,
 }
 
 impl Reason {

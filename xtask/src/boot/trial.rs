@@ -28,6 +28,7 @@ const VARIABLE: &str = "trial_label=";
 /// Whether the next boot may start another system than the default of the boot menu.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "state")]
+#[schemars(rename = "TrialOfCard")]
 pub enum Trial {
     /// FIRMWARE has no `boot.scr`: each boot starts the default.
     Absent,

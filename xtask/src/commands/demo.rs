@@ -92,6 +92,7 @@ impl JsonResult for DemoResult {}
 
 /// The durations of the demo in seconds, beside those in the report of the flash.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DemoSeconds")]
 struct Seconds {
     /// Setting up the machine.
     setup: f64,

@@ -81,6 +81,7 @@ impl JsonResult for HostsResult {}
 
 /// A host and its image.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FlakeHost")]
 struct HostRow {
     #[serde(flatten)]
     host: Host,

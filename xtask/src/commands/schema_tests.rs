@@ -1,12 +1,14 @@
 //! The JSON Schemas of the interface, `docs/schema`: made of the types, and compared with the files.
+//!
+//! The results of all commands share one file, as they share most of their types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
 
 use super::plan_facts::PlanFacts;
 use super::{
@@ -21,67 +23,77 @@ use crate::ui::{EventLine, PrintedResult};
 /// The environment variable that makes the test write the schemas instead of comparing them.
 const BLESS: &str = "XTASK_BLESS";
 
-/// The schemas of all results by their commands, with `-` for a space.
-fn result_schemas() -> Vec<(&'static str, Value)> {
+/// The schemas of all results by their commands, with `-` for a space; what they refer to is left in `generator`.
+fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
     vec![
-        ("bench-assemble", result::<bench::AssembleResult>()),
-        ("bench-deploy", result::<bench::RowsResult>()),
-        ("bench-flash", result::<bench::FlashCasesResult>()),
-        ("bench-hosts", result::<bench::RowsResult>()),
-        ("bench-trial", result::<bench::TrialCost>()),
-        ("boot", result::<boot::BootResult>()),
-        ("card-check", result::<card::CardCheckResult>()),
-        ("card-inspect", result::<card::CardFacts>()),
-        ("card-verify", result::<card::CardVerifyResult>()),
-        ("completions", result::<completions::CompletionsResult>()),
-        ("demo", result::<demo::DemoResult>()),
-        ("deploy", result::<deploy_host::DeployResult>()),
-        ("devices", result::<devices::DevicesResult>()),
-        ("doctor", result::<doctor::DoctorResult>()),
-        ("flash", result::<flash_result::FlashResult>()),
-        ("history", result::<history::HistoryResult>()),
-        ("hosts", result::<hosts::HostsResult>()),
-        ("identity-backup", result::<identity::IdentityBackupResult>()),
-        ("identity-import", result::<identity::IdentityFacts>()),
-        ("identity-list", result::<identity::IdentityListResult>()),
-        ("identity-make", result::<identity::IdentityFacts>()),
-        ("identity-publish", result::<identity::IdentityPublishResult>()),
-        ("identity-remove", result::<identity::IdentityRemoveResult>()),
-        ("identity-rename", result::<identity::IdentityRenameResult>()),
-        ("identity-restore", result::<identity::IdentityRestoreResult>()),
-        ("identity-show", result::<identity::IdentityFacts>()),
-        ("identity-trust", result::<identity::IdentityTrustResult>()),
-        ("log", result::<log::LogResult>()),
-        ("new-host", result::<new_host::NewHostResult>()),
-        ("overview", result::<overview::OverviewResult>()),
-        ("restore", result::<flash_result::RestoreResult>()),
-        ("rollback", result::<deploy_host::DeployResult>()),
-        ("sd-image", result::<sd_image::SdImageResult>()),
-        ("setup", result::<setup::SetupResult>()),
-        ("status", result::<status::StatusResult>()),
-        ("test", result::<test::TestResult>()),
-        ("up", result::<up::UpResult>()),
+        ("bench-assemble", result::<bench::AssembleResult>(generator)),
+        ("bench-deploy", result::<bench::RowsResult>(generator)),
+        ("bench-flash", result::<bench::FlashCasesResult>(generator)),
+        ("bench-hosts", result::<bench::RowsResult>(generator)),
+        ("bench-trial", result::<bench::TrialCost>(generator)),
+        ("boot", result::<boot::BootResult>(generator)),
+        ("card-check", result::<card::CardCheckResult>(generator)),
+        ("card-inspect", result::<card::CardFacts>(generator)),
+        ("card-verify", result::<card::CardVerifyResult>(generator)),
+        ("completions", result::<completions::CompletionsResult>(generator)),
+        ("demo", result::<demo::DemoResult>(generator)),
+        ("deploy", result::<deploy_host::DeployResult>(generator)),
+        ("devices", result::<devices::DevicesResult>(generator)),
+        ("doctor", result::<doctor::DoctorResult>(generator)),
+        ("flash", result::<flash_result::FlashResult>(generator)),
+        ("history", result::<history::HistoryResult>(generator)),
+        ("hosts", result::<hosts::HostsResult>(generator)),
+        ("identity-backup", result::<identity::IdentityBackupResult>(generator)),
+        ("identity-import", result::<identity::IdentityFacts>(generator)),
+        ("identity-list", result::<identity::IdentityListResult>(generator)),
+        ("identity-make", result::<identity::IdentityFacts>(generator)),
+        ("identity-publish", result::<identity::IdentityPublishResult>(generator)),
+        ("identity-remove", result::<identity::IdentityRemoveResult>(generator)),
+        ("identity-rename", result::<identity::IdentityRenameResult>(generator)),
+        ("identity-restore", result::<identity::IdentityRestoreResult>(generator)),
+        ("identity-show", result::<identity::IdentityFacts>(generator)),
+        ("identity-trust", result::<identity::IdentityTrustResult>(generator)),
+        ("log", result::<log::LogResult>(generator)),
+        ("new-host", result::<new_host::NewHostResult>(generator)),
+        ("overview", result::<overview::OverviewResult>(generator)),
+        ("restore", result::<flash_result::RestoreResult>(generator)),
+        ("rollback", result::<deploy_host::DeployResult>(generator)),
+        ("sd-image", result::<sd_image::SdImageResult>(generator)),
+        ("setup", result::<setup::SetupResult>(generator)),
+        ("status", result::<status::StatusResult>(generator)),
+        ("test", result::<test::TestResult>(generator)),
+        ("up", result::<up::UpResult>(generator)),
     ]
 }
 
 /// All schemas, by the names of their files.
 fn schemas() -> BTreeMap<&'static str, Value> {
-    let titled = result_schemas().into_iter().map(|(name, mut schema)| {
-        schema["title"] = format!("The result of `cargo xtask {} --json`", name.replacen('-', " ", 1)).into();
-        (name, schema)
-    });
-    let others = [("events", event_schema()), ("receipt", schema_of::<Stored>())];
-    titled.chain(others).collect()
+    BTreeMap::from([("events", event_schema()), ("receipt", receipt_schema()), ("results", results_schema())])
+}
+
+/// The schemas of all results as the definitions of one schema, beside the types that they use.
+fn results_schema() -> Value {
+    let mut generator = generator();
+    let mut definitions = serde_json::Map::new();
+    for (name, schema) in result_schemas(&mut generator) {
+        definitions.insert(name.to_owned(), schema.to_value());
+    }
+    definitions.extend(generator.take_definitions(true));
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The results of `cargo xtask COMMAND --json`, each as the definition with the name of its command",
+        "$defs": definitions,
+    })
 }
 
 /// The schema of what is printed for the result `T`.
-fn result<T: JsonResult>() -> Value {
-    schema_of::<PrintedResult<T>>()
+fn result<T: JsonResult>(generator: &mut SchemaGenerator) -> Schema {
+    PrintedResult::<T>::json_schema(generator)
 }
 
 /// The schema of events. Those of plans have the facts of the commands, which the events themselves do not know.
 fn event_schema() -> Value {
-    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let mut generator = generator();
     let facts = generator.subschema_for::<PlanFacts>();
     let mut schema = generator.into_root_schema_for::<EventLine>().to_value();
     let mut events = schema["oneOf"].as_array_mut().unwrap().iter_mut();
@@ -90,8 +102,12 @@ fn event_schema() -> Value {
     schema
 }
 
-fn schema_of<T: JsonSchema>() -> Value {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>().to_value()
+fn receipt_schema() -> Value {
+    generator().into_root_schema_for::<Stored>().to_value()
+}
+
+fn generator() -> SchemaGenerator {
+    SchemaSettings::draft2020_12().for_serialize().into_generator()
 }
 
 fn folder() -> PathBuf {
@@ -135,7 +151,10 @@ fn every_command_has_a_schema() {
         }
         commands.extend(parts);
     }
-    let described = result_schemas().into_iter().map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>();
+    let described = result_schemas(&mut generator())
+        .into_iter()
+        .map(|(name, _)| name.to_owned())
+        .collect::<BTreeSet<_>>();
     assert_eq!(commands, described);
 }
 
@@ -151,6 +170,16 @@ fn no_field_is_ever_absent() {
             let is_result = fields.contains_key("schema");
             assert!(absent.is_empty() || is_result && absent == ["error"], "{name}: {absent:?} in {object}");
         });
+    }
+}
+
+/// Two types of one name are told apart by a digit, which tells readers nothing.
+#[test]
+fn each_definition_has_a_name_of_its_own() {
+    for (name, schema) in schemas() {
+        let definitions = schema["$defs"].as_object().unwrap();
+        let numbered = definitions.keys().find(|name| name.ends_with(|c: char| c.is_ascii_digit()));
+        assert_eq!(numbered, None, "{name}");
     }
 }
 

@@ -45,6 +45,7 @@ impl JsonResult for StatusResult {}
 
 /// A host, and its last receipts in the state folder of the flake.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StatusHost")]
 struct HostRow {
     #[serde(flatten)]
     status: HostStatus,

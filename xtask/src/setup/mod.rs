@@ -56,6 +56,7 @@ pub enum Sudo {
 
 /// The result of a setup. Also the JSON of `setup`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "SetupReport")]
 pub struct Report {
     /// The requirements that the machine met before the setup.
     pub present: Vec<&'static str>,

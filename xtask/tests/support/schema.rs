@@ -1,7 +1,7 @@
 //! Real output of the tool against the JSON Schemas of docs/schema.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -20,19 +20,17 @@ pub fn assert_output(args: &[String], outcome: &Outcome) {
     }
     let context = || format!("{args:?}: {outcome:?}");
     let result = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no result: {}", context()));
-    // Without a command, the tool shows the overview.
-    let schema = schema_of(args).unwrap_or_else(|| folder().join("overview.json"));
-    assert_valid(&schema, &result);
+    assert_valid(&command_of(args), &result);
     let events = outcome.stderr.lines().filter(|line| line.starts_with('{'));
-    let validator = validator(&folder().join("events.json"));
+    let validator = validator(&schema("events"));
     for line in events {
         let event = serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("no event: {line}"));
         assert!(validator.is_valid(&event), "no event by docs/schema/events.json: {line}");
     }
 }
 
-/// The schema of the command in `args`; `None` where there is none.
-fn schema_of(args: &[String]) -> Option<PathBuf> {
+/// The command in `args` by its name in the schema: `card-verify`. Without a command the tool shows the overview.
+fn command_of(args: &[String]) -> String {
     let mut words = args.iter();
     let mut plain = Vec::new();
     while let Some(word) = words.next() {
@@ -42,24 +40,28 @@ fn schema_of(args: &[String]) -> Option<PathBuf> {
             _ => plain.push(word.as_str()),
         }
     }
-    let (command, rest) = plain.split_first()?;
+    let Some((command, rest)) = plain.split_first() else { return "overview".to_owned() };
+    let commands = &schema("results")["$defs"];
     let parts = rest.iter().map(|part| format!("{command}-{part}"));
-    let mut names = std::iter::once((*command).to_owned()).chain(parts).filter(|name| !name.contains('/'));
-    names.find_map(|name| Some(folder().join(format!("{name}.json"))).filter(|file| file.exists()))
+    let mut names = std::iter::once((*command).to_owned()).chain(parts);
+    names.find(|name| commands.get(name).is_some()).unwrap_or_else(|| "overview".to_owned())
 }
 
 #[track_caller]
-fn assert_valid(schema: &Path, result: &Value) {
-    let validator = validator(schema);
-    let errors = validator.iter_errors(result).map(|error| format!("\n  {error:?}")).collect::<String>();
-    assert!(errors.is_empty(), "{result:#} is not by {}:{errors}", schema.display());
+fn assert_valid(command: &str, result: &Value) {
+    let mut schema = schema("results");
+    schema["$ref"] = format!("#/$defs/{command}").into();
+    let errors =
+        validator(&schema).iter_errors(result).map(|error| format!("\n  {error:?}")).collect::<String>();
+    assert!(errors.is_empty(), "{result:#} is not by the schema of {command}:{errors}");
 }
 
-fn validator(schema: &Path) -> jsonschema::Validator {
-    let text = fs::read_to_string(schema).expect("reading a schema");
-    jsonschema::validator_for(&serde_json::from_str(&text).expect("a schema")).expect("a schema")
+fn validator(schema: &Value) -> jsonschema::Validator {
+    jsonschema::validator_for(schema).expect("a schema")
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema")
+/// The schema in the file `name` of docs/schema.
+fn schema(name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema").join(format!("{name}.json"));
+    serde_json::from_str(&fs::read_to_string(file).expect("reading a schema")).expect("a schema")
 }

@@ -71,6 +71,7 @@ pub enum DiskKind {
 
 /// A partition, or the file system of a disk without a partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DiskPartition")]
 pub struct Partition {
     /// The kernel's name, `mmcblk0p1`; `None` where the kernel has not scanned the partition table.
     pub name: Option<String>,

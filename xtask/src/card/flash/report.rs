@@ -14,6 +14,7 @@ use crate::boot::BoardProof;
 
 /// What a flash wrote, as read back from the card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FlashReport")]
 pub struct Report {
     /// The size of the image in bytes.
     #[serde(rename = "bytes")]
@@ -44,6 +45,7 @@ const MIN_RATE_SAMPLE: u64 = 32 << 20;
 
 /// How long the phases of a flash took, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FlashSeconds")]
 pub struct Seconds {
     /// Blanking the ends and checking the capacity.
     pub capacity: f64,

@@ -12,6 +12,7 @@ pub const SECTOR: u64 = 512;
 
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ImagePartition")]
 pub struct Partition {
     /// The number, from 1.
     pub number: u32,

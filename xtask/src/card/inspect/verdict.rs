@@ -11,6 +11,7 @@ use crate::boot::{Board, BoardProof, Outcome, SystemStage};
 /// Whether the card can boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "boots", rename_all = "snake_case")]
+#[schemars(rename = "BootVerdict")]
 pub enum Verdict {
     Yes {
         contents: BootFiles,

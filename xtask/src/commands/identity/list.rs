@@ -44,6 +44,7 @@ impl JsonResult for IdentityListResult {}
 
 /// What is known of a host.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "IdentityRow")]
 struct Row {
     host: HostName,
     /// `SHA256:…` of the private key; `None` for a host of which only a public key is known.

@@ -26,6 +26,7 @@ const HEALTHY: &str = "healthy";
 /// What a host knows of trials.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "TrialState")]
 pub enum Trial {
     /// The host has no trials.
     #[default]

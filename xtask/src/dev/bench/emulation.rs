@@ -36,6 +36,7 @@ enum Execution {
 
 /// The measured costs of all rounds, and the image.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EmulationComparison")]
 pub struct Comparison {
     native: Vec<Cost>,
     emulated: Vec<Cost>,

@@ -25,6 +25,7 @@ pub enum Quantity {
 
 /// One row of the result: medians over all rounds, in the unit of the quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "BenchRow")]
 pub struct Row {
     pub case: &'static str,
     pub quantity: Quantity,

@@ -21,6 +21,7 @@ pub struct VerifiedHost {
 
 /// One boot.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DemoBoot")]
 pub struct Boot {
     /// The seconds until the host was up and the last input was typed.
     #[serde(rename = "up_seconds")]

@@ -9,6 +9,7 @@ use crate::base::process::Launcher;
 
 /// The report of one suite, which is also the JSON of `test`.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SuiteReport")]
 pub struct Report {
     pub suite: &'static str,
     pub run: Coverage,
