@@ -113,7 +113,7 @@ fn the_plan_the_result_and_the_receipt_name_the_identity() {
     let shown = sandbox.run(&["identity", "show", "pi"]);
     let json = flash(&sandbox, &file, device, "48MiB", &[OF_PI, &["--json"]].concat());
     let json = json.assert_code(0).json();
-    let expected = serde_json::json!({"host": "pi", "fingerprint": fingerprint, "novelty": "kept"});
+    let expected = serde_json::json!({"host": "pi", "fingerprint": fingerprint, "origin": "kept"});
     assert_eq!(json["identity"], expected);
     assert!(
         shown.assert_code(0).stdout.starts_with(&format!("key     {fingerprint}\nage     age1")),
