@@ -100,7 +100,7 @@ impl Flash {
             (_, Some(_), Some(_)) => Err(host_and_image_error()),
             _ => bail!(
                 Usage, "neither a host nor an image is named";
-                hint: "name the host or pass --image FILE; without a device, the card that is inserted next is written"
+                hint: "name the host or pass --image FILE; without a device, you pick or insert a card"
             ),
         }
     }

@@ -32,6 +32,7 @@ pub enum SkippedStep {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("dry_run", |arg| arg.help("Show which steps are left to do, and do none")))]
 pub struct Up {
     /// The host, as `cargo xtask hosts` lists it
     #[arg(value_name = "HOST", add = Candidates::Hosts)]
@@ -64,6 +65,11 @@ pub struct Up {
 }
 
 impl Up {
+    /// Whether a step asks the host.
+    pub fn needs_host(&self) -> bool {
+        ![SkippedStep::Deploy, SkippedStep::Status].iter().all(|step| self.skip.contains(step))
+    }
+
     /// The host by its name alone: `HOST` also for `#HOST` and `#deploy.nodes.HOST`.
     ///
     /// # Errors

@@ -103,14 +103,14 @@ impl<'a> FlashJob<'a> {
 
 impl BegunFlash<'_> {
     /// Builds the image, if it is not in a file already, checks it, and plans the payload. Before the build, the host
-    /// must read the files of the payload, and `check_logins` accept its login keys, where these are known then.
+    /// must read the files of the payload, and `check_logins` accept its login keys, or `None` where these are unknown.
     ///
     /// # Errors
     /// Those of the build, and those of a damaged image.
     pub fn make_image(
         &mut self,
         cx: &Context,
-        check_logins: impl Fn(&LoginKeys) -> Result<()>,
+        check_logins: impl Fn(Option<&LoginKeys>) -> Result<()>,
     ) -> Result<ReadyImage> {
         let Built { file, layout } = self.build(cx, check_logins)?;
         let image = self.check_image(cx, &file)?;
@@ -118,12 +118,16 @@ impl BegunFlash<'_> {
         Ok(ReadyImage { image, layout, payload })
     }
 
-    fn build(&mut self, cx: &Context, check_logins: impl Fn(&LoginKeys) -> Result<()>) -> Result<Built> {
+    fn build(
+        &mut self,
+        cx: &Context,
+        check_logins: impl Fn(Option<&LoginKeys>) -> Result<()>,
+    ) -> Result<Built> {
         let BuildArgs { file, nix, .. } = self.job.build;
         let payload_setup = &mut self.payload_setup;
         let check = |layout: Option<&HostLayout>| {
             payload_setup.find_own_entries(layout)?;
-            layout.map_or(Ok(()), |layout| check_logins(&payload_setup.expected_login_keys(layout)))
+            check_logins(layout.map(|layout| payload_setup.expected_login_keys(layout)).as_ref())
         };
         match self.job.image {
             ImageArg::Built(source) => {

@@ -169,13 +169,10 @@ fn invalid_arguments_of_flash_are_usage_errors() {
     let (answers, _out) = build_with_image();
     let nix = answers.install();
     for (args, text) in [
-        (
-            &["flash"][..],
-            "name the host or pass --image FILE; without a device, the card that is inserted next is written",
-        ),
+        (&["flash"][..], "name the host or pass --image FILE; without a device, you pick or insert a card"),
         (
             &["flash", "/dev/sdx"],
-            "name the host or pass --image FILE; without a device, the card that is inserted next is written",
+            "name the host or pass --image FILE; without a device, you pick or insert a card",
         ),
         (&["flash", "stinky", "/dev/sdx", "--image", "a.img"], "a host and --image exclude each other"),
         (

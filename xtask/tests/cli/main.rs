@@ -80,7 +80,7 @@ fn flash_takes_a_host_or_an_image_and_a_device() {
     ] {
         assert!(lines.iter().any(|line| line.contains(text)), "{text}: {lines:?}");
     }
-    let error = "error: neither a host nor an image is named\nhint: name the host or pass --image FILE; without a device, the card that is inserted next is written\n";
+    let error = "error: neither a host nor an image is named\nhint: name the host or pass --image FILE; without a device, you pick or insert a card\n";
     for args in [&["flash"][..], &["flash", "--yes"], &["flash", "--yes", "/dev/sdx"]] {
         sandbox.run(args).assert_code(2).assert_stdout("").assert_stderr(error);
     }

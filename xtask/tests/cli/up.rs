@@ -162,7 +162,7 @@ fn a_host_that_answers_is_not_flashed_unless_that_is_asked_for() {
 fn an_interrupted_run_is_resumed_where_it_stopped() {
     let up = Up::new();
     let stopped = up.fixture.sandbox.xtask(&words(&up.card_args())).interrupt_at("does not answer yet");
-    stopped.assert_code(130);
+    stopped.assert_stderr_contains("hint: run the same command again: what is done").assert_code(130);
     assert!(!up.is_card_untouched());
     fs::write(&up.card, vec![0xee; 4 * MIB]).unwrap();
     up.boot();
@@ -177,11 +177,12 @@ fn an_interrupted_run_is_resumed_where_it_stopped() {
 fn a_dry_run_shows_the_steps_and_does_none() {
     let up = Up::new();
     let outcome = up.run(&["--dry-run"]);
-    let plan = "up stinky\n  login keys  to do    checked before the build\n  image       to do\n  card        to do    the card \
-                that is inserted next\n  flash       to do\n  deploy      to do    waits up to 15 min for stinky to answer\n  status      to do\n";
+    let plan = "up stinky\n  login keys  to do    checked before the build\n  image       to do\n  card        to do    one \
+                that you pick or insert\n  flash       to do\n  deploy      to do    waits up to 15 min for stinky\n  status      to do\n";
     outcome
         .assert_code(0)
         .assert_stderr_contains(plan)
+        .assert_stderr_contains("next: cargo xtask --flake github:o/f up stinky\n")
         .assert_stdout("stinky needs: login keys, image, card, flash, deploy\n");
     let result = up.run(&["--dry-run", "--json", "--skip", "flash"]).assert_code(0).json();
     let expected = "login_keys=not_reached image=skipped card=skipped flash=skipped deploy=not_reached status=not_reached";

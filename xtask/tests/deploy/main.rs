@@ -1,15 +1,33 @@
-//! Deploys with the real deploy-rs and Nix, to hosts in namespaces with their own sshd and store.
+//! Deploys with the real deploy-rs and Nix, to hosts in namespaces with their own sshd and store; and the way there
+//! from a card.
 
 mod boot_checks;
 mod boot_scans;
 mod builders;
+#[path = "../device/card.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod card;
 mod copying;
 mod copying_accounts;
 mod evaluation;
+#[path = "../device/faulty.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod faulty;
 mod fixture;
+#[path = "../device/fuse_card.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod fuse_card;
+#[path = "../device/fuse_card_fs.rs"]
+mod fuse_card_fs;
 mod goals;
+#[path = "../device/host_image.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod host_image;
 mod host_keys;
 mod hostile;
+#[path = "../device/image.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod image;
 mod interrupts;
 mod link_cuts;
 mod machine;
@@ -24,5 +42,6 @@ mod support;
 mod trial_faults;
 mod trials;
 mod trust;
+mod up;
 mod users;
 mod verdicts;

@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::base::failure::kind;
-use crate::base::{Context, HostName};
+use crate::base::failure::{ExitKind, kind};
+use crate::base::{Context, HostName, Timestamp};
 use crate::cli::Up;
 use crate::commands::host_status;
 use crate::deploy::{Overrides, Status};
@@ -21,10 +21,10 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LastFlash {
     None,
-    /// A flash that succeeded, in words.
-    Whole(String),
-    /// A flash that was broken off, in words.
-    Broken(String),
+    /// A flash that succeeded, and when.
+    Whole(Timestamp),
+    /// A flash that was broken off, and when.
+    Broken(Timestamp),
 }
 
 /// How a host answers.
@@ -44,7 +44,8 @@ impl Facts {
     /// Reads the receipts, and asks the host.
     ///
     /// # Errors
-    /// Where the host has no address, where its system does not evaluate, and where the user stops it.
+    /// Where the user stops it; and, unless neither a deploy nor a status is wanted, where the host has no address or
+    /// its system does not evaluate.
     pub fn gather(cx: &Context, args: &Up, host: &HostName) -> Result<Self> {
         let receipts = receipt::read_all(cx)?;
         let overrides = Overrides::of_address(args.to.as_ref());
@@ -52,7 +53,9 @@ impl Facts {
         let nix_args = nix::with_keep_lock(&args.build.nix.nix_args);
         let mut statuses = host_status::read(cx, &receipts, vec![host.clone()], &overrides, &nix_args)?;
         let status = statuses.pop().context("asking the host")?;
-        if status.is_reachable().is_none() {
+        let (observation, is_asked) = (&status.observation, status.is_reachable().is_some());
+        let is_stopped = observation.as_ref().is_err_and(|error| kind(error) == ExitKind::Interrupted);
+        if is_stopped || !is_asked && args.needs_host() {
             return Err(status.observation.err().context("asking the host")?);
         }
         Ok(Self { host: host.clone(), flash: last_flash(&receipts, host), status })
@@ -81,8 +84,8 @@ fn last_flash(receipts: &[Receipt], host: &HostName) -> LastFlash {
     let of_host = receipts.iter().filter(|receipt| receipt.host() == Some(host.as_str()));
     let last =
         of_host.filter(|receipt| !matches!(receipt, Receipt::Deploy(_))).map(|receipt| match receipt {
-            Receipt::BrokenFlash(broken) => LastFlash::Broken(broken.to_string()),
-            other => LastFlash::Whole(format!("{other:#}")),
+            Receipt::BrokenFlash(broken) => LastFlash::Broken(broken.when.clone()),
+            other => LastFlash::Whole(other.when().clone()),
         });
     last.into_iter().next().unwrap_or(LastFlash::None)
 }

@@ -60,9 +60,15 @@ impl Journal {
     /// # Errors
     /// That of `work`.
     pub fn run<T>(&mut self, cx: &Context, step: Step, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let number = Step::ALL.iter().position(|other| *other == step).unwrap_or_default() + 1;
-        cx.note(format!("step {number} of {}: {step}", Step::ALL.len()));
-        let ended = work();
+        begin(cx, step);
+        self.end(step, work())
+    }
+
+    /// Records how `step` `ended`, of which [`begin`] told the user.
+    ///
+    /// # Errors
+    /// That of the step.
+    pub fn end<T>(&mut self, step: Step, ended: Result<T>) -> Result<T> {
         match &ended {
             Ok(_) => self.record(step, Outcome::Done, None),
             Err(error) => self.fail(step, error),
@@ -70,11 +76,11 @@ impl Journal {
         ended
     }
 
-    /// Records how `step` ended; a `text` replaces what was known of it.
+    /// Records how `step` ended, with a `text` in place of what was known of it.
     pub fn record(&mut self, step: Step, outcome: Outcome, text: Option<String>) {
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.step == step) {
             entry.outcome = outcome;
-            entry.text = text.or_else(|| entry.text.take());
+            entry.text = text;
         }
     }
 
@@ -82,7 +88,14 @@ impl Journal {
     pub fn fail(&mut self, step: Step, error: &anyhow::Error) {
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.step == step) {
             entry.outcome = Outcome::Failed;
+            entry.text = None;
             entry.error = Some(ErrorReport::of(error));
         }
     }
+}
+
+/// Tells the user that `step` begins.
+pub fn begin(cx: &Context, step: Step) {
+    let number = Step::ALL.iter().position(|other| *other == step).unwrap_or_default() + 1;
+    cx.note(format!("step {number} of {}: {step}", Step::ALL.len()));
 }

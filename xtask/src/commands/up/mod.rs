@@ -10,8 +10,10 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, HostName, JsonResult};
 use crate::cli::Up;
+use crate::commands::next_step;
 use crate::commands::plan_facts::PlanFacts;
 use crate::deploy::HostStatus;
 use crate::{deploy, nix, ui};
@@ -40,11 +42,15 @@ pub fn run(cx: &Context, args: &Up) -> Result<()> {
     } else {
         run::all_steps(cx, args, version, facts, &plan, &mut journal)
     };
+    let ended = ended.map_err(resumable);
     if cx.json {
         let status = ended.as_ref().ok().and_then(Option::as_ref).map(HostStatus::of);
         ui::print_json(&UpResult { host, steps: journal.into_steps(), status })?;
     } else if args.write.dry_run {
         ui::print_result(&plan.summary())?;
+    }
+    if args.write.dry_run && !plan.is_done() {
+        next_step::after_dry_run();
     }
     ended.map(drop)
 }
@@ -60,3 +66,12 @@ pub struct UpResult {
 }
 
 impl JsonResult for UpResult {}
+
+/// The error of a step, with a hint where the user has stopped the run.
+fn resumable(error: anyhow::Error) -> anyhow::Error {
+    if kind(&error) != ExitKind::Interrupted || failure::hint(&error).is_some() {
+        return error;
+    }
+    let hint = "run the same command again: what is done is not done again";
+    ExitKind::Interrupted.error_with_hint(format_args!("{error:#}"), hint)
+}

@@ -106,9 +106,8 @@ impl Plan {
                 Before::Skipped
             } else {
                 match (step, &flashed) {
-                    (Step::LoginKeys | Step::Image | Step::Card | Step::Flash, Some(reason)) => {
-                        Before::Done(reason.clone())
-                    }
+                    (Step::LoginKeys | Step::Image | Step::Card, Some(_)) => Before::Done(String::new()),
+                    (Step::Flash, Some(reason)) => Before::Done(reason.clone()),
                     (Step::Deploy, _) => deploy(args, facts, flashed.is_none()),
                     (step, _) => Before::ToDo(intention(step, args, facts)),
                 }
@@ -139,11 +138,20 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether no step is left that changes anything.
+    pub fn is_done(&self) -> bool {
+        self.left().next().is_none()
+    }
+
+    /// The steps that are left to do, but the status, which changes nothing.
+    fn left(&self) -> impl Iterator<Item = Step> {
+        let steps = self.steps.iter().map(|(step, _)| *step);
+        steps.filter(|step| *step != Step::Status && self.has_to_do(*step))
+    }
+
     /// One line that says what is left to do.
     pub fn summary(&self) -> String {
-        let left = self.steps.iter().filter(|(step, _)| *step != Step::Status && self.has_to_do(*step));
-        let left = left.map(|(step, _)| step.to_string()).collect::<Vec<_>>();
-        match &left[..] {
+        match &self.left().map(|step| step.to_string()).collect::<Vec<_>>()[..] {
             [] => format!("{} is up: nothing to do", self.host),
             left => format!("{} needs: {}", self.host, left.join(", ")),
         }
@@ -172,7 +180,7 @@ fn reason_against_flash(args: &Up, facts: &Facts) -> Option<String> {
         return None;
     }
     match (&facts.flash, facts.answer()) {
-        (LastFlash::Whole(words), _) => Some(words.clone()),
+        (LastFlash::Whole(time), _) => Some(format!("card written {time}")),
         (_, Answer::Current | Answer::Differs) => Some(format!("{} runs", facts.host)),
         (_, Answer::Refuses) => Some(format!("{} answers", facts.host)),
         (_, Answer::None) => None,
@@ -181,7 +189,7 @@ fn reason_against_flash(args: &Up, facts: &Facts) -> Option<String> {
 
 /// What is left of the deploy. After a flash the host runs another card than it does now.
 fn deploy(args: &Up, facts: &Facts, will_flash: bool) -> Before {
-    let wait = || format!("waits up to {} min for {} to answer", args.wait, facts.host);
+    let wait = || format!("waits up to {} min for {}", args.wait, facts.host);
     match facts.answer() {
         _ if will_flash => Before::ToDo(wait()),
         Answer::Current => Before::Done(format!("{} runs the system of the flake", facts.host)),
@@ -196,8 +204,8 @@ fn intention(step: Step, args: &Up, facts: &Facts) -> String {
     match (step, &facts.flash, &args.device) {
         (Step::LoginKeys, _, _) => "checked before the build".to_owned(),
         (Step::Card, _, Some(device)) => device.display().to_string(),
-        (Step::Card, _, None) => "the card that is inserted next".to_owned(),
-        (Step::Flash, LastFlash::Broken(words), _) => format!("the last {words}"),
+        (Step::Card, _, None) => "one that you pick or insert".to_owned(),
+        (Step::Flash, LastFlash::Broken(time), _) => format!("again: broken off on {time}"),
         _ => String::new(),
     }
 }

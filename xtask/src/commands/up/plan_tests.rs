@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::base::Timestamp;
 use crate::base::failure::ExitKind;
 use crate::cli::{Cli, Command};
 use crate::deploy::{History, Status};
@@ -24,8 +25,8 @@ fn plan(options: &[&str], flash: LastFlash, unread: ExitKind) -> String {
 
 #[test]
 fn what_was_done_is_not_done_again() {
-    let whole = || LastFlash::Whole("flashed".into());
-    let broken = || LastFlash::Broken("flash".into());
+    let whole = || LastFlash::Whole(Timestamp::at(0));
+    let broken = || LastFlash::Broken(Timestamp::at(0));
     for (options, flash, unread, expected) in [
         (
             &[][..],
@@ -65,7 +66,7 @@ up pi
   image       to do
   card        to do    /dev/sdx
   flash       to do
-  deploy      to do    waits up to 15 min for pi to answer
+  deploy      to do    waits up to 15 min for pi
   status      skipped";
     assert_eq!(Plan::new(&args, &facts).to_string(), expected);
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::facts::{Answer, Facts};
-use super::journal::{Journal, Outcome};
+use super::journal::{self, Journal, Outcome};
 use super::plan::{Plan, Step};
 use crate::base::{Context, Event, HostName, ImageSource};
 use crate::cli::{ChecksumArgs, ImageArg, Up};
 use crate::commands::deploy_host;
-use crate::commands::flash_card::FlashJob;
-use crate::commands::host_status;
+use crate::commands::flash_card::{FlashJob, WrittenCard};
+use crate::commands::{host_status, next_step};
 use crate::deploy::{self, Afterwards, DeployOptions, Goal, Overrides, Status};
 use crate::identity::LoginKeys;
 use crate::ui::Prompt;
@@ -33,21 +33,35 @@ pub fn all_steps(
     let host = &facts.host;
     let mut may_deploy = plan.has_to_do(Step::Deploy);
     if plan.has_to_do(Step::Flash) {
-        flash(cx, args, host, plan, journal)?;
-        may_deploy = may_deploy && change_card(cx, host, facts.answer(), journal)?;
+        let card = flash(cx, args, host, plan, journal)?;
+        if may_deploy {
+            may_deploy = change_card(cx, host, facts.answer(), journal)?;
+        } else {
+            card.iter().for_each(next_step::after_card);
+        }
     }
     if may_deploy {
         journal.run(cx, Step::Deploy, || deploy(cx, args, version, host))?;
     }
+    let has_changed = plan.has_to_do(Step::Flash) || may_deploy;
     if !plan.has_to_do(Step::Status) {
         return Ok(None);
     }
-    let has_changed = plan.has_to_do(Step::Flash) || may_deploy;
+    if has_changed && !may_deploy && facts.answer() == Answer::None {
+        journal.record(Step::Status, Outcome::Skipped, Some(format!("{host} does not answer yet")));
+        return Ok(None);
+    }
     journal.run(cx, Step::Status, || show_status(cx, args, facts, has_changed)).map(Some)
 }
 
-/// The steps from the login keys to the written card.
-fn flash(cx: &Context, args: &Up, host: &HostName, plan: &Plan, journal: &mut Journal) -> Result<()> {
+/// The steps from the login keys to the written card, which is returned.
+fn flash(
+    cx: &Context,
+    args: &Up,
+    host: &HostName,
+    plan: &Plan,
+    journal: &mut Journal,
+) -> Result<Option<WrittenCard>> {
     let image = ImageArg::Built(ImageSource::Host(host.clone()));
     let sums = ChecksumArgs::default();
     let job = FlashJob {
@@ -62,16 +76,20 @@ fn flash(cx: &Context, args: &Up, host: &HostName, plan: &Plan, journal: &mut Jo
     };
     let mut flash = job.begin(cx).inspect_err(|error| journal.fail(Step::Card, error))?;
     let logins = LoginCheck { is_wanted: plan.has_to_do(Step::LoginKeys), found: RefCell::default() };
-    let made = journal.run(cx, Step::Image, || flash.make_image(cx, |keys| logins.check(cx, host, keys)));
+    journal::begin(cx, if logins.is_wanted { Step::LoginKeys } else { Step::Image });
+    let made = flash.make_image(cx, |keys| logins.check(cx, host, keys));
+    let made = journal.end(Step::Image, made);
     logins.record(journal, made.as_ref().err());
     let ready = made?;
+    let file = ready.image.source.path.display().to_string();
+    journal.record(Step::Image, Outcome::Done, Some(file));
     let card = journal.run(cx, Step::Card, || flash.find_card(cx, &ready))?;
     let device = card.disk.path.display().to_string();
     journal.record(Step::Card, Outcome::Done, Some(device));
-    journal.run(cx, Step::Flash, || flash.write(cx, ready, card)).map(drop)
+    journal.run(cx, Step::Flash, || flash.write(cx, ready, card))
 }
 
-/// The check of the login keys, which runs between the evaluation and the build of an image.
+/// The check of the login keys, the step that runs between the evaluation and the build of an image.
 struct LoginCheck {
     is_wanted: bool,
     /// The keys in words, and whether they let somebody in.
@@ -79,12 +97,20 @@ struct LoginCheck {
 }
 
 impl LoginCheck {
+    /// Checks the keys, if they are known before the build, and begins the step after.
+    ///
     /// # Errors
     /// `Refused` for a host that nobody could log in to: a deploy could not either.
-    fn check(&self, cx: &Context, host: &HostName, keys: &LoginKeys) -> Result<()> {
+    fn check(&self, cx: &Context, host: &HostName, keys: Option<&LoginKeys>) -> Result<()> {
         if !self.is_wanted {
             return Ok(());
         }
+        keys.map_or(Ok(()), |keys| self.require_login(cx, host, keys))?;
+        journal::begin(cx, Step::Image);
+        Ok(())
+    }
+
+    fn require_login(&self, cx: &Context, host: &HostName, keys: &LoginKeys) -> Result<()> {
         let warning = keys.warning();
         *self.found.borrow_mut() = Some((keys.to_string(), warning.is_none()));
         if let Some(Event::Warning { hint, .. }) = warning {

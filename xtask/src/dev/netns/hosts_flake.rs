@@ -15,6 +15,7 @@ const FILES: &[(&str, &str)] = &[
     ("deploy-rs.sh", include_str!("fixture/deploy-rs.sh")),
     ("firmware.sh", include_str!("fixture/firmware.sh")),
     ("flake.nix", include_str!("fixture/flake.nix")),
+    ("image.sh", include_str!("fixture/image.sh")),
     ("package.sh", include_str!("fixture/package.sh")),
     ("profile.sh", include_str!("fixture/profile.sh")),
     ("toplevel.sh", include_str!("fixture/toplevel.sh")),
@@ -74,10 +75,13 @@ impl HostsFlake {
         self.change(|facts| facts["hosts"][host] = facts_of_host)
     }
 
-    /// Adds or changes the configuration of `host`, which has no node: its `system`, and its options `deployment`.
+    /// Adds or changes the configuration of `host`, which has no node: its `system`, and its options `deployment`. It
+    /// has no image and no other options.
     pub fn set_configuration(&self, host: &str, system: Profile<'_>, deployment: &Value) -> Result<()> {
         let Profile { name, activation } = system;
-        let facts_of_host = json!({ "name": name, "activation": activation, "deployment": deployment });
+        let facts_of_host = json!({
+            "name": name, "activation": activation, "deployment": deployment, "options": {}, "image": null,
+        });
         self.change(|facts| facts["configurations"][host] = facts_of_host)
     }
 

@@ -60,6 +60,9 @@ const ALL: &[Suite] = &[
         &["--test", "deploy"],
         &[
             Requirement::Root,
+            Requirement::LoopDevices,
+            Requirement::Fuse,
+            Requirement::Ext4Tools,
             Requirement::Nix,
             Requirement::DeployRs,
             Requirement::VisibleTools,
