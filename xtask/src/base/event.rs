@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::chunk_map::ChunkRun;
 use super::error_report::ErrorReport;
 use super::host_name::HostName;
+use super::table::Tone;
 use super::unit;
 
 /// An event of a command. Also the line format of `--json` and of the worker.
@@ -29,6 +30,11 @@ pub enum Event {
     Plan {
         text: String,
         plan: serde_json::Value,
+    },
+    /// How the work on one of several hosts has ended.
+    Verdict {
+        text: String,
+        tone: Tone,
     },
     /// One line of the output of a child process.
     Log {
@@ -93,7 +99,7 @@ pub enum Event {
         total: Option<u64>,
         detail: Option<String>,
     },
-    /// Later phases of the same work will move about `bytes`.
+    /// Later phases of the same work will move about `bytes`; 0: the current phase is the last that moves many.
     Ahead {
         bytes: u64,
     },

@@ -16,8 +16,8 @@ pub struct Phase<'a> {
     last: Instant,
     /// The bytes that are moved already.
     done: u64,
-    /// The bytes that later phases will move.
-    ahead: u64,
+    /// The bytes that later phases will move; `None` while unknown.
+    ahead: Option<u64>,
     has_ended: bool,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Phase<'a> {
     pub fn begin(reporter: &'a dyn Reporter, name: &'static str, total: Option<u64>) -> Self {
         reporter.report(&Event::Phase { name: name.into(), total, is_in_bytes: true });
         let now = Instant::now();
-        Self { reporter, name, start: now, last: now, done: 0, ahead: 0, has_ended: false }
+        Self { reporter, name, start: now, last: now, done: 0, ahead: None, has_ended: false }
     }
 
     /// Counts `bytes` more bytes as moved.
@@ -35,15 +35,15 @@ impl<'a> Phase<'a> {
         if self.last.elapsed() >= INTERVAL {
             self.last = Instant::now();
             self.reporter.report(&Event::Progress { done: self.done, total: None, detail: None });
-            if self.ahead > 0 {
-                self.reporter.report(&Event::Ahead { bytes: self.ahead });
+            if let Some(bytes) = self.ahead {
+                self.reporter.report(&Event::Ahead { bytes });
             }
         }
     }
 
     /// Expects that later phases will move about `bytes`; the next progress reports it.
     pub fn expect_ahead(&mut self, bytes: u64) {
-        self.ahead = bytes;
+        self.ahead = Some(bytes);
     }
 
     /// Ends the phase and returns its duration in seconds.

@@ -69,10 +69,10 @@ fn deploy_several(
         let ending = deploy_host::show_and_apply(host_cx, &cx.flake, options, plan)?;
         if let Ending::Ended(outcome) = &ending {
             deploy_host::print_remarks(host_cx, outcome);
-            host_cx.note(match outcome.error() {
-                Some(error) => failure::with_hint(&error),
-                None => outcome.summary(),
-            });
+            match outcome.error() {
+                Some(error) => host_cx.warn(failure::with_hint(&error)),
+                None => host_cx.reporter.report(&outcome.event()),
+            }
         }
         Ok(ending)
     })?;

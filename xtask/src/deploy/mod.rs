@@ -51,5 +51,4 @@ pub use status::{History, Status, status_table, statuses, unreadable_states_erro
 pub use timings::Timings;
 pub use trial::{Decision, DecisionOutcome, decide, plan_decision};
 pub use unpinned::{OfferedKey, read_offered_key};
-#[cfg(test)]
 pub use verdict::Verdict;

@@ -149,18 +149,21 @@ impl Member {
 
     fn cells(&self) -> [Cell; 4] {
         let seconds = |total: f64| Cell::from(format!("{total:.1} s"));
-        let tone = if self.failure().is_some() { Tone::Bad } else { Tone::Good };
         let (verdict, runs, time) = match &self.result {
             Ok(Ending::Planned(plan)) => {
                 ("planned".into(), Cell::from(plan.summary()), seconds(plan.timings.total()))
             }
             Ok(Ending::Ended(outcome)) => {
                 let runs = Cell::from(outcome.running_text());
-                (Cell::new(outcome.verdict_words(), tone), runs, seconds(outcome.plan.timings.total()))
+                (
+                    Cell::new(outcome.verdict_words(), outcome.tone()),
+                    runs,
+                    seconds(outcome.plan.timings.total()),
+                )
             }
             Err(error) => {
                 let label = host::failure_label(error).unwrap_or("failed");
-                (Cell::new(label, tone), "-".into(), "-".into())
+                (Cell::new(label, Tone::Bad), "-".into(), "-".into())
             }
         };
         [self.host.to_string().into(), verdict, runs, time]

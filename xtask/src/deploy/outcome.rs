@@ -6,8 +6,8 @@ use super::plan::{Plan, path_text};
 use super::target::Target;
 use super::trial;
 use super::verdict::{self, Basis, Verdict};
-use crate::base::Tone;
 use crate::base::failure::{ExitKind, Reason};
+use crate::base::{Event, Tone};
 use crate::nix::StorePath;
 
 /// A finished deploy: its plan, the state of the host afterwards, and the verdict.
@@ -38,13 +38,14 @@ impl Outcome {
         trial::summary(self).unwrap_or_else(|| self.plain_summary())
     }
 
+    /// The event of the verdict, where this host is one of several.
+    pub fn event(&self) -> Event {
+        Event::Verdict { text: self.summary(), tone: self.tone() }
+    }
+
     /// What the verdict means to the user.
     pub fn tone(&self) -> Tone {
-        match self.verdict {
-            verdict if verdict.failure().is_some() => Tone::Bad,
-            Verdict::RebootNeeded | Verdict::OnTrial => Tone::Attention,
-            _ => Tone::Good,
-        }
+        self.verdict.tone()
     }
 
     /// The summary of the verdicts that hosts without trials have too.

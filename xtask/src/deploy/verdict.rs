@@ -4,18 +4,19 @@
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::activation::DeployExit;
 use super::host::State;
 use super::options::Goal;
 use super::target::Target;
+use crate::base::Tone;
 use crate::base::failure::ExitKind;
 use crate::nix::StorePath;
 
 /// What is true on the host after a deploy.
 #[cfg_attr(test, derive(clap::ValueEnum))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The host runs the desired system.
@@ -85,6 +86,20 @@ impl Verdict {
             Self::NotActivated | Self::NotCopied | Self::NotTried => Some(ExitKind::Other),
             Self::Stopped | Self::Unchecked => Some(ExitKind::Interrupted),
             Self::Undecided => Some(ExitKind::Undecided),
+        }
+    }
+
+    /// The verdict of this name, as receipts have it; `None` for a name of another version.
+    pub fn from_name(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
+    }
+
+    /// What the verdict means to the user.
+    pub fn tone(self) -> Tone {
+        match self {
+            verdict if verdict.failure().is_some() => Tone::Bad,
+            Self::RebootNeeded | Self::OnTrial => Tone::Attention,
+            _ => Tone::Good,
         }
     }
 }

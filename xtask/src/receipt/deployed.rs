@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::failure::{ExitKind, kind};
-use crate::base::{FlakeRef, HostName, Timestamp};
-use crate::deploy::{DecisionOutcome, Outcome, Plan, Timings};
+use crate::base::{FlakeRef, HostName, Timestamp, Tone};
+use crate::deploy::{DecisionOutcome, Outcome, Plan, Timings, Verdict};
 use crate::nix::Revision;
 
 /// A deploy: the host, its systems before and after, and the verdict.
@@ -80,6 +80,14 @@ impl Deployed {
     /// Whether the deploy changed nothing: the host was as desired before.
     pub fn is_no_op(&self) -> bool {
         ["already_current", "already_blessed"].contains(&self.verdict.as_str())
+    }
+
+    /// What the verdict means to the user. One of another version counts by its exit code.
+    pub fn tone(&self) -> Tone {
+        match Verdict::from_name(&self.verdict) {
+            _ if self.exit_code != 0 => Tone::Bad,
+            verdict => verdict.map_or(Tone::Good, Verdict::tone),
+        }
     }
 
     /// The receipt with the `result` of the deploy. `None` where the deploy ended without a verdict: with an error

@@ -2,7 +2,7 @@
 //! into several, which the next drawing erases too.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressDrawTarget, TermLike};
 use rustix::termios::tcgetwinsize;
@@ -28,60 +28,76 @@ pub fn draw_target() -> ProgressDrawTarget {
 #[derive(Debug, Default)]
 struct BarTerminal(Mutex<Drawing>);
 
-/// What is drawn, or is being drawn: indicatif fills each row, and begins a drawing by a movement of the cursor.
+/// What is drawn, and what is being drawn: indicatif moves the cursor to the first row, clears all rows, and writes
+/// each row as a text and the blanks that fill it.
 #[derive(Debug, Default)]
 struct Drawing {
-    /// The characters for the terminal that were not written yet.
+    /// The columns of each row on the terminal, and the width for which they were drawn.
+    drawn: Vec<usize>,
+    drawn_width: usize,
+    /// The characters of the next drawing, which were not written yet, and the columns of its rows.
     pending: String,
-    /// The columns of all rows together.
-    columns: usize,
-    /// The width of the terminal at that time.
+    rows: Vec<usize>,
     width: usize,
-    has_ended: bool,
+    /// Whether the text of the last row is there, but not the blanks behind it.
+    is_row_open: bool,
 }
 
 impl Drawing {
-    /// Begins the next drawing on a terminal of `width` columns, unless it has begun. The cursor is at the end of the
-    /// last drawing.
-    fn begin(&mut self, width: usize) {
-        if self.has_ended || self.width == 0 {
-            for _ in 0..additional_rows(self.columns, self.width, width) {
-                self.pending += "\r\u{1b}[2K\u{1b}[A";
-            }
-            *self = Self { pending: std::mem::take(&mut self.pending), width, ..Self::default() };
+    /// Adds a part of a row. The blanks that fill the row are left out: the cursor stays behind the text, so that the
+    /// `^C` that a terminal prints begins no other row, and a narrower terminal has nothing to wrap.
+    fn add(&mut self, part: &str) {
+        self.is_row_open = !self.is_row_open;
+        if !self.is_row_open {
+            return;
         }
+        let text = part.trim_end_matches(' ');
+        if !self.rows.is_empty() {
+            self.pending += "\r\n";
+        }
+        self.pending += text;
+        self.rows.push(anstream::adapter::strip_str(text).to_string().width());
+    }
+
+    /// Ends the drawing, and returns it for a terminal that is `width` columns wide by now. It begins by erasing the
+    /// rows that a narrower terminal has made of the last drawing.
+    fn end(&mut self, width: usize) -> String {
+        let additional = rows_at(&self.drawn, width).saturating_sub(rows_at(&self.drawn, self.drawn_width));
+        let drawing = "\r\u{1b}[2K\u{1b}[A".repeat(additional) + &self.pending;
+        let (drawn, drawn_width) = (std::mem::take(&mut self.rows), self.width);
+        *self = Self { drawn, drawn_width, ..Self::default() };
+        drawing
     }
 }
 
-/// The rows that full rows of together `columns` columns take additionally on a terminal that is `after` columns wide
-/// instead of `before`.
-fn additional_rows(columns: usize, before: usize, after: usize) -> usize {
-    let rows = columns.div_ceil(before.max(1));
-    rows * before.div_ceil(after.max(1)).saturating_sub(1)
+/// How many rows of a terminal of `width` columns are taken by rows of these `columns`.
+fn rows_at(columns: &[usize], width: usize) -> usize {
+    columns.iter().map(|columns| columns.div_ceil(width.max(1)).max(1)).sum()
 }
 
 impl BarTerminal {
-    fn push(&self, text: &str, columns: usize) {
-        let mut drawing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drawing.begin(layout::width());
-        // indicatif lets the terminal wrap each full row into the next; rows that end stay apart when it is resized.
-        if columns > 0 && drawing.columns > 0 && drawing.columns.is_multiple_of(drawing.width) {
-            drawing.pending += "\r\n";
-        }
-        drawing.pending += text;
-        drawing.columns += columns;
+    fn drawing(&self) -> MutexGuard<'_, Drawing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds characters that are no part of a row.
+    fn add_control(&self, text: &str) {
+        self.drawing().pending += text;
     }
 
     /// Moves the cursor by `count` in the direction that `letter` names.
     fn go(&self, count: usize, letter: char) {
-        let sequence = if count > 0 { format!("\u{1b}[{count}{letter}") } else { String::new() };
-        self.push(&sequence, 0);
+        if count > 0 {
+            self.add_control(&format!("\u{1b}[{count}{letter}"));
+        }
     }
 }
 
 impl TermLike for BarTerminal {
     fn width(&self) -> u16 {
-        layout::width().try_into().unwrap_or(u16::MAX)
+        let width = layout::width();
+        self.drawing().width = width;
+        width.try_into().unwrap_or(u16::MAX)
     }
 
     fn height(&self) -> u16 {
@@ -110,26 +126,25 @@ impl TermLike for BarTerminal {
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        self.push(&format!("{text}\n"), 0);
+        self.add_control(text);
+        self.add_control("\r\n");
         Ok(())
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        self.push(text, anstream::adapter::strip_str(text).to_string().width());
+        self.drawing().add(text);
         Ok(())
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        self.push("\r\u{1b}[2K", 0);
+        self.add_control("\r\u{1b}[2K");
         Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut drawing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = std::mem::take(&mut drawing.pending);
-        drawing.has_ended = true;
+        let drawing = self.drawing().end(layout::width());
         let mut stderr = io::stderr();
-        stderr.write_all(pending.as_bytes()).and_then(|()| stderr.flush())
+        stderr.write_all(drawing.as_bytes()).and_then(|()| stderr.flush())
     }
 }
 
@@ -137,26 +152,43 @@ impl TermLike for BarTerminal {
 mod tests {
     use super::*;
 
-    #[test]
-    fn rows_of_a_narrower_terminal_are_more() {
-        for (columns, before, after, rows) in [
-            (80, 80, 60, 1),
-            (160, 80, 60, 2),
-            (80, 80, 20, 3),
-            (80, 80, 120, 0),
-            (0, 80, 60, 0),
-            (80, 0, 60, 0),
-        ] {
-            assert_eq!(additional_rows(columns, before, after), rows, "{columns} {before} {after}");
+    /// Draws rows of these texts.
+    fn draw(drawing: &mut Drawing, width: usize, texts: &[&str]) -> String {
+        drawing.width = width;
+        for text in texts {
+            drawing.add(text);
+            drawing.add(&" ".repeat(width - text.len().min(width)));
         }
+        drawing.end(width)
+    }
+
+    #[test]
+    fn rows_end_behind_their_text() {
+        let mut drawing = Drawing::default();
+        assert_eq!(
+            draw(&mut drawing, 80, &["build   ", "", "\u{1b}[1ma\u{1b}[0m"]),
+            "build\r\n\r\n\u{1b}[1ma\u{1b}[0m"
+        );
+        assert_eq!(drawing.drawn, [5, 0, 1]);
     }
 
     #[test]
     fn the_next_drawing_erases_the_rows_that_a_narrower_terminal_has_wrapped() {
-        let mut drawing = Drawing { columns: 80, width: 80, has_ended: true, ..Drawing::default() };
-        drawing.begin(60);
-        assert_eq!((drawing.pending.as_str(), drawing.columns), ("\r\u{1b}[2K\u{1b}[A", 0));
-        drawing.begin(20);
-        assert_eq!(drawing.pending, "\r\u{1b}[2K\u{1b}[A", "the drawing has begun");
+        let erase = "\r\u{1b}[2K\u{1b}[A";
+        for (width, narrower, text, count) in [
+            (80, 60, 60, 0),
+            (80, 60, 61, 1),
+            (80, 20, 80, 3),
+            (80, 120, 80, 0),
+            (80, 0, 0, 0),
+            (20, 10, 25, 1),
+        ] {
+            let mut drawing = Drawing::default();
+            let text = "x".repeat(text);
+            draw(&mut drawing, width, &[text.as_str(), text.as_str()]);
+            let next = draw(&mut drawing, narrower, &[]);
+            assert_eq!(next, erase.repeat(2 * count), "{width} {narrower} {}", text.len());
+            assert_eq!(draw(&mut drawing, narrower, &[]), "", "the last drawing was empty");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::chunk_strip::ChunkStrip;
 use super::command_line::{self, command_line};
 use super::filter::Filter;
+use super::host_lines;
 use super::json::JsonLines;
 use super::log_reporter::LogReporter;
 use super::multi_progress::HostProgress;
@@ -144,17 +145,15 @@ fn print_above(running: Option<&PhaseBar>, line: &str) {
     }
 }
 
-/// `text` with the name of the host before each line.
-pub(super) fn prefix_with_host(host: &HostName, text: &str) -> String {
-    let host = escape::line(host);
-    text.split('\n').map(|line| format!("{host}: {}", line.trim_start())).collect::<Vec<_>>().join("\n")
-}
-
 /// The line of `event` as stderr shows it, behind the name of the `host` that it is of; `None` as in [`line_of`].
 fn shown_line(host: Option<&HostName>, event: &Event) -> Option<String> {
     let text = line_of(event)?;
-    let text = host.map_or_else(|| text.clone(), |host| prefix_with_host(host, &text));
-    let shown = super::lay_out(&text, Stream::Stderr);
+    let shown = match (host, event) {
+        (None, Event::Verdict { tone, .. }) => super::verdict_lines(&text, *tone, Stream::Stderr),
+        (None, _) => super::lay_out(&text, Stream::Stderr),
+        (Some(host), Event::Verdict { tone, .. }) => host_lines::verdict(host, &text, *tone),
+        (Some(host), _) => host_lines::lay_out(host, &text),
+    };
     let is_dim = matches!(
         event,
         Event::Log { .. } | Event::Tail { .. } | Event::ChildStarted { .. } | Event::LogFile { .. }
@@ -171,7 +170,9 @@ pub(super) fn print_line(line: &str) {
 /// the failure of the command, which [`super::print_error`] prints.
 pub(super) fn line_of(event: &Event) -> Option<String> {
     match event {
-        Event::Note { text } | Event::Plan { text, .. } => Some(escape::lines(text)),
+        Event::Note { text } | Event::Verdict { text, .. } | Event::Plan { text, .. } => {
+            Some(escape::lines(text))
+        }
         Event::Warning { text, hint } => {
             let hint = hint.as_ref().map(|hint| format!("\nhint: {}", escape::line(hint)));
             Some(format!("warning: {}{}", escape::lines(text), hint.unwrap_or_default()))
@@ -221,12 +222,6 @@ fn done_line(name: &str, amount: u64, is_in_bytes: bool, seconds: f64) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_lines_of_a_host_name_it() {
-        let event = Event::note("a\n  b");
-        assert_eq!(prefix_with_host(&"pi".into(), &line_of(&event).unwrap()), "pi: a\npi: b");
-    }
 
     #[test]
     fn a_done_phase_and_a_warning_have_lines_and_progress_has_none() {

@@ -24,6 +24,11 @@ pub fn width() -> usize {
 
 /// The width of the column of phase names.
 const NAME_WIDTH: usize = 10;
+/// The columns that stay free behind a line: room for the `^C` that a terminal prints.
+const FREE_COLUMNS: usize = 2;
+/// The least and the most columns of a bar.
+const MIN_BAR: usize = 9;
+const MAX_BAR: usize = 30;
 /// The least room that a message is worth.
 const MIN_MESSAGE: usize = 12;
 
@@ -39,47 +44,34 @@ pub struct BarLine<'a> {
     pub seconds: f64,
     /// The bytes in a second.
     pub rate: f64,
-    /// The bytes that later phases will move, as far as that is known.
-    pub ahead: u64,
+    /// The bytes that later phases will move; `None` while unknown.
+    pub ahead: Option<u64>,
     /// The current step, or what a child prints.
     pub message: &'a str,
 }
 
 impl BarLine<'_> {
-    /// The line in at most `width` columns. On a narrower terminal first the bar is shorter, then parts are missing;
-    /// the most informative parts stay longest. A message that is too long loses its middle: what is running is told
-    /// at its end.
+    /// The line for a terminal of `width` columns, of which some stay free. On a narrower terminal first the bar is
+    /// shorter, then parts are missing; the most informative parts stay longest. A message that is too long loses its
+    /// middle: what is running is told at its end.
     pub fn text(&self, width: usize, charset: Charset) -> String {
+        let width = width.saturating_sub(FREE_COLUMNS);
         // The columns of the line, without those that a long name takes beyond its column.
         let room = width.saturating_sub(self.name.width().saturating_sub(NAME_WIDTH));
         // Each limit leaves room for the longest values in practice: `no_line_is_wider_than_the_terminal` has them.
         let parts = match (self.amount, self.known_total(), room) {
-            (Amount::Bytes, Some(total), 70..) => {
-                let bar = self.bar(total, (room - 60).min(30), charset);
-                format!(
-                    "{bar} {}/{} {} {}",
-                    Bytes(self.done),
-                    Bytes(total),
-                    self.rate_text(),
-                    self.time_left(total)
-                )
+            (Amount::Bytes, Some(total), _) if room >= self.columns_beside_bar() + MIN_BAR => {
+                let bar = self.bar(total, (room - self.columns_beside_bar()).min(MAX_BAR), charset);
+                format!("{bar} {} {} {}", self.bytes(total), self.rate_text(), self.time_left(total))
             }
-            (Amount::Bytes, Some(total), 59..) => {
-                format!(
-                    "{}/{} {} {}",
-                    Bytes(self.done),
-                    Bytes(total),
-                    self.rate_text(),
-                    self.time_left(total)
-                )
+            (Amount::Bytes, Some(total), _) if room >= self.columns_beside_bar() - 1 => {
+                format!("{} {} {}", self.bytes(total), self.rate_text(), self.time_left(total))
             }
-            (Amount::Bytes, Some(total), 46..) => {
-                format!("{}/{} {}", Bytes(self.done), Bytes(total), self.time_left(total))
-            }
-            (Amount::Bytes, None, 40..) => {
+            (Amount::Bytes, Some(total), 44..) => format!("{} {}", self.bytes(total), self.time_left(total)),
+            (Amount::Bytes, None, 38..) => {
                 format!("{} {} {}", self.spinner(charset), Bytes(self.done), self.rate_text())
             }
-            (Amount::Steps, _, 30..) => {
+            (Amount::Steps, _, 28..) => {
                 format!("{} {}{}", self.spinner(charset), self.count(), duration(self.seconds))
             }
             _ => return self.narrow_text(width, charset),
@@ -88,10 +80,23 @@ impl BarLine<'_> {
         self.with_details(line, width, charset)
     }
 
+    /// The columns of the line beside a bar of bytes, with room for the longest values in practice.
+    fn columns_beside_bar(&self) -> usize {
+        match self.ahead {
+            None => 58,
+            Some(0) => 65,
+            Some(_) => 69,
+        }
+    }
+
+    /// `done/total` of bytes.
+    fn bytes(&self, total: u64) -> String {
+        format!("{}/{}", Bytes(self.done), Bytes(total))
+    }
+
     /// `line` with the total time left and the message, as far as they fit into `width` columns.
     fn with_details(&self, mut line: String, width: usize, charset: Charset) -> String {
-        if let Some(total) = self.total_time_left().filter(|text| line.width() + 2 + text.width() <= width) {
-            line += ", ";
+        if let Some(total) = self.total_time_left().filter(|text| line.width() + text.width() <= width) {
             line += &total;
         }
         let room = width.saturating_sub(line.width() + 1);
@@ -152,11 +157,13 @@ impl BarLine<'_> {
             .map_or_else(|| "- left".to_owned(), |seconds| format!("{} left", duration(seconds)))
     }
 
-    /// How long this phase and all later ones still take, at the rate of this one.
+    /// What follows the time left of this phase: how long this phase and all later ones still take, at the rate of this
+    /// one.
     fn total_time_left(&self) -> Option<String> {
-        let left = self.known_total()?.saturating_sub(self.done) + self.ahead;
-        let seconds = self.seconds_for(left).filter(|_| self.ahead > 0)?;
-        Some(format!("{} in all", duration(seconds)))
+        let left = self.known_total()?.saturating_sub(self.done);
+        let ahead = self.ahead?;
+        let seconds = self.seconds_for(left + ahead)?;
+        Some(if ahead == 0 { " in all".to_owned() } else { format!(", {} in all", duration(seconds)) })
     }
 
     /// The seconds that `bytes` take; `None` while the rate is unknown.
@@ -193,7 +200,7 @@ mod tests {
     /// A phase with the longest values in practice.
     fn line<'a>(name: &'a str, amount: Amount, total: Option<u64>, message: &'a str) -> BarLine<'a> {
         let rate = (1023.9 * f64::from(1 << 20)).floor();
-        let ahead = 1023 << 30;
+        let ahead = Some(1023 << 30);
         let done = if amount == Amount::Bytes { 1023 << 20 } else { 1000 };
         BarLine { name, amount, done, total, seconds: 5999.0, rate, ahead, message }
     }
@@ -211,7 +218,7 @@ mod tests {
                 for width in 20..200 {
                     for charset in [Charset::Ascii, Charset::Unicode] {
                         let text = line(name, amount, total, message).text(width, charset);
-                        assert!(text.width() <= width, "{width}: {text}");
+                        assert!(text.width() + FREE_COLUMNS <= width, "{width}: {text}");
                     }
                 }
             }
@@ -223,7 +230,7 @@ mod tests {
         let check = |message| BarLine {
             done: 30 << 20,
             rate: f64::from(10 << 20),
-            ahead: 100 << 20,
+            ahead: Some(100 << 20),
             ..line("check", Amount::Bytes, Some(120 << 20), message)
         };
         for (width, message, expected) in [
@@ -232,19 +239,24 @@ mod tests {
                 "",
                 "     check ███████░░░░░░░░░░░░░░░░░░░░░░░ 30.0 MiB/120.0 MiB 10.0 MiB/s 9s left, 19s in all",
             ),
-            (80, "", "     check █████░░░░░░░░░░░░░░░ 30.0 MiB/120.0 MiB 10.0 MiB/s 9s left"),
-            (60, "", "     check 30.0 MiB/120.0 MiB 10.0 MiB/s 9s left, 19s in all"),
-            (50, "", "     check 30.0 MiB/120.0 MiB 9s left, 19s in all"),
+            (80, "", "     check ██░░░░░░░ 30.0 MiB/120.0 MiB 10.0 MiB/s 9s left, 19s in all"),
+            (70, "", "     check 30.0 MiB/120.0 MiB 10.0 MiB/s 9s left, 19s in all"),
+            (60, "", "     check 30.0 MiB/120.0 MiB 9s left, 19s in all"),
+            (51, "", "     check 30.0 MiB/120.0 MiB 9s left, 19s in all"),
             (30, "", "check 25% 9s left"),
-            (60, "a/long/path/of/a/file", "     check 30.0 MiB/120.0 MiB 10.0 MiB/s 9s left, 19s in all"),
+            (60, "a/long/path/of/a/file", "     check 30.0 MiB/120.0 MiB 9s left, 19s in all"),
         ] {
             assert_eq!(check(message).text(width, Charset::Unicode), expected, "{width}");
         }
+        for (ahead, expected) in [(Some(0), "9s left in all"), (None, "9s left")] {
+            let text = BarLine { ahead, ..check("") }.text(80, Charset::Unicode);
+            assert!(text.ends_with(&format!("░ 30.0 MiB/120.0 MiB 10.0 MiB/s {expected}")), "{text}");
+        }
         let building =
             BarLine { seconds: 3.0, ..line("build", Amount::Steps, None, "a/long/path/of/a/file.rs") };
-        assert_eq!(building.text(34, Charset::Ascii), "     build | 3s a/long/.../file.rs");
+        assert_eq!(building.text(36, Charset::Ascii), "     build | 3s a/long/.../file.rs");
         let long = line("a name of 20 letters", Amount::Steps, None, "");
-        assert_eq!(long.text(25, Charset::Unicode), "a name of… ⠁ 2h");
+        assert_eq!(long.text(27, Charset::Unicode), "a name of… ⠁ 2h");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod chunk_strip;
 mod command_line;
 mod filter;
 mod fold;
+mod host_lines;
 mod json;
 mod layout;
 mod log_reporter;
@@ -86,16 +87,25 @@ pub fn print_log(text: &str) -> Result<()> {
 /// The escaped `text` as `stream` shows it: spelled for people, on a terminal folded, and with colours where the stream
 /// has them.
 fn lay_out(text: &str, stream: Stream) -> String {
-    stream.paint_labels(&fold::fold_for(stream, &for_people(text.to_owned())))
+    stream.paint_labels(&fold_for_people(text, stream))
+}
+
+/// The escaped `text` spelled for people, and folded where `stream` is a terminal.
+fn fold_for_people(text: &str, stream: Stream) -> String {
+    fold::fold_for(stream, &for_people(text.to_owned()))
 }
 
 /// Like [`lay_out`], for a verdict of this `tone`.
 fn verdict_lines(text: &str, tone: Tone, stream: Stream) -> String {
     let role = Role::of(tone).filter(|_| stream.is_terminal());
-    let symbol = role.and_then(|role| role.symbol(Charset::of_locale()));
-    let symbol = symbol.map(|symbol| format!("{symbol} ")).unwrap_or_default();
-    let shown = fold::fold_for(stream, &for_people(symbol + text));
+    let shown = fold_for_people(&format!("{}{text}", symbol(role)), stream);
     role.map_or_else(|| shown.clone(), |role| stream.paint(role, &shown))
+}
+
+/// The symbol of a verdict in `role` with a blank behind it, or nothing without a role.
+fn symbol(role: Option<Role>) -> String {
+    let symbol = role.and_then(|role| role.symbol(Charset::of_locale()));
+    symbol.map(|symbol| format!("{symbol} ")).unwrap_or_default()
 }
 
 /// Writes the completions of a command line to stdout, each a line that needs no escaping.

@@ -24,8 +24,8 @@ pub(super) struct PhaseBar {
     amount: Amount,
     done: u64,
     total: Option<u64>,
-    /// The bytes that later phases will move.
-    ahead: u64,
+    /// The bytes that later phases will move; `None` while unknown.
+    ahead: Option<u64>,
     message: String,
     rate: Rate,
     since: Instant,
@@ -45,7 +45,7 @@ impl PhaseBar {
             amount: if is_in_bytes { Amount::Bytes } else { Amount::Steps },
             done: 0,
             total,
-            ahead: 0,
+            ahead: None,
             message: String::new(),
             rate: Rate::default(),
             since: Instant::now(),
@@ -68,8 +68,8 @@ impl PhaseBar {
             message: &self.message,
         };
         let text = line.text(width, Charset::of_locale());
+        // This draws the line, even if the text is the same.
         self.bar.set_message(layout::painted(&text, &self.name));
-        self.bar.tick();
     }
 
     pub(super) fn show_step(&mut self, text: &str) {
@@ -90,7 +90,7 @@ impl PhaseBar {
 
     /// Shows the time that later phases will take for `bytes`, from the next drawing on.
     pub(super) fn expect_ahead(&mut self, bytes: u64) {
-        self.ahead = bytes;
+        self.ahead = Some(bytes);
     }
 
     /// Shows the event of a task, or the last line of a child without tasks.

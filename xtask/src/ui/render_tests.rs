@@ -2,11 +2,12 @@
 //! that looks like a line of the tool.
 
 use super::bars;
+use super::host_lines;
 use super::json;
 use super::phase_bar::PhaseBar;
 use super::prompt::Prompt;
 use crate::base::failure::{ExitKind, Reason};
-use crate::base::{ChunkRun, ChunkState, ErrorReport, Event, Table, escape};
+use crate::base::{ChunkRun, ChunkState, ErrorReport, Event, Table, Tone, escape};
 
 const SAMPLES: &[&str] = &[
     "\u{1b}[2J\u{1b}[H",
@@ -51,6 +52,7 @@ fn events(text: &str) -> Vec<Event> {
     let text = || text.to_owned();
     let all = vec![
         Event::Note { text: text() },
+        Event::Verdict { text: text(), tone: Tone::Attention },
         Event::Warning { text: text(), hint: None },
         Event::Warning { text: text(), hint: Some(text()) },
         Event::Log { text: text() },
@@ -86,7 +88,7 @@ fn events(text: &str) -> Vec<Event> {
             Event::LogFile { .. } | Event::Tail { .. } | Event::Output { .. } => {}
             Event::TaskStarted { .. } | Event::TaskEnded { .. } => {}
             Event::PhaseEnded | Event::Map { .. } | Event::Plan { .. } => {}
-            Event::Failed(_) | Event::Ahead { .. } => {}
+            Event::Failed(_) | Event::Ahead { .. } | Event::Verdict { .. } => {}
         }
     }
     all
@@ -100,7 +102,10 @@ fn fuzz_lines_of_events() {
         for event in events(text) {
             let Some(shown) = bars::line_of(&event) else { continue };
             match event {
-                Event::Note { .. } | Event::Plan { .. } | Event::Warning { hint: None, .. } => {
+                Event::Note { .. }
+                | Event::Plan { .. }
+                | Event::Verdict { .. }
+                | Event::Warning { hint: None, .. } => {
                     assert_one_text(&shown, text);
                 }
                 Event::Warning { hint: Some(_), .. } => {
@@ -111,7 +116,7 @@ fn fuzz_lines_of_events() {
                 Event::Map { .. } => assert_drawn(&shown, 2),
                 _ => assert_drawn(&shown, 1),
             }
-            let for_host = bars::prefix_with_host(&host.as_str().into(), &shown);
+            let for_host = host_lines::lay_out(&host.as_str().into(), &shown);
             let name = escape::line(&host);
             assert!(for_host.lines().all(|line| line.starts_with(&name)), "{for_host:?}");
             assert_drawn(&for_host, shown.split('\n').count());

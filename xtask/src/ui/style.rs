@@ -157,6 +157,11 @@ fn paint(role: Role, text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The label that `line` begins with, and its role.
+pub fn label_of(line: &str) -> Option<(&'static str, Role)> {
+    LABELS.iter().find(|(label, _)| line.starts_with(label)).copied()
+}
+
 fn paint_labels(text: &str) -> String {
     let mut is_loss = false;
     let lines = text.split('\n').map(|line| {
@@ -164,8 +169,8 @@ fn paint_labels(text: &str) -> String {
         if is_loss {
             return paint(Role::Loss, line);
         }
-        let label = LABELS.iter().find(|(label, _)| line.starts_with(label));
-        label.map_or_else(|| line.to_owned(), |(label, role)| paint(*role, label) + &line[label.len()..])
+        label_of(line)
+            .map_or_else(|| line.to_owned(), |(label, role)| paint(role, label) + &line[label.len()..])
     });
     lines.collect::<Vec<_>>().join("\n")
 }

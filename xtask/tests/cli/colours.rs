@@ -1,5 +1,6 @@
 //! Colours and symbols: when there are any, and where.
 
+use crate::deploy_several::{Change, fixture_with_two_nodes};
 use crate::support::Sandbox;
 use crate::support::xtask::Xtask;
 
@@ -55,4 +56,13 @@ fn the_help_and_the_errors_of_the_command_line_have_the_same_colours() {
         let outcome = run_with(&sandbox, args, &[("TERM", "xterm")]).run();
         assert!(!outcome.stdout.contains('\u{1b}') && !outcome.stderr.contains('\u{1b}'), "{outcome:?}");
     }
+}
+
+#[test]
+fn the_labels_behind_the_name_of_a_host_have_colours() {
+    let fixture = fixture_with_two_nodes(Change { old: r#"["system"]"#, new: r#"["home"]"# });
+    let args = ["--flake", "github:o/f", "deploy", "one", "two", "--dry-run"];
+    let outcome = run_with(&fixture.sandbox, &args, &[("TERM", "xterm")]).on_narrow_terminal(100).finish();
+    let label = "\u{1b}[1mtwo:\u{1b}[0m \u{1b}[1m\u{1b}[33mwarning:\u{1b}[0m deploy.nodes.two needs";
+    assert!(outcome.stderr.contains(label), "{}", outcome.stderr);
 }

@@ -12,6 +12,7 @@ use crate::flash::{build_with_image, make_card};
 use crate::identity::fake_keygen;
 use crate::status::{fixture_with_current_host, write_flash_receipt};
 use crate::support::Sandbox;
+use crate::support::terminal::Terminal;
 
 const WIDTHS: [u16; 3] = [60, 80, 120];
 
@@ -166,34 +167,57 @@ fn the_rest_fits() {
 /// A bar that the terminal has wrapped, because it became narrower, is erased whole.
 #[test]
 fn a_resize_leaves_nothing_behind() {
-    // A drawing that the pause cut in two is of neither width: then the next attempt counts.
-    let is_clean = |screen: &String| screen.starts_with("     build\n  nothing\n");
-    let mut screens = Vec::new();
-    while screens.len() < 5 && !screens.last().is_some_and(is_clean) {
-        screens.push(screen_after_a_resize());
-    }
-    // The screen begins with the result of the phase: nothing of its bar is left.
-    assert!(screens.last().is_some_and(is_clean), "{}", screens.join("\n---\n"));
-}
-
-/// What is on a terminal that became narrow during a build, after the build.
-fn screen_after_a_resize() -> String {
-    let sandbox = Sandbox::with_fakes_only();
-    let go_on = sandbox.path("go-on").display().to_string();
-    let (answers, _out) = build_with_image();
-    let slow = format!("while ! test -e '{go_on}'; do sleep 0.05; done; {}", answers.build);
-    let nix = Answers { build: slow, ..answers }.install_in(sandbox);
-    let mut terminal = nix.xtask(&["--flake", FLAKE, "sd-image", "stinky"]).on_whole_terminal(80);
+    let mut build = SlowBuild::start();
     let mut screen = Screen::new(80);
     // What is being drawn while the terminal is resized would be of neither width.
-    terminal.wait_for("     build ").pause_on(&mut screen);
+    build.terminal.wait_for("     build ").pause_on(&mut screen);
     assert!(screen.text().contains("     build "), "{}", screen.text());
-    terminal.resize(10);
+    build.terminal.resize(10);
     screen.resize(10);
-    terminal.signal(Signal::CONT);
+    build.terminal.signal(Signal::CONT);
     // The bar of the narrow terminal has no room for its name.
-    terminal.wait_for("\u{1b}[2K\u{1b}[A");
-    std::fs::write(nix.path("go-on"), "").expect("letting the build go on");
-    terminal.finish_on(&mut screen);
-    screen.text()
+    build.terminal.wait_for("\u{1b}[2K\u{1b}[A");
+    build.let_go_on();
+    build.terminal.finish_on(&mut screen);
+    // The screen begins with the result of the phase: nothing of its bar is left.
+    let text = screen.text();
+    assert!(text.starts_with("     build\n  nothing\n"), "{text}");
+}
+
+/// The `^C` that a terminal prints stands behind the bar, and goes with it.
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let mut build = SlowBuild::start();
+    let mut screen = Screen::new(80);
+    build.terminal.wait_for("     build ").pause_on(&mut screen);
+    screen.feed(b"^C");
+    assert!(screen.text().contains("s^C"), "{}", screen.text());
+    build.terminal.signal(Signal::CONT);
+    build.let_go_on();
+    build.terminal.finish_on(&mut screen);
+    let text = screen.text();
+    assert!(text.starts_with("     build  nothing to do\n") && !text.contains("^C"), "{text}");
+}
+
+/// A build on a terminal of 80 columns, which goes on when the test says so.
+struct SlowBuild {
+    nix: FakeNix,
+    terminal: Terminal,
+    _image: tempfile::TempDir,
+}
+
+impl SlowBuild {
+    fn start() -> Self {
+        let sandbox = Sandbox::with_fakes_only();
+        let go_on = sandbox.path("go-on").display().to_string();
+        let (answers, image) = build_with_image();
+        let slow = format!("while ! test -e '{go_on}'; do sleep 0.05; done; {}", answers.build);
+        let nix = Answers { build: slow, ..answers }.install_in(sandbox);
+        let terminal = nix.xtask(&["--flake", FLAKE, "sd-image", "stinky"]).on_whole_terminal(80);
+        Self { nix, terminal, _image: image }
+    }
+
+    fn let_go_on(&self) {
+        std::fs::write(self.nix.path("go-on"), "").expect("letting the build go on");
+    }
 }

@@ -107,6 +107,8 @@ impl Body {
         }
         let total = self.unverified.iter().map(|at| job.chunk_len_at(*at) as u64).sum();
         let mut phase = Phase::begin(job.reporter, "verify", Some(total));
+        // The payload and the head are small.
+        phase.expect_ahead(0);
         let mut positions = self.unverified.iter();
         let read_errors = Mutex::new(BTreeMap::new());
         let lock_errors = || read_errors.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::base::Table;
+use crate::base::{Cell, Table, Tone};
 use crate::nix::Revision;
 use crate::receipt::{BrokenFlash, Deployed, Flashed, Numbered, Receipt};
 
@@ -44,30 +44,35 @@ fn repetitions(numbered: &Numbered, earlier: &[Numbered]) -> usize {
 }
 
 /// The cells of the row of `numbered`, which stands for `count` receipts.
-fn cells(numbered: &Numbered, count: usize) -> [String; 8] {
+fn cells(numbered: &Numbered, count: usize) -> [Cell; 8] {
     let Numbered { number, receipt } = numbered;
     let number = number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let revision = receipt.revision().map_or_else(|| "-".to_owned(), Revision::short);
     // The sum of no durations is -0.
     let time = |seconds: f64| format!("{:.1} s", seconds + 0.0);
     let (verdict, time, content) = match receipt {
-        Receipt::Flash(flash) => ("done".into(), time(flash.seconds.total()), flash_content(flash)),
+        Receipt::Flash(flash) => {
+            (Cell::new("done", Tone::Good), time(flash.seconds.total()), flash_content(flash))
+        }
         Receipt::BrokenFlash(flash) => {
             let verdict = if flash.end.is_some() { "broken off" } else { "unfinished" };
-            (verdict.into(), "-".into(), broken_content(flash))
+            (Cell::new(verdict, Tone::Bad), "-".into(), broken_content(flash))
         }
         Receipt::Deploy(deploy) => {
             (deploy_verdict(deploy, count), time(deploy.seconds.total()), deploy.to.clone())
         }
     };
-    let host = receipt.host().unwrap_or("-").to_owned();
-    [number, receipt.when().to_string(), receipt.operation().into(), host, verdict, time, revision, content]
+    let [number, when, what] =
+        [number, receipt.when().to_string(), receipt.operation().into()].map(Cell::from);
+    let host = Cell::from(receipt.host().unwrap_or("-"));
+    let [time, revision, content] = [time, revision, content].map(Cell::from);
+    [number, when, what, host, verdict, time, revision, content]
 }
 
-fn deploy_verdict(deploy: &Deployed, count: usize) -> String {
+fn deploy_verdict(deploy: &Deployed, count: usize) -> Cell {
     let verdict = deploy.verdict.replace('_', " ");
     // A narrow table cuts the end of a cell.
-    if count > 1 { format!("{count}x {verdict}") } else { verdict }
+    Cell::new(if count > 1 { format!("{count}x {verdict}") } else { verdict }, deploy.tone())
 }
 
 /// The image, the card, and the identity that the card got.
@@ -124,5 +129,24 @@ mod tests {
             "6 pi already current",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn verdicts_have_the_tones_of_the_deploys_that_they_are_of() {
+        for (verdict, exit_code, tone) in [
+            ("done", 0, Tone::Good),
+            ("already_current", 0, Tone::Good),
+            ("blessed", 0, Tone::Good),
+            ("reboot_needed", 0, Tone::Attention),
+            ("on_trial", 0, Tone::Attention),
+            ("rolled_back", 10, Tone::Bad),
+            ("unreachable", 12, Tone::Bad),
+        ] {
+            let mut numbered = deploy(1, "pi", "a", verdict);
+            if let Receipt::Deploy(deploy) = &mut numbered.receipt {
+                deploy.exit_code = exit_code;
+            }
+            assert_eq!(cells(&numbered, 1)[4], Cell::new(verdict.replace('_', " "), tone));
+        }
     }
 }
