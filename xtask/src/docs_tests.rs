@@ -183,16 +183,17 @@ fn every_path_exists() {
     assert!(count > 60, "{count}");
 }
 
-/// The words of a command as a shell splits them, without a comment and without the file that gets the output. `N`,
-/// which stands for a number, becomes `1`.
+/// The words of a command as a shell splits them, without a comment, a redirection, and what follows these. `N`, which
+/// stands for a number, becomes `1`.
 fn words(command: &str) -> Vec<String> {
     let command = command.split(" #").next().unwrap_or_default();
-    let command = command.split(" > ").next().unwrap_or_default();
     let pieces = command.split('\'').enumerate();
     let words = pieces.flat_map(|(index, piece)| {
         let is_quoted = index % 2 == 1;
         if is_quoted { vec![piece] } else { piece.split_whitespace().collect() }
     });
+    let is_of_shell = |word: &&str| [">", "2>", "|", "<"].iter().any(|sign| word.starts_with(sign));
+    let words = words.take_while(|word| !is_of_shell(word));
     words.map(|word| if word == "N" { "1".to_owned() } else { word.to_owned() }).collect()
 }
 
@@ -218,7 +219,10 @@ fn every_command_parses() {
         let text = read(&name);
         let lines = split_lines(&text);
         let quoted = lines.prose.into_iter().flat_map(code_spans);
-        let shown = lines.code.into_iter().map(|line| line.trim_start_matches("$ "));
+        // A workflow of a forge has commands as `- run: …`.
+        let shown =
+            lines.code.into_iter().map(|line| line.trim_start().strip_prefix("- run: ").unwrap_or(line));
+        let shown = shown.map(|line| line.trim_start_matches("$ "));
         let commands = quoted.chain(shown).filter(|text| text.starts_with("cargo xtask "));
         for command in commands.filter(|command| !command.contains('…')) {
             assert_eq!(command_error(command), None, "{name}: {command}");

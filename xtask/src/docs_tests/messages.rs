@@ -47,12 +47,16 @@ fn fixed_parts(message: &str) -> Vec<String> {
     parts.filter(|part| part.chars().count() >= MIN_PART).collect()
 }
 
-/// The messages in the first column of the tables of `text` that have the heading "message".
+/// The messages that `text` quotes: in headings that are a quote alone, and in the first column of the tables that have
+/// the heading "message".
 fn messages(text: &str) -> Vec<&str> {
     let mut messages = Vec::new();
     let mut is_in_table = false;
     for line in text.lines() {
         is_in_table = line.starts_with("| message |") || is_in_table && line.starts_with('|');
+        if line.starts_with("### `") {
+            messages.extend(code_spans(line));
+        }
         if is_in_table {
             messages.extend(code_spans(line.split('|').nth(1).unwrap_or_default()));
         }

@@ -37,6 +37,7 @@ const TOOLS: &[(&str, &str, Purpose)] = &[
     ("fakeroot", "fakeroot", Purpose::Tests),
     ("fish", "fish", Purpose::Tests),
     ("ip", "iproute2", Purpose::Tests),
+    ("jq", "jq", Purpose::Tests),
     ("losetup", "mount", Purpose::Tests),
     ("mcopy", "mtools", Purpose::Tests),
     ("mke2fs", "e2fsprogs", Purpose::Tests),

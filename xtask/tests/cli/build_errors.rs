@@ -98,6 +98,11 @@ const ERRORS: &[(&str, &str)] = &[
         "remove `__noChroot` from the derivation: a build outside the sandbox could read the private keys of hosts",
     ),
     (
+        "hash mismatch in fixed-output derivation '/nix/store/a.drv':\nspecified: sha256-A=\ngot: sha256-B=",
+        "find out why the source has another content than the flake expects; if that is right, write the hash behind \
+         `got:` into the flake",
+    ),
+    (
         "writing to file: No space left on device",
         "free space in the Nix store, as the disk is full: `nix-collect-garbage`",
     ),

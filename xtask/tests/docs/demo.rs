@@ -8,7 +8,7 @@ use crate::support::Sandbox;
 use crate::support::loops::Loop;
 
 /// A folder with the demo, whose state is there too, and the path of the demo's image.
-fn folder_with_demo(sandbox: &mut Sandbox) -> (PathBuf, String) {
+pub fn folder_with_demo(sandbox: &mut Sandbox) -> (PathBuf, String) {
     let folder = sandbox.path("home/cluster");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("flake.nix"), "{ outputs = _: { }; }").unwrap();

@@ -3,7 +3,7 @@
 use crate::page::{self, Block};
 
 /// The scenes of this suite.
-const SCENES: &[&str] = &["boot", "card", "demo", "deploy"];
+const SCENES: &[&str] = &["boot", "card", "ci", "demo", "deploy", "uninstall"];
 /// The people and machines of docs/identities.md, whose blocks `identity_walks.rs` of the suite `cli` runs.
 const WORKSTATIONS: &[&str] = &["", "anna", "ben", "old", "new"];
 
@@ -18,7 +18,6 @@ const BY_HAND: &[(&str, &str)] = &[
     ("cargo xtask log", "`logs.rs` of the suite cli runs it"),
     ("cargo xtask new-host", "a checkout of the reader; the suite evaluation evaluates what it writes"),
     ("cargo xtask up", "a card of the reader; `up.rs` of the suite cli runs it"),
-    ("cargo xtask boot", "an image of a real host; the suite boot boots that of the demo"),
     ("cargo xtask restore", "a repository of the reader; the suite host restores one"),
     ("truncate", "see the command after it"),
     ("deploy .#", "a Pi that runs"),
@@ -27,6 +26,9 @@ const BY_HAND: &[(&str, &str)] = &[
     ("age -d", "a backup of the reader; `identity_backups.rs` of the suite cli decrypts one with age"),
     ("tools=", "variables of the reader's shell"),
     ("nix run", "a repository of the reader"),
+    ("cat ~/.ssh", "a Pi that runs"),
+    ("grep -h", "packages of the reader's machine"),
+    ("sudo rm -rf /nix", "the store of the reader's machine"),
 ];
 
 /// Why `block` is not accounted for.
@@ -37,8 +39,9 @@ fn fault(block: &Block) -> Option<String> {
         ("sh", "by-hand") => is_by_hand(),
         ("sh", scene) if block.page == "docs/identities.md" => WORKSTATIONS.contains(&scene),
         ("console" | "sh", scene) => SCENES.contains(&scene),
-        // The unit tests compare lines of `output` with the messages in the code. `nix` is parsed here.
-        ("json" | "nix" | "output", "") => true,
+        // The unit tests compare lines of `output` with the messages in the code, and parse the commands of `yaml`.
+        // `nix` is parsed here, and evaluated by the suite evaluation.
+        ("json" | "output" | "yaml", "") | ("nix", "module" | "registry" | "flake" | "host") => true,
         ("text", "") => !block.text.contains("cargo xtask"),
         _ => false,
     };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
 
 mod card;
+mod ci;
 mod demo;
 mod deploy;
 #[path = "../deploy/fixture.rs"]
@@ -18,3 +19,4 @@ mod page;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
+mod uninstall;

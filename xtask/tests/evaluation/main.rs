@@ -11,6 +11,10 @@ mod boots;
 mod guest;
 mod menu;
 mod new_hosts;
+#[path = "../docs/page.rs"]
+#[allow(dead_code, reason = "the suite docs uses the rest")]
+mod page;
+mod pages;
 mod ported;
 mod units;
 mod ways_in;

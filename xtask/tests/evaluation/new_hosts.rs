@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-const KEY: &str =
+pub const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw anna@desk";
 
 /// The boards of `--board`, each with its name in `raspberryPi.boards` and the size limit of /.
@@ -29,12 +29,12 @@ const TREE: &[&str] =
     &["flake.nix", "flake.lock", "hosts", "nix", "templates", "xtask/Cargo.toml", "xtask/src/nix/flake"];
 
 /// A tree of this repository, in which the tool writes hosts. Its fake Nix lists each new host at once.
-struct Tree {
+pub struct Tree {
     dir: tempfile::TempDir,
 }
 
 impl Tree {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let copied =
@@ -45,9 +45,14 @@ impl Tree {
         Self { dir }
     }
 
+    /// The path of `name` in the tree.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// Runs `new-host NAME` in the flake in `folder` of the tree.
     fn add(&self, folder: &str, name: &str, board: &str, more: &[&str]) {
-        let path = |name: &str| self.dir.path().join(name).display().to_string();
+        let path = |name: &str| self.path(name).display().to_string();
         let names = |hosts: Value| json!({ "packages": {}, "images": [], "configurations": hosts, "nodes": [], "broken": [] });
         let (before, after) = (names(json!([])), names(json!([["nixosConfigurations", name]])));
         let seen = path("seen");
@@ -92,7 +97,7 @@ impl Tree {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
-fn command(program: &str, args: &[&str]) -> Command {
+pub fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
     command

@@ -87,6 +87,7 @@ const ALL: &[Suite] = &[
             Requirement::VisibleTools,
             Requirement::NetworkNamespaces,
             Requirement::Qemu,
+            Requirement::PageTools,
         ],
     ),
     suite(

@@ -38,6 +38,8 @@ pub enum Requirement {
     ImageReaders,
     /// The shells that complete command lines.
     Shells,
+    /// Programs of the scripts in the pages.
+    PageTools,
     /// Source trees of nixpkgs and of the flake's other inputs: too large for a test to fetch.
     Inputs,
 }
@@ -74,7 +76,8 @@ impl Requirement {
             | Self::ImageTools
             | Self::Qemu
             | Self::ImageReaders
-            | Self::Shells => ": install the programs",
+            | Self::Shells
+            | Self::PageTools => ": install the programs",
         }
     }
 
@@ -114,6 +117,7 @@ impl Requirement {
                 missing_programs(cx, &["qemu-system-aarch64", "qemu-img", "sfdisk", "debugfs", "dumpe2fs"])
             }
             Self::Shells => missing_programs(cx, &["bash", "zsh", "fish", "setsid"]),
+            Self::PageTools => missing_programs(cx, &["jq"]),
             Self::ImageReaders => missing_programs(cx, &["sqlite3", "debugfs"]),
             Self::MountNamespaces => missing_mount_namespaces(cx),
             Self::Inputs => unset_variables(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),

@@ -2,6 +2,7 @@
 //! table, here.
 
 mod copy;
+mod hints;
 #[cfg(test)]
 mod input_tests;
 mod own_words;
@@ -14,6 +15,11 @@ use std::path::Path;
 
 use crate::base::{failure::ExitKind, redact::without_passwords};
 use crate::nix::programs::Programs;
+use hints::{
+    CANNOT_BUILD, CANNOT_RUN, CANNOT_SANDBOX, DISK_FULL, HAS_NO_CHROOT, IMPORT_DISABLED, NO_ACCESS,
+    NO_ATTRIBUTE, NO_DAEMON, NO_FLAKE, NO_INPUT, NO_NETWORK, NO_OUTPUT, NOT_READABLE, OTHER_CONTENT,
+    UNTRACKED,
+};
 
 pub use copy::{CopyFault, copy_failed, is_silent_host};
 pub use plain_text::strip_ansi;
@@ -30,32 +36,6 @@ impl Rule {
         self.patterns.iter().all(|pattern| text.contains(pattern))
     }
 }
-
-// Hints, each named after the trouble that it mends.
-const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
-const NO_INPUT: &str = "correct the input in flake.nix, or pass another one with `-- --override-input NAME URL` \
-    (deploy: `-- -- --override-input NAME URL`)";
-const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
-const CANNOT_RUN: &str =
-    "run `cargo xtask doctor` to see why this machine cannot run programs of that system";
-const CANNOT_BUILD: &str = "run `cargo xtask doctor` to see why this machine cannot build for that system";
-const NO_ATTRIBUTE: &str = "run `cargo xtask hosts` to list what the flake offers";
-const NO_OUTPUT: &str = "give the image's package an output `out`";
-const CANNOT_SANDBOX: &str = "allow user namespaces (sysctl user.max_user_namespaces, and \
-    kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or use a Nix whose daemon has build users: \
-    builds outside a sandbox could read the private keys of hosts";
-const HAS_NO_CHROOT: &str = "remove `__noChroot` from the derivation: a build outside the sandbox could \
-    read the private keys of hosts";
-const IMPORT_DISABLED: &str = "run the tool as another user than root: the flake builds something during its \
-    evaluation, and as root such a build could read the private keys of hosts";
-const NOT_READABLE: &str = "run the tool as the user who owns that path: nix reads only what the modes of files allow, \
-    also as root, so that no flake reads the private keys of hosts";
-const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
-const NO_ACCESS: &str = "check the address; for a private repository, or where a server limits requests, set \
-    `access-tokens` or `netrc-file` in nix.conf";
-const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
-/// The hint where no full disk is found; see [`disk_full_hint`].
-const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix-collect-garbage`";
 
 /// The beginning of an error of Nix.
 const EVALUATION_FAILED: &str = "nix failed on ";
@@ -110,6 +90,7 @@ const RULES: &[Rule] = &[
     rule(&["does not provide attribute"], NO_ATTRIBUTE),
     rule(&["does not have wanted outputs"], NO_OUTPUT),
     rule(&["does not have output 'out'"], NO_OUTPUT), // 2.34
+    rule(&["hash mismatch in fixed-output derivation"], OTHER_CONTENT),
     rule(&["kernel namespaces that are required for sandboxing"], CANNOT_SANDBOX),
     rule(&["has '__noChroot' set"], HAS_NO_CHROOT),
     rule(&["'allow-import-from-derivation' is disabled"], IMPORT_DISABLED),
