@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_page_lists_exactly_the_cases() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/flashing.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/flashing-tests.md");
         let page = std::fs::read_to_string(path).unwrap();
         let (_, table) = page.split_once("\n| case | the card | the image |\n").unwrap();
         let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
