@@ -87,6 +87,6 @@ fn a_rollback_that_fails_is_rolled_back() {
     fixture.machine.run_inside("touch /nix/failing");
     let failed = fixture.run(&["--json", "rollback", "target"]);
     let json: Value = serde_json::from_str(&failed.assert_code(10).stdout).expect("JSON");
-    assert_eq!(json["verdict"], "rolled_back");
+    assert_eq!(json["hosts"][0]["verdict"], "rolled_back");
     fixture.assert_runs("now");
 }

@@ -39,7 +39,7 @@ pub struct BootFiles {
 
 /// The files that U-Boot starts by default. All of them exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "BootFiles")]
+#[schemars(rename = "SystemFiles")]
 pub struct Boot {
     pub kernel: String,
     pub initrd: String,
