@@ -1,4 +1,4 @@
-# The modules of every host, whatever its hardware.
+# What every host of the registry has, whatever its hardware: nix/hosts.nix adds this folder to each.
 {
   imports = [
     ./emulation.nix

@@ -1,4 +1,4 @@
-# The only login: ssh with keys.
+# The only login: ssh with keys. Deploys log in as the administrator, who becomes root by sudo.
 {
   services.openssh = {
     enable = true;

@@ -1,4 +1,5 @@
-# The administrator, the only user of a host who can log in.
+# The administrator, the only user of a host who can log in. docs/administrator.md shows how to change the user or the
+# keys, and how to add a second person.
 { config, lib, ... }:
 let
   cfg = config.common;

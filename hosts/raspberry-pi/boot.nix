@@ -1,4 +1,5 @@
-# How the Pi starts: its firmware, then U-Boot, then the entry that extlinux.conf on NIXOS_SD selects.
+# How the Pi starts: its firmware, then U-Boot, then the entry that extlinux.conf on NIXOS_SD selects. That file is the
+# boot menu: an entry names the kernel, the initrd and the device trees of one generation.
 { config, lib, ... }:
 let
   cfg = config.raspberryPi.boot;

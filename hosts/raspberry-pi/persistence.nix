@@ -1,4 +1,5 @@
-# Persistent state: the files and directories of / that are kept below /nix/persist.
+# Persistent state: the files and directories of / that are kept below /nix/persist. Impermanence, a module of the flake
+# input of that name, mounts each at its place when the host boots.
 { config, lib, ... }:
 let
   cfg = config.raspberryPi.persistence;

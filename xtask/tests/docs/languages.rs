@@ -27,6 +27,8 @@ const BY_HAND: &[(&str, &str)] = &[
     ("tools=", "variables of the reader's shell"),
     ("nix run", "a repository of the reader"),
     ("cat ~/.ssh", "a Pi that runs"),
+    ("sudo apt-get", "packages of the reader's machine"),
+    ("git clone", "the address of this repository"),
     ("grep -h", "packages of the reader's machine"),
     ("sudo rm -rf /nix", "the store of the reader's machine"),
 ];
