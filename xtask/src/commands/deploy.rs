@@ -7,6 +7,7 @@ use crate::base::failure;
 use crate::base::{Context, HostName, Tone};
 use crate::cli::Deploy;
 use crate::commands::deploy_host::{self, DeployResult};
+use crate::commands::next_step;
 use crate::deploy::{self, Decision, DeployOptions, Ending, Goal, HostResult};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
@@ -26,7 +27,11 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
         }
     }
     match &hosts[..] {
-        [host] => deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(())),
+        [host] => {
+            let ending = deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(()))?;
+            next_step::after_deploy([&ending]);
+            Ok(())
+        }
         _ => deploy_several(cx, &options, version, hosts),
     }
 }
@@ -81,5 +86,6 @@ fn deploy_several(
     } else {
         ui::print_table(&deploy::verdict_table(&members))?;
     }
+    next_step::after_deploy(members.iter().filter_map(|member| member.result.as_ref().ok()));
     deploy::worst_failure(&members).map_or(Ok(()), Err)
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::base::{Address, Context, FlakeRef, HostName, JsonResult};
 use crate::cli::DeployArgs;
-use crate::commands::next_step;
 use crate::commands::plan_facts::PlanFacts;
 use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, HostResult, Outcome, Overrides, Plan};
 use crate::receipt::{self, Deployed};
@@ -36,7 +35,7 @@ pub fn options(args: &DeployArgs) -> Result<DeployOptions> {
     })
 }
 
-/// Deploys `host` with the flake of `cx`, and shows the verdict. Receipts name `flake`, of which that of `cx` may be an
+/// Deploys `host` with the flake of `cx`, and shows the verdict, or the plan of a dry run. Receipts name `flake`, of which that of `cx` may be an
 /// older revision. `check` gets the path that the host is to run, before the host is asked.
 ///
 /// # Errors
@@ -48,15 +47,19 @@ pub fn run(
     version: nix::Version,
     host: &HostName,
     check: impl FnOnce(&str) -> Result<()>,
-) -> Result<()> {
-    match try_run(cx, flake, options, version, host, check) {
-        Ok(Ending::Planned(plan)) => show_planned(cx, &plan),
-        Ok(Ending::Ended(outcome)) => show(cx, &outcome),
+) -> Result<Ending> {
+    let ending = match try_run(cx, flake, options, version, host, check) {
+        Ok(ending) => ending,
         Err(error) => {
             ui::print_json(&DeployResult { hosts: vec![HostResult::failed(host, &error)] })?;
-            Err(error)
+            return Err(error);
         }
+    };
+    match &ending {
+        Ending::Planned(plan) => show_planned(cx, plan)?,
+        Ending::Ended(outcome) => show(cx, outcome)?,
     }
+    Ok(ending)
 }
 
 /// The JSON result of `deploy` and `rollback`.
@@ -113,9 +116,6 @@ pub fn show_and_apply(
 
 /// Shows the plan of a dry run.
 fn show_planned(cx: &Context, plan: &Plan) -> Result<()> {
-    if plan.already_done().is_none() {
-        next_step::after_dry_run();
-    }
     if cx.json {
         return ui::print_json(&DeployResult { hosts: vec![HostResult::planned(plan)] });
     }

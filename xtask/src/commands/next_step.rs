@@ -2,12 +2,25 @@
 
 use std::path::Path;
 
+use anyhow::Result;
+
 use super::flash_card::WrittenCard;
-use crate::base::{HostName, NextStep, program, shell};
+use crate::base::{Context, HostName, NextStep, program, shell};
+use crate::cli::ImageArg;
+use crate::deploy::Ending;
+use crate::nix::Revision;
+use crate::receipt::{self, Flashed, Receipt};
 use crate::ui;
 
+/// Why a host that was deployed to is rebooted.
+const REBOOT: &str = "starts what was deployed";
 /// What the user does with a written card.
 pub const INSERT: &str = "put the card into the Pi";
+
+/// The host that a flake lacks.
+pub fn new_host() -> NextStep {
+    NextStep::run("cargo xtask new-host NAME --board pi4 --admin USER")
+}
 
 /// After the files of a new `host` were written: all steps to the running host.
 pub fn after_new_host(host: &str) {
@@ -22,12 +35,17 @@ pub fn after_image(host: &HostName) {
 /// After a `card` was written: the first deploy, which waits for the Pi; a boot at the desk for a card without the
 /// firmware of a Pi.
 pub fn after_card(card: &WrittenCard) {
-    let device = shell::quote(&card.device.to_string_lossy());
     match &card.host {
-        _ if card.boots_only_qemu => ui::end_with(NextStep::run(format!("cargo xtask boot {device}"))),
+        _ if card.boots_only_qemu => boot(&card.device),
         Some(host) => ui::end_with(first_deploy(host).after(INSERT)),
         None => {}
     }
+}
+
+/// For a card at `device` that only QEMU boots.
+pub fn boot(device: &Path) {
+    let device = shell::quote(&device.to_string_lossy());
+    ui::end_with(NextStep::run(format!("cargo xtask boot {device}")));
 }
 
 /// The deploy that waits for the Pi to start.
@@ -42,7 +60,12 @@ pub fn after_restore(host: &HostName) {
 
 /// After a dry run: the same command without `--dry-run`.
 pub fn after_dry_run() {
-    ui::end_with(NextStep::run(program::command_line_without("--dry-run")));
+    without("--dry-run");
+}
+
+/// After a run that only showed what the same command without `option` does.
+pub fn without(option: &str) {
+    ui::end_with(NextStep::run(program::command_line_without(option)));
 }
 
 /// After a host became known, or some were found that differ from the flake.
@@ -51,6 +74,86 @@ pub fn deploy<'a>(hosts: impl IntoIterator<Item = &'a HostName>) {
     if !names.is_empty() {
         ui::end_with(NextStep::run(format!("cargo xtask deploy{names}")));
     }
+}
+
+/// After deploys from the flake: the deploys themselves after a dry run, and the reboot of the hosts that need one.
+pub fn after_deploy<'a>(endings: impl IntoIterator<Item = &'a Ending>) {
+    let mut names = String::new();
+    let mut is_planned = false;
+    for ending in endings {
+        match ending {
+            Ending::Planned(plan) => is_planned |= plan.already_done().is_none(),
+            Ending::Ended(outcome) if outcome.awaits_reboot() => {
+                names += &format!(" {:#}", outcome.plan.target.host);
+            }
+            Ending::Ended(_) => {}
+        }
+    }
+    if is_planned {
+        after_dry_run();
+    } else if !names.is_empty() {
+        ui::end_with(NextStep::run(format!("cargo xtask deploy{names} --reboot")).because(REBOOT));
+    }
+}
+
+/// After a rollback of `host` to `revision`, which ended as `ending` says: a deploy from the flake would undo it.
+pub fn after_rollback(host: &HostName, revision: &Revision, ending: &Ending) {
+    match ending {
+        Ending::Planned(_) => after_deploy([ending]),
+        Ending::Ended(outcome) if outcome.awaits_reboot() => {
+            let command = format!("cargo xtask rollback {host:#} {} --reboot", revision.short());
+            ui::end_with(NextStep::run(command).because(REBOOT));
+        }
+        Ending::Ended(_) => {
+            let step = NextStep::run(format!("cargo xtask deploy {host:#}"));
+            ui::end_with(
+                step.after("mend the flake").because("the next deploy brings back what the flake says"),
+            );
+        }
+    }
+}
+
+/// After a card at `device`, which the flash of `flashed` wrote, was found to be good: the first deploy, unless the
+/// host had one since.
+pub fn after_good_card(cx: &Context, flashed: &Flashed) -> Result<()> {
+    let Some(host) = flashed.card_host() else { return Ok(()) };
+    let last = receipt::read_all(cx)?.into_iter().find(|receipt| receipt.host() == Some(host));
+    if matches!(last, Some(Receipt::Flash(_))) {
+        ui::end_with(first_deploy(&host.into()).after(INSERT));
+    }
+    Ok(())
+}
+
+/// After an image was booted: the flash of a card.
+pub fn after_boot(image: &ImageArg) {
+    match image {
+        ImageArg::Built(_) => image.host().iter().for_each(after_image),
+        ImageArg::File(file) => {
+            let file = shell::quote(&file.to_string_lossy());
+            ui::end_with(NextStep::run(format!("cargo xtask flash --image {file}")));
+        }
+    }
+}
+
+/// After public keys were written to `file` in a checkout, which the user commits.
+pub fn commit(file: &Path) {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
+    let [folder, name] = [folder.as_os_str(), name].map(|word| shell::quote(&word.to_string_lossy()));
+    let step =
+        NextStep::run(format!("git -C {folder} add {name}")).because("a commit of it gives them to the team");
+    ui::end_with(step);
+}
+
+/// After keys were backed up to `file`: the proof that it opens.
+pub fn after_backup(file: &Path) {
+    let file = shell::quote(&file.to_string_lossy());
+    let step = NextStep::run(format!("cargo xtask identity restore {file} --list"));
+    ui::end_with(step.because("proves that the backup opens, and changes nothing"));
+}
+
+/// After keys were restored.
+pub fn after_restored_keys() {
+    ui::end_with(NextStep::run("cargo xtask status").because("shows whether the hosts have these keys"));
 }
 
 /// After the set-up of this machine.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{deploy_host, keys};
+use super::{deploy_host, keys, next_step};
 use crate::base::{Context, FlakeRef, HostName, Plain};
 use crate::cli::Rollback;
 use crate::commands::recorded_revision::{self, Remedies};
@@ -25,7 +25,10 @@ pub fn run(cx: &Context, args: &Rollback) -> Result<()> {
         cx.log.keep_for_host(&args.host);
     }
     cx.note(chosen.to_string());
-    deploy_host::run(&pinned, &cx.flake, &options, version, &args.host, |desired| chosen.check(desired))
+    let check = |desired: &str| chosen.check(desired);
+    let ending = deploy_host::run(&pinned, &cx.flake, &options, version, &args.host, check)?;
+    next_step::after_rollback(&args.host, &chosen.revision, &ending);
+    Ok(())
 }
 
 /// What is deployed.

@@ -135,6 +135,12 @@ impl Outcome {
         remarks
     }
 
+    /// Whether the host was deployed to, and what was deployed starts only with a reboot.
+    pub fn awaits_reboot(&self) -> bool {
+        let is_next_boot = matches!(self.verdict, Verdict::Ready | Verdict::RebootNeeded);
+        self.verdict.failure().is_none() && (is_next_boot || self.after.reboot_needed)
+    }
+
     /// Whether the host rolled back because it cannot activate the new system while it runs.
     fn needs_boot_goal(&self) -> bool {
         self.verdict == Verdict::RolledBack && self.deploy_rs.is_some_and(|exit| exit.needs_reboot)

@@ -195,7 +195,7 @@ fn a_switch_to_a_new_kernel_offers_the_trial() {
             "the next boot of target tries the new system, and keeps it if its own checks pass",
         )
         .assert_stderr_contains(format!(
-            "`cargo xtask --flake {} deploy target --reboot` tries it now, and blesses it if it passes all checks",
+            "next: cargo xtask --flake {} deploy target --reboot\n  starts what was deployed\n",
             fixture.flake()
         ))
         .assert_code(0);

@@ -17,7 +17,8 @@ use crate::base::interrupt::{self, SignalGuard};
 use crate::base::{Context, Event, JsonResult, Tone, shell};
 use crate::card::disk::{Disk, Locked};
 use crate::card::image::ImageFacts;
-use crate::cli::Boot;
+use crate::cli::{Boot, BootArg};
+use crate::commands::next_step;
 use crate::commands::plan_facts::PlanFacts;
 use crate::qemu::{
     self, Goal, Machine, Network, Proof, ProofWatch, Setup, SshProbe, StartFiles, Workspace, snapshot,
@@ -49,7 +50,11 @@ pub fn run(cx: &Context, args: &Boot) -> Result<()> {
     let up = setup.and_then(|setup| boot(cx, &plan, setup));
     let up = up.map_err(|error| explain(&plan, card.as_ref(), error));
     drop(workspace);
-    show(cx, &plan, up?)
+    show(cx, &plan, up?)?;
+    if let BootArg::Image(image) = &boot_arg {
+        next_step::after_boot(image);
+    }
+    Ok(())
 }
 
 /// Makes the snapshot in `workspace`, and the machine with it. `virt_start` is the start of [`Machine::Virt`].

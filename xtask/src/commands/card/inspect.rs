@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use crate::bail;
 use crate::base::{Context, JsonResult};
-use crate::boot::{Board, BoardProof, Outcome, summarize};
+use crate::boot::{Board, BoardProof, Outcome, boots_only_qemu, summarize};
 use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, InspectJob};
 use crate::cli::CardInspect;
+use crate::commands::next_step;
 use crate::receipt::{self, Flashed};
 use crate::ui;
 
@@ -20,6 +21,7 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     let origin = Origin::find(receipt::of_card(cx, &disk), &inspection);
     let facts = CardFacts { disk, inspection, origin };
     show(cx, &facts, args.board)?;
+    offer_next_step(cx, &facts)?;
     let path = facts.disk.path.display();
     match (&facts.inspection.verdict, args.board) {
         (Verdict::No { why, hint: None }, None) => bail!(Verification, "{path} does not boot: {why}"),
@@ -29,6 +31,17 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
         (_, None) => Ok(()),
         (_, Some(board)) => facts.inspection.require_boots_on(board).with_context(|| path.to_string()),
     }
+}
+
+/// Offers the next step for a card that boots; after an error its hint counts.
+fn offer_next_step(cx: &Context, facts: &CardFacts) -> Result<()> {
+    let CardFacts { disk, inspection, origin } = facts;
+    match origin {
+        _ if boots_only_qemu(&inspection.boards) => next_step::boot(&disk.path),
+        Some(Origin { receipt, overwritten: false }) => next_step::after_good_card(cx, receipt)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The line of a card without a receipt.

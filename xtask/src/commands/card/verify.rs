@@ -14,6 +14,7 @@ use crate::card::flash::Comparison;
 use crate::card::image::{self, Depth, Image, Limits, Source};
 use crate::card::worker::{self, Against, CompareJob};
 use crate::cli::{CardVerify, ImageArg};
+use crate::commands::next_step;
 use crate::receipt::{self, Flashed, PayloadReceipt};
 use crate::ui;
 
@@ -39,7 +40,8 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     }
     let payload = recorded_payload.as_ref().map(|payload| payload.added.clone());
     let comparison = worker::run(cx, &CompareJob { disk: disk.clone(), against, payload })?;
-    show(cx, &disk, &comparison, recorded_payload.as_ref())
+    show(cx, &disk, &comparison, recorded_payload.as_ref())?;
+    receipt.map_or(Ok(()), |receipt| next_step::after_good_card(cx, &receipt))
 }
 
 /// The image of the command line, built if it is that of a host.

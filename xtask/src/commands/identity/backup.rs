@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::ask;
 use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityBackup;
+use crate::commands::next_step;
 use crate::identity::backup::{self, Recipients, Sealing};
 use crate::identity::{Identities, StoredIdentity};
 use crate::{bail, ui};
@@ -27,6 +28,7 @@ pub fn run(cx: &Context, args: &IdentityBackup) -> Result<()> {
     if !backup::write_file(&args.file, &sealed, exists)? {
         bail!(Refused, "{} exists meanwhile; nothing was written", args.file.display(); hint: "run the command again");
     }
+    next_step::after_backup(&args.file);
     show(cx, args, &stored, &sealing)
 }
 

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ask;
-use crate::base::{Context, HostName, JsonResult};
+use crate::base::{Context, HostName, JsonResult, git};
 use crate::cli::identity::{IdentityPublish, KeysArg};
+use crate::commands::next_step;
 use crate::identity::{Identities, NewKeys, PublishedHosts, fingerprint_of};
 use crate::{bail, failure, ui};
 
@@ -34,7 +35,11 @@ pub fn run(cx: &Context, args: &IdentityPublish) -> Result<()> {
         change.set_published(changes.keys.clone());
         change.commit()?;
     }
-    show(cx, file, &changes)
+    show(cx, file, &changes)?;
+    if is_changed && file.path().parent().is_some_and(|folder| !git::repository_dirs(folder).is_empty()) {
+        next_step::commit(file.path());
+    }
+    Ok(())
 }
 
 /// All hosts with a key in the project's `known_hosts`.

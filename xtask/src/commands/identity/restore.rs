@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::ask;
 use crate::base::{Context, HostName, JsonResult, state};
 use crate::cli::identity::{IdentityRestore, PassphraseFd};
+use crate::commands::next_step;
 use crate::identity::backup::{self, AgeKeys, Opening};
 use crate::identity::{self, Adoption, Identities, StoredIdentity};
 use crate::{bail, ui};
@@ -16,6 +17,7 @@ use crate::{bail, ui};
 pub fn run(cx: &Context, args: &IdentityRestore) -> Result<()> {
     let stored = wanted(open(cx, args)?, &args.hosts)?;
     if args.list {
+        next_step::without("--list");
         return show_list(cx, &stored);
     }
     let identities = super::identities(cx, &args.keys)?;
@@ -28,6 +30,9 @@ pub fn run(cx: &Context, args: &IdentityRestore) -> Result<()> {
     }
     let plan = confirm_losses(plan, args.yes)?;
     identity::adopt(&identities, &cx.launcher, &plan)?;
+    if !plan.is_empty() {
+        next_step::after_restored_keys();
+    }
     show(cx, &identities, &plan)
 }
 

@@ -19,6 +19,8 @@ use crate::{nix, receipt, ui};
 struct Overview {
     /// Why there is no flake, if there is none.
     no_flake: Option<anyhow::Error>,
+    /// Whether the flake is in a folder of this machine, where files can be added.
+    has_folder: bool,
     has_nix: bool,
     /// Why the hosts of the flake could not be listed, if so.
     unlisted: Option<anyhow::Error>,
@@ -62,7 +64,8 @@ fn gather(cx: &mut Context) -> Result<Overview> {
     let has_nix = cx.launcher.which("nix").is_some();
     let receipts = receipt::read_all(cx)?;
     let cards = card::list(cx, &receipts)?;
-    let mut overview = Overview { no_flake, has_nix, unlisted: None, hosts: Vec::new(), cards };
+    let has_folder = cx.flake.folder().is_some();
+    let mut overview = Overview { no_flake, has_folder, has_nix, unlisted: None, hosts: Vec::new(), cards };
     if overview.no_flake.is_none() && has_nix {
         match list_hosts(cx) {
             Ok(listing) => {

@@ -36,15 +36,21 @@ fn first_of_machine(overview: &Overview) -> Option<NextStep> {
     let is_any_image_known = overview.hosts.iter().any(HostRow::has_known_image);
     let is_any_used =
         overview.hosts.iter().any(|host| host.last_flash.is_some() || host.last_deploy.is_some());
-    if !is_any_image_known && !is_any_used {
-        let step = NextStep::run("cargo xtask hosts --evaluate");
-        return Some(step.because(if overview.hosts.is_empty() {
-            "the flake has no hosts: add one, then list it"
-        } else {
-            "no host is known to have an SD image"
-        }));
+    (!is_any_image_known && !is_any_used).then(|| first_host(overview))
+}
+
+/// The host for a Pi that the flake lacks, or that an evaluation may find in it.
+fn first_host(overview: &Overview) -> NextStep {
+    let evaluate = || NextStep::run("cargo xtask hosts --evaluate");
+    if overview.hosts.iter().any(|host| matches!(host.image, KnownImage::NotEvaluated)) {
+        return evaluate().because("no host is known to have an SD image");
     }
-    None
+    let reason = if overview.hosts.is_empty() {
+        "the flake has no hosts"
+    } else {
+        "no host of the flake has an SD image"
+    };
+    if overview.has_folder { steps::new_host().because(reason) } else { evaluate().because(reason) }
 }
 
 fn unfinished_flash(overview: &Overview) -> Option<NextStep> {
@@ -120,7 +126,7 @@ mod tests {
     use crate::failure;
 
     fn overview(hosts: Vec<HostRow>, cards: Vec<super::super::CardRow>) -> Overview {
-        Overview { no_flake: None, has_nix: true, unlisted: None, hosts, cards }
+        Overview { no_flake: None, has_folder: true, has_nix: true, unlisted: None, hosts, cards }
     }
 
     #[test]
@@ -128,12 +134,27 @@ mod tests {
         let flashed = || host("b", Some(true), None);
         let new = || host("a", None, None);
         let done = || host("c", Some(true), Some(true));
+        let with_image = |image| HostRow { image, ..host("a", None, None) };
         let with_nothing = || overview(Vec::new(), Vec::new());
         for (overview, expected) in [
             (Overview { has_nix: false, ..with_nothing() }, "cargo xtask setup"),
             (Overview { no_flake: Some(failure!(Usage, "none")), ..with_nothing() }, "cargo xtask demo"),
             (Overview { unlisted: Some(failure!(Other, "no")), ..with_nothing() }, "cargo xtask hosts"),
-            (with_nothing(), "cargo xtask hosts --evaluate"),
+            (with_nothing(), "cargo xtask new-host NAME --board pi4 --admin USER"),
+            (Overview { has_folder: false, ..with_nothing() }, "cargo xtask hosts --evaluate"),
+            (overview(vec![with_image(KnownImage::NotEvaluated)], vec![]), "cargo xtask hosts --evaluate"),
+            (
+                overview(vec![with_image(KnownImage::None), with_image(KnownImage::NotEvaluated)], vec![]),
+                "cargo xtask hosts --evaluate",
+            ),
+            (
+                overview(vec![with_image(KnownImage::None)], vec![]),
+                "cargo xtask new-host NAME --board pi4 --admin USER",
+            ),
+            (
+                overview(vec![with_image(KnownImage::Missing(failure!(Other, "no")))], vec![]),
+                "cargo xtask new-host NAME --board pi4 --admin USER",
+            ),
             (overview(vec![new()], vec![]), "cargo xtask flash a"),
             (overview(vec![new()], vec![card(None, true)]), "cargo xtask flash a /dev/sdb"),
             (overview(vec![new()], vec![card(None, false)]), "cargo xtask flash a"),

@@ -175,7 +175,9 @@ fn deploy(cx: &Context, args: &Up, version: nix::Version, host: &HostName) -> Re
         overrides: Overrides::of_address(args.to.as_ref()),
         extra: of_address.chain(separator).chain(nix_args.iter().cloned()).collect(),
     };
-    deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(()))
+    let ending = deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(()))?;
+    next_step::after_deploy([&ending]);
+    Ok(())
 }
 
 /// Shows the status: that of the beginning, unless something `has_changed`.

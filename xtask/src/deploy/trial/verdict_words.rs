@@ -68,7 +68,7 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
     }
 }
 
-/// The remark that the next boot tries the new system, with the command that tries it now; `None` if the host already
+/// The remark that the next boot tries the new system, with what tries it now; `None` if the host already
 /// runs all of it, or if the next boot tries nothing.
 pub fn next_boot_remark(outcome: &Outcome) -> Option<String> {
     let host = &outcome.plan.target.host;
@@ -77,7 +77,7 @@ pub fn next_boot_remark(outcome: &Outcome) -> Option<String> {
     let is_tried_next = runs_desired && outcome.after.reboot_needed && super::next_boot_is_trial(outcome);
     is_tried_next.then(|| {
         format!(
-            "the next boot of {host} tries the new system{}; `cargo xtask deploy {host:#} --reboot` tries it now, and \
+            "the next boot of {host} tries the new system{}; a deploy of this system with `--reboot` tries it now, and \
              blesses it if it passes all checks",
             keep_clause(&outcome.after)
         )
