@@ -27,6 +27,7 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
         plan.timings.append(timings.clone());
     }
     let Err(error) = built else { return no_errors };
+    let error = nix::with_untracked_hint(&cx.launcher, &cx.flake, error);
     let has_failed = |plan: &Plan| {
         let was_wanted = installable(plan).is_some_and(|installable| wanted.contains(&installable));
         was_wanted && !plan.target.path.exists()

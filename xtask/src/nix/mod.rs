@@ -22,6 +22,7 @@ mod programs;
 mod revision;
 mod store_path;
 mod transfers;
+mod untracked_file;
 mod user_settings;
 mod version;
 mod warnings;
@@ -43,6 +44,7 @@ pub use path_info::{closure, is_signed_or_content_addressed};
 pub use programs::Programs;
 pub use revision::Revision;
 pub use store_path::StorePath;
+pub use untracked_file::with_untracked_hint;
 pub use version::{Version, require, require_any};
 
 /// Enables flakes, whatever the user's nix.conf says.

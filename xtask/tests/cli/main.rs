@@ -29,6 +29,7 @@ mod identity_walks;
 mod logs;
 mod new_host;
 mod new_host_fixture;
+mod next_steps;
 mod overview;
 mod platforms;
 mod restore;

@@ -56,6 +56,7 @@ fn a_system_for_the_next_boot_is_not_activated() {
     fixture.set_nixos("new", "new");
     let planned = fixture.deploy(&["--boot"]);
     planned.assert_stderr_contains("which the next boot starts, with deploy.nodes.target");
+    planned.assert_stderr_contains("deploy target --reboot\n  starts what was deployed\n");
     assert!(planned.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", planned.stdout);
     assert!(fixture.machine.run_inside("readlink -f /run/current-system").ends_with("-old"));
     assert!(fixture.deploy(&["--boot"]).assert_code(0).stdout.ends_with("-new from its next boot on\n"));

@@ -34,9 +34,12 @@ fn an_older_receipt_is_deployed_by_its_revision() {
     fixture.deploy(&[]).assert_code(0);
     let planned = fixture.run(&["rollback", "target", "--dry-run"]);
     planned.assert_code(0).assert_stderr_contains("rollback of target to receipt 1: deployed ");
+    let next = |command: &str| format!("cargo xtask --flake {} {command}\n", fixture.flake());
+    planned.assert_stderr_contains(format!("next: {}", next("rollback target")));
     fixture.assert_runs("system-2");
     let back = fixture.run(&["rollback", "target"]);
     back.assert_code(0).assert_stderr_contains("curl 8.2 -> 8.1");
+    back.assert_stderr_contains(format!("next: mend the flake, then: {}", next("deploy target")));
     fixture.assert_runs("system-1");
     // The present system is that of the first receipt now: the one before is the second.
     fixture.run(&["rollback", "target"]).assert_code(0).assert_stderr_contains("to receipt ");

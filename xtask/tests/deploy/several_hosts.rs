@@ -112,6 +112,8 @@ fn a_failed_host_does_not_stop_the_others() {
         "{}",
         dry.stdout
     );
+    let all_answer = fixture.run(&["deploy", "target", "host0", "--dry-run"]);
+    all_answer.assert_code(0).assert_stderr_contains(" deploy target host0\n");
     let outcome = fixture.run(&["--json", "deploy", "--all"]);
     outcome
         .assert_stderr_contains("2 of 4 hosts failed: host1, nobody")

@@ -114,6 +114,39 @@ fn an_untracked_file_is_reported_with_a_hint() {
     fixture.run(&["hosts"]).assert_stderr_contains("flake.nix").assert_stderr_contains(hint).assert_code(1);
 }
 
+/// The evaluation needs only the folder; its builder misses a file in it.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_untracked_file_that_only_a_builder_misses_is_named_in_the_hint() {
+    for (script, has_hint) in [
+        ("busybox cat $src/own.conf", true),
+        ("cd $src; busybox cat own.conf", true),
+        ("echo $src/own.conf is read; exit 1", false),
+        ("busybox cat $src/no.conf", false),
+        ("busybox cat $src/tracked.conf.old", false),
+    ] {
+        let flake = format!(
+            "{{ outputs = {{ self }}: {{ packages.{system}.good-sdImage = derivation {{ name = \"nixos-sd-image.img\"; \
+             system = \"{system}\"; src = self; builder = \"${{./busybox}}/busybox\"; args = [ \"sh\" \"-c\" \
+             \"busybox() {{ ${{./busybox}}/busybox \\\"$@\\\"; }}; {script}\" ]; }}; }}; }}",
+            system = system(),
+        );
+        let fixture = Fixture::repository(&[
+            FlakeFile::Tracked("flake.nix", &flake),
+            FlakeFile::Tracked("tracked.conf", ""),
+            FlakeFile::Untracked("own.conf", ""),
+        ]);
+        fixture.git(&["add", "busybox"]);
+        let outcome = fixture.run(&["sd-image", "good"]);
+        let hint =
+            format!("\nhint: run `git -C {} add own.conf`: the builder ", fixture.path("flake").display());
+        assert_eq!(outcome.assert_code(1).stderr.contains(&hint), has_hint, "{script}: {}", outcome.stderr);
+        fixture.git(&["add", "--intent-to-add", "own.conf"]);
+        let outcome = fixture.run(&["sd-image", "good"]);
+        assert!(!outcome.stderr.contains("hint: run `git"), "{script}: {}", outcome.stderr);
+    }
+}
+
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn an_input_that_cannot_be_fetched_is_named_with_the_line_of_ssh() {

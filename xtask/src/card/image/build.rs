@@ -47,7 +47,8 @@ pub fn build_checked(
         let builds_nothing = || nix::builds_nothing(&cx.launcher, &installable, nix_args);
         emulation::require_unless(cx, version, system, nix_args, builds_nothing)?;
     }
-    let built = nix::build(&cx.launcher, &installable, nix_args, cx.reporter.as_ref())?;
+    let built = nix::build(&cx.launcher, &installable, nix_args, cx.reporter.as_ref());
+    let built = built.map_err(|error| nix::with_untracked_hint(&cx.launcher, &cx.flake, error))?;
     let file = find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })?;
     Ok(Built { file, layout: image.layout })
 }

@@ -40,6 +40,9 @@ impl Rule {
 /// The beginning of an error of Nix.
 const EVALUATION_FAILED: &str = "nix failed on ";
 
+/// What stands before a line of a builder's log in an error.
+const QUOTE: &str = "  | ";
+
 /// The folder of the store.
 pub const NIX_STORE: &str = "/nix/store";
 
@@ -166,7 +169,7 @@ pub fn build_failed(
     let mut message = format!("nix failed on {installable}: {cause}{reasons}");
     if !log.is_empty() {
         message.push_str("\n  last lines of the builder's log:");
-        message.extend(log.iter().map(|line| format!("\n  | {line}")));
+        message.extend(log.iter().map(|line| format!("\n{QUOTE}{line}")));
         if let Some(derivation) = first_derivation(&cause) {
             // `nix-store` needs no feature of Nix.
             let program = programs.command("nix-store");
@@ -177,6 +180,11 @@ pub fn build_failed(
     let of_log = log.iter().filter_map(|line| own_words::of_log_line(line)).map(str::to_owned);
     let words = of_errors.chain(of_log).collect::<Vec<_>>().join("\n");
     ExitKind::Other.error_with(message, hint_of(&words, programs), Vec::new())
+}
+
+/// The line of a builder's log that `line` of the error of a build quotes; `None` for another line.
+pub fn quoted_log_line(line: &str) -> Option<&str> {
+    line.strip_prefix(QUOTE)
 }
 
 /// Whether the error `text` only lists what could not be built because something else failed. The words changed with

@@ -1,0 +1,73 @@
+//! The next step at the end of commands, on stderr.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a suite end in a panic like the tests themselves")]
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::boot;
+use crate::fake_nix::FLAKE;
+use crate::flash::{build_with_image, image_bytes, make_card};
+use crate::identities::{identity, identity_with_input, make_key, sandbox, text};
+use crate::support::Outcome;
+
+/// The last line of the story that begins with `next: `, with its reason.
+#[track_caller]
+fn next(outcome: &Outcome) -> &str {
+    let at = outcome.assert_code(0).stderr.find("next: ");
+    at.map_or("", |at| outcome.stderr[at + "next: ".len()..].trim_end())
+}
+
+#[test]
+fn a_card_that_was_found_good_goes_into_the_pi_until_it_is_deployed_to() {
+    let (answers, _out) = build_with_image();
+    let nix = answers.install();
+    let card = make_card(&nix);
+    let card = text(&card);
+    let args = ["--flake", FLAKE, "flash", "stinky", card, "--allow-virtual", "--yes"];
+    nix.run(&[&args[..], &["--expect-size", "4MiB", "--identity", "none"]].concat()).assert_code(0);
+    let verify = || nix.run(&["--flake", FLAKE, "card", "verify", card]);
+    let deploy = format!("put the card into the Pi, then: cargo xtask --flake {FLAKE} deploy stinky --wait");
+    assert_eq!(next(&verify()), deploy);
+    let receipt = json!({
+        "version": 1, "kind": "deploy", "when": "2026-11-25T12:00:00Z", "host": "stinky", "flake": FLAKE,
+        "from": null, "to": "/nix/store/00000000000000000000000000000000-one", "verdict": "done", "exit_code": 0,
+        "seconds": [],
+    });
+    fs::write(nix.path("state/receipts/000009-x.json"), receipt.to_string()).unwrap();
+    assert_eq!(next(&verify()), "");
+}
+
+#[test]
+fn an_image_that_boots_is_flashed() {
+    let sandbox = boot::sandbox(&boot::console_with_prompt("pi login: "));
+    let image = sandbox.path("home/my image.img");
+    fs::write(&image, image_bytes()).unwrap();
+    let booted = sandbox.run(&["boot", "--image", text(&image)]);
+    assert_eq!(next(&booted), format!("cargo xtask flash --image '{}'", image.display()));
+}
+
+#[test]
+fn keys_are_committed_and_backups_proven() {
+    let sandbox = sandbox();
+    identity(&sandbox, &["import", "pi", text(&make_key(&sandbox, "key"))]).assert_code(0);
+    let folder = sandbox.path("flake");
+    let commit =
+        format!("git -C {} add known_hosts\n  a commit of it gives them to the team", folder.display());
+    assert_eq!(next(&identity(&sandbox, &["publish"])), commit);
+    assert_eq!(next(&identity(&sandbox, &["publish"])), "", "nothing is left to commit");
+
+    let file = sandbox.path("home/backup");
+    let file = text(&file);
+    let passphrase = "five words that nobody guesses\n";
+    let args = ["backup", file, "--passphrase-fd", "0"];
+    let backed_up = identity_with_input(&sandbox, &args, passphrase);
+    let list = format!("cargo xtask identity restore {file} --list");
+    assert_eq!(next(&backed_up), format!("{list}\n  proves that the backup opens, and changes nothing"));
+    let restore = ["restore", file, "--passphrase-fd", "0"];
+    let listed = identity_with_input(&sandbox, &[&restore[..], &["--list"]].concat(), passphrase);
+    assert_eq!(next(&listed), format!("cargo xtask identity restore {file} --passphrase-fd 0"));
+    let restored = identity_with_input(&sandbox, &restore, passphrase);
+    assert_eq!(next(&restored), "cargo xtask status\n  shows whether the hosts have these keys");
+}
