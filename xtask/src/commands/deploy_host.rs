@@ -35,8 +35,9 @@ pub fn options(args: &DeployArgs) -> Result<DeployOptions> {
     })
 }
 
-/// Deploys `host` with the flake of `cx`, and shows the verdict, or the plan of a dry run. Receipts name `flake`, of which that of `cx` may be an
-/// older revision. `check` gets the path that the host is to run, before the host is asked.
+/// Deploys `host` with the flake of `cx`, and shows the verdict, or the plan of a dry run. Receipts name `flake`, of
+/// which that of `cx` may be an older revision. `check` gets the path that the host is to run, before the host is
+/// asked.
 ///
 /// # Errors
 /// Those of `check`, of a deploy and of its verdict.

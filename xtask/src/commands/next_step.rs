@@ -78,21 +78,22 @@ pub fn deploy<'a>(hosts: impl IntoIterator<Item = &'a HostName>) {
 
 /// After deploys from the flake: the deploys themselves after a dry run, and the reboot of the hosts that need one.
 pub fn after_deploy<'a>(endings: impl IntoIterator<Item = &'a Ending>) {
-    let mut names = String::new();
+    let mut hosts = Vec::new();
     let mut is_planned = false;
     for ending in endings {
         match ending {
             Ending::Planned(plan) => is_planned |= plan.already_done().is_none(),
             Ending::Ended(outcome) if outcome.awaits_reboot() => {
-                names += &format!(" {:#}", outcome.plan.target.host);
+                hosts.push(format!("{:#}", outcome.plan.target.host));
             }
             Ending::Ended(_) => {}
         }
     }
     if is_planned {
         after_dry_run();
-    } else if !names.is_empty() {
-        ui::end_with(NextStep::run(format!("cargo xtask deploy{names} --reboot")).because(REBOOT));
+    } else if !hosts.is_empty() {
+        let command = format!("cargo xtask deploy {} --reboot", hosts.join(" "));
+        ui::end_with(NextStep::run(command).because(REBOOT));
     }
 }
 

@@ -35,7 +35,7 @@ pub fn with_untracked_hint(launcher: &Launcher, flake: &FlakeRef, error: anyhow:
     let Some(folder) = flake.folder().filter(|_| hint(&error).is_none()) else { return error };
     let text = error.to_string();
     let lines = text.lines().filter_map(error::quoted_log_line);
-    let mut paths = lines.flat_map(|line| missing_paths(line)).filter_map(|path| {
+    let mut paths = lines.flat_map(missing_paths).filter_map(|path| {
         let found =
             [folder, &repository].map(|root| root.join(&path)).into_iter().find(|file| file.is_file())?;
         Some(found.strip_prefix(&repository).ok()?.to_owned())

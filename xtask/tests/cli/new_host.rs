@@ -75,6 +75,39 @@ fn git_lists_the_new_files_on_request() {
     assert!(flake.git(&["ls-files"]).contains("hosts/smelly/default.nix\n"));
 }
 
+/// A killed run has left these files, in the order in which they are written.
+#[test]
+fn the_run_after_one_that_was_killed_completes_it_or_names_what_is_left() {
+    let whole = Flake::registry();
+    let key = whole.key();
+    whole.run_smelly(&["--ssh-key", &key, "--git-add"]).assert_code(0);
+    let left = ["hosts/common/keys/anna.pub", "hosts/smelly/default.nix"];
+    for count in 0..=left.len() {
+        let flake = Flake::registry();
+        for name in &left[..count] {
+            flake.write(name, &whole.read(name));
+        }
+        flake.write("hosts/.new-host.a1B2c3.part", "half of a file");
+        let key = flake.key();
+        flake.run_smelly(&["--ssh-key", &key, "--git-add"]).assert_code(0);
+        for name in left.iter().chain(&["hosts/default.nix"]) {
+            assert_eq!(flake.read(name), whole.read(name), "{count}");
+        }
+        assert!(!flake.path("hosts/.new-host.a1B2c3.part").exists());
+        assert_eq!(flake.git(&["ls-files"]), whole.git(&["ls-files"]), "{count}");
+    }
+    // Everything was written, but not added to the list of git.
+    let flake = Flake::registry();
+    let key = flake.key();
+    flake.run_smelly(&["--ssh-key", &key]).assert_code(0);
+    let refused = flake.run_smelly(&["--ssh-key", &key, "--git-add"]);
+    refused.assert_code(3).assert_stderr_contains("has a host smelly already\nhint: run `git -C ");
+    let hint = refused.stderr.split('`').nth(1).unwrap();
+    assert!(hint.ends_with(" add hosts/smelly/default.nix"), "{hint}");
+    flake.git(&["add", "hosts/smelly/default.nix"]);
+    flake.run_smelly(&[]).assert_code(3).assert_stderr_contains("hint: choose another name");
+}
+
 #[test]
 fn a_host_is_added_to_a_flake_of_the_template() {
     let flake = Flake::template();

@@ -17,7 +17,7 @@ const BY_HAND: &[(&str, &str)] = &[
     ("cargo xtask completions", "the shell of the reader; the suite shells sources the scripts"),
     ("cargo xtask log", "`logs.rs` of the suite cli runs it"),
     ("cargo xtask new-host", "a checkout of the reader; the suite evaluation evaluates what it writes"),
-    ("cargo xtask up", "a card of the reader; `up.rs` of the suite cli runs it"),
+    ("cargo xtask up", "a card of the reader; `up.rs` of the suites cli and deploy runs it"),
     ("cargo xtask restore", "a repository of the reader; the suite host restores one"),
     ("truncate", "see the command after it"),
     ("deploy .#", "a Pi that runs"),

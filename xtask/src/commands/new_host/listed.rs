@@ -1,17 +1,19 @@
 //! New files in the list of git: Nix sees no others in a repository.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
+use crate::base::failure::kind;
 use crate::base::git::{self, Command};
-use crate::base::{Context, CopiedFiles};
+use crate::base::{Context, CopiedFiles, shell};
 use crate::nix::new_host::Draft;
 use crate::ui::{self, Prompt};
 
-/// Adds the new files of `draft` to the list of git, if the user `wants` that or agrees. Returns whether git lists
-/// them; `None` where no git decides what Nix sees. A failure of git is a warning: the files are written.
+/// Adds the files that the host of `draft` reads to the list of git, if the user `wants` that or agrees. Returns
+/// whether git lists them; `None` where no git decides what Nix sees. A failure of git is a warning, as the files are
+/// written then.
 ///
 /// # Errors
 /// `Interrupted` where the user presses Ctrl-C.
@@ -19,18 +21,28 @@ pub fn add(cx: &Context, folder: &Path, draft: &Draft, wants: bool) -> Result<Op
     if !matches!(cx.flake.copied_files(), Some(CopiedFiles::Listed(_))) {
         return Ok(None);
     }
+    let paths = draft.needed_paths();
+    let paths = paths.iter().map(|path| path.as_os_str()).filter(|path| !is_listed(cx, folder, path));
+    let paths = paths.collect::<Vec<&OsStr>>();
+    if paths.is_empty() {
+        return Ok(Some(true));
+    }
     let is_agreed = wants || ui::can_ask() && ask()?;
     if !is_agreed {
         return Ok(Some(false));
     }
-    let files = draft.new_files.iter().map(|file| folder.join(&file.path)).collect::<Vec<PathBuf>>();
-    let paths = files.iter().map(|path| path.as_os_str()).collect::<Vec<&OsStr>>();
     let output = git::capture(&cx.launcher, folder, Command::AddIntent, &paths)?;
     if !output.success() {
         let reason = output.stderr.lines().collect::<Vec<_>>().join("; ");
         cx.warn(format!("git does not list the new files: {reason}"));
     }
     Ok(Some(output.success()))
+}
+
+/// Whether git lists the file `path` of `folder`; also where git does not answer.
+fn is_listed(cx: &Context, folder: &Path, path: &OsStr) -> bool {
+    let listed = git::capture(&cx.launcher, folder, Command::ListNames, &["--".as_ref(), path]);
+    !listed.is_ok_and(|output| output.success() && output.stdout.is_empty())
 }
 
 /// Asks whether git lists the new files from now on.
@@ -41,4 +53,20 @@ fn ask() -> Result<bool> {
         unanswered: "stopped; the files are written, and git does not list them",
     };
     prompt.confirm()
+}
+
+/// `error` of a host that the flake has already, with a hint where git does not list its file: an earlier run may have
+/// been stopped before, or its user declined.
+pub fn with_hint(cx: &Context, folder: &Path, name: &str, error: anyhow::Error) -> anyhow::Error {
+    let Some(CopiedFiles::Listed(_)) = cx.flake.copied_files() else { return error };
+    let files = [format!("hosts/{name}/default.nix"), format!("hosts/{name}.nix")];
+    let is_unlisted =
+        |file: &&String| folder.join(file).is_file() && !is_listed(cx, folder, OsStr::new(file));
+    let Some(file) = files.iter().find(is_unlisted) else { return error };
+    let hint = format!(
+        "run `git -C {} add {file}` if it is the host of an earlier run, which git does not list yet: Nix does not see it; \
+         else choose another name",
+        shell::quote(&folder.to_string_lossy())
+    );
+    kind(&error).error_with_hint(format_args!("{error:#}"), hint)
 }

@@ -47,7 +47,8 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
     nix::require_any(&cx.launcher)?;
     // Then an error of the copy is one of the new host.
     let catalogue = flake_hosts::list(cx, &args.nix.nix_args, true)?.catalogue;
-    refuse_known(&catalogue, &args.name)?;
+    refuse_known(&catalogue, &args.name)
+        .map_err(|error| listed::with_hint(cx, &folder, &args.name, error))?;
     let host = NewHost {
         name: args.name.clone(),
         admin: args.admin.clone(),
@@ -57,7 +58,8 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
         keys,
         release: release(cx, args, &folder, &catalogue)?,
     };
-    match new_host::draft(&folder, &host)? {
+    let drafted = new_host::draft(&folder, &host);
+    match drafted.map_err(|error| listed::with_hint(cx, &folder, &args.name, error))? {
         Drafted::Draft(draft) => write(cx, args, &folder, &host, &draft, &catalogue),
         Drafted::ByHand { reason, text } => print_by_hand(cx, &host, &reason, &text),
     }
@@ -108,8 +110,8 @@ fn show(
         });
     }
     if is_listed == Some(false) {
-        let files = draft.new_files.iter().map(|file| file.path.display().to_string());
-        let files = files.collect::<Vec<_>>().join(" ");
+        let files =
+            draft.needed_paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
         cx.note(format!("Nix sees the new files once git lists them: git add {files}"));
     }
     ui::print_result(&format!("{} is in {}: {evaluated}", host.name, draft.edit.path.display()))

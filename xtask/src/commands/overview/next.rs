@@ -134,7 +134,11 @@ mod tests {
         let flashed = || host("b", Some(true), None);
         let new = || host("a", None, None);
         let done = || host("c", Some(true), Some(true));
-        let with_image = |image| HostRow { image, ..host("a", None, None) };
+        let with_image = |image| {
+            let mut row = host("a", None, None);
+            row.image = image;
+            row
+        };
         let with_nothing = || overview(Vec::new(), Vec::new());
         for (overview, expected) in [
             (Overview { has_nix: false, ..with_nothing() }, "cargo xtask setup"),

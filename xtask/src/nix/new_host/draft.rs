@@ -18,6 +18,8 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     pub new_files: Vec<NewFile>,
+    /// Files that the host reads too, and that are there already.
+    pub existing_files: Vec<PathBuf>,
     /// The list of hosts, which is changed last: until then the flake is as it was.
     pub edit: Edit,
 }
@@ -51,6 +53,11 @@ impl Draft {
     /// The paths of the new files.
     pub fn new_paths(&self) -> Vec<PathBuf> {
         self.new_files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// The paths of all files that the host reads, which Nix has to see.
+    pub fn needed_paths(&self) -> Vec<PathBuf> {
+        self.new_paths().into_iter().chain(self.existing_files.clone()).collect()
     }
 
     /// The paths of the files that change.
@@ -89,9 +96,22 @@ fn registry_draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
     new_files.extend(key_file(folder, host)?);
     let value = host.registry_value();
     let entry = format!("{} = {value};", syntax::attribute(&host.name));
-    finish(folder, host, "hosts/default.nix", new_files, &entry, |text| {
+    let mut drafted = finish(folder, host, "hosts/default.nix", new_files, &entry, |text| {
         syntax::add_to_set(text, &host.name, &value)
-    })
+    })?;
+    let keys = key_path(host);
+    if let Drafted::Draft(draft) = &mut drafted
+        && folder.join(&keys).is_file()
+        && !draft.new_paths().contains(&keys)
+    {
+        draft.existing_files.push(keys);
+    }
+    Ok(drafted)
+}
+
+/// The path of the file with the keys of the administrator.
+fn key_path(host: &NewHost) -> PathBuf {
+    format!("hosts/common/keys/{}.pub", host.admin).into()
 }
 
 /// The files in the shape of the template.
@@ -140,7 +160,7 @@ fn finish(
         Ok(after) => {
             let edit = Edit { path: list.into(), before, after };
             check_new_files(folder, &new_files)?;
-            return Ok(Drafted::Draft(Draft { new_files, edit }));
+            return Ok(Drafted::Draft(Draft { new_files, existing_files: Vec::new(), edit }));
         }
         Err(Unfit::HasHost) => bail!(
             Refused, "{list} has a host {} already", host.name;
@@ -160,7 +180,7 @@ fn finish(
 /// # Errors
 /// `Refused` for a file that lacks one of the keys.
 fn key_file(folder: &Path, host: &NewHost) -> Result<Option<NewFile>> {
-    let path = PathBuf::from(format!("hosts/common/keys/{}.pub", host.admin));
+    let path = key_path(host);
     let content = host.keys.iter().map(|key| format!("{key}\n")).collect::<String>();
     let Some(old) = read(&folder.join(&path))? else {
         return Ok((!content.is_empty()).then_some(NewFile { path, content }));

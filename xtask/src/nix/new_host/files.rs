@@ -1,11 +1,12 @@
 //! Writing the files of a new host: all of them or none.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use rustix::fs::{FlockOperation, flock};
 use tempfile::NamedTempFile;
 
 use super::draft::{Draft, read};
@@ -13,6 +14,10 @@ use crate::bail;
 
 /// The mode of a new file, without what the umask takes: files of a flake are for everybody who may read the flake.
 const MODE: u32 = 0o666;
+
+/// The name of a temporary file: this, random characters, and [`SUFFIX`].
+const PREFIX: &str = ".new-host.";
+const SUFFIX: &str = ".part";
 
 /// The files of a draft that were written, for the case that not all can be.
 #[derive(Debug, Default)]
@@ -38,6 +43,10 @@ impl Draft {
     }
 
     fn write_to(&self, folder: &Path, written: &mut Written) -> Result<()> {
+        let paths = self.new_files.iter().map(|file| &file.path).chain([&self.edit.path]);
+        paths
+            .filter_map(|path| folder.join(path).parent().map(Path::to_owned))
+            .for_each(|dir| remove_left(&dir));
         for file in &self.new_files {
             let path = folder.join(&file.path);
             written.create_folders(path.parent().unwrap_or(folder))?;
@@ -90,14 +99,31 @@ fn replace(path: &Path, before: &str, after: &str) -> Result<()> {
     Ok(())
 }
 
-/// A temporary file with `text` beside `path`. Dropping the value removes the file.
+/// A temporary file with `text` beside `path`, locked as long as it lives. Dropping the value removes the file.
 fn temporary_file(path: &Path, text: &str) -> Result<NamedTempFile> {
     let doing = || format!("writing {}", path.display());
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".new-host.").suffix(".part").permissions(Permissions::from_mode(MODE));
+    builder.prefix(PREFIX).suffix(SUFFIX).permissions(Permissions::from_mode(MODE));
     let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new("/"))).with_context(doing)?;
+    // Where the file system has no locks, a later run cannot lock the file either, and leaves it.
+    let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).with_context(doing)?;
     Ok(file)
+}
+
+/// Removes the temporary files in `folder` that killed runs left: nobody holds their locks any more.
+fn remove_left(folder: &Path) {
+    let is_temporary = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+    };
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()).filter(is_temporary).filter(|path| !path.is_symlink()) {
+        let file = File::open(&path);
+        if file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +138,7 @@ mod tests {
         let edit = Edit { path: "list.nix".into(), before: "{ }".into(), after: "{ pi = 1; }".into() };
         let new_files = ["hosts/pi/default.nix", "hosts/keys/a.pub"];
         let new_files = new_files.map(|path| NewFile { path: path.into(), content: format!("{path}\n") });
-        (dir, Draft { new_files: new_files.into(), edit })
+        (dir, Draft { new_files: new_files.into(), existing_files: Vec::new(), edit })
     }
 
     /// The names in `folder`, sorted.
@@ -134,6 +160,23 @@ mod tests {
         fs::write(dir.path().join("list.nix"), "{ }").unwrap();
         draft.write(dir.path()).unwrap();
         assert_eq!(names(dir.path()), ["hosts", "list.nix"]);
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_removed_but_not_what_another_run_writes() {
+        let (dir, draft) = fixture();
+        fs::create_dir_all(dir.path().join("hosts/pi")).unwrap();
+        for name in [".new-host.a1B2c3.part", "hosts/pi/.new-host.a1B2c3.part", ".new-host.mine"] {
+            fs::write(dir.path().join(name), "half").unwrap();
+        }
+        let other = temporary_file(&dir.path().join("other.nix"), "text").unwrap();
+        draft.write(dir.path()).unwrap();
+        assert_eq!(names(&dir.path().join("hosts/pi")), ["default.nix"]);
+        let other = other.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let mut expected =
+            vec![".new-host.mine".to_owned(), other, "hosts".to_owned(), "list.nix".to_owned()];
+        expected.sort();
+        assert_eq!(names(dir.path()), expected);
     }
 
     #[test]
