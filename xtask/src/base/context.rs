@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::host_name::HostName;
 use crate::base::process::Launcher;
 use crate::base::run_log::RunLog;
-use crate::base::{Event, FlakeRef, HostReporter, Reporter};
+use crate::base::{Approver, Event, FlakeRef, HostReporter, Reporter};
 
 /// The context of a command, made once at its start.
 pub struct Context {
@@ -22,6 +22,8 @@ pub struct Context {
     pub json: bool,
     pub launcher: Launcher,
     pub reporter: Arc<dyn Reporter>,
+    /// Who answers the questions of domains.
+    pub approver: Arc<dyn Approver>,
     /// The log of the run.
     pub log: Arc<RunLog>,
 }
@@ -43,6 +45,7 @@ impl Context {
             json: self.json,
             launcher: self.launcher.clone().with_reporter(&reporter),
             reporter,
+            approver: self.approver.clone(),
             log: self.log.clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! The base of all domains: processes, files, locks, interrupts, errors and events.
 
 mod address;
+mod approver;
 mod attribute_path;
 pub mod bounded;
 pub mod checks;
@@ -46,6 +47,7 @@ pub mod unit;
 mod verbosity;
 
 pub use address::{Address, HOSTNAME_CHARS, USER_CHARS, is_hostname, is_user, split_destination};
+pub use approver::{Always, Approver, Question};
 pub use attribute_path::split_attribute_path;
 pub use chunk_map::{ChunkMap, ChunkRun, ChunkState};
 pub use context::Context;

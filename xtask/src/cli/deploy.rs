@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 
 use super::host_ref;
-use super::{BuildLogArgs, Candidates, EvalArgs, NixArgs};
+use super::{BuildHow, Candidates, EvalArgs, NixArgs};
 use crate::bail;
 use crate::base::{Address, HostName};
 
@@ -30,6 +30,9 @@ pub struct Deploy {
     /// Deploy all nodes of the flake in parallel
     #[arg(long, conflicts_with = "to")]
     pub all: bool,
+    /// Show what would be built and fetched, and how long that takes, without building and without asking the host
+    #[arg(long, conflicts_with_all = ["dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "bless", "abort_trial"])]
+    pub plan: bool,
     #[command(flatten)]
     pub how: DeployArgs,
     /// Keep the system that is on trial: make it the boot default. Nothing is deployed
@@ -74,7 +77,7 @@ pub struct DeployArgs {
     #[command(flatten)]
     pub trust: Trust,
     #[command(flatten)]
-    pub logs: BuildLogArgs,
+    pub builds: BuildHow,
     #[command(flatten)]
     pub eval: EvalArgs,
     /// Arguments for deploy-rs, such as --hostname 192.168.1.7

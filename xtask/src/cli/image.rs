@@ -13,6 +13,9 @@ pub struct SdImage {
     /// The host, as `cargo xtask hosts` lists it, or FLAKE#ATTRIBUTE
     #[arg(add = Candidates::Hosts)]
     pub host: HostName,
+    /// Show what would be built and fetched, and how long that takes, without building
+    #[arg(long)]
+    pub plan: bool,
     #[command(flatten)]
     pub build: BuildArgs,
 }
@@ -30,16 +33,20 @@ pub struct BuildArgs {
     #[arg(long, value_name = "NAME")]
     pub file: Option<String>,
     #[command(flatten)]
-    pub logs: BuildLogArgs,
+    pub how: BuildHow,
     #[command(flatten)]
     pub nix: NixArgs,
 }
 
+/// How a command builds.
 #[derive(Clone, Copy, Debug, Default, Args)]
-pub struct BuildLogArgs {
+pub struct BuildHow {
     /// Print all that builders print, not only the last line of each
     #[arg(short = 'L', long)]
     pub print_build_logs: bool,
+    /// Build what takes hours by emulation, such as a kernel, without a question
+    #[arg(long)]
+    pub allow_slow_builds: bool,
 }
 
 #[derive(Debug, Default, Args)]

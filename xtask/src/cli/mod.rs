@@ -34,7 +34,7 @@ pub use deploy::{Deploy, DeployArgs, History, Rollback, Status};
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use identity::{Identity, IdentityCommand};
-pub use image::{BuildArgs, BuildLogArgs, ChecksumArgs, EvalArgs, NixArgs, SdImage};
+pub use image::{BuildArgs, BuildHow, ChecksumArgs, EvalArgs, NixArgs, SdImage};
 pub use log::Log;
 pub use new_host::NewHost;
 pub use output::OutputArgs;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::deploy::DeployArgs;
-use super::{BuildArgs, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs};
+use super::{BuildArgs, BuildHow, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs};
 use crate::bail;
 use crate::base::{Address, TimeLimit};
 
@@ -121,10 +121,19 @@ impl Command {
 
     /// Whether all lines of builders are printed, by `-L` of the command or among the arguments for Nix.
     pub fn prints_build_logs(&self) -> bool {
-        let logs =
-            self.deploy_args().map(|how| how.logs).or_else(|| self.build_args().map(|build| build.logs));
         let is_log_option = |arg: &String| arg == "-L" || arg == "--print-build-logs";
-        logs.is_some_and(|logs| logs.print_build_logs) || self.nix_args().iter().any(is_log_option)
+        self.builds().is_some_and(|builds| builds.print_build_logs)
+            || self.nix_args().iter().any(is_log_option)
+    }
+
+    /// Whether builds that take hours may begin without a question.
+    pub fn allows_slow_builds(&self) -> bool {
+        self.builds().is_some_and(|builds| builds.allow_slow_builds)
+    }
+
+    /// How the command builds; `None` for a command that does not.
+    fn builds(&self) -> Option<BuildHow> {
+        self.deploy_args().map(|how| how.builds).or_else(|| self.build_args().map(|build| build.how))
     }
 
     /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them.

@@ -112,7 +112,7 @@ fn build(cx: &Context, folder: &Path, nix_args: &[String]) -> Result<(StagedFlak
     // All inputs are local: a binary cache has none of the outputs, and without a network its queries would time out.
     let offline = ["--option", "substitute", "false"].map(str::to_owned);
     let options = [&offline, nix_args].concat();
-    let built = nix::build(&cx.launcher, &staged.installable()?, &options, cx.reporter.as_ref())?;
+    let built = nix::build(cx, &staged.installable()?, &options)?;
     Ok((staged, image::find(&built.out, Wanted::default())?))
 }
 

@@ -6,6 +6,7 @@ use super::plan_facts::PlanFacts;
 use crate::base::failure;
 use crate::base::{Context, HostName, Tone};
 use crate::cli::Deploy;
+use crate::commands::build_plan;
 use crate::commands::deploy_host::{self, DeployResult};
 use crate::commands::next_step;
 use crate::deploy::{self, Decision, DeployOptions, Ending, Goal, HostResult};
@@ -19,8 +20,13 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     }
     let named = deploy::deduplicate(&args.hosts()?);
     let version = nix::require(&cx.launcher)?;
-    deploy::require_deploy_rs(&cx.launcher)?;
+    if !args.plan {
+        deploy::require_deploy_rs(&cx.launcher)?;
+    }
     let hosts = if args.all { deploy::deployable_hosts(cx, options.nix_args())? } else { named };
+    if args.plan {
+        return build_plan::show(cx, deploy::plan_build(cx, &options, &hosts)?);
+    }
     if options.goal != Goal::Show {
         for host in &hosts {
             cx.log.keep_for_host(host);

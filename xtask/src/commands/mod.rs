@@ -3,6 +3,7 @@
 #[cfg(feature = "dev")]
 mod bench;
 mod boot;
+mod build_plan;
 mod card;
 mod card_key;
 mod complete;
@@ -62,7 +63,7 @@ use anyhow::{Context as _, Result};
 use crate::base::failure;
 use crate::base::process::Launcher;
 use crate::base::run_log::RunLog;
-use crate::base::{Context, FlakeRef, program, project, state};
+use crate::base::{Always, Approver, Context, FlakeRef, program, project, state};
 use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command, Internal};
 use crate::{nix, ui};
@@ -122,8 +123,17 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
         json: cli.json,
         launcher: launcher.reporting_to(reporter.clone()),
         reporter,
+        approver: approver(cli),
         log: log.clone(),
     })
+}
+
+/// Who answers the questions of domains: the command line, or else the user.
+fn approver(cli: &Cli) -> Arc<dyn Approver> {
+    match cli.command.as_ref().is_some_and(Command::allows_slow_builds) {
+        true => Arc::new(Always(Some(true))),
+        false => Arc::new(ui::TerminalApprover),
+    }
 }
 
 /// Takes the flake out of the command line. Checks that the flake exists, if the command evaluates it, or if the user

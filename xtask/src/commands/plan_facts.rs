@@ -23,6 +23,10 @@ pub enum PlanFacts {
     Flash(Box<FlashPlan>),
     /// A host is deployed to; the fields are those of the result of `deploy`.
     Deploy(Box<HostResult>),
+    /// Derivations are built and paths are fetched.
+    #[cfg(test)]
+    #[expect(dead_code, reason = "`nix` reports this plan itself; the schema has this")]
+    Build(Box<crate::nix::BuildPlan>),
     /// The user decides about a trial; the fields are those of the result of `deploy`.
     Decision(Box<HostResult>),
     /// The generation that a restored card gets.

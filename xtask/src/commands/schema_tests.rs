@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::plan_facts::PlanFacts;
 use super::{
-    bench, boot, card, completions, demo, deploy_host, devices, doctor, flash_result, history, hosts,
-    identity, log, new_host, overview, sd_image, setup, status, test, up,
+    bench, boot, build_plan, card, completions, demo, deploy_host, devices, doctor, flash_result, history,
+    hosts, identity, log, new_host, overview, sd_image, setup, status, test, up,
 };
 use crate::base::JsonResult;
 use crate::cli::Cli;
@@ -37,7 +37,7 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("card-verify", result::<card::CardVerifyResult>(generator)),
         ("completions", result::<completions::CompletionsResult>(generator)),
         ("demo", result::<demo::DemoResult>(generator)),
-        ("deploy", result::<deploy_host::DeployResult>(generator)),
+        ("deploy", or_plan(generator, result::<deploy_host::DeployResult>)),
         ("devices", result::<devices::DevicesResult>(generator)),
         ("doctor", result::<doctor::DoctorResult>(generator)),
         ("flash", result::<flash_result::FlashResult>(generator)),
@@ -58,7 +58,7 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("overview", result::<overview::OverviewResult>(generator)),
         ("restore", result::<flash_result::RestoreResult>(generator)),
         ("rollback", result::<deploy_host::DeployResult>(generator)),
-        ("sd-image", result::<sd_image::SdImageResult>(generator)),
+        ("sd-image", or_plan(generator, result::<sd_image::SdImageResult>)),
         ("setup", result::<setup::SetupResult>(generator)),
         ("status", result::<status::StatusResult>(generator)),
         ("test", result::<test::TestResult>(generator)),
@@ -89,6 +89,12 @@ fn results_schema() -> Value {
 /// The schema of what is printed for the result `T`.
 fn result<T: JsonResult>(generator: &mut SchemaGenerator) -> Schema {
     PrintedResult::<T>::json_schema(generator)
+}
+
+/// The schema of a command whose result is that of `plain`, or with `--plan` the plan of a build.
+fn or_plan(generator: &mut SchemaGenerator, plain: fn(&mut SchemaGenerator) -> Schema) -> Schema {
+    let schemas = [plain(generator), result::<build_plan::BuildPlanResult>(generator)];
+    json_schema!({ "anyOf": schemas })
 }
 
 /// The schema of events. Those of plans have the facts of the commands, which the events themselves do not know.

@@ -10,10 +10,13 @@ use serde::Serialize;
 use crate::base::{Context, Format, HostName, ImageSource, JsonResult};
 use crate::card::image::{self, CheckCache, Source};
 use crate::cli::SdImage;
-use crate::commands::next_step;
+use crate::commands::{build_plan, next_step};
 use crate::ui;
 
 pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
+    if args.plan {
+        return build_plan::show(cx, image::plan(cx, &args.source(), &args.build.nix.nix_args)?);
+    }
     let start = Instant::now();
     let built = image::build(cx, &args.source(), args.build.file.as_deref(), &args.build.nix.nix_args)?;
     let source = Source::open(&built.file)?;

@@ -1,11 +1,14 @@
 //! Building the profiles of all hosts of one command.
 
+use anyhow::Result;
+
+use super::gather::find_target;
 use super::options::DeployOptions;
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
-use crate::base::{Context, failure};
-use crate::nix;
+use crate::base::{Context, HostName, failure, parallel};
+use crate::nix::{self, BuildPlan};
 
 /// Builds, in one run of Nix, all profiles that are not in the store yet. Returns one item for each plan, in their
 /// order: the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that
@@ -21,8 +24,7 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
     }
     let mut timings = Timings::default();
     let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, options.nix_args());
-    let built =
-        timings.time("build", || nix::build_all(&cx.launcher, &wanted, &nix_args, cx.reporter.as_ref()));
+    let built = timings.time("build", || nix::build_all(cx, &wanted, &nix_args));
     for plan in plans.iter_mut() {
         plan.timings.append(timings.clone());
     }
@@ -33,6 +35,23 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
         was_wanted && !plan.target.path.exists()
     };
     plans.iter().map(|plan| has_failed(plan).then(|| failure::copy(&error))).collect()
+}
+
+/// What a build of the profiles of all `hosts` would do. Those that the hosts build themselves are left out.
+///
+/// # Errors
+/// That of the first host that cannot be evaluated, and those of [`nix::plan`].
+pub fn plan_build(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Result<BuildPlan> {
+    let found = parallel::map(parallel::max_evaluations(), hosts, |host| find_target(cx, options, host));
+    let mut installables = Vec::new();
+    for found in found {
+        let target = found?.target;
+        if target.builds_here {
+            installables.push(target.installable(&cx.flake)?);
+        }
+    }
+    let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, options.nix_args());
+    cx.in_phase("plan", || nix::plan(cx, &installables, &nix_args))
 }
 
 /// Whether this machine must build the profile of `plan`.

@@ -36,7 +36,7 @@ mod verdict_tests;
 pub use activation::require_deploy_rs;
 pub use apply::apply;
 pub use boot_check::{add_boot_outlook, check_boot};
-pub use build::build;
+pub use build::{build, plan_build};
 pub use closure::{Diff, diff_in_store};
 pub use copy_checks::check_before_copy;
 pub use desired::Overrides;

@@ -1,6 +1,5 @@
 //! `nix build`, reported as it runs.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,14 +7,15 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::build_monitor::BuildMonitor;
+use super::build_plan::{BuildPlan, BuildTimes, DryRun, agree, dry_run};
 use super::build_sandbox::refuse_weakening_settings;
 use super::eval::run_json;
 use super::installable::Installable;
 use super::programs::Programs;
-use super::{FEATURES, error, path_info};
+use super::{FEATURES, path_info};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::Launcher;
-use crate::base::{Event, Reporter, Silent};
+use crate::base::{Context as Cx, Event, Reporter, Silent};
 use crate::failure;
 
 /// Flags that `nix build` accepts, but commands that evaluate do not.
@@ -44,18 +44,13 @@ pub struct Built {
     pub out: PathBuf,
 }
 
-/// Builds `installable` without a result link and reports the progress. Nix gets `options` unchanged. Where Nix only
-/// repeats the failure of an earlier evaluation, the build is retried without the evaluation cache.
+/// Plans and builds `installable` without a result link, and reports the progress. Nix gets `options` unchanged. Where
+/// Nix only repeats the failure of an earlier evaluation, it evaluates again without its cache.
 ///
 /// # Errors
-/// The cause that Nix names, with the end of the log of the builder that failed.
-pub fn build(
-    launcher: &Launcher,
-    installable: &Installable,
-    options: &[String],
-    reporter: &dyn Reporter,
-) -> Result<Built> {
-    let json = run_build(launcher, std::slice::from_ref(installable), options, reporter)?;
+/// Those of [`agree`]; the cause that Nix names, with the end of the log of the builder that failed.
+pub fn build(cx: &Cx, installable: &Installable, options: &[String]) -> Result<Built> {
+    let json = run_build(cx, std::slice::from_ref(installable), options)?;
     parse_built(&json).with_context(|| format!("building {installable}"))
 }
 
@@ -63,53 +58,49 @@ pub fn build(
 ///
 /// # Errors
 /// Those of [`build`], for the first build that failed.
-pub fn build_all(
-    launcher: &Launcher,
-    installables: &[Installable],
-    options: &[String],
-    reporter: &dyn Reporter,
-) -> Result<()> {
+pub fn build_all(cx: &Cx, installables: &[Installable], options: &[String]) -> Result<()> {
     let mut all_options = options.to_vec();
     if installables.len() > 1 {
         all_options.insert(0, "--keep-going".to_owned());
     }
-    run_build(launcher, installables, &all_options, reporter).map(drop)
+    run_build(cx, installables, &all_options).map(drop)
 }
 
 /// Whether Nix has nothing to build for `installable`: all of it is in the store, or in a cache that Nix uses.
 /// `options` are those of the build. False where Nix cannot tell.
 pub fn builds_nothing(launcher: &Launcher, installable: &Installable, options: &[String]) -> bool {
-    let to_build = installables_to_build(launcher, std::slice::from_ref(installable), options, &Silent);
-    let Ok(to_build) = to_build else { return false };
-    let options = eval_args(options);
-    let fixed = FEATURES.into_iter().chain(["build", "--dry-run"]);
-    let fixed = fixed.chain(to_build.iter().map(Installable::as_str));
-    let args = fixed.chain(options.iter().map(String::as_str)).collect::<Vec<_>>();
-    let mut plans_a_build = false;
-    let output = launcher.stream_killable("nix", &args, None, |line| {
-        plans_a_build |= error::plans_a_build(line);
-    });
-    output.is_ok_and(|output| output.success()) && !plans_a_build
+    let to_build = derivations(launcher, std::slice::from_ref(installable), options, &Silent);
+    let run = to_build.and_then(|to_build| dry_run(launcher, &to_build, options));
+    run.as_ref().is_ok_and(DryRun::builds_nothing)
 }
 
-/// Runs `nix build --json`, and returns the JSON.
-fn run_build(
-    launcher: &Launcher,
-    installables: &[Installable],
-    options: &[String],
-    reporter: &dyn Reporter,
-) -> Result<String> {
+/// What a build of `installables` with `options` would do.
+///
+/// # Errors
+/// Those of the evaluation, and that of Nix for a build that it cannot plan.
+pub fn plan(cx: &Cx, installables: &[Installable], options: &[String]) -> Result<BuildPlan> {
     refuse_weakening_settings(options)?;
+    let derivations = derivations(&cx.launcher, installables, options, cx.reporter.as_ref())?;
+    BuildPlan::make(cx, &derivations, options)
+}
+
+/// Evaluates `installables`, plans the build, and runs `nix build --json`. Returns the JSON.
+fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Result<String> {
+    refuse_weakening_settings(options)?;
+    let reporter = cx.reporter.as_ref();
+    let derivations =
+        cx.in_phase("evaluate", || derivations(&cx.launcher, installables, options, reporter))?;
+    // Where Nix cannot plan the build, the build itself shows why.
+    if let Ok(plan) = cx.in_phase("plan", || BuildPlan::make(cx, &derivations, options)) {
+        agree(cx, &plan)?;
+    }
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, is_in_bytes: false });
-    let to_build = installables_to_build(launcher, installables, options, reporter)?;
-    let mut attempt = Attempt::run(launcher, &to_build, options, reporter)?;
-    if attempt.monitor.repeats_failure() {
-        let uncached = [options, &["--no-eval-cache".to_owned()]].concat();
-        attempt = Attempt::run(launcher, &to_build, &uncached, reporter)?;
-    }
+    let mut attempt = Attempt::run(&cx.launcher, &derivations, options, reporter)?;
+    // A memory that cannot be written costs the next estimate alone.
+    let _ = BuildTimes::remember(&cx.state, &attempt.monitor.take_times());
     let Some(json) = attempt.json else {
-        return Err(attempt.monitor.into_error(&join_names(installables), &Programs::of(launcher)));
+        return Err(attempt.monitor.into_error(&join_names(installables), &Programs::of(&cx.launcher)));
     };
     let amount = attempt.monitor.made_count();
     let seconds = started.elapsed().as_secs_f64();
@@ -117,30 +108,17 @@ fn run_build(
     Ok(json)
 }
 
-/// What `nix build` gets for `installables`: their derivations, evaluated here, where `launcher` protects keys; else
-/// `installables` themselves, which `nix build` evaluates.
-///
-/// # Errors
-/// Those of the evaluation.
-fn installables_to_build<'a>(
-    launcher: &Launcher,
-    installables: &'a [Installable],
-    options: &[String],
-    reporter: &dyn Reporter,
-) -> Result<Cow<'a, [Installable]>> {
-    if !launcher.protects_keys() || installables.iter().all(Installable::is_evaluated) {
-        return Ok(Cow::Borrowed(installables));
-    }
-    evaluate_derivations(launcher, installables, options, reporter).map(Cow::Owned)
-}
-
-/// The derivations of `installables`, evaluated before the build: a build has rights that an evaluation must not have.
-fn evaluate_derivations(
+/// The derivations of `installables`. Those that are attributes are evaluated: before the build, as a build has rights
+/// that an evaluation must not have, and as the plan is that of what is built.
+fn derivations(
     launcher: &Launcher,
     installables: &[Installable],
     options: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Vec<Installable>> {
+    if installables.iter().all(Installable::is_evaluated) {
+        return Ok(installables.to_vec());
+    }
     let options = eval_args(options);
     let mut args = [&FEATURES[..], &["path-info", "--derivation", "--json"]].concat();
     args.extend(installables.iter().map(Installable::as_str));
@@ -152,7 +130,7 @@ fn evaluate_derivations(
 }
 
 /// The names of all `installables` in one line, for messages.
-fn join_names(installables: &[Installable]) -> String {
+pub(super) fn join_names(installables: &[Installable]) -> String {
     installables.iter().map(Installable::to_string).collect::<Vec<_>>().join(" ")
 }
 

@@ -2,6 +2,7 @@
 
 mod build;
 mod build_monitor;
+mod build_plan;
 mod build_sandbox;
 mod config;
 mod copy;
@@ -27,7 +28,8 @@ mod user_settings;
 mod version;
 mod warnings;
 
-pub use build::{build, build_all, builds_nothing, eval_args};
+pub use build::{build, build_all, builds_nothing, eval_args, plan};
+pub use build_plan::BuildPlan;
 pub use build_sandbox::{protect_keys_from_builds, protect_keys_without_builds};
 pub use config::Config;
 pub use copy::{Destination, copy};

@@ -29,7 +29,7 @@ pub use bars::reporter;
 pub use json::{EventLine, PrintedResult};
 pub use json::{print_json, print_json_result};
 pub use next::{end_with, print_next_step};
-pub use prompt::{Prompt, can_ask};
+pub use prompt::{Prompt, TerminalApprover, can_ask};
 
 use std::io::{ErrorKind, Write};
 

@@ -10,9 +10,9 @@ use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflu
 use super::filter;
 use super::style::{Role, Stream};
 use crate::bail;
-use crate::base::escape;
 use crate::base::failure::ExitKind;
 use crate::base::interrupt::{self, SignalGuard};
+use crate::base::{Approver, Question, escape};
 
 /// Whether a user can answer a question: both stdin and stderr are a terminal.
 pub fn can_ask() -> bool {
@@ -128,6 +128,19 @@ impl Prompt<'_> {
     /// Those of [`Self::ask`].
     pub fn confirm(&self) -> Result<bool> {
         Ok(matches!(self.ask()?.to_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// Asks the user on the terminal, where there is one.
+pub struct TerminalApprover;
+
+impl Approver for TerminalApprover {
+    fn approve(&self, question: &Question) -> Result<Option<bool>> {
+        if !can_ask() {
+            return Ok(None);
+        }
+        let Question { notice, question, unanswered } = *question;
+        Prompt { notice, question, unanswered }.confirm().map(Some)
     }
 }
 

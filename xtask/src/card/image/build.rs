@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::find::{self, Wanted};
 use crate::base::{Context, ImageSource};
 use crate::nix;
+use crate::nix::BuildPlan;
 use crate::nix::emulation;
 use crate::nix::flake::{HostImage, HostLayout};
 
@@ -25,6 +26,17 @@ pub struct Built {
 /// Those of [`HostImage::find`], of the build and of [`find::find`]; `Refused` where this machine cannot build it.
 pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &[String]) -> Result<Built> {
     build_checked(cx, source, file, nix_args, |_| Ok(()))
+}
+
+/// What a build of the image of `source` would do.
+///
+/// # Errors
+/// Those of [`HostImage::find`], and those of [`nix::plan`].
+pub fn plan(cx: &Context, source: &ImageSource, nix_args: &[String]) -> Result<BuildPlan> {
+    nix::require(&cx.launcher)?;
+    let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
+    image.remark(source).into_iter().for_each(|text| cx.note(text));
+    cx.in_phase("plan", || nix::plan(cx, &[image.installable(cx)], nix_args))
 }
 
 /// As [`build`], once `check` accepts the layout of the host: a refusal comes before a build of minutes.
@@ -47,7 +59,7 @@ pub fn build_checked(
         let builds_nothing = || nix::builds_nothing(&cx.launcher, &installable, nix_args);
         emulation::require_unless(cx, version, system, nix_args, builds_nothing)?;
     }
-    let built = nix::build(&cx.launcher, &installable, nix_args, cx.reporter.as_ref());
+    let built = nix::build(cx, &installable, nix_args);
     let built = built.map_err(|error| nix::with_untracked_hint(&cx.launcher, &cx.flake, error))?;
     let file = find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })?;
     Ok(Built { file, layout: image.layout })

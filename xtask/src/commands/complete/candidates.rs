@@ -12,7 +12,7 @@ use super::line::Line;
 use super::{FILES, marker};
 use crate::base::process::Launcher;
 use crate::base::run_log::RunLog;
-use crate::base::{Bytes, Context, HostName, Silent, project, state};
+use crate::base::{Always, Bytes, Context, HostName, Silent, project, state};
 use crate::card::disk::{self, DiskKind, Roots};
 use crate::cli::Candidates;
 use crate::commands::flake_hosts;
@@ -103,6 +103,7 @@ impl Source {
             json: false,
             launcher: if is_safe { nix::private_nix::activate(launcher, &tools) } else { launcher },
             reporter: Arc::new(Silent),
+            approver: Arc::new(Always(None)),
             // No log is kept of a key press.
             log: Arc::new(RunLog::begin("")),
         })

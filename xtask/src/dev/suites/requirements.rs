@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
     use crate::base::run_log::RunLog;
-    use crate::base::{FlakeRef, Silent};
+    use crate::base::{Always, FlakeRef, Silent};
 
     #[test]
     fn what_a_missing_nix_is_needed_for_is_named() {
@@ -196,6 +196,7 @@ mod tests {
             json: false,
             launcher: Launcher::with_clean_env("/"),
             reporter: Arc::new(Silent),
+            approver: Arc::new(Always(None)),
             log: Arc::new(RunLog::begin("test")),
         };
         for (requirement, begin) in

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::build_plan::BuildTime;
 use super::derivation;
 use super::error;
 use super::events::{Line, LogReader};
@@ -37,6 +38,10 @@ pub struct BuildMonitor<'a> {
     made: u64,
     /// The builds by their activity id in the log of Nix.
     builds: HashMap<u64, Build>,
+    /// The builds that run, by their activity id, with the moment of their start.
+    running: HashMap<u64, (Instant, BuildTime)>,
+    /// The builds on this machine that have ended.
+    times: Vec<BuildTime>,
     /// The activity id of the build that was active last.
     last_build: Option<u64>,
     /// Errors of Nix itself.
@@ -67,6 +72,8 @@ impl<'a> BuildMonitor<'a> {
             total: None,
             made: 0,
             builds: HashMap::new(),
+            running: HashMap::new(),
+            times: Vec::new(),
             last_build: None,
             errors: Vec::new(),
             unverified_errors: Vec::new(),
@@ -88,6 +95,7 @@ impl<'a> BuildMonitor<'a> {
                 self.begin_task(id, format!("downloading {}", redact::without_passwords(&uri)), false);
             }
             Line::Stopped { id } => {
+                self.end_build(id);
                 if self.tasks.remove(&id) {
                     self.reporter.report(&Event::TaskEnded { task: id });
                 }
@@ -113,6 +121,14 @@ impl<'a> BuildMonitor<'a> {
         }
     }
 
+    /// How long the builds on this machine took; those that failed are left out.
+    pub fn take_times(&mut self) -> Vec<BuildTime> {
+        let causes = self.causes().concat();
+        let mut times = std::mem::take(&mut self.times);
+        times.retain(|time| !causes.contains(&format!("-{}.drv", time.name)));
+        times
+    }
+
     /// How many store paths were built or fetched.
     pub fn made_count(&self) -> u64 {
         self.made
@@ -121,11 +137,6 @@ impl<'a> BuildMonitor<'a> {
     /// How many store paths Nix has finished, by its own count.
     pub fn done_count(&self) -> u64 {
         self.done
-    }
-
-    /// Whether Nix only repeated the failure of an earlier evaluation.
-    pub fn repeats_failure(&self) -> bool {
-        self.causes().first().is_some_and(|text| error::is_cached_failure(text))
     }
 
     /// The error for a failed run, with the end of the log of the build that failed.
@@ -158,10 +169,22 @@ impl<'a> BuildMonitor<'a> {
         let place = if machine.is_empty() { String::new() } else { format!(" on {machine}") };
         let is_emulated = machine.is_empty() && derivation::is_emulated(&drv);
         self.begin_task(id, format!("building {}{place}", short_name(&drv)), is_emulated);
+        if machine.is_empty() {
+            let time = BuildTime { name: short_name(&drv).to_owned(), is_emulated, seconds: 0.0 };
+            self.running.insert(id, (Instant::now(), time));
+        }
         if self.builds.len() >= MAX_BUILDS {
             self.builds.clear();
         }
         self.builds.insert(id, Build { drv, log: VecDeque::new() });
+    }
+
+    fn end_build(&mut self, id: u64) {
+        if let Some((started, time)) = self.running.remove(&id)
+            && self.times.len() < MAX_BUILDS
+        {
+            self.times.push(BuildTime { seconds: started.elapsed().as_secs_f64(), ..time });
+        }
     }
 
     fn add_log_line(&mut self, id: u64, text: String) {

@@ -89,7 +89,7 @@ pub fn kernel_runs(system: &str) -> bool {
 }
 
 /// The system of a derivation that Nix itself builds, such as a download by `import <nix/fetchurl.nix>`.
-const BUILTIN: &str = "builtin";
+pub const BUILTIN: &str = "builtin";
 
 /// Checks before a build that this machine can build for `system`, with `options` for Nix. Warns where only the build
 /// can show whether this machine can.

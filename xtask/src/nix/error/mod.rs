@@ -229,11 +229,6 @@ pub fn is_fault_of_flake(error: &anyhow::Error) -> bool {
     is_evaluation_failure(error) && FAULTS.iter().any(|fault| message.contains(fault))
 }
 
-/// Whether Nix, asked what it would do, prints that it would build something, or that it lacks what it needs.
-pub fn plans_a_build(text: &str) -> bool {
-    text.contains(" will be built") || text.contains("don't know how to build")
-}
-
 /// The derivation that `message` names first; `None` where the first store path in `message` is no derivation.
 pub fn first_derivation(message: &str) -> Option<&str> {
     let start = message.find("'/nix/store/")? + 1;

@@ -236,19 +236,6 @@ fn faults_of_flakes_are_told_from_those_of_this_machine() {
 }
 
 #[test]
-fn a_plan_of_nix_says_whether_it_builds() {
-    for (text, expected) in [
-        ("this derivation will be built:", true),
-        ("these 2 derivations will be built:", true),
-        ("don't know how to build these paths:", true),
-        ("this path will be fetched (0.1 MiB download, 0.2 MiB unpacked):", false),
-        ("", false),
-    ] {
-        assert_eq!(plans_a_build(text), expected, "{text}");
-    }
-}
-
-#[test]
 fn a_missing_system_feature_is_named() {
     for (error, missing) in [
         (
