@@ -88,8 +88,7 @@ pub fn plan(cx: &Cx, installables: &[Installable], options: &[String]) -> Result
 fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Result<String> {
     refuse_weakening_settings(options)?;
     let reporter = cx.reporter.as_ref();
-    let derivations =
-        cx.in_phase("evaluate", || derivations(&cx.launcher, installables, options, reporter))?;
+    let derivations = derivations(&cx.launcher, installables, options, reporter)?;
     // Where Nix cannot plan the build, the build itself shows why.
     if let Ok(plan) = cx.in_phase("plan", || BuildPlan::make(cx, &derivations, options)) {
         agree(cx, &plan)?;

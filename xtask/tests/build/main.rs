@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
 
 mod demo;
+mod slow_builds;
 #[path = "../support/mod.rs"]
 mod support;

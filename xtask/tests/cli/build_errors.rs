@@ -144,14 +144,3 @@ fn an_evaluation_error_names_the_position() {
         .assert_stdout("")
         .assert_stderr(format!("error: nix failed on {}: {message}\n", attribute()));
 }
-
-#[test]
-fn a_cached_evaluation_failure_is_evaluated_again() {
-    let (answers, _out) = build_with_files(&["a.img"]);
-    let cached = event_script(r#"{"action":"msg","level":0,"msg":"error: cached failure of attribute 'x'"}"#);
-    let build =
-        format!("case \"$*\" in *' -v --no-eval-cache') {};; *) {cached} exit 1;; esac", answers.build);
-    let nix = Answers { build, ..answers }.install();
-    nix.run(&[SD_IMAGE_ARGS, &["--", "-v"]].concat()).assert_code(0);
-    assert_eq!(nix.nix_calls().iter().filter(|call| call.starts_with("build")).count(), 2);
-}

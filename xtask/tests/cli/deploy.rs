@@ -36,6 +36,7 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
     let eval = ["eval", "--json", "--show-trace", "github:o/f#.", "--apply", &function, "-L"];
     let profile = format!("{NEW_PROFILE}.drv^*");
     let format = ["--log-format", "internal-json"];
+    let plan = ["build", "--dry-run", &profile, "-L"];
     let build = [&["build", "--json", "--no-link"], &format[..], &[&profile, "-L"]].concat();
     let flags = ["--substitute-on-destination", "--no-check-sigs", NEW_PROFILE];
     let copy = [&["copy"], &format[..], &["--to", "ssh://root@stinky.lan"], &flags].concat();
@@ -44,6 +45,7 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
         vec!["--version".to_owned()],
         with_features(&["flake", "metadata", "--json", "--no-write-lock-file", "github:o/f"]),
         with_features(&eval),
+        with_features(&plan),
         with_features(&build),
         with_features(&copy),
     ]

@@ -32,6 +32,7 @@ fn sd_image_prints_the_path_alone_to_stdout_and_the_story_to_stderr() {
         nix.nix_calls(),
         [
             "--version",
+            &format!("build --dry-run {} --max-jobs 2", installable()),
             &format!("{build} --max-jobs 2"),
             "config show --json --max-jobs 2",
             &format!("{} --max-jobs 2", find_image("stinky")),
@@ -48,6 +49,8 @@ fn sd_image_prints_json() {
     assert_eq!((&result["bytes"], &result["stored_bytes"]), (&5120.into(), &small_image().len().into()));
     let names = outcome.events().into_iter().map(|event| event["event"].as_str().expect("a name").to_owned());
     let expected = [
+        "phase",
+        "phase_ended",
         "phase",
         "phase_ended",
         "phase",

@@ -86,8 +86,9 @@ impl Up {
         let of_nix = calls.iter().filter_map(|call| {
             let has = |word: &str| call.iter().any(|other| other.contains(word));
             match call.iter().map(String::as_str).nth(2)? {
+                "build" if has("--dry-run") => None,
                 "build" if has("img.drv") => Some("image"),
-                "build" if !has("--dry-run") => Some("system"),
+                "build" => Some("system"),
                 "copy" => Some("copy"),
                 _ => None,
             }

@@ -8,6 +8,7 @@ mod layouts;
 mod locks;
 mod misses;
 mod offline;
+mod plan;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;

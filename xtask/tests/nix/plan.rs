@@ -1,0 +1,76 @@
+//! What a build would do, before it begins.
+
+use crate::fixture::{Fixture, builder, image, system};
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_plan_names_what_is_built_and_builds_nothing() {
+    let slow = builder("slow", "busybox=${./busybox}/busybox; $busybox sleep 1; mkdir $out");
+    let fixture = Fixture::plain(&format!(
+        "{{ outputs = {{ self }}: {{ packages.{0}.pi-sdImage = {1}; \
+         packages.{0}.two-sdImage = derivation {{ name = \"two\"; system = \"{0}\"; builder = \"/bin/sh\"; \
+         args = [ \"-c\" \"exit 1\" ]; one = {slow}; }}; }}; }}",
+        system(),
+        image("pi")
+    ));
+    let planned = fixture.run(&["sd-image", "pi", "--plan"]);
+    let system = system();
+    planned.assert_code(0).assert_stderr("");
+    let lines = planned.stdout.lines().collect::<Vec<_>>();
+    assert_eq!(lines[0], format!("build   1 derivation: 1 for {system}"));
+    assert_eq!(lines[1], "time    unknown: none of this was built here before");
+    assert_eq!(lines[2], "fetch   nothing");
+    assert!(lines[3].starts_with("store   ") && lines[3].ends_with(" free"), "{lines:?}");
+    assert!(!fixture.image_path("pi").exists());
+
+    let json = fixture.run(&["sd-image", "two", "--plan", "--json"]).assert_code(0).json();
+    let derivations = json["plan"]["derivations"].as_array().expect("a list");
+    assert_eq!(derivations.len(), 2, "{json}");
+    assert!(derivations[0]["name"].as_str().expect("a name").starts_with("nixos-sd-image-slow-"), "{json}");
+    assert_eq!(derivations[1]["name"], "two");
+    for derivation in derivations {
+        assert_eq!((&derivation["place"], &derivation["heavy"]), (&"native".into(), &false.into()), "{json}");
+        assert_eq!(derivation["system"], system);
+    }
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn a_build_is_announced_and_its_time_is_remembered() {
+    let script =
+        "mkdir -p $out/sd-image; ${./busybox}/busybox sleep 2; cp ${./image.zst} $out/sd-image/a.img.zst";
+    let flake = |name: &str| {
+        let built = builder("x", script).replace("nixos-sd-image-x", name);
+        format!("{{ outputs = {{ self }}: {{ packages.{}.pi-sdImage = {built}; }}; }}", system())
+    };
+    let fixture = Fixture::plain(&flake("slow-image-1.0"));
+    let first = fixture.run(&["sd-image", "pi"]);
+    assert!(first.assert_code(0).stderr.starts_with("plan    1 derivation\n"), "{first:?}");
+    let again = fixture.run(&["sd-image", "pi"]);
+    assert!(!again.assert_code(0).stderr.contains("plan "), "{again:?}");
+    std::fs::write(fixture.path("flake/flake.nix"), flake("slow-image-1.1")).expect("writing the flake");
+    let planned = fixture.run(&["sd-image", "pi", "--plan"]);
+    assert!(planned.assert_code(0).stdout.contains("\ntime    about 2 s\n"), "{planned:?}");
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn what_cannot_be_planned_is_reported_as_an_error() {
+    let fixture = Fixture::with_images(&[("broken", r#"throw "broken on purpose""#)]);
+    let planned = fixture.run(&["sd-image", "broken", "--plan"]);
+    planned.assert_code(1).assert_stdout("").assert_stderr_contains("broken on purpose");
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn the_plan_of_a_deploy_asks_no_host() {
+    let profile = builder("profile", "mkdir $out");
+    let fixture = Fixture::plain(&format!(
+        "{{ outputs = {{ self }}: let p = {profile}; in {{ deploy.nodes = builtins.listToAttrs (map (name: {{ \
+         inherit name; value = {{ hostname = \"host.invalid\"; profiles.system = {{ user = \"root\"; path = p; }}; }}; \
+         }}) [ \"one\" \"two\" ]); }}; }}"
+    ));
+    let planned = fixture.run(&["deploy", "--all", "--plan"]);
+    assert!(planned.assert_code(0).stdout.starts_with("build   1 derivation: "), "{planned:?}");
+    fixture.run(&["deploy", "one", "--plan", "--reboot"]).assert_code(2);
+}
