@@ -21,6 +21,7 @@ Examples:
   cargo xtask rollback stinky v1.2 --reboot  that of a revision, tried by a reboot";
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[command(group = ArgGroup::new("which").args(["hosts", "all"]).required(true))]
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations

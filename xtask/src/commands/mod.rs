@@ -130,9 +130,10 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
 
 /// Who answers the questions of domains: the command line, or else the user.
 fn approver(cli: &Cli) -> Arc<dyn Approver> {
-    match cli.command.as_ref().is_some_and(Command::allows_slow_builds) {
-        true => Arc::new(Always(Some(true))),
-        false => Arc::new(ui::TerminalApprover),
+    if cli.command.as_ref().is_some_and(Command::allows_slow_builds) {
+        Arc::new(Always(Some(true)))
+    } else {
+        Arc::new(ui::TerminalApprover)
     }
 }
 

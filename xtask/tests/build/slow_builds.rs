@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{Outcome, Sandbox};
 
-/// A sandbox with a flake whose image needs a kernel for AArch64. The builder is a program of this machine: only the
+/// A sandbox with a flake whose image needs a foreign kernel. The builder is a program of this machine: only the
 /// system of the kernel's derivation is foreign.
 fn sandbox_with_kernel() -> Sandbox {
     let sandbox = Sandbox::new();

@@ -28,15 +28,10 @@ fn a_successful_deploy_makes_exactly_these_calls() {
 
 /// The calls of nix for a deploy with `-L`.
 fn expected_nix_calls() -> Vec<Vec<String>> {
-    let with_features = |args: &[&str]| {
-        let features = ["--extra-experimental-features", "nix-command flakes"];
-        features.iter().chain(args).map(ToString::to_string).collect::<Vec<_>>()
-    };
     let function = node_function();
     let eval = ["eval", "--json", "--show-trace", "github:o/f#.", "--apply", &function, "-L"];
     let profile = format!("{NEW_PROFILE}.drv^*");
     let format = ["--log-format", "internal-json"];
-    let plan = ["build", "--dry-run", &profile, "-L"];
     let build = [&["build", "--json", "--no-link"], &format[..], &[&profile, "-L"]].concat();
     let flags = ["--substitute-on-destination", "--no-check-sigs", NEW_PROFILE];
     let copy = [&["copy"], &format[..], &["--to", "ssh://root@stinky.lan"], &flags].concat();
@@ -45,7 +40,7 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
         vec!["--version".to_owned()],
         with_features(&["flake", "metadata", "--json", "--no-write-lock-file", "github:o/f"]),
         with_features(&eval),
-        with_features(&plan),
+        with_features(&["build", "--dry-run", &profile, "-L"]),
         with_features(&build),
         with_features(&copy),
     ]

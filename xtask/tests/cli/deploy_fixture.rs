@@ -233,3 +233,9 @@ pub fn first_probe_command() -> String {
 
 /// The line that deploy-rs prints when it activates the profile.
 pub const ACTIVATING: &str = "[deploy] [INFO] Activating profile `system` for node `stinky`";
+
+/// The arguments of Nix for `args`.
+pub fn with_features(args: &[&str]) -> Vec<String> {
+    let features = ["--extra-experimental-features", "nix-command flakes"];
+    features.iter().chain(args).map(ToString::to_string).collect()
+}

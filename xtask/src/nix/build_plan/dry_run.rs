@@ -93,7 +93,7 @@ fn parse_size(text: &str) -> Option<u64> {
     let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
     let bytes = number.parse::<f64>().ok()? * factor;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rounded size, at least 0")]
-    (bytes >= 0.0 && bytes < 1e18).then_some(bytes as u64)
+    (0.0..1e18).contains(&bytes).then_some(bytes as u64)
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ mod tests {
             ("linux-rpi-6.6.51-stable_20241008", ("linux-rpi", "6.6.51-stable_20241008")),
             ("nixos-system-pi", ("nixos-system-pi", "")),
             ("gcc-wrapper-14.2.0", ("gcc-wrapper", "14.2.0")),
-            ("a-", ("a", "")),
+            ("a-", ("a-", "")),
             ("", ("", "")),
         ] {
             assert_eq!(split_version(name), expected, "{name}");

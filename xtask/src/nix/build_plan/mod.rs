@@ -7,7 +7,7 @@ mod systems;
 mod text;
 mod times;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::Result;
@@ -60,6 +60,7 @@ pub struct PlannedBuild {
 /// Where and how a derivation is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BuildPlace")]
 pub enum Place {
     /// On this machine.
     Native,
@@ -134,7 +135,7 @@ pub fn dry_run(launcher: &Launcher, installables: &[Installable], options: &[Str
 
 /// The systems of derivations, and how this machine builds for each.
 struct Places {
-    systems: std::collections::HashMap<String, System>,
+    systems: HashMap<String, System>,
     by_system: BTreeMap<System, Place>,
     /// How many builds run at once.
     jobs: u64,
@@ -142,7 +143,7 @@ struct Places {
 
 impl Places {
     fn of(cx: &Context, derivations: &[StorePath], options: &[String]) -> Result<Self> {
-        let mut places = Self { systems: Default::default(), by_system: BTreeMap::new(), jobs: 1 };
+        let mut places = Self { systems: HashMap::new(), by_system: BTreeMap::new(), jobs: 1 };
         if derivations.is_empty() {
             return Ok(places);
         }
