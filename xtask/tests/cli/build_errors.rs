@@ -1,6 +1,6 @@
 //! `sd-image` when nix fails: the error and its hint.
 
-use crate::fake_build::{SD_IMAGE_ARGS, attribute, build_with_files, event_script};
+use crate::fake_build::{SD_IMAGE_ARGS, attribute, event_script};
 use crate::fake_nix::Answers;
 
 /// Answers with a build that reports `events` and fails.
