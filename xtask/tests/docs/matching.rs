@@ -60,7 +60,7 @@ fn matches_word(expected: &str, actual: &str) -> bool {
 
 /// The words of `text`, with what differs from run to run replaced.
 fn words(text: &str) -> Vec<String> {
-    let text = without_speed(text);
+    let text = without_other_cards(&without_speed(text));
     text.split_whitespace().map(|word| without_numbers(&without_hashes(word))).collect()
 }
 
@@ -69,6 +69,12 @@ fn without_speed(text: &str) -> String {
     let end = " times as fast as a full write";
     let start = |line: &str| line.find(end).and_then(|end| line[..end].rfind(", "));
     text.lines().map(|line| start(line).map_or(line, |at| &line[..at])).collect::<Vec<_>>().join("\n")
+}
+
+/// `text` without the warning of other cards in this machine that have the same labels.
+fn without_other_cards(text: &str) -> String {
+    let is_of_others = |line: &&str| line.starts_with("warning: ") && line.contains(" has the label ");
+    text.lines().filter(|line| !is_of_others(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// `word` with hashes, keys and bars replaced.
