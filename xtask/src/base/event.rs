@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
 use super::error_report::ErrorReport;
+use super::failure;
 use super::host_name::HostName;
 use super::table::Tone;
 use super::unit;
@@ -143,6 +144,13 @@ impl Event {
     /// The event of the plan with this `text` and these `facts`, which the schema of events describes.
     pub fn plan(text: impl Into<String>, facts: &impl Serialize) -> Self {
         Self::Plan { text: text.into(), plan: serde_json::to_value(facts).unwrap_or_default() }
+    }
+
+    /// The warning of `error`, which ends less than the command.
+    pub fn warning_of(error: &anyhow::Error) -> Self {
+        let reasons = failure::listed_reasons(error).iter().map(|reason| format!("\n  - {reason}"));
+        let text = format!("{error:#}{}", reasons.collect::<String>());
+        Self::Warning { text, hint: failure::hint(error).map(str::to_owned) }
     }
 
     /// The event of work that failed with `error`.

@@ -3,8 +3,7 @@
 use anyhow::Result;
 
 use super::plan_facts::PlanFacts;
-use crate::base::failure;
-use crate::base::{Context, HostName, Tone};
+use crate::base::{Context, Event, HostName, Tone};
 use crate::cli::Deploy;
 use crate::commands::build_plan;
 use crate::commands::deploy_host::{self, DeployResult};
@@ -81,7 +80,7 @@ fn deploy_several(
         if let Ending::Ended(outcome) = &ending {
             deploy_host::print_remarks(host_cx, outcome);
             match outcome.error() {
-                Some(error) => host_cx.warn(failure::with_hint(&error)),
+                Some(error) => host_cx.reporter.report(&Event::warning_of(&error)),
                 None => host_cx.reporter.report(&outcome.event()),
             }
         }

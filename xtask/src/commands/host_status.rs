@@ -37,5 +37,5 @@ fn last_receipts(receipts: &[Receipt], host: &HostName) -> History {
     // A greater position is an older receipt.
     positions.sort_unstable_by_key(|position| Reverse(*position));
     let found = positions.into_iter().map(|position| &receipts[position]).collect::<Vec<_>>();
-    History { last: found.last().map(|receipt| format!("{receipt:#}")) }
+    History { last: found.last().map(|receipt| receipt.summary()) }
 }

@@ -14,7 +14,8 @@ pub struct ListedDisk {
     pub disk: Disk,
     pub accepted: bool,
     pub refusals: Vec<Reason>,
-    /// `yes`, or the first refusal without its remedy: enough to choose a card. `flash` prints all refusals.
+    /// `yes`, or the first refusal without its remedy and the name of the disk: enough to choose a card in a table.
+    /// `flash` prints all refusals.
     #[serde(skip)]
     pub verdict: String,
 }
@@ -44,7 +45,10 @@ fn is_card_by_kind(disk: &Disk, request: &Request) -> bool {
 
 fn judge(disk: Disk, request: &Request) -> ListedDisk {
     let refusals = disk::refusals(&disk, request);
-    let verdict = refusals.first().map_or("yes".to_owned(), |refusal| format!("no: {}", refusal.reason));
+    let subject = format!("{} is ", disk.path.display());
+    let verdict = refusals.first().map_or("yes".to_owned(), |refusal| {
+        format!("no: {}", refusal.reason.strip_prefix(&subject).unwrap_or(&refusal.reason))
+    });
     let refusals = refusals.iter().map(Refusal::to_reason).collect::<Vec<_>>();
     ListedDisk { accepted: refusals.is_empty(), disk, refusals, verdict }
 }

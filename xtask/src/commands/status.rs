@@ -23,7 +23,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let overrides = Overrides::of_address(args.to.as_ref());
     let statuses = host_status::read(cx, &receipts, hosts, &overrides, nix_args)?;
     for remark in statuses.iter().flat_map(deploy::Status::remarks) {
-        cx.warn(remark);
+        cx.reporter.report(&remark);
     }
     if cx.json {
         let hosts = statuses.iter().map(|status| HostRow::new(status, &receipts)).collect();

@@ -12,7 +12,7 @@ use super::host_lock::HostLock;
 use super::options::DeployOptions;
 use super::outcome::Outcome;
 use super::plan::Plan;
-use crate::base::failure::{self, ExitKind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::parallel;
 use crate::base::{Cell, Context, Event, HostName, Table, Tone};
 use crate::nix;
@@ -89,7 +89,7 @@ pub fn deploy_all(
         let host_cx = cx.for_host(&host);
         let result = end_phase(&host_cx, plan.and_then(|plan| finish(&host_cx, plan)));
         if let Err(error) = &result {
-            host_cx.warn(failure::with_hint(error));
+            host_cx.reporter.report(&Event::warning_of(error));
         }
         Member { host, result }
     }))

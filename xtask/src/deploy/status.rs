@@ -12,7 +12,7 @@ use super::trial;
 use super::verdict;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
-use crate::base::{Bytes, Cell, Context, HostName, Table, Tone, interrupt};
+use crate::base::{Bytes, Cell, Context, Event, HostName, Table, Tone, interrupt};
 use crate::nix::StorePath;
 
 /// How many hosts are queried in parallel.
@@ -164,16 +164,16 @@ impl Status {
     }
 
     /// Warnings about the host, which get lines of their own below the table.
-    pub fn remarks(&self) -> Vec<String> {
+    pub fn remarks(&self) -> Vec<Event> {
         let host = &self.host;
         let observation = match &self.observation {
-            Err(error) => return vec![failure::with_hint(error)],
+            Err(error) => return vec![Event::warning_of(error)],
             Ok(observation) => observation,
         };
         let read_only = observation.disks.read_only.iter().map(|device| {
             format!("{device} of {host} is mounted read-only, as the kernel does after an error")
         });
-        read_only.chain(trial::remarks(host, &observation.state.trial)).collect()
+        read_only.chain(trial::remarks(host, &observation.state.trial)).map(Event::warning).collect()
     }
 
     /// The cell of the column `TRIAL`; `None` for a host without trials, or whose state could not be read.
@@ -241,7 +241,7 @@ mod tests {
         let observation = Ok(Observation { target: target(None), state, disks, drift: Drift::Current });
         let status = Status { host: "stinky".into(), observation, history: History::default() };
         let expected = "/dev/sda1 of stinky is mounted read-only, as the kernel does after an error";
-        assert_eq!(status.remarks(), [expected]);
+        assert_eq!(status.remarks(), [Event::warning(expected)]);
     }
 
     #[test]

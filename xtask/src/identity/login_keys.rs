@@ -61,7 +61,7 @@ impl LoginKeys {
 impl fmt::Display for LoginKeys {
     /// The line of a plan.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("login keys: ")?;
+        f.write_str("logins  ")?;
         match self {
             Self::Unknown(why) => write!(f, "unknown ({why})"),
             Self::NoSshd => f.write_str("none (the host runs no sshd)"),
@@ -73,7 +73,8 @@ impl fmt::Display for LoginKeys {
                 let listed = keys.iter().take(MAX_LISTED);
                 let shown =
                     listed.map(|UserKey { user, key }| format!("{} for {}", key.summary(), Plain(user)));
-                write!(f, "{} ({}", keys.len(), shown.collect::<Vec<_>>().join(", "))?;
+                let noun = if keys.len() == 1 { "key" } else { "keys" };
+                write!(f, "{} {noun} ({}", keys.len(), shown.collect::<Vec<_>>().join(", "))?;
                 match keys.len().saturating_sub(MAX_LISTED) {
                     0 => f.write_str(")"),
                     more => write!(f, " and {more} more)"),
@@ -110,15 +111,15 @@ mod tests {
     fn a_plan_lists_the_first_keys() {
         let password = LoginKeys::Keys { keys: Vec::new(), other_way: Some("the password of pi".to_owned()) };
         for (found, line, is_warned) in [
-            (LoginKeys::Unknown("why"), "login keys: unknown (why)", false),
-            (LoginKeys::NoSshd, "login keys: none (the host runs no sshd)", true),
-            (keys(0), "login keys: none", true),
-            (password, "login keys: none (the password of pi)", false),
-            (keys(1), "login keys: 1 (ed25519 1 for pi)", false),
-            (keys(3), "login keys: 3 (ed25519 1 for pi, ed25519 2 for pi, ed25519 3 for pi)", false),
+            (LoginKeys::Unknown("why"), "logins  unknown (why)", false),
+            (LoginKeys::NoSshd, "logins  none (the host runs no sshd)", true),
+            (keys(0), "logins  none", true),
+            (password, "logins  none (the password of pi)", false),
+            (keys(1), "logins  1 key (ed25519 1 for pi)", false),
+            (keys(3), "logins  3 keys (ed25519 1 for pi, ed25519 2 for pi, ed25519 3 for pi)", false),
             (
                 keys(5),
-                "login keys: 5 (ed25519 1 for pi, ed25519 2 for pi, ed25519 3 for pi and 2 more)",
+                "logins  5 keys (ed25519 1 for pi, ed25519 2 for pi, ed25519 3 for pi and 2 more)",
                 false,
             ),
         ] {

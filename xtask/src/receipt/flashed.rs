@@ -13,9 +13,6 @@ use crate::card::inspect::PartitionTable;
 use crate::identity::Identity;
 use crate::nix::{Revision, StorePath};
 
-/// How many characters of a hash are shown to people: enough to tell images apart.
-const SHORT_HASH: usize = 12;
-
 /// A successful flash: the image, the card and the measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Flashed {
@@ -183,8 +180,7 @@ impl fmt::Display for Flashed {
             Some(sum) => (FILE_SHA256, sum.clone()),
             None => ("hash", self.image.hash.to_hex().to_string()),
         };
-        let shown = if f.alternate() { hash.get(..SHORT_HASH).unwrap_or(&hash) } else { &hash };
-        write!(f, "flashed {} with {image}, {label} {shown}", self.when)?;
+        write!(f, "flashed {} with {image}, {label} {hash}", self.when)?;
         match &self.payload {
             Some(payload) => write!(f, ", and {}", payload.words),
             None => Ok(()),

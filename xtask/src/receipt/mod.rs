@@ -26,7 +26,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Context, FlakeRef, HostName, Timestamp, failure};
+use crate::base::{Context, FlakeRef, HostName, Timestamp, Tone, failure};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 use crate::nix::Revision;
@@ -97,6 +97,17 @@ impl Receipt {
             Self::Flash(flashed) => &flashed.when,
             Self::BrokenFlash(broken) => &broken.when,
             Self::Deploy(deployed) => &deployed.when,
+        }
+    }
+
+    /// What was done and on which day, short enough for a table: `deployed 2026-11-25: rolled back`.
+    pub fn summary(&self) -> String {
+        let day = self.when().day();
+        match self {
+            Self::Flash(_) => format!("flashed {day}"),
+            Self::BrokenFlash(_) => format!("flash broken off {day}"),
+            Self::Deploy(deploy) if deploy.tone() == Tone::Good => format!("deployed {day}"),
+            Self::Deploy(deploy) => format!("deployed {day}: {}", deploy.verdict.replace('_', " ")),
         }
     }
 

@@ -10,13 +10,13 @@ use super::style::Stream;
 const MAX_LABEL: usize = 12;
 /// The width of the label of a result in columns, with the gap after it, such as `card    `.
 const RESULT_LABEL: usize = 8;
+/// What begins a line of another program, and each of the lines that such a line is folded to.
+const OUTPUT: &str = "  | ";
 /// The least width that is folded to, in columns: less leaves no room for words.
 const MIN_WIDTH: usize = 30;
-
 /// The fewest hexadecimal digits that count as a hash: a half of a SHA-256, which is left when the other half is on the
 /// line before.
 const MIN_HASH: usize = 32;
-
 /// How many bytes of a word are searched for a hash.
 const HASH_SEARCH_LEN: usize = 256;
 
@@ -47,6 +47,7 @@ fn fold_line(line: &str, width: usize) -> String {
     }
     let (label, rest) = line.split_at(label_len(line));
     let indent = if label.is_empty() { 2 } else { label.width() };
+    let margin = if label == OUTPUT { OUTPUT.to_owned() } else { " ".repeat(indent) };
     let mut folded = vec![label.to_owned()];
     let mut column = label.width();
     let mut gap = "";
@@ -62,7 +63,7 @@ fn fold_line(line: &str, width: usize) -> String {
                 column += gap.len() + text.width();
             }
             _ => {
-                folded.push(format!("{:indent$}{text}", ""));
+                folded.push(format!("{margin}{text}"));
                 column = indent + text.width();
             }
         }
@@ -74,6 +75,9 @@ fn fold_line(line: &str, width: usize) -> String {
 
 /// The length of the label of `line`, with the blanks around it, in bytes: `     write  ` or `card    `; 0 without one.
 fn label_len(line: &str) -> usize {
+    if line.starts_with(OUTPUT) {
+        return OUTPUT.len();
+    }
     let indent = blanks_len(line);
     let word_len = line[indent..].find(' ').unwrap_or(0);
     let gap = blanks_len(&line[indent + word_len..]);
@@ -208,6 +212,7 @@ mod tests {
                 40,
                 "            ! 1 MiB failed of the whole\n            card",
             ),
+            ("  | a line of another program, folded", 30, "  | a line of another program,\n  | folded"),
             (
                 "hint: run `umount /mnt/a/b/c/d`, then retry it",
                 30,
@@ -280,7 +285,7 @@ mod tests {
         crate::base::fuzz::check_text(&samples, |text| {
             for width in [0, 30, 60, 80] {
                 let folded = fold(text, width, "…");
-                let dense = |text: &str| text.split_whitespace().map(str::to_owned).collect::<String>();
+                let dense = |text: &str| text.replace("\n  | ", "\n").split_whitespace().collect::<String>();
                 assert_eq!(dense(&folded), dense(text));
                 let paths = text.split(' ').filter(|word| word.contains('/') && text.contains('`'));
                 let widest_path =

@@ -57,19 +57,20 @@ pub fn middle(text: &str, width: usize, ellipsis: &str) -> String {
     first_columns(text.chars(), room - last.width()) + ellipsis + &last
 }
 
-/// `word` in pieces of at most `width` columns.
+/// `word` in pieces of at most `width` columns. A path is broken behind a slash, where one fits.
 pub fn pieces(word: &str, width: usize) -> Vec<String> {
-    let mut pieces = vec![String::new()];
-    let mut column = 0;
-    for char in word.chars() {
-        column += char.width().unwrap_or(1);
-        if column > width && pieces.last().is_some_and(|piece| !piece.is_empty()) {
-            pieces.push(String::new());
-            column = char.width().unwrap_or(1);
-        }
-        if let Some(piece) = pieces.last_mut() {
-            piece.push(char);
-        }
+    let mut pieces = Vec::new();
+    let mut rest = word;
+    while rest.width() > width {
+        let fitting = first_columns(rest.chars(), width);
+        let len = fitting.len().max(rest.chars().next().map_or(0, char::len_utf8));
+        let behind_slash = fitting.rfind('/').map(|slash| slash + 1).filter(|len| *len > 1);
+        let (piece, after) = rest.split_at(behind_slash.unwrap_or(len));
+        pieces.push(piece.to_owned());
+        rest = after;
+    }
+    if !rest.is_empty() || pieces.is_empty() {
+        pieces.push(rest.to_owned());
     }
     pieces
 }

@@ -10,7 +10,7 @@ use crate::base::{Cell, Table};
 /// The blanks between two columns.
 const GAP: usize = 2;
 /// The least width of a column that is cut while columns can be left out.
-const ROOMY_WIDTH: usize = 16;
+const ROOMY_WIDTH: usize = 20;
 /// The least width of a column that is cut, if possible.
 const MIN_WIDTH: usize = 8;
 
@@ -214,16 +214,24 @@ mod tests {
                 ],
             ),
             (
-                45,
+                50,
                 &[
-                    "HOST  IMAGE                RUNS",
-                    "pi    none: nix failed o…  /nix/sto…system-pi",
-                    "b     yes                  -",
+                    "HOST  IMAGE                 RUNS",
+                    "pi    none: nix failed on…  /nix/store…-system-pi",
+                    "b     yes                   -",
                     "not shown: KIND; see --json",
                 ],
             ),
+            (
+                45,
+                &[
+                    "HOST  RUNS",
+                    "pi    /nix/store/bx096z1d…-nixos-system-pi",
+                    "b     -",
+                    "not shown: KIND, IMAGE; see --json",
+                ],
+            ),
             (24, &["HOST  RUNS", "pi    /nix/sto…system-pi", "b     -", "not shown: KIND, IMAGE;…"]),
-            (9, &["HOST  RU…", "pi    /…i", "b     -", "not show…"]),
         ] {
             assert_eq!(fitted(&table, width), lines.join("\n"), "{width}");
         }

@@ -91,8 +91,7 @@ fn status_shows_the_last_receipt_in_one_row() {
     let fixture = fixture_with_current_host();
     let hash = "0123456789abcdef".repeat(4);
     write_flash_receipt(&fixture, &hash);
-    let text = "flashed 2026-11-25 12:00 UTC with the image of stinky, hash";
     let table = fixture.sandbox.run(STATUS_ARGS);
-    assert!(table.assert_code(0).stdout.ends_with(&format!("  {text} 0123456789ab\n")), "{}", table.stdout);
+    assert!(table.assert_code(0).stdout.ends_with("  flashed 2026-11-25\n"), "{}", table.stdout);
     assert_eq!(status_json(&fixture, 0)["last_flash"]["image"]["hash"], json!(hash));
 }

@@ -32,7 +32,7 @@ fn the_plan_shows_the_changes() {
     fixture.deploy(&[]).assert_code(0);
     fixture.set_profile("system-2", ":");
     fixture.edit(|facts| facts["packages"] = ["curl-8.2", "vim-9.1", "zlib-1.3"].into());
-    let summary = "2 added, 1 removed, 2 in other versions, 0 rebuilt; 12.0 MiB (+4.0 MiB)";
+    let summary = "2 added, 1 removed, 2 in other versions; 12.0 MiB (+4.0 MiB)";
     let dry = fixture.deploy(&["--dry-run"]);
     dry.assert_stderr_contains(summary)
         .assert_stderr_contains("\n          curl 8.1 -> 8.2\n")

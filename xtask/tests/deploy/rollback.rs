@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::fixture::Fixture;
 use crate::machine;
+use crate::trials::assert_booted_and_next;
 
 /// Commits the flake of `fixture` as it is, and returns the commit.
 fn commit(fixture: &Fixture) -> String {
@@ -92,4 +93,27 @@ fn a_rollback_that_fails_is_rolled_back() {
     let json: Value = serde_json::from_str(&failed.assert_code(10).stdout).expect("JSON");
     assert_eq!(json["hosts"][0]["verdict"], "rolled_back");
     fixture.assert_runs("now");
+}
+
+/// With `--reboot`, the older system is tried at a reboot, as a new one is.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_rollback_with_a_reboot_is_a_trial_of_the_older_system() {
+    let fixture = Fixture::new();
+    fixture.machine.add_trials().expect("adding trials");
+    for system in ["old", "new"] {
+        fixture.set_profile(&format!("{system}-profile"), ":");
+        fixture.set_nixos(system, system);
+        commit(&fixture);
+        fixture.deploy(&["--reboot"]).assert_code(0);
+        assert_booted_and_next(&fixture, system, system);
+    }
+    let planned = fixture.run(&["rollback", "target", "--dry-run"]);
+    planned.assert_code(0).assert_stderr_contains("rollback of target to receipt 1: deployed ");
+    assert_booted_and_next(&fixture, "new", "new");
+    let back = fixture.run(&["rollback", "target", "--reboot"]);
+    back.assert_code(0).assert_stderr_contains("rebooting target");
+    assert_booted_and_next(&fixture, "old", "old");
+    fixture.run(&["rollback", "target", "--boot"]).assert_code(0);
+    assert_booted_and_next(&fixture, "old", "new");
 }

@@ -112,7 +112,7 @@ fn the_plan_lists_the_partitions_of_a_gpt() {
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     outcome
         .assert_stderr_contains(
-            "1: EFI system, 2.0 MiB\n        2: Linux, 4.0 MiB, bootable\nlogin keys: unknown (",
+            "1: EFI system, 2.0 MiB\n        2: Linux, 4.0 MiB, bootable\nlogins  unknown (",
         )
         .assert_code(0);
 }

@@ -91,7 +91,7 @@ fn the_plan_the_result_and_the_receipt_name_the_identity() {
     let fingerprint = stdout_of("ssh-keygen", &["-l", "-f", public.to_str().unwrap()]);
     let fingerprint = fingerprint.split_whitespace().nth(1).unwrap();
     outcome.assert_stderr_contains(format!(
-        "identity {fingerprint} of pi (new)\nlogin keys: unknown (the image has no NixOS that can be read)\ncard    {device}"
+        "key     {fingerprint} of pi (new)\nlogins  unknown (the image has no NixOS that can be read)\ncard    {device}"
     ));
     outcome.assert_stderr_contains("added the key of pi to known_hosts of the project");
     assert!(

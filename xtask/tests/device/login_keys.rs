@@ -13,11 +13,11 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2X
 fn the_plan_and_the_result_have_the_login_keys_in_an_image() {
     let warning = "warning: nobody can log in to the host of this card: it has no login key\n";
     for (keys, ending, line, count) in [
-        (format!("# mine\n{KEY} me@desk\n"), "img", "login keys: 1 (ed25519 me@desk for admin)\n", Some(1)),
-        ("# none\n".to_owned(), "img", "login keys: none\n", Some(0)),
-        (format!("{KEY} me@desk\n"), "img.zst", "login keys: 1 (ed25519 me@desk for admin)\n", Some(1)),
+        (format!("# mine\n{KEY} me@desk\n"), "img", "logins  1 key (ed25519 me@desk for admin)\n", Some(1)),
+        ("# none\n".to_owned(), "img", "logins  none\n", Some(0)),
+        (format!("{KEY} me@desk\n"), "img.zst", "logins  1 key (ed25519 me@desk for admin)\n", Some(1)),
         // The check keeps no file that does not look like one with keys.
-        ("# none\n".to_owned(), "img.xz", "login keys: unknown (the image is compressed, ", None),
+        ("# none\n".to_owned(), "img.xz", "logins  unknown (the image is compressed, ", None),
     ] {
         let sandbox = Sandbox::new();
         let card = Card::new(CARD_MIB);

@@ -57,7 +57,7 @@ fn the_owner_of_the_flashed_key_logs_in_at_the_first_boot() {
     let flash = ["--flake", flake, "flash", "pi", card_path, "--ssh-key", public_key];
     let confirmation = ["--allow-virtual", "--yes", "--expect-size", "1GiB"];
     let outcome = sandbox.run(&[&flash[..], &confirmation].concat());
-    outcome.assert_code(0).assert_stderr_contains("login keys: 1 (ed25519 ");
+    outcome.assert_code(0).assert_stderr_contains("logins  1 key (ed25519 ");
 
     let guest = Guest::boot(&card);
     let known_hosts = sandbox.path("state/identity/known_hosts");

@@ -56,16 +56,16 @@ fn the_plan_and_the_result_have_the_login_keys_of_the_host() {
     let file = "users.users.guest.openssh.authorizedKeys.keyFiles = [ ./keys.pub ];";
     let commented = format!("# no key\n{KEY} guest@desk\n");
     for (options, line, users) in [
-        (String::new(), "login keys: none\n", &[][..]),
-        (keys.clone(), "login keys: 1 (ed25519 me@desk for admin)\n", &["admin"]),
+        (String::new(), "logins  none\n", &[][..]),
+        (keys.clone(), "logins  1 key (ed25519 me@desk for admin)\n", &["admin"]),
         (
             format!(
                 "{keys} users.users.guest.openssh.authorizedKeys = {{ keys = [ ]; keyFiles = [ ./keys.pub ]; }};"
             ),
-            "login keys: 2 (ed25519 me@desk for admin, ed25519 guest@desk for guest)\n",
+            "logins  2 keys (ed25519 me@desk for admin, ed25519 guest@desk for guest)\n",
             &["admin", "guest"],
         ),
-        (format!("{file} services.openssh.settings.DenyUsers = [ \"guest\" ];"), "login keys: none\n", &[]),
+        (format!("{file} services.openssh.settings.DenyUsers = [ \"guest\" ];"), "logins  none\n", &[]),
     ] {
         let fixture = host_in_memory(&options);
         write(&fixture, "flake/keys.pub", &commented);
@@ -85,16 +85,16 @@ fn the_plan_and_the_result_have_the_login_keys_of_the_host() {
 #[ignore = "needs Nix: run `cargo xtask test`"]
 fn what_is_unknown_of_a_host_is_said_so() {
     for (options, line, json) in [
-        ("", "login keys: unknown (the configuration says nothing of sshd)\n", Value::Null),
-        ("services.openssh.enable = false;", "login keys: none (the host runs no sshd)\n", json!([])),
+        ("", "logins  unknown (the configuration says nothing of sshd)\n", Value::Null),
+        ("services.openssh.enable = false;", "logins  none (the host runs no sshd)\n", json!([])),
         (
             "services.openssh.enable = true; users.users.pi = { isNormalUser = true; initialPassword = \"x\"; };",
-            "login keys: none (pi has a password)\n",
+            "logins  none (pi has a password)\n",
             json!([]),
         ),
         (
             "services.openssh.enable = true; users.users.pi.openssh.authorizedKeys.keyFiles = [ \"${make.zst \"pi\"}\" ];",
-            "login keys: unknown (a build makes the file with the keys)\n",
+            "logins  unknown (a build makes the file with the keys)\n",
             Value::Null,
         ),
     ] {
@@ -114,7 +114,7 @@ fn a_public_key_is_written_where_sshd_reads_it() {
     let outcome = flash(&fixture, &["--ssh-key", &mine, "--ssh-key", &more]);
     outcome
         .assert_code(0)
-        .assert_stderr_contains("login keys: 2 (ed25519 me@desk for admin, ed25519 laptop for admin)\n");
+        .assert_stderr_contains("logins  2 keys (ed25519 me@desk for admin, ed25519 laptop for admin)\n");
     assert!(!outcome.stderr.contains("nobody can log in"), "{}", outcome.stderr);
     let path = "/persist/etc/ssh/authorized_keys.d/admin";
     assert_eq!(read_from_card(&fixture, path), format!("{KEY} me@desk\n{KEY} laptop\n"));
@@ -151,7 +151,7 @@ fn a_key_in_a_home_of_the_payload_counts() {
     fs::create_dir_all(fixture.path("files/home/admin/.ssh")).expect("making a folder");
     write(&fixture, "files/home/admin/.ssh/authorized_keys", &format!("{KEY} home\n"));
     let outcome = flash(&fixture, &["--files", fixture.path("files").to_str().expect("a plain path")]);
-    outcome.assert_code(0).assert_stderr_contains("login keys: 1 (ed25519 home for admin)\n");
+    outcome.assert_code(0).assert_stderr_contains("logins  1 key (ed25519 home for admin)\n");
 }
 
 #[test]

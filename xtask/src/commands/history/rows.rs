@@ -8,8 +8,9 @@ use crate::receipt::{BrokenFlash, Deployed, Flashed, Numbered, Receipt};
 
 /// The table of `receipts`, the newest last.
 pub fn table(receipts: &[Numbered]) -> Table {
-    let mut table = Table::new(&["NO", "WHEN", "WHAT", "HOST", "VERDICT", "TIME", "REVISION", "CONTENT"])
-        .with_optional(&["TIME", "CONTENT", "NO"]);
+    let mut table =
+        Table::new(&["NO", "WHEN (UTC)", "WHAT", "HOST", "VERDICT", "TIME", "REVISION", "CONTENT"])
+            .with_optional(&["TIME", "CONTENT", "NO"]);
     // Deploys of several hosts are recorded in any order, so the receipts between may be those of other hosts.
     for (index, numbered) in receipts.iter().enumerate() {
         let later = &receipts[index + 1..];
@@ -62,8 +63,8 @@ fn cells(numbered: &Numbered, count: usize) -> [Cell; 8] {
             (deploy_verdict(deploy, count), time(deploy.seconds.total()), deploy.to.clone())
         }
     };
-    let [number, when, what] =
-        [number, receipt.when().to_string(), receipt.operation().into()].map(Cell::from);
+    let when = receipt.when().to_string().trim_end_matches(" UTC").to_owned();
+    let [number, when, what] = [number, when, receipt.operation().into()].map(Cell::from);
     let host = Cell::from(receipt.host().unwrap_or("-"));
     let [time, revision, content] = [time, revision, content].map(Cell::from);
     [number, when, what, host, verdict, time, revision, content]
@@ -75,18 +76,19 @@ fn deploy_verdict(deploy: &Deployed, count: usize) -> Cell {
     Cell::new(if count > 1 { format!("{count}x {verdict}") } else { verdict }, deploy.tone())
 }
 
-/// The image, the card, and the identity that the card got.
+/// The card, the image, and the identity that the card got. A narrow table cuts the end of a cell, and the card is what
+/// nothing else in the row tells.
 fn flash_content(flash: &Flashed) -> String {
     let image = image_name(flash.image.store_path.as_ref(), &flash.image.path);
     let card = flash.card.summary();
     let identity = flash.identity().map(|identity| format!("; identity {}", identity.fingerprint));
-    format!("{image} on {card}{}", identity.unwrap_or_default())
+    format!("{card} with {image}{}", identity.unwrap_or_default())
 }
 
-/// The image and the card of a flash that did not succeed, and its progress.
+/// The card and the image of a flash that did not succeed, and its progress.
 fn broken_content(flash: &BrokenFlash) -> String {
     let image = image_name(flash.image.store_path.as_ref(), &flash.image.path);
-    format!("{image} on {}; {}", flash.card.summary(), flash.progress())
+    format!("{} with {image}; {}", flash.card.summary(), flash.progress())
 }
 
 /// The store path of an image, or the path of its file without one.

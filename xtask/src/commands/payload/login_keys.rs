@@ -267,22 +267,22 @@ mod tests {
             |layout: &HostLayout, entries: &[PayloadEntry]| evaluated_keys(layout, entries).to_string();
         let configured = format!("{KEY} a\n# no key\n{KEY} b");
         let host = layout(true, &[user("admin", Some(&configured), ADMIN_FILE)]);
-        assert_eq!(shown(&host, &[]), "login keys: 2 (ed25519 a for admin, ed25519 b for admin)");
+        assert_eq!(shown(&host, &[]), "logins  2 keys (ed25519 a for admin, ed25519 b for admin)");
         let blank = layout(true, &[user("admin", Some(""), ADMIN_FILE)]);
         let mut added = requested(None).entry(Some(&blank)).unwrap();
         let fingerprint = "SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY";
         assert_eq!(
             shown(&blank, &[added.clone()]),
-            format!("login keys: 1 (ed25519 {fingerprint} for admin)")
+            format!("logins  1 key (ed25519 {fingerprint} for admin)")
         );
         added.path = "etc/ssh/authorized_keys.d/nobody".to_owned();
-        assert_eq!(shown(&blank, &[added]), "login keys: none");
+        assert_eq!(shown(&blank, &[added]), "logins  none");
         let typist = layout(true, &[user("typist", Some(""), "/nix/x")]);
-        assert_eq!(shown(&typist, &[]), "login keys: none (typist has a password)");
+        assert_eq!(shown(&typist, &[]), "logins  none (typist has a password)");
         let unknown = layout(true, &[user("admin", None, "/nix/x")]);
-        assert_eq!(shown(&unknown, &[]), "login keys: unknown (a build makes the file with the keys)");
-        assert_eq!(shown(&layout(false, &[]), &[]), "login keys: none (the host runs no sshd)");
-        let silent = "login keys: unknown (the configuration says nothing of sshd)";
+        assert_eq!(shown(&unknown, &[]), "logins  unknown (a build makes the file with the keys)");
+        assert_eq!(shown(&layout(false, &[]), &[]), "logins  none (the host runs no sshd)");
+        let silent = "logins  unknown (the configuration says nothing of sshd)";
         assert_eq!(shown(&HostLayout::default(), &[]), silent);
     }
 }

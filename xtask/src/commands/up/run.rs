@@ -189,7 +189,7 @@ fn show_status(cx: &Context, args: &Up, facts: Facts, has_changed: bool) -> Resu
         statuses = host_status::read(cx, &receipt::read_all(cx)?, vec![facts.host], &overrides, &nix_args)?;
     }
     for remark in statuses.iter().flat_map(Status::remarks) {
-        cx.warn(remark);
+        cx.reporter.report(&remark);
     }
     if !cx.json {
         ui::print_table(&deploy::status_table(&statuses))?;

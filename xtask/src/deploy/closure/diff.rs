@@ -80,17 +80,17 @@ impl Diff {
         difference(self.to_bytes, self.from_bytes)
     }
 
-    /// The diff in one line.
+    /// The diff in one line: the kinds of changes that there are, and the size of the new closure.
     pub fn summary(&self) -> String {
         let added = self.packages.iter().filter(|package| package.from.is_empty()).count();
         let removed = self.packages.iter().filter(|package| package.to.is_empty()).count();
         let other = self.packages.len() - added - removed;
-        format!(
-            "{added} added, {removed} removed, {other} in other versions, {} rebuilt; {} ({:+.1} MiB)",
-            self.rebuilt,
-            Bytes(self.to_bytes),
-            mib(self.growth())
-        )
+        let counts =
+            [(added, "added"), (removed, "removed"), (other, "in other versions"), (self.rebuilt, "rebuilt")];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts = counts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ");
+        let counts = if counts.is_empty() { "the same packages".to_owned() } else { counts };
+        format!("{counts}; {} ({:+.1} MiB)", Bytes(self.to_bytes), mib(self.growth()))
     }
 }
 
@@ -180,11 +180,11 @@ mod tests {
         const MIB: u64 = 1 << 20;
         let same = [('a', "glibc-2.40", 9 * MIB), ('b', "etc", 100)];
         for (from, to, expected) in [
-            (vec![], vec![], "0 added, 0 removed, 0 in other versions, 0 rebuilt; 0 B (+0.0 MiB)"),
+            (vec![], vec![], "the same packages; 0 B (+0.0 MiB)"),
             (
                 vec![('c', "curl-8.1", MIB), ('d', "curl-8.1-bin", MIB), ('e', "nano-7.2", 3 * MIB)],
                 vec![('f', "curl-8.2", 2 * MIB), ('g', "curl-8.2-bin", 2 * MIB), ('h', "vim-9.1", 5 * MIB)],
-                "1 added, 1 removed, 1 in other versions, 0 rebuilt; 18.0 MiB (+4.0 MiB)
+                "1 added, 1 removed, 1 in other versions; 18.0 MiB (+4.0 MiB)
           curl 8.1 -> 8.2 (+2.0 MiB)
         - nano 7.2 (-3.0 MiB)
         + vim 9.1 (+5.0 MiB)",
@@ -192,7 +192,7 @@ mod tests {
             (
                 vec![('c', "unit-a.service", 9), ('d', "zlib-1.3", 10)],
                 vec![('e', "unit-a.service", 9), ('f', "zlib-1.3", 10), ('g', "zlib-1.4", 10)],
-                "0 added, 0 removed, 1 in other versions, 1 rebuilt; 9.0 MiB (+0.0 MiB)
+                "1 in other versions, 1 rebuilt; 9.0 MiB (+0.0 MiB)
           zlib 1.3 -> 1.3, 1.4",
             ),
         ] {

@@ -17,7 +17,7 @@ impl fmt::Display for Payload {
                 KeyOrigin::New => "new",
                 KeyOrigin::Pending => "new, made for a flash that did not end",
             };
-            writeln!(f, "identity {fingerprint} of {} ({origin})", Plain(host))?;
+            writeln!(f, "key     {fingerprint} of {} ({origin})", Plain(host))?;
         }
         let mut label = "files";
         for entry in self.extra_files().take(MAX_LISTED) {

@@ -50,7 +50,7 @@ fn a_key_and_files_get_the_folders_above_them_and_are_planned() {
     assert_eq!(all.summary(), "the identity of pi and 2 files");
     assert_eq!(
         all.to_string(),
-        "identity SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY of pi (new)\n\
+        "key     SHA256:hDnkBipv08ZX2EQJwP4gN2mLnwYd4ZMyo6oUsECY7mY of pi (new)\n\
          files   wifi/home.conf (5 B, mode 0640, owner 3:4)\n        z (link to ../a)\n"
     );
 }
