@@ -139,6 +139,14 @@ impl DeployArgs {
         &self.deploy_args[separator.map_or(self.deploy_args.len(), |at| at + 1)..]
     }
 
+    /// Adds `words` to the arguments for Nix.
+    pub fn add_nix_args(&mut self, words: impl IntoIterator<Item = String>) {
+        if !self.deploy_args.iter().any(|word| word == "--") {
+            self.deploy_args.push("--".to_owned());
+        }
+        self.deploy_args.extend(words);
+    }
+
     /// Refuses health checks that would run before the new system does.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ use super::{Candidates, host_ref};
 use crate::base::{HostName, ImageSource, TimeLimit};
 use crate::card::image::{GivenSums, Sum, parse_sha256};
 
+/// The system of every 64-bit Pi.
+const RASPBERRY_PI_SYSTEM: &str = "aarch64-linux";
+
 #[derive(Debug, Args)]
 pub struct SdImage {
     /// The host, as `cargo xtask hosts` lists it, or FLAKE#ATTRIBUTE
@@ -39,7 +42,7 @@ pub struct BuildArgs {
 }
 
 /// How a command builds.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct BuildHow {
     /// Print all that builders print, not only the last line of each
     #[arg(short = 'L', long)]
@@ -47,6 +50,29 @@ pub struct BuildHow {
     /// Build what takes hours by emulation, such as a kernel, without a question
     #[arg(long)]
     pub allow_slow_builds: bool,
+    /// Build on another machine in this run, such as `ssh-ng://me@server`, for aarch64-linux unless the system follows
+    /// as in a machines file of Nix. May be given several times; replaces the remote builders of nix.conf
+    #[arg(long = "builder", value_name = "STORE", value_parser = parse_builder)]
+    pub builders: Vec<String>,
+}
+
+/// The line of a machines file for the builder `text`, which has at least the address.
+///
+/// # Errors
+/// A text that is several lines, or a machines file.
+fn parse_builder(text: &str) -> Result<String, String> {
+    let words = text.split_whitespace().collect::<Vec<_>>();
+    match words[..] {
+        [] => Err("a builder has an address, such as ssh-ng://me@server".to_owned()),
+        _ if is_list(text) => Err("one builder is one line; name several by several options".to_owned()),
+        [address] => Ok(format!("{address} {RASPBERRY_PI_SYSTEM}")),
+        _ => Ok(words.join(" ")),
+    }
+}
+
+/// Whether `text` is more than one builder, or names a machines file.
+fn is_list(text: &str) -> bool {
+    text.contains([';', '\n', '#']) || text.trim_start().starts_with('@')
 }
 
 #[derive(Debug, Default, Args)]

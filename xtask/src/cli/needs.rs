@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::deploy::DeployArgs;
+use super::deploy::{Deploy, DeployArgs, Rollback};
 use super::{BuildArgs, BuildHow, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs};
 use crate::bail;
 use crate::base::{Address, TimeLimit};
@@ -90,6 +90,18 @@ impl Command {
         }
     }
 
+    fn build_args_mut(&mut self) -> Option<&mut BuildArgs> {
+        match self {
+            Self::SdImage(args) => Some(&mut args.build),
+            Self::Flash(args) => Some(&mut args.build),
+            Self::Boot(args) => Some(&mut args.build),
+            Self::Restore(args) => Some(&mut args.build),
+            Self::Up(args) => Some(&mut args.build),
+            Self::Card(Card { command: CardCommand::Verify(args) }) => Some(&mut args.build),
+            _ => None,
+        }
+    }
+
     /// What the user wants of Nix, for a command that does not only deploy.
     fn nix(&self) -> Option<&NixArgs> {
         match self {
@@ -132,8 +144,23 @@ impl Command {
     }
 
     /// How the command builds; `None` for a command that does not.
-    fn builds(&self) -> Option<BuildHow> {
-        self.deploy_args().map(|how| how.builds).or_else(|| self.build_args().map(|build| build.how))
+    fn builds(&self) -> Option<&BuildHow> {
+        self.deploy_args().map(|how| &how.builds).or_else(|| self.build_args().map(|build| &build.how))
+    }
+
+    /// Adds the machines of `--builder` to the arguments for Nix.
+    pub fn pass_builders_to_nix(&mut self) {
+        let builders = self.builds().map(|builds| builds.builders.join(" ; ")).unwrap_or_default();
+        if builders.is_empty() {
+            return;
+        }
+        let words = ["--builders".to_owned(), builders];
+        match self {
+            Self::Deploy(Deploy { how, .. }) | Self::Rollback(Rollback { how, .. }) => {
+                how.add_nix_args(words);
+            }
+            _ => self.build_args_mut().into_iter().for_each(|build| build.nix.nix_args.extend(words.clone())),
+        }
     }
 
     /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them.

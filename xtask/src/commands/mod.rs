@@ -110,6 +110,7 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
     if let Some(file) = &cli.output.log_file {
         log.write_to(file)?;
     }
+    cli.command.iter_mut().for_each(Command::pass_builders_to_nix);
     cli.command.as_ref().map_or(Ok(()), Command::check_nix_args)?;
     let flake = take_flake(cli)?;
     let build_logs = cli.command.as_ref().is_some_and(Command::prints_build_logs);

@@ -90,12 +90,14 @@ fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Resul
     let reporter = cx.reporter.as_ref();
     let derivations = derivations(&cx.launcher, installables, options, reporter)?;
     // Where Nix cannot plan the build, the build itself shows why.
-    if let Ok(plan) = cx.in_phase("plan", || BuildPlan::make(cx, &derivations, options)) {
+    let mut options = options.to_vec();
+    if let Ok(plan) = cx.in_phase("plan", || BuildPlan::make(cx, &derivations, &options)) {
         agree(cx, &plan)?;
+        options.extend(plan.builder_options);
     }
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, is_in_bytes: false });
-    let mut attempt = Attempt::run(&cx.launcher, &derivations, options, reporter)?;
+    let mut attempt = Attempt::run(&cx.launcher, &derivations, &options, reporter)?;
     // A memory that cannot be written costs the next estimate alone.
     let _ = BuildTimes::remember(&cx.state, &attempt.monitor.take_times());
     let Some(json) = attempt.json else {

@@ -99,3 +99,89 @@ fn builders_that_refuse_or_never_answer_are_named() {
     let (code, _) = machine::code_and_stderr("pgrep", &["-f", &format!("-F {}", config.display())]);
     assert_eq!(code, 1, "an ssh process is left");
 }
+
+/// A flake whose image is for the system of this machine, and holds the name of the machine that built it.
+fn sandbox_with_image() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let salt = sandbox.path("flake").display().to_string();
+    let system = format!("{}-linux", std::env::consts::ARCH);
+    let script = format!("read name </proc/sys/kernel/hostname; echo $name {salt} >$out");
+    let flake = format!(
+        r#"{{ outputs = {{ self }}: {{ packages.{system}.pi-sdImage = derivation {{
+  name = "a.img"; system = "{system}"; builder = "/bin/sh"; args = [ "-c" "{script}" ]; }}; }}; }}"#
+    );
+    fs::write(sandbox.path("flake/flake.nix"), flake).expect("writing a flake");
+    sandbox
+}
+
+/// Runs `sd-image pi` with `builders`, lines of a machines file.
+fn sd_image_with_builders(sandbox: &Sandbox, builders: &[&str], more: &[&str]) -> Outcome {
+    let flake = sandbox.path("flake").display().to_string();
+    let builders = builders.iter().flat_map(|line| ["--builder", line]).collect::<Vec<_>>();
+    sandbox.run(&[&["--flake", &flake, "sd-image", "pi"], &builders[..], more].concat())
+}
+
+/// The text of the image of `sandbox`, which was built: the name of the machine and a salt.
+fn built_text(sandbox: &Sandbox) -> String {
+    let flake =
+        format!("{}#packages.{}-linux.pi-sdImage", sandbox.path("flake").display(), std::env::consts::ARCH);
+    let features = ["--extra-experimental-features", "nix-command flakes"];
+    let path =
+        machine::run("nix", &[&features[..], &["eval", "--raw", &format!("{flake}.outPath")]].concat());
+    fs::read_to_string(path).expect("reading the image")
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn an_image_is_built_on_the_machine_of_the_command_line() {
+    let host = Machine::start();
+    let system = format!("{}-linux", std::env::consts::ARCH);
+    let line = machines_line("ssh-ng://", &host).replace("aarch64-linux", &system);
+    let sandbox = sandbox_with_image();
+    let planned = sd_image_with_builders(&sandbox, &[&line], &["--plan"]);
+    let expected = format!("build   1 derivation: 1 for {system} by a remote builder\n");
+    assert!(planned.assert_code(0).stdout.starts_with(&expected), "{planned:?}");
+    let built = sd_image_with_builders(&sandbox, &[&line], &[]);
+    built.assert_stderr_contains(format!("building a.img on ssh-ng://root@{}", host.address));
+    assert!(built_text(&sandbox).starts_with("target "), "{}", built_text(&sandbox));
+}
+
+/// A port that takes connections and never answers: ssh alone would wait for minutes.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_builder_that_does_not_answer_is_named_and_the_build_does_without_it() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("listening");
+    accept_without_answers(std::slice::from_ref(&port));
+    let mut sandbox = sandbox_with_image();
+    let config = sandbox.path("ssh_config");
+    let number = port.local_addr().expect("an address").port();
+    fs::write(&config, format!("Host mute\n  HostName 127.0.0.1\n  Port {number}\n")).expect("writing");
+    sandbox.env("NIX_SSHOPTS", format!("-F {}", config.display()));
+    let system = format!("{}-linux", std::env::consts::ARCH);
+    let reason = "the remote builder ssh-ng://mute does not answer within 5 s";
+    let mute = format!("ssh-ng://mute {system}");
+    let planned = sd_image_with_builders(&sandbox, &[&mute], &["--plan"]);
+    assert!(planned.assert_code(0).stdout.contains(&format!("\nwithout {reason}\n")), "{planned:?}");
+    // Nothing here builds for another system.
+    let other = sd_image_with_builders(&sandbox, &["ssh-ng://mute riscv32-linux"], &["--plan"]);
+    assert!(!other.assert_code(0).stdout.contains("mute"), "{other:?}");
+    let built = sd_image_with_builders(&sandbox, &[&mute], &[]);
+    built.assert_stderr_contains(format!("warning: {reason}: this build does without\n"));
+    assert!(!built_text(&sandbox).is_empty());
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn without_a_builder_that_answers_another_system_is_refused() {
+    let sandbox = sandbox_with_image();
+    let flake = fs::read_to_string(sandbox.path("flake/flake.nix")).expect("reading the flake");
+    let foreign = flake.replace(
+        "; builder",
+        "; needs = derivation { name = \"part\"; system = \"s390x-linux\"; builder = \"/bin/sh\"; }; builder",
+    );
+    fs::write(sandbox.path("flake/flake.nix"), foreign).expect("writing the flake");
+    let refused = sd_image_with_builders(&sandbox, &["ssh-ng://127.0.0.1:1 s390x-linux"], &[]);
+    refused.assert_code(3).assert_stderr_contains(
+        "error: nothing builds for s390x-linux: the remote builder ssh-ng://127.0.0.1:1 does not answer: ",
+    );
+}

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::BuildPlan;
 use super::text::named;
+use super::{BuildPlan, Place};
 use crate::bail;
 use crate::base::{Bytes, Context, Question};
 
@@ -36,10 +36,29 @@ pub fn agree(cx: &Context, plan: &BuildPlan) -> Result<()> {
             hint: "run `nix-collect-garbage`, or make room on the disk of /nix/store"
         );
     }
+    check_builders(cx, plan)?;
     match named(plan.slow_builds()) {
         Some(names) => agree_to_slow_builds(cx, &names),
         None => Ok(()),
     }
+}
+
+/// Names the remote builders that do not answer.
+///
+/// # Errors
+/// `Refused` where nothing else builds a derivation of the plan.
+fn check_builders(cx: &Context, plan: &BuildPlan) -> Result<()> {
+    let Some(text) = plan.dead_builders_text() else { return Ok(()) };
+    let is_stuck = plan.derivations.iter().find(|build| build.place == Place::Nowhere);
+    if let Some(build) = is_stuck {
+        let system = build.system.as_deref().unwrap_or_default();
+        bail!(
+            Refused, "nothing builds for {system}: {text}";
+            hint: "start a builder, correct its line in the machines file of nix, or name another by --builder"
+        );
+    }
+    cx.warn(format!("{text}: this build does without"));
+    Ok(())
 }
 
 /// Asks whether the builds with these `names` may run under emulation.

@@ -3,11 +3,12 @@
 mod agree;
 mod dry_run;
 mod heavy;
+mod live_builders;
 mod systems;
 mod text;
 mod times;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::Result;
@@ -20,8 +21,11 @@ use super::{Config, FEATURES, Installable, StorePath, System, error, eval_args, 
 use crate::base::Context;
 use crate::base::process::Launcher;
 
+use live_builders::AskedBuilders;
+
 pub use agree::agree;
 pub use dry_run::DryRun;
+pub use live_builders::DeadBuilder;
 pub use times::{BuildTime, BuildTimes};
 
 /// What Nix will do for a build.
@@ -36,6 +40,11 @@ pub struct BuildPlan {
     pub unpacked_bytes: u64,
     /// Paths that Nix can neither build nor fetch.
     pub unavailable: Vec<StorePath>,
+    /// Remote builders for these derivations that do not answer.
+    pub dead_builders: Vec<DeadBuilder>,
+    /// The options for Nix that keep it from waiting for them.
+    #[serde(skip)]
+    pub builder_options: Vec<String>,
     /// The free space of the store; `None` where it cannot be measured.
     pub free_bytes: Option<u64>,
     /// The estimate by the derivations whose time is known; `None` where none is.
@@ -90,6 +99,8 @@ impl BuildPlan {
             download_bytes: run.download_bytes,
             unpacked_bytes: run.unpacked_bytes,
             unavailable: run.unknown,
+            builder_options: places.builders.options(),
+            dead_builders: places.builders.dead,
             free_bytes: free_bytes(Path::new(error::NIX_STORE)),
         })
     }
@@ -134,29 +145,29 @@ pub fn dry_run(launcher: &Launcher, installables: &[Installable], options: &[Str
 }
 
 /// The systems of derivations, and how this machine builds for each.
+#[derive(Default)]
 struct Places {
     systems: HashMap<String, System>,
     by_system: BTreeMap<System, Place>,
+    builders: AskedBuilders,
     /// How many builds run at once.
     jobs: u64,
 }
 
 impl Places {
     fn of(cx: &Context, derivations: &[StorePath], options: &[String]) -> Result<Self> {
-        let mut places = Self { systems: HashMap::new(), by_system: BTreeMap::new(), jobs: 1 };
         if derivations.is_empty() {
-            return Ok(places);
+            return Ok(Self::default());
         }
-        let version = version::require(&cx.launcher)?;
-        places.jobs = Config::load(&cx.launcher, version, options)?.max_jobs.max(1);
-        places.systems = systems::systems_of(&cx.launcher, derivations)?;
-        for system in places.systems.values() {
-            if !places.by_system.contains_key(system) {
-                let place = Place::of(cx, version, system, options)?;
-                places.by_system.insert(system.clone(), place);
-            }
+        let config = Config::load(&cx.launcher, version::require(&cx.launcher)?, options)?;
+        let systems = systems::systems_of(&cx.launcher, derivations)?;
+        let distinct = systems.values().map(String::as_str).collect::<BTreeSet<_>>();
+        let builders = AskedBuilders::ask(cx, &config, &distinct)?;
+        let mut by_system = BTreeMap::new();
+        for system in distinct {
+            by_system.insert(system.to_owned(), Place::of(&config, &builders, system)?);
         }
-        Ok(places)
+        Ok(Self { by_system, builders, jobs: config.max_jobs.max(1), systems })
     }
 
     fn planned(&self, path: &StorePath, times: &BuildTimes) -> PlannedBuild {
@@ -176,11 +187,15 @@ impl Places {
 }
 
 impl Place {
-    fn of(cx: &Context, version: super::Version, system: &str, options: &[String]) -> Result<Self> {
+    /// Where a derivation for `system` is built: Nix asks remote builders first, also for what it could build itself.
+    fn of(config: &Config, builders: &AskedBuilders, system: &str) -> Result<Self> {
         if system == emulation::BUILTIN {
             return Ok(Self::Native);
         }
-        Ok(match emulation::build_support(&cx.launcher, version, system, options)? {
+        if builders.build_for(system) {
+            return Ok(Self::Remote);
+        }
+        Ok(match emulation::support_here(config, system)? {
             BuildSupport::Native | BuildSupport::RunByKernel => Self::Native,
             BuildSupport::Emulated => Self::Emulated,
             BuildSupport::Remote => Self::Remote,

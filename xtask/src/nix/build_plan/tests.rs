@@ -20,6 +20,8 @@ fn plan(derivations: Vec<PlannedBuild>) -> BuildPlan {
         download_bytes: 0,
         unpacked_bytes: 0,
         unavailable: Vec::new(),
+        dead_builders: Vec::new(),
+        builder_options: Vec::new(),
         free_bytes: Some(5 << 30),
     }
 }

@@ -25,6 +25,9 @@ impl fmt::Display for BuildPlan {
             let paths = self.unavailable.iter().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>();
             writeln!(f, "lacks   {}, which nix can neither build nor fetch", paths.join(", "))?;
         }
+        if let Some(text) = self.dead_builders_text() {
+            writeln!(f, "without {text}")?;
+        }
         writeln!(f, "fetch   {}", self.fetches())?;
         let free = self.free_bytes.map_or_else(|| "unknown".to_owned(), |free| Bytes(free).to_string());
         write!(f, "store   {free} free")
@@ -48,6 +51,13 @@ impl BuildPlan {
         } else {
             format!("{builds}; {} to download", Bytes(self.download_bytes))
         }
+    }
+
+    /// The remote builders that do not answer, with the reasons; `None` where all do.
+    pub fn dead_builders_text(&self) -> Option<String> {
+        let texts = self.dead_builders.iter().map(|dead| format!("{} {}", dead.address, dead.reason));
+        let texts = texts.collect::<Vec<_>>();
+        (!texts.is_empty()).then(|| format!("the remote builder {}", texts.join("; ")))
     }
 
     /// The derivations to build by their systems.

@@ -13,6 +13,8 @@ const MAX_BUILDERS: usize = 256;
 /// A machine that builds for this one: a line of a machines file (Nix manual, "Remote Builds").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Builder {
+    /// The line itself.
+    pub line: String,
     /// The address of the builder's store, as the line has it, but always with a scheme.
     pub address: String,
     systems: Vec<System>,
@@ -30,6 +32,7 @@ impl Builder {
         let word = |index: usize| words.get(index).filter(|word| **word != "-").map(ToString::to_string);
         let systems = word(1).unwrap_or_else(|| this_system.to_owned());
         Some(Self {
+            line: line.to_owned(),
             address: with_scheme(&word(0)?),
             systems: systems.split(',').map(str::to_owned).collect(),
             key: word(2),

@@ -24,7 +24,7 @@ use binfmt::BinfmtTable;
 use probe::Architecture;
 use support::KernelSupport;
 
-pub use builder_probe::Answer;
+pub use builder_probe::{Answer, probe_all};
 pub use builders::Builder;
 pub use support::BuildSupport;
 
@@ -52,11 +52,19 @@ pub fn build_support(
 /// That of Nix where it does not print its settings; `Interrupted` if the user stops the probes.
 pub fn probe_builders(launcher: &Launcher, version: Version) -> Result<Vec<(Builder, Answer)>> {
     let config = Config::load(launcher, version, &[])?;
-    builder_probe::probe_all(launcher, read_builders(&config))
+    probe_all(launcher, read_builders(&config))
+}
+
+/// How this machine itself builds for `system`, without remote builders.
+///
+/// # Errors
+/// Those of [`probe::can_run`].
+pub fn support_here(config: &Config, system: &str) -> Result<BuildSupport> {
+    Ok(BuildSupport::new(system, config, kernel_support(system)?, false))
 }
 
 /// The remote builders of `config`, with those in the machines files that `config` names.
-fn read_builders(config: &Config) -> Vec<Builder> {
+pub fn read_builders(config: &Config) -> Vec<Builder> {
     let read = |file: &str| {
         let bytes = bounded::read(Path::new(file), MAX_MACHINES, Links::Follow).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())

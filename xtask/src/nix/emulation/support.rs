@@ -49,8 +49,8 @@ pub enum KernelSupport {
 
 impl BuildSupport {
     /// Combines the configuration of Nix, the support of the `kernel`, and whether the configuration
-    /// `has_remote_builder` for `system`. Nix builds on this machine where it is configured for `system`, even if there
-    /// is a remote builder, unless `max-jobs` is 0.
+    /// `has_remote_builder` for `system`. Nix asks remote builders first, also where it is configured for `system`
+    /// (measured with Nix 2.26); this machine builds what no builder takes.
     pub fn new(system: &str, config: &Config, kernel: KernelSupport, has_remote_builder: bool) -> Self {
         if config.max_jobs == 0 {
             return if has_remote_builder { Self::Remote } else { Self::NoJobs };
@@ -59,7 +59,8 @@ impl BuildSupport {
             return Self::Native;
         }
         if config.accepts(system) {
-            return Self::of_configured(config, kernel);
+            let here = Self::of_configured(config, kernel);
+            return if has_remote_builder && !here.can_build() { Self::Remote } else { here };
         }
         match kernel {
             _ if has_remote_builder => Self::Remote,
@@ -181,14 +182,14 @@ mod tests {
             (&configured, with("/run/binfmts"), false, BuildSupport::NotInSandbox("/run/binfmts".into())),
             (&no_sandbox, with("/run/binfmts"), false, BuildSupport::Emulated),
             (&configured, fails(), false, BuildSupport::NoEmulator(BinfmtFault::NoEntry)),
-            (&configured, fails(), true, BuildSupport::NoEmulator(BinfmtFault::NoEntry)), // Nix would build it here, and fail
+            (&configured, fails(), true, BuildSupport::Remote),
             (&bare, KernelSupport::Runs, false, BuildSupport::NotConfigured),
             (&bare, with("/usr/bin/qemu"), false, BuildSupport::NotConfigured),
             (&bare, KernelSupport::Runs, true, BuildSupport::Remote),
             (&bare, fails(), true, BuildSupport::Remote),
             (&bare, fails(), false, BuildSupport::Impossible(BinfmtFault::NoEntry)),
             (&configured, KernelSupport::Unknown, false, BuildSupport::Untested),
-            (&configured, KernelSupport::Unknown, true, BuildSupport::Untested), // Nix would build it here
+            (&configured, KernelSupport::Unknown, true, BuildSupport::Untested),
             (&bare, KernelSupport::Unknown, true, BuildSupport::Remote),
             (&bare, KernelSupport::Unknown, false, BuildSupport::Unknown),
         ] {

@@ -1,0 +1,61 @@
+//! The remote builders of a build: all are asked before it, at once and for at most 5 seconds, so that Nix is not left
+//! to wait for one that does not answer.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::base::Context;
+use crate::nix::Config;
+use crate::nix::emulation::{self, Answer, Builder};
+
+/// The remote builders for the systems of a build.
+#[derive(Debug, Default)]
+pub struct AskedBuilders {
+    live: Vec<Builder>,
+    pub dead: Vec<DeadBuilder>,
+}
+
+/// A remote builder that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DeadBuilder {
+    /// The address of its store.
+    pub address: String,
+    /// Why it cannot be used: `does not answer: …`.
+    pub reason: String,
+}
+
+impl AskedBuilders {
+    /// Asks the builders of `config` that build for one of `systems`.
+    ///
+    /// # Errors
+    /// `Interrupted` if the user stops the probes.
+    pub fn ask(cx: &Context, config: &Config, systems: &BTreeSet<&str>) -> Result<Self> {
+        let mut wanted = emulation::read_builders(config);
+        wanted.retain(|builder| systems.iter().any(|system| builder.builds_for(system)));
+        let mut asked = Self::default();
+        for (builder, answer) in emulation::probe_all(&cx.launcher, wanted)? {
+            match answer {
+                Answer::Fails(reason) => asked.dead.push(DeadBuilder { address: builder.address, reason }),
+                Answer::Builds | Answer::ForDaemon => asked.live.push(builder),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Whether a builder that answers builds for `system`.
+    pub fn build_for(&self, system: &str) -> bool {
+        self.live.iter().any(|builder| builder.builds_for(system))
+    }
+
+    /// The options for Nix that name the builders that answer; none where all do.
+    pub fn options(&self) -> Vec<String> {
+        if self.dead.is_empty() {
+            return Vec::new();
+        }
+        let lines = self.live.iter().map(|builder| builder.line.as_str()).collect::<Vec<_>>();
+        vec!["--builders".to_owned(), lines.join(" ; ")]
+    }
+}
