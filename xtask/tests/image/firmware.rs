@@ -70,7 +70,8 @@ fn inspect(disk: &Path) -> Result<Value, String> {
 fn a_kernel_with_room_below_the_device_tree_boots() {
     let content = bootable_content(&kernel(36 * MIB));
     let found = inspect_image(&content).unwrap();
-    let expected = serde_json::json!([{"file": "u-boot-pi3.bin", "kernel_end": 38 * MIB, "tree": 38 * MIB}]);
+    let expected =
+        serde_json::json!([{"file": "u-boot-pi3.bin", "kernel_end": 38 * MIB, "device_tree": 38 * MIB}]);
     assert_eq!(found["uboots"], expected);
 }
 
