@@ -1,6 +1,6 @@
 //! Independent checks, whose failures the user sees at once.
 
-use super::failure::{Reason, kind, reasons};
+use super::failure::{Reason, kind, reasons, with_hint};
 
 /// Both results of two independent checks. Where both failed, their errors as the reasons of one, which has the kind of
 /// the first.
@@ -11,11 +11,35 @@ pub fn both<A, B>(one: anyhow::Result<A>, other: anyhow::Result<B>) -> anyhow::R
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
-        (Err(one), Err(other)) => {
-            let reasons = [&one, &other].into_iter().flat_map(as_reasons).collect::<Vec<_>>();
-            Err(kind(&one).error_with_reasons(format_args!("{} checks failed", reasons.len()), reasons))
+        (Err(one), Err(other)) => Err(both_errors(one, other)),
+    }
+}
+
+/// `one` and `other` as the reasons of one error, which has the kind of the first.
+#[expect(clippy::needless_pass_by_value, reason = "for a fold")]
+fn both_errors(one: anyhow::Error, other: anyhow::Error) -> anyhow::Error {
+    let reasons = [&one, &other].into_iter().flat_map(as_reasons).collect::<Vec<_>>();
+    kind(&one).error_with_reasons(format_args!("{} checks failed", reasons.len()), reasons)
+}
+
+/// The results of independent checks. Where several failed, their errors as the reasons of one, which has the kind of
+/// the first; a reason that several have in common comes once.
+///
+/// # Errors
+/// Where one of the checks failed.
+pub fn all<T>(results: impl IntoIterator<Item = anyhow::Result<T>>) -> anyhow::Result<Vec<T>> {
+    let mut passed = Vec::new();
+    let mut errors = Vec::<anyhow::Error>::new();
+    for result in results {
+        match result {
+            Ok(value) => passed.push(value),
+            Err(error) if errors.iter().any(|other| with_hint(other) == with_hint(&error)) => {}
+            Err(error) => errors.push(error),
         }
     }
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(passed) };
+    Err(errors.fold(first, both_errors))
 }
 
 /// The reasons of `error`; the error itself where it has none.

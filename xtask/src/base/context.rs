@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::host_name::HostName;
 use crate::base::process::Launcher;
 use crate::base::run_log::RunLog;
-use crate::base::{Approver, Event, FlakeRef, HostReporter, Reporter};
+use crate::base::{Approver, Event, FlakeRef, Reporter, Subject, SubjectReporter};
 
 /// The context of a command, made once at its start.
 pub struct Context {
@@ -32,7 +32,13 @@ impl Context {
     /// The same context for one of several hosts: its events name the host.
     #[must_use]
     pub fn for_host(&self, host: &HostName) -> Self {
-        self.with_reporter(Arc::new(HostReporter { host: host.to_owned(), reporter: self.reporter.clone() }))
+        self.for_subject(Subject::Host(host.to_owned()))
+    }
+
+    /// The same context for one of several hosts or cards: its events name the `subject`.
+    #[must_use]
+    pub fn for_subject(&self, subject: Subject) -> Self {
+        self.with_reporter(Arc::new(SubjectReporter { subject, reporter: self.reporter.clone() }))
     }
 
     /// The same context with another reporter.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::chunk_map::ChunkRun;
 use super::error_report::ErrorReport;
 use super::failure;
-use super::host_name::HostName;
+use super::subject::Subject;
 use super::table::Tone;
 use super::unit;
 
@@ -180,13 +180,13 @@ impl Event {
 pub trait Reporter: Send + Sync {
     fn report(&self, event: &Event);
 
-    /// Renders an event of `host`, one of the hosts that a command works on in parallel. The default renders it without
-    /// the host.
-    fn report_for(&self, _host: &HostName, event: &Event) {
+    /// Renders an event of `subject`, one of the hosts or cards that a command works on in parallel. The default
+    /// renders it without the subject.
+    fn report_for(&self, _subject: &Subject, event: &Event) {
         self.report(event);
     }
 
-    /// Reports a warning that is the same for several hosts: without a host, and only the first time. The default
+    /// Reports a warning that is the same for several hosts or cards: without one, and only the first time. The default
     /// reports it each time.
     fn warn_once(&self, text: &str) {
         self.report(&Event::warning(text));
@@ -196,20 +196,20 @@ pub trait Reporter: Send + Sync {
     fn report_progress(&self) {}
 }
 
-/// A reporter for one of several hosts: it adds the host to each event but those of [`Reporter::report_for`], which
-/// name one, and of [`Reporter::warn_once`].
-pub struct HostReporter {
-    pub host: HostName,
+/// A reporter for one of several hosts or cards: it adds the subject to each event but those of
+/// [`Reporter::report_for`], which name one, and of [`Reporter::warn_once`].
+pub struct SubjectReporter {
+    pub subject: Subject,
     pub reporter: Arc<dyn Reporter>,
 }
 
-impl Reporter for HostReporter {
+impl Reporter for SubjectReporter {
     fn report(&self, event: &Event) {
-        self.reporter.report_for(&self.host, event);
+        self.reporter.report_for(&self.subject, event);
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
-        self.reporter.report_for(host, event);
+    fn report_for(&self, subject: &Subject, event: &Event) {
+        self.reporter.report_for(subject, event);
     }
 
     fn warn_once(&self, text: &str) {

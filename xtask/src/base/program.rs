@@ -179,10 +179,14 @@ pub fn command_line_without(option: &str) -> String {
 fn again(words: impl Iterator<Item = String>, option: &str) -> String {
     let mut command = ALIAS.to_owned();
     let mut words = words;
+    // Cards are no address.
+    let mut names_cards = false;
     while let Some(word) = words.next() {
-        if word == "--flake" || word == "--to" {
+        names_cards |= word == "flash";
+        let is_address = !names_cards && (word == "--to" || word.starts_with("--to="));
+        if word == "--flake" || is_address && word == "--to" {
             words.next();
-        } else if word != option && !word.starts_with("--flake=") && !word.starts_with("--to=") {
+        } else if word != option && !word.starts_with("--flake=") && !is_address {
             command.extend([" ", &shell::quote(&word)]);
         }
     }
@@ -261,6 +265,7 @@ mod tests {
         for (words, expected) in [
             ("flash pi /dev/sdb --dry-run", "cargo xtask flash pi /dev/sdb"),
             ("--flake f deploy --dry-run pi --to a@b --boot", "cargo xtask deploy pi --boot"),
+            ("--flake f flash --to /dev/b=a --dry-run", "cargo xtask flash --to /dev/b=a"),
             ("--json deploy --flake=f --dry-run a b", "cargo xtask --json deploy a b"),
         ] {
             assert_eq!(again(words.split(' ').map(str::to_owned), "--dry-run"), expected);

@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod ext4;
+pub mod feed;
 pub mod flash;
 pub mod image;
 pub mod inspect;

@@ -26,6 +26,18 @@ pub enum Benchmark {
     Hosts(BenchHosts),
     /// Reboot guests in QEMU into a new system, on trial and without a trial
     Trial(BenchTrial),
+    /// Write an image to several cards at once, against the same image to one card
+    Cards(BenchCards),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchCards {
+    /// How many cards are written at once
+    #[arg(long, value_name = "N", default_value = "8", value_parser = parse_positive)]
+    pub cards: NonZero<u32>,
+    /// How often each number of cards is written; the result is the median
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
+    pub rounds: NonZero<u32>,
 }
 
 #[derive(Debug, Args)]

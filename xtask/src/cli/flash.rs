@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use clap::Args;
 
-use super::host_ref::image_source;
-use super::{BuildArgs, Candidates, ChecksumArgs, PayloadArgs};
+use super::{BuildArgs, Candidates, CardTo, ChecksumArgs, PayloadArgs};
 use crate::base::{HostName, ImageSource};
 use crate::boot::Board;
-use crate::{bail, failure};
+use crate::failure;
 
 /// The text after the options of `flash`.
 pub(super) const EXAMPLES: &str = "\
@@ -17,7 +15,9 @@ Examples:
   cargo xtask flash stinky
   cargo xtask flash stinky /dev/mmcblk0
   cargo xtask flash --image nixos.img.zst /dev/sdb
-  cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001";
+  cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001
+  cargo xtask flash stinky smelly
+  cargo xtask flash --image nixos.img.zst --to /dev/sdb=stinky --to /dev/sdc=smelly";
 
 /// The image that a command writes or compares: of a host, or in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +47,17 @@ impl<'a> ImageArg<'a> {
 
 #[derive(Debug, Args)]
 pub struct Flash {
-    /// The host whose image is built and written, as `cargo xtask hosts` lists it; leave it out with --image
-    // With --image, this word is the device: `image_and_device` decides.
-    #[arg(value_name = "HOST", add = Candidates::HostsAndCards)]
-    first: Option<String>,
-    /// The card, as `cargo xtask devices` lists it; all its data will be lost. Without it, one that
-    /// is picked from a list, or else the one that is inserted next
-    #[arg(value_name = "DEVICE", add = Candidates::Cards)]
-    second: Option<String>,
+    /// The host whose image is built and written, as `cargo xtask hosts` lists it, and the card, as `cargo xtask
+    /// devices` lists it; all its data will be lost. Without a card, one that is picked from a list, or else the one
+    /// that is inserted next. Several hosts get a card each
+    // With --image, the only word is the device: `targets` decides.
+    #[arg(value_name = "HOST|DEVICE", add = Candidates::HostsAndCards)]
+    pub(super) words: Vec<String>,
+    /// Write this card with the image of this host, or with --image and the identity of the host, if it is named; may
+    /// be repeated, to write several cards at once
+    // Other commands have an address by this name.
+    #[arg(id = "cards", long = "to", value_name = "DEVICE[=HOST]", conflicts_with = "words", add = Candidates::Cards)]
+    pub to: Vec<CardTo>,
     /// Write this file instead of a host's image: .img, .img.zst, .img.xz, .img.gz or .img.bz2
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
@@ -75,40 +78,26 @@ pub struct Flash {
 }
 
 impl Flash {
-    /// The argument that may name the host, or the attribute of its image; `None` if it can only be the device.
-    pub(super) fn host_word(&mut self) -> Option<&mut String> {
+    /// The arguments that may name a host, or the attribute of its image.
+    pub(super) fn host_words(&mut self) -> Vec<&mut String> {
         if self.image.is_some() {
-            return None;
+            return Vec::new();
         }
-        self.first.as_mut().filter(|word| !word.starts_with("/dev/"))
-    }
-
-    /// The image to write, and the card; `None` for the card that is inserted next.
-    ///
-    /// # Errors
-    /// `Usage` for neither a host nor an image, and for both.
-    pub fn image_and_device(&self) -> Result<(ImageArg<'_>, Option<&Path>)> {
-        match (self.first.as_deref(), self.second.as_deref(), &self.image) {
-            (device, None, Some(file)) => {
-                self.payload.require_no_configuration()?;
-                Ok((ImageArg::File(file), device.map(Path::new)))
-            }
-            (Some(host), None, None) if !is_path(host) => Ok((ImageArg::Built(image_source(host)), None)),
-            (Some(host), Some(device), None) => {
-                Ok((ImageArg::Built(image_source(host)), Some(Path::new(device))))
-            }
-            (_, Some(_), Some(_)) => Err(host_and_image_error()),
-            _ => bail!(
-                Usage, "neither a host nor an image is named";
-                hint: "name the host or pass --image FILE; without a device, you pick or insert a card"
-            ),
-        }
+        let has_device = self.words.len() == 2 && is_device(&self.words[1]);
+        let count = if has_device { 1 } else { self.words.len() };
+        self.words.iter_mut().take(count).filter(|word| !word.starts_with("/dev/")).collect()
     }
 }
 
 /// Whether `word` is a path, and so no host and no attribute of a flake (`#ATTRIBUTE`).
-fn is_path(word: &str) -> bool {
+pub(super) fn is_path(word: &str) -> bool {
     word.contains('/') && !word.starts_with('#')
+}
+
+/// Whether `word`, which may name a host, names a card.
+pub(super) fn is_device(word: &str) -> bool {
+    let is_file = |path: &Path| path.exists() && !path.is_dir();
+    is_path(word) || is_file(Path::new(word)) || is_file(&Path::new("/dev").join(word))
 }
 
 /// The error of a command line with both a host and an image.

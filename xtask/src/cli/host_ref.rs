@@ -42,7 +42,7 @@ impl Command {
     fn host_words(&mut self) -> Vec<&mut String> {
         match self {
             Self::SdImage(args) => vec![args.host.as_mut_string()],
-            Self::Flash(args) => args.host_word().into_iter().collect(),
+            Self::Flash(args) => args.host_words(),
             Self::Boot(args) => args.host_word().into_iter().collect(),
             Self::Restore(args) => vec![args.host.as_mut_string()],
             Self::Up(args) => vec![args.host.as_mut_string()],

@@ -9,6 +9,7 @@ mod deploy;
 mod dev;
 mod environment;
 mod flash;
+mod flash_targets;
 mod host_ref;
 pub mod identity;
 mod image;
@@ -33,12 +34,13 @@ pub use deploy::{Deploy, DeployArgs, History, Rollback, Status};
 #[cfg(feature = "dev")]
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
+pub use flash_targets::{CardTarget, CardTo};
 pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, BuildHow, ChecksumArgs, EvalArgs, NixArgs, SdImage};
 pub use log::Log;
 pub use new_host::NewHost;
 pub use output::OutputArgs;
-pub use payload::PayloadArgs;
+pub use payload::{PayloadArgs, WifiPasswordCell};
 pub use restore::Restore;
 pub use up::{SkippedStep, Up};
 pub use workstation::{Devices, Setup};
@@ -103,7 +105,7 @@ pub enum Command {
     SdImage(SdImage),
     /// Write an image to a card and verify it
     #[command(
-        override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE] [-- <NIX ARGS>...]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
+        override_usage = "cargo xtask flash [OPTIONS] <HOST> [DEVICE] [-- <NIX ARGS>...]\n       cargo xtask flash [OPTIONS] <HOST> <HOST>... [-- <NIX ARGS>...]\n       cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]\n       cargo xtask flash [OPTIONS] [--image <FILE>] --to <DEVICE[=HOST]>... [-- <NIX ARGS>...]",
         after_help = flash::EXAMPLES
     )]
     Flash(Box<Flash>),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use clap::Args;
@@ -9,9 +10,10 @@ use clap::Args;
 use super::Candidates;
 use crate::bail;
 use crate::base::HostName;
+use crate::identity::WifiPassword;
 
 /// The payload of a card: what it gets beside its image.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct PayloadArgs {
     /// Which ssh host key the card gets; the first connection then already knows the key [default: keep, or none with
     /// --image and with an attribute that names no host]
@@ -39,9 +41,37 @@ pub struct PayloadArgs {
     /// Read the password of --wifi from this file descriptor instead
     #[arg(long, value_name = "N", requires = "wifi")]
     pub wifi_password_fd: Option<u32>,
+    /// The password of --wifi, once it is known.
+    #[arg(skip)]
+    pub wifi_password: WifiPasswordCell,
+}
+
+/// The password of the network, which is read or asked for once, however many cards get it.
+#[derive(Clone, Debug, Default)]
+pub struct WifiPasswordCell(Arc<Mutex<Option<WifiPassword>>>);
+
+impl WifiPasswordCell {
+    /// The password; the first time that which `find` returns.
+    ///
+    /// # Errors
+    /// Those of `find`.
+    pub fn get_or_find(&self, find: impl FnOnce() -> Result<WifiPassword>) -> Result<WifiPassword> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(password) = &*known {
+            return Ok(password.clone());
+        }
+        Ok(known.insert(find()?).clone())
+    }
 }
 
 impl PayloadArgs {
+    /// The payload of the one of several cards that gets the identity of the host `identity_of`, if that is named.
+    #[must_use]
+    pub fn for_card(&self, identity_of: Option<&HostName>) -> Self {
+        let own = self.clone();
+        Self { identity_of: identity_of.cloned().or(own.identity_of), ..own }
+    }
+
     /// # Errors
     /// `Usage` for an option that needs the configuration of the host, which is unknown for the image of `--image`.
     pub fn require_no_configuration(&self) -> Result<()> {

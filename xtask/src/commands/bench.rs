@@ -22,6 +22,7 @@ pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
         Benchmark::Deploy(args) => bench_deploy(cx, args),
         Benchmark::Hosts(args) => bench_hosts(cx, args),
         Benchmark::Trial(args) => bench_trial(cx, args),
+        Benchmark::Cards(args) => show_rows(cx, args.rounds, bench::cards(cx, args.cards, args.rounds)?),
     }
 }
 

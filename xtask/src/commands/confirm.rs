@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::bail;
-use crate::card::disk::{Confirmation, Disk, VirtualCards};
-use crate::cli::ConfirmArgs;
+use crate::card::disk::{ConfirmPhrases, Confirmation, Disk, VirtualCards};
+use crate::cli::{ConfirmArgs, WriteArgs};
 use crate::ui::{self, Prompt};
 
 /// How often the user may answer the question for the phrase.
@@ -51,10 +51,18 @@ impl ConfirmArgs {
     /// # Errors
     /// `Refused` for another answer, and `Interrupted` for Ctrl-C.
     pub fn confirm(&self, disk: &Disk, consequence: &str) -> Result<()> {
+        self.confirm_all(&[disk], consequence)
+    }
+
+    /// As [`Self::confirm`], for all `disks` at once: the user types the phrase of each.
+    ///
+    /// # Errors
+    /// As those of [`Self::confirm`].
+    pub fn confirm_all(&self, disks: &[&Disk], consequence: &str) -> Result<()> {
         if self.yes {
             return Ok(());
         }
-        let confirm_phrase = disk.confirm_phrase();
+        let confirm_phrase = ConfirmPhrases::of(disks);
         let question = format!("Type {} to go on:", confirm_phrase.question());
         let mut notice = consequence.to_owned();
         for _ in 0..MAX_ANSWERS {
@@ -70,6 +78,28 @@ impl ConfirmArgs {
             notice = format!("{answer:?} is not {}.", confirm_phrase.question());
         }
         bail!(Refused, "not confirmed; nothing was written")
+    }
+}
+
+impl WriteArgs {
+    /// Asks whether the mounted partitions of the `cards` may be unmounted, unless `--unmount` was given.
+    ///
+    /// # Errors
+    /// `Refused` for another answer than yes, and `Interrupted` for Ctrl-C.
+    pub fn confirm_unmounting<'a>(&self, cards: impl IntoIterator<Item = &'a Disk>) -> Result<()> {
+        let mounts = cards.into_iter().flat_map(Disk::plain_mounts);
+        let sentences = mounts.map(|(device, at)| format!("/dev/{device} is mounted at {}", at.display()));
+        let sentences = sentences.collect::<Vec<_>>();
+        if sentences.is_empty() || self.unmount {
+            return Ok(());
+        }
+        let pronoun = if sentences.len() > 1 { "them" } else { "it" };
+        let question = format!("{}. Unmount {pronoun}? [y/N]", sentences.join(", "));
+        let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
+        if prompt.confirm()? {
+            return Ok(());
+        }
+        bail!(Refused, "not confirmed; nothing was unmounted, and nothing was written")
     }
 }
 

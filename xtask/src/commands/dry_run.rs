@@ -14,11 +14,16 @@ pub fn show(cx: &Context, plan: &Plan, restored: Option<&RestoredFacts>) -> Resu
     if cx.json {
         return flash_result::print(plan, None, None, restored);
     }
+    ui::print_result(&line(plan))
+}
+
+/// The line of the card of `plan`.
+pub fn line(plan: &Plan) -> String {
     let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
-    ui::print_result(&format!(
+    format!(
         "dry run: {} would get the image{}: {}; nothing was written",
         plan.disk.path.display(),
         payload.unwrap_or_default(),
         Bytes(plan.image.size)
-    ))
+    )
 }

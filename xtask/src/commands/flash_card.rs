@@ -1,14 +1,14 @@
 //! The steps of a flash, which `flash` and `up` compose: the image, the card, the write.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::payload::{PayloadSetup, login_keys};
+use super::planned_card::{PlannedCard, WrittenCard};
 use super::protected::NamedPaths;
 use super::write_card::{self, CardWriter};
 use crate::base::{Context, HostName, checks};
-use crate::boot;
 use crate::card::disk::{Disk, Request};
 use crate::card::flash::{PayloadPlan, Plan};
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
@@ -35,10 +35,10 @@ pub struct FlashJob<'a> {
 
 /// A flash whose card and payload were checked as far as that needs no image.
 pub struct BegunFlash<'a> {
-    job: FlashJob<'a>,
+    pub(super) job: FlashJob<'a>,
     named: Option<Disk>,
-    payload_setup: PayloadSetup,
-    revision: Option<Revision>,
+    pub(super) payload_setup: PayloadSetup,
+    pub(super) revision: Option<Revision>,
 }
 
 /// The image of a flash, with what the card gets beside it.
@@ -46,15 +46,6 @@ pub struct ReadyImage {
     pub image: Image,
     layout: Option<HostLayout>,
     payload: Option<PayloadPlan>,
-}
-
-/// A card that was written.
-pub struct WrittenCard {
-    /// The host whose system or identity the card has.
-    pub host: Option<HostName>,
-    pub device: PathBuf,
-    /// Whether the emulator boots by the files of the card, and no Pi.
-    pub boots_only_qemu: bool,
 }
 
 /// The card of a flash, which was accepted for its image.
@@ -69,13 +60,21 @@ impl<'a> FlashJob<'a> {
     /// # Errors
     /// `Refused` for a card that is not accepted, and for a payload that cannot be written.
     pub fn begin(self, cx: &Context) -> Result<BegunFlash<'a>> {
+        let mut flash = self.check(cx)?;
+        if self.device.is_none() {
+            flash.named = self.card_writer(self.image.file()).pick(cx, &[])?;
+        }
+        flash.prepare_state(cx)?;
+        Ok(flash)
+    }
+
+    /// Checks what the command line names. Changes nothing, and asks nothing.
+    ///
+    /// # Errors
+    /// As those of [`Self::begin`].
+    pub fn check(self, cx: &Context) -> Result<BegunFlash<'a>> {
         let (named, payload_setup) = self.check_command_line(cx)?;
-        let writer = self.card_writer(self.image.file());
-        let named = if self.device.is_some() { named } else { writer.pick(cx)? };
-        payload_setup.keep_out_of_stores(cx, &cx.flake)?;
-        // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
-        let revision = self.image.file().map_or_else(|| Revision::of(&cx.launcher, &cx.flake), |_| None);
-        Ok(BegunFlash { job: self, named, payload_setup, revision })
+        Ok(BegunFlash { job: self, named, payload_setup, revision: None })
     }
 
     /// Checks what the command line names, and reports all that is wrong with it at once: the card, the payload and the
@@ -90,7 +89,7 @@ impl<'a> FlashJob<'a> {
     }
 
     /// How the card is written; `image` is the file of the image, once it is known.
-    fn card_writer<'b>(&self, image: Option<&'b Path>) -> CardWriter<'b>
+    pub(super) fn card_writer<'b>(&self, image: Option<&'b Path>) -> CardWriter<'b>
     where
         'a: 'b,
     {
@@ -101,7 +100,62 @@ impl<'a> FlashJob<'a> {
     }
 }
 
-impl BegunFlash<'_> {
+impl<'a> BegunFlash<'a> {
+    /// The card, once it is known.
+    pub fn card(&self) -> Option<&Disk> {
+        self.named.as_ref()
+    }
+
+    /// The host of the image, or the one whose identity the card gets; `None` for an image file alone.
+    pub fn host(&self) -> Option<HostName> {
+        self.job.payload.identity_of.clone().or_else(|| self.job.image.host())
+    }
+
+    /// Lets the user pick the card of those that are in and not `taken`, if the command line names none.
+    ///
+    /// # Errors
+    /// Those of [`CardWriter::pick`].
+    pub fn pick(&mut self, cx: &Context, taken: &[&Disk]) -> Result<()> {
+        if self.job.device.is_none() {
+            self.named = self.writer().pick(cx, taken)?;
+        }
+        Ok(())
+    }
+
+    /// Prepares the state folder for the keys of hosts, and notes the revision of the flake.
+    ///
+    /// # Errors
+    /// `Refused` where Nix would copy the keys to its store.
+    pub fn prepare_state(&mut self, cx: &Context) -> Result<()> {
+        self.payload_setup.keep_out_of_stores(cx, &cx.flake)?;
+        // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
+        let file = self.job.image.file();
+        self.revision = file.map_or_else(|| Revision::of(&cx.launcher, &cx.flake), |_| None);
+        Ok(())
+    }
+
+    /// How the card is written, before the image is known.
+    fn writer(&self) -> CardWriter<'a> {
+        self.job.card_writer(self.job.image.file())
+    }
+
+    /// As [`Self::make_image`], for one of several cards: an image file that another card gets too is checked once.
+    /// `checked` has the images of the earlier cards.
+    ///
+    /// # Errors
+    /// As those of [`Self::make_image`].
+    pub fn make_shared_image(&mut self, cx: &Context, checked: &mut Vec<Image>) -> Result<ReadyImage> {
+        let Built { file, layout } = self.build(cx, |_| Ok(()))?;
+        let path = Source::open(&file)?.path;
+        let image = match checked.iter().find(|image| image.source.path == path) {
+            Some(image) => image.clone(),
+            None => self.check_image(cx, &file)?,
+        };
+        checked.push(image.clone());
+        let payload = self.payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
+        Ok(ReadyImage { image, layout, payload })
+    }
+
     /// Builds the image, if it is not in a file already, checks it, and plans the payload. Before the build, the host
     /// must read the files of the payload, and `check_logins` accept its login keys, or `None` where these are unknown.
     ///
@@ -170,18 +224,23 @@ impl BegunFlash<'_> {
     /// # Errors
     /// `Refused` without the confirmation, and those of the write.
     pub fn write(self, cx: &Context, ready: ReadyImage, card: FoundCard) -> Result<Option<WrittenCard>> {
+        let PlannedCard { flash, plan, request } = self.plan(ready, card);
+        let file = plan.image.source.path.clone();
+        let writer = flash.job.card_writer(Some(&file));
+        let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(None) };
+        let host = flash.job.image.host();
+        let source = host.as_ref().map(|host| (host, &cx.flake));
+        let report = writer.write(cx, &plan, source, flash.revision, &flash.payload_setup)?;
+        Ok(Some(WrittenCard::new(plan, host, &report)))
+    }
+
+    /// Plans to write the image to the card.
+    pub fn plan(self, ready: ReadyImage, card: FoundCard) -> PlannedCard<'a> {
         let ReadyImage { image, layout, payload } = ready;
         let FoundCard { disk, request } = card;
-        let file = image.source.path.clone();
-        let writer = self.job.card_writer(Some(&file));
         let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
         let login_keys = login_keys(&image, layout.as_ref(), entries);
         let plan = Plan::new(image, disk, self.job.write.mode, payload).with_login_keys(Some(login_keys));
-        let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(None) };
-        let host = self.job.image.host();
-        let source = host.as_ref().map(|host| (host, &cx.flake));
-        let report = writer.write(cx, &plan, source, self.revision, &self.payload_setup)?;
-        let boots_only_qemu = boot::boots_only_qemu(&report.boards);
-        Ok(Some(WrittenCard { host: plan.card_host().or(host), device: plan.disk.path, boots_only_qemu }))
+        PlannedCard { flash: self, plan, request }
     }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::plan_facts::CardIdentity;
-use crate::base::{HostName, JsonResult};
+use crate::base::{ErrorReport, HostName, JsonResult};
 use crate::card::disk::Disk;
 use crate::card::flash::{Mode, Plan, Report};
 use crate::card::saved_state::Survey;
@@ -39,11 +39,46 @@ pub struct FlashResult {
     /// The keys by which users log in; `None` where they are unknown.
     #[schemars(with = "Option<Vec<UserKey>>")]
     login_keys: Option<LoginKeys>,
-    /// What was written, as read back; `None` for a dry run.
+    /// What was written, as read back; `None` for a dry run, and for a card that failed.
     report: Option<Report>,
 }
 
 impl JsonResult for FlashResult {}
+
+/// The JSON result of `flash` of several cards.
+#[derive(Serialize, JsonSchema)]
+pub struct FlashCardsResult {
+    /// In the order of the command line.
+    pub cards: Vec<FlashedCard>,
+}
+
+impl JsonResult for FlashCardsResult {}
+
+/// One of several cards.
+#[derive(Serialize, JsonSchema)]
+pub struct FlashedCard {
+    #[serde(flatten)]
+    flash: FlashResult,
+    /// Why the card failed; `None` for one that did not.
+    error: Option<ErrorReport>,
+}
+
+impl FlashedCard {
+    /// The result of a dry run by `plan`, of the image of `host`.
+    pub fn planned(plan: &Plan, host: Option<&HostName>) -> Self {
+        Self { flash: FlashResult::new(plan, host, None, true), error: None }
+    }
+
+    /// The result of a card that was to be written by `plan`, with the image of `host`.
+    pub fn written(
+        plan: &Plan,
+        host: Option<&HostName>,
+        report: Option<&Report>,
+        error: Option<&anyhow::Error>,
+    ) -> Self {
+        Self { flash: FlashResult::new(plan, host, report, false), error: error.map(ErrorReport::of) }
+    }
+}
 
 /// The JSON result of `restore`.
 #[derive(Serialize, JsonSchema)]
@@ -78,15 +113,15 @@ pub struct StateFacts {
 }
 
 impl FlashResult {
-    /// The result by `plan`, of the image of `host`. Without a `report` it is that of a dry run.
-    fn new(plan: &Plan, host: Option<&HostName>, report: Option<&Report>) -> Self {
+    /// The result by `plan`, of the image of `host`. Without a `report` the card was not written, or not completely.
+    fn new(plan: &Plan, host: Option<&HostName>, report: Option<&Report>, dry_run: bool) -> Self {
         let content = plan.payload.as_ref().map(|payload| &payload.content);
         let identity = content.and_then(|content| content.identity.clone());
         let of_identity = identity.as_ref().map(|identity| identity.host.clone());
         let card_identity = if report.is_some() { CardIdentity::written } else { CardIdentity::planned };
         let entries = content.map_or(&[][..], |content| &content.entries);
         Self {
-            dry_run: report.is_none(),
+            dry_run,
             device: plan.disk.path.clone(),
             disk: plan.disk.clone(),
             image: plan.image.source.path.clone(),
@@ -110,7 +145,7 @@ pub fn print(
     report: Option<&Report>,
     restored: Option<&RestoredFacts>,
 ) -> Result<()> {
-    let flash = FlashResult::new(plan, host, report);
+    let flash = FlashResult::new(plan, host, report, report.is_none());
     match restored.cloned() {
         Some(restored) => ui::print_json(&RestoreResult { flash, restored }),
         None => ui::print_json(&flash),

@@ -19,6 +19,7 @@ mod earlier_state;
 mod flake_hosts;
 mod flash;
 mod flash_card;
+mod flash_cards;
 mod flash_result;
 mod history;
 mod host_status;
@@ -35,6 +36,7 @@ mod overview;
 mod payload;
 mod pick_card;
 mod plan_facts;
+mod planned_card;
 mod protected;
 #[cfg(feature = "dev")]
 mod record;

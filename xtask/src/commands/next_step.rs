@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::flash_card::WrittenCard;
+use super::planned_card::WrittenCard;
 use crate::base::{Context, HostName, NextStep, program, shell};
 use crate::cli::ImageArg;
 use crate::deploy::Ending;
@@ -46,6 +46,15 @@ pub fn after_card(card: &WrittenCard) {
 pub fn boot(device: &Path) {
     let device = shell::quote(&device.to_string_lossy());
     ui::end_with(NextStep::run(format!("cargo xtask boot {device}")));
+}
+
+/// After several cards were written, which Pis boot as these `hosts`: their first deploy.
+pub fn after_cards(hosts: &[HostName]) {
+    let names = hosts.iter().map(|host| format!(" {host:#}")).collect::<String>();
+    if !names.is_empty() {
+        let deploy = NextStep::run(format!("cargo xtask deploy{names} --wait"));
+        ui::end_with(deploy.after("put the cards into the Pis"));
+    }
 }
 
 /// The deploy that waits for the Pi to start.

@@ -11,14 +11,15 @@ use crate::ui::{self, Prompt};
 /// How often the user may answer.
 const MAX_ANSWERS: usize = 2;
 
-/// Lists the cards that are in, names those that `request` refuses, and asks which of the others is the one. `None`
-/// where the user waits for another card, and where no card is accepted. The card is returned as it was listed, so that
-/// a later change of it is noticed.
+/// Lists the cards that are in and not `taken`, names those that `request` refuses, and asks which of the others is the
+/// one. `None` where the user waits for another card, and where no card is accepted. The card is returned as it was
+/// listed, so that a later change of it is noticed.
 ///
 /// # Errors
 /// `Refused` for an answer that names no accepted card, and `Interrupted` for Ctrl-C.
-pub fn pick(cx: &Context, request: &Request) -> Result<Option<Disk>> {
-    let cards = listed_disk::list(request, Listed::Cards)?;
+pub fn pick(cx: &Context, request: &Request, taken: &[&Disk]) -> Result<Option<Disk>> {
+    let mut cards = listed_disk::list(request, Listed::Cards)?;
+    cards.retain(|card| !taken.iter().any(|taken| taken.is_same_device(&card.disk)));
     let (mut accepted, refused) = cards.into_iter().partition::<Vec<_>, _>(|card| card.accepted);
     for reason in refused.iter().filter_map(|card| card.refusals.first()) {
         cx.note(format!("not offered: {}", reason.message));

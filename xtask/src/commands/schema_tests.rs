@@ -27,6 +27,7 @@ const BLESS: &str = "XTASK_BLESS";
 fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
     vec![
         ("bench-assemble", result::<bench::AssembleResult>(generator)),
+        ("bench-cards", result::<bench::RowsResult>(generator)),
         ("bench-deploy", result::<bench::RowsResult>(generator)),
         ("bench-flash", result::<bench::FlashCasesResult>(generator)),
         ("bench-hosts", result::<bench::RowsResult>(generator)),
@@ -40,7 +41,7 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("deploy", or_plan(generator, result::<deploy_host::DeployResult>)),
         ("devices", result::<devices::DevicesResult>(generator)),
         ("doctor", result::<doctor::DoctorResult>(generator)),
-        ("flash", result::<flash_result::FlashResult>(generator)),
+        ("flash", flash_result(generator)),
         ("history", result::<history::HistoryResult>(generator)),
         ("hosts", result::<hosts::HostsResult>(generator)),
         ("identity-backup", result::<identity::IdentityBackupResult>(generator)),
@@ -95,6 +96,13 @@ fn result<T: JsonResult>(generator: &mut SchemaGenerator) -> Schema {
 fn or_plan(generator: &mut SchemaGenerator, plain: fn(&mut SchemaGenerator) -> Schema) -> Schema {
     let schemas = [plain(generator), result::<build_plan::BuildPlanResult>(generator)];
     json_schema!({ "anyOf": schemas })
+}
+
+/// The schema of the result of `flash`: of one card, or of several.
+fn flash_result(generator: &mut SchemaGenerator) -> Schema {
+    let one = result::<flash_result::FlashResult>(generator);
+    let several = result::<flash_result::FlashCardsResult>(generator);
+    json_schema!({ "anyOf": [one, several] })
 }
 
 /// The schema of events. Those of plans have the facts of the commands, which the events themselves do not know.

@@ -21,7 +21,7 @@ use crate::cli::WriteArgs;
 use crate::identity::LoginKeys;
 use crate::nix::Revision;
 use crate::receipt::{self, FlashSource, Flashed};
-use crate::ui::{self, Prompt};
+use crate::ui;
 
 /// How the user wants a card to be written.
 pub struct CardWriter<'a> {
@@ -60,16 +60,16 @@ impl CardWriter<'_> {
         Ok(Some(disk))
     }
 
-    /// The card that the user picks of those that are in, where the command line names none: `None` for the card that
-    /// is inserted next. From here on the card is compared with the picked one.
+    /// The card that the user picks of those that are in and not `taken`, where the command line names none: `None` for
+    /// the card that is inserted next. From here on the card is compared with the picked one.
     ///
     /// # Errors
     /// `Refused` for a card that this user cannot write, and those of [`pick_card::pick`].
-    pub fn pick(&self, cx: &Context) -> Result<Option<Disk>> {
+    pub fn pick(&self, cx: &Context, taken: &[&Disk]) -> Result<Option<Disk>> {
         if self.args.confirm.yes || !ui::can_ask() {
             return Ok(None);
         }
-        let picked = pick_card::pick(cx, &self.request(cx, None)?)?;
+        let picked = pick_card::pick(cx, &self.request(cx, None)?, taken)?;
         if let Some(disk) = &picked {
             worker::check_access(cx, &disk.path, Access::Write)?;
         }
@@ -99,39 +99,16 @@ impl CardWriter<'_> {
     /// card that was just inserted. `None` for a dry run, which ends here.
     pub fn show_and_confirm(&self, cx: &Context, request: &Request, plan: Plan) -> Result<Option<Plan>> {
         cx.show_plan(&plan, &PlanFacts::from(&plan));
-        warn_of(cx, &plan);
+        warn_of(cx, &plan, &[]);
         if !self.args.dry_run {
             self.args.confirm.confirm(&plan.disk, "Everything on this card will be lost.")?;
         }
-        let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
-        plan.disk.require_same(&disk)?;
-        refuse(&refusals(&disk, request))?;
-        let plan = Plan::new(plan.image, disk, plan.mode, plan.payload).with_login_keys(plan.login_keys);
+        let plan = with_current_mounts(plan, request)?;
         if self.args.dry_run {
             return dry_run::show(cx, &plan, self.restored.as_ref()).map(|()| None);
         }
-        self.confirm_unmounting(&plan)?;
+        self.args.confirm_unmounting([&plan.disk])?;
         Ok(Some(plan))
-    }
-
-    /// Asks whether the mounted partitions of the card may be unmounted, unless `--unmount` was given.
-    ///
-    /// # Errors
-    /// `Refused` for another answer than yes, and `Interrupted` for Ctrl-C.
-    fn confirm_unmounting(&self, plan: &Plan) -> Result<()> {
-        let mounts = plan.disk.plain_mounts();
-        let sentences = mounts.map(|(device, at)| format!("/dev/{device} is mounted at {}", at.display()));
-        let sentences = sentences.collect::<Vec<_>>();
-        if sentences.is_empty() || self.args.unmount {
-            return Ok(());
-        }
-        let pronoun = if sentences.len() > 1 { "them" } else { "it" };
-        let question = format!("{}. Unmount {pronoun}? [y/N]", sentences.join(", "));
-        let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
-        if prompt.confirm()? {
-            return Ok(());
-        }
-        bail!(Refused, "not confirmed; nothing was unmounted, and nothing was written")
     }
 
     /// Writes the card by the confirmed `plan`, adds its key to `known_hosts`, and keeps a receipt with the `revision`
@@ -147,17 +124,8 @@ impl CardWriter<'_> {
         revision: Option<Revision>,
         payload_setup: &PayloadSetup,
     ) -> Result<Report> {
-        if let Some((host, _)) = source {
-            cx.log.keep_for_host(host);
-        }
-        let earlier_rates = receipt::rates_of(cx, &plan.disk);
-        // Ctrl-C must not come between the written card and its key in known_hosts.
-        let signals = interrupt::guard()?;
-        let receipt = receipt::begin_flash(cx, source, plan);
-        let report = receipt.record(cx, |cx| write(cx, plan))?.with_write_rate_of(earlier_rates);
-        let known_hosts_updated = payload_setup.update_known_hosts(cx);
-        receipt.complete(cx, Flashed::new(source, plan, &report).with_revision(revision));
-        drop(signals);
+        let run = |cx: &Context, plan: &Plan| worker::run(cx, plan);
+        let Written { report, known_hosts_updated } = record(cx, plan, source, revision, payload_setup, run)?;
         let printed = show(cx, plan, &report, source, self.restored.as_ref());
         if !self.args.no_eject {
             plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
@@ -167,8 +135,21 @@ impl CardWriter<'_> {
         Ok(report)
     }
 
+    /// Shows the verdict of one of several cards, and ejects it. What boards think of all of them is shown once.
+    pub fn end_card(&self, cx: &Context, plan: &Plan, report: &Report) {
+        for fault in boot::warnings(&report.boards) {
+            let hint = fault.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            cx.reporter.warn_once(&format!("{}{hint}", fault.message));
+        }
+        let text = verdict(plan, report, self.restored.as_ref());
+        cx.reporter.report(&Event::Verdict { text, tone: Tone::Good });
+        if !self.args.no_eject {
+            plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
+        }
+    }
+
     /// Fails where the board of `--board` does not boot from the written card.
-    fn require_board(&self, report: &Report) -> Result<()> {
+    pub fn require_board(&self, report: &Report) -> Result<()> {
         let Some(board) = self.args.board else { return Ok(()) };
         match report.boards.iter().find(|proof| proof.board == board) {
             Some(proof) => proof.require_boots(ExitKind::Verification).context("the card is verified"),
@@ -179,9 +160,54 @@ impl CardWriter<'_> {
     }
 }
 
-/// Warns of what the user should know of `plan` before the card is overwritten.
-fn warn_of(cx: &Context, plan: &Plan) {
-    let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk);
+/// A card that was written and recorded.
+pub struct Written {
+    pub report: Report,
+    pub known_hosts_updated: Result<()>,
+}
+
+/// Writes the card of `plan` by `run`, adds its key to `known_hosts`, and keeps a receipt with the `revision` of the
+/// flake of `source`.
+///
+/// # Errors
+/// Those of `run`.
+pub fn record(
+    cx: &Context,
+    plan: &Plan,
+    source: FlashSource<'_>,
+    revision: Option<Revision>,
+    payload_setup: &PayloadSetup,
+    run: impl FnOnce(&Context, &Plan) -> Result<Report>,
+) -> Result<Written> {
+    if let Some((host, _)) = source {
+        cx.log.keep_for_host(host);
+    }
+    let earlier_rates = receipt::rates_of(cx, &plan.disk);
+    // Ctrl-C must not come between the written card and its key in known_hosts.
+    let _signals = interrupt::guard()?;
+    let receipt = receipt::begin_flash(cx, source, plan);
+    let written = receipt.record(cx, |cx| forget_damaged_image(cx, plan, run(cx, plan)));
+    let report = written?.with_write_rate_of(earlier_rates);
+    let known_hosts_updated = payload_setup.update_known_hosts(cx);
+    receipt.complete(cx, Flashed::new(source, plan, &report).with_revision(revision));
+    Ok(Written { report, known_hosts_updated })
+}
+
+/// `plan` with the current mounts of its card: desktops mount a card that was just inserted.
+///
+/// # Errors
+/// `Refused` for another card, and for one that `request` does not accept any more.
+pub fn with_current_mounts(plan: Plan, request: &Request) -> Result<Plan> {
+    let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
+    plan.disk.require_same(&disk)?;
+    refuse(&refusals(&disk, request))?;
+    Ok(Plan::new(plan.image, disk, plan.mode, plan.payload).with_login_keys(plan.login_keys))
+}
+
+/// Warns of what the user should know of `plan` before the card is overwritten, and of disks beside the `others`, which
+/// are written too, with the same labels.
+pub fn warn_of(cx: &Context, plan: &Plan, others: &[&Disk]) {
+    let conflicts = disk::label_conflicts(&Roots::default(), &plan.disk, others);
     let conflicts = conflicts.into_iter().filter(|_| image::has_nixos_sd(&plan.image));
     let key_warning = image::host_key_warning(&plan.shared_host_keys());
     let login_warning = plan.login_keys.as_ref().and_then(LoginKeys::warning);
@@ -209,10 +235,10 @@ pub fn find_card(cx: &Context, named: Option<Disk>, request: &Request) -> Result
     Ok(disk)
 }
 
-/// Writes the card. Where verification fails, the card or the image may be damaged: the next flash checks the image
-/// again.
-fn write(cx: &Context, plan: &Plan) -> Result<Report> {
-    worker::run(cx, plan).inspect_err(|error| {
+/// `written`, the result of a write by `plan`. Where verification failed, the card or the image may be damaged: the
+/// next flash checks the image again.
+fn forget_damaged_image(cx: &Context, plan: &Plan, written: Result<Report>) -> Result<Report> {
+    written.inspect_err(|error| {
         if failure::kind(error) == ExitKind::Verification {
             CheckCache::new(&cx.state).forget(&plan.image.source.path);
         }
@@ -226,11 +252,16 @@ fn show(
     source: FlashSource<'_>,
     restored: Option<&RestoredFacts>,
 ) -> Result<()> {
-    let path = plan.disk.path.display();
     if cx.json {
         let host = source.map(|(host, _)| host);
         return flash_result::print(plan, host, Some(report), restored);
     }
+    show_report(cx, report);
+    ui::print_verdict(&verdict(plan, report, restored), Tone::Good)
+}
+
+/// Shows what was written, and which boards boot from it.
+fn show_report(cx: &Context, report: &Report) {
     cx.reporter.report(&Event::Found { name: "total".into(), text: report.to_string() });
     if !report.boards.is_empty() {
         let text = boot::summarize_shortly(&report.boards);
@@ -239,12 +270,16 @@ fn show(
             cx.reporter.report(&Event::Warning { text: fault.message, hint: fault.hint });
         }
     }
+}
+
+/// What the card holds, as it was read back.
+fn verdict(plan: &Plan, report: &Report, restored: Option<&RestoredFacts>) -> String {
+    let path = plan.disk.path.display();
     let payload = plan.payload.as_ref().map(|payload| format!(" and {}", payload.content.summary()));
     let payload = payload.unwrap_or_default();
     let size = Bytes(report.size);
     let sum = plan.image.file_sha256.as_deref().unwrap_or("unknown");
     let has_state = restored.is_some_and(|restored| restored.state.is_some());
     let state = if has_state { " with the saved state" } else { "" };
-    let verdict = format!("{path} holds the image{state}{payload}: {size} read back, {FILE_SHA256} {sum}");
-    ui::print_verdict(&verdict, Tone::Good)
+    format!("{path} holds the image{state}{payload}: {size} read back, {FILE_SHA256} {sum}")
 }

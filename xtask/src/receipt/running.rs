@@ -10,7 +10,7 @@ use super::broken_flash::{BrokenFlash, End};
 use super::flashed::Source;
 use super::{Flashed, Receipt, folder, store};
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, Event, HostName, Reporter, Timestamp};
+use crate::base::{Context, Event, Reporter, Subject, Timestamp};
 use crate::card::flash::Plan;
 
 /// The receipt of a flash that has not ended yet.
@@ -114,7 +114,7 @@ impl Reporter for ProgressRecorder {
         self.reporter.report_progress();
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
-        self.reporter.report_for(host, event);
+    fn report_for(&self, subject: &Subject, event: &Event) {
+        self.reporter.report_for(subject, event);
     }
 }

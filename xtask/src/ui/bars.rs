@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::chunk_strip::ChunkStrip;
 use super::command_line::{self, command_line};
 use super::filter::Filter;
-use super::host_lines;
 use super::json::JsonLines;
 use super::log_reporter::LogReporter;
-use super::multi_progress::HostProgress;
 use super::phase_bar::PhaseBar;
 use super::progress_line::ProgressReporter;
 use super::style::{Role, Stream};
+use super::subject_board::SubjectBoard;
+use super::subject_lines;
 use crate::base::run_log::RunLog;
-use crate::base::{Bytes, Event, HostName, Reporter, Verbosity, escape};
+use crate::base::{Bytes, Event, Reporter, Subject, Verbosity, escape};
 
 /// How often the bar of the running phase is drawn.
 const TICK: Duration = Duration::from_millis(120);
@@ -44,8 +44,8 @@ impl Reporter for PlainLines {
         }
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
-        if let Some(line) = shown_line(Some(host), event) {
+    fn report_for(&self, subject: &Subject, event: &Event) {
+        if let Some(line) = shown_line(Some(subject), event) {
             print_line(&line);
         }
     }
@@ -54,7 +54,7 @@ impl Reporter for PlainLines {
 /// Shows a bar for the running phase; other events scroll above it.
 pub struct Bars {
     running: Arc<Mutex<Option<PhaseBar>>>,
-    hosts: HostProgress,
+    board: SubjectBoard,
 }
 
 impl Bars {
@@ -63,7 +63,7 @@ impl Bars {
         let running = Arc::new(Mutex::new(None));
         let weak = Arc::downgrade(&running);
         std::thread::spawn(move || while tick(&weak) {});
-        Self { running, hosts: HostProgress::default() }
+        Self { running, board: SubjectBoard::default() }
     }
 }
 
@@ -132,8 +132,8 @@ impl Reporter for Bars {
         }
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
-        self.hosts.report(host, event, shown_line(Some(host), event).as_deref());
+    fn report_for(&self, subject: &Subject, event: &Event) {
+        self.board.report(subject, event, shown_line(Some(subject), event).as_deref());
     }
 }
 
@@ -145,14 +145,18 @@ fn print_above(running: Option<&PhaseBar>, line: &str) {
     }
 }
 
-/// The line of `event` as stderr shows it, behind the name of the `host` that it is of; `None` as in [`line_of`].
-fn shown_line(host: Option<&HostName>, event: &Event) -> Option<String> {
+/// The line of `event` as stderr shows it, behind the label of the `subject` that it is of; `None` as in [`line_of`].
+fn shown_line(subject: Option<&Subject>, event: &Event) -> Option<String> {
+    // The maps of many cards say less than their table at the end.
+    if matches!(event, Event::Map { .. }) && subject.is_some_and(|subject| subject.device().is_some()) {
+        return None;
+    }
     let text = line_of(event)?;
-    let shown = match (host, event) {
+    let shown = match (subject, event) {
         (None, Event::Verdict { tone, .. }) => super::verdict_lines(&text, *tone, Stream::Stderr),
         (None, _) => super::lay_out(&text, Stream::Stderr),
-        (Some(host), Event::Verdict { tone, .. }) => host_lines::verdict(host, &text, *tone),
-        (Some(host), _) => host_lines::lay_out(host, &text),
+        (Some(subject), Event::Verdict { tone, .. }) => subject_lines::verdict(subject, &text, *tone),
+        (Some(subject), _) => subject_lines::lay_out(subject, &text),
     };
     let is_dim = matches!(
         event,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::{Event, HostName, Reporter, Verbosity};
+use crate::base::{Event, Reporter, Subject, Verbosity};
 
 /// The most events that are kept for a question.
 const MAX_HIDDEN: usize = 200;
@@ -58,12 +58,12 @@ impl Reporter for Filter {
         }
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
+    fn report_for(&self, subject: &Subject, event: &Event) {
         if let Some(line) = self.as_log(event) {
-            self.reporter.report_for(host, &line);
+            self.reporter.report_for(subject, &line);
         }
         if self.shows(event) {
-            self.reporter.report_for(host, event);
+            self.reporter.report_for(subject, event);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! JSON for programs: the one result on stdout, and the events on stderr. Both have the version of their schema.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -9,7 +10,9 @@ use serde::Serialize;
 
 use super::charset::Charset;
 use super::print_json_line;
-use crate::base::{ErrorReport, Event, HostName, JsonResult, NextStep, Reporter, Timestamp, escape, program};
+use crate::base::{
+    ErrorReport, Event, HostName, JsonResult, NextStep, Reporter, Subject, Timestamp, escape, program,
+};
 
 /// The version of the interface. Fields are added within a version; a new version renames or removes fields.
 const SCHEMA: u32 = 1;
@@ -90,8 +93,8 @@ impl Reporter for JsonLines {
         print_event(&EventLine::of(None, event));
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
-        print_event(&EventLine::of(Some(host), event));
+    fn report_for(&self, subject: &Subject, event: &Event) {
+        print_event(&EventLine::of(Some(subject), event));
     }
 }
 
@@ -103,15 +106,19 @@ pub struct EventLine<'a> {
     schema: u32,
     /// When the event was printed.
     time: Timestamp,
-    /// The host that the event is about, where a command works on several.
+    /// The host that the event is about, where a command works on several hosts, or on several cards.
     host: Option<&'a HostName>,
+    /// The card that the event is about, where a command works on several.
+    device: Option<&'a Path>,
     #[serde(flatten)]
     event: &'a Event,
 }
 
 impl<'a> EventLine<'a> {
-    fn of(host: Option<&'a HostName>, event: &'a Event) -> Self {
-        Self { schema: SCHEMA, time: Timestamp::now(), host, event }
+    fn of(subject: Option<&'a Subject>, event: &'a Event) -> Self {
+        let host = subject.and_then(Subject::host);
+        let device = subject.and_then(Subject::device);
+        Self { schema: SCHEMA, time: Timestamp::now(), host, device, event }
     }
 }
 
@@ -149,10 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_its_version_its_time_and_its_host() {
-        let host = HostName::from("pi");
-        let line = EventLine { time: Timestamp::at(0), ..EventLine::of(Some(&host), &Event::PhaseEnded) };
-        let expected = r#"{"schema":1,"time":"1970-01-01T00:00:00Z","host":"pi","event":"phase_ended"}"#;
-        assert_eq!(event_json(&line).unwrap(), expected);
+    fn an_event_has_its_version_its_time_and_its_subject() {
+        let card = Subject::Card { device: "/dev/sdb".into(), host: Some("pi".into()) };
+        for (subject, expected) in [
+            (None, r#""host":null,"device":null"#),
+            (Some(&Subject::Host("pi".into())), r#""host":"pi","device":null"#),
+            (Some(&card), r#""host":"pi","device":"/dev/sdb""#),
+        ] {
+            let line = EventLine { time: Timestamp::at(0), ..EventLine::of(subject, &Event::PhaseEnded) };
+            let expected =
+                format!(r#"{{"schema":1,"time":"1970-01-01T00:00:00Z",{expected},"event":"phase_ended"}}"#);
+            assert_eq!(event_json(&line).unwrap(), expected);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bars::line_of;
 use super::command_line::{self, command_line};
 use crate::base::run_log::RunLog;
-use crate::base::{Event, HostName, Reporter};
+use crate::base::{Event, Reporter, Subject};
 
 /// A reporter that logs all events and passes them on to another reporter.
 pub struct LogReporter {
@@ -18,13 +18,15 @@ impl LogReporter {
         Self { log, reporter }
     }
 
-    fn log(&self, host: Option<&HostName>, event: &Event) {
-        let host = host.map(|host| format!("{host}: ")).unwrap_or_default();
-        let line = |text: String| self.log.line(&format!("{host}{text}"));
+    fn log(&self, subject: Option<&Subject>, event: &Event) {
+        let subject = subject.map(|subject| format!("{subject}: ")).unwrap_or_default();
+        let line = |text: String| self.log.line(&format!("{subject}{text}"));
         match event {
             Event::ChildStarted { child, argv } => {
-                self.log
-                    .child_line(&format!("{host}[{child}] $ {}", command_line(argv, command_line::LOGGED)));
+                self.log.child_line(&format!(
+                    "{subject}[{child}] $ {}",
+                    command_line(argv, command_line::LOGGED)
+                ));
             }
             Event::ChildLine { child, text } => line(format!("[{child}] {text}")),
             Event::ChildEnded { child, exit_code, seconds } => {
@@ -59,9 +61,9 @@ impl Reporter for LogReporter {
         self.reporter.report(event);
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
-        self.log(Some(host), event);
-        self.reporter.report_for(host, event);
+    fn report_for(&self, subject: &Subject, event: &Event) {
+        self.log(Some(subject), event);
+        self.reporter.report_for(subject, event);
     }
 
     fn warn_once(&self, text: &str) {

@@ -7,20 +7,21 @@ mod chunk_strip;
 mod command_line;
 mod filter;
 mod fold;
-mod host_lines;
 mod json;
 mod layout;
 mod log_reporter;
 mod message;
-mod multi_progress;
 mod next;
 mod phase_bar;
+mod phase_state;
 mod progress_line;
 mod prompt;
 #[cfg(test)]
 mod render_tests;
 mod shorten;
 pub mod style;
+mod subject_board;
+mod subject_lines;
 mod table;
 mod task_board;
 

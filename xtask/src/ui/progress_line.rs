@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::base::{Bytes, Event, HostName, Reporter, escape, progress_signal};
+use crate::base::{Bytes, Event, Reporter, Subject, escape, progress_signal};
 
 /// The shortest time between two answers. A worker that gets a SIGUSR1 passes it on to the tool, so a signal that the
 /// user sends to both is answered once.
@@ -20,11 +20,11 @@ pub struct ProgressReporter {
     warned: Mutex<BTreeSet<String>>,
 }
 
-/// The running phases: that of the command, and those of the hosts that the command works on in parallel.
+/// The running phases: that of the command, and those of the hosts or cards that the command works on in parallel.
 #[derive(Default)]
 struct Phases {
-    /// The phase of each host; `None` is the phase of the command.
-    running: BTreeMap<Option<HostName>, RunningPhase>,
+    /// The phase of each host or card; `None` is the phase of the command.
+    running: BTreeMap<Option<Subject>, RunningPhase>,
     /// The last time somebody asked for the progress.
     last_request: Option<Instant>,
 }
@@ -50,8 +50,8 @@ impl ProgressReporter {
         wrapped
     }
 
-    fn track(&self, host: Option<&HostName>, event: &Event) {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner).track(host, event);
+    fn track(&self, subject: Option<&Subject>, event: &Event) {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).track(subject, event);
     }
 }
 
@@ -68,9 +68,9 @@ impl Reporter for ProgressReporter {
         self.reporter.report(event);
     }
 
-    fn report_for(&self, host: &HostName, event: &Event) {
-        self.track(Some(host), event);
-        self.reporter.report_for(host, event);
+    fn report_for(&self, subject: &Subject, event: &Event) {
+        self.track(Some(subject), event);
+        self.reporter.report_for(subject, event);
     }
 
     fn warn_once(&self, text: &str) {
@@ -89,9 +89,9 @@ impl Reporter for ProgressReporter {
 }
 
 impl Phases {
-    /// Updates the phase of `host`, or of the command without one, by `event`.
-    fn track(&mut self, host: Option<&HostName>, event: &Event) {
-        let host = host.cloned();
+    /// Updates the phase of `subject`, or of the command without one, by `event`.
+    fn track(&mut self, subject: Option<&Subject>, event: &Event) {
+        let subject = subject.cloned();
         match event {
             Event::Phase { name, total, is_in_bytes } => {
                 let running = RunningPhase {
@@ -102,21 +102,21 @@ impl Phases {
                     step: String::new(),
                     since: Instant::now(),
                 };
-                self.running.insert(host, running);
+                self.running.insert(subject, running);
             }
             Event::Progress { done, total, .. } => {
-                if let Some(running) = self.running.get_mut(&host) {
+                if let Some(running) = self.running.get_mut(&subject) {
                     running.done = *done;
                     running.total = total.or(running.total);
                 }
             }
             Event::Step { text } | Event::TaskStarted { text, .. } => {
-                if let Some(running) = self.running.get_mut(&host) {
+                if let Some(running) = self.running.get_mut(&subject) {
                     running.step = escape::line(text);
                 }
             }
             Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
-                self.running.remove(&host);
+                self.running.remove(&subject);
             }
             _ => {}
         }
@@ -128,8 +128,8 @@ impl Phases {
         if last.is_some_and(|last| now.saturating_duration_since(last) < MIN_INTERVAL) {
             return None;
         }
-        let texts = self.running.iter().map(|(host, running)| match host {
-            Some(host) => format!("{}: {}", escape::line(host), running.text(now)),
+        let texts = self.running.iter().map(|(subject, running)| match subject {
+            Some(subject) => format!("{}: {}", escape::line(&subject.to_string()), running.text(now)),
             None => running.text(now),
         });
         let text = texts.collect::<Vec<_>>().join("; ");
@@ -218,7 +218,7 @@ mod tests {
     fn hosts_have_their_own_phases() {
         let mut phases = Phases::default();
         for host in ["b", "a"] {
-            phases.track(Some(&host.into()), &phase(None, false));
+            phases.track(Some(&Subject::Host(host.into())), &phase(None, false));
         }
         let line = phases.line(Instant::now()).unwrap();
         assert_eq!(line, "progress: a: write in 0.0 s; b: write in 0.0 s");

@@ -2,12 +2,12 @@
 //! that looks like a line of the tool.
 
 use super::bars;
-use super::host_lines;
 use super::json;
 use super::phase_bar::PhaseBar;
 use super::prompt::Prompt;
+use super::subject_lines;
 use crate::base::failure::{ExitKind, Reason};
-use crate::base::{ChunkRun, ChunkState, ErrorReport, Event, Table, Tone, escape};
+use crate::base::{ChunkRun, ChunkState, ErrorReport, Event, Subject, Table, Tone, escape};
 
 const SAMPLES: &[&str] = &[
     "\u{1b}[2J\u{1b}[H",
@@ -116,7 +116,7 @@ fn fuzz_lines_of_events() {
                 Event::Map { .. } => assert_drawn(&shown, 2),
                 _ => assert_drawn(&shown, 1),
             }
-            let for_host = host_lines::lay_out(&host.as_str().into(), &shown);
+            let for_host = subject_lines::lay_out(&Subject::Host(host.as_str().into()), &shown);
             let name = escape::line(&host);
             assert!(for_host.lines().all(|line| line.starts_with(&name)), "{for_host:?}");
             assert_drawn(&for_host, shown.split('\n').count());
@@ -133,12 +133,14 @@ fn fuzz_bars() {
         assert_drawn(&running.bar.message(), 1);
         running.show_step(text);
         assert_drawn(&running.bar.message(), 1);
-        let hosts = super::multi_progress::HostProgress::default();
+        let board = super::subject_board::SubjectBoard::default();
+        let card = Subject::Card { device: text.into(), host: Some(text.into()) };
         for event in events(text) {
-            hosts.report(&text.into(), &event, None);
-            for bar in hosts.lines.lock().unwrap().values() {
-                assert_drawn(&bar.prefix(), 1);
-                assert_drawn(&bar.message(), 1);
+            board.report(&Subject::Host(text.into()), &event, None);
+            board.report(&card, &event, None);
+            for line in board.lines.lock().unwrap().values() {
+                assert_drawn(&line.bar.prefix(), 1);
+                assert_drawn(&line.bar.message(), 1);
             }
         }
     });

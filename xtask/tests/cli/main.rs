@@ -77,7 +77,8 @@ fn flash_takes_a_host_or_an_image_and_a_device() {
         "Usage: cargo xtask flash [OPTIONS] <HOST> [DEVICE]",
         "cargo xtask flash [OPTIONS] --image <FILE> [DEVICE]",
         "The host whose image is built",
-        "The card, as `cargo xtask devices` lists it",
+        "cargo xtask flash [OPTIONS] <HOST> <HOST>...",
+        "[HOST|DEVICE]...",
     ] {
         assert!(lines.iter().any(|line| line.contains(text)), "{text}: {lines:?}");
     }

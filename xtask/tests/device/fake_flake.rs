@@ -21,11 +21,16 @@ pub struct FakeFlake {
 impl FakeFlake {
     /// The flake whose host has the image with these `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
+        Self::of_hosts(&["pi"], bytes)
+    }
+
+    /// The flake whose `hosts` have the image with these `bytes`.
+    pub fn of_hosts(hosts: &[&str], bytes: &[u8]) -> Self {
         let sandbox = Sandbox::new();
         let folder = sandbox.path("home/out/sd-image");
         fs::create_dir_all(&folder).expect("making the output");
         pack(&folder, "img.zst", bytes);
-        sandbox.fake("nix", &script(&sandbox.path("home/out")));
+        sandbox.fake("nix", &script(hosts, &sandbox.path("home/out")));
         Self { sandbox }
     }
 
@@ -48,21 +53,25 @@ impl FakeFlake {
     }
 }
 
-/// The script of a Nix whose builds have the output `out`.
-fn script(out: &Path) -> String {
+/// The script of a Nix whose builds for all `hosts` have the output `out`.
+fn script(hosts: &[&str], out: &Path) -> String {
     let system = format!("{}-linux", std::env::consts::ARCH);
-    let image = json!({
-        "place": "convention", "path": ["packages", system, "pi-sdImage"], "name": "pi.img", "system": system,
-        "derivation": "/nix/store/00000000000000000000000000000000-pi.img.drv", "file": null
+    let answers = hosts.iter().map(|host| {
+        let image = json!({
+            "place": "convention", "path": ["packages", system, format!("{host}-sdImage")], "name": "pi.img",
+            "system": system, "derivation": "/nix/store/00000000000000000000000000000000-pi.img.drv", "file": null
+        });
+        let found = json!({ "images": [image], "isos": [], "is_configured": false });
+        format!(" *' outputs).imageOf '*'\"{host}\"'*) echo '{found}';;\n")
     });
-    let found = json!({ "images": [image], "isos": [], "is_configured": false });
+    let answers = answers.collect::<String>();
     let config = json!({
         "system": { "value": system }, "extra-platforms": { "value": [] }, "builders": { "value": "" }
     });
     let metadata = json!({ "revision": REVISION, "url": format!("{FLAKE}/{REVISION}") });
     let built = json!([{ "drvPath": "/nix/store/a-i.drv", "outputs": { "out": out } }]);
     format!(
-        "case \"$*\" in\n --version) echo 'nix (Nix) 2.34.8';;\n *' outputs).imageOf '*) echo '{found}';;\n \
+        "case \"$*\" in\n --version) echo 'nix (Nix) 2.34.8';;\n{answers} \
          *' config show '*) echo '{config}';;\n *' build --dry-run '*) echo 'this derivation will be built:' >&2;;\n \
          *' build '*) echo '{built}';;\n *' flake metadata '*) echo '{metadata}';;\n \
          *) echo \"unexpected: $*\" >&2; exit 99;;\nesac"

@@ -37,6 +37,8 @@ mod restore;
 mod restore_ends;
 mod restore_faults;
 mod rights;
+mod several;
+mod several_faults;
 mod stacked;
 mod stalls;
 #[path = "../support/mod.rs"]

@@ -56,7 +56,7 @@ impl Outcome {
         let error = self.json()["error"].take();
         let mut event = self.events().pop().expect("an event");
         let fields = event.as_object_mut().expect("an object");
-        fields.retain(|name, _| !["event", "host"].contains(&name.as_str()));
+        fields.retain(|name, _| !["event", "host", "device"].contains(&name.as_str()));
         assert_eq!(event, error);
         assert_eq!(error["code"], self.code);
         error

@@ -21,7 +21,7 @@ use crate::bail;
 use crate::base::Bytes;
 
 /// The maximum number of files with a line.
-pub const MAX_FILES: usize = 3;
+pub const MAX_FILES: usize = 4;
 
 /// Sends `line`, which must have no line break, with at most [`MAX_FILES`] files.
 pub fn send(socket: &UnixStream, line: &str, files: &[BorrowedFd]) -> std::io::Result<()> {

@@ -50,6 +50,39 @@ impl Disk {
     }
 }
 
+/// The phrases that confirm several disks at once, or one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfirmPhrases(Vec<ConfirmPhrase>);
+
+impl ConfirmPhrases {
+    pub fn of(disks: &[&Disk]) -> Self {
+        Self(disks.iter().map(|disk| disk.confirm_phrase()).collect())
+    }
+
+    /// The words for the phrases in the question to the user: `the names of all devices (sdb sdc)`.
+    pub fn question(&self) -> String {
+        let names = self.0.iter().map(|phrase| match phrase {
+            ConfirmPhrase::Name(name) => Some(name.as_str()),
+            _ => None,
+        });
+        match (&self.0[..], names.collect::<Option<Vec<_>>>()) {
+            ([only], _) => only.question(),
+            (_, Some(names)) => format!("the names of all devices ({})", names.join(" ")),
+            (phrases, None) => phrases.iter().map(ConfirmPhrase::question).collect::<Vec<_>>().join(" and "),
+        }
+    }
+
+    /// Whether `answer` has each phrase once, in any order.
+    pub fn accepts(&self, answer: &str) -> bool {
+        if let [only] = &self.0[..] {
+            return only.accepts(answer);
+        }
+        let words = answer.split([' ', ',']).filter(|word| !word.is_empty()).collect::<Vec<_>>();
+        let is_typed = |phrase: &ConfirmPhrase| words.iter().any(|word| phrase.accepts(word));
+        words.len() == self.0.len() && self.0.iter().all(is_typed)
+    }
+}
+
 impl ConfirmPhrase {
     /// The words for the phrase in the question to the user: `the name of the device (sdb)`.
     pub fn question(&self) -> String {

@@ -15,6 +15,12 @@ impl Disk {
         Ok(())
     }
 
+    /// Whether `other` is the same device, or the same file.
+    pub fn is_same_device(&self, other: &Self) -> bool {
+        let same_number = self.number.is_some() && self.number == other.number;
+        same_number || self.path == other.path
+    }
+
     /// The first difference between this disk and `now`: `its size was 7 and is 5`; `None` where there is none.
     fn difference(&self, now: &Self) -> Option<String> {
         let pairs = [

@@ -6,10 +6,12 @@ use super::{Disk, Roots, Use, list};
 /// The labels by which a NixOS SD image finds its own partitions.
 const LABELS: &[&str] = &["NIXOS_SD", "FIRMWARE"];
 
-/// A warning for each disk beside `disk` that has one of [`LABELS`], be it a card or the disk that this machine runs
-/// from. No warning where the disks cannot be listed: other checks report that error.
-pub fn label_conflicts(roots: &Roots, disk: &Disk) -> Vec<String> {
-    let others = list(roots).unwrap_or_default().into_iter().filter(|other| other.number != disk.number);
+/// A warning for each disk beside `disk` and the disks `written` with it that has one of [`LABELS`], be it a card or
+/// the disk that this machine runs from. No warning where the disks cannot be listed: other checks report that error.
+pub fn label_conflicts(roots: &Roots, disk: &Disk, written: &[&Disk]) -> Vec<String> {
+    let is_written =
+        |other: &Disk| written.iter().chain([&disk]).any(|written| written.number == other.number);
+    let others = list(roots).unwrap_or_default().into_iter().filter(|other| !is_written(other));
     others.filter_map(|other| label_conflict(&other)).collect()
 }
 

@@ -30,7 +30,7 @@ mod usage;
 mod wait_for_card;
 
 pub use confirm::Confirmation;
-pub use confirm_phrase::ConfirmPhrase;
+pub use confirm_phrase::{ConfirmPhrase, ConfirmPhrases};
 pub use label_conflict::label_conflicts;
 pub use load::list;
 pub use lock::{Locked, adopt_exclusive, adopt_shared, open_exclusive, open_shared};

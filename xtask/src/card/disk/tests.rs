@@ -232,7 +232,7 @@ fn the_partitions_of_a_card_are_listed() {
 fn another_card_with_the_same_labels_is_warned_of() {
     let machine = FakeMachine::new();
     machine.with_card(&[]).with_stick();
-    let warnings = |machine: &FakeMachine| label_conflicts(&machine.roots(), &machine.disk("sdb"));
+    let warnings = |machine: &FakeMachine| label_conflicts(&machine.roots(), &machine.disk("sdb"), &[]);
     machine.write_file("run/udev/data/b8:17", "E:ID_FS_LABEL=NIXOS_SD\n");
     assert!(warnings(&machine).is_empty(), "the card itself is no conflict");
     machine.write_file("run/udev/data/b179:2", "E:ID_FS_LABEL=NIXOS_SD\n");

@@ -25,6 +25,7 @@ mod io_monitor;
 mod payload;
 mod pipeline;
 mod plan;
+mod plans;
 mod report;
 mod written_payload;
 
@@ -38,5 +39,6 @@ pub use flash_job::ImageContent;
 pub use io_monitor::Rates;
 pub use payload::{Change, PayloadWriter};
 pub use plan::{FILE_SHA256, PayloadPlan, Plan};
+pub use plans::CardPlans;
 pub use report::{Report, Seconds};
 pub use written_payload::WrittenPayload;

@@ -114,7 +114,17 @@ impl fmt::Display for PayloadPlan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { image, disk, .. } = self;
+        self.write_image(f)?;
+        self.write_payload(f)?;
+        self.write_card(f)?;
+        self.write_loss(f)
+    }
+}
+
+impl Plan {
+    /// Writes the lines of the image, each with its line end.
+    pub(super) fn write_image(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let image = &self.image;
         writeln!(f, "image   {}", Plain(image.source.path.display()))?;
         write!(f, "        {} ({})", Bytes(image.size), image.source.format)?;
         if let Some(sum) = &image.file_sha256 {
@@ -124,13 +134,28 @@ impl fmt::Display for Plan {
         for partition in &image.layout.partitions {
             writeln!(f, "        {}", Plain(partition))?;
         }
+        Ok(())
+    }
+
+    /// Writes the lines of the payload and the login keys, each with its line end.
+    pub(super) fn write_payload(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(payload) = &self.payload {
-            payload.fmt(f)?;
+            write!(f, "{payload}")?;
         }
         if let Some(login_keys) = &self.login_keys {
             writeln!(f, "{login_keys}")?;
         }
-        writeln!(f, "card    {}", disk.summary())?;
+        Ok(())
+    }
+
+    /// Writes the line of the card, with its line end.
+    pub(super) fn write_card(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "card    {}", self.disk.summary())
+    }
+
+    /// Writes the lines of what is unmounted and lost; the last one has no line end.
+    pub(super) fn write_loss(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let disk = &self.disk;
         for (device, at) in disk.plain_mounts() {
             writeln!(f, "unmount {} (/dev/{device})", Plain(at.display()))?;
         }

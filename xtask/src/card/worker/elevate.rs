@@ -1,6 +1,7 @@
 //! Starting the worker, elevated where the user may not open the card, and reading its output.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -23,16 +24,31 @@ const ELEVATORS: &[&str] = &["sudo", "run0", "doas"];
 
 /// Runs `job` in a worker and returns the answer. This process opens the image and passes the open file to the worker.
 pub fn run<W: WorkerJob>(cx: &Context, job: &W) -> Result<W::Answer> {
+    run_fed(cx, job, None, &mut || {})
+}
+
+/// As [`run`], with a `feed` of the image, see [`feed`](crate::card::feed). Calls `on_begun` once the worker is going
+/// to read or write the card.
+pub fn run_fed<W: WorkerJob>(
+    cx: &Context,
+    job: &W,
+    feed: Option<File>,
+    on_begun: &mut dyn FnMut(),
+) -> Result<W::Answer> {
     let image = job.needs().image.map(|image| image.source.file_for_worker()).transpose()?;
     let WorkerCommand { launcher, program, args } = worker_command(cx, job)?;
-    let file_roles = image.iter().map(|_| FileRole::Image).collect();
+    let roles = image.iter().map(|_| FileRole::Image);
+    let file_roles = roles.chain(feed.iter().map(|_| FileRole::Feed)).collect();
     let debugfs = ext4::find_programs(&cx.launcher).ok();
     let programs = debugfs.and_then(|path| Some(path.parent()?.to_owned()));
     let request = JobRequest { file_roles, job: job.clone().into(), programs };
     let input = serde_json::to_string(&request).context("writing the job as JSON")?;
-    let files = image.iter().map(AsFd::as_fd).collect::<Vec<_>>();
-    let mut output = WorkerOutput::default();
+    let files = image.iter().chain(&feed).map(AsFd::as_fd).collect::<Vec<_>>();
+    let mut output = WorkerOutput::new(on_begun);
     let ended = launcher.exchange(&program, &args, &input, &files, |line| output.read_line(cx, line))?;
+    // Nobody feeds a worker that has ended.
+    drop(files);
+    drop(feed);
     let answer = output.into_answer::<W>(&program, ended)?;
     serde_json::from_value(answer).context("reading the answer of the worker")
 }
@@ -139,20 +155,28 @@ fn worker_command<W: WorkerJob>(cx: &Context, job: &W) -> Result<WorkerCommand> 
 }
 
 /// What the worker has written to its stdout so far.
-#[derive(Default)]
-struct WorkerOutput {
+struct WorkerOutput<'a> {
+    /// Called when the worker begins.
+    on_begun: &'a mut dyn FnMut(),
     /// Whether the worker has begun to read or write the card; before that, the card is unchanged.
     begun: bool,
     answer: Option<Value>,
     error: Option<Error>,
 }
 
-impl WorkerOutput {
+impl<'a> WorkerOutput<'a> {
+    fn new(on_begun: &'a mut dyn FnMut()) -> Self {
+        Self { on_begun, begun: false, answer: None, error: None }
+    }
+
     /// Reads one line: keeps the answer or the error, and reports events. Other lines are logged.
     fn read_line(&mut self, cx: &Context, line: &str) {
         match serde_json::from_str(line) {
             Ok(Message::Answer { answer }) => self.answer = Some(answer),
-            Ok(Message::Begun { .. }) => self.begun = true,
+            Ok(Message::Begun { .. }) => {
+                self.begun = true;
+                (self.on_begun)();
+            }
             Ok(Message::ProgressRequested { .. }) => cx.reporter.report_progress(),
             Ok(Message::Event(event)) => match event.into_error() {
                 Ok(error) => self.error = Some(error),

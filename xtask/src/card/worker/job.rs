@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use super::needs::{Access, Needs};
 use crate::base::{Event, Reporter};
 use crate::card::disk::Disk;
 use crate::card::ext4::{Ext4Payload, ProgramSource};
+use crate::card::feed::FedReader;
 use crate::card::flash::{
     self, Comparison, FileCard, ImageContent, PayloadWriter, Plan, Report, WrittenPayload,
 };
@@ -43,14 +45,21 @@ pub struct JobContext<'a> {
     pub cancel: &'a AtomicBool,
     /// The image that came with the job, open for reading.
     pub image: Option<&'a File>,
+    /// The feed of the image that came with the job, until it is used.
+    pub feed: Mutex<Option<File>>,
     /// Where to find the programs that change file systems.
     pub programs: ProgramSource<'a>,
 }
 
 impl JobContext<'_> {
-    /// Opens the decompressed content of `image`.
+    /// Opens the decompressed content of `image`: the first time from its feed, where there is one.
     fn stream(&self, image: &Image) -> Result<Box<dyn Read + Send>> {
-        image.source.stream_of(self.image.context("no image came with the job")?)
+        let file = self.image.context("no image came with the job")?;
+        let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(feed) = feed else { return image.source.stream_of(file) };
+        let source = image.source.clone();
+        let file = file.try_clone().context("opening the image a second time")?;
+        Ok(Box::new(FedReader::new(feed, image.size, move || source.stream_of(&file))))
     }
 }
 

@@ -11,7 +11,7 @@ mod request;
 mod rescan;
 mod serve;
 
-pub use elevate::{check_access, run};
+pub use elevate::{check_access, run, run_fed};
 pub use job::{Against, CapacityJob, CompareJob, InspectJob};
 pub use needs::Access;
 pub use serve::serve;

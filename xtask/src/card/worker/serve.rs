@@ -23,7 +23,7 @@ use super::caller::Caller;
 use super::claim::{ClaimedCard, claim_for_caller};
 use super::job::{Job, JobContext, WorkerJob};
 use super::needs::{Access, Needs};
-use super::request::{FileRole, Files, JobRequest, MAX_REQUEST, check_readable};
+use super::request::{FileRole, Files, JobRequest, MAX_REQUEST, check_feed, check_readable};
 use super::rescan::rescan_partitions;
 use crate::bail;
 use crate::base::failure;
@@ -110,7 +110,7 @@ impl Worker {
         let card = ClaimedCard::with_caller_view(locked)?;
         request.file_roles.extend([FileRole::Card, FileRole::View]);
         let line = serde_json::to_string(&request).context("writing the job as JSON")?;
-        let all_files = files.image.iter().chain([card.locked.file(), &card.view]);
+        let all_files = files.image.iter().chain(&files.feed).chain([card.locked.file(), &card.view]);
         let descriptors = all_files.map(AsFd::as_fd).collect::<Vec<_>>();
         let needs = request.job.needs();
         let command = needs.access.command_name();
@@ -129,6 +129,7 @@ impl Worker {
             check_readable(file)?;
             image.source.check_unchanged(file)?;
         }
+        files.feed.as_ref().map(check_feed).transpose()?;
         let cancel = &watch_for_stop(self.write_line.clone())?;
         let programs = programs.as_deref();
         match job {
@@ -160,7 +161,8 @@ impl Worker {
             ProgramSource::Trusted(_) => None,
         };
         let image = files.image.as_ref();
-        let cx = JobContext { reporter: self, report_begun: &report_begun, cancel, image, programs };
+        let feed = files.feed.into();
+        let cx = JobContext { reporter: self, report_begun: &report_begun, cancel, image, feed, programs };
         let result = job.run(card, &cx);
         if let Some(view) = own_view {
             self.rescan(&needs, &view, result.is_ok());

@@ -8,6 +8,7 @@ mod warnings;
 mod wifi;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -234,6 +235,8 @@ impl PayloadSetup {
     /// Updates `known_hosts` of the project to the written card: adds the key that the card got, or removes the key of
     /// a host that makes its own.
     pub fn update_known_hosts(&self, cx: &Context) -> Result<()> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         match (&self.key, &self.requested_key) {
             (Some(key), _) => card_key::add(cx, key),
             (None, Some(RequestedKey { folder, choice: KeyChoice::None })) => card_key::remove(cx, folder),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Goal;
 use crate::bail;
 use crate::base::{Plain, descriptor};
-use crate::cli::PayloadArgs;
+use crate::cli::{PayloadArgs, WifiPasswordCell};
 use crate::identity::{PayloadEntry, Ssid, WifiFile, WifiPassword};
 use crate::nix::flake::{HostLayout, HostWifi};
 use crate::ui::{self, Prompt};
@@ -30,6 +30,8 @@ pub struct RequestedWifi {
     ssid: Ssid,
     /// The password of `--wifi-password-fd`; `None` if the user is to be asked.
     password: Option<WifiPassword>,
+    /// Where the password is kept for further cards, once the user was asked.
+    asked: WifiPasswordCell,
 }
 
 impl RequestedWifi {
@@ -43,7 +45,7 @@ impl RequestedWifi {
         let ssid = Ssid::new(name.as_encoded_bytes())?;
         let read = |number| WifiPassword::new(&descriptor::read(number, MAX_BYTES, "the password")?);
         let password = match (args.wifi_password_fd, goal) {
-            (Some(number), _) => Some(read(number)?),
+            (Some(number), _) => Some(args.wifi_password.get_or_find(|| read(number))?),
             (None, Goal::Show) => Some(WifiPassword::new(ANY_PASSWORD)?),
             (None, Goal::Write) => None,
         };
@@ -53,7 +55,7 @@ impl RequestedWifi {
                 hint: "pass --wifi-password-fd N, and the password by the file descriptor N, such as with `3<FILE`"
             );
         }
-        Ok(Some(Self { ssid, password }))
+        Ok(Some(Self { ssid, password, asked: args.wifi_password.clone() }))
     }
 
     /// The entries with the network, by the `layout` of the host. Asks for the password.
@@ -65,7 +67,7 @@ impl RequestedWifi {
         let path = self.path(layout)?;
         let password = match &self.password {
             Some(password) => password.clone(),
-            None => ask_password(&self.ssid)?,
+            None => self.asked.get_or_find(|| ask_password(&self.ssid))?,
         };
         let file = self.file(layout, &password)?;
         Ok(file.into_entries(path))
@@ -155,7 +157,8 @@ mod tests {
     /// The entries for the network `home`, or the error with its hint.
     fn entries(layout: Option<&HostLayout>) -> String {
         let password = Some(WifiPassword::new(b"12345678").unwrap());
-        let wifi = RequestedWifi { ssid: Ssid::new(b"home").unwrap(), password };
+        let wifi =
+            RequestedWifi { ssid: Ssid::new(b"home").unwrap(), password, asked: WifiPasswordCell::default() };
         match wifi.entries(layout) {
             Ok(entries) => entries.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             Err(error) => with_hint(&error),

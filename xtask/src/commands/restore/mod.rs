@@ -34,7 +34,7 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     let state_arg = args.state_arg()?;
     let writer = card_writer(args, state_arg.as_ref(), None);
     let named = writer.find_named(cx, args.device.as_deref())?;
-    let named = if args.device.is_some() { named } else { writer.pick(cx)? };
+    let named = if args.device.is_some() { named } else { writer.pick(cx, &[])? };
     let generation = Generation::find(cx, args)?;
     check_before_build(cx, args, state_arg.as_ref())?;
     let mut payload_setup = PayloadSetup::begin(cx, &payload_args(args), Some(&args.host), writer.goal())?;

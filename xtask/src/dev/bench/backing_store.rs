@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
@@ -24,8 +25,11 @@ pub struct BackingStore {
 impl BackingStore {
     /// Makes a store of zeros. `size` is in bytes, a multiple of [`CHUNK`].
     pub fn new(size: u64) -> Result<Self> {
-        let file =
-            File::from(memfd_create("card", MemfdFlags::CLOEXEC).context("allocating the virtual card")?);
+        // Files of one name would look like one file below several loop devices.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("card-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let memory = memfd_create(name, MemfdFlags::CLOEXEC);
+        let file = File::from(memory.context("allocating the virtual card")?);
         file.set_len(size).context("allocating the virtual card")?;
         Ok(Self { file, size })
     }

@@ -1,4 +1,5 @@
-//! Benchmarks: `flash` against its alternatives on a device as slow as a card; the assembly of an image with native
+//! Benchmarks: `flash` against its alternatives on a device as slow as a card; a flash of several
+//! such cards against one; the assembly of an image with native
 //! against emulated programs; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names; and a
 //! reboot on trial against one without.
 //!
@@ -7,6 +8,7 @@
 
 mod assembly;
 mod backing_store;
+mod cards;
 mod cases;
 mod closure;
 mod content;
@@ -27,6 +29,7 @@ mod trial_cost;
 mod virtual_card;
 mod workdir;
 
+pub use cards::cards;
 pub use cases::{names, select};
 pub use closure::Closure;
 pub use deploys::deploys;

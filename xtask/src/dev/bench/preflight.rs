@@ -19,10 +19,29 @@ const PROGRAMS: &[&str] = &["blockdev", "dd", "losetup", "zstd"];
 /// # Errors
 /// `Permission` for another user than root, and `Refused` for any other missing requirement.
 pub fn require(cx: &Context, cases: &[&Case]) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!(Permission, "measuring needs a loop device with a throttle"; hint: "run this command as root");
+    require_root()?;
+    refuse_missing(&missing_requirements(cx, cases))
+}
+
+/// Checks the requirements of throttled cards of together `size` bytes.
+///
+/// # Errors
+/// As those of [`require`].
+pub fn require_memory_and_throttle(cx: &Context, size: u64) -> Result<()> {
+    require_root()?;
+    let mut missing = missing_basics(cx, size);
+    missing.extend(missing_throttle());
+    refuse_missing(&missing)
+}
+
+fn require_root() -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
     }
-    let missing = missing_requirements(cx, cases);
+    bail!(Permission, "measuring needs a loop device with a throttle"; hint: "run this command as root")
+}
+
+fn refuse_missing(missing: &[String]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -31,26 +50,37 @@ pub fn require(cx: &Context, cases: &[&Case]) -> Result<()> {
 
 /// The requirements of `cases` that this machine does not meet, each as the object of "needs".
 fn missing_requirements(cx: &Context, cases: &[&Case]) -> Vec<String> {
-    let absent_programs = PROGRAMS.iter().filter(|program| cx.launcher.which(program).is_none());
-    let mut missing =
-        absent_programs.map(|program| format!("the program {program} on PATH")).collect::<Vec<_>>();
+    let size = cases.iter().map(|case| card_size(case)).max().unwrap_or(0);
+    let mut missing = missing_basics(cx, size);
     if cases.iter().any(|case| case.speed.is_some()) {
-        let cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        missing.extend(throttle::missing_requirement(Path::new(BLKIO), &cgroups));
+        missing.extend(missing_throttle());
     }
     if cases.iter().any(|case| case.is_assembled())
         && let Err(error) = native_tools(cx)
     {
         missing.push(format!("the programs of the assembler ({})", failure::with_hint(&error)));
     }
+    missing
+}
+
+fn missing_throttle() -> Option<String> {
+    let cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    throttle::missing_requirement(Path::new(BLKIO), &cgroups)
+}
+
+/// What this machine lacks for virtual cards of together `size` bytes.
+fn missing_basics(cx: &Context, size: u64) -> Vec<String> {
+    let absent_programs = PROGRAMS.iter().filter(|program| cx.launcher.which(program).is_none());
+    let mut missing =
+        absent_programs.map(|program| format!("the program {program} on PATH")).collect::<Vec<_>>();
     for path in ["/dev/loop-control", "/proc/thread-self/children"] {
         if !Path::new(path).exists() {
             missing.push(format!("a kernel that has {path}"));
         }
     }
     let free = available_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
-    // The card itself, and memory for the data that a writer has in flight.
-    let required = cases.iter().map(|case| card_size(case)).max().unwrap_or(0) + (512 << 20);
+    // The cards themselves, and memory for the data that a writer has in flight.
+    let required = size + (512 << 20);
     if free < required {
         missing.push(format!("{} of free memory, not {}", Bytes(required), Bytes(free)));
     }

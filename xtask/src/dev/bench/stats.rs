@@ -114,6 +114,17 @@ impl Row {
     }
 }
 
+impl Row {
+    /// A row of the memory of the tool, with its limit, both in bytes.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    pub fn of_memory(case: &'static str, tool: Option<f64>, limit: u64) -> Self {
+        let limit = limit as f64;
+        let kept = tool.map(|bytes| bytes <= limit);
+        let quantity = Quantity::Memory;
+        Self { case, quantity, against: "-", tool, peer: None, ratio: None, at_most: Some(limit), kept }
+    }
+}
+
 impl Quantity {
     /// The function that reads this quantity in a cost.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

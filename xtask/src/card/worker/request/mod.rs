@@ -2,6 +2,7 @@
 //! whoever claims to have checked it: this module checks all bounds once, before anything is done.
 
 use std::fs::File;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -53,6 +54,8 @@ pub struct JobRequest {
 pub enum FileRole {
     /// The image, open for reading.
     Image,
+    /// The reading end of a pipe with the decompressed image.
+    Feed,
     /// The card, opened and locked.
     Card,
     /// A second descriptor of the card, for reading, that a child can reopen.
@@ -63,6 +66,7 @@ pub enum FileRole {
 #[derive(Debug, Default)]
 pub struct Files {
     pub image: Option<File>,
+    pub feed: Option<File>,
     pub card: Option<CardFiles>,
 }
 
@@ -79,11 +83,19 @@ impl JobRequest {
         let checked = request
             .job
             .check()
-            .and_then(|()| ensure(is_absolute, "the path of its programs is not absolute"));
+            .and_then(|()| ensure(is_absolute, "the path of its programs is not absolute"))
+            .and_then(|()| request.check_feed());
         checked.map_err(|error| {
             ExitKind::Refused.error_with_hint_of(format_args!("the job is refused: {error:#}"), &error)
         })?;
         Ok(request)
+    }
+
+    /// Fails where a feed comes with an image whose hash is unknown, or without one: nothing would verify the feed.
+    fn check_feed(&self) -> Result<()> {
+        let has_hash = self.job.needs().image.is_some_and(|image| image.hash.is_some());
+        let is_verified = has_hash || !self.file_roles.contains(&FileRole::Feed);
+        ensure(is_verified, "the hash of the image that is fed to it is unknown")
     }
 
     /// Fails where a worker with this `access` may not run the job.
@@ -101,19 +113,21 @@ impl JobRequest {
             bail!(Usage, "{} files came with the job instead of {}", files.len(), self.file_roles.len());
         }
         let mut image = None;
+        let mut feed = None;
         let mut card = None;
         let mut view = None;
         for (role, file) in self.file_roles.iter().zip(files) {
             let slot = match role {
                 FileRole::Image => &mut image,
+                FileRole::Feed => &mut feed,
                 FileRole::Card => &mut card,
                 FileRole::View => &mut view,
             };
             *slot = Some(file);
         }
         match (card, view) {
-            (Some(card), Some(view)) => Ok(Files { image, card: Some(CardFiles { card, view }) }),
-            (None, None) => Ok(Files { image, card: None }),
+            (Some(card), Some(view)) => Ok(Files { image, feed, card: Some(CardFiles { card, view }) }),
+            (None, None) => Ok(Files { image, feed, card: None }),
             _ => bail!(Usage, "the job came with only one of the two files of a card"),
         }
     }
@@ -129,6 +143,17 @@ pub fn check_readable(image: &File) -> Result<()> {
         return Ok(());
     }
     bail!(Refused, "the image that came with the job is not a regular file open for reading")
+}
+
+/// Fails where `feed` is not a pipe that is open for reading.
+pub fn check_feed(feed: &File) -> Result<()> {
+    let doing = "examining the feed that came with the job";
+    let metadata = feed.metadata().context(doing)?;
+    let flags = rustix::fs::fcntl_getfl(feed).context(doing)?;
+    if metadata.file_type().is_fifo() && flags & OFlags::RWMODE == OFlags::RDONLY {
+        return Ok(());
+    }
+    bail!(Refused, "the feed that came with the job is not a pipe open for reading")
 }
 
 /// Fails where `line` has more or deeper JSON values than a job may have: parsing them would take too much memory.

@@ -217,3 +217,33 @@ fn fuzz_requests() {
     let samples = requests.iter().map(String::as_bytes).collect::<Vec<_>>();
     crate::base::fuzz::check(&samples, JobRequest::parse);
 }
+
+#[test]
+fn only_an_image_with_a_known_hash_is_fed() {
+    let with_feed = |index: usize, hash: Value| {
+        let mut request = requests().remove(index);
+        request["file_roles"] = json!(["image", "feed"]);
+        if let Some(known) = request.pointer_mut("/job/flash/image/hash") {
+            *known = hash;
+        }
+        parse(&request)
+    };
+    assert!(with_feed(FLASH, json!("0".repeat(64))).is_ok());
+    for (index, hash) in [(FLASH, Value::Null), (COMPARE, Value::Null), (CAPACITY, Value::Null)] {
+        let error = with_feed(index, hash).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the job is refused: the hash of the image that is fed to it is unknown"
+        );
+    }
+}
+
+#[test]
+fn a_feed_is_a_pipe_open_for_reading() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    assert!(check_feed(&std::os::fd::OwnedFd::from(reader).into()).is_ok());
+    for file in [std::os::fd::OwnedFd::from(writer).into(), tempfile::tempfile().unwrap()] {
+        let error = check_feed(&file).unwrap_err();
+        assert_eq!(error.to_string(), "the feed that came with the job is not a pipe open for reading");
+    }
+}
