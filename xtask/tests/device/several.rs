@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
+
 use crate::card::{Card, MIB};
 use crate::fake_flake::{FLAKE, FakeFlake};
 use crate::host_image::{assert_differs_only_in, assert_sound, host_image, payload_chunks, private_key};
 use crate::image::{image, pack};
 use crate::payload::KEY;
+use crate::support::xtask::{SignalTo, Xtask};
 use crate::support::{Outcome, Sandbox};
 use crate::user::{User, give_to_user};
 
@@ -233,4 +236,31 @@ fn hosts_without_cards_get_those_that_are_picked_or_inserted() {
     outcome.assert_stderr_contains("next: put the cards into the Pis, then: ");
     first.assert_holds(&image(8));
     second.assert_holds(&image(8));
+}
+
+/// Nobody is asked for the password of a second worker after Ctrl-C at the first.
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
+fn an_interrupt_before_the_workers_begin_starts_no_further_worker() {
+    let user = User::with_image(image(20), 28);
+    // As sudo that waits for its password.
+    user.sandbox.fake("sudo", "cat >/dev/null; exit 1");
+    let other = Card::new(28);
+    give_to_user(&other.device.backing_file());
+    let file = user.sandbox.path("home").join("nixos-sd-image.img.zst");
+    let to = [user.card(), other.device.device()];
+    let mut run = Xtask::new(user.command(&args(&file, &to, "28MiB", &[]))).spawn();
+    run.wait_for("writing needs root: sudo -- ");
+    run.signal(SignalTo::Tool, Signal::INT);
+    let outcome = run.finish();
+    outcome.assert_code(130);
+    assert_eq!(
+        outcome.stderr.matches("warning: stopped; nothing was written").count(),
+        2,
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(user.sandbox.calls("sudo").len(), 1);
+    user.assert_card_unchanged();
+    other.assert_unchanged();
 }

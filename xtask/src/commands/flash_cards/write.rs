@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 
 use super::subject;
-use crate::base::{Context, Event, failure, interrupt};
+use crate::bail;
+use crate::base::interrupt::{self, SignalGuard};
+use crate::base::{Context, Event, failure};
 use crate::card::feed::Feed;
 use crate::card::flash::{Plan, Report};
 use crate::card::worker;
@@ -27,10 +29,10 @@ pub struct CardEnd {
 /// # Errors
 /// Where nothing was begun.
 pub fn write_all(cx: &Context, cards: &[PlannedCard]) -> Result<Vec<CardEnd>> {
-    let _signals = interrupt::guard()?;
+    let signals = interrupt::guard()?;
     let plans = cards.iter().map(|card| &card.plan).collect::<Vec<_>>();
     let (feeds, pipes) = make_feeds(&plans)?;
-    let start = &Start { waiting: Mutex::new((cards.len(), feeds)), turn: Mutex::new(()) };
+    let start = &Start { waiting: Mutex::new((cards.len(), feeds)), turn: Mutex::new(()), signals };
     let ends = std::thread::scope(|scope| {
         let spawn = |(card, pipe)| {
             std::thread::Builder::new().spawn_scoped(scope, move || write_one(cx, card, pipe, start))
@@ -56,7 +58,7 @@ fn write_one(cx: &Context, card: &PlannedCard, mut pipe: Option<File>, start: &S
     let cx = cx.for_subject(subject(card));
     let mut arrival = Some(start.begin());
     let (report, result) =
-        card.write(&cx, |cx, plan| worker::run_fed(cx, plan, pipe.take(), &mut || drop(arrival.take())));
+        card.write(&cx, |cx, plan| start.run_worker(cx, plan, pipe.take(), &mut || drop(arrival.take())));
     drop(arrival);
     cx.reporter.report(&Event::PhaseEnded);
     if let Err(error) = &result {
@@ -71,6 +73,7 @@ struct Start {
     waiting: Mutex<(usize, Vec<Feed>)>,
     /// Held while a worker starts: sudo asks for one password at a time, and mostly for only one.
     turn: Mutex<()>,
+    signals: SignalGuard,
 }
 
 /// A worker that starts. Dropping this value counts the worker as begun or failed, and lets the next one start.
@@ -84,6 +87,20 @@ impl Start {
     fn begin(&self) -> Arrival<'_> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         Arrival { start: self, _turn: turn }
+    }
+
+    /// Runs a worker, unless the user asked to stop while another one was starting.
+    fn run_worker(
+        &self,
+        cx: &Context,
+        plan: &Plan,
+        pipe: Option<File>,
+        on_begun: &mut dyn FnMut(),
+    ) -> Result<Report> {
+        if self.signals.is_stop_requested() {
+            bail!(Interrupted, "stopped; nothing was written");
+        }
+        worker::run_fed(cx, plan, pipe, on_begun)
     }
 
     /// Counts a worker that has begun or failed. After the last one, the feeds start: none waits for a password.
