@@ -53,7 +53,7 @@ pub fn cards(cx: &Context, count: NonZero<u32>, rounds: NonZero<u32>) -> Result<
             let cost = runs.run(cards)?;
             let Cost { seconds, cpu_seconds, peak_bytes, .. } = cost;
             cx.note(format!(
-                "{round}/{rounds}: {} cards: {seconds:.2} s, CPU {cpu_seconds:.2} s, memory {}",
+                "{round}/{rounds}: {} at once: {seconds:.2} s, CPU {cpu_seconds:.2} s, memory {}",
                 cards.len(),
                 Bytes(peak_bytes)
             ));
