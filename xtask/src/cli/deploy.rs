@@ -9,6 +9,7 @@ use super::host_ref;
 use super::{BuildHow, Candidates, EvalArgs, NixArgs};
 use crate::bail;
 use crate::base::{Address, HostName};
+use crate::deploy::Reach;
 
 /// The longest wait for a host, in minutes: a week.
 pub(super) const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
@@ -31,6 +32,17 @@ pub struct Deploy {
     /// Deploy all nodes of the flake in parallel
     #[arg(long, conflicts_with = "to")]
     pub all: bool,
+    /// With --all: deploy only the hosts with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake.
+    /// May be given several times
+    #[arg(long, value_name = "TAG", requires = "all", value_parser = parse_tag)]
+    pub on: Vec<String>,
+    /// Deploy in waves, such as 1,10%,100%: each number is how many hosts are done when its wave ends. Hosts with the
+    /// tag `canary` come first
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "to")]
+    pub waves: Vec<Reach>,
+    /// Begin no other host once more than so many have failed (default with --waves: 0)
+    #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
+    pub max_failures: Option<usize>,
     /// Show what would be built and fetched, and how long that takes, without building and without asking the host
     #[arg(long, conflicts_with_all = ["dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "bless", "abort_trial"])]
     pub plan: bool,
@@ -84,6 +96,12 @@ pub struct DeployArgs {
     /// Arguments for deploy-rs, such as --hostname 192.168.1.7
     #[arg(last = true, value_name = "DEPLOY ARGS")]
     pub deploy_args: Vec<String>,
+}
+
+/// A tag, with or without the `@` of colmena.
+#[expect(clippy::unnecessary_wraps, reason = "a parser of clap")]
+fn parse_tag(text: &str) -> Result<String, String> {
+    Ok(text.strip_prefix('@').unwrap_or(text).to_owned())
 }
 
 #[derive(Debug, Args)]

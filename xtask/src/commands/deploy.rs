@@ -8,12 +8,13 @@ use crate::cli::Deploy;
 use crate::commands::build_plan;
 use crate::commands::deploy_host::{self, DeployResult};
 use crate::commands::next_step;
-use crate::deploy::{self, Decision, DeployOptions, Ending, Goal, HostResult};
+use crate::deploy::{self, Decision, DeployOptions, Ending, Goal, HostResult, Tags, Waves};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
-    let options = deploy_host::options(&args.how)?;
+    let waves = Waves::new(args.waves.clone(), args.max_failures);
+    let options = DeployOptions { waves, ..deploy_host::options(&args.how)? };
     if let Some(decision) = decision(args) {
         return decide(cx, &options, decision, &args.only_host()?);
     }
@@ -23,6 +24,7 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
         deploy::require_deploy_rs(&cx.launcher)?;
     }
     let hosts = if args.all { deploy::deployable_hosts(cx, options.nix_args())? } else { named };
+    let hosts = choose_by_tags(cx, args, options.nix_args(), hosts)?;
     if args.plan {
         return build_plan::show(cx, deploy::plan_build(cx, &options, &hosts)?);
     }
@@ -39,6 +41,24 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
         }
         _ => deploy_several(cx, &options, version, hosts),
     }
+}
+
+/// Those of `hosts` that have a wanted tag, the canaries first where there are waves.
+fn choose_by_tags(
+    cx: &Context,
+    args: &Deploy,
+    nix_args: &[String],
+    hosts: Vec<HostName>,
+) -> Result<Vec<HostName>> {
+    if args.on.is_empty() && args.waves.is_empty() {
+        return Ok(hosts);
+    }
+    let tags = cx.in_phase("evaluate", || Tags::read(cx, nix_args))?;
+    let mut chosen = tags.choose(hosts, &args.on)?;
+    if !args.waves.is_empty() {
+        tags.canaries_first(&mut chosen);
+    }
+    Ok(chosen)
 }
 
 /// The decision about a trial that the command line asks for, instead of a deploy.

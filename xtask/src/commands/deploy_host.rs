@@ -9,7 +9,9 @@ use serde::Serialize;
 use crate::base::{Address, Context, FlakeRef, HostName, JsonResult};
 use crate::cli::DeployArgs;
 use crate::commands::plan_facts::PlanFacts;
-use crate::deploy::{self, Afterwards, DeployOptions, Ending, Goal, HostResult, Outcome, Overrides, Plan};
+use crate::deploy::{
+    self, Afterwards, DeployOptions, Ending, Goal, HostResult, Outcome, Overrides, Plan, Waves,
+};
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
@@ -30,6 +32,7 @@ pub fn options(args: &DeployArgs) -> Result<DeployOptions> {
         wait: args.wait.map(|minutes| Duration::from_secs(minutes * 60)),
         health: args.health.clone(),
         keep_firmware: args.keep_firmware,
+        waves: Waves::new(Vec::new(), None),
         overrides: Overrides::parse_with(&args.deploy_args, args.to.as_ref())?,
         extra: args.to.iter().flat_map(Address::deploy_rs_options).chain(args.deploy_args.clone()).collect(),
     })
@@ -58,6 +61,7 @@ pub fn run(
     };
     match &ending {
         Ending::Planned(plan) => show_planned(cx, plan)?,
+        Ending::NotReached => {}
         Ending::Ended(outcome) => show(cx, outcome)?,
     }
     Ok(ending)

@@ -156,6 +156,7 @@ mod tests {
             wait: None,
             health: Vec::new(),
             keep_firmware: false,
+            waves: crate::deploy::Waves::new(Vec::new(), None),
             overrides,
             extra,
         }

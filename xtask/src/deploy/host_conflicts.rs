@@ -7,6 +7,7 @@ use super::host::State;
 use super::options::Goal;
 use super::plan::Plan;
 use super::target::Target;
+use crate::base::HostName;
 use crate::base::failure::{ExitKind, Reason, kind};
 use crate::{bail, failure};
 
@@ -69,9 +70,29 @@ fn check_distinct(target: &Target, others: &[&Target]) -> Result<()> {
     );
 }
 
-/// Replaces the plans for hosts that are the same machine by refusals. The states of the hosts decide, whatever their
-/// names and ssh options.
-pub fn refuse_same_machine(plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
+/// The machines that a run has planned for, with the names of their hosts.
+#[derive(Default)]
+pub struct Machines(Vec<(HostName, (String, String))>);
+
+impl Machines {
+    /// Replaces the plans for hosts that are the same machine, also as one of an earlier call, by refusals. The states of
+    /// the hosts decide, whatever their names and ssh options.
+    pub fn refuse_known(&mut self, plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
+        let earlier = self.0.clone();
+        let new = plans
+            .iter()
+            .flatten()
+            .filter_map(|plan| Some((plan.target.host.clone(), machine_identity(&plan.before)?)));
+        self.0.extend(new);
+        refuse_same_machine(plans, &earlier)
+    }
+}
+
+/// Replaces the plans for hosts that are the same machine, or one of `earlier`, by refusals.
+fn refuse_same_machine(
+    plans: Vec<Result<Plan>>,
+    earlier: &[(HostName, (String, String))],
+) -> Vec<Result<Plan>> {
     // The name and the machine of each host that reports one, in the order of the plans.
     let machines = plans.iter().map(|plan| {
         let Plan { target, before, .. } = plan.as_ref().ok()?;
@@ -84,7 +105,7 @@ pub fn refuse_same_machine(plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
             checked.push(plan);
             continue;
         };
-        let mut others = machines.iter().flatten().filter(|(other, _)| other != host);
+        let mut others = machines.iter().flatten().chain(earlier).filter(|(other, _)| other != host);
         checked.push(match others.find(|(_, other_machine)| other_machine == machine) {
             Some((other, _)) => Err(failure!(
                 Refused, "{host} and {other} are the same machine, which cannot run both systems; nothing was \

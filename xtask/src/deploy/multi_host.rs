@@ -6,15 +6,16 @@ use anyhow::Result;
 
 use super::build::build;
 use super::gather::{FoundTarget, find_target, gather, lock_host};
-use super::host;
-use super::host_conflicts;
+use super::host_conflicts::{self, Machines};
 use super::host_lock::HostLock;
 use super::options::DeployOptions;
 use super::outcome::Outcome;
 use super::plan::Plan;
+use super::summary;
+use super::waves::Failures;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::parallel;
-use crate::base::{Cell, Context, Event, HostName, Table, Tone};
+use crate::base::{Context, Event, HostName};
 use crate::nix;
 use crate::nix::flake::Catalogue;
 
@@ -23,6 +24,8 @@ const MAX_DEPLOYS: usize = 16;
 
 /// How a deploy ended.
 pub enum Ending {
+    /// The deploy was not begun, as too many other hosts failed before.
+    NotReached,
     /// The plan was shown, as the user asked.
     Planned(Box<Plan>),
     Ended(Box<Outcome>),
@@ -60,8 +63,8 @@ pub fn deduplicate(hosts: &[HostName]) -> Vec<HostName> {
     hosts.iter().filter(|host| seen.insert(*host)).cloned().collect()
 }
 
-/// Plans the deploys of all `hosts`, builds what they need in one run of Nix, and runs `finish` for each plan in
-/// parallel. Reports the error of each host: one of its plan or its build after the build, one of `finish` at once.
+/// Deploys all `hosts` in the waves of `options`, after an evaluation of all. `finish` ends the deploy of a host whose
+/// plan is built. Once too many hosts have failed, no other is begun.
 ///
 /// # Errors
 /// Those of [`host_conflicts::check`]; nothing was built then.
@@ -77,22 +80,90 @@ pub fn deploy_all(
         end_phase(&host_cx, find_target(&host_cx, options, host))
     });
     host_conflicts::check(options.goal, &found)?;
-    let locked = lock_hosts(cx, options, found);
-    let plans = parallel::map(MAX_DEPLOYS, hosts.iter().zip(locked), |(host, locked)| {
-        let host_cx = cx.for_host(host);
-        let plan = locked.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock));
-        end_phase(&host_cx, plan)
-    });
-    let plans = build_plans(cx, options, host_conflicts::refuse_same_machine(plans));
-    let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
-    Ok(parallel::map(MAX_DEPLOYS, members, |(host, plan)| {
-        let host_cx = cx.for_host(&host);
-        let result = end_phase(&host_cx, plan.and_then(|plan| finish(&host_cx, plan)));
-        if let Err(error) = &result {
-            host_cx.reporter.report(&Event::warning_of(error));
+    let waves = options.waves.split(hosts.into_iter().zip(found).collect());
+    let mut run =
+        Run { cx, options, version, machines: Machines::default(), failures: options.waves.failures() };
+    let count = waves.len();
+    let mut members = Vec::new();
+    for (number, wave) in waves.into_iter().enumerate() {
+        let (hosts, found): (Vec<_>, Vec<_>) = wave.into_iter().unzip();
+        if count > 1 && !run.failures.are_too_many() {
+            cx.note(wave_text(number + 1, count, &hosts));
         }
-        Member { host, result }
-    }))
+        members.extend(run.deploy_wave(hosts, found, &finish));
+    }
+    Ok(members)
+}
+
+/// The line that announces a wave.
+fn wave_text(number: usize, count: usize, hosts: &[HostName]) -> String {
+    format!("wave {number} of {count}: {}", summary::some_names(hosts.iter().map(HostName::as_str)))
+}
+
+/// One run that deploys several hosts.
+struct Run<'a> {
+    cx: &'a Context,
+    options: &'a DeployOptions,
+    version: nix::Version,
+    /// The machines of the waves so far.
+    machines: Machines,
+    failures: Failures,
+}
+
+impl Run<'_> {
+    /// Plans the deploys of `hosts`, builds what they need in one run of Nix, and runs `finish` for each plan in
+    /// parallel. Reports the error of each host: one of its plan or its build after the build, one of `finish` at once.
+    fn deploy_wave(
+        &mut self,
+        hosts: Vec<HostName>,
+        found: Vec<Result<FoundTarget>>,
+        finish: &(impl Fn(&Context, Plan) -> Result<Ending> + Sync),
+    ) -> Vec<Member> {
+        // Hosts of a wave that is not begun have no plan.
+        let planned = if self.failures.are_too_many() { Vec::new() } else { self.plan_all(&hosts, found) };
+        planned.iter().filter(|plan| plan.is_err()).for_each(|_| self.failures.add());
+        let plans = planned.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
+        parallel::map(MAX_DEPLOYS, members, |(host, plan)| {
+            let host_cx = self.cx.for_host(&host);
+            let result = end_phase(&host_cx, self.deploy_host(&host_cx, plan, finish));
+            if let Err(error) = &result {
+                host_cx.reporter.report(&Event::warning_of(error));
+            }
+            Member { host, result }
+        })
+    }
+
+    /// Ends the deploy of a host with `plan`, unless too many hosts have failed, and counts its failure.
+    fn deploy_host(
+        &self,
+        host_cx: &Context,
+        plan: Option<Result<Plan>>,
+        finish: &(impl Fn(&Context, Plan) -> Result<Ending> + Sync),
+    ) -> Result<Ending> {
+        let Some(plan) = plan else { return Ok(Ending::NotReached) };
+        let plan = plan?;
+        if self.failures.are_too_many() {
+            return Ok(Ending::NotReached);
+        }
+        let ended = finish(host_cx, plan);
+        if failure_of(&ended).is_some() {
+            self.failures.add();
+        }
+        ended
+    }
+
+    /// The plans of `hosts`, whose profiles are built.
+    fn plan_all(&mut self, hosts: &[HostName], found: Vec<Result<FoundTarget>>) -> Vec<Result<Plan>> {
+        let Self { cx, options, version, .. } = *self;
+        let locked = lock_hosts(cx, options, found);
+        let plans = parallel::map(MAX_DEPLOYS, hosts.iter().zip(locked), |(host, locked)| {
+            let host_cx = cx.for_host(host);
+            let plan = locked.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock));
+            end_phase(&host_cx, plan)
+        });
+        build_plans(cx, options, self.machines.refuse_known(plans))
+    }
 }
 
 /// Locks the hosts that were found, one after the other in the order of their names, so that two runs with several
@@ -140,86 +211,15 @@ fn build_plans(cx: &Context, options: &DeployOptions, mut plans: Vec<Result<Plan
 impl Member {
     /// The exit kind of a failure; `None` for a success.
     pub fn failure(&self) -> Option<ExitKind> {
-        match &self.result {
-            Ok(Ending::Planned(_)) => None,
-            Ok(Ending::Ended(outcome)) => outcome.verdict.failure(),
-            Err(error) => Some(kind(error)),
-        }
-    }
-
-    fn cells(&self) -> [Cell; 4] {
-        let seconds = |total: f64| Cell::from(format!("{total:.1} s"));
-        let (verdict, runs, time) = match &self.result {
-            Ok(Ending::Planned(plan)) => {
-                ("planned".into(), Cell::from(plan.summary()), seconds(plan.timings.total()))
-            }
-            Ok(Ending::Ended(outcome)) => {
-                let runs = Cell::from(outcome.running_text());
-                (
-                    Cell::new(outcome.verdict_words(), outcome.tone()),
-                    runs,
-                    seconds(outcome.plan.timings.total()),
-                )
-            }
-            Err(error) => {
-                let label = host::failure_label(error).unwrap_or("failed");
-                (Cell::new(label, Tone::Bad), "-".into(), "-".into())
-            }
-        };
-        [self.host.to_string().into(), verdict, runs, time]
+        failure_of(&self.result)
     }
 }
 
-/// A table with a row for each host.
-pub fn verdict_table(members: &[Member]) -> Table {
-    let mut table = Table::new(&["HOST", "VERDICT", "RUNS", "TIME"]).with_optional(&["TIME"]);
-    for member in members {
-        table.row(member.cells());
-    }
-    table
-}
-
-/// One error with the most severe kind of all hosts, which names all that failed; `None` if none did.
-pub fn worst_failure(members: &[Member]) -> Option<anyhow::Error> {
-    let failed = members.iter().filter(|member| member.failure().is_some()).collect::<Vec<_>>();
-    let kind = failed.iter().filter_map(|member| member.failure()).max_by_key(|kind| kind.severity())?;
-    let names = failed.iter().map(|member| member.host.as_str()).collect::<Vec<_>>().join(", ");
-    let noun = if members.len() == 1 { "host" } else { "hosts" };
-    Some(kind.error(format!("{} of {} {noun} failed: {names}", failed.len(), members.len())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(host: &str, kind: ExitKind) -> Member {
-        Member { host: host.into(), result: Err(kind.error("no")) }
-    }
-
-    #[test]
-    fn the_most_severe_failure_decides() {
-        for (kinds, expected) in [
-            (vec![ExitKind::Degraded, ExitKind::RolledBack], ExitKind::RolledBack),
-            (vec![ExitKind::RolledBack, ExitKind::Unreachable, ExitKind::Other], ExitKind::Unreachable),
-            (vec![ExitKind::Undecided, ExitKind::Interrupted], ExitKind::Interrupted),
-        ] {
-            let members = kinds.iter().map(|kind| member("a", *kind)).collect::<Vec<_>>();
-            assert_eq!(kind(&worst_failure(&members).unwrap()), expected, "{kinds:?}");
-        }
-        assert!(worst_failure(&[]).is_none());
-    }
-
-    #[test]
-    fn the_hosts_that_failed_are_named_and_listed() {
-        let members = [
-            member("a", ExitKind::Unreachable),
-            member("b", ExitKind::HostKey),
-            member("c", ExitKind::Other),
-        ];
-        assert_eq!(worst_failure(&members).unwrap().to_string(), "3 of 3 hosts failed: a, b, c");
-        assert_eq!(worst_failure(&members[..1]).unwrap().to_string(), "1 of 1 host failed: a");
-        let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\n\
-                        b     host key refused  -     -\nc     failed            -     -";
-        assert_eq!(verdict_table(&members).to_string(), expected);
+/// The exit kind of a deploy that has failed; `None` for any other.
+fn failure_of(result: &Result<Ending>) -> Option<ExitKind> {
+    match result {
+        Ok(Ending::Planned(_) | Ending::NotReached) => None,
+        Ok(Ending::Ended(outcome)) => outcome.verdict.failure(),
+        Err(error) => Some(kind(error)),
     }
 }

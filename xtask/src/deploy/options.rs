@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::desired::Overrides;
+use super::waves::Waves;
 
 /// What a deploy is to achieve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct DeployOptions {
     pub health: Vec<String>,
     /// Whether the FIRMWARE of the host stays as it is, although the new system has another one.
     pub keep_firmware: bool,
+    /// How several hosts are deployed.
+    pub waves: Waves,
     pub overrides: Overrides,
     /// Arguments for deploy-rs, and after a `--` those for Nix.
     pub extra: Vec<String>,

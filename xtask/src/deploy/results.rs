@@ -20,6 +20,8 @@ use crate::nix::StorePath;
 #[derive(Serialize, JsonSchema)]
 pub struct HostResult {
     host: HostName,
+    /// Whether the deploy was begun; false where too many other hosts failed before.
+    reached: bool,
     /// What is true on the host; `None` for a dry run, and where a deploy ended without a verdict.
     verdict: Option<AnyVerdict>,
     /// The failure of this host; `None` for a success.
@@ -84,6 +86,7 @@ impl HostResult {
     fn new(host: &HostName) -> Self {
         Self {
             host: host.clone(),
+            reached: true,
             verdict: None,
             error: None,
             desired: None,
@@ -107,6 +110,7 @@ impl HostResult {
         match &member.result {
             Ok(Ending::Planned(plan)) => Self::planned(plan),
             Ok(Ending::Ended(outcome)) => Self::ended(outcome),
+            Ok(Ending::NotReached) => Self { reached: false, ..Self::new(&member.host) },
             Err(error) => Self::failed(&member.host, error),
         }
     }

@@ -45,3 +45,4 @@ mod trust;
 mod up;
 mod users;
 mod verdicts;
+mod waves;

@@ -191,7 +191,10 @@ fn a_board_that_the_kernel_or_u_boot_does_not_boot_is_refused() {
 #[test]
 fn the_documents_show_the_compute_module_5_that_is_evaluated() {
     let (_, module) = include_str!("hosts/cm5.nix").split_once('\n').unwrap();
-    assert!(include_str!("../../../docs/pi-5.md").contains(&format!("```nix\n{module}```\n")), "{module}");
+    assert!(
+        include_str!("../../../docs/pi-5.md").contains(&format!("```nix module\n{module}```\n")),
+        "{module}"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::commands::deploy_host;
 use crate::commands::flash_card::FlashJob;
 use crate::commands::planned_card::WrittenCard;
 use crate::commands::{host_status, next_step};
-use crate::deploy::{self, Afterwards, DeployOptions, Goal, Overrides, Status};
+use crate::deploy::{self, Afterwards, DeployOptions, Goal, Overrides, Status, Waves};
 use crate::identity::LoginKeys;
 use crate::ui::Prompt;
 use crate::{bail, nix, receipt, ui};
@@ -173,6 +173,7 @@ fn deploy(cx: &Context, args: &Up, version: nix::Version, host: &HostName) -> Re
         wait: Some(Duration::from_secs(args.wait * 60)),
         health: Vec::new(),
         keep_firmware: false,
+        waves: Waves::new(Vec::new(), None),
         overrides: Overrides::of_address(args.to.as_ref()),
         extra: of_address.chain(separator).chain(nix_args.iter().cloned()).collect(),
     };

@@ -1,0 +1,152 @@
+//! What became of several hosts: a row for each, or for many hosts a row for each verdict.
+
+use super::host;
+use super::multi_host::{Ending, Member};
+use crate::base::{Cell, Table, Tone};
+
+/// More hosts than these are grouped by their verdicts.
+const MAX_ROWS: usize = 24;
+/// How many hosts a line names.
+const MAX_NAMED: usize = 8;
+
+impl Member {
+    /// What became of the host, in a word or two.
+    fn verdict(&self) -> Cell {
+        match &self.result {
+            Ok(Ending::Planned(_)) => "planned".into(),
+            Ok(Ending::NotReached) => Cell::new("not reached", Tone::Attention),
+            Ok(Ending::Ended(outcome)) => Cell::new(outcome.verdict_words(), outcome.tone()),
+            Err(error) => Cell::new(host::failure_label(error).unwrap_or("failed"), Tone::Bad),
+        }
+    }
+
+    fn cells(&self) -> [Cell; 4] {
+        let seconds = |total: f64| Cell::from(format!("{total:.1} s"));
+        let (verdict, runs, time) = match &self.result {
+            Ok(Ending::Planned(plan)) => {
+                (self.verdict(), Cell::from(plan.summary()), seconds(plan.timings.total()))
+            }
+            Ok(Ending::Ended(outcome)) => {
+                let runs = Cell::from(outcome.running_text());
+                (self.verdict(), runs, seconds(outcome.plan.timings.total()))
+            }
+            Ok(Ending::NotReached) | Err(_) => (self.verdict(), "-".into(), "-".into()),
+        };
+        [self.host.to_string().into(), verdict, runs, time]
+    }
+}
+
+/// A table with a row for each host, or for each verdict where the hosts are many.
+pub fn verdict_table(members: &[Member]) -> Table {
+    if members.len() > MAX_ROWS {
+        return grouped_table(members);
+    }
+    let mut table = Table::new(&["HOST", "VERDICT", "RUNS", "TIME"]).with_optional(&["TIME"]);
+    for member in members {
+        table.row(member.cells());
+    }
+    table
+}
+
+/// A table with a row for each verdict, the rarest first, as it is the one to look at.
+fn grouped_table(members: &[Member]) -> Table {
+    let mut groups = Vec::<(Cell, Vec<&str>)>::new();
+    for member in members {
+        let verdict = member.verdict();
+        match groups.iter_mut().find(|(other, _)| *other == verdict) {
+            Some((_, hosts)) => hosts.push(&member.host),
+            None => groups.push((verdict, vec![&member.host])),
+        }
+    }
+    groups.sort_by_key(|(_, hosts)| hosts.len());
+    let mut table = Table::new(&["VERDICT", "HOSTS", "WHICH"]).with_folded("WHICH");
+    for (verdict, hosts) in groups {
+        table.row([verdict, hosts.len().to_string().into(), some_names(hosts.into_iter()).into()]);
+    }
+    table
+}
+
+/// The first `names`, and how many there are beside them.
+pub fn some_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names = names.collect::<Vec<_>>();
+    let first = names.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+/// One error with the most severe kind of all hosts, which names all that failed; `None` if none did.
+pub fn worst_failure(members: &[Member]) -> Option<anyhow::Error> {
+    let failed = members.iter().filter(|member| member.failure().is_some()).collect::<Vec<_>>();
+    let kind = failed.iter().filter_map(|member| member.failure()).max_by_key(|kind| kind.severity())?;
+    let names = failed.iter().map(|member| member.host.as_str()).collect::<Vec<_>>().join(", ");
+    let noun = if members.len() == 1 { "host" } else { "hosts" };
+    let text = format!("{} of {} {noun} failed: {names}", failed.len(), members.len());
+    let unreached = members.iter().filter(|member| matches!(member.result, Ok(Ending::NotReached))).count();
+    Some(match unreached {
+        0 => kind.error(text),
+        _ => kind.error_with_hint(
+            format!("{text}; {unreached} were not reached"),
+            "run the same command again once they are well: hosts that are done are left alone",
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::failure::{ExitKind, kind};
+
+    fn member(host: &str, kind: ExitKind) -> Member {
+        Member { host: host.into(), result: Err(kind.error("no")) }
+    }
+
+    #[test]
+    fn the_most_severe_failure_decides() {
+        for (kinds, expected) in [
+            (vec![ExitKind::Degraded, ExitKind::RolledBack], ExitKind::RolledBack),
+            (vec![ExitKind::RolledBack, ExitKind::Unreachable, ExitKind::Other], ExitKind::Unreachable),
+            (vec![ExitKind::Undecided, ExitKind::Interrupted], ExitKind::Interrupted),
+        ] {
+            let members = kinds.iter().map(|kind| member("a", *kind)).collect::<Vec<_>>();
+            assert_eq!(kind(&worst_failure(&members).unwrap()), expected, "{kinds:?}");
+        }
+        assert!(worst_failure(&[]).is_none());
+    }
+
+    #[test]
+    fn the_hosts_that_failed_are_named_and_listed() {
+        let members = [
+            member("a", ExitKind::Unreachable),
+            member("b", ExitKind::HostKey),
+            member("c", ExitKind::Other),
+        ];
+        assert_eq!(worst_failure(&members).unwrap().to_string(), "3 of 3 hosts failed: a, b, c");
+        assert_eq!(worst_failure(&members[..1]).unwrap().to_string(), "1 of 1 host failed: a");
+        let expected = "HOST  VERDICT           RUNS  TIME\na     unreachable       -     -\n\
+                        b     host key refused  -     -\nc     failed            -     -";
+        assert_eq!(verdict_table(&members).to_string(), expected);
+    }
+
+    #[test]
+    fn many_hosts_are_grouped_by_their_verdicts_the_rarest_first() {
+        let mut members = (0..198)
+            .map(|number| member(&format!("pi{number:03}"), ExitKind::Unreachable))
+            .collect::<Vec<_>>();
+        members.push(member("odd", ExitKind::HostKey));
+        members.push(Member { host: "late".into(), result: Ok(Ending::NotReached) });
+        let table = verdict_table(&members).to_string();
+        let lines = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>();
+        assert_eq!(lines[1..3], ["host key refused 1 odd", "not reached 1 late"]);
+        assert!(
+            lines[3].starts_with("unreachable 198 pi000, pi001, ") && lines[3].ends_with("and 190 more"),
+            "{table}"
+        );
+        let error = worst_failure(&members).unwrap();
+        assert!(error.to_string().ends_with("; 1 were not reached"), "{error}");
+    }
+}

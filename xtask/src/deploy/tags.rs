@@ -1,0 +1,123 @@
+//! Tags of hosts, by which a deploy chooses some of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::bail;
+use crate::base::{Context, HostName};
+use crate::nix;
+
+/// The tag of the hosts that are deployed first.
+const CANARY: &str = "canary";
+
+/// The tags of all hosts: an attribute of the nodes, and an output of the flake, which has a list for each host.
+const PLACES: [(&str, &str); 2] = [
+    ("deploy.nodes", "nodes: builtins.mapAttrs (name: node: node.tags or [ ]) nodes"),
+    ("xtask.tags", "tags: tags"),
+];
+
+/// The tags of each host.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tags(BTreeMap<String, BTreeSet<String>>);
+
+impl Tags {
+    /// Reads the tags of the flake: `deploy.nodes.HOST.tags` and `xtask.tags.HOST`.
+    ///
+    /// # Errors
+    /// That of the evaluation; `Refused` for tags that are no list of texts.
+    pub fn read(cx: &Context, nix_args: &[String]) -> Result<Self> {
+        let mut tags = Self::default();
+        for (place, function) in PLACES {
+            match nix::eval(&cx.launcher, &cx.flake, place, function, nix_args, cx.reporter.as_ref()) {
+                Ok(found) => tags.add(place, &found)?,
+                Err(error) if nix::is_missing_attribute(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(tags)
+    }
+
+    fn add(&mut self, place: &str, found: &Value) -> Result<()> {
+        let hosts = found.as_object().into_iter().flatten();
+        for (host, list) in hosts {
+            let texts =
+                list.as_array().map(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+            let Some(Some(texts)) = texts else {
+                bail!(Refused, "the tags of {host} in {place} are no list of texts");
+            };
+            self.0.entry(host.clone()).or_default().extend(texts.into_iter().map(str::to_owned));
+        }
+        Ok(())
+    }
+
+    /// Whether `host` has `tag`.
+    pub fn has(&self, host: &HostName, tag: &str) -> bool {
+        self.0.get(host.as_str()).is_some_and(|tags| tags.contains(tag))
+    }
+
+    /// Those of `hosts` that have one of `wanted`; all of them where nothing is wanted.
+    ///
+    /// # Errors
+    /// `Usage` where no host has one.
+    pub fn choose(&self, hosts: Vec<HostName>, wanted: &[String]) -> Result<Vec<HostName>> {
+        if wanted.is_empty() {
+            return Ok(hosts);
+        }
+        let chosen = hosts.into_iter().filter(|host| wanted.iter().any(|tag| self.has(host, tag)));
+        let chosen = chosen.collect::<Vec<_>>();
+        if chosen.is_empty() {
+            let known = self.0.values().flatten().collect::<BTreeSet<_>>();
+            let known = known.into_iter().cloned().collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            bail!(
+                Usage, "no host has the tag {} (tags: {known})", wanted.join(" or ");
+                hint: "tags are lists of texts: `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake"
+            );
+        }
+        Ok(chosen)
+    }
+
+    /// Moves the hosts with the tag [`CANARY`] to the front.
+    pub fn canaries_first(&self, hosts: &mut [HostName]) {
+        hosts.sort_by_key(|host| !self.has(host, CANARY));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn hosts(names: &[&str]) -> Vec<HostName> {
+        names.iter().map(|name| (*name).into()).collect()
+    }
+
+    #[test]
+    fn hosts_are_chosen_by_their_tags_of_both_places() {
+        let mut tags = Tags::default();
+        tags.add("deploy.nodes", &json!({"a": ["lab"], "b": [], "c": ["hall", "canary"]})).unwrap();
+        tags.add("xtask.tags", &json!({"b": ["lab"]})).unwrap();
+        let choose = |wanted: &[&str]| {
+            tags.choose(hosts(&["a", "b", "c"]), &wanted.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(choose(&["lab"]).unwrap(), hosts(&["a", "b"]));
+        assert_eq!(choose(&["hall", "lab"]).unwrap(), hosts(&["a", "b", "c"]));
+        assert_eq!(choose(&[]).unwrap(), hosts(&["a", "b", "c"]));
+        let error = choose(&["attic"]).unwrap_err().to_string();
+        assert_eq!(error, "no host has the tag attic (tags: canary, hall, lab)");
+        let mut order = hosts(&["a", "b", "c"]);
+        tags.canaries_first(&mut order);
+        assert_eq!(order, hosts(&["c", "a", "b"]));
+    }
+
+    #[test]
+    fn tags_of_another_type_are_refused() {
+        for found in [json!({"a": "lab"}), json!({"a": [1]}), json!({"a": null})] {
+            let error = Tags::default().add("xtask.tags", &found).unwrap_err().to_string();
+            assert_eq!(error, "the tags of a in xtask.tags are no list of texts");
+        }
+    }
+}

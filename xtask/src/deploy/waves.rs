@@ -1,0 +1,157 @@
+//! Waves: several hosts are deployed a few at first, and the rest only if these are well.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How far the waves of a deploy reach, and how many hosts may fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waves {
+    reaches: Vec<Reach>,
+    /// How many hosts may fail before no other is begun; `None` for any number.
+    max_failures: Option<usize>,
+}
+
+/// How many hosts are deployed once a wave has ended, those of earlier waves included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Hosts(usize),
+    Percent(usize),
+}
+
+impl Waves {
+    /// The waves that reach `reaches`; a last one reaches all hosts. Where there are waves, no host may fail unless
+    /// `max_failures` says more.
+    pub fn new(reaches: Vec<Reach>, max_failures: Option<usize>) -> Self {
+        let max_failures = max_failures.or((!reaches.is_empty()).then_some(0));
+        Self { reaches, max_failures }
+    }
+
+    /// `items` in waves, none of which is empty.
+    pub fn split<T>(&self, items: Vec<T>) -> Vec<Vec<T>> {
+        let total = items.len();
+        let ends = self.reaches.iter().map(|reach| reach.of(total)).chain([total]);
+        let mut rest = items.into_iter();
+        let mut reached = 0;
+        let mut waves = Vec::new();
+        for end in ends.filter(|end| *end <= total) {
+            let wave = rest.by_ref().take(end.saturating_sub(reached)).collect::<Vec<_>>();
+            reached = reached.max(end);
+            if !wave.is_empty() {
+                waves.push(wave);
+            }
+        }
+        waves
+    }
+
+    /// A count of failures that knows when to stop.
+    pub fn failures(&self) -> Failures {
+        Failures { count: AtomicUsize::new(0), max: self.max_failures }
+    }
+}
+
+impl Reach {
+    /// How many of `total` hosts this is: at least one.
+    fn of(self, total: usize) -> usize {
+        match self {
+            Self::Hosts(hosts) => hosts,
+            Self::Percent(percent) => (total * percent).div_ceil(100),
+        }
+        .clamp(1, total.max(1))
+    }
+}
+
+impl FromStr for Reach {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, is_percent) = text.strip_suffix('%').map_or((text, false), |digits| (digits, true));
+        match digits.parse() {
+            Ok(1..=100) if is_percent => Ok(Self::Percent(digits.parse().unwrap_or(100))),
+            Ok(hosts @ 1..) if !is_percent => Ok(Self::Hosts(hosts)),
+            _ => Err("a wave is a number of hosts or a percentage up to 100%, such as 1 or 10%".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hosts(hosts) => write!(f, "{hosts}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+/// The failures of a deploy so far.
+#[derive(Debug)]
+pub struct Failures {
+    count: AtomicUsize,
+    max: Option<usize>,
+}
+
+impl Failures {
+    pub fn add(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether more hosts have failed than may fail.
+    pub fn are_too_many(&self) -> bool {
+        self.max.is_some_and(|max| self.count.load(Ordering::SeqCst) > max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waves(reaches: &str) -> Waves {
+        let reaches = reaches.split(',').filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
+        Waves::new(reaches.collect(), None)
+    }
+
+    #[test]
+    fn waves_reach_as_many_hosts_as_they_say_and_a_last_one_the_rest() {
+        for (reaches, total, expected) in [
+            ("", 3, vec![3]),
+            ("1,10%,100%", 200, vec![1, 19, 180]),
+            ("1,10%,100%", 5, vec![1, 4]),
+            ("1", 5, vec![1, 4]),
+            ("2,1,50%", 10, vec![2, 3, 5]),
+            ("10%", 1, vec![1]),
+            ("7", 3, vec![3]),
+            ("1%", 0, vec![]),
+        ] {
+            let sizes = waves(reaches).split((0..total).collect()).iter().map(Vec::len).collect::<Vec<_>>();
+            assert_eq!(sizes, expected, "{reaches} of {total}");
+        }
+        assert_eq!(waves("1,2").split(vec!["a", "b", "c"]), [["a"], ["b"], ["c"]]);
+    }
+
+    #[test]
+    fn a_wave_is_a_number_or_a_percentage() {
+        for text in ["0", "0%", "101%", "-1", "x", "", "1.5%"] {
+            assert!(text.parse::<Reach>().is_err(), "{text}");
+        }
+        for text in ["1", "200", "100%"] {
+            assert_eq!(text.parse::<Reach>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn in_waves_no_host_may_fail_unless_the_user_says_so() {
+        for (reaches, max, allowed) in
+            [("1", None, Some(0)), ("1", Some(2), Some(2)), ("", None, None), ("", Some(1), Some(1))]
+        {
+            let failures = Waves { ..Waves::new(waves(reaches).reaches, max) }.failures();
+            for count in 0..5 {
+                assert_eq!(
+                    failures.are_too_many(),
+                    allowed.is_some_and(|allowed| count > allowed),
+                    "{count}"
+                );
+                failures.add();
+            }
+        }
+    }
+}

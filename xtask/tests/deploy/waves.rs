@@ -1,0 +1,97 @@
+//! Deploys in waves: a few hosts first, and the rest only if these are well.
+
+use serde_json::json;
+
+use crate::fixture::Fixture;
+use crate::machine::Machine;
+use crate::support::Outcome;
+
+/// Three hosts with the tag `lab`, of which `host2` is the canary.
+struct Fleet {
+    fixture: Fixture,
+    machines: Vec<Machine>,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let fleet = Self { fixture: Fixture::new(), machines: (0..3).map(|_| Machine::start()).collect() };
+        (0..3).for_each(|number| fleet.set(number, "first", ":"));
+        fleet.fixture.set_profile("other", ":");
+        // A host without an earlier generation cannot roll back.
+        fleet.deploy(&[]).assert_code(0);
+        (0..2).for_each(|number| fleet.set(number, "second", ":"));
+        fleet
+    }
+
+    /// Sets the profile of a host; its tags stay.
+    fn set(&self, number: usize, name: &str, activation: &str) {
+        let machine = &self.machines[number];
+        let options = machine.ssh_options(&machine.write_known_hosts());
+        let host = format!("host{number}");
+        self.fixture.add_host(&host, &machine.address, &options, &format!("{name}{number}"), activation);
+        let tags = if number == 2 { json!(["lab", "canary"]) } else { json!(["lab"]) };
+        self.fixture.edit(|facts| facts["hosts"][&host]["node"]["tags"] = tags);
+    }
+
+    fn deploy(&self, more: &[&str]) -> Outcome {
+        self.fixture.run(&[&["deploy", "--all", "--on", "@lab"], more].concat())
+    }
+
+    /// The names of the profiles that the hosts run.
+    fn running(&self) -> Vec<String> {
+        let name = |machine: &Machine| {
+            let path = machine.run_inside("readlink -f /nix/var/nix/profiles/system");
+            path.trim().rsplit('-').next().unwrap_or_default().to_owned()
+        };
+        self.machines.iter().map(name).collect()
+    }
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_canary_that_fails_stops_the_next_wave_and_the_same_command_goes_on_later() {
+    let fleet = Fleet::new();
+    fleet.set(2, "bad", "exit 4");
+    let stopped = fleet.deploy(&["--waves", "1,100%"]);
+    stopped
+        .assert_code(10)
+        .assert_stderr_contains("wave 1 of 2: host2\n")
+        .assert_stderr_contains("error: 1 of 3 hosts failed: host2; 2 were not reached\n");
+    assert!(!stopped.stderr.contains("wave 2 of 2"), "{}", stopped.stderr);
+    assert_eq!(stopped.stdout.matches("not reached").count(), 2, "{}", stopped.stdout);
+    assert_eq!(fleet.running(), ["first0", "first1", "first2"]);
+    let json = fleet.deploy(&["--waves", "1,100%", "--json"]).assert_code(10).json();
+    let reached = json["hosts"].as_array().expect("a list").iter();
+    let reached = reached.map(|host| (host["host"].as_str().unwrap(), host["reached"] == true));
+    assert_eq!(reached.collect::<Vec<_>>(), [("host2", true), ("host0", false), ("host1", false)]);
+    // The canary is mended: the same command deploys it, and then the others.
+    fleet.set(2, "good", ":");
+    let done = fleet.deploy(&["--waves", "1,100%"]);
+    done.assert_code(0).assert_stderr_contains("wave 2 of 2: host0, host1\n");
+    assert_eq!(fleet.running(), ["second0", "second1", "good2"]);
+    let again = fleet.deploy(&["--waves", "1,100%"]);
+    assert_eq!(again.assert_code(0).stdout.matches("already current").count(), 3, "{}", again.stdout);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn as_many_hosts_may_fail_as_the_user_says() {
+    let fleet = Fleet::new();
+    fleet.set(2, "bad", "exit 4");
+    let outcome = fleet.deploy(&["--waves", "1,2", "--max-failures", "1"]);
+    outcome.assert_code(10).assert_stderr_contains("error: 1 of 3 hosts failed: host2\n");
+    assert_eq!(fleet.running(), ["second0", "second1", "first2"]);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn hosts_are_chosen_by_tags_that_exist() {
+    let fleet = Fleet::new();
+    let planned = fleet.fixture.run(&["deploy", "--all", "--on", "canary", "--dry-run"]);
+    planned.assert_code(0);
+    assert!(!format!("{planned:?}").contains("host0"), "{planned:?}");
+    let refused = fleet.fixture.run(&["deploy", "--all", "--on", "@attic"]);
+    refused.assert_code(2).assert_stderr_contains("no host has the tag attic (tags: canary, lab)\nhint: ");
+    fleet.fixture.run(&["deploy", "target", "--on", "lab"]).assert_code(2);
+    fleet.fixture.run(&["deploy", "--all", "--waves", "0"]).assert_code(2);
+}
