@@ -8,8 +8,7 @@ use clap::{ArgGroup, Args};
 use super::host_ref;
 use super::{BuildHow, Candidates, EvalArgs, NixArgs};
 use crate::bail;
-use crate::base::{Address, HostName};
-use crate::deploy::Reach;
+use crate::base::{Address, HostName, Reach};
 
 /// The longest wait for a host, in minutes: a week.
 pub(super) const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
@@ -32,8 +31,8 @@ pub struct Deploy {
     /// Deploy all nodes of the flake in parallel
     #[arg(long, conflicts_with = "to")]
     pub all: bool,
-    /// With --all: deploy only the hosts with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake.
-    /// May be given several times
+    /// With --all: deploy only the hosts with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the
+    /// flake. May be given several times
     #[arg(long, value_name = "TAG", requires = "all", value_parser = parse_tag)]
     pub on: Vec<String>,
     /// Deploy in waves, such as 1,10%,100%: each number is how many hosts are done when its wave ends. Hosts with the

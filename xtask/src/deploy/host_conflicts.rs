@@ -75,8 +75,8 @@ fn check_distinct(target: &Target, others: &[&Target]) -> Result<()> {
 pub struct Machines(Vec<(HostName, (String, String))>);
 
 impl Machines {
-    /// Replaces the plans for hosts that are the same machine, also as one of an earlier call, by refusals. The states of
-    /// the hosts decide, whatever their names and ssh options.
+    /// Replaces the plans for hosts that are the same machine, also as one of an earlier call, by refusals. The states
+    /// of the hosts decide, whatever their names and ssh options.
     pub fn refuse_known(&mut self, plans: Vec<Result<Plan>>) -> Vec<Result<Plan>> {
         let earlier = self.0.clone();
         let new = plans

@@ -57,4 +57,4 @@ pub use timings::Timings;
 pub use trial::{Decision, DecisionOutcome, decide, plan_decision};
 pub use unpinned::{OfferedKey, read_offered_key};
 pub use verdict::Verdict;
-pub use waves::{Reach, Waves};
+pub use waves::Waves;

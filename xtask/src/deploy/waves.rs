@@ -1,8 +1,8 @@
 //! Waves: several hosts are deployed a few at first, and the rest only if these are well.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::base::Reach;
 
 /// How far the waves of a deploy reach, and how many hosts may fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,13 +10,6 @@ pub struct Waves {
     reaches: Vec<Reach>,
     /// How many hosts may fail before no other is begun; `None` for any number.
     max_failures: Option<usize>,
-}
-
-/// How many hosts are deployed once a wave has ended, those of earlier waves included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    Hosts(usize),
-    Percent(usize),
 }
 
 impl Waves {
@@ -47,39 +40,6 @@ impl Waves {
     /// A count of failures that knows when to stop.
     pub fn failures(&self) -> Failures {
         Failures { count: AtomicUsize::new(0), max: self.max_failures }
-    }
-}
-
-impl Reach {
-    /// How many of `total` hosts this is: at least one.
-    fn of(self, total: usize) -> usize {
-        match self {
-            Self::Hosts(hosts) => hosts,
-            Self::Percent(percent) => (total * percent).div_ceil(100),
-        }
-        .clamp(1, total.max(1))
-    }
-}
-
-impl FromStr for Reach {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (digits, is_percent) = text.strip_suffix('%').map_or((text, false), |digits| (digits, true));
-        match digits.parse() {
-            Ok(1..=100) if is_percent => Ok(Self::Percent(digits.parse().unwrap_or(100))),
-            Ok(hosts @ 1..) if !is_percent => Ok(Self::Hosts(hosts)),
-            _ => Err("a wave is a number of hosts or a percentage up to 100%, such as 1 or 10%".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Reach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hosts(hosts) => write!(f, "{hosts}"),
-            Self::Percent(percent) => write!(f, "{percent}%"),
-        }
     }
 }
 
@@ -126,16 +86,6 @@ mod tests {
             assert_eq!(sizes, expected, "{reaches} of {total}");
         }
         assert_eq!(waves("1,2").split(vec!["a", "b", "c"]), [["a"], ["b"], ["c"]]);
-    }
-
-    #[test]
-    fn a_wave_is_a_number_or_a_percentage() {
-        for text in ["0", "0%", "101%", "-1", "x", "", "1.5%"] {
-            assert!(text.parse::<Reach>().is_err(), "{text}");
-        }
-        for text in ["1", "200", "100%"] {
-            assert_eq!(text.parse::<Reach>().unwrap().to_string(), text);
-        }
     }
 
     #[test]
