@@ -118,7 +118,7 @@ fn a_failed_host_does_not_stop_the_others() {
     outcome
         .assert_stderr_contains("2 of 4 hosts failed: host1, nobody")
         .assert_stderr_contains("nobody cannot be reached as root@127.0.0.1");
-    outcome.assert_stderr_contains(r#","host":"host1","event":"output""#);
+    outcome.assert_stderr_contains(r#","host":"host1","device":null,"event":"output""#);
     let json = outcome.assert_code(12).json();
     let results = json["hosts"].as_array().expect("an array").iter();
     let codes = results.map(|result| (result["host"].as_str().unwrap(), result["error"]["code"].as_u64()));
