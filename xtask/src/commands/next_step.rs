@@ -163,7 +163,7 @@ pub fn after_backup(file: &Path) {
 
 /// After keys were restored.
 pub fn after_restored_keys() {
-    ui::end_with(NextStep::run("cargo xtask status").because("shows whether the hosts have these keys"));
+    ui::end_with(NextStep::run("cargo xtask").because("shows the hosts and their keys"));
 }
 
 /// After the set-up of this machine.

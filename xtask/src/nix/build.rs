@@ -89,11 +89,15 @@ fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Resul
     refuse_weakening_settings(options)?;
     let reporter = cx.reporter.as_ref();
     let derivations = derivations(&cx.launcher, installables, options, reporter)?;
-    // Where Nix cannot plan the build, the build itself shows why.
     let mut options = options.to_vec();
-    if let Ok(plan) = cx.in_phase("plan", || BuildPlan::make(cx, &derivations, &options)) {
-        agree(cx, &plan)?;
-        options.extend(plan.builder_options);
+    match cx.in_phase("plan", || BuildPlan::make(cx, &derivations, &options)) {
+        Ok(plan) => {
+            agree(cx, &plan)?;
+            options.extend(plan.builder_options);
+        }
+        Err(error) if kind(&error) == ExitKind::Interrupted => return Err(explain_interrupt(error)),
+        // Where Nix cannot plan the build, the build itself shows why.
+        Err(_) => {}
     }
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "build".into(), total: None, is_in_bytes: false });

@@ -69,5 +69,5 @@ fn keys_are_committed_and_backups_proven() {
     let listed = identity_with_input(&sandbox, &[&restore[..], &["--list"]].concat(), passphrase);
     assert_eq!(next(&listed), format!("cargo xtask identity restore {file} --passphrase-fd 0"));
     let restored = identity_with_input(&sandbox, &restore, passphrase);
-    assert_eq!(next(&restored), "cargo xtask status\n  shows whether the hosts have these keys");
+    assert_eq!(next(&restored), "cargo xtask\n  shows the hosts and their keys");
 }

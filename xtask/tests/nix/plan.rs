@@ -74,3 +74,27 @@ fn the_plan_of_a_deploy_asks_no_host() {
     assert!(planned.assert_code(0).stdout.starts_with("build   1 derivation: "), "{planned:?}");
     fixture.run(&["deploy", "one", "--plan", "--reboot"]).assert_code(2);
 }
+
+/// Ctrl-C while Nix plans: nothing is built afterwards.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_interrupt_during_the_plan_ends_the_run() {
+    let mut fixture = Fixture::with_images(&[("pi", &image("pi"))]);
+    let real = crate::fixture::find_program("nix").display().to_string();
+    let reached = fixture.path("reached").display().to_string();
+    let script =
+        format!("case \"$*\" in *' --dry-run '*) touch {reached}; sleep 30;; *) exec {real} \"$@\";; esac");
+    fixture.sandbox_mut().fake("nix", &script);
+    let run =
+        fixture.command(&["sd-image", "pi"]).stderr(std::process::Stdio::piped()).spawn().expect("starting");
+    let start = std::time::Instant::now();
+    while !fixture.path("reached").exists() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(60), "no plan");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let group = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process_group(group, rustix::process::Signal::INT).expect("interrupting");
+    let output = run.wait_with_output().expect("waiting");
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(!fixture.image_path("pi").exists());
+}

@@ -16,7 +16,7 @@ pub struct HostRow {
     pub image: KnownImage,
     /// Whether the flake has a deploy node or a configuration of the host, of which one is made.
     pub is_deployable: bool,
-    has_node: bool,
+    pub has_node: bool,
     pub last_flash: Option<LastFlash>,
     pub last_deploy: Option<LastDeploy>,
     key: Option<Key>,

@@ -15,7 +15,15 @@ pub fn next_step(overview: &Overview) -> NextStep {
         .or_else(|| first_deploy(overview))
         .or_else(|| first_flash(overview))
         .or_else(|| failed_deploy(overview))
-        .unwrap_or_else(|| NextStep::run("cargo xtask status").because("shows what each host runs"))
+        .unwrap_or_else(|| last_step(overview))
+}
+
+/// Where nothing is left to do: `status` without names asks the hosts with a node, which a flake may lack.
+fn last_step(overview: &Overview) -> NextStep {
+    if overview.hosts.iter().any(|host| host.has_node) {
+        return NextStep::run("cargo xtask status").because("shows what each host runs");
+    }
+    NextStep::run("cargo xtask history").because("shows what was flashed and deployed")
 }
 
 /// What is missing before there are hosts.
@@ -127,6 +135,18 @@ mod tests {
 
     fn overview(hosts: Vec<HostRow>, cards: Vec<super::super::CardRow>) -> Overview {
         Overview { no_flake: None, has_folder: true, has_nix: true, unlisted: None, hosts, cards }
+    }
+
+    /// `status` without names has nobody to ask there.
+    #[test]
+    fn a_flake_without_nodes_gets_a_step_that_needs_none() {
+        let mut row = host("a", Some(true), Some(true));
+        for (has_node, expected) in [(true, "cargo xtask status"), (false, "cargo xtask history")] {
+            row.has_node = has_node;
+            let shown = overview(vec![row], vec![]);
+            assert_eq!(next_step(&shown).command, expected);
+            row = shown.hosts.into_iter().next().unwrap();
+        }
     }
 
     #[test]

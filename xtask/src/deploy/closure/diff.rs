@@ -6,9 +6,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::name;
 use super::read::Closure;
 use crate::base::Bytes;
+use crate::nix::split_version;
 
 /// How many packages are shown to people; JSON has all.
 const MAX_SHOWN: usize = 40;
@@ -104,7 +104,7 @@ fn difference(to: u64, from: u64) -> i64 {
 fn group_by_package(closure: &Closure) -> BTreeMap<&str, PackagePaths<'_>> {
     let mut groups = BTreeMap::<&str, PackagePaths>::new();
     for (path, size) in &closure.0 {
-        let (name, version) = name::split_version(path.name());
+        let (name, version) = split_version(path.name());
         let group = groups.entry(name).or_default();
         group.versions.insert(version.to_owned());
         group.paths.insert(path.as_str());

@@ -1,5 +1,7 @@
 //! Packages whose build takes long everywhere, and hours under emulation.
 
+use crate::nix::split_version;
+
 /// The names of such packages without their versions. Those of kernels begin with `linux`, and have no other name
 /// than a version and a flavour after it.
 const HEAVY: &[&str] = &[
@@ -51,32 +53,9 @@ fn is_part(version: &str) -> bool {
     is_file || words.any(is_small)
 }
 
-/// The name of a package and its version, as Nix splits them: at the first dash before something that is no letter.
-pub fn split_version(name: &str) -> (&str, &str) {
-    let is_version = |at: usize| name[at + 1..].starts_with(|c: char| !c.is_ascii_alphabetic());
-    match name.match_indices('-').map(|(at, _)| at).find(|at| is_version(*at)) {
-        Some(at) => (&name[..at], &name[at + 1..]),
-        None => (name, ""),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_split_as_by_nix() {
-        for (name, expected) in [
-            ("linux-6.12.3", ("linux", "6.12.3")),
-            ("linux-rpi-6.6.51-stable_20241008", ("linux-rpi", "6.6.51-stable_20241008")),
-            ("nixos-system-pi", ("nixos-system-pi", "")),
-            ("gcc-wrapper-14.2.0", ("gcc-wrapper", "14.2.0")),
-            ("a-", ("a-", "")),
-            ("", ("", "")),
-        ] {
-            assert_eq!(split_version(name), expected, "{name}");
-        }
-    }
 
     #[test]
     fn what_takes_long_is_known_by_its_name() {

@@ -28,13 +28,27 @@ pub struct DeadBuilder {
 }
 
 impl AskedBuilders {
-    /// Asks the builders of `config` that build for one of `systems`.
+    /// Asks the builders of `config` that build for one of `systems`. Warns of others if the builders
+    /// `are_of_this_run`: the user has named them for it.
     ///
     /// # Errors
     /// `Interrupted` if the user stops the probes.
-    pub fn ask(cx: &Context, config: &Config, systems: &BTreeSet<&str>) -> Result<Self> {
-        let mut wanted = emulation::read_builders(config);
-        wanted.retain(|builder| systems.iter().any(|system| builder.builds_for(system)));
+    pub fn ask(
+        cx: &Context,
+        config: &Config,
+        systems: &BTreeSet<&str>,
+        are_of_this_run: bool,
+    ) -> Result<Self> {
+        let is_wanted = |builder: &Builder| systems.iter().any(|system| builder.builds_for(system));
+        let (wanted, idle): (Vec<_>, Vec<_>) =
+            emulation::read_builders(config).into_iter().partition(is_wanted);
+        for builder in idle.iter().filter(|_| are_of_this_run) {
+            let systems = systems.iter().copied().collect::<Vec<_>>().join(", ");
+            cx.warn(format!(
+                "the remote builder `{}` builds nothing of this: {systems} is needed",
+                builder.line
+            ));
+        }
         let mut asked = Self::default();
         for (builder, answer) in emulation::probe_all(&cx.launcher, wanted)? {
             match answer {

@@ -162,7 +162,8 @@ impl Places {
         let config = Config::load(&cx.launcher, version::require(&cx.launcher)?, options)?;
         let systems = systems::systems_of(&cx.launcher, derivations)?;
         let distinct = systems.values().map(String::as_str).collect::<BTreeSet<_>>();
-        let builders = AskedBuilders::ask(cx, &config, &distinct)?;
+        let are_of_this_run = options.iter().any(|option| option == "--builders");
+        let builders = AskedBuilders::ask(cx, &config, &distinct, are_of_this_run)?;
         let mut by_system = BTreeMap::new();
         for system in distinct {
             by_system.insert(system.to_owned(), Place::of(&config, &builders, system)?);

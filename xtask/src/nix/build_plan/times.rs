@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::heavy::split_version;
 use crate::base::state;
+use crate::nix::split_version;
 
 /// The most packages that are remembered.
 const MAX_PACKAGES: usize = 4096;

@@ -1,4 +1,4 @@
-//! The package and its version in the name of a store path.
+//! The package and its version in the name of a store path or of a derivation.
 
 /// Outputs of a package that are store paths of their own: `openssl-3.0.15-bin` is openssl 3.0.15.
 const OUTPUTS: &[&str] = &[
