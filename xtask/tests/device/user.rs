@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::card::Card;
 use crate::image::{image, pack};
+use crate::support::xtask::command_that_heeds_interrupts;
 use crate::support::{Outcome, Sandbox};
 
 /// The user `nobody`, and their group.
@@ -145,11 +146,10 @@ impl User {
     }
 
     /// The command that runs `program` as the user `nobody`, with the environment of the sandbox.
-    #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
     pub fn as_nobody(&self, program: &Path) -> Command {
         let envs = self.sandbox.command(&[]);
         let envs = envs.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        let mut command = Command::new("/usr/bin/setpriv");
+        let mut command = command_that_heeds_interrupts("/usr/bin/setpriv");
         command
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(program)
