@@ -85,9 +85,7 @@ fn report_parse_error(error: &clap::Error) -> ExitCode {
     }
     let has_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if has_json {
-        let rendered = error.render().to_string();
-        let message = rendered.trim().trim_start_matches("error: ");
-        return report_end(Err(ExitKind::Usage.error(message)), has_json);
+        return report_end(Err(cli::usage_error(error)), has_json);
     }
     ui::print_usage_error(error, escaped_usage_error().as_ref());
     ExitKind::Usage.code().into()

@@ -20,6 +20,7 @@ mod output;
 mod payload;
 mod restore;
 mod up;
+mod usage_error;
 mod workstation;
 
 use std::iter;
@@ -43,6 +44,7 @@ pub use output::OutputArgs;
 pub use payload::{PayloadArgs, WifiPasswordCell};
 pub use restore::Restore;
 pub use up::{SkippedStep, Up};
+pub use usage_error::failure as usage_error;
 pub use workstation::{Devices, Setup};
 
 use crate::base::TimeLimit;

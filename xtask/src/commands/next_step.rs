@@ -22,9 +22,10 @@ pub fn new_host() -> NextStep {
     NextStep::run("cargo xtask new-host NAME --board pi4 --admin USER")
 }
 
-/// After the files of a new `host` were written: all steps to the running host.
-pub fn after_new_host(host: &str) {
-    ui::end_with(NextStep::run(format!("cargo xtask up {host}")));
+/// After the files of a new `host` were written: all steps to the running host, with the network of its Wi-Fi.
+pub fn after_new_host(host: &str, has_wifi: bool) {
+    let wifi = if has_wifi { " --wifi SSID" } else { "" };
+    ui::end_with(NextStep::run(format!("cargo xtask up {host}{wifi}")));
 }
 
 /// After an image of `host` was built, or its key was made: the card.

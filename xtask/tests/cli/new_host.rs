@@ -20,7 +20,7 @@ fn a_host_is_added_to_the_registry() {
         .assert_code(0)
         .assert_stdout("smelly is in hosts/default.nix: its system evaluates\n")
         .assert_stderr_contains(
-            "new     hosts/smelly/default.nix\nnew     hosts/common/keys/anna.pub\nchange  hosts/default.nix\n",
+            "to write   hosts/smelly/default.nix\nto write   hosts/common/keys/anna.pub\nto change  hosts/default.nix\n",
         )
         .assert_stderr_contains("git add hosts/smelly/default.nix hosts/common/keys/anna.pub\n");
     let entry = "  smelly = {

@@ -6,7 +6,7 @@ mod proof;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use super::flake_hosts;
 use super::next_step;
 use super::payload::read_keys;
 use super::plan_facts::PlanFacts;
+use crate::base::failure::ExitKind;
 use crate::base::{Context, FlakeRef, JsonResult};
 use crate::boot::Board;
 use crate::cli::NewHost as Args;
@@ -83,11 +84,19 @@ fn write(
     let copy = FlakeCopy::make(cx, folder)?;
     draft.write(copy.flake_folder())?;
     let evaluated = proof::evaluate(&copy.context(cx), &host.name, catalogue, &args.nix.nix_args)
-        .with_context(|| format!("evaluating a copy of the flake with {}; nothing was written", host.name))?;
+        .map_err(|error| not_written(&host.name, error))?;
     draft.write(folder)?;
     let is_listed = listed::add(cx, folder, draft, args.git_add)?;
     warn_of_no_key(cx, folder, host);
     show(cx, host, draft, evaluated, is_listed)
+}
+
+/// The `error` of the evaluation with `host`, which says what that means for the files. An interrupt says it already.
+fn not_written(host: &str, error: anyhow::Error) -> anyhow::Error {
+    match failure::kind(&error) {
+        ExitKind::Interrupted => error,
+        _ => error.context(format!("evaluating a copy of the flake with {host}; nothing was written")),
+    }
 }
 
 /// Prints the result and the next steps. `is_listed`: whether git lists the files; `None` where no git decides.
@@ -98,7 +107,7 @@ fn show(
     evaluated: Evaluated,
     is_listed: Option<bool>,
 ) -> Result<()> {
-    next_step::after_new_host(&host.name);
+    next_step::after_new_host(&host.name, host.has_wifi);
     if cx.json {
         return ui::print_json(&NewHostResult {
             host: host.name.clone(),

@@ -1,6 +1,7 @@
 //! How long builds took on this machine, by the names of their packages.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -9,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::base::state;
 use crate::nix::split_version;
 
-/// The most packages that are remembered.
+/// The most packages that are remembered, native or emulated: those that take longest.
 const MAX_PACKAGES: usize = 4096;
 /// The most bytes that are read of the file.
 const MAX_BYTES: u64 = 4 << 20;
-/// Builds that take less are not remembered, in seconds.
-const MIN_SECONDS: f64 = 0.5;
+/// The seconds of builds that are remembered, up to 30 days. The file may have been edited.
+const SECONDS: RangeInclusive<f64> = 0.5..=30.0 * 24.0 * 3600.0;
 
 /// A build that has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,10 @@ impl BuildTimes {
 
     /// The seconds that the last build of the package of the derivation `name` took.
     pub fn seconds(&self, name: &str, is_emulated: bool) -> Option<f64> {
-        self.table(is_emulated).get(split_version(name).0).copied().filter(|seconds| seconds.is_finite())
+        self.table(is_emulated)
+            .get(split_version(name).0)
+            .copied()
+            .filter(|seconds| SECONDS.contains(seconds))
     }
 
     /// Remembers `times` in the state folder `state`.
@@ -60,19 +64,26 @@ impl BuildTimes {
     /// Adds `times`, and returns whether that changed something.
     fn add(&mut self, times: &[BuildTime]) -> bool {
         let mut is_changed = false;
-        for time in times.iter().filter(|time| time.seconds >= MIN_SECONDS) {
+        for time in times.iter().filter(|time| SECONDS.contains(&time.seconds)) {
             let table = if time.is_emulated { &mut self.emulated } else { &mut self.native };
-            let package = split_version(&time.name).0;
-            if table.len() < MAX_PACKAGES || table.contains_key(package) {
-                table.insert(package.to_owned(), time.seconds);
-                is_changed = true;
-            }
+            table.insert(split_version(&time.name).0.to_owned(), time.seconds);
+            forget_the_quickest(table);
+            is_changed = true;
         }
         is_changed
     }
 
     fn table(&self, is_emulated: bool) -> &BTreeMap<String, f64> {
         if is_emulated { &self.emulated } else { &self.native }
+    }
+}
+
+/// Keeps `table` below its limit.
+fn forget_the_quickest(table: &mut BTreeMap<String, f64>) {
+    while table.len() > MAX_PACKAGES {
+        let quickest = table.iter().min_by(|(_, one), (_, other)| one.total_cmp(other));
+        let Some(package) = quickest.map(|(package, _)| package.clone()) else { return };
+        table.remove(&package);
     }
 }
 
@@ -109,5 +120,26 @@ mod tests {
         BuildTimes::remember(&state, &[time("hello-2.12", false, 3.0)]).unwrap();
         state::write(&file(&state), b"{\"native\":").unwrap();
         assert!(BuildTimes::load(&state).seconds("hello-2.12", false).is_none());
+    }
+
+    #[test]
+    fn times_that_no_build_takes_are_not_believed() {
+        let text = r#"{"native":{"a":-1.0,"b":0.0,"c":1e300,"d":9.0},"emulated":{}}"#;
+        let times: BuildTimes = serde_json::from_str(text).unwrap();
+        let seconds = |name| times.seconds(name, false);
+        assert_eq!(["a-1", "b-1", "c-1", "d-1"].map(seconds), [None, None, None, Some(9.0)]);
+        assert!(!BuildTimes::default().add(&[time("x-1", true, f64::NAN), time("y-1", true, -2.0)]));
+    }
+
+    #[test]
+    fn the_builds_that_take_longest_are_remembered() {
+        let mut times = BuildTimes::default();
+        let all = (1..=u16::try_from(MAX_PACKAGES + 2).unwrap())
+            .map(|number| time(&format!("p{number}-1"), false, number.into()))
+            .collect::<Vec<_>>();
+        assert!(times.add(&all));
+        assert_eq!(times.native.len(), MAX_PACKAGES);
+        let seconds = |name| times.seconds(name, false);
+        assert_eq!(["p2-1", "p3-1", "p4098-1"].map(seconds), [None, Some(3.0), Some(4098.0)]);
     }
 }

@@ -69,9 +69,9 @@ impl Draft {
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in &self.new_files {
-            writeln!(f, "new     {}", file.path.display())?;
+            writeln!(f, "to write   {}", file.path.display())?;
         }
-        write!(f, "change  {}", self.edit.path.display())
+        write!(f, "to change  {}", self.edit.path.display())
     }
 }
 
