@@ -52,6 +52,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const EVALUATION_MEMORY: u64 = 1 << 30;
 /// The maximum number of evaluations at once, however large the machine is.
 const MAX_EVALUATIONS: u64 = 16;
+/// The most hosts in one evaluation. It keeps the values of each until it ends, and shares less with each further one.
+const MAX_BATCH: u64 = 8;
 
 /// The number of evaluations that can run at once, at least 1: by the cores of this machine, and by the free memory of
 /// the machine or of the control group of this process.
@@ -64,6 +66,19 @@ pub fn max_evaluations() -> usize {
 fn evaluations_for(cores: u64, free_memory: Option<u64>) -> usize {
     let by_memory = free_memory.map_or(cores, |bytes| bytes / EVALUATION_MEMORY);
     usize::try_from(cores.min(by_memory).clamp(1, MAX_EVALUATIONS)).unwrap_or(1)
+}
+
+/// The number of hosts in each evaluation of `count` hosts, at least 1: as many as half of the free memory has room
+/// for, and few enough that [`max_evaluations`] have work.
+pub fn evaluation_batch(count: usize) -> usize {
+    batch_for(count, max_evaluations(), memory::available(Path::new("/")))
+}
+
+/// The number of hosts in each of `evaluations` at once of `count` hosts, with `free_memory` in bytes, if it is known.
+fn batch_for(count: usize, evaluations: usize, free_memory: Option<u64>) -> usize {
+    let share = free_memory.map_or(0, |bytes| bytes / 2 / evaluations.max(1) as u64);
+    let by_memory = usize::try_from((share / EVALUATION_MEMORY).clamp(1, MAX_BATCH)).unwrap_or(1);
+    count.div_ceil(evaluations.max(1)).clamp(1, by_memory)
 }
 
 #[cfg(test)]
@@ -96,6 +111,22 @@ mod tests {
             (4, None, 4),
         ] {
             assert_eq!(evaluations_for(cores, memory), expected, "{cores} cores, {memory:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_has_room_in_half_of_the_free_memory_and_leaves_work_for_all() {
+        let gib = |count: u64| Some(count << 30);
+        for (count, evaluations, memory, expected) in [
+            (200, 2, gib(20), 5),
+            (200, 2, gib(6), 1),
+            (200, 2, gib(500), 8),
+            (6, 4, gib(500), 2),
+            (1, 2, gib(500), 1),
+            (200, 2, None, 1),
+            (200, 2, Some(0), 1),
+        ] {
+            assert_eq!(batch_for(count, evaluations, memory), expected, "{count} hosts, {memory:?}");
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use super::gather::find_target;
+use super::find_target::find_targets;
 use super::options::DeployOptions;
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
-use crate::base::{Context, HostName, failure, parallel};
+use crate::base::{Context, HostName, failure};
 use crate::nix::{self, BuildPlan};
 
 /// Builds, in one run of Nix, all profiles that are not in the store yet. Returns one item for each plan, in their
@@ -42,9 +42,8 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
 /// # Errors
 /// That of the first host that cannot be evaluated, and those of [`nix::plan`].
 pub fn plan_build(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Result<BuildPlan> {
-    let found = parallel::map(parallel::max_evaluations(), hosts, |host| find_target(cx, options, host));
     let mut installables = Vec::new();
-    for found in found {
+    for found in find_targets(cx, options, hosts) {
         let target = found?.target;
         if target.builds_here {
             installables.push(target.installable(&cx.flake)?);

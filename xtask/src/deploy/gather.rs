@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::closure::{Closure, Diff};
 use super::copy_checks;
-use super::desired::{Nodes, Overrides, Trust};
+use super::find_target::FoundTarget;
 use super::host::{self, Activity, BootAnswer, CLOSURE_TIMEOUT, Query, Remote, RemoteStore, SshMux, State};
 use super::host_lock::HostLock;
 use super::options::{Afterwards, DeployOptions, Goal};
@@ -16,33 +16,11 @@ use crate::bail;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, HostName, shell};
 use crate::nix;
-use crate::nix::{EvalCache, Revision, emulation};
+use crate::nix::emulation;
 
 /// Locks `host`; `None` for a plan that is only shown, which needs no lock.
 pub fn lock_host(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<Option<HostLock>> {
     if options.goal == Goal::Show { Ok(None) } else { HostLock::take(cx, host).map(Some) }
-}
-
-/// The target of a deploy, and how long its evaluation took.
-pub struct FoundTarget {
-    pub target: Target,
-    timings: Timings,
-}
-
-/// Evaluates what `host` is to run.
-///
-/// # Errors
-/// `Usage` if the flake has no such host; `Refused` if the deploy could not be verified afterwards, or if the node has
-/// values that this tool does not accept.
-pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
-    let mut timings = Timings::default();
-    let target = timings.show(cx.reporter.as_ref(), "evaluate", || {
-        // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
-        let revision = Revision::of(&cx.launcher, &cx.flake);
-        let target = evaluate(cx, &options.overrides, options.nix_args(), host)?;
-        anyhow::Ok(Target { revision, ..target })
-    })?;
-    Ok(FoundTarget { target, timings })
 }
 
 /// Reads the state of the host, checks that a deploy can succeed, and returns the plan.
@@ -82,31 +60,6 @@ pub fn gather(
     };
     check_plan(cx, options, version, &plan)?;
     Ok(plan)
-}
-
-/// Evaluates what `host` is to run. `nix_args` are the user's arguments for Nix.
-///
-/// # Errors
-/// Those of [`find_target`].
-pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: &HostName) -> Result<Target> {
-    let cache = EvalCache::new(&cx.state);
-    let is_address_given = overrides.hostname.is_some();
-    let reporter = cx.reporter.as_ref();
-    let nodes = Nodes::load(&cx.launcher, &cache, &cx.flake, host, is_address_given, nix_args, reporter)?;
-    let trust = Trust::find(&cx.flake, cx.trust_flake);
-    let missing_error = nodes.missing_error(&cx.flake, host);
-    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing_error, host))
-}
-
-/// Replaces the hint of the `error` for an unknown `host` whose name is a number: the parser of the command line takes
-/// the 5 of `--wait 5` for a host. Returns the error for any other host unchanged.
-fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
-    match host.parse::<u64>() {
-        Ok(minutes) => {
-            crate::failure!(Usage, "{error}"; hint: "write the minutes to wait as `--wait={minutes}`")
-        }
-        Err(_) => error,
-    }
 }
 
 /// Fails, before anything is built, where this machine must build the profile, but cannot build for its system.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::gather::FoundTarget;
+use super::find_target::FoundTarget;
 use super::host::State;
 use super::options::Goal;
 use super::plan::Plan;

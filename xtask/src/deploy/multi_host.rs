@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::build::build;
-use super::gather::{FoundTarget, find_target, gather, lock_host};
+use super::find_target::{FoundTarget, find_targets};
+use super::gather::{gather, lock_host};
 use super::host_conflicts::{self, Machines};
 use super::host_lock::HostLock;
 use super::options::DeployOptions;
@@ -75,10 +76,7 @@ pub fn deploy_all(
     hosts: Vec<HostName>,
     finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
-    let found = parallel::map(parallel::max_evaluations(), &hosts, |host| {
-        let host_cx = cx.for_host(host);
-        end_phase(&host_cx, find_target(&host_cx, options, host))
-    });
+    let found = find_targets(cx, options, &hosts);
     host_conflicts::check(options.goal, &found)?;
     let waves = options.waves.split(hosts.into_iter().zip(found).collect());
     let mut run =

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::closure::{Closure, Diff};
 use super::desired::Overrides;
-use super::gather::evaluate;
+use super::find_target::evaluate_all;
 use super::host::{self, Disks, Remote, State, probe};
 use super::options::Goal;
 use super::target::Target;
@@ -69,11 +69,8 @@ pub fn statuses(
     history: impl Fn(&HostName) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
-    let targets = parallel::map(parallel::max_evaluations(), &hosts, |host| {
-        signals.check()?;
-        evaluate(&cx.for_host(host), overrides, nix_args, host)
-    });
-    let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(targets), |(host, target)| {
+    let targets = evaluate_all(cx, overrides, nix_args, &hosts, &|_| ());
+    let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(targets), |(host, (target, _))| {
         let observation = target.and_then(|target| {
             signals.check()?;
             observe(&cx.for_host(&host), target)

@@ -24,8 +24,13 @@ impl Timings {
     pub fn time<T>(&mut self, phase: &str, work: impl FnOnce() -> T) -> T {
         let begin = Instant::now();
         let result = work();
-        self.0.push(Timing { phase: phase.to_owned(), seconds: begin.elapsed().as_secs_f64() });
+        self.record(phase, begin.elapsed().as_secs_f64());
         result
+    }
+
+    /// Records that `phase` took `seconds`.
+    pub fn record(&mut self, phase: &str, seconds: f64) {
+        self.0.push(Timing { phase: phase.to_owned(), seconds });
     }
 
     /// Like [`Self::time`], and reports the phase to `reporter`.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::desired::Overrides;
-use super::gather::evaluate;
+use super::find_target::evaluate;
 use super::host;
 use crate::base::{Address, Context, HostName};
 use crate::identity::KnownKey;

@@ -12,6 +12,7 @@ mod error;
 mod eval;
 mod eval_cache;
 mod events;
+mod fingerprint;
 pub mod flake;
 mod inputs;
 mod installable;
@@ -39,7 +40,8 @@ pub use error::{
     is_silent_host, strip_ansi,
 };
 pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, keep_unwritable_lock, quote, with_keep_lock};
-pub use eval_cache::{EvalCache, Fingerprint};
+pub use eval_cache::{EvalCache, Evaluation};
+pub use fingerprint::Fingerprint;
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};
 pub use offline::offline;

@@ -9,6 +9,7 @@ mod locks;
 mod misses;
 mod offline;
 mod plan;
+mod several_nodes;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;

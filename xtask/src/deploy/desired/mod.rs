@@ -2,12 +2,14 @@
 
 mod node;
 mod nodes;
+mod nodes_at_once;
 mod overrides;
 mod pinned_flake;
 mod ssh_options;
 mod sudo;
 mod trust;
 
-pub use nodes::Nodes;
+pub use nodes::{Nodes, NodesQuery};
+pub use nodes_at_once::FoundNodes;
 pub use overrides::Overrides;
 pub use trust::Trust;

@@ -86,42 +86,39 @@ impl WrongType {
     }
 }
 
+/// How the nodes of a flake are evaluated.
+#[derive(Clone, Copy)]
+pub struct NodesQuery<'a> {
+    /// Whether the user gives the address of the host.
+    pub is_address_given: bool,
+    /// Options for Nix. Where they may change the result, the flake is always evaluated.
+    pub options: &'a [String],
+}
+
+/// Whether the derivation of an `answer` still exists.
+pub fn has_derivation(answer: &Value) -> bool {
+    answer["node"]["drvPath"].as_str().is_some_and(|path| Path::new(path).exists())
+}
+
 /// An evaluation of one host of a flake.
 struct Evaluation<'a> {
     launcher: &'a Launcher,
     flake: &'a FlakeRef,
-    /// The name of the host, as a string of the Nix language.
-    host: String,
-    /// Whether the user gives the address of the host.
-    is_address_given: bool,
-    /// Options for Nix.
-    options: &'a [String],
+    query: NodesQuery<'a>,
+    host: &'a HostName,
 }
 
 impl Nodes {
-    /// Evaluates the nodes of `flake`, and only the node of `host` in full. Without such a node, one is made of the
-    /// NixOS configuration of that name, if its address is known: by the configuration, or by the user
-    /// (`is_address_given`).
-    ///
-    /// Takes the answer from `cache` if the flake is unchanged and the derivation still exists. `options` are for Nix:
-    /// where they may change the result, the flake is always evaluated. `reporter` gets the warnings of the evaluation.
-    pub fn load(
-        launcher: &Launcher,
-        cache: &EvalCache,
-        flake: &FlakeRef,
-        host: &HostName,
-        is_address_given: bool,
-        options: &[String],
-        reporter: &dyn Reporter,
-    ) -> Result<Self> {
-        let evaluation = Evaluation { launcher, flake, host: nix::quote(host), is_address_given, options };
-        let is_valid = |answer: &Value| {
-            let derivation = answer["node"]["drvPath"].as_str();
-            derivation.is_some_and(|path| Path::new(path).exists())
-        };
-        let evaluate = |reporter: &dyn Reporter| evaluation.run(reporter);
-        let answer = if nix::is_cacheable(options) {
-            cache.get_or_evaluate(launcher, flake, &evaluation.function(), is_valid, reporter, evaluate)
+    /// Evaluates the nodes of the flake of `cx`, and only the node of `host` in full. Without such a node, one is made
+    /// of the NixOS configuration of that name, if its address is known: by the configuration, or by the user. Takes
+    /// the answer from the cache if the flake is unchanged and the derivation still exists.
+    pub fn load(cx: &CommandContext, host: &HostName, query: NodesQuery<'_>) -> Result<Self> {
+        let CommandContext { launcher, flake, .. } = cx;
+        let reporter = cx.reporter.as_ref();
+        let evaluate = |reporter: &dyn Reporter| query.evaluate(cx, host, reporter);
+        let answer = if nix::is_cacheable(query.options) {
+            let cache = EvalCache::new(&cx.state);
+            cache.get_or_evaluate(launcher, flake, &query.function(host), has_derivation, reporter, evaluate)
         } else {
             evaluate(reporter)
         };
@@ -168,13 +165,31 @@ impl Nodes {
     }
 }
 
+impl NodesQuery<'_> {
+    /// The Nix function that reads the node of a host, the first argument, from the outputs of the flake, the second.
+    pub fn reader(&self) -> String {
+        let Self { is_address_given, .. } = self;
+        format!("({READ_NODE}) {{ isAddressGiven = {is_address_given}; makeProfile = {MAKE_PROFILE}; }}")
+    }
+
+    /// The Nix function that is applied to the outputs of the flake for `host`.
+    pub fn function(&self, host: &HostName) -> String {
+        format!("{} {}", self.reader(), nix::quote(host))
+    }
+
+    /// Evaluates `host` of the flake of `cx`. `reporter` gets the warnings.
+    ///
+    /// # Errors
+    /// That of Nix.
+    pub fn evaluate(self, cx: &CommandContext, host: &HostName, reporter: &dyn Reporter) -> Result<Value> {
+        Evaluation { launcher: &cx.launcher, flake: &cx.flake, query: self, host }.run(reporter)
+    }
+}
+
 impl Evaluation<'_> {
     /// The Nix function that is applied to the outputs of the flake.
     fn function(&self) -> String {
-        let Self { is_address_given, host, .. } = self;
-        format!(
-            "({READ_NODE}) {{ isAddressGiven = {is_address_given}; makeProfile = {MAKE_PROFILE}; }} {host}"
-        )
+        self.query.function(self.host)
     }
 
     /// Applies [`Self::function`] to all outputs of the flake at once; on a Nix that cannot, to one after the other.
@@ -198,7 +213,7 @@ impl Evaluation<'_> {
             (String::new(), MADE_NODE_ANSWERS)
         } else {
             // An empty node keeps the function from making one.
-            (format!("deploy.nodes.{} = {{ }}; ", self.host), OWN_NODE_ANSWERS)
+            (format!("deploy.nodes.{} = {{ }}; ", nix::quote(self.host)), OWN_NODE_ANSWERS)
         };
         let bindings = format!("{node}nixosConfigurations = it;");
         let Some(mut found) = self.eval_output("nixosConfigurations", &bindings, reporter)? else {
@@ -224,6 +239,6 @@ impl Evaluation<'_> {
 
     /// Applies `function` to `attribute` of the flake.
     fn eval(&self, attribute: &str, function: &str, reporter: &dyn Reporter) -> Result<Value> {
-        nix::eval(self.launcher, self.flake, attribute, function, self.options, reporter)
+        nix::eval(self.launcher, self.flake, attribute, function, self.query.options, reporter)
     }
 }

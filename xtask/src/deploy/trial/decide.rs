@@ -6,7 +6,7 @@ use super::decision::{Decision, DecisionOutcome, DecisionPlan, DecisionVerdict};
 use super::words;
 use crate::bail;
 use crate::base::{Context, HostName};
-use crate::deploy::gather::evaluate;
+use crate::deploy::find_target::evaluate;
 use crate::deploy::host::{self, Remote, State, Trial, TrialStatus, probe};
 use crate::deploy::host_lock::HostLock;
 use crate::deploy::options::DeployOptions;

@@ -1,0 +1,96 @@
+//! Evaluating what hosts are to run.
+
+use anyhow::Result;
+
+use super::desired::{FoundNodes, Nodes, NodesQuery, Overrides, Trust};
+use super::options::DeployOptions;
+use super::target::Target;
+use super::timings::Timings;
+use crate::base::{Context, Event, HostName};
+use crate::nix::Revision;
+
+/// The target of a deploy, and how long its evaluation took.
+pub struct FoundTarget {
+    pub target: Target,
+    pub timings: Timings,
+}
+
+/// Evaluates what `host` is to run.
+///
+/// # Errors
+/// `Usage` if the flake has no such host; `Refused` if the deploy could not be verified afterwards, or if the node has
+/// values that this tool does not accept.
+pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
+    let mut timings = Timings::default();
+    let target = timings.show(cx.reporter.as_ref(), "evaluate", || {
+        // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
+        let revision = Revision::of(&cx.launcher, &cx.flake);
+        let target = evaluate(cx, &options.overrides, options.nix_args(), host)?;
+        anyhow::Ok(Target { revision, ..target })
+    })?;
+    Ok(FoundTarget { target, timings })
+}
+
+/// Like [`find_target`], for `hosts`, of which several are evaluated at once. The result has the order of `hosts`.
+pub fn find_targets(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Vec<Result<FoundTarget>> {
+    let revision = Revision::of(&cx.launcher, &cx.flake);
+    let begin = |hosts: &[&HostName]| {
+        for host in hosts {
+            let phase = Event::Phase { name: "evaluate".into(), total: None, is_in_bytes: false };
+            cx.for_host(host).reporter.report(&phase);
+        }
+    };
+    let found = evaluate_all(cx, &options.overrides, options.nix_args(), hosts, &begin);
+    let with_revision = found.into_iter().zip(hosts).map(|((target, seconds), host)| {
+        cx.for_host(host).reporter.report(&Event::PhaseEnded);
+        let mut timings = Timings::default();
+        timings.record("evaluate", seconds);
+        target.map(|target| FoundTarget { target: Target { revision: revision.clone(), ..target }, timings })
+    });
+    with_revision.collect()
+}
+
+/// Evaluates what each of `hosts` is to run, and returns that with the seconds of its evaluation. `begin` is called
+/// with the hosts of each evaluation before it. The result has the order of `hosts`.
+pub fn evaluate_all(
+    cx: &Context,
+    overrides: &Overrides,
+    nix_args: &[String],
+    hosts: &[HostName],
+    begin: &(dyn Fn(&[&HostName]) + Sync),
+) -> Vec<(Result<Target>, f64)> {
+    let query = NodesQuery { is_address_given: overrides.hostname.is_some(), options: nix_args };
+    let found = Nodes::load_all(cx, hosts, query, begin).into_iter().zip(hosts);
+    let targets = found.map(|(FoundNodes { nodes, seconds }, host)| {
+        let cx = cx.for_host(host);
+        (nodes.and_then(|nodes| target_of(&cx, nodes, overrides, host)), seconds)
+    });
+    targets.collect()
+}
+
+/// Evaluates what `host` is to run. `nix_args` are the user's arguments for Nix.
+///
+/// # Errors
+/// Those of [`find_target`].
+pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: &HostName) -> Result<Target> {
+    let query = NodesQuery { is_address_given: overrides.hostname.is_some(), options: nix_args };
+    target_of(cx, Nodes::load(cx, host, query)?, overrides, host)
+}
+
+/// The target for `host`, of which `nodes` has the node.
+fn target_of(cx: &Context, nodes: Nodes, overrides: &Overrides, host: &HostName) -> Result<Target> {
+    let trust = Trust::find(&cx.flake, cx.trust_flake);
+    let missing_error = nodes.missing_error(&cx.flake, host);
+    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing_error, host))
+}
+
+/// Replaces the hint of the `error` for an unknown `host` whose name is a number: the parser of the command line takes
+/// the 5 of `--wait 5` for a host. Returns the error for any other host unchanged.
+fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
+    match host.parse::<u64>() {
+        Ok(minutes) => {
+            crate::failure!(Usage, "{error}"; hint: "write the minutes to wait as `--wait={minutes}`")
+        }
+        Err(_) => error,
+    }
+}
