@@ -1,14 +1,15 @@
 //! The command line of the commands for hosts: `deploy`, `rollback`, `history` and `status`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 
 use super::host_ref;
 use super::{BuildHow, Candidates, EvalArgs, NixArgs};
 use crate::bail;
-use crate::base::{Address, HostName, Reach};
+use crate::base::{Address, CacheUrl, HostName, Reach};
 
 /// The longest wait for a host, in minutes: a week.
 pub(super) const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
@@ -87,6 +88,8 @@ pub struct DeployArgs {
     #[arg(long)]
     pub keep_firmware: bool,
     #[command(flatten)]
+    pub cache: CacheArgs,
+    #[command(flatten)]
     pub trust: Trust,
     #[command(flatten)]
     pub builds: BuildHow,
@@ -95,6 +98,23 @@ pub struct DeployArgs {
     /// Arguments for deploy-rs, such as --hostname 192.168.1.7
     #[arg(last = true, value_name = "DEPLOY ARGS")]
     pub deploy_args: Vec<String>,
+}
+
+/// How systems are signed, and by way of which cache they come to the hosts.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// Push what is built to this binary cache once, and let the hosts fetch it from there: what `nix copy --to` takes,
+    /// such as `file:///srv/cache`, `s3://bucket` or `ssh-ng://nas`. The hosts check the signature. What the cache does
+    /// not give is copied directly
+    #[arg(long, value_name = "URL")]
+    pub via_cache: Option<CacheUrl>,
+    /// Push to the cache by this URL, where the hosts reach it by another one
+    #[arg(long, value_name = "URL", requires = "via_cache")]
+    pub push_to: Option<CacheUrl>,
+    /// Sign what is deployed by the private key of Nix in this file (default: `XTASK_CACHE_KEY`, or the key that
+    /// `identity cache-key` made)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub cache_key: Option<PathBuf>,
 }
 
 /// A tag, with or without the `@` of colmena.

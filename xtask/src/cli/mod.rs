@@ -31,7 +31,7 @@ pub use boot::{Boot, BootArg};
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use completions::{Candidates, Complete, Completions, Internal, ManPages, Shell};
 pub use demo::Demo;
-pub use deploy::{Deploy, DeployArgs, History, Rollback, Status};
+pub use deploy::{CacheArgs, Deploy, DeployArgs, History, Rollback, Status};
 #[cfg(feature = "dev")]
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};

@@ -14,7 +14,7 @@ use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let waves = Waves::new(args.waves.clone(), args.max_failures);
-    let options = DeployOptions { waves, ..deploy_host::options(&args.how)? };
+    let options = DeployOptions { waves, ..deploy_host::options(cx, &args.how)? };
     if let Some(decision) = decision(args) {
         return decide(cx, &options, decision, &args.only_host()?);
     }
@@ -84,7 +84,7 @@ fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &Host
         receipt::save(cx, Deployed::of_decision(&cx.flake, &outcome));
     }
     if cx.json {
-        return ui::print_json(&DeployResult { hosts: vec![HostResult::decided(&outcome)] });
+        return ui::print_json(&DeployResult::new(options, vec![HostResult::decided(&outcome)]));
     }
     ui::print_verdict(&outcome.summary(), Tone::Good)
 }
@@ -107,7 +107,8 @@ fn deploy_several(
         Ok(ending)
     })?;
     if cx.json {
-        ui::print_json(&DeployResult { hosts: members.iter().map(HostResult::of_member).collect() })?;
+        let hosts = members.iter().map(HostResult::of_member).collect();
+        ui::print_json(&DeployResult::new(options, hosts))?;
     } else {
         ui::print_table(&deploy::verdict_table(&members))?;
     }

@@ -1,26 +1,32 @@
 //! The deploy of one host, for `deploy` and `rollback`: the plan, the proof, the receipt and the verdict.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::bail;
 use crate::base::{Address, Context, FlakeRef, HostName, JsonResult};
-use crate::cli::DeployArgs;
+use crate::cli::{CacheArgs, DeployArgs};
 use crate::commands::plan_facts::PlanFacts;
 use crate::deploy::{
-    self, Afterwards, DeployOptions, Ending, Goal, HostResult, Outcome, Overrides, Plan, Waves,
+    self, Afterwards, CacheResult, DeployOptions, Ending, Goal, HostResult, Outcome, Overrides, Plan,
+    ViaCache, Waves,
 };
+use crate::identity::CacheKey;
 use crate::receipt::{self, Deployed};
 use crate::{nix, ui};
 
 /// The options of the command line.
 ///
 /// # Errors
-/// `Usage` for options that exclude each other.
-pub fn options(args: &DeployArgs) -> Result<DeployOptions> {
+/// `Usage` for options that exclude each other; those of [`cache_key`], and of a cache without a key.
+pub fn options(cx: &Context, args: &DeployArgs) -> Result<DeployOptions> {
     args.check_health()?;
+    let cache_key = cache_key(cx, args.cache.cache_key.as_deref())?;
+    let cache = cache(cx, &args.cache, cache_key.as_ref())?;
     let goal = match (args.dry_run, args.boot) {
         (true, _) => Goal::Show,
         (_, true) => Goal::Boot,
@@ -33,9 +39,42 @@ pub fn options(args: &DeployArgs) -> Result<DeployOptions> {
         health: args.health.clone(),
         keep_firmware: args.keep_firmware,
         waves: Waves::new(Vec::new(), None),
+        cache_key,
+        cache,
         overrides: Overrides::parse_with(&args.deploy_args, args.to.as_ref())?,
         extra: args.to.iter().flat_map(Address::deploy_rs_options).chain(args.deploy_args.clone()).collect(),
     })
+}
+
+/// The key that signs what is deployed: that in `file`, or in the file that `XTASK_CACHE_KEY` names, or that of the
+/// project. `None` where there is none.
+///
+/// # Errors
+/// `Refused` for a file that others can access, or that is no key.
+pub fn cache_key(cx: &Context, file: Option<&Path>) -> Result<Option<CacheKey>> {
+    let named = file
+        .map(Path::to_owned)
+        .or_else(|| cx.launcher.env("XTASK_CACHE_KEY").filter(|value| !value.is_empty()).map(PathBuf::from));
+    named.map_or_else(|| CacheKey::of_project(&cx.state), |file| CacheKey::read(&file).map(Some))
+}
+
+/// The cache that the user names.
+///
+/// # Errors
+/// `Usage` for a URL with a secret; `Refused` without a key: no host would take what is not signed.
+fn cache(cx: &Context, args: &CacheArgs, key: Option<&CacheKey>) -> Result<Option<ViaCache>> {
+    let Some(url) = &args.via_cache else { return Ok(None) };
+    for url in [Some(url), args.push_to.as_ref()].into_iter().flatten() {
+        url.require_no_secret()?;
+    }
+    if key.is_none() {
+        bail!(
+            Refused, "no key signs what the hosts would fetch from {url}, so they would refuse it";
+            hint: "run `cargo xtask identity cache-key`, which makes a key and prints its public half, and let the hosts \
+                   trust that; or pass --cache-key FILE"
+        );
+    }
+    Ok(Some(ViaCache::new(cx, url.clone(), args.push_to.clone())))
 }
 
 /// Deploys `host` with the flake of `cx`, and shows the verdict, or the plan of a dry run. Receipts name `flake`, of
@@ -55,14 +94,14 @@ pub fn run(
     let ending = match try_run(cx, flake, options, version, host, check) {
         Ok(ending) => ending,
         Err(error) => {
-            ui::print_json(&DeployResult { hosts: vec![HostResult::failed(host, &error)] })?;
+            ui::print_json(&DeployResult::new(options, vec![HostResult::failed(host, &error)]))?;
             return Err(error);
         }
     };
     match &ending {
-        Ending::Planned(plan) => show_planned(cx, plan)?,
+        Ending::Planned(plan) => show_planned(cx, options, plan)?,
         Ending::NotReached => {}
-        Ending::Ended(outcome) => show(cx, outcome)?,
+        Ending::Ended(outcome) => show(cx, options, outcome)?,
     }
     Ok(ending)
 }
@@ -70,7 +109,16 @@ pub fn run(
 /// The JSON result of `deploy` and `rollback`.
 #[derive(Serialize, JsonSchema)]
 pub struct DeployResult {
-    pub hosts: Vec<HostResult>,
+    hosts: Vec<HostResult>,
+    /// The cache of the run; `None` without `--via-cache`.
+    cache: Option<CacheResult>,
+}
+
+impl DeployResult {
+    /// The result of a run with `options`.
+    pub fn new(options: &DeployOptions, hosts: Vec<HostResult>) -> Self {
+        Self { hosts, cache: options.cache.as_ref().map(ViaCache::result) }
+    }
 }
 
 impl JsonResult for DeployResult {}
@@ -120,18 +168,18 @@ pub fn show_and_apply(
 }
 
 /// Shows the plan of a dry run.
-fn show_planned(cx: &Context, plan: &Plan) -> Result<()> {
+fn show_planned(cx: &Context, options: &DeployOptions, plan: &Plan) -> Result<()> {
     if cx.json {
-        return ui::print_json(&DeployResult { hosts: vec![HostResult::planned(plan)] });
+        return ui::print_json(&DeployResult::new(options, vec![HostResult::planned(plan)]));
     }
     ui::print_result(&plan.summary())
 }
 
-fn show(cx: &Context, outcome: &Outcome) -> Result<()> {
+fn show(cx: &Context, options: &DeployOptions, outcome: &Outcome) -> Result<()> {
     print_remarks(cx, outcome);
     let error = outcome.error();
     let printed = if cx.json {
-        ui::print_json(&DeployResult { hosts: vec![HostResult::ended(outcome)] })
+        ui::print_json(&DeployResult::new(options, vec![HostResult::ended(outcome)]))
     } else if error.is_none() {
         ui::print_verdict(&outcome.summary(), outcome.tone())
     } else {

@@ -15,7 +15,7 @@ use crate::receipt::{self, RecordedSystem};
 use crate::{bail, deploy, failure};
 
 pub fn run(cx: &Context, args: &Rollback) -> Result<()> {
-    let options = deploy_host::options(&args.how)?;
+    let options = deploy_host::options(cx, &args.how)?;
     let version = nix::require(&cx.launcher)?;
     deploy::require_deploy_rs(&cx.launcher)?;
     let chosen = Chosen::find(cx, &args.host, args.wanted.as_deref())?;

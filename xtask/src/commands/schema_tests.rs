@@ -45,6 +45,7 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("history", result::<history::HistoryResult>(generator)),
         ("hosts", result::<hosts::HostsResult>(generator)),
         ("identity-backup", result::<identity::IdentityBackupResult>(generator)),
+        ("identity-cache-key", result::<identity::IdentityCacheKeyResult>(generator)),
         ("identity-import", result::<identity::IdentityFacts>(generator)),
         ("identity-list", result::<identity::IdentityListResult>(generator)),
         ("identity-make", result::<identity::IdentityFacts>(generator)),

@@ -157,6 +157,8 @@ mod tests {
             health: Vec::new(),
             keep_firmware: false,
             waves: crate::deploy::Waves::new(Vec::new(), None),
+            cache_key: None,
+            cache: None,
             overrides,
             extra,
         }

@@ -9,12 +9,14 @@ use super::options::{Afterwards, DeployOptions};
 use super::outcome::Outcome;
 use super::plan::{Plan, path_text};
 use super::target::Target;
+use super::timings::Timings;
 use super::trial;
 use super::verdict::{self, Verdict};
+use super::via_cache::Copied;
 use crate::bail;
 use crate::base::failure::{self, ExitKind, Reason, kind};
 use crate::base::{Context, Event};
-use crate::nix::{self, Destination};
+use crate::nix::{self, Destination, Transferred};
 
 /// Applies the plan, reboots the host and runs the health checks where the user asks for them, and returns the outcome.
 ///
@@ -42,7 +44,7 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let mut timings = std::mem::take(&mut plan.timings);
     let flake = plan.target.write_pinned_flake(&cx.state, None)?;
     let args = activation::arguments(&plan.target, &flake, options)?;
-    let copied = timings.time("copy", || copy(cx, options, &mut plan));
+    let copied = copy(cx, options, &mut plan, &mut timings);
     if let Err(error) = copied {
         plan.timings = timings;
         return report_failed_copy(cx, plan, &error);
@@ -122,16 +124,37 @@ fn check_unchanged(target: &Target, before: &State, now: State) -> Result<State>
     );
 }
 
-/// Copies the profile to the host, unless the host builds it.
-fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Plan) -> Result<()> {
-    if !target.builds_here {
+/// Brings the profile to the host, unless the host builds it: by way of the cache, if there is one, and what does not
+/// come that way by a direct copy.
+fn copy(cx: &Context, options: &DeployOptions, plan: &mut Plan, timings: &mut Timings) -> Result<()> {
+    if !plan.target.builds_here {
         return Ok(());
     }
-    if let Some(shared) = mux
-        && !shared.is_usable(&cx.launcher, &target.connection)?
+    if let Some(shared) = &plan.mux
+        && !shared.is_usable(&cx.launcher, &plan.target.connection)?
     {
-        *mux = None;
+        plan.mux = None;
     }
+    let copied = match &options.cache {
+        Some(cache) => timings.time("fetch", || cache.fetch(cx, plan, plan.mux.as_ref()))?,
+        None => Copied::default(),
+    };
+    let is_complete = options.cache.is_some() && copied.fallback.is_none();
+    let copied = plan.copied.insert(copied);
+    if !is_complete {
+        copied.directly =
+            Some(timings.time("copy", || copy_directly(cx, options, &plan.target, plan.mux.as_ref()))?);
+    }
+    Ok(())
+}
+
+/// Copies the profile from this machine to the host.
+fn copy_directly(
+    cx: &Context,
+    options: &DeployOptions,
+    target: &Target,
+    mux: Option<&SshMux>,
+) -> Result<Transferred> {
     let mut flags = Vec::new();
     if !target.fast_connection {
         flags.push("--substitute-on-destination");
@@ -139,7 +162,7 @@ fn copy(cx: &Context, options: &DeployOptions, Plan { target, mux, .. }: &mut Pl
     if !options.overrides.checks_signatures {
         flags.push("--no-check-sigs");
     }
-    let mux_options = mux.as_ref().map(SshMux::options).unwrap_or_default();
+    let mux_options = mux.map(SshMux::options).unwrap_or_default();
     let ssh_options = Some(host::nix_ssh_opts(&target.connection, mux_options));
     let connection = &target.connection;
     let login = connection.destination.clone();

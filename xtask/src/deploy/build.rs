@@ -3,17 +3,46 @@
 use anyhow::Result;
 
 use super::find_target::find_targets;
-use super::options::DeployOptions;
+use super::options::{DeployOptions, Goal};
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
 use crate::base::{Context, HostName, failure};
-use crate::nix::{self, BuildPlan};
+use crate::nix::{self, BuildPlan, StorePath};
 
 /// Builds, in one run of Nix, all profiles that are not in the store yet. Returns one item for each plan, in their
 /// order: the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that
-/// the host builds.
+/// the host builds. Signs the profiles by the cache key, and lets the cache expect them.
 pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
+    let errors = build_profiles(cx, options, plans);
+    let is_copied = |plan: &&&mut Plan| {
+        plan.target.builds_here && plan.already_done().is_none() && plan.target.path.exists()
+    };
+    let built = plans.iter().filter(is_copied).map(|plan| plan.target.path.clone()).collect::<Vec<_>>();
+    sign(cx, options, &built);
+    if let Some(cache) = options.cache.as_ref().filter(|_| options.goal != Goal::Show) {
+        for path in &built {
+            cache.expect(path);
+        }
+    }
+    errors
+}
+
+/// Signs the closures of the profiles `built`, if there is a key. A failure is a warning: hosts that trust the user
+/// take what is not signed, and others say that they do not.
+fn sign(cx: &Context, options: &DeployOptions, built: &[StorePath]) {
+    let Some(key) = options.cache_key.as_ref().filter(|_| !built.is_empty()) else { return };
+    if let Err(error) = nix::sign(&cx.launcher, key.secret().reveal(), built) {
+        cx.warn(format!("what is deployed could not be signed by the cache key {}: {error:#}", key.name()));
+    }
+}
+
+/// Builds the profiles of `plans`, as [`build`] says.
+fn build_profiles(
+    cx: &Context,
+    options: &DeployOptions,
+    plans: &mut [&mut Plan],
+) -> Vec<Option<anyhow::Error>> {
     // deploy-rs reports a profile that no installable can name.
     let installable = |plan: &Plan| plan.target.installable(&cx.flake).ok();
     let unbuilt = plans.iter().filter(|plan| needs_build(cx, plan));

@@ -23,11 +23,12 @@ const MAX_PATHS: usize = 500;
 /// Binary caches that have no paths of a user's own flake.
 const PUBLIC_CACHES: &[&str] = &["https://cache.nixos.org", "https://cache.nixos.org/"];
 
-/// Checks, before anything is built, that the host of `plan` takes a copy.
+/// Checks, before anything is built, that the host of `plan` takes a copy. `signs` is whether the tool signs what is
+/// built.
 ///
 /// # Errors
 /// `Refused` where the copy would fail for certain.
-pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> Result<()> {
+pub fn check_before_build(cx: &Context, signs: bool, version: nix::Version, plan: &Plan) -> Result<()> {
     let Plan { target, store, .. } = plan;
     if !target.builds_here {
         return Ok(());
@@ -47,7 +48,7 @@ pub fn check_before_build(cx: &Context, version: nix::Version, plan: &Plan) -> R
         );
     }
     check_free(cx, target, store.free)?;
-    if store.trusted == Some(false) && is_surely_unsigned(cx, version, target)? {
+    if !signs && store.trusted == Some(false) && is_surely_unsigned(cx, version, target)? {
         return Err(untrusted_user_refusal(target));
     }
     Ok(())
@@ -201,6 +202,8 @@ mod tests {
             missing: Vec::new(),
             boot_answer: BootAnswer::default(),
             boot: Some(boot),
+            copied: None,
+            cache: None,
             timings: Timings::default(),
             mux: None,
             lock: None,

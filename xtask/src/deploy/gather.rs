@@ -43,6 +43,7 @@ pub fn gather(
     let mux = if options.goal == Goal::Show { None } else { SshMux::of(cx, &target) };
     let HostFacts { before, closure, store, boot_answer } =
         timings.show(cx.reporter.as_ref(), "probe", || wait_and_query(cx, options, &target))?;
+    let cache = options.cache.as_ref().filter(|_| target.builds_here).map(|cache| cache.url().clone());
     let plan = Plan {
         target,
         goal: options.goal,
@@ -54,6 +55,8 @@ pub fn gather(
         missing: Vec::new(),
         boot_answer,
         boot: None,
+        copied: None,
+        cache,
         timings,
         mux,
         lock,
@@ -154,7 +157,7 @@ fn check_plan(cx: &Context, options: &DeployOptions, version: nix::Version, plan
     trial::check_can_try(cx, options, plan)?;
     if !is_current {
         host::deploy_rs_ssh_opts(&plan.target.host, &plan.target.connection)?;
-        copy_checks::check_before_build(cx, version, plan)?;
+        copy_checks::check_before_build(cx, options.cache_key.is_some(), version, plan)?;
     }
     Ok(())
 }

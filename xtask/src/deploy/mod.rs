@@ -35,6 +35,7 @@ mod verdict;
 mod verdict_docs_tests;
 #[cfg(test)]
 mod verdict_tests;
+mod via_cache;
 mod waves;
 
 pub use activation::require_deploy_rs;
@@ -59,4 +60,5 @@ pub use timings::Timings;
 pub use trial::{Decision, DecisionOutcome, decide, plan_decision};
 pub use unpinned::{OfferedKey, read_offered_key};
 pub use verdict::Verdict;
+pub use via_cache::{CacheResult, ViaCache};
 pub use waves::Waves;

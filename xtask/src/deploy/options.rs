@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::desired::Overrides;
+use super::via_cache::ViaCache;
 use super::waves::Waves;
+use crate::identity::CacheKey;
 
 /// What a deploy is to achieve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,10 @@ pub struct DeployOptions {
     pub keep_firmware: bool,
     /// How several hosts are deployed.
     pub waves: Waves,
+    /// The key that signs what is deployed, if the project has one.
+    pub cache_key: Option<CacheKey>,
+    /// The binary cache from which the hosts fetch their systems; `None` for direct copies.
+    pub cache: Option<ViaCache>,
     pub overrides: Overrides,
     /// Arguments for deploy-rs, and after a `--` those for Nix.
     pub extra: Vec<String>,

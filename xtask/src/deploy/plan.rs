@@ -11,6 +11,8 @@ use super::target::Target;
 use super::timings::Timings;
 use super::trial;
 use super::verdict::{self, Verdict};
+use super::via_cache::Copied;
+use crate::base::CacheUrl;
 use crate::nix::StorePath;
 
 /// A host, its current state and its desired system.
@@ -34,6 +36,10 @@ pub struct Plan {
     /// What is known of the next boot, once the system is built; `None` also where nothing is known, as of a host that
     /// U-Boot does not start.
     pub boot: Option<BootOutlook>,
+    /// How the system came to the host; `None` before it has.
+    pub copied: Option<Copied>,
+    /// The cache from which the host is to fetch the system.
+    pub cache: Option<CacheUrl>,
     pub timings: Timings,
     /// The connection that commands share until the host is changed.
     pub mux: Option<SshMux>,
@@ -115,6 +121,9 @@ impl fmt::Display for Plan {
         writeln!(f, "{verb} {host} as {}", connection.destination)?;
         writeln!(f, "  from  {before}")?;
         write!(f, "  to    {}", self.target.named_path())?;
+        if let Some(cache) = &self.cache {
+            write!(f, "\n  via   {cache}")?;
+        }
         if let Some(diff) = &self.diff {
             write!(f, "\n{diff}")?;
         }

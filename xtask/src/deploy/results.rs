@@ -13,6 +13,7 @@ use super::target::Target;
 use super::timings::Timings;
 use super::trial::{DecisionOutcome, DecisionPlan, DecisionVerdict};
 use super::verdict::{self, Basis, Verdict};
+use super::via_cache::Copied;
 use crate::base::{ErrorReport, HostName};
 use crate::nix::StorePath;
 
@@ -43,6 +44,8 @@ pub struct HostResult {
     /// Why a trial or the reboot failed.
     reason: Option<String>,
     health: Vec<Check>,
+    /// How the system came to the host; `None` where it did not have to, or where the deploy ended before.
+    copied: Option<Copied>,
     /// The exit code of deploy-rs; `None` if it did not run.
     deploy_rs_exit_code: Option<i32>,
     /// What `--bless` or `--abort-trial` changed.
@@ -99,6 +102,7 @@ impl HostResult {
             proof: None,
             reason: None,
             health: Vec::new(),
+            copied: None,
             deploy_rs_exit_code: None,
             trial: None,
             phases: Timings::default(),
@@ -129,6 +133,7 @@ impl HostResult {
             diff: plan.diff.clone(),
             boot_faults: plan.boot.as_ref().map_or_else(Vec::new, |outlook| outlook.faults.clone()),
             rollback: plan.rollback_note(),
+            copied: plan.copied.clone(),
             phases: plan.timings.clone(),
             ..Self::new(&plan.target.host)
         }

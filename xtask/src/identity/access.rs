@@ -2,6 +2,7 @@
 //! file that an input of a flake names to its store, where everybody can read the file. It cannot copy files that its
 //! user may not read.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,7 +13,7 @@ use anyhow::{Context, Result};
 use rustix::fs::Access;
 use rustix::process::geteuid;
 
-use super::KEY_FILE;
+use super::{KEY_FILE, cache_key};
 use crate::bail;
 use crate::base::lock::Lock;
 use crate::base::shell;
@@ -106,11 +107,14 @@ pub fn require_private(path: &Path, private_mode: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether `folder` contains a file whose name begins with that of a host key: the key, its public key, or a pending
-/// one.
+/// Whether `folder` contains a file whose name begins with that of a host key (the key, its public key, or a pending
+/// one), or with that of the cache key.
 fn has_keys(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.into_iter().any(|name| name.as_bytes().starts_with(KEY_FILE.as_bytes()))
+    let is_key = |name: &OsStr| {
+        [KEY_FILE, cache_key::FILE].iter().any(|key| name.as_bytes().starts_with(key.as_bytes()))
+    };
+    names.into_iter().any(|name| is_key(&name))
 }
 
 /// The bits of the mode in `stat` that are also in `mask`.

@@ -4,23 +4,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{KeyFolder, hosts_with_folders};
+use super::{CacheKey, hosts_with_folders};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{CopiedFiles, FlakeRef, git, shell};
 
-/// Refuses `folder` if Nix copies it to its store with the `flake`.
+/// Refuses the folder `dir` with a private key if Nix copies it to its store with the `flake`.
 ///
 /// # Errors
 /// `Refused` for a folder that Nix copies.
-pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &FlakeRef) -> Result<()> {
-    if !is_copied_to_store(launcher, folder.path(), flake)? {
+pub fn keep_out_of_stores(launcher: &Launcher, dir: &Path, flake: &FlakeRef) -> Result<()> {
+    if !is_copied_to_store(launcher, dir, flake)? {
         return Ok(());
     }
     bail!(
         Refused,
         "nix copies {} to its store with the flake {flake}, where everybody could read the private key",
-        folder.path().display();
+        dir.display();
         hint: "pass another folder as --identity-dir, or {}", remedy(flake)
     )
 }
@@ -33,7 +33,8 @@ pub fn keep_out_of_stores(launcher: &Launcher, folder: &KeyFolder, flake: &Flake
 pub fn refuse_copied_keys(flake: &FlakeRef, state: &Path) -> Result<()> {
     let Some(CopiedFiles::All(_)) = flake.copied_files() else { return Ok(()) };
     let keys = resolve(&super::folder(state));
-    if hosts_with_folders(state).is_empty() || !is_copied(flake, &keys, |_| Ok(true))? {
+    let has_keys = !hosts_with_folders(state).is_empty() || CacheKey::has_folder(state);
+    if !has_keys || !is_copied(flake, &keys, |_| Ok(true))? {
         return Ok(());
     }
     bail!(

@@ -5,6 +5,7 @@
 mod access;
 mod adopt;
 pub mod backup;
+mod cache_key;
 mod change;
 mod copied_folders;
 mod extra_files;
@@ -27,6 +28,7 @@ mod wifi;
 
 pub use access::make_all_unreadable;
 pub use adopt::{Adoption, adopt};
+pub use cache_key::CacheKey;
 pub use change::Identities;
 pub use copied_folders::{is_copied_to_store, keep_out_of_stores, refuse_copied_keys};
 pub use extra_files::{Owners, read as read_files};

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::build_monitor::BuildMonitor;
+use super::cache::Transferred;
 use super::programs::Programs;
 use super::store_path::StorePath;
 use super::{FEATURES, error};
@@ -25,7 +26,8 @@ pub struct Destination {
     pub flags: Vec<&'static str>,
 }
 
-/// Copies the closure of `path` to the store of another machine, the `destination`, and reports the progress.
+/// Copies the closure of `path` to the store of another machine, the `destination`, and reports the progress. Returns
+/// how much the machine lacked.
 ///
 /// # Errors
 /// `Interrupted` where the user stopped the copy, and that of [`error::copy_failed`] where it fails. Store paths that
@@ -35,7 +37,7 @@ pub fn copy(
     path: &StorePath,
     destination: &Destination,
     reporter: &dyn Reporter,
-) -> Result<()> {
+) -> Result<Transferred> {
     let started = Instant::now();
     reporter.report(&Event::Phase { name: "copy".into(), total: None, is_in_bytes: false });
     let store = format!("ssh://{}", destination.login);
@@ -57,10 +59,10 @@ pub fn copy(
         let to = (destination.login.as_str(), destination.ssh_words.as_str());
         return Err(error::copy_failed(path, to, &monitor.causes(), &host_lines, &programs));
     }
-    let amount = monitor.done_count();
+    let moved = Transferred { paths: monitor.done_count(), bytes: monitor.copied_bytes() };
     let seconds = started.elapsed().as_secs_f64();
-    reporter.report(&Event::Done { name: "copy".into(), amount, is_in_bytes: false, seconds });
-    Ok(())
+    reporter.report(&Event::Done { name: "copy".into(), amount: moved.paths, is_in_bytes: false, seconds });
+    Ok(moved)
 }
 
 /// The most lines of ssh and of the host that are kept during a copy.

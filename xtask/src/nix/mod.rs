@@ -4,6 +4,7 @@ mod build;
 mod build_monitor;
 mod build_plan;
 mod build_sandbox;
+mod cache;
 mod config;
 mod copy;
 mod derivation;
@@ -33,11 +34,12 @@ mod warnings;
 pub use build::{build, build_all, builds_nothing, eval_args, plan};
 pub use build_plan::BuildPlan;
 pub use build_sandbox::{protect_keys_from_builds, protect_keys_without_builds};
+pub use cache::{Transferred, cache_fault, fetch_command, follow_fetch, generate_key, push, sign};
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::{
-    CopyFault, is_evaluation_failure, is_fault_of_flake, is_forbidden_build, is_missing_attribute,
-    is_silent_host, strip_ansi,
+    CopyFault, FetchFault, FetchFaultKind, is_evaluation_failure, is_fault_of_flake, is_forbidden_build,
+    is_missing_attribute, is_silent_host, strip_ansi,
 };
 pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, keep_unwritable_lock, quote, with_keep_lock};
 pub use eval_cache::{EvalCache, Evaluation};

@@ -3,6 +3,7 @@
 mod bench;
 mod boot;
 mod build_errors;
+mod cache_key;
 mod card;
 mod checksums;
 mod colours;

@@ -15,18 +15,9 @@ fn fixture_with_untrusted_user() -> Fixture {
     let conf = fixture.machine.path("etc/nix.conf");
     let text = fs::read_to_string(&conf).expect("the settings of Nix");
     fs::write(&conf, text.replace("trusted-users = root pi", "trusted-users = root")).expect("writing them");
-    restart_daemon(&fixture);
+    fixture.machine.restart_daemon();
     fixture.known_hosts = fixture.machine.write_known_hosts();
     fixture
-}
-
-/// Restarts the Nix daemon of the host, which then reads its settings.
-fn restart_daemon(fixture: &Fixture) {
-    let daemon = "NIX_CONF_DIR=/mnt/etc HOME=/mnt/home setsid nix-daemon >/dev/null 2>&1 </dev/null &";
-    let socket = "/nix/var/nix/daemon-socket/socket";
-    fixture.machine.run_inside(&format!(
-        "pkill -x nix-daemon; rm -f {socket}; ({daemon}); until [ -S {socket} ]; do sleep 0.01; done"
-    ));
 }
 
 /// Sets the profile of `target`, and lets ssh log in as `pi`.
@@ -79,7 +70,7 @@ fn an_untrusted_user_can_deploy_signed_paths() {
     let conf = fixture.machine.path("etc/nix.conf");
     let text = fs::read_to_string(&conf).expect("the settings of Nix");
     fs::write(&conf, format!("{text}trusted-public-keys = {key}\n")).expect("writing them");
-    restart_daemon(&fixture);
+    fixture.machine.restart_daemon();
     let old = std::env::var("NIX_CONFIG").unwrap_or_default();
     fixture.sandbox.env("NIX_CONFIG", format!("{old}\nsecret-key-files = {}", secret.display()));
     // A new name, because the paths that an earlier run built are signed by another key.

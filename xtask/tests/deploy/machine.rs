@@ -49,6 +49,15 @@ impl Machine {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
     }
 
+    /// Restarts the Nix daemon of the host, which then reads its settings.
+    pub fn restart_daemon(&self) {
+        let daemon = "NIX_CONF_DIR=/mnt/etc HOME=/mnt/home setsid nix-daemon >/dev/null 2>&1 </dev/null &";
+        let socket = "/nix/var/nix/daemon-socket/socket";
+        self.run_inside(&format!(
+            "pkill -x nix-daemon; rm -f {socket}; ({daemon}); until [ -S {socket} ]; do sleep 0.01; done"
+        ));
+    }
+
     /// Waits until no activation runs on the host.
     pub fn wait_for_the_end_of_activations(&self) {
         self.host.wait_for_the_end_of_activations().expect("waiting for a host");

@@ -4,6 +4,9 @@
 mod boot_checks;
 mod boot_scans;
 mod builders;
+mod cache_faults;
+mod cache_server;
+mod cached_fleet;
 #[path = "../device/card.rs"]
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod card;
@@ -45,4 +48,5 @@ mod trust;
 mod up;
 mod users;
 mod verdicts;
+mod via_cache;
 mod waves;

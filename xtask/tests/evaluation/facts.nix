@@ -145,6 +145,16 @@ in
       ];
     };
   };
+  # Hosts with a cache key, and with what is none.
+  keyed =
+    let
+      bytes = nixpkgs.lib.concatStrings (nixpkgs.lib.replicate 43 "A");
+      config = extended { common.cacheKeys = [ "desk-1:${bytes}=" ]; };
+    in
+    (common config).nix // complaints config;
+  wronglyKeyed = complaints (extended {
+    common.cacheKeys = [ "ssh-ed25519 AAAA" ];
+  });
   units = units config;
   boot = boot config;
   system = common config // pi config // complaints config;

@@ -31,6 +31,13 @@ nixpkgs: rec {
       inherit (config.security.sudo) wheelNeedsPassword;
       lectures = !nixpkgs.lib.hasInfix "Defaults lecture = never\n" config.security.sudo.extraConfig;
     };
+    nix = {
+      trustedUsers = config.nix.settings.trusted-users;
+      # That of nixpkgs is left out.
+      trustedKeys = builtins.filter (
+        key: !nixpkgs.lib.hasPrefix "cache.nixos.org-1:" key
+      ) config.nix.settings.trusted-public-keys;
+    };
     ssh = {
       inherit (config.services.openssh.settings) PasswordAuthentication PermitRootLogin;
     };

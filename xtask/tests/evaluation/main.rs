@@ -54,6 +54,19 @@ fn the_flake_evaluates_to_the_expected_host() {
 
 #[test]
 #[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn a_host_with_a_cache_key_trusts_its_signatures_and_not_the_group_wheel() {
+    let facts = evaluate();
+    let key = format!("desk-1:{}=", "A".repeat(43));
+    let warnings = &facts["system"]["warnings"];
+    let expected =
+        json!({ "trustedKeys": [key], "trustedUsers": ["root"], "failed": [], "warnings": warnings });
+    assert_eq!(facts["keyed"], expected);
+    let failed = facts["wronglyKeyed"]["failed"].as_array().expect("a list");
+    assert!(failed[0].as_str().expect("a text").contains("is no public key of Nix"), "{failed:?}");
+}
+
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
 fn a_second_pi_needs_one_line_and_one_file() {
     let facts = evaluate();
     let mut second = expected_system(facts);

@@ -42,13 +42,15 @@ pub enum IdentityCommand {
     Backup(IdentityBackup),
     /// Restore the keys of a backup, on this or another workstation
     Restore(IdentityRestore),
+    /// Print the public key that hosts trust for what this project deploys, and make the key if there is none
+    CacheKey(IdentityCacheKey),
 }
 
 impl IdentityCommand {
     /// The hosts that the command line names.
     pub fn host_names_mut(&mut self) -> Vec<&mut HostName> {
         match self {
-            Self::List(_) => Vec::new(),
+            Self::List(_) | Self::CacheKey(_) => Vec::new(),
             Self::Show(of) => vec![&mut of.host],
             Self::Make(args) => vec![&mut args.of.host],
             Self::Import(args) => vec![&mut args.host],
@@ -108,6 +110,22 @@ pub struct YesArg {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct IdentityCacheKey {
+    /// The name of a new key (default: xtask-, and 8 random digits). No two keys that a host trusts may share a name
+    #[arg(long, value_parser = parse_key_name)]
+    pub name: Option<String>,
+}
+
+/// The name of a cache key: as in a signature, which separates it by a colon.
+fn parse_key_name(text: &str) -> Result<String, &'static str> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(is_allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("must have only ASCII letters, digits, `.`, `_` and `-`, and not begin with `-`")
 }
 
 #[derive(Debug, Args)]

@@ -139,6 +139,7 @@ mod tests {
         "SSID",
         "SERIAL",
         "SHA256:…",
+        "URL",
         "[USER@]ADDRESS",
         "NIX ARGS",
         "DEPLOY ARGS",

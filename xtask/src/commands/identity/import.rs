@@ -32,7 +32,7 @@ pub fn run(cx: &mut Context, args: &IdentityImport) -> Result<()> {
             ask::confirm_host(&args.host, &notice, args.yes.yes)?;
         }
         state::create_private_folder(&cx.state)?;
-        identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
+        identity::keep_out_of_stores(&cx.launcher, folder.path(), &cx.flake)?;
         identity::adopt(&identities, &cx.launcher, &[adoption])?;
     }
     let keys = KeysArg { identity_dir: args.keys.identity_dir.clone() };

@@ -20,7 +20,7 @@ pub fn run(cx: &mut Context, args: &IdentityMake) -> Result<()> {
     }
     // Git then ignores the state folder, which may be beside the flake.
     state::create_private_folder(&cx.state)?;
-    identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
+    identity::keep_out_of_stores(&cx.launcher, folder.path(), &cx.flake)?;
     folder.choose(&cx.launcher, KeyChoice::Keep)?;
     next_step::after_image(&args.of.host);
     show::run(cx, &args.of)

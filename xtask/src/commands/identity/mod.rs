@@ -2,6 +2,7 @@
 
 mod ask;
 mod backup;
+mod cache_key;
 mod import;
 mod list;
 mod make;
@@ -15,6 +16,8 @@ mod trust;
 
 #[cfg(test)]
 pub use backup::IdentityBackupResult;
+#[cfg(test)]
+pub use cache_key::IdentityCacheKeyResult;
 #[cfg(test)]
 pub use list::IdentityListResult;
 #[cfg(test)]
@@ -51,6 +54,7 @@ pub fn run(cx: &mut Context, args: &Identity) -> Result<()> {
         IdentityCommand::Rename(args) => rename::run(cx, args),
         IdentityCommand::Backup(args) => backup::run(cx, args),
         IdentityCommand::Restore(args) => restore::run(cx, args),
+        IdentityCommand::CacheKey(args) => cache_key::run(cx, args),
     }
 }
 

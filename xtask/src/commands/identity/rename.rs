@@ -17,7 +17,7 @@ pub fn run(cx: &mut Context, args: &IdentityRename) -> Result<()> {
     let renaming = Renaming::plan(&identities, old, new)?;
     name_check::require_known_host(cx, new, args.yes, &args.nix.nix_args)?;
     state::create_private_folder(&cx.state)?;
-    identity::keep_out_of_stores(&cx.launcher, &identities.key_folder(new)?, &cx.flake)?;
+    identity::keep_out_of_stores(&cx.launcher, identities.key_folder(new)?.path(), &cx.flake)?;
     let mut change = identities.begin_change()?;
     if Renaming::plan(&identities, old, new)? != renaming {
         bail!(

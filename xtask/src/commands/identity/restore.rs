@@ -25,7 +25,7 @@ pub fn run(cx: &Context, args: &IdentityRestore) -> Result<()> {
     let mut plan = Vec::new();
     for stored in stored {
         let folder = identities.key_folder(&stored.host)?;
-        identity::keep_out_of_stores(&cx.launcher, &folder, &cx.flake)?;
+        identity::keep_out_of_stores(&cx.launcher, folder.path(), &cx.flake)?;
         plan.push(Adoption::plan(&identities, &cx.launcher, stored)?);
     }
     let plan = confirm_losses(plan, args.yes)?;

@@ -122,7 +122,7 @@ impl PayloadSetup {
             // Git then ignores the state folder, which may be beside the flake.
             state::create_private_folder(&cx.state)?;
         }
-        identity::keep_out_of_stores(&cx.launcher, &requested.folder, flake)
+        identity::keep_out_of_stores(&cx.launcher, requested.folder.path(), flake)
     }
 
     /// Plans the payload for `image`, which is built from `flake`, with the `layout` of the host as the flake evaluates

@@ -174,6 +174,8 @@ fn deploy(cx: &Context, args: &Up, version: nix::Version, host: &HostName) -> Re
         health: Vec::new(),
         keep_firmware: false,
         waves: Waves::new(Vec::new(), None),
+        cache_key: deploy_host::cache_key(cx, None)?,
+        cache: None,
         overrides: Overrides::of_address(args.to.as_ref()),
         extra: of_address.chain(separator).chain(nix_args.iter().cloned()).collect(),
     };

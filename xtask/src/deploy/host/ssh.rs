@@ -185,6 +185,17 @@ impl<'a> Remote<'a> {
         }
     }
 
+    /// Runs a long `command` without a time limit; `on_line` gets each line of its stderr, and of that of ssh, at once.
+    /// ssh asks nothing.
+    ///
+    /// # Errors
+    /// `Interrupted` where the user stops the command. An exit code other than 0 is not an error here.
+    pub fn stream(&self, command: &str, on_line: impl FnMut(&str)) -> Result<Output> {
+        let mux = self.mux.map_or_else(|| owned_options(NO_MUX), SshMux::options);
+        let args = self.connection.arguments([mux, owned_options(BATCH_MODE)].concat(), command);
+        self.launcher.stream("ssh", &args, on_line)
+    }
+
     /// Runs `command` by ssh within `time`.
     fn run_ssh(&self, command: &str, time: Duration) -> Result<Reply> {
         let is_interactive = std::io::stdin().is_terminal();

@@ -139,6 +139,16 @@ impl<'a> BuildMonitor<'a> {
         self.done
     }
 
+    /// The bytes of store paths that Nix has copied.
+    pub fn copied_bytes(&self) -> u64 {
+        self.reader.copies().done
+    }
+
+    /// The last lines that are no events of Nix.
+    pub fn foreign_lines(&self) -> impl Iterator<Item = &str> {
+        self.foreign_lines.iter().map(String::as_str)
+    }
+
     /// The error for a failed run, with the end of the log of the build that failed.
     pub fn into_error(self, installable: &str, programs: &Programs) -> anyhow::Error {
         let causes = self.causes();

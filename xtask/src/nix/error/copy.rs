@@ -30,8 +30,8 @@ impl CopyFault {
         match self {
             Self::Untrusted => format!(
                 "add `nix.settings.trusted-users = [ \"{user}\" ];` to the host's configuration and deploy it once as \
-                 root (`-- --ssh-user root`), or sign the builds of this machine: set `secret-key-files` in its \
-                 nix.conf, and `nix.settings.trusted-public-keys` in the host's configuration"
+                 root (`-- --ssh-user root`), or let the tool sign what it deploys: `cargo xtask identity cache-key` \
+                 prints a key for `nix.settings.trusted-public-keys` of the host's configuration"
             ),
             Self::HostFull => {
                 format!("free space on the host: `ssh {ssh_words} sudo nix-collect-garbage --delete-old`")

@@ -2,6 +2,7 @@
 //! table, here.
 
 mod copy;
+mod fetch;
 mod hints;
 #[cfg(test)]
 mod input_tests;
@@ -22,6 +23,7 @@ use hints::{
 };
 
 pub use copy::{CopyFault, copy_failed, is_silent_host};
+pub use fetch::{FetchFault, FetchFaultKind, cache_cause, is_missing_path};
 pub use plain_text::strip_ansi;
 
 /// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
