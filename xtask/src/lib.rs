@@ -28,10 +28,12 @@ mod wings_tests;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::failure::{self, ExitKind};
 pub use base::process::Launcher;
 use base::process::die_with_parent;
+use base::run_log::RunLog;
 use base::{hardening, interrupt};
 use card::worker::Access;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
@@ -81,7 +83,7 @@ fn harden() -> anyhow::Result<()> {
 /// the error is an event. Returns the exit code.
 fn report_parse_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        return if ui::print_help(error) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return report_end(ui::print_help(error), false);
     }
     let has_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if has_json {
@@ -104,8 +106,37 @@ fn run(cli: Cli) -> ExitCode {
     die_with_parent::enable();
     let quiet = cli.output.quiet;
     let log = commands::begin_log();
-    let ended = harden().and_then(|()| commands::run(cli, &log));
-    let log_named = commands::end_log(&log, &ended, json);
+    let prepared = harden().and_then(|()| end_run_when_stopped(log.clone(), json));
+    let ended = prepared.and_then(|()| commands::run(cli, &log));
+    begin_end();
+    end_run(&log, ended, json, quiet)
+}
+
+/// Whether the end of the run is being reported. Only one thread reports it.
+static HAS_ENDED: Mutex<bool> = Mutex::new(false);
+
+/// Begins the end of the run. Does not return where another thread ends the run.
+fn begin_end() {
+    *HAS_ENDED.lock().unwrap_or_else(PoisonError::into_inner) = true;
+}
+
+/// Lets a stop request between the steps of a command, which watch for it themselves, end the run as one during a step
+/// does: with its error, and with its result where `json` is set.
+fn end_run_when_stopped(log: Arc<RunLog>, json: bool) -> anyhow::Result<()> {
+    interrupt::end_stopped_run_with(move || {
+        // The lock is held until the process ends.
+        let mut has_ended = HAS_ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*has_ended {
+            *has_ended = true;
+            end_run(&log, Err(ExitKind::Interrupted.error("stopped")), json, true);
+            std::process::exit(ExitKind::Interrupted.code().into());
+        }
+    })
+}
+
+/// Reports how the run has `ended`, in its log too. Returns the exit code.
+fn end_run(log: &RunLog, ended: anyhow::Result<()>, json: bool, quiet: bool) -> ExitCode {
+    let log_named = commands::end_log(log, &ended, json);
     // With `--json` the error is the last event.
     if let Some(event) = log_named.as_ref().filter(|_| json) {
         ui::print_event(event, json);

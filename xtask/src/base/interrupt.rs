@@ -1,12 +1,14 @@
 //! Stop requests: Ctrl-C (SIGINT), SIGTERM and SIGHUP. While a [`SignalGuard`] lives, a request sets a flag instead of
-//! ending the process, so that children end first and the command reports the state of its work.
+//! ending the process, so that children end first and the command reports the state of its work. Between guards a
+//! request ends the process: by the signal, or as [`end_stopped_run_with`] says.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, anyhow};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::iterator;
 
 use crate::base::failure::ExitKind;
 
@@ -15,21 +17,63 @@ static SIGNALS: LazyLock<std::io::Result<Signals>> = LazyLock::new(Signals::watc
 struct Signals {
     /// A stop request has arrived.
     requested: Arc<AtomicBool>,
-    /// No guard lives: a request ends the process, as it does without this module.
+    /// A stop request has arrived that neither a guard nor the thread of [`end_stopped_run_with`] has seen.
+    unseen: Arc<AtomicBool>,
+    /// A request ends the process by its signal, as it does without this module: no guard lives, and nothing else ends
+    /// the process.
     fatal: Arc<AtomicBool>,
-    guards: AtomicUsize,
+    guards: Mutex<Guards>,
+}
+
+#[derive(Default)]
+struct Guards {
+    /// How many guards live.
+    count: usize,
+    /// Whether a thread ends the process of a run that is stopped while no guard lives.
+    has_thread: bool,
 }
 
 impl Signals {
     fn watch() -> std::io::Result<Self> {
         let requested = Arc::new(AtomicBool::new(false));
+        let unseen = Arc::new(AtomicBool::new(false));
         let fatal = Arc::new(AtomicBool::new(true));
         for signal in stop_signals() {
             flag::register_conditional_default(signal, fatal.clone())?;
             flag::register(signal, requested.clone())?;
+            flag::register(signal, unseen.clone())?;
         }
-        Ok(Self { requested, fatal, guards: AtomicUsize::new(0) })
+        Ok(Self { requested, unseen, fatal, guards: Mutex::default() })
     }
+
+    fn guards(&self) -> MutexGuard<'_, Guards> {
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a request has arrived that no guard has seen or will see.
+    fn is_unguarded_request(&self) -> bool {
+        let guards = self.guards();
+        self.unseen.swap(false, Ordering::SeqCst) && guards.count == 0
+    }
+}
+
+/// Lets a thread call `end`, which reports the end of the run and ends the process, for a stop request while no guard
+/// lives. Without this call such a request ends the process by its signal.
+pub fn end_stopped_run_with(end: impl Fn() + Send + 'static) -> Result<()> {
+    let doing = |error: &std::io::Error| anyhow!("watching for Ctrl-C: {error}");
+    let signals = SIGNALS.as_ref().map_err(doing)?;
+    let mut arrivals = iterator::Signals::new(stop_signals()).map_err(|error| doing(&error))?;
+    let serve = move || {
+        for _ in arrivals.forever() {
+            if signals.is_unguarded_request() {
+                end();
+            }
+        }
+    };
+    std::thread::Builder::new().name("stop".to_owned()).spawn(serve).map_err(|error| doing(&error))?;
+    signals.guards().has_thread = true;
+    signals.fatal.store(false, Ordering::SeqCst);
+    Ok(())
 }
 
 /// The stop signals, without those that this process was started to ignore.
@@ -68,9 +112,8 @@ pub struct SignalGuard(&'static Signals);
 /// Makes a guard for work that must not be cut off.
 pub fn guard() -> Result<SignalGuard> {
     let signals = SIGNALS.as_ref().map_err(|error| anyhow!("watching for Ctrl-C: {error}"))?;
-    if signals.guards.fetch_add(1, Ordering::SeqCst) == 0 {
-        signals.fatal.store(false, Ordering::SeqCst);
-    }
+    signals.guards().count += 1;
+    signals.fatal.store(false, Ordering::SeqCst);
     Ok(SignalGuard(signals))
 }
 
@@ -91,9 +134,11 @@ impl SignalGuard {
 
 impl Drop for SignalGuard {
     fn drop(&mut self) {
-        if self.0.guards.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.fatal.store(true, Ordering::SeqCst);
-        }
+        let mut guards = self.0.guards();
+        guards.count -= 1;
+        // A request during the life of this guard was for its work.
+        self.0.unseen.store(false, Ordering::SeqCst);
+        self.0.fatal.store(guards.count == 0 && !guards.has_thread, Ordering::SeqCst);
     }
 }
 

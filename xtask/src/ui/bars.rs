@@ -1,6 +1,5 @@
 //! The reporters for a terminal (progress bars), for logs and pipes (plain lines), and for programs (JSON lines).
 
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -167,7 +166,7 @@ fn shown_line(subject: Option<&Subject>, event: &Event) -> Option<String> {
 
 /// Prints `line` on stderr. A closed stderr is not an error.
 pub(super) fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    super::write_story(line);
 }
 
 /// The plain text of an event, escaped; `None` for events that begin, end or advance a phase without a result, and for

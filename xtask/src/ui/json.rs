@@ -1,6 +1,5 @@
 //! JSON for programs: the one result on stdout, and the events on stderr. Both have the version of their schema.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -126,7 +125,7 @@ impl<'a> EventLine<'a> {
 fn print_event(event: &EventLine<'_>) {
     if let Some(line) = event_json(event) {
         let line = Charset::of_locale().spell(program::as_called_in_json(line));
-        let _ = writeln!(std::io::stderr(), "{line}");
+        super::write_story(&line);
     }
 }
 

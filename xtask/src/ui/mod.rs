@@ -66,7 +66,7 @@ pub fn print_table(table: &Table) -> Result<()> {
 
 /// Writes a table that a question is about to stderr; on a terminal it is cut to the width, see [`table`].
 pub fn show_table(table: &Table) -> Result<()> {
-    writeln!(std::io::stderr(), "{}", table::lines(table, Stream::Stderr)).context("showing a table")
+    write_lines(std::io::stderr(), &table::lines(table, Stream::Stderr)).context("showing a table")
 }
 
 /// Writes lines to stdout that the user copies into a file: escaped, and not folded.
@@ -124,12 +124,23 @@ pub fn print_json_line(line: &str) -> Result<()> {
     write_result(&escape::json(line))
 }
 
+/// Writes lines of the story to stderr. A closed or full stderr is not an error.
+fn write_story(lines: &str) {
+    let _ = write_lines(std::io::stderr(), lines);
+}
+
+/// Writes lines with the line break behind them at once: the lines of several runs that share a file or a pipe stay
+/// apart.
+fn write_lines(mut stream: impl Write, lines: &str) -> std::io::Result<()> {
+    stream.write_all(format!("{lines}\n").as_bytes())
+}
+
 /// Writes lines to stdout. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
 /// Any other write error, such as a full disk: a lost result is a failure.
 fn write_result(lines: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{lines}") {
+    match write_lines(std::io::stdout(), lines) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("writing the result to stdout")
         }
@@ -143,7 +154,7 @@ pub fn print_error(error: &anyhow::Error, json: bool) {
         return json::JsonLines.report(&Event::failed(error));
     }
     let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::listed_reasons(error));
-    let _ = writeln!(std::io::stderr(), "{}", lay_out(&lines, Stream::Stderr));
+    write_story(&lay_out(&lines, Stream::Stderr));
 }
 
 /// Prints an event on stderr after the command has ended.
@@ -165,9 +176,9 @@ fn reason_lines(reason: &Reason) -> String {
     format!("\n  - {}{}", escape::line(&reason.message), hint.unwrap_or_default())
 }
 
-/// Prints the help or the version that the user asked for, and returns whether that succeeded.
-pub fn print_help(text: &clap::Error) -> bool {
-    write_result(for_people(parser_text(text, Stream::Stdout)).trim_end()).is_ok()
+/// Prints the help or the version that the user asked for.
+pub fn print_help(text: &clap::Error) -> Result<()> {
+    write_result(for_people(parser_text(text, Stream::Stdout)).trim_end())
 }
 
 /// Prints the `error` of the command line, which the parser has laid out. `escaped` is the same error about words that
@@ -177,7 +188,7 @@ pub fn print_usage_error(error: &clap::Error, escaped: Option<&clap::Error>) {
         || error.render().to_string().trim_end().split('\n').map(escape::line).collect::<Vec<_>>().join("\n"),
         |escaped| parser_text(escaped, Stream::Stderr),
     );
-    let _ = writeln!(std::io::stderr(), "{}", for_people(text.trim_end().to_owned()));
+    write_story(&for_people(text.trim_end().to_owned()));
 }
 
 /// The `text` of the parser as `stream` shows it. The parser folds its texts, but no usage and no error: those lines
@@ -191,4 +202,30 @@ fn parser_text(text: &clap::Error, stream: Stream) -> String {
         if plain.width() <= width { line.to_owned() } else { lay_out(&plain, stream) }
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts how often it is written to.
+    struct Counter(usize);
+
+    impl Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += 1;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_and_its_end_are_written_at_once() {
+        let mut counter = Counter(0);
+        write_lines(&mut counter, "one\ntwo").unwrap();
+        assert_eq!(counter.0, 1);
+    }
 }

@@ -1,6 +1,5 @@
 //! The next step, with which a command ends: a line on stderr, or a field of the result as JSON.
 
-use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use super::lay_out;
@@ -25,6 +24,6 @@ pub fn take() -> Option<NextStep> {
 pub fn print_next_step() {
     if let Some(step) = take() {
         let lines = lay_out(&escape::lines(&step.to_string()), Stream::Stderr);
-        let _ = writeln!(std::io::stderr(), "{lines}");
+        super::write_story(&lines);
     }
 }

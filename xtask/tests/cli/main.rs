@@ -113,8 +113,11 @@ fn with_json_a_usage_error_is_an_event_and_help_stays_text() {
 fn a_full_stdout_is_an_error_and_a_closed_pipe_is_none() {
     let sandbox = Sandbox::new();
     let run = |stdout: std::fs::File| sandbox.xtask(&["devices", "--all", "--json"]).stdout(stdout).run();
-    let full = run(std::fs::File::options().write(true).open("/dev/full").expect("opening /dev/full"));
-    full.assert_stderr_contains("writing the result to stdout: No space left on device").assert_code(5);
+    let full_disk = || std::fs::File::options().write(true).open("/dev/full").expect("opening /dev/full");
+    let error = "writing the result to stdout: No space left on device";
+    run(full_disk()).assert_stderr_contains(error).assert_code(5);
+    let help = sandbox.xtask(&["flash", "--help"]).stdout(full_disk()).run();
+    help.assert_stderr_contains(error).assert_code(5);
     let (reader, writer) = std::io::pipe().expect("making a pipe");
     drop(reader);
     let closed = run(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));

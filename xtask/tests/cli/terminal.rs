@@ -49,6 +49,31 @@ fn a_signal_at_the_confirmation_stops_the_flash() {
 }
 
 #[test]
+fn a_signal_between_the_steps_of_a_command_is_an_error_like_one_during_a_step() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        // Nobody watches for signals while Nix prints its version.
+        let nix = Answers { version: "", ..Answers::default() }.install();
+        nix.fake("nix", "touch \"$HOME/asked\"; exec sleep 60");
+        for json in [false, true] {
+            let args = [&["doctor"][..], if json { &["--json"] } else { &[] }].concat();
+            let mut run = nix.xtask(&args).spawn();
+            while !nix.path("home/asked").exists() {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            run.signal(SignalTo::Tool, signal);
+            let outcome = run.finish();
+            outcome.assert_code(130);
+            if json {
+                assert_eq!(outcome.json_error()["kind"], "interrupted");
+            } else {
+                outcome.assert_stdout("").assert_stderr("error: stopped\n");
+            }
+            std::fs::remove_file(nix.path("home/asked")).expect("removing a mark");
+        }
+    }
+}
+
+#[test]
 fn only_the_name_of_the_device_confirms() {
     let (answers, _out) = build_with_image();
     for (typed, echoed, code, written) in [

@@ -74,6 +74,23 @@ fn an_image_that_the_user_may_not_read_is_refused() {
 
 #[test]
 #[ignore = "needs root: run `cargo xtask test`"]
+fn with_json_what_sudo_prints_is_an_event() {
+    let user = User::new();
+    user.sandbox.fake("sudo", "echo 'sudo: a password is required' >&2; exit 1");
+    for args in [&["card", "inspect", user.card(), "--json"][..], &["card", "check", user.card(), "--json"]] {
+        let more = ["--allow-virtual", "--yes", "--expect-size", "9MiB"];
+        let more = if args[1] == "check" { &more[..] } else { &[] };
+        let outcome = user.run(&[args, more].concat());
+        let events = outcome.assert_code(6).events();
+        let of_sudo = |event: &&serde_json::Value| event["text"] == "sudo: a password is required";
+        let printed = events.iter().find(of_sudo).unwrap_or_else(|| panic!("{outcome:?}"));
+        assert_eq!(printed["event"], "log");
+    }
+    user.assert_card_unchanged();
+}
+
+#[test]
+#[ignore = "needs root: run `cargo xtask test`"]
 fn reading_is_elevated_with_the_read_worker() {
     let user = User::new();
     user.sandbox.fake("sudo", "exit 1");

@@ -38,7 +38,7 @@ fn stream_all_keeps_the_order_of_both_streams() {
 fn an_exchange_sends_a_line_and_receives_lines() {
     let mut lines = Vec::new();
     let keep = |line: &str| lines.push(line.to_owned());
-    let ended = Launcher::new("/").exchange("head", &["-n1"], "hello", &[], keep).unwrap();
+    let ended = Launcher::new("/").exchange("head", &["-n1"], "hello", &[], keep, None).unwrap();
     assert_eq!((ended, lines), (ExchangeEnd { code: 0, stopped: false }, vec!["hello".to_owned()]));
 }
 

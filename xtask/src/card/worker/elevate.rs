@@ -45,7 +45,11 @@ pub fn run_fed<W: WorkerJob>(
     let input = serde_json::to_string(&request).context("writing the job as JSON")?;
     let files = image.iter().chain(&feed).map(AsFd::as_fd).collect::<Vec<_>>();
     let mut output = WorkerOutput::new(on_begun);
-    let ended = launcher.exchange(&program, &args, &input, &files, |line| output.read_line(cx, line))?;
+    let report_error_line = |line: &str| cx.reporter.report(&Event::log(line));
+    // With `--json` each line of stderr is an event; without it, sudo may ask there.
+    let on_error_line: Option<&(dyn Fn(&str) + Sync)> = if cx.json { Some(&report_error_line) } else { None };
+    let on_line = |line: &str| output.read_line(cx, line);
+    let ended = launcher.exchange(&program, &args, &input, &files, on_line, on_error_line)?;
     // Nobody feeds a worker that has ended.
     drop(files);
     drop(feed);
