@@ -65,7 +65,7 @@ fn evaluate_images(
     };
     let images = parallel::map(parallel::max_evaluations(), hosts, |host| match KnownImage::by_names(host) {
         KnownImage::None => KnownImage::None,
-        _ => KnownImage::of(find(host)),
+        _ => KnownImage::of(host, find(host)),
     });
     signals.check()?;
     Ok(images)

@@ -15,7 +15,11 @@ pub enum KnownImage {
     /// The flake has a package `HOST-sdImage`, for these systems.
     Package(Vec<String>),
     /// An evaluation found the image, or several of which the user has to choose one.
-    Found(Vec<HostImage>),
+    Found {
+        images: Vec<HostImage>,
+        /// The systems with a package `HOST-sdImage`, if the image is one of these packages; else empty.
+        systems: Vec<String>,
+    },
     /// An evaluation found no image, for this reason.
     Missing(anyhow::Error),
     NotEvaluated,
@@ -40,13 +44,25 @@ impl KnownImage {
         let recalled = || HostImage::from_cache(&cache, fingerprint?, &cx.flake, host);
         match Self::by_names(host) {
             Self::None => Self::None,
-            known => recalled().map_or(known, Self::of),
+            known => recalled().map_or(known, |found| Self::of(host, found)),
         }
     }
 
-    /// The result of an evaluation.
-    pub fn of(found: Result<Vec<HostImage>>) -> Self {
-        found.map_or_else(Self::Missing, Self::Found)
+    /// What an evaluation `found` of `host`.
+    pub fn of(host: &Host, found: Result<Vec<HostImage>>) -> Self {
+        let images = match found {
+            Ok(images) => images,
+            Err(error) => return Self::Missing(error),
+        };
+        // An attribute may say another system than that of its derivation, which counts.
+        let is_package = match &images[..] {
+            [HostImage { place: Place::Convention, system: Some(system), .. }] => {
+                host.image_systems.contains(system)
+            }
+            _ => false,
+        };
+        let systems = if is_package { host.image_systems.clone() } else { Vec::new() };
+        Self::Found { images, systems }
     }
 }
 
@@ -86,12 +102,15 @@ impl From<&KnownImage> for ImageRow {
                 let place = Some(Place::Convention);
                 Self { state: ImageState::Found, place, systems: systems.clone(), ..none }
             }
-            KnownImage::Found(images) => match &images[..] {
+            KnownImage::Found { images, systems } => match &images[..] {
                 [image] => Self {
                     state: ImageState::Found,
                     place: Some(image.place),
                     attributes: vec![image.to_string()],
-                    systems: image.system.iter().cloned().collect(),
+                    systems: match &systems[..] {
+                        [] => image.system.iter().cloned().collect(),
+                        systems => systems.to_vec(),
+                    },
                     ..none
                 },
                 several => Self { state: ImageState::Several, attributes: attributes(several), ..none },
@@ -109,7 +128,8 @@ impl fmt::Display for KnownImage {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Package(systems) => f.write_str(&systems.join(", ")),
-            Self::Found(images) => match &images[..] {
+            Self::Found { systems, .. } if !systems.is_empty() => f.write_str(&systems.join(", ")),
+            Self::Found { images, .. } => match &images[..] {
                 [image] => f.write_str(&image.summary()),
                 several => write!(f, "{} images: {}", several.len(), attributes(several).join(", ")),
             },

@@ -1,11 +1,14 @@
 //! The next step after each command: which command is likely to come next, in the words of the user.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::planned_card::WrittenCard;
 use crate::base::{Context, HostName, NextStep, program, shell};
+use crate::boot::boots_only_qemu;
+use crate::card::disk::Disk;
+use crate::card::worker::{self, InspectJob};
 use crate::cli::ImageArg;
 use crate::deploy::Ending;
 use crate::nix::Revision;
@@ -22,10 +25,26 @@ pub fn new_host() -> NextStep {
     NextStep::run("cargo xtask new-host NAME --board pi4 --admin USER")
 }
 
-/// After the files of a new `host` were written: all steps to the running host, with the network of its Wi-Fi.
-pub fn after_new_host(host: &str, has_wifi: bool) {
+/// After the files of a new `host` were written: all steps to the running host, with the network of its Wi-Fi. Before
+/// that, git has to list the `unlisted` files in `folder`.
+pub fn after_new_host(host: &str, has_wifi: bool, folder: &Path, unlisted: &[PathBuf]) {
     let wifi = if has_wifi { " --wifi SSID" } else { "" };
-    ui::end_with(NextStep::run(format!("cargo xtask up {host}{wifi}")));
+    let step = NextStep::run(format!("cargo xtask up {host}{wifi}"));
+    if unlisted.is_empty() {
+        return ui::end_with(step);
+    }
+    let files = unlisted.iter().map(PathBuf::as_path).collect::<Vec<_>>();
+    let step = step.after(git_add(folder, &files));
+    ui::end_with(step.because("Nix sees only files that git lists"));
+}
+
+/// The command that adds `files` of `folder` to the list of git.
+fn git_add(folder: &Path, files: &[&Path]) -> String {
+    let quote = |path: &Path| shell::quote(&path.to_string_lossy());
+    let is_here = std::env::current_dir().is_ok_and(|here| here == folder);
+    let place = if is_here { String::new() } else { format!(" -C {}", quote(folder)) };
+    let files = files.iter().map(|file| quote(file)).collect::<Vec<_>>().join(" ");
+    format!("git{place} add {files}")
 }
 
 /// After an image of `host` was built, or its key was made: the card.
@@ -135,6 +154,15 @@ pub fn after_good_card(cx: &Context, flashed: &Flashed) -> Result<()> {
     Ok(())
 }
 
+/// After the `card` was booted: the first deploy, where a flash of this project wrote the card, a Pi may boot it too,
+/// and the host had no deploy since.
+pub fn after_card_boot(cx: &Context, card: &Disk) -> Result<()> {
+    let Some(flashed) = receipt::of_card(cx, card) else { return Ok(()) };
+    let inspected = worker::run(cx, &InspectJob { disk: card.clone() });
+    let is_for_pi = inspected.is_ok_and(|inspection| !boots_only_qemu(&inspection.boards));
+    if is_for_pi { after_good_card(cx, &flashed) } else { Ok(()) }
+}
+
 /// After an image was booted: the flash of a card.
 pub fn after_boot(image: &ImageArg) {
     match image {
@@ -146,13 +174,23 @@ pub fn after_boot(image: &ImageArg) {
     }
 }
 
-/// After public keys were written to `file` in a checkout, which the user commits.
+/// After the public keys in `file` of a checkout were changed, which the user commits.
 pub fn commit(file: &Path) {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
-    let [folder, name] = [folder.as_os_str(), name].map(|word| shell::quote(&word.to_string_lossy()));
-    let step =
-        NextStep::run(format!("git -C {folder} add {name}")).because("a commit of it gives them to the team");
-    ui::end_with(step);
+    let step = NextStep::run(git_add(folder, &[Path::new(name)]));
+    ui::end_with(step.because("a commit of it gives the change to the team"));
+}
+
+/// After the keys of a `host` were found to differ.
+pub fn show_key(host: &HostName) {
+    let step = NextStep::run(format!("cargo xtask identity show {host:#}"));
+    ui::end_with(step.because("shows which file has another key"));
+}
+
+/// After no key of a host was found.
+pub fn make_key() {
+    let step = NextStep::run("cargo xtask identity make HOST");
+    ui::end_with(step.because("makes the key before the first flash does"));
 }
 
 /// After keys were backed up to `file`: the proof that it opens.

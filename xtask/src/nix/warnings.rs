@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::error::{failed_download, without_details};
 use super::strip_ansi;
 use crate::base::redact::without_passwords;
 use crate::base::{Event, Reporter};
@@ -52,7 +53,7 @@ pub fn warning_text(line: &str) -> Option<&str> {
 /// time until the next attempt: all these warnings become the same text.
 pub fn display_text(text: &str) -> String {
     let text = without_passwords(text.trim_end());
-    summarize_attempt(&text).unwrap_or(text)
+    summarize_attempt(&text).or_else(|| failed_download(&text)).unwrap_or(text)
 }
 
 /// The warning `text` of a failed attempt to reach a server, without the parts that differ between two attempts and
@@ -73,14 +74,6 @@ fn without_path(url: &str) -> String {
         Some(length) => format!("{}/…", &url[..host_start + length]),
         None => url.to_owned(),
     }
-}
-
-/// `reason` without curl's number for the error, such as ` (6)`, and without the details that follow the number.
-fn without_details(reason: &str) -> &str {
-    let begins_number =
-        |position: &usize| reason[position + " (".len()..].starts_with(|c: char| c.is_ascii_digit());
-    let mut positions = reason.match_indices(" (").map(|(position, _)| position);
-    positions.find(begins_number).map_or(reason, |position| &reason[..position])
 }
 
 /// Collects the warnings among the lines that Nix prints.

@@ -5,16 +5,22 @@ use serde_json::Value;
 use crate::fake_nix::{Answers, FLAKE, fail_script, image_json, print_script};
 use crate::hosts::{HOSTS_ARGS, three_hosts};
 
-/// The system is that of the derivation, whatever the attribute says; of several images, none is the image.
+/// A host with packages for several systems shows them all, as before its evaluation. The system is that of the
+/// derivation, whatever the attribute says; of several images, none is the image.
 #[test]
 fn an_evaluated_host_shows_what_was_found() {
     let mut found = serde_json::from_str::<Value>(&image_json("aarch64-linux")).expect("JSON");
-    found["images"][0]["system"] = "riscv64-linux".into();
     let evaluate = [HOSTS_ARGS, &["--evaluate"]].concat();
     let run = |found: &Value, args: &[&str]| {
         let image = print_script(&found.to_string());
         Answers { names: print_script(&three_hosts()), image, ..Answers::default() }.install().run(args)
     };
+    let both = "stinky  aarch64-linux, x86_64-linux  yes\n";
+    run(&found, &evaluate).assert_code(0).assert_stdout_contains(both);
+    let rows = run(&found, &["--json", "--flake", FLAKE, "hosts", "--evaluate"]).assert_code(0).json();
+    let systems = serde_json::json!(["aarch64-linux", "x86_64-linux"]);
+    assert_eq!(rows["hosts"][2]["image"]["systems"], systems);
+    found["images"][0]["system"] = "riscv64-linux".into();
     let outcome = run(&found, &evaluate);
     outcome.assert_code(0).assert_stdout_contains("stinky  riscv64-linux  yes\n");
     let other = found["images"][0].clone();

@@ -22,7 +22,8 @@ fn a_host_is_added_to_the_registry() {
         .assert_stderr_contains(
             "to write   hosts/smelly/default.nix\nto write   hosts/common/keys/anna.pub\nto change  hosts/default.nix\n",
         )
-        .assert_stderr_contains("git add hosts/smelly/default.nix hosts/common/keys/anna.pub\n");
+        .assert_stderr_contains(" add hosts/smelly/default.nix hosts/common/keys/anna.pub, then: cargo xtask ")
+        .assert_stderr_contains(" up smelly --wifi SSID\n  Nix sees only files that git lists\n");
     let entry = "  smelly = {
     system = \"aarch64-linux\";
     address = \"smelly.lan\";

@@ -52,11 +52,10 @@ fn an_image_that_boots_is_flashed() {
 fn keys_are_committed_and_backups_proven() {
     let sandbox = sandbox();
     identity(&sandbox, &["import", "pi", text(&make_key(&sandbox, "key"))]).assert_code(0);
-    let folder = sandbox.path("flake");
-    let commit =
-        format!("git -C {} add known_hosts\n  a commit of it gives them to the team", folder.display());
+    let commit = "git add known_hosts\n  a commit of it gives the change to the team";
     assert_eq!(next(&identity(&sandbox, &["publish"])), commit);
     assert_eq!(next(&identity(&sandbox, &["publish"])), "", "nothing is left to commit");
+    assert_eq!(next(&identity(&sandbox, &["list"])), "", "the keys agree");
 
     let file = sandbox.path("home/backup");
     let file = text(&file);
@@ -70,4 +69,24 @@ fn keys_are_committed_and_backups_proven() {
     assert_eq!(next(&listed), format!("cargo xtask identity restore {file} --passphrase-fd 0"));
     let restored = identity_with_input(&sandbox, &restore, passphrase);
     assert_eq!(next(&restored), "cargo xtask\n  shows the hosts and their keys");
+    // The published line goes with the key.
+    assert_eq!(next(&identity(&sandbox, &["remove", "pi", "--yes"])), commit);
+    let make = "cargo xtask identity make HOST\n  makes the key before the first flash does";
+    assert_eq!(next(&identity(&sandbox, &["list"])), make);
+    assert_eq!(next(&identity(&sandbox, &["make", "attic"])), "cargo xtask flash attic");
+    assert_eq!(
+        next(&identity(&sandbox, &["remove", "attic", "--yes"])),
+        "",
+        "no file of the team has changed"
+    );
+}
+
+#[test]
+fn keys_that_differ_are_shown() {
+    let sandbox = sandbox();
+    identity(&sandbox, &["import", "pi", text(&make_key(&sandbox, "key"))]).assert_code(0);
+    let other = fs::read_to_string(make_key(&sandbox, "other").with_extension("pub")).unwrap();
+    fs::write(sandbox.path("flake/known_hosts"), format!("pi {other}")).unwrap();
+    let show = "cargo xtask identity show pi\n  shows which file has another key";
+    assert_eq!(next(&identity(&sandbox, &["list"])), show);
 }

@@ -33,6 +33,11 @@ fn clean() -> Value {
     json!({ "rev": REV, "dirty": false })
 }
 
+/// A host that a rollback takes to the system of its first receipt.
+pub fn fixture_to_roll_back() -> Fixture {
+    fixture(&[receipt(NEW, "done", &clean()), receipt(OLD, "done", &Value::Null)])
+}
+
 fn rollback(fixture: &Fixture, args: &[&str]) -> Outcome {
     fixture.sandbox.run(&[&["--flake", FLAKE, "rollback", "stinky"], args].concat())
 }

@@ -3,14 +3,14 @@
 use crate::support::{Outcome, Sandbox};
 
 /// The script of a cargo whose suites have three tests, two of them ignored, and which passes all of them.
-const CARGO: &str = "case \"$*\" in
+pub const CARGO: &str = "case \"$*\" in
  *' --lib fuzz '*--list*) printf 'a::fuzz: test\nb::tests::fuzz: test\n';;
  *--list*--ignored*) printf 'b: test\nc: test\n';;
  *--list*) printf 'a: test\nb: test\nc: test\n';;
 esac";
 
 /// A sandbox whose cargo is the script `cargo`.
-fn sandbox_with_cargo(cargo: &str) -> Sandbox {
+pub fn sandbox_with_cargo(cargo: &str) -> Sandbox {
     let sandbox = Sandbox::with_fakes_only();
     sandbox.fake("cargo", cargo);
     sandbox

@@ -15,14 +15,14 @@ use crate::flash::{MIB, image_bytes, is_all};
 use crate::support::Outcome;
 
 /// The flake and the host of these tests, which answers once `booted` is in the sandbox.
-struct Up {
-    fixture: Fixture,
+pub struct Up {
+    pub fixture: Fixture,
     card: PathBuf,
     _out: TempDir,
 }
 
 impl Up {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_image(&image_json(&system()))
     }
 
@@ -98,7 +98,7 @@ impl Up {
 }
 
 /// The command line `up stinky ARGS`.
-fn words<'a>(args: &[&'a str]) -> Vec<&'a str> {
+pub fn words<'a>(args: &[&'a str]) -> Vec<&'a str> {
     [&["--flake", "github:o/f", "up", "stinky"], args].concat()
 }
 

@@ -9,10 +9,18 @@ use crate::deploy_fixture::Fixture;
 use crate::deploy_several::{NO_CHANGE, fixture_with_two_nodes};
 use crate::fake_nix::{Answers, FLAKE, FakeNix, names_json, print_script, system};
 use crate::flash::{build_with_image, make_card};
+use crate::identities;
 use crate::identity::fake_keygen;
+use crate::new_host_fixture::Flake;
+use crate::rollback::fixture_to_roll_back;
 use crate::status::{fixture_with_current_host, write_flash_receipt};
+use crate::suites::{CARGO, sandbox_with_cargo};
 use crate::support::Sandbox;
 use crate::support::terminal::Terminal;
+use crate::up::{self, Up};
+
+/// A public key that no sandbox has made.
+const OTHER_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw";
 
 const WIDTHS: [u16; 3] = [60, 80, 120];
 
@@ -37,15 +45,21 @@ fn assert_fits(screen: &Screen, what: &str) {
 #[track_caller]
 fn check(sandbox: &Sandbox, args: &[&str], answer: Option<(&str, &str)>, code: i32) {
     for width in WIDTHS {
-        let mut terminal = sandbox.xtask(args).on_whole_terminal(width);
-        if let Some((question, answer)) = answer {
-            terminal.answer(question, answer);
-        }
-        let (screen, exit_code) = terminal.finish_on_screen(width);
-        let what = format!("{args:?} at {width} columns");
-        assert_fits(&screen, &what);
-        assert_eq!(exit_code, code, "{what}:\n{}", screen.text());
+        check_at(width, sandbox, args, answer, code);
     }
+}
+
+/// As [`check`], on one terminal that is `width` columns wide.
+#[track_caller]
+fn check_at(width: u16, sandbox: &Sandbox, args: &[&str], answer: Option<(&str, &str)>, code: i32) {
+    let mut terminal = sandbox.xtask(args).on_whole_terminal(width);
+    if let Some((question, answer)) = answer {
+        terminal.answer(question, answer);
+    }
+    let (screen, exit_code) = terminal.finish_on_screen(width);
+    let what = format!("{args:?} at {width} columns");
+    assert_fits(&screen, &what);
+    assert_eq!(exit_code, code, "{what}:\n{}", screen.text());
 }
 
 /// The words of all commands that users see.
@@ -155,6 +169,60 @@ fn commands_about_identities_fit() {
 }
 
 #[test]
+fn backups_of_identities_fit() {
+    let sandbox = identities::sandbox();
+    let flake = sandbox.path("flake").display().to_string();
+    let identity = |args: &[&str], code| {
+        check(&sandbox, &[&["--flake", &flake, "identity"], args].concat(), None, code);
+    };
+    identity(&["list"], 0);
+    let key = identities::make_key(&sandbox, "key");
+    let public = key.with_extension("pub");
+    let [key, public] = [&key, &public].map(|path| identities::text(path));
+    identities::identity(&sandbox, &["import", "pi", key]).assert_code(0);
+    let file = sandbox.path("home/a-backup-of-all-identities.age");
+    let file = identities::text(&file);
+    identity(&["backup", file, "pi", "--recipients-file", public, "--yes"], 0);
+    identity(&["restore", file, "--age-identity", key, "--list"], 0);
+    identity(&["restore", file, "--age-identity", key], 0);
+    identity(&["trust", "pi", "--published"], 3);
+    std::fs::write(sandbox.path("flake/known_hosts"), format!("pi {OTHER_KEY}\n")).expect("publishing");
+    identity(&["list"], 0);
+    identity(&["show", "pi"], 0);
+    let question = Some(("Type the name of the host (pi) to go on: ", "no"));
+    check(&sandbox, &["--flake", &flake, "identity", "trust", "pi", "--published"], question, 3);
+}
+
+#[test]
+fn commands_to_a_running_host_fit() {
+    let up = Up::new();
+    check(&up.fixture.sandbox, &up::words(&["--dry-run"]), None, 0);
+    // A log has whole lines, for a search.
+    check(&up.fixture.sandbox, &["log", "a-host-that-was-never-deployed"], None, 2);
+    for width in WIDTHS {
+        let host = fixture_to_roll_back();
+        let rollback = ["--flake", FLAKE, "rollback", "stinky"];
+        check_at(width, &host.sandbox, &[&rollback[..], &["--dry-run"]].concat(), None, 0);
+        check_at(width, &host.sandbox, &rollback, None, 0);
+        check_at(width, &host.sandbox, &["--flake", FLAKE, "history"], None, 0);
+    }
+}
+
+#[test]
+fn a_new_host_fits() {
+    for width in WIDTHS {
+        let flake = Flake::registry();
+        let place = flake.path("").display().to_string();
+        let key = flake.key();
+        let new_host = ["--flake", &place, "new-host", "smelly", "--board", "pi5", "--admin", "anna"];
+        let question = Some(("for them? [y/N]", "n"));
+        check_at(width, &flake.sandbox, &[&new_host[..], &["--ssh-key", &key]].concat(), question, 0);
+        check_at(width, &flake.sandbox, &new_host, None, 3);
+        check_at(width, &flake.sandbox, &[&new_host[..3], &["smelly.lan"], &new_host[4..]].concat(), None, 2);
+    }
+}
+
+#[test]
 fn the_rest_fits() {
     let sandbox = boot::sandbox(&boot::console_with_prompt("pi login: "));
     let card = sandbox.path("card.img").display().to_string();
@@ -162,6 +230,7 @@ fn the_rest_fits() {
     check(&sandbox, &["boot", "/dev/no-such-card-in-this-machine-of-mine"], None, 3);
     let sandbox = Sandbox::with_fakes_only();
     check(&sandbox, &["bench", "deploy"], None, 3);
+    check(&sandbox_with_cargo(CARGO), &["test", "cli"], None, 0);
 }
 
 /// A bar that the terminal has wrapped, because it became narrower, is erased whole.

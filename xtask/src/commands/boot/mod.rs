@@ -51,8 +51,10 @@ pub fn run(cx: &Context, args: &Boot) -> Result<()> {
     let up = up.map_err(|error| explain(&plan, card.as_ref(), error));
     drop(workspace);
     show(cx, &plan, up?)?;
-    if let BootArg::Image(image) = &boot_arg {
-        next_step::after_boot(image);
+    match (&boot_arg, &plan.subject.content) {
+        (BootArg::Image(image), _) => next_step::after_boot(image),
+        (BootArg::Card(_), Content::Card(disk)) => next_step::after_card_boot(cx, disk)?,
+        (BootArg::Card(_), Content::Image(_)) => {}
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, ErrorReport, Event, HostName, JsonResult, Table, Timestamp};
 use crate::cli::identity::IdentityList;
+use crate::commands::next_step;
 use crate::identity::{Identities, PublicKey, fingerprint_of};
 use crate::receipt::{self, Receipt};
 use crate::ui;
@@ -18,6 +19,7 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
     for host in identities.hosts()? {
         rows.push(Row::read(cx, &identities, &host, &receipts)?);
     }
+    offer_next_step(&rows);
     if cx.json {
         return ui::print_json(&IdentityListResult { hosts: rows });
     }
@@ -32,6 +34,15 @@ pub fn run(cx: &Context, args: &IdentityList) -> Result<()> {
         table.row(row.cells());
     }
     ui::print_table(&table)
+}
+
+/// Offers the next step where the list shows that one is left.
+fn offer_next_step(rows: &[Row]) {
+    match rows.iter().find(|row| row.fingerprint.is_some() && row.has_two_keys()) {
+        Some(row) => next_step::show_key(&row.host),
+        None if rows.is_empty() => next_step::make_key(),
+        None => {}
+    }
 }
 
 /// The JSON result.

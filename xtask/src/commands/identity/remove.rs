@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::ask;
 use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityRemove;
+use crate::commands::next_step;
 use crate::identity::{Identities, NewKeys, fingerprint_of};
 use crate::{bail, ui};
 
@@ -29,6 +30,9 @@ pub fn run(cx: &Context, args: &IdentityRemove) -> Result<()> {
         change.set_published(none);
     }
     change.commit()?;
+    if let Some(file) = identities.published.as_ref().filter(|_| removal.is_published) {
+        next_step::commit(file.path());
+    }
     if cx.json {
         return ui::print_json(&IdentityRemoveResult { host: args.host.clone(), removed: removal.parts });
     }

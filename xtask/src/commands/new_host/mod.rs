@@ -88,6 +88,9 @@ fn write(
     draft.write(folder)?;
     let is_listed = listed::add(cx, folder, draft, args.git_add)?;
     warn_of_no_key(cx, folder, host);
+    let needed = draft.needed_paths();
+    let unlisted = if is_listed == Some(false) { needed.as_slice() } else { &[] };
+    next_step::after_new_host(&host.name, host.has_wifi, folder, unlisted);
     show(cx, host, draft, evaluated, is_listed)
 }
 
@@ -99,7 +102,7 @@ fn not_written(host: &str, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Prints the result and the next steps. `is_listed`: whether git lists the files; `None` where no git decides.
+/// Prints the result. `is_listed`: whether git lists the files; `None` where no git decides.
 fn show(
     cx: &Context,
     host: &NewHost,
@@ -107,7 +110,6 @@ fn show(
     evaluated: Evaluated,
     is_listed: Option<bool>,
 ) -> Result<()> {
-    next_step::after_new_host(&host.name, host.has_wifi);
     if cx.json {
         return ui::print_json(&NewHostResult {
             host: host.name.clone(),
@@ -117,11 +119,6 @@ fn show(
             evaluated: Some(evaluated),
             add: None,
         });
-    }
-    if is_listed == Some(false) {
-        let files =
-            draft.needed_paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
-        cx.note(format!("Nix sees the new files once git lists them: git add {files}"));
     }
     ui::print_result(&format!("{} is in {}: {evaluated}", host.name, draft.edit.path.display()))
 }

@@ -34,7 +34,7 @@ pub struct HostFacts {
     last_deploy: Option<DeployFacts>,
     /// Which key of the host is known.
     key: Option<Key>,
-    /// The users who can log in by ssh; `None` if unknown.
+    /// The users whom the configuration lets log in by ssh, by a key or a password; `None` if unknown.
     logins: Option<Vec<String>>,
 }
 
@@ -86,7 +86,7 @@ pub fn rows(cx: &Context, listing: &Listing, receipts: &[Receipt]) -> Vec<HostRo
     let row = |host: &Host| {
         let image = KnownImage::recall(cx, host, listing.fingerprint.as_ref());
         let logins = match &image {
-            KnownImage::Found(images) => {
+            KnownImage::Found { images, .. } => {
                 images.iter().find_map(|image| image.layout.as_ref()?.logins.clone())
             }
             _ => None,
@@ -162,11 +162,16 @@ impl HostRow {
         }
     }
 
-    /// The users who can log in by ssh; `None` if unknown.
+    /// The users whom the configuration lets log in by ssh; `None` if unknown.
     fn login_users(&self) -> Option<Vec<&str>> {
-        let logins = self.logins.as_ref()?;
-        let users = logins.users.iter().filter(|_| logins.is_enabled);
-        Some(users.map(|user| user.name.as_str()).collect())
+        Some(self.logins.as_ref()?.with_way_in().map(|user| user.name.as_str()).collect())
+    }
+
+    /// Whether nobody can log in to a card of the host, unless the card gets a key of its own.
+    pub fn needs_login_key(&self) -> bool {
+        let takes_keys = |logins: &HostLogins| logins.is_enabled && !logins.users.is_empty();
+        self.logins.as_ref().is_some_and(takes_keys)
+            && self.login_users().is_some_and(|users| users.is_empty())
     }
 
     pub fn cells(&self) -> [Cell; 7] {
@@ -175,6 +180,7 @@ impl HostRow {
         let deploy = self.last_deploy.as_ref().map_or_else(dash, LastDeploy::cell);
         let logins = match self.login_users().as_deref() {
             None => dash(),
+            Some([]) if self.needs_login_key() => Cell::new("no key", Tone::Attention),
             Some([]) => Cell::new("nobody", Tone::Attention),
             Some(users) => users.join(", ").into(),
         };
@@ -215,6 +221,8 @@ impl Key {
 
 #[cfg(test)]
 pub mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     /// A host with an image, whose last flash is `done`, if any, and whose last deploy after that is `good`, if any.
@@ -230,6 +238,30 @@ pub mod tests {
             last_deploy: good.map(|is_good| LastDeploy { time: time(), verdict: String::new(), is_good }),
             key: None,
             logins: None,
+        }
+    }
+
+    /// Nobody gets in where sshd lets a user in who has neither a key nor a password.
+    #[test]
+    fn who_logs_in_is_who_has_a_way_in() {
+        let user = |keys: Option<&str>, has_password: bool| {
+            json!({ "name": "anna", "is_normal": true, "is_admin": true, "keys": keys, "files": [],
+                    "has_password": has_password })
+        };
+        let no_users: [Value; 0] = [];
+        for (is_enabled, users, cell, needs_key) in [
+            (true, &[user(Some("ssh-ed25519 AAAA"), false)][..], "anna", false),
+            (true, &[user(None, false)], "anna", false),
+            (true, &[user(Some(""), true)], "anna", false),
+            (true, &[user(Some("\n"), false)], "no key", true),
+            (true, &no_users, "nobody", false),
+            (false, &[user(Some("ssh-ed25519 AAAA"), false)], "nobody", false),
+        ] {
+            let logins = json!({ "is_enabled": is_enabled, "has_other_way": false, "users": users });
+            let logins = serde_json::from_value(logins).unwrap();
+            let row = HostRow { logins: Some(logins), ..host("a", None, None) };
+            assert_eq!(row.cells()[6].text, cell, "{users:?}");
+            assert_eq!(row.needs_login_key(), needs_key, "{users:?}");
         }
     }
 }

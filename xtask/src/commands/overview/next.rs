@@ -100,6 +100,10 @@ fn failed_deploy(overview: &Overview) -> Option<NextStep> {
 /// The flash of `host`, to the card that is in for it, if it is the only one.
 fn flash(overview: &Overview, host: &HostRow, reason: &str) -> NextStep {
     let device = free_card(overview).map(|device| format!(" {device}")).unwrap_or_default();
+    if host.needs_login_key() {
+        let step = NextStep::run(format!("cargo xtask flash {:#}{device} --ssh-key FILE", host.name));
+        return step.because(format!("{reason}, and the flake has no login key for it"));
+    }
     NextStep::run(format!("cargo xtask flash {:#}{device}", host.name)).because(reason)
 }
 
@@ -117,7 +121,7 @@ fn free_card(overview: &Overview) -> Option<String> {
 
 impl HostRow {
     fn has_known_image(&self) -> bool {
-        matches!(self.image, KnownImage::Package(_) | KnownImage::Found(_))
+        matches!(self.image, KnownImage::Package(_) | KnownImage::Found { .. })
     }
 
     /// Whether the host has an image, and neither a card nor a deploy yet.

@@ -17,6 +17,32 @@ fn an_input_that_cannot_be_fetched_is_named() {
     assert_eq!(error.to_string(), expected);
 }
 
+/// What a newcomer without a network sees: the server, the reason and the input, each once.
+#[test]
+fn an_archive_that_cannot_be_downloaded_is_named_once() {
+    let text = |error: &str| {
+        format!(
+            "error:\n       … while evaluating the attribute 'x'\n         at /nix/store/a-source/flake.nix:27:16:\n\n       \
+             … while fetching the input 'github:o/r/abc?narHash=sha256-x%3D'\n\n       error: {error}"
+        )
+    };
+    let reason =
+        "unable to download 'https://h/abc.tar.gz': Could not resolve hostname (6) Could not resolve host: h";
+    for error in
+        [reason.to_owned(), format!("Failed to open archive (Source threw exception: error: {reason})")]
+    {
+        let error = evaluation_failed(&text(&error), &"F", None, &Programs::default());
+        let expected = "nix failed on F: unable to download 'https://h/abc.tar.gz': Could not resolve hostname\n  \
+            while fetching the input 'github:o/r/abc'";
+        assert_eq!((error.to_string().as_str(), hint(&error)), (expected, Some(NO_NETWORK)));
+    }
+    let lines = "unable to download 'https://h/x': HTTP error 404 (curl 22)\n\n       response body: no";
+    let expected = "nix failed on F: unable to download 'https://h/x': HTTP error 404 (curl 22)\n\n       \
+        response body: no";
+    let error = evaluation_failed(&format!("error: {lines}"), &"F", None, &Programs::default());
+    assert_eq!(error.to_string(), expected);
+}
+
 #[test]
 fn an_input_that_does_not_exist_has_its_own_hint() {
     let dir = tempfile::tempdir().unwrap();

@@ -24,6 +24,7 @@ use hints::{
 
 pub use copy::{CopyFault, copy_failed, is_silent_host};
 pub use fetch::{FetchFault, FetchFaultKind, cache_cause, is_missing_path};
+pub use own_words::{failed_download, without_details};
 pub use plain_text::strip_ansi;
 
 /// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
@@ -275,6 +276,10 @@ fn summarize(text: &str) -> String {
     let (trace, error) = own_words::split_trace(text.trim());
     let error = error.strip_prefix(own_words::ERROR).unwrap_or(error).trim();
     let (error, own_position) = own_words::split_position(error);
+    if let Some(failure) = failed_download(error) {
+        // A server is at fault, and no place in the code.
+        return failure;
+    }
     let of_trace = trace.lines().rev().filter_map(|line| line.trim().strip_prefix("at "));
     let mut positions = own_position.into_iter().chain(of_trace);
     // A position in the expression of `--apply`, which is this tool's, does not help the user.

@@ -60,6 +60,27 @@ pub fn missing_features(text: &str) -> Vec<&str> {
     required.into_iter().filter(|feature| !present.contains(feature)).collect()
 }
 
+/// What the `error` of a failed download says, without curl's number for the reason and what follows the number, and
+/// without the words around the error where Nix unpacks what it downloads; `None` for another error.
+pub fn failed_download(error: &str) -> Option<String> {
+    const OF_ARCHIVE: &str = "Failed to open archive (Source threw exception: error: ";
+    let of_archive = error.strip_prefix(OF_ARCHIVE).and_then(|inner| inner.strip_suffix(')'));
+    let download = of_archive.unwrap_or(error);
+    let (url, reason) = download.strip_prefix("unable to download '")?.split_once("': ")?;
+    Some(format!("unable to download '{url}': {}", without_details(reason)))
+}
+
+/// The first line of `reason` without curl's number for the error, such as ` (6)`, and without the details that follow
+/// the number; the other lines as they are.
+pub fn without_details(reason: &str) -> String {
+    let (first, rest) = reason.split_at(reason.find('\n').unwrap_or(reason.len()));
+    let begins_number =
+        |position: &usize| first[position + " (".len()..].starts_with(|c: char| c.is_ascii_digit());
+    let mut positions = first.match_indices(" (").map(|(position, _)| position);
+    let end = positions.find(begins_number).unwrap_or(first.len());
+    format!("{}{rest}", &first[..end])
+}
+
 /// Whether `line` of an error quotes a builder's log.
 fn is_quoted(line: &str) -> bool {
     line.trim_start().starts_with("> ")
@@ -129,7 +150,7 @@ pub fn failed_on_flake(text: &str, reference: &str, folder: Option<&Path>) -> bo
 pub fn failed_input(text: &str, printed: &str) -> Option<String> {
     let (trace, _) = split_trace(text);
     let step = |words: &str| trace.lines().rev().find_map(|line| line.trim().strip_prefix(words));
-    let url = step("… while fetching the input ")?;
+    let url = step("… while fetching the input ").map(without_hash)?;
     let name = step("… while updating the flake input ").map_or(String::new(), |name| format!("{name}, "));
     let is_reason = |line: &&str| {
         FETCH_PREFIXES.iter().any(|prefix| line.starts_with(prefix))
@@ -140,6 +161,11 @@ pub fn failed_input(text: &str, printed: &str) -> Option<String> {
     let reasons = printed.lines().map(str::trim).filter(is_reason).filter(|line| seen.insert(*line));
     let quoted = reasons.take(MAX_FETCH_LINES).map(|line| format!("\n  | {line}")).collect::<String>();
     Some(format!("\n  while fetching the input {name}{url}{quoted}"))
+}
+
+/// The quoted address of an input without the hash of its content, which fills a line and tells nobody anything.
+fn without_hash(url: &str) -> String {
+    url.split_once("?narHash=").map_or_else(|| url.to_owned(), |(address, _)| format!("{address}'"))
 }
 
 /// Whether `words` name a file of the flake in `folder`. `words` name the file by its path below the copy of the flake

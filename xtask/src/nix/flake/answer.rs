@@ -89,8 +89,9 @@ impl Answer {
             let (answers, broken) = parts.eval_each(OUTPUTS, function)?;
             return Self::first_of(answers.into_iter().map(parse).collect::<Result<_>>()?, broken);
         }
-        let (_, broken) = parts.eval_each(OUTPUTS, &names::names_function())?;
-        if broken.is_empty() {
+        let (evaluated, broken) = parts.eval_each(OUTPUTS, &names::names_function())?;
+        // Where no output evaluates, as without a network, the flake is at fault, and one error says so.
+        if broken.is_empty() || evaluated.is_empty() {
             return Err(error);
         }
         let answer = outputs.eval_all(&without(function, &broken))?;

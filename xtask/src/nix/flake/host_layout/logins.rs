@@ -48,6 +48,14 @@ impl HostLogins {
         }
     }
 
+    /// The users who have a way in by the configuration: a key, keys that a build makes, or a password. Others get in
+    /// by a card that has their key.
+    pub fn with_way_in(&self) -> impl Iterator<Item = &LoginUser> {
+        let has_keys = |user: &LoginUser| user.keys.as_ref().is_none_or(|keys| !keys.trim().is_empty());
+        let users = self.users.iter().filter(|_| self.is_enabled);
+        users.filter(move |user| self.has_other_way || user.has_password || has_keys(user))
+    }
+
     /// The names of the users, for a message.
     pub fn names(&self) -> String {
         self.users.iter().map(|user| &*user.name).collect::<Vec<_>>().join(", ")
