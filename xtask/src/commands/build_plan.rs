@@ -4,7 +4,9 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::{Context, JsonResult};
+use crate::base::failure::{ExitKind, kind};
+use crate::base::{Context, ErrorReport, Event, HostName, JsonResult};
+use crate::deploy::{self, DeployOptions, Unplanned};
 use crate::nix::BuildPlan;
 use crate::ui;
 
@@ -12,11 +14,56 @@ use crate::ui;
 #[derive(Serialize, JsonSchema)]
 pub struct BuildPlanResult {
     plan: BuildPlan,
+    /// The hosts that the plan leaves out, as they cannot be evaluated.
+    unplanned: Vec<UnplannedHost>,
 }
 
 impl JsonResult for BuildPlanResult {}
 
+/// A host that a plan leaves out.
+#[derive(Serialize, JsonSchema)]
+struct UnplannedHost {
+    host: HostName,
+    error: ErrorReport,
+}
+
 /// Shows `plan`.
 pub fn show(cx: &Context, plan: BuildPlan) -> Result<()> {
-    if cx.json { ui::print_json(&BuildPlanResult { plan }) } else { ui::print_lines(&plan.to_string()) }
+    show_without(cx, plan, &[])
+}
+
+/// Shows what the build of a deploy of `hosts` would do, also where some of them cannot be evaluated.
+///
+/// # Errors
+/// The most severe of those hosts.
+pub fn show_deploy(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Result<()> {
+    let (plan, mut unplanned) = deploy::plan_build(cx, options, hosts)?;
+    if hosts.len() == 1
+        && let Some(only) = unplanned.pop()
+    {
+        return Err(only.error);
+    }
+    for left_out in &unplanned {
+        cx.for_host(&left_out.host).reporter.report(&Event::warning_of(&left_out.error));
+    }
+    if unplanned.len() < hosts.len() {
+        show_without(cx, plan, &unplanned)?;
+    }
+    let worst = unplanned.iter().map(|left_out| kind(&left_out.error)).max_by_key(|kind| kind.severity());
+    worst.map_or(Ok(()), |worst| Err(unplanned_error(worst, &unplanned, hosts.len())))
+}
+
+fn show_without(cx: &Context, plan: BuildPlan, unplanned: &[Unplanned]) -> Result<()> {
+    if !cx.json {
+        return ui::print_lines(&plan.to_string());
+    }
+    let hosts = unplanned.iter();
+    let hosts = hosts
+        .map(|Unplanned { host, error }| UnplannedHost { host: host.clone(), error: ErrorReport::of(error) });
+    ui::print_json(&BuildPlanResult { plan, unplanned: hosts.collect() })
+}
+
+fn unplanned_error(kind: ExitKind, unplanned: &[Unplanned], all: usize) -> anyhow::Error {
+    let names = deploy::error_names(unplanned.iter().map(|left_out| left_out.host.as_str()));
+    kind.error(format!("{} of {all} hosts cannot be planned: {names}", unplanned.len()))
 }

@@ -26,7 +26,7 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let hosts = if args.all { deploy::deployable_hosts(cx, options.nix_args())? } else { named };
     let hosts = choose_by_tags(cx, args, options.nix_args(), hosts)?;
     if args.plan {
-        return build_plan::show(cx, deploy::plan_build(cx, &options, &hosts)?);
+        return build_plan::show_deploy(cx, &options, &hosts);
     }
     if options.goal != Goal::Show {
         for host in &hosts {
@@ -53,7 +53,7 @@ fn choose_by_tags(
     if args.on.is_empty() && args.waves.is_empty() {
         return Ok(hosts);
     }
-    let tags = cx.in_phase("evaluate", || Tags::read(cx, nix_args))?;
+    let tags = cx.in_phase("evaluate", || Tags::read(cx, &hosts, nix_args))?;
     let mut chosen = tags.choose(hosts, &args.on)?;
     if !args.waves.is_empty() {
         tags.canaries_first(&mut chosen);

@@ -100,7 +100,7 @@ pub fn run(
     };
     match &ending {
         Ending::Planned(plan) => show_planned(cx, options, plan)?,
-        Ending::NotReached => {}
+        Ending::NotReached(_) => {}
         Ending::Ended(outcome) => show(cx, options, outcome)?,
     }
     Ok(ending)

@@ -115,7 +115,7 @@ pub fn after_deploy<'a>(endings: impl IntoIterator<Item = &'a Ending>) {
             Ending::Ended(outcome) if outcome.awaits_reboot() => {
                 hosts.push(format!("{:#}", outcome.plan.target.host));
             }
-            Ending::Ended(_) | Ending::NotReached => {}
+            Ending::Ended(_) | Ending::NotReached(_) => {}
         }
     }
     if is_planned {
@@ -134,7 +134,7 @@ pub fn after_rollback(host: &HostName, revision: &Revision, ending: &Ending) {
             let command = format!("cargo xtask rollback {host:#} {} --reboot", revision.short());
             ui::end_with(NextStep::run(command).because(REBOOT));
         }
-        Ending::Ended(_) | Ending::NotReached => {
+        Ending::Ended(_) | Ending::NotReached(_) => {
             let step = NextStep::run(format!("cargo xtask deploy {host:#}"));
             ui::end_with(
                 step.after("mend the flake").because("the next deploy brings back what the flake says"),

@@ -22,8 +22,11 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let receipts = receipt::read_all(cx)?;
     let overrides = Overrides::of_address(args.to.as_ref());
     let statuses = host_status::read(cx, &receipts, hosts, &overrides, nix_args)?;
-    for remark in statuses.iter().flat_map(deploy::Status::remarks) {
-        cx.reporter.report(&remark);
+    for status in &statuses {
+        // A remark may not name its host.
+        let of_host = cx.for_host(&status.host);
+        let reporter = if statuses.len() > 1 { &of_host.reporter } else { &cx.reporter };
+        status.remarks().iter().for_each(|remark| reporter.report(remark));
     }
     if cx.json {
         let hosts = statuses.iter().map(|status| HostRow::new(status, &receipts)).collect();

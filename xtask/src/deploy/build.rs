@@ -7,8 +7,8 @@ use super::options::{DeployOptions, Goal};
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
-use crate::base::{Context, HostName, failure};
-use crate::nix::{self, BuildPlan, StorePath};
+use crate::base::{Context, Event, HostName};
+use crate::nix::{self, BuildPlan, Installable, StorePath};
 
 /// Builds, in one run of Nix, all profiles that are not in the store yet. Returns one item for each plan, in their
 /// order: the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that
@@ -45,41 +45,65 @@ fn build_profiles(
 ) -> Vec<Option<anyhow::Error>> {
     // deploy-rs reports a profile that no installable can name.
     let installable = |plan: &Plan| plan.target.installable(&cx.flake).ok();
-    let unbuilt = plans.iter().filter(|plan| needs_build(cx, plan));
-    let wanted = unbuilt.filter_map(|plan| installable(plan)).collect::<Vec<_>>();
-    let no_errors = plans.iter().map(|_| None).collect();
-    if wanted.is_empty() {
-        return no_errors;
+    let wanted =
+        plans.iter().map(|plan| installable(plan).filter(|_| needs_build(cx, plan))).collect::<Vec<_>>();
+    let installables = wanted.iter().flatten().cloned().collect::<Vec<_>>();
+    if installables.is_empty() {
+        return plans.iter().map(|_| None).collect();
     }
     let mut timings = Timings::default();
     let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, options.nix_args());
-    let built = timings.time("build", || nix::build_all(cx, &wanted, &nix_args));
+    let errors = timings.time("build", || nix::build_all(cx, &installables, &nix_args));
+    // Hosts whose profiles are built go on, below a line of their own.
+    cx.reporter.report(&Event::PhaseEnded);
     for plan in plans.iter_mut() {
         plan.timings.append(timings.clone());
     }
-    let Err(error) = built else { return no_errors };
-    let error = nix::with_untracked_hint(&cx.launcher, &cx.flake, error);
-    let has_failed = |plan: &Plan| {
-        let was_wanted = installable(plan).is_some_and(|installable| wanted.contains(&installable));
-        was_wanted && !plan.target.path.exists()
+    let mut errors = errors.into_iter();
+    let error_of = |(plan, wanted): (&&mut Plan, Option<Installable>)| {
+        let error = wanted.and_then(|_| errors.next().flatten())?;
+        let is_missing = !plan.target.path.exists();
+        is_missing.then(|| nix::with_untracked_hint(&cx.launcher, &cx.flake, error))
     };
-    plans.iter().map(|plan| has_failed(plan).then(|| failure::copy(&error))).collect()
+    plans.iter().zip(wanted).map(error_of).collect()
 }
 
-/// What a build of the profiles of all `hosts` would do. Those that the hosts build themselves are left out.
+/// What a build of the profiles of `hosts` would do, and the hosts that cannot be evaluated, with their errors. The
+/// profiles that the hosts build themselves are left out.
 ///
 /// # Errors
-/// That of the first host that cannot be evaluated, and those of [`nix::plan`].
-pub fn plan_build(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Result<BuildPlan> {
+/// Those of [`nix::plan`].
+pub fn plan_build(
+    cx: &Context,
+    options: &DeployOptions,
+    hosts: &[HostName],
+) -> Result<(BuildPlan, Vec<Unplanned>)> {
     let mut installables = Vec::new();
-    for found in find_targets(cx, options, hosts) {
-        let target = found?.target;
-        if target.builds_here {
-            installables.push(target.installable(&cx.flake)?);
+    let mut unplanned = Vec::new();
+    for (host, found) in hosts.iter().zip(find_targets(cx, options, hosts)) {
+        match found.and_then(|found| installable_here(cx, &found.target)) {
+            Ok(installable) => installables.extend(installable),
+            Err(error) => unplanned.push(Unplanned { host: host.clone(), error }),
         }
     }
     let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, options.nix_args());
-    cx.in_phase("plan", || nix::plan(cx, &installables, &nix_args))
+    let plan = cx.in_phase("plan", || nix::plan(cx, &installables, &nix_args))?;
+    Ok((plan, unplanned))
+}
+
+/// What is built here for `target`; `None`, with a note, where the host builds its profile itself.
+fn installable_here(cx: &Context, target: &Target) -> Result<Option<Installable>> {
+    if target.builds_here {
+        return target.installable(&cx.flake).map(Some);
+    }
+    cx.note(format!("{} builds its profile itself: the plan leaves it out", target.host));
+    Ok(None)
+}
+
+/// A host that a plan leaves out, as it cannot be evaluated.
+pub struct Unplanned {
+    pub host: HostName,
+    pub error: anyhow::Error,
 }
 
 /// Whether this machine must build the profile of `plan`.

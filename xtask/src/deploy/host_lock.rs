@@ -1,6 +1,6 @@
 //! A lock for each host: one deploy to a host at a time.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::base::lock::Lock;
 use crate::base::{Context, HostName, percent_encoding, state};
@@ -16,7 +16,7 @@ impl HostLock {
     /// `Interrupted` if the user stops the wait.
     pub fn take(cx: &Context, host: &HostName) -> Result<Self> {
         let folder = cx.state.join("locks");
-        state::create_private_folder(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        state::create_private_folder(&folder)?;
         let path = folder.join(format!("deploy-{}", percent_encoding::encode(host.as_bytes(), b"")));
         Lock::take(&path, &format!("another deploy to {host}"), cx.reporter.as_ref()).map(Self)
     }

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::summary;
 use super::waves::Failures;
 use crate::base::failure::{ExitKind, kind};
+use crate::base::interrupt::{self, SignalGuard};
 use crate::base::parallel;
 use crate::base::{Context, Event, HostName};
 use crate::nix;
@@ -25,11 +26,20 @@ const MAX_DEPLOYS: usize = 16;
 
 /// How a deploy ended.
 pub enum Ending {
-    /// The deploy was not begun, as too many other hosts failed before.
-    NotReached,
+    /// The deploy was not begun.
+    NotReached(Unreached),
     /// The plan was shown, as the user asked.
     Planned(Box<Plan>),
     Ended(Box<Outcome>),
+}
+
+/// Why a deploy was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// Too many other hosts failed before.
+    TooManyFailed,
+    /// The user stopped the run.
+    Stopped,
 }
 
 /// One of several hosts, and how its deploy ended.
@@ -65,7 +75,7 @@ pub fn deduplicate(hosts: &[HostName]) -> Vec<HostName> {
 }
 
 /// Deploys all `hosts` in the waves of `options`, after an evaluation of all. `finish` ends the deploy of a host whose
-/// plan is built. Once too many hosts have failed, no other is begun.
+/// plan is built. Once too many hosts have failed, or the user has stopped the run, no other is begun.
 ///
 /// # Errors
 /// Those of [`host_conflicts::check`]; nothing was built then.
@@ -76,16 +86,20 @@ pub fn deploy_all(
     hosts: Vec<HostName>,
     finish: impl Fn(&Context, Plan) -> Result<Ending> + Sync,
 ) -> Result<Vec<Member>> {
+    // Whenever the user stops the run, the table of the hosts shows how far it came.
+    let signals = interrupt::guard()?;
     let found = find_targets(cx, options, &hosts);
+    signals.check()?;
     host_conflicts::check(options.goal, &found)?;
     let waves = options.waves.split(hosts.into_iter().zip(found).collect());
-    let mut run =
-        Run { cx, options, version, machines: Machines::default(), failures: options.waves.failures() };
+    let machines = Machines::default();
+    let failures = options.waves.failures();
+    let mut run = Run { cx, options, version, machines, failures, signals };
     let count = waves.len();
     let mut members = Vec::new();
     for (number, wave) in waves.into_iter().enumerate() {
         let (hosts, found): (Vec<_>, Vec<_>) = wave.into_iter().unzip();
-        if count > 1 && !run.failures.are_too_many() {
+        if count > 1 && run.reason_to_end().is_none() {
             cx.note(wave_text(number + 1, count, &hosts));
         }
         members.extend(run.deploy_wave(hosts, found, &finish));
@@ -106,9 +120,16 @@ struct Run<'a> {
     /// The machines of the waves so far.
     machines: Machines,
     failures: Failures,
+    signals: SignalGuard,
 }
 
 impl Run<'_> {
+    /// Why no other host is begun; `None` while all is well.
+    fn reason_to_end(&self) -> Option<Unreached> {
+        let has_stopped = self.signals.is_stop_requested().then_some(Unreached::Stopped);
+        has_stopped.or_else(|| self.failures.are_too_many().then_some(Unreached::TooManyFailed))
+    }
+
     /// Plans the deploys of `hosts`, builds what they need in one run of Nix, and runs `finish` for each plan in
     /// parallel. Reports the error of each host: one of its plan or its build after the build, one of `finish` at once.
     fn deploy_wave(
@@ -117,10 +138,12 @@ impl Run<'_> {
         found: Vec<Result<FoundTarget>>,
         finish: &(impl Fn(&Context, Plan) -> Result<Ending> + Sync),
     ) -> Vec<Member> {
-        // Hosts of a wave that is not begun have no plan.
-        let planned = if self.failures.are_too_many() { Vec::new() } else { self.plan_all(&hosts, found) };
-        planned.iter().filter(|plan| plan.is_err()).for_each(|_| self.failures.add());
-        let plans = planned.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        if let Some(reason) = self.reason_to_end() {
+            let unreached = |host| Member { host, result: Ok(Ending::NotReached(reason)) };
+            return hosts.into_iter().map(unreached).collect();
+        }
+        let plans = self.plan_all(&hosts, found);
+        plans.iter().filter(|plan| plan.is_err()).for_each(|_| self.failures.add());
         let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
         parallel::map(MAX_DEPLOYS, members, |(host, plan)| {
             let host_cx = self.cx.for_host(&host);
@@ -132,17 +155,21 @@ impl Run<'_> {
         })
     }
 
-    /// Ends the deploy of a host with `plan`, unless too many hosts have failed, and counts its failure.
+    /// Ends the deploy of a host with `plan`, unless no other host is to be begun, and counts its failure.
     fn deploy_host(
         &self,
         host_cx: &Context,
-        plan: Option<Result<Plan>>,
+        plan: Result<Plan>,
         finish: &(impl Fn(&Context, Plan) -> Result<Ending> + Sync),
     ) -> Result<Ending> {
-        let Some(plan) = plan else { return Ok(Ending::NotReached) };
-        let plan = plan?;
-        if self.failures.are_too_many() {
-            return Ok(Ending::NotReached);
+        let plan = match plan {
+            Err(error) if kind(&error) == ExitKind::Interrupted => {
+                return Ok(Ending::NotReached(Unreached::Stopped));
+            }
+            plan => plan?,
+        };
+        if let Some(reason) = self.reason_to_end() {
+            return Ok(Ending::NotReached(reason));
         }
         let ended = finish(host_cx, plan);
         if failure_of(&ended).is_some() {
@@ -216,7 +243,8 @@ impl Member {
 /// The exit kind of a deploy that has failed; `None` for any other.
 fn failure_of(result: &Result<Ending>) -> Option<ExitKind> {
     match result {
-        Ok(Ending::Planned(_) | Ending::NotReached) => None,
+        Ok(Ending::Planned(_) | Ending::NotReached(Unreached::TooManyFailed)) => None,
+        Ok(Ending::NotReached(Unreached::Stopped)) => Some(ExitKind::Interrupted),
         Ok(Ending::Ended(outcome)) => outcome.verdict.failure(),
         Err(error) => Some(kind(error)),
     }

@@ -21,7 +21,7 @@ use crate::nix::StorePath;
 #[derive(Serialize, JsonSchema)]
 pub struct HostResult {
     host: HostName,
-    /// Whether the deploy was begun; false where too many other hosts failed before.
+    /// Whether the deploy was begun; false where too many other hosts failed before, or where the user stopped the run.
     reached: bool,
     /// What is true on the host; `None` for a dry run, and where a deploy ended without a verdict.
     verdict: Option<AnyVerdict>,
@@ -114,7 +114,7 @@ impl HostResult {
         match &member.result {
             Ok(Ending::Planned(plan)) => Self::planned(plan),
             Ok(Ending::Ended(outcome)) => Self::ended(outcome),
-            Ok(Ending::NotReached) => Self { reached: false, ..Self::new(&member.host) },
+            Ok(Ending::NotReached(_)) => Self { reached: false, ..Self::new(&member.host) },
             Err(error) => Self::failed(&member.host, error),
         }
     }

@@ -7,6 +7,7 @@ use super::desired::Overrides;
 use super::find_target::evaluate_all;
 use super::host::{self, Disks, Remote, State, probe};
 use super::options::Goal;
+use super::summary;
 use super::target::Target;
 use super::trial;
 use super::verdict;
@@ -217,7 +218,7 @@ pub fn unreadable_states_error(statuses: &[Status]) -> Option<anyhow::Error> {
     let unread = statuses.iter().filter(|status| status.observation.is_err()).collect::<Vec<_>>();
     let kinds = unread.iter().filter_map(|status| status.observation.as_ref().err().map(kind));
     let worst = kinds.max_by_key(|kind| kind.severity())?;
-    let names = unread.iter().map(|status| status.host.as_str()).collect::<Vec<_>>().join(", ");
+    let names = summary::error_names(unread.iter().map(|status| status.host.as_str()));
     let noun = if statuses.len() == 1 { "host" } else { "hosts" };
     Some(worst.error(format!(
         "the state of {} of {} {noun} is unknown: {names}",

@@ -14,7 +14,7 @@ impl Member {
     fn verdict(&self) -> Cell {
         match &self.result {
             Ok(Ending::Planned(_)) => "planned".into(),
-            Ok(Ending::NotReached) => Cell::new("not reached", Tone::Attention),
+            Ok(Ending::NotReached(_)) => Cell::new("not reached", Tone::Attention),
             Ok(Ending::Ended(outcome)) => Cell::new(outcome.verdict_words(), outcome.tone()),
             Err(error) => Cell::new(host::failure_label(error).unwrap_or("failed"), Tone::Bad),
         }
@@ -30,7 +30,7 @@ impl Member {
                 let runs = Cell::from(outcome.running_text());
                 (self.verdict(), runs, seconds(outcome.plan.timings.total()))
             }
-            Ok(Ending::NotReached) | Err(_) => (self.verdict(), "-".into(), "-".into()),
+            Ok(Ending::NotReached(_)) | Err(_) => (self.verdict(), "-".into(), "-".into()),
         };
         [self.host.to_string().into(), verdict, runs, time]
     }
@@ -76,27 +76,37 @@ pub fn some_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// One error with the most severe kind of all hosts, which names all that failed; `None` if none did.
+/// All `names` of an error; of more than [`MAX_ROWS`] the first, as in the table of the hosts.
+pub fn error_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names = names.collect::<Vec<_>>();
+    if names.len() > MAX_ROWS { some_names(names.into_iter()) } else { names.join(", ") }
+}
+
+/// One error with the most severe kind of all hosts, which names those that failed; `None` if none did.
 pub fn worst_failure(members: &[Member]) -> Option<anyhow::Error> {
-    let failed = members.iter().filter(|member| member.failure().is_some()).collect::<Vec<_>>();
-    let kind = failed.iter().filter_map(|member| member.failure()).max_by_key(|kind| kind.severity())?;
-    let names = failed.iter().map(|member| member.host.as_str()).collect::<Vec<_>>().join(", ");
-    let noun = if members.len() == 1 { "host" } else { "hosts" };
-    let text = format!("{} of {} {noun} failed: {names}", failed.len(), members.len());
-    let unreached = members.iter().filter(|member| matches!(member.result, Ok(Ending::NotReached))).count();
-    Some(match unreached {
-        0 => kind.error(text),
-        _ => kind.error_with_hint(
-            format!("{text}; {unreached} were not reached"),
-            "run the same command again once they are well: hosts that are done are left alone",
-        ),
-    })
+    let kind = members.iter().filter_map(Member::failure).max_by_key(|kind| kind.severity())?;
+    let (unreached, reached): (Vec<_>, Vec<_>) =
+        members.iter().partition(|member| matches!(member.result, Ok(Ending::NotReached(_))));
+    let failed = reached.iter().filter(|member| member.failure().is_some());
+    let names = failed.map(|member| member.host.as_str()).collect::<Vec<_>>();
+    let all = members.len();
+    let noun = if all == 1 { "host" } else { "hosts" };
+    let failures = format!("{} of {all} {noun} failed: {}", names.len(), error_names(names.iter().copied()));
+    let text = match (names.len(), unreached.len()) {
+        (_, 0) => return Some(kind.error(failures)),
+        (0, count) => format!("stopped: {count} of {all} {noun} not reached"),
+        (_, count) => format!("{failures}; {count} not reached"),
+    };
+    let hint = "run the same command again once they are well: hosts that are done are left alone";
+    let hint = if names.is_empty() { hint.replace(" once they are well", "") } else { hint.to_owned() };
+    Some(kind.error_with_hint(text, hint))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::failure::{ExitKind, kind};
+    use crate::deploy::multi_host::Unreached;
 
     fn member(host: &str, kind: ExitKind) -> Member {
         Member { host: host.into(), result: Err(kind.error("no")) }
@@ -130,12 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn hosts_that_were_not_reached_do_not_count_as_failed() {
+        let unreached = |reason| Member { host: "x".into(), result: Ok(Ending::NotReached(reason)) };
+        let stopped = [unreached(Unreached::Stopped), unreached(Unreached::Stopped)];
+        let error = worst_failure(&stopped).unwrap();
+        assert_eq!(error.to_string(), "stopped: 2 of 2 hosts not reached");
+        assert_eq!(kind(&error), ExitKind::Interrupted);
+        let mixed = [member("a", ExitKind::Unreachable), unreached(Unreached::Stopped)];
+        let error = worst_failure(&mixed).unwrap();
+        assert_eq!(error.to_string(), "1 of 2 hosts failed: a; 1 not reached");
+        assert_eq!(kind(&error), ExitKind::Interrupted);
+        let limited = [member("a", ExitKind::Unreachable), unreached(Unreached::TooManyFailed)];
+        assert_eq!(kind(&worst_failure(&limited).unwrap()), ExitKind::Unreachable);
+    }
+
+    #[test]
     fn many_hosts_are_grouped_by_their_verdicts_the_rarest_first() {
         let mut members = (0..198)
             .map(|number| member(&format!("pi{number:03}"), ExitKind::Unreachable))
             .collect::<Vec<_>>();
         members.push(member("odd", ExitKind::HostKey));
-        members.push(Member { host: "late".into(), result: Ok(Ending::NotReached) });
+        members
+            .push(Member { host: "late".into(), result: Ok(Ending::NotReached(Unreached::TooManyFailed)) });
         let table = verdict_table(&members).to_string();
         let lines = table
             .lines()
@@ -146,7 +172,8 @@ mod tests {
             lines[3].starts_with("unreachable 198 pi000, pi001, ") && lines[3].ends_with("and 190 more"),
             "{table}"
         );
-        let error = worst_failure(&members).unwrap();
-        assert!(error.to_string().ends_with("; 1 were not reached"), "{error}");
+        let error = worst_failure(&members).unwrap().to_string();
+        assert!(error.starts_with("199 of 200 hosts failed: pi000, "), "{error}");
+        assert!(error.ends_with(" and 191 more; 1 not reached"), "{error}");
     }
 }

@@ -6,37 +6,71 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::bail;
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, Reporter, Silent, failure, parallel};
 use crate::nix;
 
 /// The tag of the hosts that are deployed first.
 const CANARY: &str = "canary";
 
-/// The tags of all hosts: an attribute of the nodes, and an output of the flake, which has a list for each host.
-const PLACES: [(&str, &str); 2] = [
-    ("deploy.nodes", "nodes: builtins.mapAttrs (name: node: node.tags or [ ]) nodes"),
-    ("xtask.tags", "tags: tags"),
-];
+/// The nodes of the flake, whose attribute `tags` has the tags of a host.
+const NODES: &str = "deploy.nodes";
+/// The output of the flake that has a list of tags for each host.
+const OUTPUT: &str = "xtask.tags";
 
 /// The tags of each host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tags(BTreeMap<String, BTreeSet<String>>);
 
 impl Tags {
-    /// Reads the tags of the flake: `deploy.nodes.HOST.tags` and `xtask.tags.HOST`.
+    /// Reads the tags of the flake: `deploy.nodes.HOST.tags` and `xtask.tags.HOST`. Where they do not evaluate at once,
+    /// those of each of `hosts` are read alone: a host that does not evaluate has no tags, and a warning says so.
     ///
     /// # Errors
-    /// That of the evaluation; `Refused` for tags that are no list of texts.
-    pub fn read(cx: &Context, nix_args: &[String]) -> Result<Self> {
+    /// `Refused` for tags that are no list of texts; `Interrupted` if the user stops it.
+    pub fn read(cx: &Context, hosts: &[HostName], nix_args: &[String]) -> Result<Self> {
         let mut tags = Self::default();
-        for (place, function) in PLACES {
-            match nix::eval(&cx.launcher, &cx.flake, place, function, nix_args, cx.reporter.as_ref()) {
-                Ok(found) => tags.add(place, &found)?,
-                Err(error) if nix::is_missing_attribute(&error) => {}
+        let of_nodes = "builtins.mapAttrs (_: node: node.tags or [ ])";
+        tags.add_place(cx, hosts, nix_args, (NODES, of_nodes), |host| {
+            format!("nodes: {{ ${{{host}}} = nodes.${{{host}}}.tags or [ ]; }}")
+        })?;
+        tags.add_place(cx, hosts, nix_args, (OUTPUT, "tags: tags"), |host| {
+            format!("tags: {{ ${{{host}}} = tags.${{{host}}} or [ ]; }}")
+        })?;
+        Ok(tags)
+    }
+
+    /// Adds the tags at `place`, by a Nix function for all hosts, or else by `function_of` each host's name.
+    fn add_place(
+        &mut self,
+        cx: &Context,
+        hosts: &[HostName],
+        nix_args: &[String],
+        (place, function): (&str, &str),
+        function_of: impl Fn(&str) -> String + Sync,
+    ) -> Result<()> {
+        let read = |function: &str, reporter: &dyn Reporter| {
+            nix::eval(&cx.launcher, &cx.flake, place, function, nix_args, reporter)
+        };
+        match read(function, cx.reporter.as_ref()) {
+            Ok(found) => return self.add(place, &found),
+            Err(error) if nix::is_missing_attribute(&error) => return Ok(()),
+            Err(error) if !nix::is_evaluation_failure(&error) => return Err(error),
+            Err(_) => {}
+        }
+        let each = parallel::map(parallel::max_evaluations(), hosts, |host| {
+            read(&function_of(&nix::quote(host)), &Silent)
+        });
+        for (host, found) in hosts.iter().zip(each) {
+            match found {
+                Ok(found) => self.add(place, &found)?,
+                Err(error) if nix::is_evaluation_failure(&error) => {
+                    let reason = failure::with_hint(&error);
+                    cx.for_host(host).warn(format!("the tags in {place} are unknown: {reason}"));
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(tags)
+        Ok(())
     }
 
     fn add(&mut self, place: &str, found: &Value) -> Result<()> {

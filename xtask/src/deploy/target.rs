@@ -87,7 +87,7 @@ impl Target {
     pub fn installable(&self, flake: &FlakeRef) -> Result<Installable> {
         let path = ["deploy", "nodes", &self.host, "profiles", "system", "path"];
         match &self.derivation {
-            Some(derivation) => Ok(Installable::derivation(derivation)),
+            Some(derivation) => Ok(Installable::derivation(derivation).with_name(self.profile_name())),
             None => Installable::attribute(flake, &path),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::build_failures::BuildFailures;
 use super::build_monitor::BuildMonitor;
 use super::build_plan::{BuildPlan, BuildTimes, DryRun, agree, dry_run};
 use super::build_sandbox::refuse_weakening_settings;
@@ -13,15 +14,18 @@ use super::eval::run_json;
 use super::installable::Installable;
 use super::programs::Programs;
 use super::{FEATURES, path_info};
-use crate::base::failure::{ExitKind, kind};
+use crate::base::failure::{ExitKind, copy, kind};
 use crate::base::process::Launcher;
-use crate::base::{Context as Cx, Event, Reporter, Silent};
+use crate::base::{Context as Cx, Event, Reporter, Silent, parallel};
 use crate::failure;
 
 /// Flags that `nix build` accepts, but commands that evaluate do not.
 const BUILD_ONLY_FLAGS: &[&str] = &["--no-link", "--print-out-paths", "--rebuild", "--dry-run", "--json"];
 /// Options with a value that `nix build` accepts, but commands that evaluate do not.
 const BUILD_ONLY_OPTIONS: &[&str] = &["-o", "--out-link", "--profile"];
+
+/// How many times Nix is asked at once for what an installable needs.
+const MAX_QUERIES: usize = 4;
 
 /// Those of `build_args`, the arguments for `nix build`, that commands that evaluate accept too.
 pub fn eval_args(build_args: &[String]) -> Vec<String> {
@@ -50,20 +54,28 @@ pub struct Built {
 /// # Errors
 /// Those of [`agree`]; the cause that Nix names, with the end of the log of the builder that failed.
 pub fn build(cx: &Cx, installable: &Installable, options: &[String]) -> Result<Built> {
-    let json = run_build(cx, std::slice::from_ref(installable), options)?;
+    let json = run_build(cx, std::slice::from_ref(installable), options)
+        .map_err(|failure| failure.of_all(&cx.launcher, &installable.to_string()))?;
     parse_built(&json).with_context(|| format!("building {installable}"))
 }
 
-/// Builds all `installables` in one run of Nix, which continues where a build fails.
-///
-/// # Errors
-/// Those of [`build`], for the first build that failed.
-pub fn build_all(cx: &Cx, installables: &[Installable], options: &[String]) -> Result<()> {
+/// Builds all `installables` in one run of Nix, which continues where a build fails. Returns one item for each of them,
+/// in their order: its own failure, or `None`.
+pub fn build_all(cx: &Cx, installables: &[Installable], options: &[String]) -> Vec<Option<anyhow::Error>> {
     let mut all_options = options.to_vec();
     if installables.len() > 1 {
         all_options.insert(0, "--keep-going".to_owned());
     }
-    run_build(cx, installables, &all_options).map(drop)
+    match run_build(cx, installables, &all_options) {
+        Ok(_) => installables.iter().map(|_| None).collect(),
+        Err(Failure::Builds(failures)) if installables.len() > 1 => {
+            parallel::map(MAX_QUERIES, installables, |each| failures.error_for(&cx.launcher, each))
+        }
+        Err(failure) => {
+            let error = failure.of_all(&cx.launcher, &join_names(installables));
+            installables.iter().map(|_| Some(copy(&error))).collect()
+        }
+    }
 }
 
 /// Whether Nix has nothing to build for `installable`: all of it is in the store, or in a cache that Nix uses.
@@ -84,8 +96,32 @@ pub fn plan(cx: &Cx, installables: &[Installable], options: &[String]) -> Result
     BuildPlan::make(cx, &derivations, options)
 }
 
+/// Why a run of Nix has no result.
+enum Failure {
+    /// The run did not come to builds, or the user stopped it.
+    Run(anyhow::Error),
+    /// Builds failed.
+    Builds(BuildFailures),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl Failure {
+    /// The error for all that was to be built, with the name `installables`.
+    fn of_all(self, launcher: &Launcher, installables: &str) -> anyhow::Error {
+        match self {
+            Self::Run(error) => error,
+            Self::Builds(failures) => failures.error(installables, &Programs::of(launcher)),
+        }
+    }
+}
+
 /// Evaluates `installables`, plans the build, and runs `nix build --json`. Returns the JSON.
-fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Result<String> {
+fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Result<String, Failure> {
     refuse_weakening_settings(options)?;
     let reporter = cx.reporter.as_ref();
     let derivations = derivations(&cx.launcher, installables, options, reporter)?;
@@ -95,7 +131,7 @@ fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Resul
             agree(cx, &plan)?;
             options.extend(plan.builder_options);
         }
-        Err(error) if kind(&error) == ExitKind::Interrupted => return Err(explain_interrupt(error)),
+        Err(error) if kind(&error) == ExitKind::Interrupted => return Err(explain_interrupt(error).into()),
         // Where Nix cannot plan the build, the build itself shows why.
         Err(_) => {}
     }
@@ -105,7 +141,7 @@ fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Resul
     // A memory that cannot be written costs the next estimate alone.
     let _ = BuildTimes::remember(&cx.state, &attempt.monitor.take_times());
     let Some(json) = attempt.json else {
-        return Err(attempt.monitor.into_error(&join_names(installables), &Programs::of(&cx.launcher)));
+        return Err(Failure::Builds(attempt.monitor.into_failures()));
     };
     let amount = attempt.monitor.made_count();
     let seconds = started.elapsed().as_secs_f64();

@@ -1,6 +1,7 @@
 //! The interface to the `nix` command: its arguments, configuration, events and errors.
 
 mod build;
+mod build_failures;
 mod build_monitor;
 mod build_plan;
 mod build_sandbox;

@@ -1,8 +1,11 @@
 //! `nix path-info`: closures with their sizes, and signatures.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::installable::Installable;
 use super::programs::Programs;
 use super::store_path::StorePath;
 use super::{FEATURES, error};
@@ -12,6 +15,15 @@ use crate::base::process::Launcher;
 pub fn closure(launcher: &Launcher, path: &StorePath) -> Result<Vec<(StorePath, u64)>> {
     let json = read(launcher, path, &["--recursive"])?;
     parse(&json).with_context(|| format!("reading the closure of {path}"))
+}
+
+/// The store paths of all derivations that `installable` needs, and its own.
+pub fn needed_derivations(launcher: &Launcher, installable: &Installable) -> Result<HashSet<String>> {
+    let options = ["path-info", "--json", "--derivation", "--recursive", installable.as_str()];
+    let json = launcher.read("nix", &[&FEATURES[..], &options].concat())?;
+    let infos = serde_json::from_str(&json).ok().and_then(|json| parse(&json));
+    let infos = infos.with_context(|| format!("reading what {installable} needs"))?;
+    Ok(infos.into_iter().map(|(path, _size)| path.to_string()).collect())
 }
 
 /// Whether another store may accept `path` without trust in this store: the path has a signature, or its content

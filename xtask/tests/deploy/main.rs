@@ -3,6 +3,7 @@
 
 mod boot_checks;
 mod boot_scans;
+mod broken_hosts;
 mod builders;
 mod cache_faults;
 mod cache_server;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::base::bounded::{self, Links};
+use crate::base::failure::ExitKind;
 use crate::failure;
 
 pub use permissions::{check_file, check_folder, others_can_write};
@@ -29,7 +30,7 @@ pub const STATE: &str = ".xtask";
 pub fn create_private_folder(folder: &Path) -> Result<()> {
     check_folder(folder)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("creating {}", folder.display()))?;
+    made.map_err(|error| write_error(error, &format!("creating {}", folder.display()), folder))?;
     // Another process may have created it first.
     check_folder(folder)?;
     match folder.ancestors().find(|above| above.ends_with(STATE)) {
@@ -91,12 +92,25 @@ fn temporary_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     check_folder(folder)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".{name}.");
-    let doing = || format!("writing {}", path.display());
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(".part").rand_bytes(12).permissions(Permissions::from_mode(0o600));
-    let mut file = builder.tempfile_in(folder).with_context(doing)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(doing)?;
+    let failed = |error| write_error(error, &format!("writing {}", path.display()), folder);
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     Ok(file)
+}
+
+/// The `error` while `doing` something in `folder`. Where the disk is at fault, a hint says what to do about it.
+fn write_error(error: std::io::Error, doing: &str, folder: &Path) -> anyhow::Error {
+    let folder = folder.display();
+    let hint = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("make room on the disk of {folder}"),
+        ErrorKind::ReadOnlyFilesystem => format!(
+            "mount the disk of {folder} writable, or name another folder for keys, receipts and logs: `XTASK_STATE`"
+        ),
+        _ => return anyhow::Error::new(error).context(doing.to_owned()),
+    };
+    ExitKind::Io.error_with_hint(format_args!("{doing}: {}", error.kind()), hint)
 }
 
 /// Reads the file at `path`, of at most `limit` bytes; `None` where there is none.
@@ -161,7 +175,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::base::failure::{ExitKind, hint, kind};
+    use crate::base::failure::{hint, kind};
 
     /// The names of the files in `dir`, sorted.
     fn names(dir: &Path) -> Vec<std::ffi::OsString> {
@@ -184,6 +198,26 @@ mod tests {
         fs::create_dir(&taken).unwrap();
         write(&taken, b"three").unwrap_err();
         assert_eq!(names(dir.path()), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_disk_that_is_full_or_read_only_has_a_hint() {
+        let folder = Path::new("/state");
+        for (errno, expected) in [
+            (Errno::NOSPC, Some("make room on the disk of /state")),
+            (Errno::DQUOT, Some("make room on the disk of /state")),
+            (
+                Errno::ROFS,
+                Some(
+                    "mount the disk of /state writable, or name another folder for keys, receipts and logs: `XTASK_STATE`",
+                ),
+            ),
+            (Errno::ACCESS, None),
+        ] {
+            let error = write_error(errno.into(), "writing /state/a", folder);
+            assert_eq!((kind(&error), hint(&error)), (ExitKind::Io, expected));
+            assert!(format!("{error:#}").starts_with("writing /state/a: "), "{error:#}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn stage(cx: &Context, home: &Path) -> Result<StagedFlake> {
 /// Makes the folder of the flake in the folder `home`, and returns its path. Only this user can access `home`: the
 /// card there will hold a private key.
 fn make_flake_folder(home: &Path) -> Result<PathBuf> {
-    state::create_private_folder(home).with_context(|| format!("creating {}", home.display()))?;
+    state::create_private_folder(home)?;
     let dir = home.join("flake");
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
     Ok(dir)

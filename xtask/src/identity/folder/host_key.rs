@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::super::KEY_FILE;
 use super::{KeyChoice, KeyFolder, PENDING};
@@ -40,11 +40,10 @@ impl KeyFolder {
             return Ok(None);
         }
         let folder = self.dir.parent().unwrap_or(Path::new("/"));
-        state::create_private_folder(folder).with_context(|| format!("creating {}", folder.display()))?;
+        state::create_private_folder(folder)?;
         // No other run puts a key here meanwhile.
         let _change = change::lock(folder)?;
-        state::create_private_folder(&self.dir)
-            .with_context(|| format!("creating {}", self.dir.display()))?;
+        state::create_private_folder(&self.dir)?;
         let readable = ReadableFolder::open(&self.dir)?;
         let lock = self.lock(choice)?;
         let (file, origin) = match choice {

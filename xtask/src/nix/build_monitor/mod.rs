@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::build_failures::BuildFailures;
 use super::build_plan::BuildTime;
 use super::derivation;
 use super::error;
 use super::events::{Line, LogReader};
-use super::programs::Programs;
 use super::warnings;
 use crate::base::{Bytes, Event, Reporter, redact};
 
@@ -149,14 +149,15 @@ impl<'a> BuildMonitor<'a> {
         self.foreign_lines.iter().map(String::as_str)
     }
 
-    /// The error for a failed run, with the end of the log of the build that failed.
-    pub fn into_error(self, installable: &str, programs: &Programs) -> anyhow::Error {
-        let causes = self.causes();
-        let drv = causes.first().and_then(|text| error::first_derivation(text));
-        let failed = self.builds.values().find(|build| Some(build.drv.as_str()) == drv);
+    /// What the run says about the builds that failed.
+    pub fn into_failures(self) -> BuildFailures {
         let last = self.last_build.and_then(|id| self.builds.get(&id));
-        let log = failed.or(last).map(|build| Vec::from(build.log.clone())).unwrap_or_default();
-        error::build_failed(installable, &causes, &Vec::from(self.foreign_lines), &log, programs)
+        BuildFailures {
+            causes: self.causes(),
+            last_log: last.map(|build| Vec::from(build.log.clone())).unwrap_or_default(),
+            logs: self.builds.into_values().map(|build| (build.drv, Vec::from(build.log))).collect(),
+            foreign_lines: Vec::from(self.foreign_lines),
+        }
     }
 
     /// The errors, the cause first. With a daemon, only the last error of the run is marked as an error of Nix: the

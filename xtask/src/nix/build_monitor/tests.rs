@@ -17,7 +17,7 @@ fn the_log_of_the_build_that_failed_is_shown() {
         monitor.process_line(&format!("@nix {line}"));
     }
     assert_eq!(monitor.made_count(), 2);
-    let error = monitor.into_error("F", &Programs::default()).to_string();
+    let error = monitor.into_failures().error("F", &Programs::default()).to_string();
     assert!(error.contains("\n  | bad says\n") && !error.contains("good says"), "{error}");
     let events = recorder.events();
     assert_eq!(
@@ -45,7 +45,7 @@ fn an_input_that_cannot_be_fetched_is_named() {
     let expected = "nix failed on F: revspec 'master' not found\n  while fetching the input 'secrets', \
                     'git+ssh://git@host/secrets.git'\n  | git@host: Permission denied (publickey).\n  \
                     | fatal: Could not read from remote repository.";
-    assert_eq!(monitor.into_error("F", &Programs::default()).to_string(), expected);
+    assert_eq!(monitor.into_failures().error("F", &Programs::default()).to_string(), expected);
 }
 
 /// A builder can write events of Nix into its log.
@@ -79,7 +79,7 @@ fn an_error_forged_by_a_builder_or_a_trace_is_no_cause() {
         for line in lines {
             monitor.process_line(&format!("@nix {line}"));
         }
-        monitor.into_error("F", &Programs::default()).to_string()
+        monitor.into_failures().error("F", &Programs::default()).to_string()
     };
     let real = error("builder for '/nix/store/a-real.drv' failed");
     let flood = [vec![forged; 2 * MAX_ERRORS], vec![&real]].concat();

@@ -131,6 +131,10 @@ impl BuildPlan {
 /// # Errors
 /// That of Nix.
 pub fn dry_run(launcher: &Launcher, installables: &[Installable], options: &[String]) -> Result<DryRun> {
+    // Without an installable Nix would take the default package of the flake in the working folder.
+    if installables.is_empty() {
+        return Ok(DryRun::default());
+    }
     let options = eval_args(options);
     let fixed = FEATURES.into_iter().chain(["build", "--dry-run"]);
     let fixed = fixed.chain(installables.iter().map(Installable::as_str));

@@ -95,6 +95,6 @@ fn fuzz() {
             reader.read(line);
             monitor.process_line(line);
         }
-        monitor.into_error("F#x", &Programs::default()).to_string()
+        monitor.into_failures().error("F#x", &Programs::default()).to_string()
     });
 }
