@@ -87,7 +87,9 @@ fn interpret_failure(stderr: &str, daemon_builds: bool) -> Answer {
 /// The line of `stderr` with the reason of a failure: the last line of ssh, or else the first error of Nix.
 fn find_reason(stderr: &str) -> &str {
     let lines = stderr.lines().map(str::trim);
-    let relevant = lines.filter(|line| !line.is_empty() && !line.starts_with("warning: "));
+    let is_reason =
+        |line: &&str| !line.is_empty() && !line.starts_with("warning: ") && !line.starts_with("Try 'nix");
+    let relevant = lines.filter(is_reason);
     let (of_nix, of_ssh): (Vec<_>, Vec<_>) = relevant.partition(|line| line.starts_with("error:"));
     match of_ssh.last().or(of_nix.first()) {
         Some(line) => line.trim_start_matches("error:").trim_start(),
@@ -140,6 +142,11 @@ mod tests {
                 "\u{1b}[31;1merror:\u{1b}[0m don't know how to open Nix store with scheme 'x'",
                 false,
                 Answer::Fails("does not answer: don't know how to open Nix store with scheme 'x'".into()),
+            ),
+            (
+                "error: invalid SSH host name '-oX'\nTry 'nix --help' for more information.",
+                false,
+                Answer::Fails("does not answer: invalid SSH host name '-oX'".into()),
             ),
             ("", false, Answer::Fails("does not answer: nix prints no reason".into())),
         ] {
