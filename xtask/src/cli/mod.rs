@@ -44,7 +44,7 @@ pub use output::OutputArgs;
 pub use payload::{PayloadArgs, WifiPasswordCell};
 pub use restore::Restore;
 pub use up::{SkippedStep, Up};
-pub use usage_error::failure as usage_error;
+pub use usage_error::{failure as usage_error, with_tip};
 pub use workstation::{Devices, Setup};
 
 use crate::base::TimeLimit;

@@ -1,6 +1,30 @@
 //! The parser's errors as errors of this tool, for `--json`.
 
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use crate::base::failure::ExitKind;
+
+/// The `error` about the command line `words`, with a tip where a word that nothing takes stands behind an option, such
+/// as `new-host NAME --wifi SSID`.
+pub fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::Suggested).is_some() {
+        return error;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
+    let Some(option) = option_before(words, word) else { return error };
+    let tip = format!("the word behind '{option}' is no value of it");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
+}
+
+/// The long option right before `word`, which is no option itself.
+fn option_before(words: &[OsString], word: &str) -> Option<String> {
+    let mut pairs = words.windows(2).filter(|pair| pair[1] == word && !word.starts_with('-'));
+    let option = pairs.next()?[0].to_str()?.to_owned();
+    (option.len() > 2 && option.starts_with("--") && !option.contains('=')).then_some(option)
+}
 
 /// The `error` of the parser: its first paragraph is what is wrong, its tips are the remedy. The usage and the advice
 /// to read it are for people.
@@ -32,18 +56,31 @@ mod tests {
                 "unexpected argument '--wavs' found",
                 "a similar argument exists: '--waves'; to pass '--wavs' as a value, use '-- --wavs'",
             ),
+            (
+                "new-host a --board pi5 --admin b --wifi home",
+                "unexpected argument 'home' found",
+                "the word behind '--wifi' is no value of it",
+            ),
+            (
+                "up a b --flash c",
+                "unexpected argument 'c' found",
+                "the word behind '--flash' is no value of it",
+            ),
+            ("up a b c", "unexpected argument 'c' found", help),
             ("flsh", "unrecognized subcommand 'flsh'", "a similar subcommand exists: 'flash'"),
             ("deploy a --wait=x", "invalid value 'x' for '--wait", help),
             ("flash a b --board pi9", "[possible values: pi3, pi3+,", "a similar value exists: 'pi5'"),
         ] {
-            let parsed = Cli::try_parse_from(std::iter::once("xtask").chain(words.split(' ')));
-            let error = failure(&parsed.unwrap_err());
-            assert!(error.to_string().contains(problem), "{words}: {error}");
+            let words = std::iter::once("xtask").chain(words.split(' ')).map(OsString::from);
+            let words = words.collect::<Vec<_>>();
+            let parsed = Cli::try_parse_from(&words);
+            let error = failure(&with_tip(parsed.unwrap_err(), &words));
+            assert!(error.to_string().contains(problem), "{words:?}: {error}");
             assert!(
                 !error.to_string().contains("Usage") && !error.to_string().contains('\n'),
-                "{words}: {error}"
+                "{words:?}: {error}"
             );
-            assert_eq!((kind(&error), hint(&error)), (ExitKind::Usage, Some(remedy)), "{words}");
+            assert_eq!((kind(&error), hint(&error)), (ExitKind::Usage, Some(remedy)), "{words:?}");
         }
     }
 }
