@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 
-use super::host;
+use super::host::{self, SharedSsh, SshMux};
 use super::options::{DeployOptions, Goal};
 use super::target::Target;
 use crate::base::failure::{self, ExitKind};
@@ -109,12 +109,20 @@ impl Tail {
 }
 
 /// Runs deploy-rs with `args` until it exits, and reports each of its lines as it comes. Returns how it exited, and its
-/// last lines.
+/// last lines. deploy-rs uses the shared connection `mux`, except for its confirmation.
 ///
 /// The exit code decides little: see [`super::verdict`]. An interrupt by the user is an exit like others, because the
 /// host continues by itself.
-pub fn run(launcher: &Launcher, args: &[String], reporter: &dyn Reporter) -> Result<(DeployExit, Tail)> {
-    let launcher = launcher.clone().with_env("NIX_CONFIG", nix_config_with_flakes(launcher));
+pub fn run(
+    launcher: &Launcher,
+    args: &[String],
+    mux: Option<&SshMux>,
+    reporter: &dyn Reporter,
+) -> Result<(DeployExit, Tail)> {
+    let shared_ssh = mux.and_then(|mux| SharedSsh::make(launcher, mux));
+    let launcher = shared_ssh.as_ref().map_or_else(|| launcher.clone(), |ssh| ssh.on_path_of(launcher));
+    let nix_config = nix_config_with_flakes(&launcher);
+    let launcher = launcher.with_env("NIX_CONFIG", nix_config);
     let mut activated = false;
     let mut needs_reboot = false;
     let mut tail = Tail::default();

@@ -49,13 +49,16 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
         plan.timings = timings;
         return report_failed_copy(cx, plan, &error);
     }
-    let workdir = prepare_host(cx, &mut plan)?;
+    let mux = plan.mux.take();
+    let workdir = prepare_host(cx, &mut plan, mux.as_ref())?;
     plan.target.write_pinned_flake(&cx.state, Some(&workdir.path))?;
     let target = &plan.target;
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let (exit, tail) =
-        timings.show(reporter, "activate", || activation::run(&cx.launcher, &args, reporter))?;
+    let (exit, tail) = timings
+        .show(reporter, "activate", || activation::run(&cx.launcher, &args, mux.as_ref(), reporter))?;
+    // What proves that the host runs the system, and accepts connections, uses new ones.
+    drop(mux);
     if exit.is_interrupted() {
         reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
     }
@@ -83,13 +86,10 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
 }
 
 /// Probes the host once more after the copy, adds a generation to which deploy-rs can roll back if there is none, and
-/// makes the folder for deploy-rs.
-///
-/// Ends the shared connection: all later commands use fresh ones.
-fn prepare_host(cx: &Context, plan: &mut Plan) -> Result<Workdir> {
-    let mux = plan.mux.take();
+/// makes the folder for deploy-rs. `mux` is the shared connection.
+fn prepare_host(cx: &Context, plan: &mut Plan, mux: Option<&SshMux>) -> Result<Workdir> {
     let target = &plan.target;
-    let remote = Remote::new(&cx.launcher, &target.host, &target.connection).with_mux(mux.as_ref());
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection).with_mux(mux);
     let now = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))?;
     plan.before = check_unchanged(target, &plan.before, now)?;
     if plan.needs_rollback_generation() {

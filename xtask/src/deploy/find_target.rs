@@ -7,7 +7,7 @@ use super::options::DeployOptions;
 use super::target::Target;
 use super::timings::Timings;
 use crate::base::{Context, Event, HostName};
-use crate::nix::Revision;
+use crate::nix::Metadata;
 
 /// The target of a deploy, and how long its evaluation took.
 pub struct FoundTarget {
@@ -23,17 +23,13 @@ pub struct FoundTarget {
 pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
     let mut timings = Timings::default();
     let target = timings.show(cx.reporter.as_ref(), "evaluate", || {
-        // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
-        let revision = Revision::of(&cx.launcher, &cx.flake);
-        let target = evaluate(cx, &options.overrides, options.nix_args(), host)?;
-        anyhow::Ok(Target { revision, ..target })
+        evaluate(cx, &options.overrides, options.nix_args(), host)
     })?;
     Ok(FoundTarget { target, timings })
 }
 
 /// Like [`find_target`], for `hosts`, of which several are evaluated at once. The result has the order of `hosts`.
 pub fn find_targets(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Vec<Result<FoundTarget>> {
-    let revision = Revision::of(&cx.launcher, &cx.flake);
     let begin = |hosts: &[&HostName]| {
         for host in hosts {
             let phase = Event::Phase { name: "evaluate".into(), total: None, is_in_bytes: false };
@@ -41,13 +37,13 @@ pub fn find_targets(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -
         }
     };
     let found = evaluate_all(cx, &options.overrides, options.nix_args(), hosts, &begin);
-    let with_revision = found.into_iter().zip(hosts).map(|((target, seconds), host)| {
+    let found = found.into_iter().zip(hosts).map(|((target, seconds), host)| {
         cx.for_host(host).reporter.report(&Event::PhaseEnded);
         let mut timings = Timings::default();
         timings.record("evaluate", seconds);
-        target.map(|target| FoundTarget { target: Target { revision: revision.clone(), ..target }, timings })
+        target.map(|target| FoundTarget { target, timings })
     });
-    with_revision.collect()
+    found.collect()
 }
 
 /// Evaluates what each of `hosts` is to run, and returns that with the seconds of its evaluation. `begin` is called
@@ -59,11 +55,15 @@ pub fn evaluate_all(
     hosts: &[HostName],
     begin: &(dyn Fn(&[&HostName]) + Sync),
 ) -> Vec<(Result<Target>, f64)> {
-    let query = NodesQuery { is_address_given: overrides.hostname.is_some(), options: nix_args };
-    let found = Nodes::load_all(cx, hosts, query, begin).into_iter().zip(hosts);
+    // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
+    let metadata = Metadata::read(&cx.launcher, &cx.flake);
+    let metadata = metadata.as_ref();
+    let revision = metadata.and_then(|metadata| metadata.revision(&cx.flake));
+    let query = NodesQuery { metadata, is_address_given: overrides.hostname.is_some(), options: nix_args };
+    let found = Nodes::load(cx, hosts, query, begin).into_iter().zip(hosts);
     let targets = found.map(|(FoundNodes { nodes, seconds }, host)| {
-        let cx = cx.for_host(host);
-        (nodes.and_then(|nodes| target_of(&cx, nodes, overrides, host)), seconds)
+        let target = nodes.and_then(|nodes| target_of(cx, nodes, overrides, host));
+        (target.map(|target| Target { revision: revision.clone(), ..target }), seconds)
     });
     targets.collect()
 }
@@ -73,8 +73,8 @@ pub fn evaluate_all(
 /// # Errors
 /// Those of [`find_target`].
 pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: &HostName) -> Result<Target> {
-    let query = NodesQuery { is_address_given: overrides.hostname.is_some(), options: nix_args };
-    target_of(cx, Nodes::load(cx, host, query)?, overrides, host)
+    let found = evaluate_all(cx, overrides, nix_args, std::slice::from_ref(host), &|_| ()).pop();
+    found.map_or_else(|| Err(anyhow::anyhow!("{host} was not evaluated")), |(target, _)| target)
 }
 
 /// The target for `host`, of which `nodes` has the node.

@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{FEATURES, KEEP_LOCK, version};
-use crate::base::process::{Bounds, Launcher, Output};
+use super::{Metadata, version};
+use crate::base::process::Launcher;
 use crate::base::{FlakeRef, git, percent_encoding};
-
-/// The most bytes that are read of what Nix prints about a flake.
-const MAX_BYTES: u64 = 64 << 20;
 
 /// A text that identifies the content of a flake and of all its inputs, and the Nix that evaluates them: with the same
 /// fingerprint, an expression has the same result.
@@ -21,15 +18,15 @@ pub struct Fingerprint(String);
 impl Fingerprint {
     /// The fingerprint of `flake` as it is now; `None` where Nix does not identify its content.
     pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
+        Metadata::read(launcher, flake)?.fingerprint(launcher)
+    }
+
+    /// The fingerprint of the flake with the metadata `text`, which are `metadata` when they are parsed.
+    pub(super) fn from_metadata(launcher: &Launcher, text: &str, metadata: &Value) -> Option<Self> {
         let nix = version::identity(launcher)?;
-        let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
-        let bounds = Bounds { output: MAX_BYTES, time: launcher.evaluation_limit().duration() };
-        let read = || launcher.run_bounded("nix", &args, bounds, &|| Ok(()));
-        let output = launcher.run_protected(read).ok().filter(Output::success)?;
-        let metadata = serde_json::from_str(&output.stdout).ok()?;
-        let hides_changes = || work_trees(&metadata).any(|folder| git_can_hide_changes(launcher, &folder));
-        let is_identified = identifies_content(&metadata) && !hides_changes();
-        is_identified.then(|| Self(format!("{nix}\n{}", output.stdout)))
+        let hides_changes = || work_trees(metadata).any(|folder| git_can_hide_changes(launcher, &folder));
+        let is_identified = identifies_content(metadata) && !hides_changes();
+        is_identified.then(|| Self(format!("{nix}\n{text}")))
     }
 
     /// The text itself.

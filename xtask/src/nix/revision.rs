@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FEATURES, KEEP_LOCK};
+use super::Metadata;
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Plain};
 
@@ -61,13 +61,11 @@ impl Revision {
     /// The revision of `flake` as it is now. `None` where no commit identifies it: a folder outside git, or a work tree
     /// with changes and a Nix before 2.17.
     pub fn of(launcher: &Launcher, flake: &FlakeRef) -> Option<Self> {
-        let args = [&FEATURES[..], &["flake", "metadata", "--json", KEEP_LOCK, flake.as_str()]].concat();
-        let text = launcher.run_protected(|| launcher.read("nix", &args)).ok()?;
-        Self::from_metadata(&serde_json::from_str(&text).ok()?, flake)
+        Metadata::read(launcher, flake)?.revision(flake)
     }
 
     /// The revision in `metadata`, the output of `nix flake metadata --json` for `flake`.
-    fn from_metadata(metadata: &Value, flake: &FlakeRef) -> Option<Self> {
+    pub(super) fn from_metadata(metadata: &Value, flake: &FlakeRef) -> Option<Self> {
         let clean = metadata["revision"].as_str();
         let dirty = metadata["dirtyRevision"].as_str().map(|rev| rev.trim_end_matches("-dirty"));
         let rev = clean.or(dirty).filter(|rev| Self::is_commit(rev))?;

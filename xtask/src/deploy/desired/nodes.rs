@@ -12,7 +12,7 @@ use crate::base::process::Launcher;
 use crate::base::{Context as CommandContext, FlakeRef, HostName, Reporter};
 use crate::deploy::target::Target;
 use crate::failure;
-use crate::nix::{self, EvalCache, StorePath, flake};
+use crate::nix::{self, Metadata, StorePath, flake};
 
 /// The Nix function that reads a node, or makes one; see the file.
 const READ_NODE: &str = include_str!("node.nix");
@@ -86,9 +86,13 @@ impl WrongType {
     }
 }
 
-/// How the nodes of a flake are evaluated.
+/// How the nodes of a flake are evaluated: its list of nodes, and the nodes of some hosts in full. Without a node for a
+/// host, one is made of the NixOS configuration of that name, if its address is known: by the configuration, or by the
+/// user.
 #[derive(Clone, Copy)]
 pub struct NodesQuery<'a> {
+    /// The metadata of the flake before the evaluation; `None` where Nix cannot read them.
+    pub metadata: Option<&'a Metadata>,
     /// Whether the user gives the address of the host.
     pub is_address_given: bool,
     /// Options for Nix. Where they may change the result, the flake is always evaluated.
@@ -109,22 +113,6 @@ struct Evaluation<'a> {
 }
 
 impl Nodes {
-    /// Evaluates the nodes of the flake of `cx`, and only the node of `host` in full. Without such a node, one is made
-    /// of the NixOS configuration of that name, if its address is known: by the configuration, or by the user. Takes
-    /// the answer from the cache if the flake is unchanged and the derivation still exists.
-    pub fn load(cx: &CommandContext, host: &HostName, query: NodesQuery<'_>) -> Result<Self> {
-        let CommandContext { launcher, flake, .. } = cx;
-        let reporter = cx.reporter.as_ref();
-        let evaluate = |reporter: &dyn Reporter| query.evaluate(cx, host, reporter);
-        let answer = if nix::is_cacheable(query.options) {
-            let cache = EvalCache::new(&cx.state);
-            cache.get_or_evaluate(launcher, flake, &query.function(host), has_derivation, reporter, evaluate)
-        } else {
-            evaluate(reporter)
-        };
-        serde_json::from_value(answer?).with_context(|| format!("reading deploy.nodes of {flake}"))
-    }
-
     /// The target for `host`, with the `overrides` of the command line; `None` if the flake has no such node.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The nodes of several hosts: an evaluation of several hosts evaluates once what they have in common.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -27,19 +27,22 @@ struct Run<'a> {
     query: NodesQuery<'a>,
     /// Called with the hosts of each evaluation before it.
     begin: &'a (dyn Fn(&[&HostName]) + Sync),
+    /// Whether there is only one host.
+    is_one: bool,
 }
 
 impl Nodes {
-    /// Like [`Self::load`], for `hosts`: asks for the state of the flake once, and evaluates as many hosts at once as
-    /// this machine has memory for. Where hosts cannot be evaluated together, each is evaluated by itself. `begin` is
-    /// called with the hosts of each evaluation before it. The result has the order of `hosts`.
-    pub fn load_all(
+    /// Reads the nodes of `hosts`. Takes the answer for a host from the cache if the flake is unchanged and the
+    /// derivation still exists, and evaluates as many others at once as this machine has memory for. Where hosts cannot
+    /// be evaluated together, each is evaluated by itself. `begin` is called with the hosts of each evaluation before
+    /// it. The result has the order of `hosts`. Events name the host, unless there is only one.
+    pub fn load(
         cx: &Context,
         hosts: &[HostName],
         query: NodesQuery<'_>,
         begin: &(dyn Fn(&[&HostName]) + Sync),
     ) -> Vec<FoundNodes> {
-        Run { cx, query, begin }.load(hosts)
+        Run { cx, query, begin, is_one: hosts.len() == 1 }.load(hosts)
     }
 }
 
@@ -51,7 +54,8 @@ impl Run<'_> {
         let Self { cx, query, .. } = self;
         let cache = EvalCache::new(&cx.state);
         let is_cacheable = nix::is_cacheable(query.options);
-        let before = is_cacheable.then(|| Fingerprint::of(&cx.launcher, &cx.flake)).flatten();
+        let before =
+            query.metadata.filter(|_| is_cacheable).and_then(|metadata| metadata.fingerprint(&cx.launcher));
         let cached = hosts.iter().map(|host| self.cached(&cache, before.as_ref()?, host)).collect::<Vec<_>>();
         let missing = hosts.iter().zip(&cached).filter(|(_, cached)| cached.is_none());
         let missing = missing.map(|(host, _)| host).collect::<Vec<_>>();
@@ -72,13 +76,17 @@ impl Run<'_> {
             .collect()
     }
 
+    fn reporter_for(&self, host: &HostName) -> Arc<dyn Reporter> {
+        if self.is_one { self.cx.reporter.clone() } else { self.cx.for_host(host).reporter }
+    }
+
     fn parse(&self, answer: Value) -> Result<Nodes> {
         serde_json::from_value(answer).with_context(|| format!("reading deploy.nodes of {}", self.cx.flake))
     }
 
     /// The valid cached answer for `host`.
     fn cached(&self, cache: &EvalCache, before: &Fingerprint, host: &HostName) -> Option<Value> {
-        let reporter = self.cx.for_host(host).reporter;
+        let reporter = self.reporter_for(host);
         cache.get_valid(before, &self.query.function(host), has_derivation, reporter.as_ref())
     }
 
@@ -121,7 +129,7 @@ impl Run<'_> {
 
     fn evaluate_one(&self, host: &HostName) -> Answer {
         let begin = Instant::now();
-        let reporter = self.cx.for_host(host).reporter;
+        let reporter = self.reporter_for(host);
         let answer =
             Evaluation::record(reporter.as_ref(), |reporter| self.query.evaluate(self.cx, host, reporter));
         (answer, begin.elapsed().as_secs_f64())

@@ -1,5 +1,4 @@
-//! A shared ssh connection (`ControlMaster`) for all commands before a host is changed, so that each needs no
-//! handshake.
+//! A shared ssh connection (`ControlMaster`) for all commands until a host is changed, so that each needs no handshake.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -73,6 +72,11 @@ impl SshMux {
             Err(error) if kind(&error) == ExitKind::Verification => Ok(false),
             output => Ok(output?.success()),
         }
+    }
+
+    /// The path of the socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// The options with which ssh uses the connection.

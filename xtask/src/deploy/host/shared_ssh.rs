@@ -1,0 +1,99 @@
+//! The `ssh` that deploy-rs runs. It copies, activates and waits over the connection that is open already; its
+//! confirmation needs a new one, as it proves that the host still accepts connections.
+
+use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::SshMux;
+use crate::base::process::Launcher;
+use crate::base::{shell, state};
+
+/// The commands of deploy-rs (1.0.0) and of its Nix that may share a connection, as patterns of the shell for all words
+/// of ssh. All others, such as `rm` of the canary file, get a new one.
+const SHARED: &[&str] =
+    &["*/activate-rs*\\ activate\\ *", "*/activate-rs*\\ wait\\ *", "*nix-store\\ --serve*"];
+
+/// A folder with that `ssh`, which is removed when this is dropped.
+pub struct SharedSsh {
+    folder: PathBuf,
+}
+
+impl SharedSsh {
+    /// Makes the folder beside the socket of `mux`; `None` where that fails, or where `PATH` cannot name the folder.
+    /// Then deploy-rs opens connections of its own.
+    pub fn make(launcher: &Launcher, mux: &SshMux) -> Option<Self> {
+        let folder = mux.socket().with_extension("programs");
+        let ssh = launcher.which("ssh").filter(|_| !folder.as_os_str().as_bytes().contains(&b':'))?;
+        write_ssh(&folder, &script(&ssh, &mux.options())).ok()?;
+        Some(Self { folder })
+    }
+
+    /// `launcher` with that `ssh` on its `PATH`.
+    pub fn on_path_of(&self, launcher: &Launcher) -> Launcher {
+        launcher.clone().with_path_front(&self.folder)
+    }
+}
+
+impl Drop for SharedSsh {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.folder.join("ssh"));
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// The script that runs `ssh`, with `options` before the words of the commands that may share a connection. ssh takes
+/// the first value of each option, and connects by itself where the shared connection has ended.
+fn script(ssh: &Path, options: &[String]) -> String {
+    let ssh = shell::quote(&ssh.to_string_lossy());
+    let options = options.iter().map(|option| shell::quote(option)).collect::<Vec<_>>().join(" ");
+    let patterns = SHARED.join(" | ");
+    format!("#!/bin/sh\ncase \"$*\" in {patterns}) set -- {options} \"$@\" ;; esac\nexec {ssh} \"$@\"\n")
+}
+
+/// Writes `script` to the executable file `ssh` in `folder`.
+fn write_ssh(folder: &Path, script: &str) -> Result<()> {
+    let file = folder.join("ssh");
+    state::create_private_folder(folder)?;
+    state::write(&file, script.as_bytes())?;
+    fs::set_permissions(&file, Permissions::from_mode(0o700))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words with which ssh is run for `words`.
+    fn run(words: &[&str]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("it's shared");
+        write_ssh(&folder, &script(Path::new("echo"), &["-o".into(), "ControlPath=/a b".into()])).unwrap();
+        let launcher = Launcher::new("/").with_path_front(&folder);
+        launcher.read("ssh", words).unwrap().trim_end().to_owned()
+    }
+
+    #[test]
+    fn only_what_proves_nothing_shares_the_connection() {
+        let activate =
+            "sudo -u root /nix/store/x-a/activate-rs --debug-logs activate '/nix/store/x-a' --auto-rollback";
+        let wait = "/nix/store/x-a/activate-rs wait '/nix/store/x-a' --temp-path '/tmp'";
+        let nix = ["root@pi", "-x", "-p", "22", "nix-store --serve --write"];
+        for (words, is_shared) in [
+            (&["root@pi", "-T", activate][..], true),
+            (&["root@pi", wait], true),
+            (&nix, true),
+            (&["root@pi", "nix-store", "--serve", "--write"], true),
+            (&["root@pi", "-T", "rm /tmp/deploy-rs-canary-0123"], false),
+            (&["root@pi", "sudo -u root rm /tmp/x/deploy-rs-canary-0123"], false),
+            (&["root@pi", "/nix/store/x-a/activate-rs revoke --profile-path '/p'"], false),
+            (&["root@pi", "true"], false),
+        ] {
+            let options = if is_shared { "-o ControlPath=/a b " } else { "" };
+            assert_eq!(run(words), format!("{options}{}", words.join(" ")));
+        }
+    }
+}
