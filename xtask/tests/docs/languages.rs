@@ -3,7 +3,7 @@
 use crate::page::{self, Block};
 
 /// The scenes of this suite.
-const SCENES: &[&str] = &["boot", "card", "ci", "demo", "deploy", "uninstall"];
+const SCENES: &[&str] = &["boot", "card", "ci", "ci-deploy", "demo", "deploy", "uninstall"];
 /// The people and machines of docs/identities.md, whose blocks `identity_walks.rs` of the suite `cli` runs.
 const WORKSTATIONS: &[&str] = &["", "anna", "ben", "old", "new"];
 
@@ -13,6 +13,11 @@ const BY_HAND: &[(&str, &str)] = &[
     ("cargo xtask flash", "a card of the reader, and an image of a host with real firmware"),
     ("cargo xtask sd-image", "the closure of a real host; the suite evaluation evaluates it"),
     ("cargo xtask deploy", "a Pi that runs; the suite deploy deploys to hosts in namespaces"),
+    (
+        "cargo xtask identity cache-key",
+        "a Pi that runs; `via_cache.rs` of the suite deploy deploys with a cache key",
+    ),
+    ("nix-store --export", "a Pi that runs"),
     ("cargo xtask demo", "the suites build and boot run it"),
     ("cargo xtask completions", "the shell of the reader; the suite shells sources the scripts"),
     ("cargo xtask log", "`logs.rs` of the suite cli runs it"),
