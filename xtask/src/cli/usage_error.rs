@@ -33,7 +33,9 @@ pub fn failure(error: &clap::Error) -> anyhow::Error {
     let mut lines = text.lines().map(str::trim);
     let problem = lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
-    let tips = lines.filter_map(|line| line.strip_prefix("tip: ")).collect::<Vec<_>>().join("; ");
+    let tips = lines.filter_map(|line| line.strip_prefix("tip: "));
+    // What stands behind `--` is for Nix or deploy-rs, which know none of the options that this program lacks.
+    let tips = tips.filter(|tip| !tip.starts_with("to pass '")).collect::<Vec<_>>().join("; ");
     let hint = if tips.is_empty() { "`--help` lists what the command takes".to_owned() } else { tips };
     ExitKind::Usage.error_with_hint(problem, hint)
 }
@@ -51,11 +53,7 @@ mod tests {
         let help = "`--help` lists what the command takes";
         for (words, problem, remedy) in [
             ("sd-image", "the following required arguments were not provided: <HOST>", help),
-            (
-                "deploy --wavs 1",
-                "unexpected argument '--wavs' found",
-                "a similar argument exists: '--waves'; to pass '--wavs' as a value, use '-- --wavs'",
-            ),
+            ("deploy --wavs 1", "unexpected argument '--wavs' found", "a similar argument exists: '--waves'"),
             (
                 "new-host a --board pi5 --admin b --wifi home",
                 "unexpected argument 'home' found",

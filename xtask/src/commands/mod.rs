@@ -159,9 +159,15 @@ fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
         Some(command) => command.evaluates() || named.is_some() && command.uses_state(),
         None => named.is_some(),
     };
+    let is_from_environment = taken.is_none() && named.is_some();
     let flake = named.map_or_else(project::flake_here, Ok)?;
     if must_exist {
-        flake.check()?;
+        let checked = flake.check();
+        if is_from_environment {
+            checked.context("reading XTASK_FLAKE")?
+        } else {
+            checked?
+        };
     }
     Ok(flake)
 }

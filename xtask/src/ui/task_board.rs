@@ -151,6 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn the_board_of_the_documents_is_what_is_drawn() {
+        let display = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let mut board = TaskBoard::default();
+        let kernel =
+            Event::TaskStarted { task: 1, text: "building linux-6.12".to_owned(), is_emulated: true };
+        let libc = Event::TaskStarted { task: 2, text: "fetching glibc-2.42".to_owned(), is_emulated: false };
+        let text = "  CC      kernel/fork.o".to_owned();
+        for event in [kernel, libc, Event::Output { task: Some(1), source: None, text }] {
+            board.report(&display, &event);
+        }
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/output.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, block) = page.split_once("     build ⠹ ").expect("a board");
+        let lines = block.lines().skip(1).take_while(|line| *line != "```");
+        let after_time = |line: &str| line.trim_start().split_once(' ').unwrap().1.to_owned();
+        assert_eq!(lines.map(after_time).collect::<Vec<_>>(), messages(&board));
+        assert!(page.contains(&format!("At most {MAX_LINES} have a line")));
+    }
+
+    #[test]
     fn the_lines_are_limited_and_move_up() {
         let display = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let mut board = TaskBoard::default();

@@ -157,6 +157,7 @@ fn a_cached_evaluation_failure_is_evaluated_again() {
 const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
 const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
 const FEATURES: &str = "add `experimental-features = nix-command flakes` to nix.conf";
+const CACHE: &str = "let XDG_CACHE_HOME name a folder that this user can write: nix keeps its cache there";
 const NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
 
 /// Errors of nix about the flake as a whole, with their hints.
@@ -185,6 +186,7 @@ const ERRORS: &[(&str, &str)] = &[
         "opening Git repository \"/f\": repository path '/f' is not owned by current user",
         "add the repository to git's `safe.directory`: it belongs to another user",
     ),
+    ("creating directory '/nonexistent/.cache/nix': Permission denied", CACHE),
     ("unable to download 'https://h/x': Could not resolve hostname", NETWORK),
     (
         "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Connection refused",

@@ -80,6 +80,11 @@ fn a_log_of_ones_own_is_written_and_nothing_else_overwritten() {
     let refused = fixture.deploy(&["stinky", "--log-file", &precious]);
     refused.assert_code(3).assert_stderr_contains("precious is there already, and no log of this tool\n");
     assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
+    let missing = fixture.path("home/missing/own.log");
+    let failed = fixture.deploy(&["stinky", "--log-file", &missing]);
+    failed
+        .assert_code(5)
+        .assert_stderr_contains("No such file or directory (os error 2)\nhint: make its folder");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::failure;
+use crate::{bail, failure};
 
 /// What stands in a log in place of the lines that did not fit.
 const CUT_MARK: &str = "          … lines were left out here: the log is limited …\n";
@@ -91,6 +91,10 @@ pub(super) fn create_named(path: &Path, magic: &str) -> Result<LogFile> {
     let opened = options.read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(path);
     let mut file = match opened {
         Err(error) if error.kind() == ErrorKind::IsADirectory => return Err(foreign_error(path)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let doing = doing();
+            bail!(Io, "{doing}: {error}"; hint: "make its folder first, or name a file in another folder with --log-file");
+        }
         opened => opened.with_context(doing)?,
     };
     let stat = file.metadata().with_context(doing)?;

@@ -19,6 +19,8 @@ pub const IMPORT_DISABLED: &str = "run the tool as another user than root: the f
     evaluation, and as root such a build could read the private keys of hosts";
 pub const NOT_READABLE: &str = "run the tool as the user who owns that path: nix reads only what the modes of files allow, \
     also as root, so that no flake reads the private keys of hosts";
+pub const NO_CACHE: &str =
+    "let XDG_CACHE_HOME name a folder that this user can write: nix keeps its cache there";
 pub const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";
 pub const NO_ACCESS: &str = "check the address; for a private repository, or where a server limits requests, set \
     `access-tokens` or `netrc-file` in nix.conf";

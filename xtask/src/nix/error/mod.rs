@@ -18,8 +18,8 @@ use crate::base::{failure::ExitKind, redact::without_passwords};
 use crate::nix::programs::Programs;
 use hints::{
     CANNOT_BUILD, CANNOT_RUN, CANNOT_SANDBOX, DISK_FULL, HAS_NO_CHROOT, IMPORT_DISABLED, NO_ACCESS,
-    NO_ATTRIBUTE, NO_DAEMON, NO_FLAKE, NO_INPUT, NO_NETWORK, NO_OUTPUT, NOT_READABLE, OTHER_CONTENT,
-    UNTRACKED,
+    NO_ATTRIBUTE, NO_CACHE, NO_DAEMON, NO_FLAKE, NO_INPUT, NO_NETWORK, NO_OUTPUT, NOT_READABLE,
+    OTHER_CONTENT, UNTRACKED,
 };
 
 pub use copy::{CopyFault, copy_failed, is_silent_host};
@@ -102,6 +102,7 @@ const RULES: &[Rule] = &[
     rule(&["'allow-import-from-derivation' is disabled"], IMPORT_DISABLED),
     rule(&["error: opening ", "': Permission denied"], NOT_READABLE),
     rule(&["error: getting status of ", "': Permission denied"], NOT_READABLE),
+    rule(&["creating directory '", "/.cache/nix"], NO_CACHE),
     rule(&["unable to download", "HTTP error 401"], NO_ACCESS),
     rule(&["unable to download", "HTTP error 403"], NO_ACCESS),
     rule(&["unable to download", "HTTP error 404"], NO_ACCESS),
