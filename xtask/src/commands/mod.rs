@@ -163,11 +163,8 @@ fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
     let flake = named.map_or_else(project::flake_here, Ok)?;
     if must_exist {
         let checked = flake.check();
-        if is_from_environment {
-            checked.context("reading XTASK_FLAKE")?
-        } else {
-            checked?
-        };
+        let checked = if is_from_environment { checked.context("reading XTASK_FLAKE") } else { checked };
+        checked?;
     }
     Ok(flake)
 }
