@@ -106,6 +106,9 @@ fn deploy_several(
         }
         Ok(ending)
     })?;
+    if let Some(text) = deploy::cache_text(&members) {
+        cx.note(text);
+    }
     if cx.json {
         let hosts = members.iter().map(HostResult::of_member).collect();
         ui::print_json(&DeployResult::new(options, hosts))?;

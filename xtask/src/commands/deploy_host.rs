@@ -154,6 +154,7 @@ pub fn show_and_apply(
         deploy::compare(cx, &mut plan)?;
         cx.note_plan(&plan, &PlanFacts::Deploy(HostResult::planned(&plan).into()));
         deploy::check_before_copy(cx, &plan)?;
+        deploy::warn_of_refused_next_deploy(cx, options, &plan)?;
     }
     deploy::check_boot(cx, options, &plan)?;
     if options.goal == Goal::Show {

@@ -2,6 +2,7 @@
 
 use super::host;
 use super::multi_host::{Ending, Member};
+use super::via_cache::Copied;
 use crate::base::{Cell, Table, Tone};
 
 /// More hosts than these are grouped by their verdicts.
@@ -80,6 +81,28 @@ pub fn some_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 pub fn error_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names = names.collect::<Vec<_>>();
     if names.len() > MAX_ROWS { some_names(names.into_iter()) } else { names.join(", ") }
+}
+
+/// How the systems of `members` came to them, where some were to be fetched from a cache; `None` where nothing was.
+pub fn cache_text(members: &[Member]) -> Option<String> {
+    let (mut fetched, mut direct) = (0, Vec::new());
+    for member in members {
+        let Ok(Ending::Ended(outcome)) = &member.result else { continue };
+        match &outcome.plan.copied {
+            Some(Copied { via_cache: Some(_), fallback: None, .. }) => fetched += 1,
+            Some(Copied { fallback: Some(_), .. }) => direct.push(member.host.as_str()),
+            _ => {}
+        }
+    }
+    let noun = if fetched == 1 { "host" } else { "hosts" };
+    match direct.len() {
+        0 if fetched == 0 => None,
+        0 => Some(format!("{fetched} {noun} fetched from the cache")),
+        count => {
+            let names = some_names(direct.into_iter());
+            Some(format!("{fetched} {noun} fetched from the cache, and {count} got a direct copy: {names}"))
+        }
+    }
 }
 
 /// One error with the most severe kind of all hosts, which names those that failed; `None` if none did.

@@ -43,7 +43,7 @@ const FETCH: &[(&str, &str)] = &[("stalled-download-timeout", TIMEOUT)];
 pub struct Transferred {
     /// How many store paths.
     pub paths: u64,
-    /// Their size in bytes, unpacked.
+    /// Their size in bytes, unpacked, as far as Nix has reported it: the end of a path may be missing.
     pub bytes: u64,
 }
 

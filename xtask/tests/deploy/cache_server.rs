@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct CacheServer {
     folder: PathBuf,
     /// The requests so far, such as `GET /nix-cache-info`.
     requests: Arc<Mutex<Vec<String>>>,
+    /// The bytes of all files that were sent.
+    sent: Arc<AtomicU64>,
 }
 
 impl CacheServer {
@@ -31,23 +34,31 @@ impl CacheServer {
         let listener = TcpListener::bind("0.0.0.0:0").expect("listening");
         let port = listener.local_addr().expect("an address").port();
         let requests = Arc::<Mutex<Vec<String>>>::default();
-        let server = Arc::new((folder.clone(), requests.clone(), answer));
+        let sent = Arc::<AtomicU64>::default();
+        let server = Arc::new((folder.clone(), requests.clone(), sent.clone(), answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = server.clone();
                 std::thread::spawn(move || {
-                    let (folder, requests, answer) = &*server;
+                    let (folder, requests, sent, answer) = &*server;
                     // A client may go away at any moment.
-                    let _ = serve(&stream, folder, requests, answer);
+                    if let Ok(count) = serve(&stream, folder, requests, answer) {
+                        sent.fetch_add(count, Ordering::SeqCst);
+                    }
                 });
             }
         });
-        Self { port, folder, requests }
+        Self { port, folder, requests, sent }
     }
 
     /// The URL of the folder, by which this machine pushes.
     pub fn folder_url(&self) -> String {
         format!("file://{}", self.folder.display())
+    }
+
+    /// The bytes of all files that were sent.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::SeqCst)
     }
 
     /// How many requests began with `start`.
@@ -56,13 +67,13 @@ impl CacheServer {
     }
 }
 
-/// Reads one request, and answers it.
+/// Reads one request, and answers it. Returns the bytes of the file that was sent.
 fn serve(
     mut stream: &TcpStream,
     folder: &Path,
     requests: &Mutex<Vec<String>>,
     answer: &impl Fn(&str) -> Answer,
-) -> std::io::Result<()> {
+) -> std::io::Result<u64> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -84,11 +95,14 @@ fn serve(
         }
         Answer::Serve => match fs::read(file) {
             Ok(_) if method == "HEAD" => reply(stream, "200 OK", b"")?,
-            Ok(body) => reply(stream, "200 OK", &body)?,
+            Ok(body) => {
+                reply(stream, "200 OK", &body)?;
+                return Ok(body.len() as u64);
+            }
             Err(_) => reply(stream, "404 Not Found", b"")?,
         },
     }
-    Ok(())
+    Ok(0)
 }
 
 /// Reads the headers of a request, and returns the length of its body.

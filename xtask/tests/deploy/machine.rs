@@ -58,6 +58,14 @@ impl Machine {
         ));
     }
 
+    /// The bytes that the host has received over its link.
+    #[track_caller]
+    pub fn received_bytes(&self) -> u64 {
+        self.run_inside("cat /proc/net/dev | sed -n 's/^ *eth0: *\\([0-9]*\\).*/\\1/p'")
+            .parse()
+            .expect("a number")
+    }
+
     /// Waits until no activation runs on the host.
     pub fn wait_for_the_end_of_activations(&self) {
         self.host.wait_for_the_end_of_activations().expect("waiting for a host");

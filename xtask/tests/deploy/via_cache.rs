@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cache_server::Answer;
 use crate::cached_fleet::{Fleet, copied, fallbacks, fixture_name};
+use crate::fixture::Fixture;
 use crate::machine::{self, Machine};
 
 #[test]
@@ -26,6 +27,29 @@ fn a_system_is_pushed_once_and_each_host_fetches_it() {
     let again = fleet.deploy(&["--json"]).assert_code(0).json();
     assert_eq!(again["cache"]["pushed"], json!({ "paths": 0, "bytes": 0 }));
     assert!(copied(&again).iter().all(Value::is_null), "{again}");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn hosts_get_the_bytes_from_the_cache_and_not_from_this_machine() {
+    let fleet = Fleet::new(4, |_| Answer::Serve);
+    let name = fixture_name("large");
+    fleet.set_profiles(&name);
+    let packages = (0..5).map(|number| format!("{name}-{number}")).collect::<Vec<_>>();
+    fleet.fixture.edit(|facts| facts["packages"] = json!(packages));
+    let links = || fleet.machines.iter().map(|machine| machine.received_bytes()).sum::<u64>();
+    let before = links();
+    let result = fleet.deploy(&["--json"]).assert_code(0).json();
+    let closure = result["cache"]["pushed"]["bytes"].as_u64().expect("a size");
+    // The server of the test is on this machine too: what it sent is not what the deploy sent.
+    let sent = links() - before - fleet.server.sent();
+    assert!(closure >= 20 << 20, "{closure}");
+    for copied in copied(&result) {
+        // Nix reports no progress of the last bytes of a path.
+        assert!(copied["via_cache"]["bytes"].as_u64() >= Some(20 << 20), "{copied}");
+    }
+    // The handshakes and the questions of ssh, about 80 KB for each host, and no store path.
+    assert!(sent / 4 < closure / 100, "{sent} bytes for 4 hosts");
 }
 
 #[test]
@@ -85,6 +109,34 @@ fn a_user_with_sudo_fetches_and_one_whom_nix_does_not_trust_gets_signed_copies()
     set("signed");
     fleet.deploy_with(&[]).assert_code(0);
     fleet.assert_run(&fixture_name("signed"));
+}
+
+/// The next deploy would be refused, and only that could mend it.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_system_that_trusts_neither_the_user_nor_the_key_is_warned_of() {
+    let mut fixture = Fixture::new();
+    fixture.machine = Machine::start_with_user("ALL=(ALL) NOPASSWD: ALL");
+    fixture.known_hosts = fixture.machine.write_known_hosts();
+    let key = fixture.run(&["identity", "cache-key"]).assert_code(0).stdout.trim().to_owned();
+    let name = key.split(':').next().expect("a name");
+    let warning = format!(
+        "warning: the new system of target would refuse the next deploy: its Nix trusts neither pi nor the cache key {name}\n"
+    );
+    for (conf, is_warned) in [
+        ("trusted-users = root\ntrusted-public-keys = other-1:AA=".to_owned(), true),
+        (format!("trusted-users = root\ntrusted-public-keys = other-1:AA= {key}"), false),
+        ("trusted-users = root pi".to_owned(), false),
+        ("trusted-users = root @wheel".to_owned(), false),
+    ] {
+        let system = fixture_name("system");
+        fixture.set_profile("keyed", ":");
+        fixture.edit(|facts| facts["nixConf"] = conf.as_str().into());
+        fixture.set_nixos(&system, &system);
+        fixture.edit(|facts| facts["hosts"]["target"]["node"]["sshUser"] = json!("pi"));
+        let outcome = fixture.deploy(&["--dry-run"]);
+        assert_eq!(outcome.assert_code(0).stderr.contains(&warning), is_warned, "{conf}: {}", outcome.stderr);
+    }
 }
 
 #[test]
