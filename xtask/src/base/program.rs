@@ -16,8 +16,8 @@ const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
 /// The commands that work on a flake, as texts name them.
 pub const FLAKE_COMMANDS: &[&str] = &[
-    "new-host", "up", "sd-image", "flash", "boot", "restore", "deploy", "rollback", "status", "history",
-    "log", "hosts", "card", "identity",
+    "new-host", "up", "sd-image", "flash", "boot", "restore", "deploy", "rollback", "release", "status",
+    "history", "log", "hosts", "card", "identity",
 ];
 
 /// The commands that connect to a host, as texts name them.

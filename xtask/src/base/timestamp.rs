@@ -1,7 +1,7 @@
 //! A time in UTC, in the format of RFC 3339.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,11 @@ impl Timestamp {
         Self::at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
+    /// The time after `wait` by the clock of this machine.
+    pub fn in_future(wait: Duration) -> Self {
+        Self::at((SystemTime::now() + wait).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    }
+
     /// The time `seconds` after the beginning of 1970.
     pub fn at(seconds: u64) -> Self {
         let (year, month, day) = year_month_day(seconds / SECONDS_PER_DAY);
@@ -27,6 +32,20 @@ impl Timestamp {
         let minute = seconds / 60 % 60;
         let second = seconds % 60;
         Self(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+    }
+
+    /// The text: `2026-11-25T12:00:00Z`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a time that was read from a file has the form of those that [`Self::at`] makes. Only such times are in
+    /// the order of their texts.
+    pub fn is_valid(&self) -> bool {
+        const FORM: &[u8] = b"0000-00-00T00:00:00Z";
+        let fits =
+            |(byte, form): (u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form };
+        self.0.len() == FORM.len() && self.0.bytes().zip(FORM).all(fits)
     }
 
     /// The day: `2026-11-25`.
@@ -103,6 +122,20 @@ mod tests {
             (noon.to_string().as_str(), noon.for_file_name().as_str()),
             ("2026-11-25 12:00 UTC", "2026-11-25T120000Z")
         );
+    }
+
+    #[test]
+    fn only_times_of_one_form_can_be_compared() {
+        for (text, expected) in [
+            ("2026-11-25T12:00:00Z", true),
+            ("2026-11-25T12:00:00.5Z", false),
+            ("2026-11-25T12:00:00+01:00", false),
+            ("2026-11-25 12:00:00Z", false),
+            ("", false),
+        ] {
+            assert_eq!(Timestamp(text.into()).is_valid(), expected, "{text}");
+        }
+        assert!(Timestamp::now().is_valid());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The command line of the commands for hosts: `deploy`, `rollback`, `history` and `status`.
+//! The command line of the commands for hosts: `deploy` and `status`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,34 +7,28 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, ValueHint};
 
 use super::host_ref;
-use super::{BuildHow, Candidates, EvalArgs, NixArgs};
+use super::{BuildHow, Candidates, EvalArgs, NixArgs, ReleaseArgs};
 use crate::bail;
 use crate::base::{Address, CacheUrl, HostName, Reach};
 
 /// The longest wait for a host, in minutes: a week.
 pub(super) const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
 
-/// The text after the options of `rollback`.
-pub(super) const ROLLBACK_EXAMPLES: &str = "\
-Examples:
-  cargo xtask rollback stinky                the system before the present one
-  cargo xtask rollback stinky 12 --dry-run   that of the receipt 12, as `history stinky` lists it
-  cargo xtask rollback stinky v1.2 --reboot  that of a revision, tried by a reboot";
-
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
-#[command(group = ArgGroup::new("which").args(["hosts", "all"]).required(true))]
+#[command(group = ArgGroup::new("which").args(["hosts", "all", "release"]).required(true).multiple(true))]
+#[command(group = ArgGroup::new("many").args(["all", "release"]).multiple(true))]
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations
     /// whose address is known
-    #[arg(value_name = "HOST", value_parser = parse_host, add = Candidates::Hosts)]
+    #[arg(value_name = "HOST", value_parser = parse_host, add = Candidates::Hosts, conflicts_with = "all")]
     pub hosts: Vec<HostName>,
-    /// Deploy all nodes of the flake in parallel
+    /// Deploy all nodes of the flake, or all hosts of the release, in parallel
     #[arg(long, conflicts_with = "to")]
     pub all: bool,
-    /// With --all: deploy only the hosts with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the
-    /// flake. May be given several times
-    #[arg(long, value_name = "TAG", requires = "all", value_parser = parse_tag)]
+    /// With --all or --release: deploy only the hosts with this tag, from `deploy.nodes.HOST.tags` or
+    /// `xtask.tags.HOST` of the flake. May be given several times
+    #[arg(long, value_name = "TAG", requires = "many", conflicts_with = "hosts", value_parser = parse_tag)]
     pub on: Vec<String>,
     /// Deploy in waves, such as 1,10%,100%: each number is how many hosts are done when its wave ends. Hosts with the
     /// tag `canary` come first
@@ -44,15 +38,17 @@ pub struct Deploy {
     #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
     pub max_failures: Option<usize>,
     /// Show what would be built and fetched, and how long that takes, without building and without asking the host
-    #[arg(long, conflicts_with_all = ["dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "bless", "abort_trial"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "bless", "abort_trial", "release"])]
     pub plan: bool,
+    #[command(flatten)]
+    pub from: ReleaseArgs,
     #[command(flatten)]
     pub how: DeployArgs,
     /// Keep the system that is on trial: make it the boot default. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
+    #[arg(long, conflicts_with_all = ["all", "release", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
     pub bless: bool,
     /// Cancel the trial of the pending system: the next boot starts the boot default. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
+    #[arg(long, conflicts_with_all = ["all", "release", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
     pub abort_trial: bool,
 }
 
@@ -119,32 +115,8 @@ pub struct CacheArgs {
 
 /// A tag, with or without the `@` of colmena.
 #[expect(clippy::unnecessary_wraps, reason = "a parser of clap")]
-fn parse_tag(text: &str) -> Result<String, String> {
+pub(super) fn parse_tag(text: &str) -> Result<String, String> {
     Ok(text.strip_prefix('@').unwrap_or(text).to_owned())
-}
-
-#[derive(Debug, Args)]
-pub struct Rollback {
-    /// The host, as `cargo xtask hosts` lists it
-    #[arg(value_parser = parse_host, add = Candidates::RecordedHosts)]
-    pub host: HostName,
-    /// The number of a receipt, as `cargo xtask history HOST` lists it, or a revision of git (default: the receipt of
-    /// the system before the present one)
-    #[arg(value_name = "TO", add = Candidates::Receipts)]
-    pub wanted: Option<String>,
-    #[command(flatten)]
-    pub how: DeployArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct History {
-    /// List only the receipts of this host
-    #[arg(value_parser = parse_host, add = Candidates::RecordedHosts)]
-    pub host: Option<HostName>,
-    /// Show for each system of the host how its packages differ from those of the system before, as far as the Nix
-    /// store of this machine still has both
-    #[arg(long, requires = "host")]
-    pub diff: bool,
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +127,8 @@ pub struct Status {
     /// Ask the host at this address, whatever the flake says. A host with a NixOS configuration then needs no node
     #[arg(long, value_name = "[USER@]ADDRESS", requires = "hosts")]
     pub to: Option<Address>,
+    #[command(flatten)]
+    pub from: ReleaseArgs,
     #[command(flatten)]
     pub trust: Trust,
     #[command(flatten)]
@@ -222,6 +196,14 @@ impl Deploy {
     pub fn hosts(&self) -> Result<Vec<HostName>> {
         named_hosts(&self.hosts, self.how.to.as_ref())
     }
+
+    /// Refuses one address for all of several hosts of a release.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn check_address(&self, count: usize) -> Result<()> {
+        check_address(self.how.to.as_ref(), count)
+    }
 }
 
 impl Status {
@@ -240,14 +222,19 @@ impl Status {
 /// Those of [`Deploy::hosts`].
 fn named_hosts(words: &[HostName], address: Option<&Address>) -> Result<Vec<HostName>> {
     let hosts = host_ref::hosts(words)?;
-    let count = hosts.iter().collect::<BTreeSet<_>>().len();
-    if address.is_some() && count > 1 {
-        bail!(
-            Usage, "--to is the address of one host, and {count} hosts are named";
-            hint: "run the command once for each host"
-        );
-    }
+    check_address(address, hosts.iter().collect::<BTreeSet<_>>().len())?;
     Ok(hosts)
+}
+
+/// Refuses an `address` of several hosts.
+fn check_address(address: Option<&Address>, count: usize) -> Result<()> {
+    if address.is_none() || count < 2 {
+        return Ok(());
+    }
+    bail!(
+        Usage, "--to is the address of one host, and {count} hosts are named";
+        hint: "run the command once for each host"
+    );
 }
 
 /// Parses the name of a host. An empty name, such as that of an unset variable in a script, is an error.

@@ -18,6 +18,8 @@ mod needs;
 mod new_host;
 mod output;
 mod payload;
+mod recorded;
+mod release;
 mod restore;
 mod up;
 mod usage_error;
@@ -31,7 +33,7 @@ pub use boot::{Boot, BootArg};
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use completions::{Candidates, Complete, Completions, Internal, ManPages, Shell};
 pub use demo::Demo;
-pub use deploy::{CacheArgs, Deploy, DeployArgs, History, Rollback, Status};
+pub use deploy::{CacheArgs, Deploy, DeployArgs, Status};
 #[cfg(feature = "dev")]
 pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
@@ -42,6 +44,8 @@ pub use log::Log;
 pub use new_host::NewHost;
 pub use output::OutputArgs;
 pub use payload::{PayloadArgs, WifiPasswordCell};
+pub use recorded::{History, Rollback};
+pub use release::{MakeRelease, ReleaseArgs};
 pub use restore::Restore;
 pub use up::{SkippedStep, Up};
 pub use usage_error::{failure as usage_error, with_tip};
@@ -122,15 +126,21 @@ pub enum Command {
     Restore(Restore),
     /// Deploy hosts over ssh with deploy-rs, and verify on each host that it runs the new system
     #[command(
-        override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]"
+        override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --release <FILE> [HOST]... [-- <DEPLOY ARGS>...]"
     )]
     Deploy(Deploy),
     /// Deploy what an older receipt of a host says: the git revision that its system was built from
     #[command(
         override_usage = "cargo xtask rollback [OPTIONS] <HOST> [TO] [-- <DEPLOY ARGS>...]",
-        after_help = deploy::ROLLBACK_EXAMPLES
+        after_help = recorded::ROLLBACK_EXAMPLES
     )]
     Rollback(Rollback),
+    /// Build hosts, and write a signed file that says what each is to run, which `deploy --release` takes
+    #[command(
+        override_usage = "cargo xtask release [OPTIONS] --out <FILE> <HOST>... [-- <NIX ARGS>...]\n       cargo xtask release [OPTIONS] --out <FILE> --all [-- <NIX ARGS>...]",
+        after_help = release::EXAMPLES
+    )]
+    Release(MakeRelease),
     /// Show what each host runs, how it differs from the flake, and its faults
     Status(Status),
     /// List the flashes and deploys of the flake's hosts with their receipts, the newest last

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::deploy::{Deploy, DeployArgs, Rollback};
-use super::{BuildArgs, BuildHow, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs};
+use super::deploy::{Deploy, DeployArgs};
+use super::{BuildArgs, BuildHow, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs, Rollback};
 use crate::bail;
 use crate::base::{Address, TimeLimit};
 
@@ -11,18 +11,27 @@ impl Command {
     /// Whether the command evaluates the flake of the user. An evaluation may build parts of the flake.
     pub fn evaluates(&self) -> bool {
         match self {
-            Self::Deploy(_)
-            | Self::Hosts(_)
+            Self::Deploy(_) | Self::Status(_) => !self.takes_release(),
+            Self::Hosts(_)
             | Self::NewHost(_)
+            | Self::Release(_)
             | Self::Restore(_)
             | Self::Rollback(_)
             | Self::SdImage(_)
-            | Self::Status(_)
             | Self::Up(_) => true,
             Self::Flash(args) => args.image.is_none(),
             Self::Boot(args) => args.names_host(),
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.names_host(),
             Self::Identity(args) => args.command.evaluates(),
+            _ => false,
+        }
+    }
+
+    /// Whether a release says what hosts are to run, and not the flake.
+    fn takes_release(&self) -> bool {
+        match self {
+            Self::Deploy(args) => args.from.release.is_some(),
+            Self::Status(args) => args.from.release.is_some(),
             _ => false,
         }
     }
@@ -34,10 +43,12 @@ impl Command {
                 self,
                 Self::Boot(_)
                     | Self::Card(_)
+                    | Self::Deploy(_)
                     | Self::Flash(_)
                     | Self::History(_)
                     | Self::Identity(_)
                     | Self::Log(_)
+                    | Self::Status(_)
             )
     }
 
@@ -48,6 +59,7 @@ impl Command {
             Self::Boot(_)
             | Self::Deploy(_)
             | Self::Flash(_)
+            | Self::Release(_)
             | Self::Restore(_)
             | Self::Rollback(_)
             | Self::SdImage(_)
@@ -107,6 +119,7 @@ impl Command {
         match self {
             Self::Hosts(args) => Some(&args.nix),
             Self::NewHost(args) => Some(&args.nix),
+            Self::Release(args) => Some(&args.nix),
             Self::Status(args) => Some(&args.nix),
             Self::Identity(args) => args.command.nix(),
             _ => self.build_args().map(|build| &build.nix),
@@ -145,6 +158,9 @@ impl Command {
 
     /// How the command builds; `None` for a command that does not.
     fn builds(&self) -> Option<&BuildHow> {
+        if let Self::Release(args) = self {
+            return Some(&args.builds);
+        }
         self.deploy_args().map(|how| &how.builds).or_else(|| self.build_args().map(|build| &build.how))
     }
 
@@ -159,6 +175,7 @@ impl Command {
             Self::Deploy(Deploy { how, .. }) | Self::Rollback(Rollback { how, .. }) => {
                 how.add_nix_args(words);
             }
+            Self::Release(args) => args.nix.nix_args.extend(words),
             _ => self.build_args_mut().into_iter().for_each(|build| build.nix.nix_args.extend(words.clone())),
         }
     }
@@ -169,7 +186,8 @@ impl Command {
     /// `Usage`.
     pub fn check_nix_args(&self) -> anyhow::Result<()> {
         let looks_host_up = matches!(self, Self::Identity(args) if args.command.looks_host_up());
-        let asks_nix = self.evaluates() || looks_host_up || matches!(self, Self::Demo(_));
+        let asks_nix =
+            self.evaluates() || self.takes_release() || looks_host_up || matches!(self, Self::Demo(_));
         match self.nix_args().first() {
             Some(first) if !asks_nix => bail!(
                 Usage, "`{first}` is an argument for Nix, and this command line asks nothing of Nix";
@@ -202,6 +220,7 @@ impl Command {
     /// Whether the flake may set all ssh options, also those that run programs on this machine.
     pub fn trusts_flake(&self) -> bool {
         match self {
+            Self::Release(args) => args.trust.trust_flake,
             Self::Status(args) => args.trust.trust_flake,
             Self::Up(args) => args.trust.trust_flake,
             Self::Identity(Identity { command: IdentityCommand::Trust(args) }) => args.trust.trust_flake,
@@ -227,6 +246,7 @@ mod tests {
             "up pi -L",
             "card verify /dev/sdb pi -L",
             "deploy pi -L",
+            "release pi --out x -L",
             "rollback pi -L",
             "hosts -- -L",
         ] {

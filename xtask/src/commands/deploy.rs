@@ -7,10 +7,10 @@ use crate::base::{Context, Event, HostName, Tone};
 use crate::cli::Deploy;
 use crate::commands::build_plan;
 use crate::commands::deploy_host::{self, DeployResult};
-use crate::commands::next_step;
+use crate::commands::{next_step, release_file};
 use crate::deploy::{self, Decision, DeployOptions, Ending, Goal, HostResult, Tags, Waves};
 use crate::receipt::{self, Deployed};
-use crate::{nix, ui};
+use crate::{bail, nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let waves = Waves::new(args.waves.clone(), args.max_failures);
@@ -19,12 +19,17 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
         return decide(cx, &options, decision, &args.only_host()?);
     }
     let named = deploy::deduplicate(&args.hosts()?);
+    let release = release_file::open(cx, &args.from)?;
+    if release.is_some() && options.overrides.remote_build {
+        bail!(Usage, "--remote-build cannot be passed with --release: the host has nothing to build");
+    }
+    let options = DeployOptions { release, ..options };
     let version = nix::require(&cx.launcher)?;
     if !args.plan {
         deploy::require_deploy_rs(&cx.launcher)?;
     }
-    let hosts = if args.all { deploy::deployable_hosts(cx, options.nix_args())? } else { named };
-    let hosts = choose_by_tags(cx, args, options.nix_args(), hosts)?;
+    let hosts = choose_by_tags(cx, args, &options, all_or_named(cx, &options, named)?)?;
+    args.check_address(hosts.len())?;
     if args.plan {
         return build_plan::show_deploy(cx, &options, &hosts);
     }
@@ -36,10 +41,19 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     match &hosts[..] {
         [host] => {
             let ending = deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(()))?;
-            next_step::after_deploy([&ending]);
+            next_step::after_deploy(&release_file::options(&args.from), [&ending]);
             Ok(())
         }
-        _ => deploy_several(cx, &options, version, hosts),
+        _ => deploy_several(cx, args, &options, version, hosts),
+    }
+}
+
+/// The hosts that the user names, or else all of the release or of the flake.
+fn all_or_named(cx: &Context, options: &DeployOptions, named: Vec<HostName>) -> Result<Vec<HostName>> {
+    match &options.release {
+        _ if !named.is_empty() => Ok(named),
+        Some(release) => Ok(release.names()),
+        None => deploy::deployable_hosts(cx, options.nix_args()),
     }
 }
 
@@ -47,13 +61,16 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
 fn choose_by_tags(
     cx: &Context,
     args: &Deploy,
-    nix_args: &[String],
+    options: &DeployOptions,
     hosts: Vec<HostName>,
 ) -> Result<Vec<HostName>> {
     if args.on.is_empty() && args.waves.is_empty() {
         return Ok(hosts);
     }
-    let tags = cx.in_phase("evaluate", || Tags::read(cx, &hosts, nix_args))?;
+    let tags = match &options.release {
+        Some(release) => release.tags(),
+        None => cx.in_phase("evaluate", || Tags::read(cx, &hosts, options.nix_args()))?,
+    };
     let mut chosen = tags.choose(hosts, &args.on)?;
     if !args.waves.is_empty() {
         tags.canaries_first(&mut chosen);
@@ -91,6 +108,7 @@ fn decide(cx: &Context, options: &DeployOptions, decision: Decision, host: &Host
 
 fn deploy_several(
     cx: &Context,
+    args: &Deploy,
     options: &DeployOptions,
     version: nix::Version,
     hosts: Vec<HostName>,
@@ -115,6 +133,9 @@ fn deploy_several(
     } else {
         ui::print_table(&deploy::verdict_table(&members))?;
     }
-    next_step::after_deploy(members.iter().filter_map(|member| member.result.as_ref().ok()));
+    next_step::after_deploy(
+        &release_file::options(&args.from),
+        members.iter().filter_map(|member| member.result.as_ref().ok()),
+    );
     deploy::worst_failure(&members).map_or(Ok(()), Err)
 }

@@ -13,7 +13,7 @@ use crate::cli::{CacheArgs, DeployArgs};
 use crate::commands::plan_facts::PlanFacts;
 use crate::deploy::{
     self, Afterwards, CacheResult, DeployOptions, Ending, Goal, HostResult, Outcome, Overrides, Plan,
-    ViaCache, Waves,
+    ReleaseMark, ViaCache, Waves,
 };
 use crate::identity::CacheKey;
 use crate::receipt::{self, Deployed};
@@ -42,6 +42,7 @@ pub fn options(cx: &Context, args: &DeployArgs) -> Result<DeployOptions> {
         cache_key,
         cache,
         overrides: Overrides::parse_with(&args.deploy_args, args.to.as_ref())?,
+        release: None,
         extra: args.to.iter().flat_map(Address::deploy_rs_options).chain(args.deploy_args.clone()).collect(),
     })
 }
@@ -109,6 +110,8 @@ pub fn run(
 /// The JSON result of `deploy` and `rollback`.
 #[derive(Serialize, JsonSchema)]
 pub struct DeployResult {
+    /// The release that was deployed; `None` for a deploy of the flake.
+    release: Option<ReleaseMark>,
     hosts: Vec<HostResult>,
     /// The cache of the run; `None` without `--via-cache`.
     cache: Option<CacheResult>,
@@ -117,7 +120,7 @@ pub struct DeployResult {
 impl DeployResult {
     /// The result of a run with `options`.
     pub fn new(options: &DeployOptions, hosts: Vec<HostResult>) -> Self {
-        Self { hosts, cache: options.cache.as_ref().map(ViaCache::result) }
+        Self { release: options.release_mark(), hosts, cache: options.cache.as_ref().map(ViaCache::result) }
     }
 }
 

@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use anyhow::Result;
 
 use crate::base::{Context, HostName};
-use crate::deploy::{self, History, Overrides, Status};
+use crate::deploy::{self, DesiredBy, History, Overrides, Status};
 use crate::receipt::Receipt;
 
-/// Reads the state of `hosts`, with `nix_args` for Nix. `receipts` begin with the newest.
+/// Reads the state of `hosts`; `desired` says what they are to run. `receipts` begin with the newest.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
@@ -17,10 +17,10 @@ pub fn read(
     receipts: &[Receipt],
     hosts: Vec<HostName>,
     overrides: &Overrides,
-    nix_args: &[String],
+    desired: DesiredBy,
 ) -> Result<Vec<Status>> {
     cx.in_phase("query", || {
-        deploy::statuses(cx, hosts, overrides, nix_args, |host| last_receipts(receipts, host))
+        deploy::statuses(cx, hosts, overrides, desired, |host| last_receipts(receipts, host))
     })
 }
 

@@ -41,6 +41,8 @@ mod protected;
 #[cfg(feature = "dev")]
 mod record;
 mod recorded_revision;
+mod release;
+mod release_file;
 mod restore;
 mod rollback;
 mod run_log;
@@ -216,6 +218,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),
         Command::Restore(args) => restore::run(&mut cx, &args),
+        Command::Release(args) => release::run(&cx, &args),
         Command::Rollback(args) => rollback::run(&cx, &args),
         Command::Up(args) => up::run(&cx, &args),
         Command::Status(args) => status::run(&cx, &args),

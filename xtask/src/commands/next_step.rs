@@ -87,6 +87,12 @@ pub fn after_restore(host: &HostName) {
     ui::end_with(NextStep::run(format!("cargo xtask status {host:#}")).after(INSERT));
 }
 
+/// After a release was written to `file`: its deploy.
+pub fn after_release(file: &Path) {
+    let file = shell::quote(&file.to_string_lossy());
+    ui::end_with(NextStep::run(format!("cargo xtask deploy --release {file}")));
+}
+
 /// After a dry run: the same command without `--dry-run`.
 pub fn after_dry_run() {
     without("--dry-run");
@@ -97,16 +103,18 @@ pub fn without(option: &str) {
     ui::end_with(NextStep::run(program::command_line_without(option)));
 }
 
-/// After a host became known, or some were found that differ from the flake.
-pub fn deploy<'a>(hosts: impl IntoIterator<Item = &'a HostName>) {
+/// After a host became known, or some were found that differ from the flake, or from the release that the `options`
+/// name.
+pub fn deploy<'a>(options: &str, hosts: impl IntoIterator<Item = &'a HostName>) {
     let names = hosts.into_iter().map(|host| format!(" {host:#}")).collect::<String>();
     if !names.is_empty() {
-        ui::end_with(NextStep::run(format!("cargo xtask deploy{names}")));
+        ui::end_with(NextStep::run(format!("cargo xtask deploy{options}{names}")));
     }
 }
 
-/// After deploys from the flake: the deploys themselves after a dry run, and the reboot of the hosts that need one.
-pub fn after_deploy<'a>(endings: impl IntoIterator<Item = &'a Ending>) {
+/// After deploys from the flake, or from the release that the `options` name: the deploys themselves after a dry run,
+/// and the reboot of the hosts that need one.
+pub fn after_deploy<'a>(options: &str, endings: impl IntoIterator<Item = &'a Ending>) {
     let mut hosts = Vec::new();
     let mut is_planned = false;
     for ending in endings {
@@ -121,7 +129,7 @@ pub fn after_deploy<'a>(endings: impl IntoIterator<Item = &'a Ending>) {
     if is_planned {
         after_dry_run();
     } else if !hosts.is_empty() {
-        let command = format!("cargo xtask deploy {} --reboot", hosts.join(" "));
+        let command = format!("cargo xtask deploy{options} {} --reboot", hosts.join(" "));
         ui::end_with(NextStep::run(command).because(REBOOT));
     }
 }
@@ -129,7 +137,7 @@ pub fn after_deploy<'a>(endings: impl IntoIterator<Item = &'a Ending>) {
 /// After a rollback of `host` to `revision`, which ended as `ending` says: a deploy from the flake would undo it.
 pub fn after_rollback(host: &HostName, revision: &Revision, ending: &Ending) {
     match ending {
-        Ending::Planned(_) => after_deploy([ending]),
+        Ending::Planned(_) => after_deploy("", [ending]),
         Ending::Ended(outcome) if outcome.awaits_reboot() => {
             let command = format!("cargo xtask rollback {host:#} {} --reboot", revision.short());
             ui::end_with(NextStep::run(command).because(REBOOT));

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use super::plan_facts::PlanFacts;
 use super::{
     bench, boot, build_plan, card, completions, demo, deploy_host, devices, doctor, flash_result, history,
-    hosts, identity, log, new_host, overview, sd_image, setup, status, test, up,
+    hosts, identity, log, new_host, overview, release, sd_image, setup, status, test, up,
 };
 use crate::base::JsonResult;
 use crate::cli::Cli;
+use crate::deploy::Content;
 use crate::receipt::Stored;
 use crate::ui::{EventLine, PrintedResult};
 
@@ -58,6 +59,7 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("log", result::<log::LogResult>(generator)),
         ("new-host", result::<new_host::NewHostResult>(generator)),
         ("overview", result::<overview::OverviewResult>(generator)),
+        ("release", result::<release::ReleaseResult>(generator)),
         ("restore", result::<flash_result::RestoreResult>(generator)),
         ("rollback", result::<deploy_host::DeployResult>(generator)),
         ("sd-image", or_plan(generator, result::<sd_image::SdImageResult>)),
@@ -70,7 +72,12 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
 
 /// All schemas, by the names of their files.
 fn schemas() -> BTreeMap<&'static str, Value> {
-    BTreeMap::from([("events", event_schema()), ("receipt", receipt_schema()), ("results", results_schema())])
+    BTreeMap::from([
+        ("events", event_schema()),
+        ("receipt", receipt_schema()),
+        ("release", release_schema()),
+        ("results", results_schema()),
+    ])
 }
 
 /// The schemas of all results as the definitions of one schema, beside the types that they use.
@@ -119,6 +126,10 @@ fn event_schema() -> Value {
 
 fn receipt_schema() -> Value {
     generator().into_root_schema_for::<Stored>().to_value()
+}
+
+fn release_schema() -> Value {
+    generator().into_root_schema_for::<Content>().to_value()
 }
 
 fn generator() -> SchemaGenerator {

@@ -4,24 +4,32 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::host_status;
+use super::{host_status, release_file};
 use crate::base::{Context, JsonResult};
 use crate::cli::Status;
 use crate::commands::next_step;
-use crate::deploy::{self, HostStatus, Overrides};
+use crate::deploy::{self, DesiredBy, HostStatus, Overrides, ReleaseMark};
 use crate::receipt::{self, Deployed, Flashed, Receipt};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let named = args.hosts()?;
-    nix::require(&cx.launcher)?;
     // A question changes nothing, also not the lock of the flake.
     let nix_args = &nix::with_keep_lock(&args.nix.nix_args);
-    let hosts =
-        if named.is_empty() { deploy::deployable_hosts(cx, nix_args)? } else { deploy::deduplicate(&named) };
+    let release = release_file::open(cx, &args.from)?;
+    let options = release_file::options(&args.from);
+    if release.is_none() {
+        nix::require(&cx.launcher)?;
+    }
+    let hosts = match &release {
+        _ if !named.is_empty() => deploy::deduplicate(&named),
+        Some(release) => release.names(),
+        None => deploy::deployable_hosts(cx, nix_args)?,
+    };
+    let desired = release.as_deref().map_or(DesiredBy::Flake { nix_args }, DesiredBy::Release);
     let receipts = receipt::read_all(cx)?;
     let overrides = Overrides::of_address(args.to.as_ref());
-    let statuses = host_status::read(cx, &receipts, hosts, &overrides, nix_args)?;
+    let statuses = host_status::read(cx, &receipts, hosts, &overrides, desired)?;
     for status in &statuses {
         // A remark may not name its host.
         let of_host = cx.for_host(&status.host);
@@ -30,17 +38,20 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     }
     if cx.json {
         let hosts = statuses.iter().map(|status| HostRow::new(status, &receipts)).collect();
-        ui::print_json(&StatusResult { hosts })?;
+        let release = release.as_ref().map(|release| release.mark.clone());
+        ui::print_json(&StatusResult { release, hosts })?;
     } else {
         ui::print_table(&deploy::status_table(&statuses))?;
     }
-    next_step::deploy(statuses.iter().filter(|status| status.differs()).map(|status| &status.host));
+    next_step::deploy(&options, statuses.iter().filter(|status| status.differs()).map(|status| &status.host));
     deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
 }
 
 /// The JSON result.
 #[derive(Serialize, JsonSchema)]
 pub struct StatusResult {
+    /// The release that hosts are compared with; `None` for the flake.
+    release: Option<ReleaseMark>,
     hosts: Vec<HostRow>,
 }
 

@@ -6,10 +6,11 @@ use anyhow::Result;
 
 use super::host::{self, SharedSsh, SshMux};
 use super::options::{DeployOptions, Goal};
+use super::release;
 use super::target::Target;
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
-use crate::base::{Event, FlakeRef, Reporter, redact};
+use crate::base::{Context, Event, FlakeRef, Reporter, redact};
 use crate::{bail, nix};
 
 /// The log line of deploy-rs (1.0.0) that marks the beginning of the activation, after building and copying.
@@ -45,6 +46,17 @@ pub fn require_deploy_rs(launcher: &Launcher) -> Result<()> {
     match launcher.which("deploy") {
         Some(_) => Ok(()),
         None => bail!(Refused, "no deploy-rs (`deploy`) on PATH"; hint: "run `cargo xtask setup`"),
+    }
+}
+
+/// The launcher for deploy-rs. For a profile of a release, it leads to a `nix` of its own.
+///
+/// # Errors
+/// Those of [`release::launcher`].
+pub fn launcher(cx: &Context, target: &Target) -> Result<Launcher> {
+    match target.release {
+        Some(_) => release::launcher(cx, &target.host),
+        None => Ok(cx.launcher.clone()),
     }
 }
 
@@ -168,6 +180,7 @@ mod tests {
             cache_key: None,
             cache: None,
             overrides,
+            release: None,
             extra,
         }
     }

@@ -44,6 +44,7 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let mut timings = std::mem::take(&mut plan.timings);
     let flake = plan.target.write_pinned_flake(&cx.state, None)?;
     let args = activation::arguments(&plan.target, &flake, options)?;
+    let launcher = activation::launcher(cx, &plan.target)?;
     let copied = copy(cx, options, &mut plan, &mut timings);
     if let Err(error) = copied {
         plan.timings = timings;
@@ -55,8 +56,8 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let target = &plan.target;
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let (exit, tail) = timings
-        .show(reporter, "activate", || activation::run(&cx.launcher, &args, mux.as_ref(), reporter))?;
+    let (exit, tail) =
+        timings.show(reporter, "activate", || activation::run(&launcher, &args, mux.as_ref(), reporter))?;
     // What proves that the host runs the system, and accepts connections, uses new ones.
     drop(mux);
     if exit.is_interrupted() {

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::find_target::find_targets;
 use super::options::{DeployOptions, Goal};
 use super::plan::Plan;
+use super::release;
 use super::target::Target;
 use super::timings::Timings;
 use crate::base::{Context, Event, HostName};
@@ -14,7 +15,10 @@ use crate::nix::{self, BuildPlan, Installable, StorePath};
 /// order: the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that
 /// the host builds. Signs the profiles by the cache key, and lets the cache expect them.
 pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> Vec<Option<anyhow::Error>> {
-    let errors = build_profiles(cx, options, plans);
+    let errors = match &options.release {
+        Some(release) => release::fetch(cx, options, release, plans),
+        None => build_profiles(cx, options, plans),
+    };
     let is_copied = |plan: &&&mut Plan| {
         plan.target.builds_here && plan.already_done().is_none() && plan.target.path.exists()
     };
@@ -107,11 +111,11 @@ pub struct Unplanned {
 }
 
 /// Whether this machine must build the profile of `plan`.
-fn needs_build(cx: &Context, plan: &Plan) -> bool {
+pub(super) fn needs_build(cx: &Context, plan: &Plan) -> bool {
     plan.target.builds_here && plan.already_done().is_none() && !is_built(cx, &plan.target)
 }
 
 /// Whether the local store has the complete closure of the profile.
-fn is_built(cx: &Context, target: &Target) -> bool {
+pub(super) fn is_built(cx: &Context, target: &Target) -> bool {
     target.path.exists() && nix::closure(&cx.launcher, &target.path).is_ok()
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::desired::{FoundNodes, Nodes, NodesQuery, Overrides, Trust};
 use super::options::DeployOptions;
+use super::release::Release;
 use super::target::Target;
 use super::timings::Timings;
 use crate::base::{Context, Event, HostName};
@@ -15,12 +16,15 @@ pub struct FoundTarget {
     pub timings: Timings,
 }
 
-/// Evaluates what `host` is to run.
+/// Evaluates what `host` is to run, or takes it from the release.
 ///
 /// # Errors
-/// `Usage` if the flake has no such host; `Refused` if the deploy could not be verified afterwards, or if the node has
-/// values that this tool does not accept.
+/// `Usage` if the flake or the release has no such host; `Refused` if the deploy could not be verified afterwards, or
+/// if the node has values that this tool does not accept.
 pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
+    if let Some(release) = &options.release {
+        return released_target(cx, options, release, host);
+    }
     let mut timings = Timings::default();
     let target = timings.show(cx.reporter.as_ref(), "evaluate", || {
         evaluate(cx, &options.overrides, options.nix_args(), host)
@@ -30,6 +34,9 @@ pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Re
 
 /// Like [`find_target`], for `hosts`, of which several are evaluated at once. The result has the order of `hosts`.
 pub fn find_targets(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Vec<Result<FoundTarget>> {
+    if let Some(release) = &options.release {
+        return hosts.iter().map(|host| released_target(cx, options, release, host)).collect();
+    }
     let begin = |hosts: &[&HostName]| {
         for host in hosts {
             let phase = Event::Phase { name: "evaluate".into(), total: None, is_in_bytes: false };
@@ -44,6 +51,17 @@ pub fn find_targets(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -
         target.map(|target| FoundTarget { target, timings })
     });
     found.collect()
+}
+
+/// What `host` is to run by the `release`.
+fn released_target(
+    cx: &Context,
+    options: &DeployOptions,
+    release: &Release,
+    host: &HostName,
+) -> Result<FoundTarget> {
+    let target = release.target(cx, host, &options.overrides)?;
+    Ok(FoundTarget { target, timings: Timings::default() })
 }
 
 /// Evaluates what each of `hosts` is to run, and returns that with the seconds of its evaluation. `begin` is called

@@ -37,7 +37,7 @@ pub fn gather(
     lock: Option<HostLock>,
 ) -> Result<Plan> {
     let FoundTarget { target, mut timings } = found;
-    require_build_support(cx, options, version, &target)?;
+    require_build_support(cx, options.nix_args(), version, &target)?;
     warn_of_parts_left_out(cx, &target);
     // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
     let mux = if options.goal == Goal::Show { None } else { SshMux::of(cx, &target) };
@@ -66,22 +66,22 @@ pub fn gather(
 }
 
 /// Fails, before anything is built, where this machine must build the profile, but cannot build for its system.
-fn require_build_support(
+pub fn require_build_support(
     cx: &Context,
-    options: &DeployOptions,
+    nix_args: &[String],
     version: nix::Version,
     target: &Target,
 ) -> Result<()> {
     match &target.platform {
-        Some(system) if target.builds_here && !target.path.exists() => {
-            emulation::require(cx, version, system, options.nix_args())
+        Some(system) if target.builds_here && target.release.is_none() && !target.path.exists() => {
+            emulation::require(cx, version, system, nix_args)
         }
         _ => Ok(()),
     }
 }
 
 /// Warns of the keys and profiles of the flake that a deploy does not bring to the host.
-fn warn_of_parts_left_out(cx: &Context, target: &Target) {
+pub fn warn_of_parts_left_out(cx: &Context, target: &Target) {
     if !target.uncopied_keys.is_empty() {
         let names = target.uncopied_keys.join(", ");
         cx.warn(format!(

@@ -23,6 +23,7 @@ mod next_deploy;
 mod options;
 mod outcome;
 mod plan;
+mod release;
 mod results;
 mod status;
 mod summary;
@@ -54,8 +55,12 @@ pub use next_deploy::warn_of_refused_next_deploy;
 pub use options::{Afterwards, DeployOptions, Goal};
 pub use outcome::Outcome;
 pub use plan::Plan;
+pub use release::{
+    Accept, Candidate, Content, Release, ReleaseMark, ReleasedHost, ReleasedImage, SCHEMA, SIGNERS_FILE,
+    Sha256, changed_error, hex_sha256, require_keygen, sign, signature_path,
+};
 pub use results::HostResult;
-pub use status::{History, Status, status_table, statuses, unreadable_states_error};
+pub use status::{DesiredBy, History, Status, status_table, statuses, unreadable_states_error};
 pub use summary::{cache_text, error_names, verdict_table, worst_failure};
 pub use tags::Tags;
 pub use timings::Timings;

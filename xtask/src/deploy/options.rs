@@ -1,8 +1,10 @@
 //! The options of a deploy, the same for all hosts of one command.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desired::Overrides;
+use super::release::{Release, ReleaseMark};
 use super::via_cache::ViaCache;
 use super::waves::Waves;
 use crate::identity::CacheKey;
@@ -46,6 +48,8 @@ pub struct DeployOptions {
     /// The binary cache from which the hosts fetch their systems; `None` for direct copies.
     pub cache: Option<ViaCache>,
     pub overrides: Overrides,
+    /// The release that says what hosts are to run; `None` for the flake.
+    pub release: Option<Arc<Release>>,
     /// Arguments for deploy-rs, and after a `--` those for Nix.
     pub extra: Vec<String>,
 }
@@ -57,6 +61,11 @@ impl DeployOptions {
     /// How long the host may take to reboot.
     pub fn boot_timeout(&self) -> Duration {
         self.wait.unwrap_or(BOOT_TIMEOUT)
+    }
+
+    /// What results have of the release.
+    pub fn release_mark(&self) -> Option<ReleaseMark> {
+        self.release.as_ref().map(|release| release.mark.clone())
     }
 
     /// The arguments for Nix: those of `extra` after a `--`.

@@ -159,14 +159,14 @@ impl Outcome {
     fn basis_remark(&self) -> String {
         let target @ Target { host, link, .. } = &self.plan.target;
         let profile = target.profile_name();
+        let system = target.system_name();
         match verdict::basis(target, self.plan.goal, &self.after) {
-            Basis::System => format!(
-                "compared on {host}: /run/current-system with {}, and {link} with {profile}",
-                target.system_name()
-            ),
+            Basis::System => {
+                format!("compared on {host}: /run/current-system with {system}, and {link} with {profile}")
+            }
             Basis::Profile => format!(
                 "compared on {host}: {link} with {profile}, and /run/current-system with the system that this profile \
-                 activates (the flake has no nixosConfigurations.{host})"
+                 activates (there is no {system})"
             ),
             Basis::Link => format!(
                 "compared on {host}: {link} with {profile} (without /run/current-system, only deploy-rs reports that the \
@@ -180,13 +180,13 @@ impl Outcome {
 
     /// The summary of [`Verdict::Mismatch`]; names the node if its profile wraps another system than the flake's.
     fn mismatch_summary(&self) -> String {
-        let Target { host, path, link, .. } = &self.plan.target;
+        let target @ Target { host, path, link, .. } = &self.plan.target;
         let runs = path_text(self.after.current.as_ref());
         let profile = self.after.profile.as_ref().map_or("no store path", StorePath::as_str);
         let other_next_boot = verdict::other_next_boot(&self.plan.target, &self.after);
         let next_boot = other_next_boot.map(|next| format!("; its next boot starts {next}"));
         let node = self.other_wrapped_system().map(|wrapped| {
-            format!("\n  deploy.nodes.{host} deploys {wrapped}, which is not nixosConfigurations.{host}")
+            format!("\n  {} deploys {wrapped}, which is not {}", target.profile_name(), target.system_name())
         });
         format!(
             "{host} does not run what was deployed: it runs {runs}, expected {}; {link} is {profile}, expected \

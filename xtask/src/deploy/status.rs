@@ -7,6 +7,7 @@ use super::desired::Overrides;
 use super::find_target::evaluate_all;
 use super::host::{self, Disks, Remote, State, probe};
 use super::options::Goal;
+use super::release::Release;
 use super::summary;
 use super::target::Target;
 use super::trial;
@@ -18,6 +19,16 @@ use crate::nix::StorePath;
 
 /// How many hosts are queried in parallel.
 const MAX_HOSTS: usize = 16;
+
+/// What says which systems hosts are to run.
+#[derive(Clone, Copy, Debug)]
+pub enum DesiredBy<'a> {
+    /// The flake, which is evaluated with these arguments for Nix.
+    Flake {
+        nix_args: &'a [String],
+    },
+    Release(&'a Release),
+}
 
 /// The status of one host.
 pub struct Status {
@@ -57,8 +68,8 @@ impl Status {
     }
 }
 
-/// Reads the state of `hosts` in parallel, so that unreachable ones cost one time-out together. `history` returns the
-/// receipts of a host.
+/// Reads the state of `hosts` in parallel, so that unreachable ones cost one time-out together. `desired` says what
+/// they are to run, `history` returns the receipts of a host.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
@@ -66,11 +77,16 @@ pub fn statuses(
     cx: &Context,
     hosts: Vec<HostName>,
     overrides: &Overrides,
-    nix_args: &[String],
+    desired: DesiredBy,
     history: impl Fn(&HostName) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
-    let targets = evaluate_all(cx, overrides, nix_args, &hosts, &|_| ());
+    let targets = match desired {
+        DesiredBy::Flake { nix_args } => evaluate_all(cx, overrides, nix_args, &hosts, &|_| ()),
+        DesiredBy::Release(release) => {
+            hosts.iter().map(|host| (release.target(cx, host, overrides), 0.0)).collect()
+        }
+    };
     let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(targets), |(host, (target, _))| {
         let observation = target.and_then(|target| {
             signals.check()?;

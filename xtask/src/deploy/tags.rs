@@ -73,6 +73,16 @@ impl Tags {
         Ok(())
     }
 
+    /// The tags `tags` of each host.
+    pub fn of(tags: BTreeMap<String, BTreeSet<String>>) -> Self {
+        Self(tags)
+    }
+
+    /// The tags of `host`.
+    pub fn of_host(&self, host: &HostName) -> BTreeSet<String> {
+        self.0.get(host.as_str()).cloned().unwrap_or_default()
+    }
+
     fn add(&mut self, place: &str, found: &Value) -> Result<()> {
         let hosts = found.as_object().into_iter().flatten();
         for (host, list) in hosts {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::base::{FlakeRef, HostName, split_destination};
+use super::desired::NodeSettings;
+use super::release::ReleaseMark;
+use crate::base::{Context, FlakeRef, HostName, split_destination};
+use crate::identity;
 use crate::nix::{Installable, Revision, StorePath};
 
 /// How ssh reaches the host.
@@ -40,10 +43,26 @@ pub struct Pin {
     pub alias: String,
 }
 
+impl Pin {
+    /// The key of `host` that the project knows, or that is published beside the flake.
+    ///
+    /// # Errors
+    /// `HostKey` where these two are not the same.
+    pub fn find(cx: &Context, host: &HostName) -> Result<Option<Self>> {
+        let file = identity::pinned_file(&cx.state, &cx.flake, host)?;
+        Ok(file.map(|file| Self { file, alias: host.to_string() }))
+    }
+}
+
 /// A host, how to reach it, and the system that it is to run. Timeouts are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub host: HostName,
+    /// The release that names the profile, which was built elsewhere and is only fetched; `None` for a profile of the
+    /// flake.
+    pub release: Option<ReleaseMark>,
+    /// The settings of the node, before those of the command line.
+    pub settings: NodeSettings,
     pub connection: Connection,
     /// The prefix of a command that must run as the user of the profile; `None` if ssh logs in as that user.
     pub sudo: Option<String>,
@@ -94,15 +113,20 @@ impl Target {
 
     /// The name of the profile in messages: that of its node, or of the configuration of which it is made.
     pub fn profile_name(&self) -> String {
-        match &self.configuration {
-            Some(configuration) => format!("the profile made of {configuration}"),
-            None => format!("deploy.nodes.{}", self.host),
+        match (&self.release, &self.configuration) {
+            (Some(_), _) => "the profile of the release".to_owned(),
+            (_, Some(configuration)) => format!("the profile made of {configuration}"),
+            (_, None) => format!("deploy.nodes.{}", self.host),
         }
     }
 
     /// The name of the system in messages: that of its NixOS configuration.
     pub fn system_name(&self) -> String {
-        self.configuration.clone().unwrap_or_else(|| format!("nixosConfigurations.{}", self.host))
+        match (&self.release, &self.configuration) {
+            (Some(_), _) => "the system of the release".to_owned(),
+            (_, Some(configuration)) => configuration.clone(),
+            (_, None) => format!("nixosConfigurations.{}", self.host),
+        }
     }
 
     /// The path by which plans and receipts name what the host is to run: the NixOS system, or the profile if the flake

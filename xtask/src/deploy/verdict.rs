@@ -233,6 +233,7 @@ pub fn is_unchanged(before: &State, after: &State) -> bool {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::deploy::desired::NodeSettings;
     use crate::deploy::target::Connection;
 
     /// A store path with this name.
@@ -244,6 +245,8 @@ pub mod tests {
     pub fn target(system: Option<&str>) -> Target {
         Target {
             host: "stinky".into(),
+            release: None,
+            settings: NodeSettings::default(),
             connection: Connection { destination: "root@pi".into(), options: Vec::new(), pin: None },
             sudo: None,
             temp_path: "/tmp".into(),

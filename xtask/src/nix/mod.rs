@@ -14,6 +14,7 @@ mod error;
 mod eval;
 mod eval_cache;
 mod events;
+mod fetch;
 mod fingerprint;
 pub mod flake;
 mod inputs;
@@ -45,6 +46,7 @@ pub use error::{
 };
 pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, keep_unwritable_lock, quote, with_keep_lock};
 pub use eval_cache::{EvalCache, Evaluation};
+pub use fetch::fetch;
 pub use fingerprint::Fingerprint;
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};

@@ -6,13 +6,25 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::Plain;
+
 const STORE: &str = "/nix/store/";
 /// The number of characters of the hash in front of a name.
 const HASH_LENGTH: usize = 32;
 
 /// A store path without anything below it: `/nix/store/HASH-NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
 pub struct StorePath(String);
+
+impl TryFrom<String> for StorePath {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let path = Self::containing(&text).filter(|path| path.0 == text);
+        path.ok_or_else(|| format!("`{}` is no store path", Plain(&text)))
+    }
+}
 
 impl StorePath {
     /// The store path that the path `text` is or lies in; `None` where `text` is no path in the store.
@@ -77,6 +89,19 @@ mod tests {
         ] {
             let found = StorePath::containing(text);
             assert_eq!(found.as_ref().map(StorePath::as_str), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_has_whole_store_paths_only() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x";
+        let read =
+            |text: &str| serde_json::from_value::<StorePath>(text.into()).map_err(|error| error.to_string());
+        assert_eq!(read(path).unwrap().as_str(), path);
+        for text in
+            [&format!("{path}/y"), "/nix/store/x", "/etc/passwd", "", "--option", &format!("{path}\u{1b}")]
+        {
+            assert!(read(text).unwrap_err().ends_with("` is no store path"), "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{FlakeRef, HostName, Timestamp, Tone};
-use crate::deploy::{DecisionOutcome, Outcome, Plan, Timings, Verdict};
+use crate::deploy::{DecisionOutcome, Outcome, Plan, ReleaseMark, Timings, Verdict};
 use crate::nix::Revision;
 
 /// A deploy: the host, its systems before and after, and the verdict.
@@ -22,6 +22,9 @@ pub struct Deployed {
     /// The git revision of the flake. Receipts of earlier versions do not have it.
     #[serde(default)]
     pub revision: Option<Revision>,
+    /// The release that was deployed; `None` for a deploy of the flake. Receipts of earlier versions do not have it.
+    #[serde(default)]
+    pub release: Option<ReleaseMark>,
     /// The system that the host ran before the deploy, or its system profile; `None` if unknown. For a decision about a
     /// trial, the blessed system.
     #[serde(rename = "system_before", alias = "from")]
@@ -51,6 +54,7 @@ impl Deployed {
             host: target.host.clone(),
             flake: flake.to_string(),
             revision: target.revision.clone(),
+            release: target.release.clone(),
             from: before.current.as_ref().or(before.profile.as_ref()).map(ToString::to_string),
             to: target.named_path().to_string(),
             verdict: String::new(),
@@ -68,6 +72,7 @@ impl Deployed {
             host: plan.target.host.clone(),
             flake: flake.to_string(),
             revision: None,
+            release: None,
             from: plan.blessed().map(ToString::to_string),
             to: plan.system.to_string(),
             verdict: outcome.verdict_name(),

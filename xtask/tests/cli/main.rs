@@ -33,6 +33,7 @@ mod new_host_fixture;
 mod next_steps;
 mod overview;
 mod platforms;
+mod releases;
 mod restore;
 mod rollback;
 mod sd_image;

@@ -36,6 +36,7 @@ mod interrupts;
 mod link_cuts;
 mod machine;
 mod made_nodes;
+mod releases;
 mod rollback;
 mod several_hosts;
 mod shapes;

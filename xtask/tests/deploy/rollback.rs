@@ -17,7 +17,7 @@ fn commit(fixture: &Fixture) -> String {
 }
 
 /// Sets the profile and the packages of the host, and commits them.
-fn commit_profile(fixture: &Fixture, name: &str, package: &str) -> String {
+pub fn commit_profile(fixture: &Fixture, name: &str, package: &str) -> String {
     fixture.set_profile(name, ":");
     fixture.edit(|facts| facts["packages"] = [package].into());
     commit(fixture)

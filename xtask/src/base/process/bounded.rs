@@ -78,7 +78,7 @@ impl Launcher {
     }
 
     /// Runs `command`, which runs `program` with `args`.
-    fn run_observed<S: AsRef<OsStr>>(
+    pub(super) fn run_observed<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
@@ -119,7 +119,7 @@ impl Launcher {
 
 /// Runs `command`, after `connect` has attached the writing ends of pipes to it. Returns its exit code and the text
 /// from each pipe.
-fn run<const COUNT: usize>(
+pub(super) fn run<const COUNT: usize>(
     program: &str,
     command: Expression,
     bounds: Bounds,

@@ -20,6 +20,7 @@ mod evaluation;
 mod exchange;
 mod expect;
 pub mod handover;
+mod input;
 mod measure;
 mod observer;
 mod output;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::find::{self, Wanted};
-use crate::base::{Context, ImageSource};
+use crate::base::{Context, HostName, ImageSource};
 use crate::nix;
 use crate::nix::BuildPlan;
 use crate::nix::emulation;
@@ -54,6 +54,27 @@ pub fn build_checked(
     let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
     image.remark(source).into_iter().for_each(|text| cx.note(text));
     check(image.layout.as_ref())?;
+    build_found(cx, version, image, file, nix_args)
+}
+
+/// Builds the image of `host`; `None` for a host without an image.
+///
+/// # Errors
+/// Those of [`HostImage::find_of_host`] and of [`build`].
+pub fn build_of_host(cx: &Context, host: &HostName, nix_args: &[String]) -> Result<Option<Built>> {
+    let version = nix::require(&cx.launcher)?;
+    let found = cx.in_phase("evaluate", || HostImage::find_of_host(cx, host, &nix::eval_args(nix_args)))?;
+    found.map(|image| build_found(cx, version, image, None, nix_args)).transpose()
+}
+
+/// Builds `image`, and finds its file in the output.
+fn build_found(
+    cx: &Context,
+    version: nix::Version,
+    image: HostImage,
+    file: Option<&str>,
+    nix_args: &[String],
+) -> Result<Built> {
     let installable = image.installable(cx);
     if let Some(system) = &image.system {
         let builds_nothing = || nix::builds_nothing(&cx.launcher, &installable, nix_args);

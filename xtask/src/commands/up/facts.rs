@@ -6,7 +6,7 @@ use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, HostName, Timestamp};
 use crate::cli::Up;
 use crate::commands::host_status;
-use crate::deploy::{Overrides, Status};
+use crate::deploy::{DesiredBy, Overrides, Status};
 use crate::nix;
 use crate::receipt::{self, Receipt};
 
@@ -51,7 +51,13 @@ impl Facts {
         let overrides = Overrides::of_address(args.to.as_ref());
         // A question changes nothing, also not the lock of the flake.
         let nix_args = nix::with_keep_lock(&args.build.nix.nix_args);
-        let mut statuses = host_status::read(cx, &receipts, vec![host.clone()], &overrides, &nix_args)?;
+        let mut statuses = host_status::read(
+            cx,
+            &receipts,
+            vec![host.clone()],
+            &overrides,
+            DesiredBy::Flake { nix_args: &nix_args },
+        )?;
         let status = statuses.pop().context("asking the host")?;
         let (observation, is_asked) = (&status.observation, status.is_reachable().is_some());
         let is_stopped = observation.as_ref().is_err_and(|error| kind(error) == ExitKind::Interrupted);

@@ -14,7 +14,7 @@ use crate::commands::deploy_host;
 use crate::commands::flash_card::FlashJob;
 use crate::commands::planned_card::WrittenCard;
 use crate::commands::{host_status, next_step};
-use crate::deploy::{self, Afterwards, DeployOptions, Goal, Overrides, Status, Waves};
+use crate::deploy::{self, Afterwards, DeployOptions, DesiredBy, Goal, Overrides, Status, Waves};
 use crate::identity::LoginKeys;
 use crate::ui::Prompt;
 use crate::{bail, nix, receipt, ui};
@@ -176,11 +176,12 @@ fn deploy(cx: &Context, args: &Up, version: nix::Version, host: &HostName) -> Re
         waves: Waves::new(Vec::new(), None),
         cache_key: deploy_host::cache_key(cx, None)?,
         cache: None,
+        release: None,
         overrides: Overrides::of_address(args.to.as_ref()),
         extra: of_address.chain(separator).chain(nix_args.iter().cloned()).collect(),
     };
     let ending = deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(()))?;
-    next_step::after_deploy([&ending]);
+    next_step::after_deploy("", [&ending]);
     Ok(())
 }
 
@@ -190,7 +191,13 @@ fn show_status(cx: &Context, args: &Up, facts: Facts, has_changed: bool) -> Resu
     if has_changed {
         let overrides = Overrides::of_address(args.to.as_ref());
         let nix_args = nix::with_keep_lock(&args.build.nix.nix_args);
-        statuses = host_status::read(cx, &receipt::read_all(cx)?, vec![facts.host], &overrides, &nix_args)?;
+        statuses = host_status::read(
+            cx,
+            &receipt::read_all(cx)?,
+            vec![facts.host],
+            &overrides,
+            DesiredBy::Flake { nix_args: &nix_args },
+        )?;
     }
     for remark in statuses.iter().flat_map(Status::remarks) {
         cx.reporter.report(&remark);

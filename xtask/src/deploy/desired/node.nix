@@ -162,6 +162,8 @@ let
       "remoteBuild"
       "fastConnection"
       "interactiveSudo"
+      "autoRollback"
+      "magicRollback"
     ]
     ++ builtins.concatMap (checkOne "seconds") [
       "confirmTimeout"
@@ -206,6 +208,8 @@ in
         remoteBuild = one "remoteBuild";
         fastConnection = one "fastConnection";
         interactiveSudo = one "interactiveSudo";
+        autoRollback = one "autoRollback";
+        magicRollback = one "magicRollback";
         confirmTimeout = one "confirmTimeout";
         activationTimeout = one "activationTimeout";
         # The output `deploy` with nothing in it but this profile, and nothing left to evaluate.

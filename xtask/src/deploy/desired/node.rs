@@ -4,12 +4,14 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Overrides, Trust, sudo, trust};
+use super::pinned_flake::pin_hostname;
+use super::{NodeSettings, Overrides, Trust, sudo, trust};
 use crate::base::process::Launcher;
 use crate::base::{Context, HostName};
+use crate::deploy::release::ReleaseMark;
 use crate::deploy::target::{Connection, Pin, Target};
 use crate::nix::StorePath;
-use crate::{bail, failure, identity};
+use crate::{bail, failure};
 
 /// The most bytes of a host name (RFC 1035 allows 253) or a user.
 const MAX_NAME: usize = 255;
@@ -23,26 +25,30 @@ const MAX_SSH_OPTIONS: usize = 64 << 10;
 #[serde(rename_all = "camelCase", default)]
 pub struct Node {
     /// The attribute path of the NixOS configuration of which the node is made; `None` for a node of the flake.
-    configuration: Option<String>,
+    pub(super) configuration: Option<String>,
     /// The names of `deployment.keys` of that configuration.
-    uncopied: Vec<String>,
-    hostname: String,
-    profiles: Vec<String>,
-    path: Option<String>,
-    drv_path: Option<String>,
-    platform: Option<String>,
-    profile_path: Option<String>,
-    ssh_opts: Vec<String>,
-    ssh_user: Option<String>,
-    user: Option<String>,
-    sudo: Option<String>,
-    temp_path: Option<String>,
-    remote_build: Option<bool>,
-    fast_connection: Option<bool>,
-    interactive_sudo: Option<bool>,
-    confirm_timeout: Option<u64>,
-    activation_timeout: Option<u64>,
-    pinned: Value,
+    pub(super) uncopied: Vec<String>,
+    pub(super) hostname: String,
+    pub(super) profiles: Vec<String>,
+    pub(super) path: Option<String>,
+    pub(super) drv_path: Option<String>,
+    pub(super) platform: Option<String>,
+    pub(super) profile_path: Option<String>,
+    pub(super) ssh_opts: Vec<String>,
+    pub(super) ssh_user: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) sudo: Option<String>,
+    pub(super) temp_path: Option<String>,
+    pub(super) remote_build: Option<bool>,
+    pub(super) fast_connection: Option<bool>,
+    pub(super) interactive_sudo: Option<bool>,
+    pub(super) auto_rollback: Option<bool>,
+    pub(super) magic_rollback: Option<bool>,
+    pub(super) confirm_timeout: Option<u64>,
+    pub(super) activation_timeout: Option<u64>,
+    pub(super) pinned: Value,
+    #[serde(skip)]
+    pub(super) release: Option<ReleaseMark>,
 }
 
 impl Node {
@@ -70,11 +76,13 @@ impl Node {
         let sudo = self.sudo_prefix(host, &ssh_user)?;
         Ok(Target {
             host: host.to_owned(),
+            settings: NodeSettings::of(&self),
+            release: self.release,
             sudo,
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
                 options: overrides.ssh_opts.clone().unwrap_or(self.ssh_opts),
-                pin: if overrides.without_pin { None } else { find_pin(cx, host)? },
+                pin: if overrides.without_pin { None } else { Pin::find(cx, host)? },
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: overrides.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
@@ -126,7 +134,11 @@ impl Node {
 
     /// What the flake calls the node, or the configuration of which it is made.
     fn name(&self, host: &HostName) -> String {
-        self.configuration.clone().unwrap_or_else(|| format!("deploy.nodes.{host}"))
+        match (&self.release, &self.configuration) {
+            (Some(_), _) => format!("{host} of the release"),
+            (_, Some(configuration)) => configuration.clone(),
+            (_, None) => format!("deploy.nodes.{host}"),
+        }
     }
 
     /// What the flake calls the option `name` of the node.
@@ -218,28 +230,9 @@ impl Node {
     }
 }
 
-/// Sets the address of the host in `pinned`: deploy-rs requires one in the flake even if the command line names
-/// another.
-fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
-    let node = pinned.get_mut("nodes").and_then(|nodes| nodes.get_mut(host.as_str()));
-    if let Some(node) = node.and_then(Value::as_object_mut) {
-        node.insert("hostname".into(), hostname.into());
-    }
-    pinned
-}
-
 /// The local user, as whom deploy-rs logs in if the node names no user.
 fn own_user(launcher: &Launcher) -> Result<String> {
     Ok(launcher.read("id", &["-un"])?.trim().to_owned())
-}
-
-/// The key of `host` that the project knows, or that is published beside the flake.
-///
-/// # Errors
-/// `HostKey` where these two are not the same.
-fn find_pin(cx: &Context, host: &HostName) -> Result<Option<Pin>> {
-    let file = identity::pinned_file(&cx.state, &cx.flake, host)?;
-    Ok(file.map(|file| Pin { file, alias: host.to_string() }))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::base::{FlakeRef, percent_encoding, state};
+use crate::base::{FlakeRef, HostName, percent_encoding, state};
 use crate::deploy::target::Target;
 
 /// The text of the pinned flake; its data are beside it, in `deploy.json`.
@@ -43,4 +43,14 @@ impl Target {
         }
         pinned
     }
+}
+
+/// Sets the address of the host in `pinned`: deploy-rs requires one in the flake even if the command line names
+/// another.
+pub fn pin_hostname(mut pinned: Value, host: &HostName, hostname: &str) -> Value {
+    let node = pinned.get_mut("nodes").and_then(|nodes| nodes.get_mut(host.as_str()));
+    if let Some(node) = node.and_then(Value::as_object_mut) {
+        node.insert("hostname".into(), hostname.into());
+    }
+    pinned
 }

@@ -70,7 +70,7 @@ fn untrusted_reason(flake: &FlakeRef) -> Option<String> {
 
 /// Why others than this user and root can have written the file at `path`: by its owner, or by who may write to it.
 /// `None` if they cannot.
-fn foreign_writer_reason(path: &Path, metadata: &Metadata) -> Option<String> {
+pub fn foreign_writer_reason(path: &Path, metadata: &Metadata) -> Option<String> {
     let own_id = rustix::process::geteuid();
     // Under sudo the checkout belongs to the user who called sudo.
     let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| own_id.is_root());

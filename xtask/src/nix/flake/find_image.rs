@@ -34,6 +34,18 @@ impl HostImage {
         }
     }
 
+    /// The image of `host`, with `options` for Nix; `None` for a host without an image.
+    ///
+    /// # Errors
+    /// `Usage` where the host has several, and why its configuration does not evaluate.
+    pub fn find_of_host(cx: &Context, host: &HostName, options: &[String]) -> Result<Option<Self>> {
+        let answer = Answer::of_host(cx, host, &[], options)?;
+        if answer.images.is_empty() && answer.failure.is_none() {
+            return Ok(None);
+        }
+        only_image(answer, &cx.flake, host, &Host::default()).map(Some)
+    }
+
     /// The images of `host`, which the flake has, in a flake of which the outputs `broken` cannot be evaluated. If
     /// there are several, the user has to choose.
     ///

@@ -1,0 +1,49 @@
+//! The images of the hosts of a release.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::base::{Context, interrupt};
+use crate::card::image::{self, Source};
+use crate::deploy::{ReleasedHost, ReleasedImage, Sha256};
+use crate::nix::StorePath;
+
+/// Builds the image of each of `hosts` that has one.
+///
+/// # Errors
+/// Those of the builds, and that of a file that is no image of a disk.
+pub fn add(cx: &Context, hosts: &mut [ReleasedHost], nix_args: &[String]) -> Result<()> {
+    for host in hosts {
+        let Some(built) = image::build_of_host(cx, &host.host, nix_args)? else {
+            cx.note(format!("{} has no image", host.host));
+            continue;
+        };
+        image::require_disk_image(&Source::open(&built.file)?)?;
+        host.image = Some(cx.in_phase("hash", || describe(&built.file))?);
+    }
+    Ok(())
+}
+
+/// What a release has of the image in `file`.
+fn describe(file: &Path) -> Result<ReleasedImage> {
+    let doing = || format!("reading {}", file.display());
+    let signals = interrupt::guard()?;
+    let name = file.display().to_string();
+    let store_path = StorePath::containing(&name).with_context(|| format!("{name} is not in the store"))?;
+    let mut source = File::open(file).with_context(doing)?;
+    let mut sum = Sha256::default();
+    let mut bytes = 0;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        signals.check()?;
+        let count = source.read(&mut buffer).with_context(doing)?;
+        if count == 0 {
+            return Ok(ReleasedImage { store_path, file: name, bytes, sha256: sum.hex() });
+        }
+        sum.update(&buffer[..count]);
+        bytes += count as u64;
+    }
+}

@@ -1,0 +1,87 @@
+//! Writing and signing the file of a release.
+
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::bail;
+use crate::base::Context;
+use crate::cli::MakeRelease;
+use crate::deploy::{self, Content};
+
+/// The mode of the files: they are for other machines, and have no secret.
+const MODE: u32 = 0o644;
+
+/// What was written beside the file itself.
+pub struct Written {
+    pub sha256: String,
+    /// The file of the signature; `None` without one.
+    pub signature: Option<PathBuf>,
+}
+
+/// Checks, before hours of building, that the file can be written and signed.
+///
+/// # Errors
+/// `Refused`.
+pub fn check(cx: &Context, args: &MakeRelease) -> Result<()> {
+    let folder = folder_of(&args.out);
+    if args.out.is_dir() || !folder.is_dir() {
+        bail!(Refused, "{} cannot be written: it is no file in a folder", args.out.display(); hint: "pass another --out");
+    }
+    let Some(key) = &args.sign else { return Ok(()) };
+    deploy::require_keygen(&cx.launcher)?;
+    if !key.is_file() {
+        bail!(
+            Refused, "there is no key in {}", key.display();
+            hint: "pass the file of an ssh key, such as ~/.ssh/id_ed25519"
+        );
+    }
+    Ok(())
+}
+
+/// Signs `content` and writes it, the signature first: whoever sees the file sees its signature.
+///
+/// # Errors
+/// Those of the signature and of the files.
+pub fn write(cx: &Context, args: &MakeRelease, content: &Content) -> Result<Written> {
+    let text = content.to_text()?;
+    let signature = deploy::signature_path(&args.out);
+    let sha256 = deploy::hex_sha256(text.as_bytes());
+    if let Some(key) = &args.sign {
+        replace(&signature, deploy::sign(&cx.launcher, key, text.as_bytes())?.as_bytes())?;
+    } else {
+        cx.warn(format!("{} is not signed: `deploy` takes it only with --unsigned", args.out.display()));
+        remove(&signature)?;
+    }
+    replace(&args.out, text.as_bytes())?;
+    Ok(Written { sha256, signature: args.sign.is_some().then_some(signature) })
+}
+
+/// Writes `bytes` to `path` atomically.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".release.").suffix(".part").permissions(Permissions::from_mode(MODE));
+    let mut file = builder.tempfile_in(folder_of(path)).with_context(doing)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(doing)?;
+    file.persist(path).with_context(doing)?;
+    Ok(())
+}
+
+/// Removes the signature of an earlier file at the same place.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The folder of `path`.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,96 @@
+//! The hosts of a new release: evaluated, and built.
+
+use anyhow::Result;
+
+use super::ReleasedHost;
+use crate::base::failure::{ExitKind, Reason, kind};
+use crate::base::{Context, HostName};
+use crate::deploy::desired::Overrides;
+use crate::deploy::find_target::evaluate_all;
+use crate::deploy::gather::{require_build_support, warn_of_parts_left_out};
+use crate::deploy::tags::Tags;
+use crate::deploy::target::Target;
+use crate::nix;
+use crate::{bail, failure};
+
+/// A host that a release is to have.
+pub struct Candidate {
+    target: Target,
+}
+
+impl Candidate {
+    /// What each of `hosts` is to run, by the flake. `nix_args` are the user's for Nix.
+    ///
+    /// # Errors
+    /// That of the only host that cannot be evaluated, or one that names all of them.
+    pub fn evaluate(cx: &Context, hosts: &[HostName], nix_args: &[String]) -> Result<Vec<Self>> {
+        // A release has no key of a host, and asks none.
+        let overrides = Overrides { without_pin: true, ..Overrides::default() };
+        let found = cx.in_phase("evaluate", || evaluate_all(cx, &overrides, nix_args, hosts, &|_| ()));
+        let found = found.into_iter().map(|(target, _)| target);
+        let (good, bad): (Vec<_>, Vec<_>) = found.partition(Result::is_ok);
+        all_or_error(bad.into_iter().filter_map(Result::err).collect(), hosts.len(), "evaluated")?;
+        Ok(good.into_iter().flatten().map(|target| Self { target }).collect())
+    }
+
+    /// What the file says of the host, which has `tags`. An image is added later.
+    pub fn released(&self, tags: &Tags) -> ReleasedHost {
+        let Target { host, platform, system, path, settings, .. } = &self.target;
+        ReleasedHost {
+            host: host.clone(),
+            platform: platform.clone(),
+            tags: tags.of_host(host),
+            system: system.clone(),
+            profile: path.clone(),
+            node: settings.clone(),
+            image: None,
+        }
+    }
+
+    /// Builds the profiles of all `candidates` in one run of Nix, also those that hosts would build themselves.
+    ///
+    /// # Errors
+    /// `Refused` where this machine cannot build one, and those of the build.
+    pub fn build_all(
+        cx: &Context,
+        version: nix::Version,
+        candidates: &[Self],
+        nix_args: &[String],
+    ) -> Result<()> {
+        for Self { target } in candidates {
+            require_build_support(cx, nix_args, version, target)?;
+            warn_of_parts_left_out(cx, target);
+        }
+        let installables = candidates.iter().map(|candidate| candidate.target.installable(&cx.flake));
+        let installables = installables.collect::<Result<Vec<_>>>()?;
+        let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, nix_args);
+        let errors = nix::build_all(cx, &installables, &nix_args).into_iter().flatten();
+        let errors = errors.map(|error| nix::with_untracked_hint(&cx.launcher, &cx.flake, error));
+        all_or_error(errors.collect(), candidates.len(), "built")?;
+        match candidates.iter().find(|candidate| !candidate.target.path.exists()) {
+            None => Ok(()),
+            Some(Self { target }) => {
+                bail!(Other, "{} was built, and {} is not in the store", target.profile_name(), target.path)
+            }
+        }
+    }
+}
+
+/// Fails where some of `count` hosts have `errors`: with the only one, or with one that names all of them.
+fn all_or_error(mut errors: Vec<anyhow::Error>, count: usize, what: &str) -> Result<()> {
+    if errors.len() < 2 {
+        return errors.pop().map_or(Ok(()), Err);
+    }
+    let worst = errors.iter().map(kind).max_by_key(|kind| kind.severity());
+    let message = format!("{} of {count} hosts cannot be {what}", errors.len());
+    let reasons = errors.iter().map(Reason::of_error).collect();
+    Err(worst.unwrap_or(ExitKind::Other).error_with_reasons(message, reasons))
+}
+
+/// The refusal of a flake that changed while it was evaluated.
+pub fn changed_error(cx: &Context) -> anyhow::Error {
+    failure!(
+        Refused, "{} changed while it was evaluated: no revision has what was built", cx.flake;
+        hint: "commit the changes, and run the command again"
+    )
+}
