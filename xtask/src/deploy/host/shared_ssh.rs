@@ -14,8 +14,15 @@ use crate::base::{shell, state};
 
 /// The commands of deploy-rs (1.0.0) and of its Nix that may share a connection, as patterns of the shell for all words
 /// of ssh. All others, such as `rm` of the canary file, get a new one.
-const SHARED: &[&str] =
-    &["*/activate-rs*\\ activate\\ *", "*/activate-rs*\\ wait\\ *", "*nix-store\\ --serve*"];
+///
+/// Nix asks for a shared connection by `-O check` before it uses one: without it, Nix waits for a line of its
+/// `LocalCommand`, which ssh runs for a new connection alone, and would wait for ever.
+const SHARED: &[&str] = &[
+    "*/activate-rs*\\ activate\\ *",
+    "*/activate-rs*\\ wait\\ *",
+    "*nix-store\\ --serve*",
+    "-O\\ check\\ *",
+];
 
 /// A folder with that `ssh`, which is removed when this is dropped.
 pub struct SharedSsh {
@@ -87,6 +94,7 @@ mod tests {
             (&["root@pi", wait], true),
             (&nix, true),
             (&["root@pi", "nix-store", "--serve", "--write"], true),
+            (&["-O", "check", "root@pi", "-x"], true),
             (&["root@pi", "-T", "rm /tmp/deploy-rs-canary-0123"], false),
             (&["root@pi", "sudo -u root rm /tmp/x/deploy-rs-canary-0123"], false),
             (&["root@pi", "/nix/store/x-a/activate-rs revoke --profile-path '/p'"], false),
