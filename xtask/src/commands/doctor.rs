@@ -1,16 +1,20 @@
 //! `doctor`: checks the requirements of this machine, and names the remedies.
 
+use std::fmt;
+
 use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bail;
 use crate::base::failure::{self, ExitKind, Reason};
-use crate::base::{Cell, Context, JsonResult, Table, Tone, shell};
+use crate::base::process::Launcher;
+use crate::base::{Cell, Context, JsonResult, Table, Tone, project, shell};
 use crate::card::ext4;
 use crate::commands::next_step;
-use crate::nix::Programs;
 use crate::nix::emulation::{self, Answer, BuildSupport, Builder};
+use crate::nix::private_nix::Origin;
+use crate::nix::{Implementation, Programs, Release};
 use crate::{nix, ui};
 
 /// The system of a Raspberry Pi.
@@ -26,10 +30,11 @@ struct Finding {
 }
 
 pub fn run(cx: &Context) -> Result<()> {
-    let findings = gather(cx)?;
+    let nix = UsedNix::find(cx);
+    let findings = gather(cx, nix.as_ref())?;
     if cx.json {
         let requirements = findings.iter().map(Requirement::from).collect();
-        ui::print_json(&DoctorResult { requirements })?;
+        ui::print_json(&DoctorResult { requirements, nix })?;
     } else {
         ui::print_table(&table(&findings))?;
     }
@@ -46,7 +51,7 @@ pub fn run(cx: &Context) -> Result<()> {
     bail!(Refused, "{text}")
 }
 
-fn gather(cx: &Context) -> Result<Vec<Finding>> {
+fn gather(cx: &Context, nix: Option<&UsedNix>) -> Result<Vec<Finding>> {
     let version = nix::require(&cx.launcher);
     let builders = match &version {
         Ok(version) => probe_builders(cx, *version)?,
@@ -56,8 +61,9 @@ fn gather(cx: &Context) -> Result<Vec<Finding>> {
         Ok(version) => build_support(cx, *version, &builders),
         Err(_) => Err(reason("unknown without nix", None)),
     };
+    let found = |version: nix::Version| nix.map_or_else(|| version.to_string(), UsedNix::to_string);
     let requirements = [
-        ("nix", version.map(|v| v.to_string()).map_err(|error| Reason::of_error(&error))),
+        ("nix", version.map(found).map_err(|error| Reason::of_error(&error))),
         (SYSTEM, support),
         ("debugfs", find_debugfs(cx)),
         ("ssh-keygen", find_program(cx, "ssh-keygen")),
@@ -110,7 +116,7 @@ fn builder_finding((builder, answer): (Builder, Answer), programs: &Programs) ->
         Answer::Fails(why) => {
             let hint = programs.spell_out(&format!(
                 "start it, or correct its line in `builders` or /etc/nix/machines: `nix \
-                 --extra-experimental-features nix-command store info --store {}` must succeed",
+                 --extra-experimental-features nix-command store ping --store {}` must succeed",
                 shell::quote(&builder.store())
             ));
             Err(reason(why, Some(hint)))
@@ -153,9 +159,41 @@ fn table(findings: &[Finding]) -> Table {
 #[derive(Serialize, JsonSchema)]
 pub struct DoctorResult {
     requirements: Vec<Requirement>,
+    /// The Nix that runs, also one that is too old; null where none runs.
+    nix: Option<UsedNix>,
 }
 
 impl JsonResult for DoctorResult {}
+
+/// The Nix that this tool runs.
+#[derive(Serialize, JsonSchema)]
+struct UsedNix {
+    path: String,
+    implementation: Implementation,
+    version: String,
+    /// Whether it was installed by `setup`, and is not that of `PATH`.
+    is_of_setup: bool,
+    /// Why this one is used.
+    message: String,
+}
+
+impl UsedNix {
+    /// `None` where there is no Nix, or where it prints no version.
+    fn find(cx: &Context) -> Option<Self> {
+        let path = cx.launcher.which("nix")?.display().to_string();
+        let Release { implementation, version } = Release::of(&cx.launcher)?;
+        let origin = Origin::of(&Launcher::new("/"), &project::tools_dir());
+        let is_of_setup = origin.is_setup();
+        Some(Self { path, implementation, version, is_of_setup, message: origin.to_string() })
+    }
+}
+
+impl fmt::Display for UsedNix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, implementation, version, message, .. } = self;
+        write!(f, "{implementation} {version}, {path}: {message}")
+    }
+}
 
 /// A checked requirement, for programs.
 #[derive(Serialize, JsonSchema)]

@@ -58,7 +58,7 @@ pub use programs::Programs;
 pub use revision::Revision;
 pub use store_path::StorePath;
 pub use untracked_file::with_untracked_hint;
-pub use version::{Version, require, require_any};
+pub use version::{Implementation, Release, Version, require, require_any};
 
 /// Enables flakes, whatever the user's nix.conf says.
 pub(crate) const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];

@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::base::process::Launcher;
 use crate::{bail, failure};
@@ -40,6 +42,60 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// A program that calls itself `nix`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Implementation {
+    Nix,
+    Lix,
+    /// Determinate Nix.
+    Determinate,
+}
+
+impl fmt::Display for Implementation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nix => "Nix",
+            Self::Lix => "Lix",
+            Self::Determinate => "Determinate Nix",
+        })
+    }
+}
+
+/// What a Nix says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub implementation: Implementation,
+    /// The whole version, such as `2.26.3`.
+    pub version: String,
+}
+
+impl Release {
+    /// Parses the output of `nix --version` as [`Version::parse`] does.
+    pub fn parse(line: &str) -> Option<Self> {
+        Version::parse(line)?;
+        let implementation = if line.contains("(Lix") {
+            Implementation::Lix
+        } else if line.contains("(Determinate") {
+            Implementation::Determinate
+        } else {
+            Implementation::Nix
+        };
+        Some(Self { implementation, version: line.split_whitespace().last()?.to_owned() })
+    }
+
+    /// The release of the `nix` on the launcher's `PATH`; `None` where there is no Nix, or where it prints no version.
+    pub fn of(launcher: &Launcher) -> Option<Self> {
+        Self::parse(launcher.read("nix", &["--version"]).ok()?.trim())
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.implementation, self.version)
     }
 }
 
@@ -121,6 +177,22 @@ mod tests {
         ] {
             let expected = expected.map(|(major, minor)| Version { major, minor });
             assert_eq!(Version::parse(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_relatives_of_nix_are_told_apart() {
+        for (line, expected) in [
+            ("nix (Nix) 2.18.9", Some("Nix 2.18.9")),
+            ("nix (Lix, like Nix) 2.90.0-rc1", Some("Lix 2.90.0-rc1")),
+            ("nix (Determinate Nix 3.17.0) 2.33.3", Some("Determinate Nix 2.33.3")),
+            ("nix (Lix, like Nix)", None),
+        ] {
+            assert_eq!(
+                Release::parse(line).map(|release| release.to_string()).as_deref(),
+                expected,
+                "{line}"
+            );
         }
     }
 

@@ -24,7 +24,7 @@ fn doctor_passes_if_no_requirement_is_missing() {
     let outcome = nix.run(&["doctor"]);
     let bin = nix.path("bin").display().to_string();
     let expected = format!(
-        "    NEEDED         FOUND\nok  nix            2.34\nok  aarch64-linux  by a remote builder\n\
+        "    NEEDED         FOUND\nok  nix            Nix 2.34.8, {bin}/nix: first on PATH\nok  aarch64-linux  by a remote builder\n\
          ok  debugfs        {bin}/debugfs\nok  ssh-keygen     {bin}/ssh-keygen\n\
          ok  ssh            {bin}/ssh\nok  deploy-rs      {bin}/deploy\nok  ssh://pi       answers\n"
     );
@@ -42,7 +42,7 @@ fn doctor_works_with_sigchld_ignored_by_its_parent() {
     }
     let shell = ["/bin/bash", "-c", "trap '' CHLD; exec \"$0\" \"$@\""];
     let outcome = nix.xtask(&["doctor"]).wrapped_in(&shell).run();
-    assert!(outcome.assert_code(0).stdout.contains("ok  nix            2.34\n"), "{outcome:?}");
+    assert!(outcome.assert_code(0).stdout.contains("ok  nix            Nix 2.34.8, "), "{outcome:?}");
 }
 
 #[test]
@@ -90,6 +90,42 @@ fn doctor_prints_json() {
         (&"deploy-rs".into(), &false.into())
     );
     assert_eq!(outcome.json_error()["message"], "1 of 7 requirements is missing");
+    assert_eq!(
+        found["nix"],
+        serde_json::json!({
+            "path": nix.path("bin/nix"), "implementation": "nix", "version": "2.34.8", "is_of_setup": false,
+            "message": "first on PATH"
+        })
+    );
+}
+
+#[test]
+fn the_nix_of_setup_is_used_where_that_on_path_is_too_old() {
+    let nix = Answers { version: "nix (Nix) 2.8.0", ..answers_with_remote_builder() }.install();
+    let file = nix.path("bin/nix");
+    let recent =
+        std::fs::read_to_string(&file).unwrap().replace("nix (Nix) 2.8.0", "nix (Lix, like Nix) 2.93.0");
+    let installed = nix.path("tools/nix/bin/nix");
+    std::fs::create_dir_all(installed.parent().unwrap()).unwrap();
+    std::fs::copy(&file, &installed).unwrap();
+    std::fs::write(&installed, recent).unwrap();
+    let found = nix.run(&["--json", "doctor"]).json()["nix"].clone();
+    let message =
+        format!("installed by `setup`; not {}: nix 2.8 is too old: 2.18 or newer is needed", file.display());
+    assert_eq!(
+        found,
+        serde_json::json!({
+            "path": installed, "implementation": "lix", "version": "2.93.0", "is_of_setup": true, "message": message
+        })
+    );
+    std::fs::remove_file(&installed).unwrap();
+    let outcome = nix.run(&["--json", "doctor"]);
+    let found = outcome.assert_code(3).json();
+    assert_eq!(found["requirements"][0]["message"], "nix 2.8 is too old: 2.18 or newer is needed");
+    assert_eq!(
+        (&found["nix"]["version"], &found["nix"]["message"]),
+        (&"2.8.0".into(), &"first on PATH".into())
+    );
 }
 
 #[test]
@@ -167,7 +203,7 @@ fn builders_are_asked_in_parallel_and_those_that_do_not_answer_are_not_ok() {
         "MISSING  aarch64-linux  by a remote builder, and none can be used\n",
         "MISSING  ssh://dead1    does not answer within 5 s; start it, or correct its line in `builders` or /etc/nix/machines",
         "MISSING  ssh://shut     does not answer: ssh: connect to host shut port 22: Connection refused; start it",
-        ": `nix --extra-experimental-features nix-command store info --store ssh://shut` must succeed\n",
+        ": `nix --extra-experimental-features nix-command store ping --store ssh://shut` must succeed\n",
     ] {
         assert!(outcome.stdout.contains(line), "{line}\n{}", outcome.stdout);
     }

@@ -87,7 +87,7 @@ const RULES: &[Rule] = &[
     rule(
         &["cannot build on 'ssh"],
         "check the remote builder, which does not answer: \
-        `nix --extra-experimental-features nix-command store info --store ADDRESS`",
+        `nix --extra-experimental-features nix-command store ping --store ADDRESS`",
     ),
     rule(
         &["cached failure of attribute"],
