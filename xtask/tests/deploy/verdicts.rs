@@ -54,10 +54,9 @@ fn an_activation_that_cuts_the_network_is_rolled_back() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_activation_that_locks_the_deployer_out_is_rolled_back() {
     let fixture = Fixture::new();
-    let key = fixture.machine.path("client_key.pub").display().to_string();
-    fixture.set_profile("open", &format!("if [ -e {key}.off ]; then mv {key}.off {key}; fi"));
+    fixture.set_profile("open", "cd /mnt; if [ -e key.off ]; then mv key.off client_key.pub; fi");
     fixture.deploy(&[]).assert_code(0);
-    fixture.set_profile("locked", &format!("mv {key} {key}.off"));
+    fixture.set_profile("locked", "mv /mnt/client_key.pub /mnt/key.off");
     let outcome = fixture.deploy(&[]);
     outcome.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     outcome.assert_stderr_contains("Permission denied");
