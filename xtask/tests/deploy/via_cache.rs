@@ -62,6 +62,30 @@ fn a_push_by_http_reaches_the_cache() {
     fleet.assert_run(&fixture_name("first"));
 }
 
+/// The store of another machine is the cache. No host of a test reaches another one.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_machine_with_nix_takes_the_push_by_ssh() {
+    let fleet = Fleet::new(1, |_| Answer::Serve);
+    let nas = Machine::start();
+    let host_key = machine::run("base64", &["-w0", &nas.path("host_key.pub").display().to_string()]);
+    let key = nas.path("client_key").display().to_string();
+    let url = format!("ssh-ng://root@{}?ssh-key={key}&base64-ssh-public-host-key={host_key}", nas.address);
+    let result = fleet.deploy_with(&["--via-cache", &url, "--json"]).assert_code(0).json();
+    assert!(result["cache"]["pushed"]["paths"].as_u64() > Some(0), "{result}");
+    assert_eq!(fallbacks(&result), ["unreachable"], "{result}");
+    let signatures = nas.run_inside("NIX_CONF_DIR=/mnt/etc nix path-info --sigs --all");
+    let name = fleet.key.split(':').next().expect("a name");
+    assert!(signatures.contains(&fixture_name("first")) && signatures.contains(name), "{signatures}");
+    fleet.assert_run(&fixture_name("first"));
+    // A machine that is switched off is gone.
+    nas.run_inside("ip link set eth0 down");
+    fleet.set_profiles(&fixture_name("second"));
+    let result = fleet.deploy_with(&["--via-cache", &url, "--json"]).assert_code(0).json();
+    assert_eq!(fallbacks(&result), ["gone"], "{result}");
+    fleet.assert_run(&fixture_name("second"));
+}
+
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn waves_push_only_what_is_new() {
