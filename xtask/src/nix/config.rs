@@ -111,6 +111,7 @@ fn paths_in_sandbox(setting: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nix::recorded;
 
     fn parse(json: &str) -> Config {
         Config::parse(json).unwrap()
@@ -126,6 +127,23 @@ mod tests {
         assert!(!config.accepts("riscv64-linux"));
         assert_eq!((config.builders.as_str(), config.sandbox), ("@/etc/nix/machines", false));
         assert!(Config::parse("{").is_err());
+    }
+
+    #[test]
+    fn the_settings_of_each_version_are_parsed() {
+        let expected = Config {
+            system: "x86_64-linux".to_owned(),
+            extra_platforms: vec!["aarch64-linux".to_owned()],
+            builders: "@/etc/nix/machines".to_owned(),
+            max_jobs: 1,
+            substituters: "https://cache.nixos.org/".to_owned(),
+            signs: false,
+            sandbox: true,
+            sandbox_paths: vec!["/bin/sh".to_owned()],
+        };
+        for recorded in recorded::ALL {
+            assert_eq!(parse(recorded.config), expected, "{}", recorded.release);
+        }
     }
 
     #[test]

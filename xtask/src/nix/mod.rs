@@ -26,6 +26,8 @@ mod package_name;
 mod path_info;
 pub mod private_nix;
 mod programs;
+#[cfg(test)]
+pub mod recorded;
 mod revision;
 mod store_path;
 mod transfers;

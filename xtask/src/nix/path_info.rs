@@ -79,6 +79,7 @@ fn parse_entry(path: &str, info: &Value) -> Option<(StorePath, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nix::recorded;
 
     fn parse_text(json: &str) -> Option<Vec<(StorePath, u64)>> {
         parse(&serde_json::from_str(json).ok()?)
@@ -103,6 +104,22 @@ mod tests {
                 let by_content = infos(&value).map(is_content_addressed).collect::<Vec<_>>();
                 assert_eq!(by_content, [is_by_content], "{json}");
             }
+        }
+    }
+
+    #[test]
+    fn the_path_of_each_version_is_read() {
+        let path = StorePath::containing(&format!("/nix/store/{}", recorded::DERIVATION)).unwrap();
+        for recorded in recorded::ALL {
+            assert_eq!(
+                parse_text(recorded.path_info),
+                Some(vec![(path.clone(), 360)]),
+                "{}",
+                recorded.release
+            );
+            let json = serde_json::from_str::<Value>(recorded.path_info).unwrap();
+            let kinds = infos(&json).map(|info| (has_signature(info), is_content_addressed(info)));
+            assert_eq!(kinds.collect::<Vec<_>>(), [(false, true)], "{}", recorded.release);
         }
     }
 

@@ -91,6 +91,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::nix::recorded;
 
     const REV: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -135,6 +136,21 @@ mod tests {
             (json!({}), &here, None),
         ] {
             assert_eq!(Revision::from_metadata(&metadata, flake), expected, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_each_version_have_the_revision() {
+        let here = FlakeRef::of_folder(std::path::Path::new("/src"));
+        let expected = Revision { rev: recorded::REVISION.into(), dirty: false, url: None };
+        for recorded in recorded::ALL {
+            let metadata = serde_json::from_str(recorded.metadata).unwrap();
+            assert_eq!(
+                Revision::from_metadata(&metadata, &here).as_ref(),
+                Some(&expected),
+                "{}",
+                recorded.release
+            );
         }
     }
 

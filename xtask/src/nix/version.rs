@@ -163,6 +163,7 @@ pub fn require(launcher: &Launcher) -> Result<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nix::recorded;
 
     #[test]
     fn the_versions_of_nix_and_its_relatives_are_read() {
@@ -193,6 +194,15 @@ mod tests {
                 expected,
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn the_release_of_each_version_is_read() {
+        for recorded in recorded::ALL {
+            let release = Release::parse(recorded.version).map(|release| release.to_string());
+            assert_eq!(release.as_deref(), Some(recorded.release));
+            assert!(Version::parse(recorded.version).is_some_and(Version::is_supported));
         }
     }
 

@@ -62,6 +62,14 @@ mod tests {
     use crate::deploy::verdict::tests::target;
 
     #[test]
+    fn the_trust_of_each_version_is_read() {
+        for recorded in crate::nix::recorded::ALL {
+            let json = serde_json::from_str(recorded.store).unwrap();
+            assert_eq!(is_trusted(&json), Some(true), "{}", recorded.release);
+        }
+    }
+
+    #[test]
     fn only_root_is_surely_trusted() {
         for (destination, expected) in
             [("root@pi", false), ("pi@pi", true), ("root@example.org@pi", true), ("rooty@pi", true)]

@@ -52,6 +52,7 @@ fn parse(json: &str) -> Result<HashMap<String, System>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nix::recorded;
 
     #[test]
     fn the_systems_are_read_in_both_shapes() {
@@ -65,6 +66,14 @@ mod tests {
         }
         assert!(parse("{}").unwrap().is_empty());
         assert!(parse("[]").is_err() && parse(r#"{"a":{}}"#).is_err());
+    }
+
+    #[test]
+    fn the_system_of_each_version_is_read() {
+        let expected = HashMap::from([(recorded::DERIVATION.to_owned(), "aarch64-linux".to_owned())]);
+        for recorded in recorded::ALL {
+            assert_eq!(parse(recorded.derivation).unwrap(), expected, "{}", recorded.release);
+        }
     }
 
     #[test]
