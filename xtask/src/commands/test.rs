@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bail;
+use crate::base::process::Launcher;
 use crate::base::{Context, JsonResult};
 use crate::cli::Test;
 use crate::commands::suite_parts;
@@ -57,10 +58,24 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     let partly = sorted.partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
     // The whole suites run last, so that their output is right above the table. They run also if the first run fails.
     let partly_result = run_group(cx, &partly, Extent::WithoutRequirements);
-    let whole_result = run_group(cx, &sorted.whole, Extent::Whole);
+    let whole_result = run_whole(cx, &sorted.whole);
     show(cx, suites::report(&cx.launcher, &sorted))?;
     partly_result.and(whole_result)?;
     if is_suite_named { require_whole(&sorted.partly) } else { Ok(()) }
+}
+
+/// Runs all tests of `suites`: those with the machine's Nix in one run of cargo, each of the others in its own. All
+/// run, also if one fails.
+fn run_whole(cx: &Context, suites: &[&'static Suite]) -> Result<()> {
+    let (others, own) = suites.iter().copied().partition::<Vec<_>, _>(|suite| suite.nix.is_some());
+    let own_result = run_group(cx, &own, Extent::Whole);
+    let results = others.into_iter().map(|suite| run_with_its_nix(cx, suite)).collect::<Vec<_>>();
+    std::iter::once(own_result).chain(results).collect()
+}
+
+fn run_with_its_nix(cx: &Context, suite: &'static Suite) -> Result<()> {
+    let launcher = suite.nix.map_or_else(|| Ok(cx.launcher.clone()), |nix| nix.stage(cx))?;
+    cargo_by(cx, launcher, &suites::cargo_args(&[suite], Extent::Whole))
 }
 
 /// Runs `suites` to the same `extent` in one run of cargo; none without a suite.
@@ -105,12 +120,16 @@ fn run_fuzz(cx: &mut Context, minutes: NonZero<u32>) -> Result<()> {
     Ok(())
 }
 
-/// Runs cargo on the terminal. In the suites, Nix builds all derivations itself and queries no binary cache.
 fn cargo<S: AsRef<str>>(cx: &Context, args: &[S]) -> Result<()> {
+    cargo_by(cx, cx.launcher.clone(), args)
+}
+
+/// Runs cargo on the terminal. In the suites, Nix builds all derivations itself and queries no binary cache.
+fn cargo_by<S: AsRef<str>>(cx: &Context, launcher: Launcher, args: &[S]) -> Result<()> {
     let args = args.iter().map(AsRef::as_ref).collect::<Vec<_>>();
     let words = args.join(" ");
     cx.note(format!("cargo {words}"));
-    match cx.launcher.clone().with_env("NIX_CONFIG", "substitute = false").interact("cargo", &args)? {
+    match launcher.with_env("NIX_CONFIG", "substitute = false").interact("cargo", &args)? {
         0 => Ok(()),
         130 => bail!(Interrupted, "cargo {words} was stopped"),
         code => bail!(Other, "cargo {words} failed with exit code {code}"),

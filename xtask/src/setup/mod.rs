@@ -25,6 +25,8 @@ use crate::identity;
 use crate::nix as nix_command;
 use crate::nix::emulation;
 
+pub use nix::install_newest as install_newest_nix;
+
 use facts::Facts;
 use plan::{Step, plan_steps};
 use root::Privilege;

@@ -110,7 +110,7 @@ fn an_untracked_file_is_reported_with_a_hint() {
             FlakeFile::Tracked("flake.nix", &text),
             FlakeFile::Untracked("outputs.nix", "{ }"),
         ]);
-        std::fs::create_dir(fixture.path("folder")).expect("a folder");
+        std::fs::create_dir(fixture.path("flake/folder")).expect("a folder");
         fixture.run(&["sd-image", "good"]).assert_stderr_contains(hint).assert_code(1);
     }
     let fixture = Fixture::repository(&[FlakeFile::Untracked("flake.nix", "{ outputs = _: { }; }")]);

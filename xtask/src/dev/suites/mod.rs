@@ -1,5 +1,6 @@
 //! The test suites of this repository: their names, cargo targets and requirements.
 
+mod debian_nix;
 pub mod property;
 mod report;
 mod requirements;
@@ -11,6 +12,7 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::Context;
+pub use debian_nix::DebianNix;
 pub use report::{Report, report, table};
 pub use requirements::Requirement;
 pub use sorted::{SortedSuites, sort};
@@ -24,6 +26,8 @@ pub struct Suite {
     /// The arguments of cargo that select the suite.
     target: &'static [&'static str],
     requirements: &'static [Requirement],
+    /// The Nix of Debian that runs in place of the machine's; `None` for the machine's.
+    pub nix: Option<DebianNix>,
 }
 
 /// All suites, in the order in which cargo runs them.
@@ -127,6 +131,8 @@ const ALL: &[Suite] = &[
         )
     },
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
+    with_debian_nix(NIX_FORKY, DebianNix::Newest),
+    with_debian_nix(NIX_TRIXIE, DebianNix::Trixie),
     suite("shells", &["--test", "shells"], &[Requirement::Shells]),
     Suite { group: Some("boot"), ..suite("trial", &["--test", "trial"], GUEST) },
 ];
@@ -143,15 +149,25 @@ const BOOT_CUTS: &str = "boot-cuts";
 /// The variable with the number of power cuts after which U-Boot starts the card.
 pub const CUTS: &str = "XTASK_CUTS";
 
+/// The suites of Nix with the Nix of Debian's releases.
+const NIX_FORKY: &str = "nix-forky";
+const NIX_TRIXIE: &str = "nix-trixie";
+
 /// The suites that run only if they are named: they take minutes.
-const ONLY_NAMED: &[&str] = &[FUZZ, BOOT_CUTS, "host", "trial"];
+const ONLY_NAMED: &[&str] = &[FUZZ, BOOT_CUTS, "host", "trial", NIX_FORKY, NIX_TRIXIE];
 
 const fn suite(
     name: &'static str,
     target: &'static [&'static str],
     requirements: &'static [Requirement],
 ) -> Suite {
-    Suite { name, group: None, target, requirements }
+    Suite { name, group: None, target, requirements, nix: None }
+}
+
+/// The suites `nix` and `flake` with the Nix `nix`.
+const fn with_debian_nix(name: &'static str, nix: DebianNix) -> Suite {
+    let target = &["--test", "nix", "--test", "flake"];
+    Suite { group: Some("nix-versions"), nix: Some(nix), ..suite(name, target, &[Requirement::Nix]) }
 }
 
 impl Suite {
@@ -248,6 +264,7 @@ mod tests {
         assert_eq!(names(&["cli", "unit"]).unwrap(), ["unit", "cli"]);
         assert_eq!(names(&["nix"]).unwrap(), ["database", "image", "nix"]);
         assert_eq!(names(&["image"]).unwrap(), ["image"]);
+        assert_eq!(names(&["nix-versions"]).unwrap(), ["nix-forky", "nix-trixie"]);
         assert_eq!(names(&["boot"]).unwrap(), ["boot", "trial"]);
     }
 
@@ -256,7 +273,7 @@ mod tests {
         let error = crate::base::failure::with_hint(&select(&["nixx".into()]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, docs, evaluation, flake, fuzz, host, image, nix, shells, trial"
+            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, docs, evaluation, flake, fuzz, host, image, nix, nix-forky, nix-trixie, shells, trial"
         );
     }
 
