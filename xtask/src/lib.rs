@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::failure::{self, ExitKind};
 pub use base::process::Launcher;
-use base::process::die_with_parent;
+use base::process::{die_with_parent, own_root};
 use base::run_log::RunLog;
 use base::{hardening, interrupt};
 use card::worker::Access;
@@ -42,7 +42,9 @@ use cli::Internal;
 
 /// Runs the command line of this process, and returns the exit code.
 pub fn run_command_line() -> ExitCode {
-    if let Some(error) = die_with_parent::become_program(std::env::args_os().skip(1)) {
+    let args = || std::env::args_os().skip(1);
+    let child_error = die_with_parent::become_program(args()).or_else(|| own_root::become_program(args()));
+    if let Some(error) = child_error {
         return report_end(Err(error), false);
     }
     match commands::worker_access(std::env::args_os().skip(1)) {

@@ -6,13 +6,15 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{FEATURES, System, Version};
-use crate::base::process::Launcher;
+use crate::base::process::{Launcher, ShownPath};
 
 /// The settings of `nix config show --json` that concern platforms, builders, caches and the sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub system: System,
     pub extra_platforms: Vec<System>,
+    /// What only this user's own settings list in `extra-platforms`, and the daemon ignores.
+    pub ignored_platforms: Vec<System>,
     /// The setting `builders` as it is; `@FILE` names a machines file, which may be missing.
     pub builders: String,
     /// How many builds run on this machine at once; with 0, only remote builders build.
@@ -23,13 +25,19 @@ pub struct Config {
     pub signs: bool,
     /// Whether builds run in a sandbox (`true` or `relaxed`).
     pub sandbox: bool,
-    /// The paths of this machine that builds in the sandbox see, by their names in the sandbox.
-    pub sandbox_paths: Vec<String>,
+    /// The paths of this machine that builds in the sandbox see.
+    pub sandbox_paths: Vec<ShownPath>,
 }
 
 impl Config {
-    /// Reads the settings from Nix. Those of `options` that decide where builds run change the settings.
+    /// Reads the settings from Nix. Those of `options` that decide where builds run change the settings. Where the
+    /// daemon of another user builds, these are the settings that it heeds.
     pub fn load(launcher: &Launcher, version: Version, options: &[String]) -> Result<Self> {
+        Ok(Self::load_as_user(launcher, version, options)?.of_builds(launcher, version))
+    }
+
+    /// Reads the settings as Nix has them for this user.
+    pub(super) fn load_as_user(launcher: &Launcher, version: Version, options: &[String]) -> Result<Self> {
         let renamed = Version { major: 2, minor: 20 };
         let command: &[&str] = if version >= renamed { &["config", "show"] } else { &["show-config"] };
         let args = [&FEATURES[..], command, &["--json"], &location_options(options)].concat();
@@ -46,6 +54,7 @@ impl Config {
         Ok(Self {
             system: text("system"),
             extra_platforms: platforms.map(str::to_owned).collect(),
+            ignored_platforms: Vec::new(),
             builders: text("builders"),
             max_jobs: value("max-jobs").as_u64().unwrap_or(1),
             substituters: split_words(value("substituters")).join(" "),
@@ -57,7 +66,7 @@ impl Config {
 
     /// Whether the sandbox hides `path` from builds.
     pub fn hides(&self, path: &str) -> bool {
-        self.sandbox && !self.sandbox_paths.iter().any(|visible| Path::new(path).starts_with(visible))
+        self.sandbox && !self.sandbox_paths.iter().any(|shown| Path::new(path).starts_with(&shown.inside))
     }
 
     /// Whether Nix would build for `system` on this machine. Nix does not check whether the kernel runs such programs.
@@ -99,13 +108,20 @@ fn split_words(setting: &Value) -> Vec<String> {
     list.chain(setting.as_str()).flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
-/// The paths of the setting `sandbox-paths`, by their names in the sandbox. The setting is a list of `PATH` or
-/// `INSIDE=PATH`, with a `?` behind the paths that may be missing; in newer versions an object with the names `INSIDE`.
-fn paths_in_sandbox(setting: &Value) -> Vec<String> {
-    let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str);
-    let names = setting.as_object().into_iter().flat_map(serde_json::Map::keys).map(String::as_str);
-    let inside = list.chain(names).map(|path| path.split('=').next().unwrap_or_default());
-    inside.map(|path| path.trim_end_matches('?').to_owned()).collect()
+/// The paths of the setting `sandbox-paths`. The setting is a list of `SOURCE` or `INSIDE=SOURCE`, with a `?` behind
+/// the paths that may be missing; in newer versions an object with the names `INSIDE`.
+fn paths_in_sandbox(setting: &Value) -> Vec<ShownPath> {
+    let shown = |inside: &str, source: &str| ShownPath { inside: inside.into(), source: source.into() };
+    let list = setting.as_array().into_iter().flatten().filter_map(Value::as_str).map(|entry| {
+        let path = entry.strip_suffix('?').unwrap_or(entry);
+        let (inside, source) = path.split_once('=').unwrap_or((path, path));
+        shown(inside, source)
+    });
+    let object = setting.as_object().into_iter().flatten().map(|(inside, value)| {
+        let inside = inside.trim_end_matches('?');
+        shown(inside, value["source"].as_str().or(value.as_str()).unwrap_or(inside))
+    });
+    list.chain(object).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod build_sandbox;
 mod cache;
 mod config;
 mod copy;
+mod daemon_settings;
 mod derivation;
 pub mod emulation;
 mod error;

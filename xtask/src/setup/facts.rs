@@ -83,7 +83,12 @@ impl Facts {
             runs_aarch64: matches!(support, Ok(BuildSupport::Remote))
                 || emulation::kernel_runs("aarch64-linux"),
             lacks_extra_platform: Path::new(NIX_CONF).exists()
-                && matches!(support, Ok(BuildSupport::NotConfigured | BuildSupport::Impossible(_))),
+                && matches!(
+                    support,
+                    Ok(BuildSupport::NotConfigured
+                        | BuildSupport::IgnoredByDaemon
+                        | BuildSupport::Impossible(_))
+                ),
             has_systemd: Path::new("/run/systemd/system").exists(),
             has_certificates: Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
             is_binfmt_mounted: Path::new(BINFMT).join("register").exists(),

@@ -16,6 +16,7 @@ mod deploy_stopped;
 mod deploy_to;
 mod doctor;
 mod dry_run;
+mod emulation;
 mod escapes;
 mod fake_build;
 mod fake_nix;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each suite is its own crate and uses its own part of this module")]
 
+pub mod binfmt;
 pub mod image;
 pub mod loops;
 pub mod outcome;

@@ -17,7 +17,7 @@ use super::Launcher;
 const COMMAND: &str = "die-with-parent";
 
 /// The file of the running program, also after another one has replaced it.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Whether [`OWN_PROGRAM`] is the tool, and not a program that only uses its code, such as a test.
 static IS_TOOL: AtomicBool = AtomicBool::new(false);
@@ -26,6 +26,11 @@ static IS_TOOL: AtomicBool = AtomicBool::new(false);
 /// of [`become_program`].
 pub fn enable() {
     IS_TOOL.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process is the tool, which heeds the arguments of [`become_program`].
+pub(super) fn is_tool() -> bool {
+    IS_TOOL.load(Ordering::Relaxed)
 }
 
 /// Becomes the program that `args` name, the arguments of this process without its own name. Returns `None` where they
@@ -47,8 +52,9 @@ fn prepare_and_exec(mut args: impl Iterator<Item = OsString>) -> Result<Error> {
     Ok(Error::new(exec(&program, args)).context(format!("running {}", program.display())))
 }
 
+/// Becomes `program`; returns only with an error.
 #[expect(clippy::disallowed_methods, reason = "this process becomes the program: it has no child")]
-fn exec(program: &OsStr, args: impl Iterator<Item = OsString>) -> std::io::Error {
+pub(super) fn exec(program: &OsStr, args: impl Iterator<Item = OsString>) -> std::io::Error {
     std::process::Command::new(program).args(args).exec()
 }
 
@@ -58,7 +64,7 @@ impl Launcher {
     /// loses this bond.
     pub(super) fn mortal_command<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> duct::Expression {
         // A program that is missing has to fail here, not in the child.
-        if !IS_TOOL.load(Ordering::Relaxed) || self.which(program).is_none() {
+        if !is_tool() || self.which(program).is_none() {
             return self.command(program, args);
         }
         let own = getpid().as_raw_nonzero().to_string();

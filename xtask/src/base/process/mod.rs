@@ -24,6 +24,7 @@ mod input;
 mod measure;
 mod observer;
 mod output;
+pub mod own_root;
 mod piped;
 mod stream;
 mod terminal;
@@ -39,6 +40,7 @@ pub use evaluation::TimedOut;
 pub use expect::{DialogueEnd, Received, Reply};
 pub use measure::{Cost, Measured};
 pub use output::{ExchangeEnd, Output};
+pub use own_root::{OwnRootRun, ShownPath};
 pub use piped::Piped;
 
 /// The limits of a short command.

@@ -170,7 +170,7 @@ impl Places {
         let builders = AskedBuilders::ask(cx, &config, &distinct, are_of_this_run)?;
         let mut by_system = BTreeMap::new();
         for system in distinct {
-            by_system.insert(system.to_owned(), Place::of(&config, &builders, system)?);
+            by_system.insert(system.to_owned(), Place::of(&cx.launcher, &config, &builders, system)?);
         }
         Ok(Self { by_system, builders, jobs: config.max_jobs.max(1), systems })
     }
@@ -193,16 +193,16 @@ impl Places {
 
 impl Place {
     /// Where a derivation for `system` is built: Nix asks remote builders first, also for what it could build itself.
-    fn of(config: &Config, builders: &AskedBuilders, system: &str) -> Result<Self> {
+    fn of(launcher: &Launcher, config: &Config, builders: &AskedBuilders, system: &str) -> Result<Self> {
         if system == emulation::BUILTIN {
             return Ok(Self::Native);
         }
         if builders.build_for(system) {
             return Ok(Self::Remote);
         }
-        Ok(match emulation::support_here(config, system)? {
+        Ok(match emulation::support_here(launcher, config, system)? {
             BuildSupport::Native | BuildSupport::RunByKernel => Self::Native,
-            BuildSupport::Emulated => Self::Emulated,
+            BuildSupport::Emulated | BuildSupport::EmulatedOutside(_) => Self::Emulated,
             BuildSupport::Remote => Self::Remote,
             BuildSupport::Untested => Self::Unknown,
             _ => Self::Nowhere,

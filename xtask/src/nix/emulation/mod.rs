@@ -7,7 +7,9 @@ mod binfmt;
 mod builder_probe;
 mod builders;
 mod fault;
+mod kernel_support;
 mod probe;
+mod sandbox_probe;
 mod support;
 
 use std::path::Path;
@@ -21,8 +23,8 @@ use crate::base::process::Launcher;
 use crate::nix::{Config, Version};
 
 use binfmt::BinfmtTable;
+use kernel_support::KernelSupport;
 use probe::Architecture;
-use support::KernelSupport;
 
 pub use builder_probe::{Answer, probe_all};
 pub use builders::Builder;
@@ -43,7 +45,7 @@ pub fn build_support(
 ) -> Result<BuildSupport> {
     let config = Config::load(launcher, version, options)?;
     let has_remote_builder = read_builders(&config).iter().any(|builder| builder.builds_for(system));
-    Ok(BuildSupport::new(system, &config, kernel_support(system)?, has_remote_builder))
+    Ok(BuildSupport::new(system, &config, kernel_support(launcher, &config, system)?, has_remote_builder))
 }
 
 /// Asks all remote builders whether they answer.
@@ -59,8 +61,8 @@ pub fn probe_builders(launcher: &Launcher, version: Version) -> Result<Vec<(Buil
 ///
 /// # Errors
 /// Those of [`probe::can_run`].
-pub fn support_here(config: &Config, system: &str) -> Result<BuildSupport> {
-    Ok(BuildSupport::new(system, config, kernel_support(system)?, false))
+pub fn support_here(launcher: &Launcher, config: &Config, system: &str) -> Result<BuildSupport> {
+    Ok(BuildSupport::new(system, config, kernel_support(launcher, config, system)?, false))
 }
 
 /// The remote builders of `config`, with those in the machines files that `config` names.
@@ -72,19 +74,22 @@ pub fn read_builders(config: &Config) -> Vec<Builder> {
     builders::parse_all(&config.builders, &config.system, read)
 }
 
-/// What the kernel does with a program of `system`. The program is run; where it fails, `binfmt_misc` shows the reason.
-fn kernel_support(system: &str) -> Result<KernelSupport> {
+/// What the kernel does with a program of `system`. The program is run, also as the sandbox of Nix would run it, if a
+/// build would be in one; where it fails, `binfmt_misc` shows the reason.
+fn kernel_support(launcher: &Launcher, config: &Config, system: &str) -> Result<KernelSupport> {
     let Some(architecture) = Architecture::of(system) else { return Ok(KernelSupport::Unknown) };
     let table = BinfmtTable::load(Path::new("/proc/sys/fs/binfmt_misc"));
     let head = architecture.program();
     if !probe::can_run(architecture)? {
         return Ok(KernelSupport::Fails(fault::diagnose(&table, &head, Path::exists)));
     }
-    Ok(match table.matching_entry(&head) {
-        Some(entry) if entry.fixed => KernelSupport::Emulates,
-        Some(entry) => KernelSupport::EmulatesWith(entry.interpreter.display().to_string()),
-        None => KernelSupport::Runs,
-    })
+    match table.matching_entry(&head) {
+        Some(entry) if config.sandbox && config.accepts(system) => {
+            sandbox_probe::run(launcher, config, &head, entry)
+        }
+        Some(_) => Ok(KernelSupport::Emulates),
+        None => Ok(KernelSupport::Runs),
+    }
 }
 
 /// Whether programs of `system` run on this machine: natively, or because the kernel hands them to an emulator. False

@@ -33,7 +33,7 @@ enum Class {
 }
 
 /// The exit code of the program. Not 0, so that a shell that happens to accept the file does not count as an emulator.
-const EXIT_CODE: i32 = 42;
+pub const EXIT_CODE: i32 = 42;
 
 /// The architectures that can be probed.
 const ARCHITECTURES: &[Architecture] = &[

@@ -1,6 +1,7 @@
 //! Whether this machine builds for a system, with the remedy where it does not.
 
 use super::fault::{BinfmtFault, debian_command, is_native_to_cpu};
+use super::kernel_support::{HiddenEmulator, KernelSupport};
 use crate::nix::Config;
 
 /// Whether and how this machine builds for a system. Nix "is configured" for a system that `extra-platforms` lists.
@@ -10,6 +11,9 @@ pub enum BuildSupport {
     Native,
     /// Nix is configured, and an entry of `binfmt_misc` runs the programs.
     Emulated,
+    /// Nix is configured, and an entry of `binfmt_misc` runs the programs. Whether also in the sandbox of Nix could not
+    /// be tested, for this reason.
+    EmulatedOutside(String),
     /// Nix is configured, and the kernel runs the programs without an entry of `binfmt_misc`: a kernel for `x86_64`,
     /// for example, also runs programs of i686.
     RunByKernel,
@@ -19,8 +23,10 @@ pub enum BuildSupport {
     Untested,
     /// The kernel runs the programs, but Nix is not configured.
     NotConfigured,
-    /// Nix is configured and the kernel runs the programs, but not in the sandbox of Nix, which lacks this interpreter.
-    NotInSandbox(String),
+    /// The kernel runs the programs, but only this user's own settings list the system, which the daemon ignores.
+    IgnoredByDaemon,
+    /// Nix is configured and the kernel runs the programs, but not in the sandbox of Nix.
+    NotInSandbox(HiddenEmulator),
     /// Nix is configured, but the kernel does not run the programs.
     NoEmulator(BinfmtFault),
     /// Nix is not configured, and the kernel does not run the programs.
@@ -30,21 +36,6 @@ pub enum BuildSupport {
     /// Nix is configured to build nothing on this machine (`max-jobs = 0`), and no remote builder builds for the
     /// system.
     NoJobs,
-}
-
-/// What the kernel does with a program of the system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KernelSupport {
-    /// The kernel runs the program without an entry of `binfmt_misc`.
-    Runs,
-    /// An entry of `binfmt_misc` runs the program everywhere, also in a sandbox.
-    Emulates,
-    /// An entry of `binfmt_misc` runs the program where this interpreter exists at its path.
-    EmulatesWith(String),
-    /// The kernel does not run the program.
-    Fails(BinfmtFault),
-    /// There is no probe for the system.
-    Unknown,
 }
 
 impl BuildSupport {
@@ -59,25 +50,25 @@ impl BuildSupport {
             return Self::Native;
         }
         if config.accepts(system) {
-            let here = Self::of_configured(config, kernel);
+            let here = Self::of_configured(kernel);
             return if has_remote_builder && !here.can_build() { Self::Remote } else { here };
         }
         match kernel {
             _ if has_remote_builder => Self::Remote,
-            KernelSupport::Runs | KernelSupport::Emulates | KernelSupport::EmulatesWith(_) => {
-                Self::NotConfigured
-            }
             KernelSupport::Fails(fault) => Self::Impossible(fault),
             KernelSupport::Unknown => Self::Unknown,
+            _ if config.ignored_platforms.iter().any(|ignored| ignored == system) => Self::IgnoredByDaemon,
+            _ => Self::NotConfigured,
         }
     }
 
     /// The support for another system for which Nix is configured.
-    fn of_configured(config: &Config, kernel: KernelSupport) -> Self {
+    fn of_configured(kernel: KernelSupport) -> Self {
         match kernel {
             KernelSupport::Runs => Self::RunByKernel,
-            KernelSupport::EmulatesWith(path) if config.hides(&path) => Self::NotInSandbox(path),
-            KernelSupport::Emulates | KernelSupport::EmulatesWith(_) => Self::Emulated,
+            KernelSupport::Emulates => Self::Emulated,
+            KernelSupport::EmulatesOutside(why) => Self::EmulatedOutside(why),
+            KernelSupport::Hidden(emulator) => Self::NotInSandbox(emulator),
             KernelSupport::Fails(fault) => Self::NoEmulator(fault),
             KernelSupport::Unknown => Self::Untested,
         }
@@ -85,7 +76,15 @@ impl BuildSupport {
 
     /// Whether a build for the system may begin.
     pub fn can_build(&self) -> bool {
-        matches!(self, Self::Native | Self::Emulated | Self::RunByKernel | Self::Remote | Self::Untested)
+        matches!(
+            self,
+            Self::Native
+                | Self::Emulated
+                | Self::EmulatedOutside(_)
+                | Self::RunByKernel
+                | Self::Remote
+                | Self::Untested
+        )
     }
 
     /// How this machine builds for the system, or why it does not, for a message that has named the system.
@@ -93,6 +92,9 @@ impl BuildSupport {
         match self {
             Self::Native => "native".into(),
             Self::Emulated => "emulated by binfmt_misc".into(),
+            Self::EmulatedOutside(why) => {
+                format!("emulated by binfmt_misc; untested in the sandbox of nix: {why}")
+            }
             Self::RunByKernel => "the kernel runs its programs".into(),
             Self::Remote => "by a remote builder".into(),
             Self::Untested => {
@@ -101,10 +103,12 @@ impl BuildSupport {
             Self::NotConfigured => {
                 "the kernel runs its programs, but nix.conf does not list it in extra-platforms".into()
             }
-            Self::NotInSandbox(path) => format!(
-                "the kernel runs its programs, but not in the sandbox of nix, which lacks the emulator {path} (the \
-                 binfmt_misc entry of this emulator lacks the flag F)"
-            ),
+            Self::IgnoredByDaemon => {
+                "only your own settings list it in extra-platforms, and nix-daemon ignores those of users that it does \
+                 not trust"
+                    .into()
+            }
+            Self::NotInSandbox(emulator) => emulator.explain(),
             Self::NoEmulator(fault) => format!(
                 "nix.conf lists it in extra-platforms, but the kernel does not run its programs: {}",
                 fault.explain()
@@ -124,8 +128,8 @@ impl BuildSupport {
     /// The hint how to make this machine build for `system`; `None` where [`Self::can_build`].
     pub fn hint(&self, system: &str) -> Option<String> {
         match self {
-            Self::Native | Self::Emulated | Self::RunByKernel | Self::Remote | Self::Untested => None,
-            Self::NotConfigured => {
+            Self::NotConfigured | Self::IgnoredByDaemon => {
+                let file = if *self == Self::IgnoredByDaemon { "/etc/nix/nix.conf" } else { "nix.conf" };
                 let setting = if is_native_to_cpu(system) {
                     "nix.settings.extra-platforms"
                 } else {
@@ -133,10 +137,10 @@ impl BuildSupport {
                 };
                 Some(format!(
                     "NixOS: set `{setting} = [ \"{system}\" ];`; elsewhere: \
-                     add `extra-platforms = {system}` to nix.conf, and restart nix-daemon if it runs"
+                     add `extra-platforms = {system}` to {file}, and restart nix-daemon if it runs"
                 ))
             }
-            Self::NotInSandbox(path) => Some(format!(
+            Self::NotInSandbox(HiddenEmulator { path, .. }) => Some(format!(
                 "NixOS: set `boot.binfmt.preferStaticEmulators = true;`; \
                  Debian or Ubuntu: remove the binfmt_misc entry of {path}, then run `{}`",
                 debian_command(system)
@@ -149,6 +153,7 @@ impl BuildSupport {
             Self::NoJobs => Some(format!(
                 "set `max-jobs = auto` in nix.conf, or add a machine that builds for {system} to /etc/nix/machines"
             )),
+            _ => None,
         }
     }
 }
@@ -157,12 +162,15 @@ impl BuildSupport {
 mod tests {
     use super::*;
 
+    fn emulator(fixed: bool) -> HiddenEmulator {
+        HiddenEmulator { path: "/q".into(), fixed }
+    }
+
     fn config(extra: &[&str]) -> Config {
         Config {
             system: "x86_64-linux".into(),
             extra_platforms: extra.iter().map(ToString::to_string).collect(),
             sandbox: true,
-            sandbox_paths: vec!["/run/binfmt".into()],
             max_jobs: 1,
             ..Config::default()
         }
@@ -172,19 +180,23 @@ mod tests {
     fn the_support_follows_from_the_settings_and_the_kernel() {
         let configured = config(&["aarch64-linux"]);
         let bare = config(&[]);
-        let no_sandbox = Config { sandbox: false, ..configured.clone() };
+        let ignored = Config { ignored_platforms: vec!["aarch64-linux".into()], ..config(&[]) };
         let fails = || KernelSupport::Fails(BinfmtFault::NoEntry);
-        let with = |path: &str| KernelSupport::EmulatesWith(path.into());
+        let hidden = || KernelSupport::Hidden(emulator(true));
+        let outside = || KernelSupport::EmulatesOutside("why".into());
         for (config, kernel, has_remote_builder, expected) in [
             (&configured, KernelSupport::Emulates, false, BuildSupport::Emulated),
             (&configured, KernelSupport::Runs, false, BuildSupport::RunByKernel),
-            (&configured, with("/run/binfmt/aarch64-linux"), false, BuildSupport::Emulated),
-            (&configured, with("/run/binfmts"), false, BuildSupport::NotInSandbox("/run/binfmts".into())),
-            (&no_sandbox, with("/run/binfmts"), false, BuildSupport::Emulated),
+            (&configured, hidden(), false, BuildSupport::NotInSandbox(emulator(true))),
+            (&configured, hidden(), true, BuildSupport::Remote),
+            (&configured, outside(), false, BuildSupport::EmulatedOutside("why".into())),
             (&configured, fails(), false, BuildSupport::NoEmulator(BinfmtFault::NoEntry)),
             (&configured, fails(), true, BuildSupport::Remote),
             (&bare, KernelSupport::Runs, false, BuildSupport::NotConfigured),
-            (&bare, with("/usr/bin/qemu"), false, BuildSupport::NotConfigured),
+            (&bare, KernelSupport::Emulates, false, BuildSupport::NotConfigured),
+            (&ignored, KernelSupport::Emulates, false, BuildSupport::IgnoredByDaemon),
+            (&ignored, KernelSupport::Emulates, true, BuildSupport::Remote),
+            (&ignored, fails(), false, BuildSupport::Impossible(BinfmtFault::NoEntry)),
             (&bare, KernelSupport::Runs, true, BuildSupport::Remote),
             (&bare, fails(), true, BuildSupport::Remote),
             (&bare, fails(), false, BuildSupport::Impossible(BinfmtFault::NoEntry)),
@@ -231,7 +243,7 @@ mod tests {
                 "NixOS: set `boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`",
             ),
             (
-                BuildSupport::NotInSandbox("/q".into()),
+                BuildSupport::NotInSandbox(emulator(false)),
                 "remove the binfmt_misc entry of /q, then run `apt install qemu-user-static`",
             ),
             (
@@ -242,13 +254,14 @@ mod tests {
                 BuildSupport::Impossible(BinfmtFault::NoEntry),
                 "then add `extra-platforms = riscv64-linux` to nix.conf",
             ),
+            (BuildSupport::IgnoredByDaemon, "add `extra-platforms = riscv64-linux` to /etc/nix/nix.conf"),
             (BuildSupport::Unknown, "add a machine that builds for riscv64-linux to /etc/nix/machines"),
         ] {
             let hint = support.hint("riscv64-linux").unwrap();
             assert!(hint.contains(expected) && !hint.contains("aarch64"), "{hint}");
             assert!(!support.can_build() && !support.explain().contains("aarch64"));
         }
-        let hint = BuildSupport::NotInSandbox("/q".into()).hint("aarch64-linux").unwrap();
+        let hint = BuildSupport::NotInSandbox(emulator(false)).hint("aarch64-linux").unwrap();
         assert!(hint.ends_with("remove the binfmt_misc entry of /q, then run `cargo xtask setup`"), "{hint}");
         if cfg!(target_arch = "x86_64") {
             let hint = BuildSupport::NotConfigured.hint("i686-linux").unwrap();
@@ -261,7 +274,9 @@ mod tests {
 
     #[test]
     fn support_that_can_build_has_no_hint() {
-        for support in [BuildSupport::Untested, BuildSupport::RunByKernel] {
+        for support in
+            [BuildSupport::Untested, BuildSupport::RunByKernel, BuildSupport::EmulatedOutside("why".into())]
+        {
             assert!(support.can_build() && support.hint("riscv64-linux").is_none());
         }
     }
