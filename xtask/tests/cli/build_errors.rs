@@ -77,7 +77,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "cannot build on 'ssh://pi': error: failed to start SSH connection to 'pi'",
-        "check the remote builder, which does not answer: `nix --extra-experimental-features nix-command store info \
+        "check the remote builder, which does not answer: `nix --extra-experimental-features nix-command store ping \
          --store ADDRESS`",
     ),
     (
