@@ -128,13 +128,13 @@ fn check_unchanged(target: &Target, before: &State, now: State) -> Result<State>
 /// Brings the profile to the host, unless the host builds it: by way of the cache, if there is one, and what does not
 /// come that way by a direct copy.
 fn copy(cx: &Context, options: &DeployOptions, plan: &mut Plan, timings: &mut Timings) -> Result<()> {
-    if !plan.target.builds_here {
-        return Ok(());
-    }
     if let Some(shared) = &plan.mux
         && !shared.is_usable(&cx.launcher, &plan.target.connection)?
     {
         plan.mux = None;
+    }
+    if !plan.target.builds_here {
+        return Ok(());
     }
     let copied = match &options.cache {
         Some(cache) => timings.time("fetch", || cache.fetch(cx, plan, plan.mux.as_ref()))?,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::SshMux;
+use super::options::BATCH_MODE;
 use crate::base::process::Launcher;
 use crate::base::{shell, state};
 
@@ -53,12 +54,17 @@ impl Drop for SharedSsh {
 }
 
 /// The script that runs `ssh`, with `options` before the words of the commands that may share a connection. ssh takes
-/// the first value of each option, and connects by itself where the shared connection has ended.
+/// the first value of each option, and connects by itself where the shared connection has ended. It asks the user
+/// nothing, as the shared connection needed no answer: a host that has locked the user out would leave the confirmation
+/// at a question for a password.
 fn script(ssh: &Path, options: &[String]) -> String {
     let ssh = shell::quote(&ssh.to_string_lossy());
     let options = options.iter().map(|option| shell::quote(option)).collect::<Vec<_>>().join(" ");
     let patterns = SHARED.join(" | ");
-    format!("#!/bin/sh\ncase \"$*\" in {patterns}) set -- {options} \"$@\" ;; esac\nexec {ssh} \"$@\"\n")
+    let ask_nothing = BATCH_MODE.join(" ");
+    format!(
+        "#!/bin/sh\ncase \"$*\" in {patterns}) set -- {options} \"$@\" ;; esac\nexec {ssh} {ask_nothing} \"$@\"\n"
+    )
 }
 
 /// Writes `script` to the executable file `ssh` in `folder`.
@@ -104,7 +110,7 @@ mod tests {
             (&["root@pi", "true"], false),
         ] {
             let options = if is_shared { "-o ControlPath=/a b " } else { "" };
-            assert_eq!(run(words), format!("{options}{}", words.join(" ")));
+            assert_eq!(run(words), format!("-o BatchMode=yes {options}{}", words.join(" ")));
         }
     }
 }
