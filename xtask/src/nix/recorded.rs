@@ -201,7 +201,7 @@ pub const ALL: &[Recorded] = &[
         store: r#"{"trusted":1,"url":"local","version":"2.93.3"}"#,
     },
     // By the sources of <https://github.com/DeterminateSystems/nix-src> at version 3.22.2, with the second format of
-    // `path-info`, which becomes the first choice.
+    // `path-info`, which an option of it asks for.
     Recorded {
         version: "nix (Determinate Nix 3.22.2) 2.35.2",
         release: "Determinate Nix 2.35.2",
