@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 
-use super::host::{self, SharedSsh, SshMux};
+use super::host;
 use super::options::{DeployOptions, Goal};
 use super::release;
+use super::stand_in::StandIn;
 use super::target::Target;
 use crate::base::failure::{self, ExitKind};
 use crate::base::process::Launcher;
@@ -49,14 +50,14 @@ pub fn require_deploy_rs(launcher: &Launcher) -> Result<()> {
     }
 }
 
-/// The launcher for deploy-rs. For a profile of a release, it leads to a `nix` of its own.
+/// The launcher for deploy-rs. For a profile of a release, it leads to a `nix` of its own, as long as that lives.
 ///
 /// # Errors
 /// Those of [`release::launcher`].
-pub fn launcher(cx: &Context, target: &Target) -> Result<Launcher> {
+pub fn launcher(cx: &Context, target: &Target) -> Result<(Launcher, Option<StandIn>)> {
     match target.release {
-        Some(_) => release::launcher(cx, &target.host),
-        None => Ok(cx.launcher.clone()),
+        Some(_) => release::launcher(cx, &target.host).map(|(launcher, nix)| (launcher, Some(nix))),
+        None => Ok((cx.launcher.clone(), None)),
     }
 }
 
@@ -121,18 +122,17 @@ impl Tail {
 }
 
 /// Runs deploy-rs with `args` until it exits, and reports each of its lines as it comes. Returns how it exited, and its
-/// last lines. deploy-rs uses the shared connection `mux`, except for its confirmation.
+/// last lines. Where it gets `shared_ssh`, it uses the shared connection, except for its confirmation.
 ///
 /// The exit code decides little: see [`super::verdict`]. An interrupt by the user is an exit like others, because the
 /// host continues by itself.
 pub fn run(
     launcher: &Launcher,
     args: &[String],
-    mux: Option<&SshMux>,
+    shared_ssh: Option<&StandIn>,
     reporter: &dyn Reporter,
 ) -> Result<(DeployExit, Tail)> {
-    let shared_ssh = mux.and_then(|mux| SharedSsh::make(launcher, mux));
-    let launcher = shared_ssh.as_ref().map_or_else(|| launcher.clone(), |ssh| ssh.on_path_of(launcher));
+    let launcher = shared_ssh.map_or_else(|| launcher.clone(), |ssh| ssh.on_path_of(launcher));
     let nix_config = nix_config_with_flakes(&launcher);
     let launcher = launcher.with_env("NIX_CONFIG", nix_config);
     let mut activated = false;

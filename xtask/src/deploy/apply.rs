@@ -44,9 +44,8 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let mut timings = std::mem::take(&mut plan.timings);
     let flake = plan.target.write_pinned_flake(&cx.state, None)?;
     let args = activation::arguments(&plan.target, &flake, options)?;
-    let launcher = activation::launcher(cx, &plan.target)?;
-    let copied = copy(cx, options, &mut plan, &mut timings);
-    if let Err(error) = copied {
+    let (launcher, _own_nix) = activation::launcher(cx, &plan.target)?;
+    if let Err(error) = copy(cx, options, &mut plan, &mut timings) {
         plan.timings = timings;
         return report_failed_copy(cx, plan, &error);
     }
@@ -56,8 +55,9 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let target = &plan.target;
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let (exit, tail) =
-        timings.show(reporter, "activate", || activation::run(&launcher, &args, mux.as_ref(), reporter))?;
+    let shared_ssh = mux.as_ref().and_then(|mux| host::shared_ssh(cx, &target.host, mux));
+    let activate = || activation::run(&launcher, &args, shared_ssh.as_ref(), reporter);
+    let (exit, tail) = timings.show(reporter, "activate", activate)?;
     // What proves that the host runs the system, and accepts connections, uses new ones.
     drop(mux);
     if exit.is_interrupted() {

@@ -25,6 +25,7 @@ mod outcome;
 mod plan;
 mod release;
 mod results;
+mod stand_in;
 mod status;
 mod summary;
 mod tags;
@@ -57,7 +58,7 @@ pub use outcome::Outcome;
 pub use plan::Plan;
 pub use release::{
     Accept, Candidate, Content, Release, ReleaseMark, ReleasedHost, ReleasedImage, SCHEMA, SIGNERS_FILE,
-    Sha256, changed_error, hex_sha256, require_keygen, sign, signature_path,
+    changed_error, hex_sha256, require_keygen, sign, signature_path,
 };
 pub use results::HostResult;
 pub use status::{DesiredBy, History, Status, status_table, statuses, unreadable_states_error};

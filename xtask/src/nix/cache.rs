@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::build_monitor::BuildMonitor;
+use super::ssh_options::{batch_options, with_batch_options};
 use super::store_path::StorePath;
 use super::{FEATURES, FetchFault, error};
 use crate::base::process::{Launcher, Output, TimedOut};
@@ -18,13 +19,12 @@ use crate::failure;
 /// How long Nix waits for a connection to a cache, and for the next byte of it, in seconds: a cache that is gone is
 /// named within 5 s.
 const TIMEOUT: &str = "4";
+/// [`TIMEOUT`] for the ssh of a cache that ssh reaches.
+const SSH_SECONDS: u32 = 4;
 /// How long a cache may take to answer the first question.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// The most lines that are kept of what a Nix prints.
 const MAX_LINES: usize = 100;
-
-/// The options of ssh for a cache that ssh reaches.
-const SSH_OPTIONS: &str = "-o ConnectTimeout=4 -o BatchMode=yes";
 
 /// Settings for each question to a cache. Nix must not trust its memory of what a cache had: the cache may have lost a
 /// path since, or got it. A second attempt would wait for a dead cache twice.
@@ -89,11 +89,12 @@ pub fn cache_fault(launcher: &Launcher, url: &CacheUrl, path: &StorePath) -> Res
         [FEATURES.map(str::to_owned).to_vec(), words.map(str::to_owned).to_vec(), settings(&[ASK, FETCH])];
     let args = [args.concat(), vec![path.to_string()]].concat();
     let mut lines = Vec::new();
-    let asked = with_ssh_options(launcher).stream_killable("nix", &args, Some(PROBE_LIMIT), |line| {
-        if lines.len() < MAX_LINES {
-            lines.push(line.to_owned());
-        }
-    });
+    let asked =
+        with_batch_options(launcher, SSH_SECONDS).stream_killable("nix", &args, Some(PROBE_LIMIT), |line| {
+            if lines.len() < MAX_LINES {
+                lines.push(line.to_owned());
+            }
+        });
     match asked {
         Err(error) if error.is::<TimedOut>() => {
             Ok(Some(format!("no answer within {} s", PROBE_LIMIT.as_secs())))
@@ -123,7 +124,8 @@ pub fn push(
     let args = [FEATURES.map(str::to_owned).to_vec(), words.to_vec(), settings(&[ASK])].concat();
     let args = args.into_iter().chain(paths.iter().map(ToString::to_string)).collect::<Vec<_>>();
     let mut monitor = BuildMonitor::new(reporter);
-    let output = with_ssh_options(launcher).stream("nix", &args, |line| monitor.process_line(line))?;
+    let output =
+        with_batch_options(launcher, SSH_SECONDS).stream("nix", &args, |line| monitor.process_line(line))?;
     if !output.success() {
         reporter.report(&Event::PhaseEnded);
         let lines = monitor.foreign_lines().map(str::to_owned).collect::<Vec<_>>();
@@ -144,8 +146,8 @@ pub fn fetch_command(prefix: &str, url: &CacheUrl, path: &StorePath) -> String {
         .to_vec();
     words.extend(settings(&[&own, ASK, FETCH]));
     let words = words.iter().map(|word| shell::quote(word)).collect::<Vec<_>>().join(" ");
-    let env =
-        if url.is_ssh() { format!("env NIX_SSHOPTS={} ", shell::quote(SSH_OPTIONS)) } else { String::new() };
+    let options = url.is_ssh().then(|| shell::quote(&batch_options(SSH_SECONDS)));
+    let env = options.map(|options| format!("env NIX_SSHOPTS={options} ")).unwrap_or_default();
     format!("{prefix}{env}{words}")
 }
 
@@ -181,14 +183,6 @@ pub fn follow_fetch(
     let mut lines = Vec::from(messages);
     lines.extend(monitor.foreign_lines().map(str::to_owned));
     Ok((moved, Some(FetchFault::of_lines(&lines))))
-}
-
-/// The launcher for a Nix that may reach a cache by ssh.
-fn with_ssh_options(launcher: &Launcher) -> Launcher {
-    let own = launcher.env("NIX_SSHOPTS").unwrap_or_default();
-    // ssh takes the first value of an option, so those of the user count.
-    let options = format!("{} {SSH_OPTIONS}", own.to_string_lossy());
-    launcher.clone().with_env("NIX_SSHOPTS", options.trim_start())
 }
 
 /// The arguments that set `lists` of settings.
@@ -247,7 +241,10 @@ mod tests {
         }
         assert!(!web.contains("trusted-public-keys"), "{web}");
         let by_ssh = command("ssh-ng://nas");
-        assert!(by_ssh.starts_with("sudo -u root env NIX_SSHOPTS='-o ConnectTimeout=4 "), "{by_ssh}");
+        assert!(
+            by_ssh.starts_with("sudo -u root env NIX_SSHOPTS='-oBatchMode=yes -oConnectTimeout=4' "),
+            "{by_ssh}"
+        );
     }
 
     #[test]

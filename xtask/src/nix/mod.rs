@@ -30,6 +30,7 @@ mod programs;
 #[cfg(test)]
 pub mod recorded;
 mod revision;
+mod ssh_options;
 mod store_path;
 mod transfers;
 mod untracked_file;

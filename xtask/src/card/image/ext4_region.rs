@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Image;
 use crate::bail;
 use crate::base::failure::ExitKind;
+use crate::base::hex;
 use crate::card::inspect::ext4::{SUPERBLOCK_SIZE, SUPERBLOCK_START, Superblock};
 use crate::card::inspect::{Budget, Filesystem, HEAD, LimitedRegion, identify_filesystem};
 use crate::nix::flake::MountedDevice;
@@ -81,7 +82,6 @@ pub fn ext4_partition(image: &Image, device: &MountedDevice) -> Result<Ext4Regio
 
 /// The UUID `bytes` in the form of `/dev/disk/by-uuid`: five groups of hexadecimal digits.
 fn uuid_text(bytes: &[u8]) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     [0..4, 4..6, 6..8, 8..10, 10..16].map(|group| hex(bytes.get(group).unwrap_or_default())).join("-")
 }
 

@@ -1,5 +1,6 @@
 //! The images of the hosts of a release.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -7,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::base::{Context, interrupt};
-use crate::card::image::{self, Source};
-use crate::deploy::{ReleasedHost, ReleasedImage, Sha256};
+use crate::card::image::{self, Algorithm, Hasher, Source};
+use crate::deploy::{ReleasedHost, ReleasedImage};
 use crate::nix::StorePath;
 
 /// Builds the image of each of `hosts` that has one.
@@ -34,16 +35,17 @@ fn describe(file: &Path) -> Result<ReleasedImage> {
     let name = file.display().to_string();
     let store_path = StorePath::containing(&name).with_context(|| format!("{name} is not in the store"))?;
     let mut source = File::open(file).with_context(doing)?;
-    let mut sum = Sha256::default();
+    let mut hasher = Hasher::start(&BTreeSet::from([Algorithm::Sha256]));
     let mut bytes = 0;
     let mut buffer = vec![0; 1 << 20];
     loop {
         signals.check()?;
         let count = source.read(&mut buffer).with_context(doing)?;
         if count == 0 {
-            return Ok(ReleasedImage { store_path, file: name, bytes, sha256: sum.hex() });
+            let sum = hasher.finish().pop().context("the sum was not computed")?;
+            return Ok(ReleasedImage { store_path, file: name, bytes, sha256: sum.hex });
         }
-        sum.update(&buffer[..count]);
+        hasher.update(&buffer[..count]);
         bytes += count as u64;
     }
 }

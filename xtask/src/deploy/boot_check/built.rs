@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::base::bounded::{self, Links};
+use crate::base::hex;
 use crate::boot::{Firmware, FirmwareFile, Kernel, MAX_CONFIG};
 use crate::nix::StorePath;
 
@@ -124,11 +125,6 @@ impl Firmware for BuiltFirmware {
         }
         self.read(name).map(|bytes| Some(FirmwareFile::of(&bytes)))
     }
-}
-
-/// `bytes` in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name that the menu writer of nixpkgs gives to a copy of `path`.

@@ -40,7 +40,7 @@ pub use options::{deploy_rs_ssh_opts, nix_ssh_opts};
 pub use probe::{add_queries, probe, probe_after_deploy};
 pub use query::{Answer, CLOSURE_TIMEOUT, Query};
 pub use rollback_generation::add_rollback_generation;
-pub use shared_ssh::SharedSsh;
+pub use shared_ssh::shared_ssh;
 pub use ssh::Remote;
 pub use ssh_mux::SshMux;
 pub use state::{Activity, State};

@@ -1,17 +1,12 @@
 //! The `ssh` that deploy-rs runs. It copies, activates and waits over the connection that is open already; its
 //! confirmation needs a new one, as it proves that the host still accepts connections.
 
-use std::fs::{self, Permissions};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context as _, Result};
+use std::path::Path;
 
 use super::SshMux;
 use super::options::BATCH_MODE;
-use crate::base::process::Launcher;
-use crate::base::{shell, state};
+use crate::base::{Context, HostName, shell};
+use crate::deploy::stand_in::StandIn;
 
 /// The commands of deploy-rs (1.0.0) and of its Nix that may share a connection, as patterns of the shell for all words
 /// of ssh. All others, such as `rm` of the canary file, get a new one.
@@ -25,32 +20,11 @@ const SHARED: &[&str] = &[
     "-O\\ check\\ *",
 ];
 
-/// A folder with that `ssh`, which is removed when this is dropped.
-pub struct SharedSsh {
-    folder: PathBuf,
-}
-
-impl SharedSsh {
-    /// Makes the folder beside the socket of `mux`; `None` where that fails, or where `PATH` cannot name the folder.
-    /// Then deploy-rs opens connections of its own.
-    pub fn make(launcher: &Launcher, mux: &SshMux) -> Option<Self> {
-        let folder = mux.socket().with_extension("programs");
-        let ssh = launcher.which("ssh").filter(|_| !folder.as_os_str().as_bytes().contains(&b':'))?;
-        write_ssh(&folder, &script(&ssh, &mux.options())).ok()?;
-        Some(Self { folder })
-    }
-
-    /// `launcher` with that `ssh` on its `PATH`.
-    pub fn on_path_of(&self, launcher: &Launcher) -> Launcher {
-        launcher.clone().with_path_front(&self.folder)
-    }
-}
-
-impl Drop for SharedSsh {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.folder.join("ssh"));
-        let _ = fs::remove_dir(&self.folder);
-    }
+/// The `ssh` for the deploy to `host` that shares `mux`; `None` where it cannot be written. Then deploy-rs opens
+/// connections of its own.
+pub fn shared_ssh(cx: &Context, host: &HostName, mux: &SshMux) -> Option<StandIn> {
+    let ssh = cx.launcher.which("ssh")?;
+    StandIn::write(&cx.state, host, "ssh", &script(&ssh, &mux.options())).ok()
 }
 
 /// The script that runs `ssh`, with `options` before the words of the commands that may share a connection. ssh takes
@@ -67,28 +41,15 @@ fn script(ssh: &Path, options: &[String]) -> String {
     )
 }
 
-/// Writes `script` to the executable file `ssh` in `folder`.
-fn write_ssh(folder: &Path, script: &str) -> Result<()> {
-    let file = folder.join("ssh");
-    state::create_private_folder(folder)?;
-    state::write(&file, script.as_bytes())?;
-    fs::set_permissions(&file, Permissions::from_mode(0o700))
-        .with_context(|| format!("writing {}", file.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::process::Launcher;
 
     /// The words with which ssh is run for `words`.
     fn run(words: &[&str]) -> String {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("it's shared");
-        write_ssh(&folder, &script(Path::new("echo"), &["-o".into(), "ControlPath=/a b".into()])).unwrap();
-        // A shell reads the script: one that was just written may be busy for the kernel, as a child of another test
-        // may have inherited it.
-        let script = folder.join("ssh").display().to_string();
-        let args = [&[script.as_str()], words].concat();
+        let script = script(Path::new("echo"), &["-o".into(), "ControlPath=/a b".into()]);
+        let args = [&["-c", &script, "ssh"], words].concat();
         Launcher::new("/").read("sh", &args).unwrap().trim_end().to_owned()
     }
 

@@ -74,11 +74,6 @@ impl SshMux {
         }
     }
 
-    /// The path of the socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
     /// The options with which ssh uses the connection.
     pub fn options(&self) -> Vec<String> {
         vec!["-o".into(), "ControlMaster=no".into(), "-o".into(), control_path(&self.socket)]

@@ -19,7 +19,7 @@ use super::tags::Tags;
 use super::target::Target;
 use crate::base::bounded::{self, Links};
 use crate::base::failure::kind;
-use crate::base::{Context, HostName, Timestamp};
+use crate::base::{Context, HostName, Timestamp, hex};
 use crate::nix::{Revision, StorePath};
 use crate::{bail, failure};
 
@@ -237,25 +237,7 @@ fn read(path: &Path, limit: u64, hint: &str) -> Result<Vec<u8>> {
         .map_err(|error| failure!(Refused, "{} cannot be read: {error}", path.display(); hint: "{hint}"))
 }
 
-/// A SHA-256 that is being computed.
-#[derive(Default)]
-pub struct Sha256(sha2::Sha256);
-
-impl Sha256 {
-    /// Adds `bytes`.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The sum in hexadecimal digits.
-    pub fn hex(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
 /// The SHA-256 of `bytes` in hexadecimal digits.
 pub fn hex_sha256(bytes: &[u8]) -> String {
-    let mut sum = Sha256::default();
-    sum.update(bytes);
-    sum.hex()
+    hex(&sha2::Sha256::digest(bytes))
 }

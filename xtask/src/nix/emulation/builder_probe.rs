@@ -10,18 +10,19 @@ use crate::base::failure::{ExitKind, kind};
 use crate::base::interrupt;
 use crate::base::parallel;
 use crate::base::process::{Bounds, Launcher};
+use crate::nix::ssh_options::with_batch_options;
 use crate::nix::{FEATURES, build_sandbox, strip_ansi};
 
 /// The longest time for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// [`TIMEOUT`] for a connection of ssh.
+const SSH_SECONDS: u32 = 5;
 /// The most bytes that are read of the output of a probe.
 const MAX_OUTPUT: u64 = 1 << 20;
 /// The most builders that are asked at once.
 const MAX_PROBES: usize = 32;
 /// The most characters of a reason that are shown.
 const MAX_REASON: usize = 300;
-/// As in a build, nobody can answer a question of ssh.
-const SSH_OPTIONS: &str = "-oBatchMode=yes -oConnectTimeout=5";
 /// The words of ssh where the host answers, but the login fails.
 const REFUSED_LOGINS: &[&str] = &[": Permission denied (", "Host key verification failed"];
 
@@ -52,9 +53,8 @@ pub fn probe_all(launcher: &Launcher, builders: Vec<Builder>) -> Result<Vec<(Bui
 
 /// Asks `builder`. The probe ends with the error of `check`, which is called again and again.
 fn probe(launcher: &Launcher, builder: &Builder, check: &dyn Fn() -> Result<()>) -> Result<Answer> {
-    let user_options = launcher.env("NIX_SSHOPTS").unwrap_or_default();
-    let options = format!("{} {SSH_OPTIONS}", user_options.to_string_lossy());
-    let launcher = launcher.clone().with_env("NIX_SSHOPTS", options.trim_start());
+    // As in a build, nobody can answer a question of ssh.
+    let launcher = with_batch_options(launcher, SSH_SECONDS);
     let store = builder.store();
     // All versions of Nix know `ping`, the older name of `info`.
     let args = [&FEATURES[..], &["store", "ping", "--store", &store]].concat();

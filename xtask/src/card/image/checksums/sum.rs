@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::algorithm::{Algorithm, NamedAlgorithm};
+use crate::base::hex;
 
 /// A checksum with its algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,7 +18,7 @@ pub struct Sum {
 impl Sum {
     /// The sum with these `bytes`.
     pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Self {
-        Self { algorithm, hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
+        Self { algorithm, hex: hex(bytes) }
     }
 
     /// Parses a sum of the algorithm `named`: hexadecimal digits or base64. Where nothing names the algorithm, the

@@ -7,6 +7,7 @@ use super::cached_firmware::CachedFirmware;
 use super::system::System;
 use super::volume::{FAT16, Volume, volumes};
 use super::{firmware_volume, mounts::Mount, read};
+use crate::base::hex;
 use crate::boot::{
     Board, BoardFault, BoardProof, Devices, FirmwareStage, MenuFacts, Outcome, SystemFacts, SystemStage,
     prove,
@@ -160,7 +161,6 @@ fn has_content(disk: &dyn ReadAt, partition: &Partition, head: &[u8], budget: &B
 
 /// The UUID of the file system of this kind that begins with `head`, as `/dev/disk/by-uuid` has it.
 fn uuid(filesystem: &str, head: &[u8]) -> Option<String> {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let volume_id = |at: usize| {
         let id = head.get(at..at + 4)?.iter().rev().copied().collect::<Vec<_>>();
         Some(format!("{}-{}", hex(&id[..2]), hex(&id[2..])).to_ascii_uppercase())
