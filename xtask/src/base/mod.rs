@@ -33,6 +33,7 @@ pub mod percent_encoding;
 mod phase;
 pub mod process;
 pub mod program;
+pub mod program_file;
 pub mod progress_signal;
 pub mod project;
 mod reach;

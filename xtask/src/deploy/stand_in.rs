@@ -1,14 +1,13 @@
 //! Programs that deploy-rs runs in the place of those on the user's `PATH`.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::base::process::Launcher;
-use crate::base::{HostName, percent_encoding, state};
+use crate::base::{HostName, percent_encoding, program_file, state};
 
 /// A script that children find under the name of a program. It is removed when this is dropped.
 pub struct StandIn {
@@ -29,9 +28,7 @@ impl StandIn {
         let file = stand_in.file();
         ensure!(!file.as_os_str().as_bytes().contains(&b':'), "PATH cannot name {}", file.display());
         state::create_private_folder(&stand_in.folder)?;
-        state::write(&file, script.as_bytes())?;
-        fs::set_permissions(&file, Permissions::from_mode(0o700))
-            .with_context(|| format!("writing {}", file.display()))?;
+        program_file::write(&file, script, 0o700)?;
         Ok(stand_in)
     }
 

@@ -222,10 +222,10 @@ fn parse_built(json: &str) -> Result<Built> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::base::FlakeRef;
+    use crate::base::program_file;
 
     #[test]
     fn an_evaluation_gets_no_options_for_builds_only() {
@@ -248,8 +248,7 @@ mod tests {
         let derivation = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x.drv";
         let infos = format!("[{{\"path\":\"{derivation}\",\"narSize\":1}}]");
         let script = format!("#!/bin/sh\necho \"$@\" >>\"${{0%nix}}calls\"\necho '{infos}'\n");
-        fs::write(&nix, script).unwrap();
-        fs::set_permissions(&nix, fs::Permissions::from_mode(0o755)).unwrap();
+        program_file::write(&nix, script, 0o755).unwrap();
         let launcher = Launcher::new("/").with_path_front(dir.path()).protecting_keys();
         let flake = FlakeRef::of_url("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-flake");
         assert!(builds_nothing(&launcher, &Installable::attribute(&flake, &["x"]).unwrap(), &[]));

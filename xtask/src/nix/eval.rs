@@ -180,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::base::Silent;
+    use crate::base::program_file;
 
     #[test]
     fn a_lock_that_nix_cannot_write_is_kept() {
@@ -209,8 +210,8 @@ mod tests {
     fn nix_gets_the_option_that_keeps_the_lock_of_a_flake_in_the_store() {
         let dir = tempfile::tempdir().unwrap();
         let nix = dir.path().join("nix");
-        write(&nix, "#!/bin/sh\nfor last; do :; done\necho \"\\\"$last\\\"\"\n").unwrap();
-        set_permissions(&nix, Permissions::from_mode(0o755)).unwrap();
+        let script = "#!/bin/sh\nfor last; do :; done\necho \"\\\"$last\\\"\"\n";
+        program_file::write(&nix, script, 0o755).unwrap();
         let launcher = Launcher::new("/").with_path_front(dir.path());
         let flake = FlakeRef::with_all_files(Path::new("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-flake"));
         assert_eq!(eval(&launcher, &flake, "a", "it: it", &[], &Silent).unwrap(), KEEP_LOCK);

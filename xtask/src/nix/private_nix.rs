@@ -113,13 +113,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::base::program_file;
 
     /// Writes a script to `folder` that prints `line` as the version of Nix.
     fn write_nix(folder: &Path, line: &str) {
         fs::create_dir_all(folder).unwrap();
-        let file = folder.join("nix");
-        fs::write(&file, format!("#!/bin/sh\necho '{line}'\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        program_file::write(&folder.join("nix"), format!("#!/bin/sh\necho '{line}'\n"), 0o755).unwrap();
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
+use xtask::base::program_file;
 
 use crate::fake_nix::{Answers, names_json, print_script};
 use crate::support::Sandbox;
@@ -60,8 +61,7 @@ impl Team {
 
     fn write_program(&self, name: &str, body: &str) {
         let file = self.sandbox.path("bin").join(name);
-        fs::write(&file, format!("#!/bin/sh\n{body}\n")).expect("writing a program");
-        fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("making it executable");
+        program_file::write(&file, format!("#!/bin/sh\n{body}\n"), 0o755).expect("writing a program");
     }
 
     fn path(&self, name: &str) -> PathBuf {

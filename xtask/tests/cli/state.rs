@@ -5,6 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use xtask::base::program_file;
+
 use crate::fake_nix::FLAKE;
 use crate::flash::{build_with_image, image_bytes, make_card};
 use crate::support::{Outcome, Sandbox};
@@ -175,8 +177,7 @@ fn tools_in_a_folder_that_others_can_write_to_are_not_run() {
     let ran = sandbox.path("ran");
     fs::create_dir(tools.join("bin")).unwrap();
     let nix = tools.join("bin/nix");
-    fs::write(&nix, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
-    fs::set_permissions(&nix, Permissions::from_mode(0o755)).unwrap();
+    program_file::write(&nix, format!("#!/bin/sh\ntouch {}\n", ran.display()), 0o755).unwrap();
     sandbox.run(&["doctor"]);
     assert!(ran.exists());
     fs::remove_file(&ran).unwrap();

@@ -1,11 +1,11 @@
 //! Host keys that are unknown or differ from the known ones: the commands that the tool prints make the host known.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use xtask::base::program_file;
 
 use crate::fixture::Fixture;
 
@@ -41,8 +41,7 @@ fn commands_in_hint(status: &Value, programs: &[&str]) -> Vec<String> {
 #[expect(clippy::disallowed_methods, reason = "the suites start programs themselves")]
 fn run_as_printed(fixture: &Fixture, command: &str) {
     let answer = fixture.sandbox.path("answer");
-    fs::write(&answer, "#!/bin/sh\necho yes\n").expect("writing an answer");
-    fs::set_permissions(&answer, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    program_file::write(&answer, "#!/bin/sh\necho yes\n", 0o755).expect("writing an answer");
     let path = std::env::var("PATH").expect("PATH is set");
     let output = Command::new("sh")
         .args(["-c", command])

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use xtask::Launcher;
+use xtask::base::program_file;
 use xtask::dev::netns;
 
 /// A running host, and the folder that the host sees as /mnt.
@@ -45,8 +46,7 @@ impl Machine {
     /// Replaces a program of the host with a shell script.
     pub fn replace_program(&self, program: &str, script: &str) {
         let file = self.path("bin").join(program);
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("replacing a program");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
+        program_file::write(&file, format!("#!/bin/sh\n{script}\n"), 0o755).expect("replacing a program");
     }
 
     /// Restarts the Nix daemon of the host, which then reads its settings.

@@ -2,8 +2,9 @@
 //! itself, and a later command continues from the state of the host.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
+
+use xtask::base::program_file;
 
 use crate::fixture::Fixture;
 use crate::support::Outcome;
@@ -148,9 +149,7 @@ fn a_blessing_that_the_host_refuses_is_reported_at_once() {
     let wrap_program = |program: &str, case: &str| {
         fs::rename(bin.join(program), bin.join(format!("real-{program}"))).expect("renaming");
         let text = format!("#!/bin/sh\ncase $1 in {case} ;; esac\nexec /mnt/bin/real-{program} \"$@\"\n");
-        fs::write(bin.join(program), text).expect("writing");
-        fs::set_permissions(bin.join(program), fs::Permissions::from_mode(0o755))
-            .expect("making it executable");
+        program_file::write(&bin.join(program), text, 0o755).expect("writing a program");
     };
     wrap_program("boot-trial", "bless) echo 'boot-trial: the card is read-only' >&2; exit 1");
     wrap_program("systemctl", "is-system-running) exec sleep 1000");
@@ -223,8 +222,7 @@ fn replace_first_call(fixture: &Fixture, command: &str, script: &str) {
         "#!/bin/sh\nreal=/mnt/bin/boot-trial.real\n\
          if [ \"$1\" = {command} ] && [ ! -e /tmp/replaced ]; then touch /tmp/replaced; {script}; fi\nexec $real \"$@\"\n"
     );
-    fs::write(bin.join("boot-trial"), text).expect("writing");
-    fs::set_permissions(bin.join("boot-trial"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    program_file::write(&bin.join("boot-trial"), text, 0o755).expect("writing a program");
     fixture.machine.run_inside("rm -f /tmp/replaced");
 }
 

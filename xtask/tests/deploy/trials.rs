@@ -1,17 +1,16 @@
 //! Trials of new systems: a host that reboots into a bad system goes back to the old one by itself.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
+use xtask::base::program_file;
 
 use crate::fixture::Fixture;
 
 /// Replaces `boot-trial` of the host with a program that prints `status`.
 pub fn fake_trial_status(fixture: &Fixture, status: &str) {
     let file = fixture.machine.path("bin/boot-trial");
-    fs::write(&file, format!("#!/bin/sh\ncat <<'END'\n{status}END\n")).expect("writing");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    program_file::write(&file, format!("#!/bin/sh\ncat <<'END'\n{status}END\n"), 0o755).expect("writing");
 }
 
 #[test]
@@ -57,8 +56,7 @@ pub fn fixture_with_trials() -> Fixture {
 /// Adds the check `name` to those that the host itself runs during a trial.
 pub fn add_check(fixture: &Fixture, name: &str, script: &str) {
     let file = fixture.machine.path("trial/checks").join(name);
-    fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("writing a check");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    program_file::write(&file, format!("#!/bin/sh\n{script}\n"), 0o755).expect("writing a check");
 }
 
 /// Asserts the names of the system that the host has booted and of the one that its menu starts by default, read

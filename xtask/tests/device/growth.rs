@@ -5,11 +5,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use xtask::base::program_file;
 
 use crate::support::loops::Loop;
 
@@ -82,8 +82,7 @@ impl Card {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         let log = self.dir.path().join("log");
         let script = format!("#!/bin/sh\necho {program} \"$@\" >>{}\n{script}\n", log.display());
-        fs::write(&file, script).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        program_file::write(&file, script, 0o755).unwrap();
     }
 
     /// Runs the script of each boot, and returns the commands that it called.

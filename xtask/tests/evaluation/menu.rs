@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use xtask::base::program_file;
 
 /// The builder of boot menus in nixpkgs.
 const BUILDER: &str = "nixos/modules/system/boot/loader/generic-extlinux-compatible/extlinux-conf-builder.sh";
@@ -92,8 +94,7 @@ impl Host {
         let text = template.replace("@bash@", bash.to_str().unwrap()).replace("@path@", "/usr/bin:/bin");
         assert!(!text.contains("@path") && !text.contains("@bash"), "{text}");
         let builder = self.dir.path().join("builder");
-        fs::write(&builder, text).unwrap();
-        fs::set_permissions(&builder, fs::Permissions::from_mode(0o755)).unwrap();
+        program_file::write(&builder, text, 0o755).unwrap();
         let (_, args) = writer.split_once("extlinux-conf-builder.sh ").unwrap();
         self.write_menu(&format!("{} {args} -d /nix/boot -c \"$1\"", builder.display()))
     }

@@ -2,11 +2,11 @@
 //! writes evaluates with nixpkgs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use xtask::base::program_file;
 
 pub const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw anna@desk";
@@ -61,8 +61,7 @@ impl Tree {
              *').names'*) if [ -e {seen} ]; then rm {seen}; echo '{after}'; else touch {seen}; echo '{before}'; fi;;\n \
              *toplevel.drvPath*) echo '\"x\"';;\n *) echo '{{}}';;\nesac\n"
         );
-        fs::write(path("bin/nix"), script).unwrap();
-        fs::set_permissions(path("bin/nix"), fs::Permissions::from_mode(0o755)).unwrap();
+        program_file::write(Path::new(&path("bin/nix")), script, 0o755).unwrap();
         let programs = format!("{}:{}", path("bin"), std::env::var("PATH").unwrap());
         let flake = format!("path:{}", path(folder));
         let key = path("key.pub");

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
+use xtask::base::program_file;
 
 /// The packages whose programs are replaced by Debian's.
 const PACKAGES_OF_DEBIAN: &[&str] = &[
@@ -92,8 +93,7 @@ impl Ported {
     /// Writes `text` to an executable file.
     fn write(&self, store_path: &str, text: &str) {
         let path = self.path(store_path);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        program_file::write(&path, text, 0o755).unwrap();
     }
 
     /// Makes the folders of a package links to those of Debian.

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use xtask::base::program_file;
 
 use crate::guest::Guest;
 use crate::guest::card::{Lab, SYSTEM_1, command, folder_in_variable, lab, programs_variable, run, saved};
@@ -114,8 +115,7 @@ fn copy_activate(dir: &Path) {
         copy(&Lab::parts().join("emulator/qemu-x86_64"), dir.join("emulator"));
     }
     let wrapper = dir.join("bin/activate");
-    fs::write(&wrapper, include_str!("flake/activate.sh")).unwrap();
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    program_file::write(&wrapper, include_str!("flake/activate.sh"), 0o755).unwrap();
     let libraries = run("ldd", &[&program]);
     for library in libraries.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new) {
         copy(library, dir.join("lib").join(library.file_name().unwrap()));

@@ -1,7 +1,8 @@
 //! The same content gives the same bytes for every user, folder and set of programs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+
+use xtask::base::program_file;
 
 use crate::assembler::{Content, assert_has_content};
 use crate::script::{Call, Programs};
@@ -77,8 +78,7 @@ fn path_with_old_mke2fs(content: &Content) -> String {
     fs::create_dir(&dir).unwrap();
     let script =
         format!("#!/bin/sh\ncase \" $* \" in *.tar\\ *) exit 1 ;; esac\nexec {} \"$@\"\n", real.trim());
-    fs::write(dir.join("mke2fs"), script).unwrap();
-    fs::set_permissions(dir.join("mke2fs"), fs::Permissions::from_mode(0o755)).unwrap();
+    program_file::write(&dir.join("mke2fs"), script, 0o755).unwrap();
     format!("{}:{}:/usr/sbin:/sbin", dir.display(), std::env::var("PATH").unwrap())
 }
 

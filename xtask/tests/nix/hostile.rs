@@ -1,8 +1,10 @@
 //! Malicious flakes: the programs that they name do not run, and their images do not lead out of the store.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+
+use xtask::base::program_file;
 
 use crate::fixture::{Fixture, FlakeFile, builder, image, run, system};
 use crate::support::Outcome;
@@ -28,9 +30,8 @@ fn flake_text(options: &str) -> String {
 fn make_canary(fixture: &Fixture) -> (String, PathBuf) {
     let program = fixture.path("home/program");
     let file = fixture.path("home/canary");
-    fs::write(&program, format!("#!/bin/sh\necho \"$0 $@\" >>{}\n", file.display()))
-        .expect("writing a program");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    let script = format!("#!/bin/sh\necho \"$0 $@\" >>{}\n", file.display());
+    program_file::write(&program, script, 0o755).expect("writing a program");
     (program.display().to_string(), file)
 }
 

@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
+
+use xtask::base::program_file;
 
 use crate::fixture;
 use crate::support::{Outcome, Sandbox};
@@ -21,9 +22,7 @@ fn sandbox_with_private_nix() -> Sandbox {
     let log = sandbox.path("settings").display().to_string();
     let real = fixture::find_program("nix").display().to_string();
     let script = format!("#!/bin/sh\nprintf '%s\\n' \"$NIX_CONFIG\" >>{log}\nexec {real} \"$@\"\n");
-    let file = sandbox.path("tools/nix/bin/nix");
-    fs::write(&file, script).expect("writing a program");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making it executable");
+    program_file::write(&sandbox.path("tools/nix/bin/nix"), script, 0o755).expect("writing a program");
     sandbox
 }
 

@@ -1,10 +1,10 @@
 //! Private tables of `binfmt_misc`, with emulators that only exit as the program does that they run.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ::xtask::Launcher;
+use ::xtask::base::program_file;
 
 /// Registers an entry for `AArch64` programs: its name, its emulator and its flags follow.
 const REGISTER: &str = r"register() { printf '%s' ':'$1':M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'$2':'$3 >$B/register; }";
@@ -44,8 +44,7 @@ pub fn make_emulators(folder: &Path) {
     // mov x0, #42; mov x8, #93; svc #0
     let aarch64 = exit_program(0xb7, [0x40, 0x05, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0, 0, 0xd4]);
     for (name, program) in [("static", x86_64), ("program", aarch64)] {
-        fs::write(folder.join(name), program).expect("writing a program");
-        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).expect("making it run");
+        program_file::write(&folder.join(name), program, 0o755).expect("writing a program");
     }
 }
 

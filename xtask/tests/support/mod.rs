@@ -13,10 +13,10 @@ pub mod worker;
 pub mod xtask;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ::xtask::base::program_file;
 pub use outcome::Outcome;
 use xtask::{Xtask, command_that_heeds_interrupts};
 
@@ -76,8 +76,7 @@ impl Sandbox {
              printf '%s\\036' \"$line\" >>'{log}'\n{body}\n"
         );
         let file = self.path("bin").join(program);
-        fs::write(&file, script).expect("writing a fake");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("making a fake executable");
+        program_file::write(&file, script, 0o755).expect("writing a fake");
         self
     }
 
@@ -109,9 +108,8 @@ impl Sandbox {
     pub fn shell(&self, script: &str) -> Command {
         let cargo = self.path("bin/cargo");
         let binary = env!("CARGO_BIN_EXE_xtask");
-        fs::write(&cargo, format!("#!/bin/sh\n[ \"$1\" = xtask ] && shift && exec '{binary}' \"$@\"\n"))
-            .expect("writing cargo");
-        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("making cargo executable");
+        let alias = format!("#!/bin/sh\n[ \"$1\" = xtask ] && shift && exec '{binary}' \"$@\"\n");
+        program_file::write(&cargo, alias, 0o755).expect("writing cargo");
         let mut shell = self.with_environment(command_that_heeds_interrupts("bash"));
         shell.args(["-euo", "pipefail", "-c", script]);
         shell

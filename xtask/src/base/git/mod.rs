@@ -124,10 +124,11 @@ pub fn harden(launcher: Launcher) -> Launcher {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+
     use std::path::PathBuf;
 
     use super::*;
+    use crate::base::program_file;
 
     /// The repository `whole` with the submodule `part`. Wherever git takes a program from a repository, both name one
     /// that leaves a canary file behind.
@@ -153,12 +154,8 @@ mod tests {
     impl HostileRepository {
         fn new() -> Self {
             let hostile = Self { dir: tempfile::tempdir().unwrap() };
-            fs::write(
-                hostile.path("program"),
-                format!("#!/bin/sh\n: >{}\nexec cat\n", hostile.path("canary").display()),
-            )
-            .unwrap();
-            fs::set_permissions(hostile.path("program"), PermissionsExt::from_mode(0o755)).unwrap();
+            let script = format!("#!/bin/sh\n: >{}\nexec cat\n", hostile.path("canary").display());
+            program_file::write(&hostile.path("program"), script, 0o755).unwrap();
             for name in ["part", "whole"] {
                 hostile.git(".", &["init", "--quiet", name]);
                 fs::write(hostile.path(name).join("a.txt"), "a").unwrap();

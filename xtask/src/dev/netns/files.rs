@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::base::process::Launcher;
+use crate::base::program_file;
 
 /// The password `secret`, hashed by crypt(3).
 const HASHED_PASSWORD: &str =
@@ -77,13 +78,12 @@ pub fn write_all(launcher: &Launcher, dir: &Path) -> Result<()> {
         ("passwd", &format!("{passwd}pi:x:4711:4711::/mnt/home:/bin/sh\n"), 0o644),
         ("boot-id", "", 0o644),
         ("hosts", "127.0.0.1 localhost target\n", 0o644),
-        ("bin/systemctl", SYSTEMCTL, 0o755),
         ("failed-units", "", 0o644),
-        ("init", INIT, 0o755),
     ] {
         write(&dir.join(name), text, mode)?;
     }
-    Ok(())
+    program_file::write(&dir.join("bin/systemctl"), SYSTEMCTL, 0o755)?;
+    program_file::write(&dir.join("init"), INIT, 0o755)
 }
 
 /// Writes the files by which a host tries new systems, in its folder `dir`. The host blesses its first
@@ -99,7 +99,7 @@ pub fn add_trials(launcher: &Launcher, dir: &Path) -> Result<()> {
     let make = include_str!("fixture/make-trial.sh");
     launcher.in_dir(trial.join("lib")).read("sh", &["-c", make])?;
     for (name, text) in TRIAL_PROGRAMS {
-        write(&dir.join("bin").join(name), text, 0o755)?;
+        program_file::write(&dir.join("bin").join(name), text, 0o755)?;
     }
     write(&trial.join("within"), "600", 0o644)
 }

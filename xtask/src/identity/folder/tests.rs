@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::base::failure::{ExitKind, kind, with_hint};
+use crate::base::program_file;
 use crate::identity::payload::{Identity, KeyOrigin};
 
 #[test]
@@ -88,8 +89,7 @@ fn the_folder_is_closed_while_ssh_keygen_runs() {
         folder.path().display(),
         seen.display()
     );
-    fs::write(&keygen, script).unwrap();
-    fs::set_permissions(&keygen, fs::Permissions::from_mode(0o755)).unwrap();
+    program_file::write(&keygen, script, 0o755).unwrap();
     let launcher = Launcher::new("/").with_path_front(dir.path());
     assert_eq!(folder.public_key(&launcher).unwrap().unwrap().line(), made.public.line());
     drop(made);

@@ -99,18 +99,15 @@ fn find_reason(stderr: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::super::builders;
     use super::*;
+    use crate::base::program_file;
 
     #[test]
     fn a_probe_without_end_is_not_called_silent() {
         let dir = tempfile::tempdir().unwrap();
-        let nix = dir.path().join("nix");
-        fs::write(&nix, "#!/bin/sh\nexec yes\n").unwrap();
-        fs::set_permissions(&nix, fs::Permissions::from_mode(0o755)).unwrap();
+        program_file::write(&dir.path().join("nix"), "#!/bin/sh\nexec yes\n", 0o755).unwrap();
         let launcher = Launcher::new("/").with_path_front(dir.path());
         let builder = builders::parse_all("ssh://pi", "aarch64-linux", |_| None).remove(0);
         let answer = probe(&launcher, &builder, &|| Ok(())).unwrap();

@@ -10,6 +10,7 @@ use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 
 use crate::base::process::Launcher;
+use crate::base::program_file;
 
 /// A processor architecture, with the code of a program that exits with [`EXIT_CODE`].
 #[derive(Debug)]
@@ -157,17 +158,13 @@ fn write_memory_file(program: &[u8]) -> rustix::io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Whether `program` runs from a temporary folder. Another process makes the copy that runs: a file that this process
-/// has written may still be open for writing in a child that another thread has just started, and the kernel runs no
-/// file that is open for writing.
+/// Whether `program` runs from a temporary folder.
 fn runs_from_folder(program: &[u8]) -> Result<bool> {
     let mut builder = tempfile::Builder::new();
     let folder = builder.prefix("xtask-probe-").permissions(Permissions::from_mode(0o700)).tempdir()?;
-    let written = folder.path().join("written");
-    let copy = folder.path().join("run");
-    write_executable(program, &written)?;
-    Launcher::new("/").read("cp", &["-p".as_ref(), written.as_os_str(), copy.as_os_str()])?;
-    Ok(exits_as_expected(&copy))
+    let file = folder.path().join("run");
+    program_file::write(&file, program, 0o700)?;
+    Ok(exits_as_expected(&file))
 }
 
 /// Runs the file `program`, and returns whether its exit code is [`EXIT_CODE`]. False where the program does not start:
@@ -175,12 +172,6 @@ fn runs_from_folder(program: &[u8]) -> Result<bool> {
 fn exits_as_expected(program: &Path) -> bool {
     let output = Launcher::new("/").capture(&program.to_string_lossy(), &[""; 0]);
     output.is_ok_and(|output| output.code == EXIT_CODE)
-}
-
-/// Writes `program` to `file`, which this user may run.
-fn write_executable(program: &[u8], file: &Path) -> std::io::Result<()> {
-    std::fs::write(file, program)?;
-    std::fs::set_permissions(file, Permissions::from_mode(0o700))
 }
 
 #[cfg(test)]
@@ -238,7 +229,7 @@ mod tests {
             ARCHITECTURES.iter().zip(["aarch64", "x86_64", "riscv64", "arm", "i386"])
         {
             let file = dir.path().join(emulator);
-            write_executable(&architecture.program(), &file).unwrap();
+            program_file::write(&file, architecture.program(), 0o700).unwrap();
             let output = Launcher::new("/").capture(&format!("qemu-{emulator}-static"), &[&file]).unwrap();
             assert_eq!(output.code, EXIT_CODE, "{emulator}: {output:?}");
         }
