@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::process::Stdio;
 
 use rustix::fs::OFlags;
 
@@ -41,7 +42,7 @@ fn a_card_that_is_mounted_in_another_mount_namespace_is_refused() {
     #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
     let mut command = std::process::Command::new("unshare");
     let command = command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
-    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 8]).unwrap();
     let outcome = flash(card.device(), CONFIRMED);
     child.kill().and_then(|()| child.wait()).unwrap();
@@ -101,11 +102,11 @@ struct Locked(std::process::Child);
 
 impl Locked {
     fn new(device: &str) -> Self {
-        let script = format!("exec 9<{device} && flock --nonblock 9 && echo locked && exec sleep 60");
+        let script = format!("exec 9<{device} && flock --nonblock 9 && echo locked && read -r line");
         #[expect(clippy::disallowed_methods, reason = "the suites use the machine's own programs")]
         let mut command = std::process::Command::new("sh");
-        let mut child =
-            command.args(["-c", &script]).stdout(std::process::Stdio::piped()).spawn().expect("sh");
+        let command = command.args(["-c", &script]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh");
         let stdout = child.stdout.as_mut().expect("a pipe");
         std::io::Read::read_exact(stdout, &mut [0; 7]).expect("the lock of the card");
         Self(child)
@@ -133,7 +134,7 @@ fn a_card_that_another_program_claims_or_locks_is_refused() {
     drop(claim);
     wait_for_worker_end(card.device());
     let locked = Locked::new(card.device());
-    let own = format!("sleep ({})", locked.0.id());
+    let own = format!("sh ({})", locked.0.id());
     let text =
         format!("another program holds the lock of {}: {own}\nhint: wait until it ends", card.device());
     assert_refused(card.device(), CONFIRMED, &text);
