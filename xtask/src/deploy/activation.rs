@@ -122,17 +122,17 @@ impl Tail {
 }
 
 /// Runs deploy-rs with `args` until it exits, and reports each of its lines as it comes. Returns how it exited, and its
-/// last lines. Where it gets `shared_ssh`, it uses the shared connection, except for its confirmation.
+/// last lines. `ssh` is the one that it runs; without it, the user's.
 ///
 /// The exit code decides little: see [`super::verdict`]. An interrupt by the user is an exit like others, because the
 /// host continues by itself.
 pub fn run(
     launcher: &Launcher,
     args: &[String],
-    shared_ssh: Option<&StandIn>,
+    ssh: Option<&StandIn>,
     reporter: &dyn Reporter,
 ) -> Result<(DeployExit, Tail)> {
-    let launcher = shared_ssh.map_or_else(|| launcher.clone(), |ssh| ssh.on_path_of(launcher));
+    let launcher = ssh.map_or_else(|| launcher.clone(), |ssh| ssh.on_path_of(launcher));
     let nix_config = nix_config_with_flakes(&launcher);
     let launcher = launcher.with_env("NIX_CONFIG", nix_config);
     let mut activated = false;

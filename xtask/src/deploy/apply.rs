@@ -49,23 +49,25 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
         plan.timings = timings;
         return report_failed_copy(cx, plan, &error);
     }
-    let mux = plan.mux.take();
+    let mut mux = plan.mux.take();
     let workdir = prepare_host(cx, &mut plan, mux.as_ref())?;
     plan.target.write_pinned_flake(&cx.state, Some(&workdir.path))?;
     let target = &plan.target;
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let shared_ssh = mux.as_ref().and_then(|mux| host::shared_ssh(cx, &target.host, mux));
-    let activate = || activation::run(&launcher, &args, shared_ssh.as_ref(), reporter);
+    let ssh = host::deploy_rs_ssh(cx, &target.host, mux.as_ref());
+    let activate = || activation::run(&launcher, &args, ssh.as_ref(), reporter);
     let (exit, tail) = timings.show(reporter, "activate", activate)?;
-    // What proves that the host runs the system, and accepts connections, uses new ones.
-    drop(mux);
+    // What proves that the host runs the system, and accepts connections, uses new ones. A host that goes back still
+    // uses this one.
+    mux.iter_mut().for_each(SshMux::close);
     if exit.is_interrupted() {
         reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
     }
     let confirmed = exit.code == 0;
     let probe = || probe_after_deploy(&remote, target, &workdir, confirmed);
     let after = timings.show(reporter, "verify", || host::wait_for_activation(target, reporter, probe));
+    drop(mux);
     let after = after.inspect_err(|_| tail.report(reporter))?;
     if !confirmed {
         workdir.remove(&remote);
@@ -75,15 +77,7 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
         tail.report(reporter);
     }
     plan.timings = timings;
-    Ok(Outcome {
-        verdict,
-        after,
-        deploy_rs: Some(exit),
-        copy_failed: None,
-        reason: None,
-        health: Vec::new(),
-        plan,
-    })
+    Ok(Outcome { deploy_rs: Some(exit), ..Outcome::new(plan, after, verdict) })
 }
 
 /// Probes the host once more after the copy, adds a generation to which deploy-rs can roll back if there is none, and
@@ -201,7 +195,7 @@ fn report_failed_copy(cx: &Context, plan: Plan, error: &anyhow::Error) -> Result
     let after = host::wait_for_reconnect(target, cx.reporter.as_ref(), || probe(&remote, target))
         .with_context(doing)?;
     let copy_failed = Some(Reason::of_error(error));
-    Ok(Outcome { verdict, after, deploy_rs: None, copy_failed, reason: None, health: Vec::new(), plan })
+    Ok(Outcome { copy_failed, ..Outcome::new(plan, after, verdict) })
 }
 
 /// Reboots the host, and judges it again. A host that was current before the deploy is rebooted only if its booted

@@ -27,10 +27,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The outcome for a host in the state `after`, with the `verdict` on it, where deploy-rs did not run.
+    pub fn new(plan: Plan, after: State, verdict: Verdict) -> Self {
+        Self { plan, after, verdict, deploy_rs: None, copy_failed: None, reason: None, health: Vec::new() }
+    }
+
     /// The outcome for a host that was already current, with the `verdict` on it.
     pub fn unchanged(plan: Plan, verdict: Verdict) -> Self {
         let after = plan.before.clone();
-        Self { after, verdict, deploy_rs: None, copy_failed: None, reason: None, health: Vec::new(), plan }
+        Self::new(plan, after, verdict)
     }
 
     /// The result in one line, or more with an explanation.

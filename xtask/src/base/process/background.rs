@@ -13,7 +13,7 @@ use super::Launcher;
 pub struct Background {
     child: duct::Handle,
     /// The writing end of the child's stdin, which closes when this process ends in any way.
-    _stdin: PipeWriter,
+    stdin: Option<PipeWriter>,
 }
 
 impl Launcher {
@@ -25,11 +25,16 @@ impl Launcher {
         let observed = self.observe(program, args);
         let child = command.start().with_context(|| format!("running {program}"))?;
         observed.continue_in_background();
-        Ok(Background { child, _stdin: feed })
+        Ok(Background { child, stdin: Some(feed) })
     }
 }
 
 impl Background {
+    /// Closes the stdin of the child, at which it may end by itself.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
     /// The process id of the child.
     pub fn id(&self) -> u32 {
         self.child.pids().first().copied().unwrap_or_default()

@@ -25,7 +25,7 @@ pub struct SshMux {
     socket: PathBuf,
     /// The ssh that runs `cat` on the host. The stdin of `cat` ends with this process at the latest, and then `cat` and
     /// ssh end too.
-    _master: Background,
+    master: Background,
 }
 
 impl SshMux {
@@ -49,7 +49,7 @@ impl SshMux {
         let control = ["-o", "ControlMaster=yes", "-o", path.as_str()];
         let options = owned_options(&[&control[..], OVERRIDES, BATCH_MODE].concat());
         let master = launcher.start("ssh", &connection.arguments(options, "cat"), silent).ok()?;
-        Some(Self { socket, _master: master })
+        Some(Self { socket, master })
     }
 
     /// Whether a command can run over the connection now.
@@ -72,6 +72,13 @@ impl SshMux {
             Err(error) if kind(&error) == ExitKind::Verification => Ok(false),
             output => Ok(output?.success()),
         }
+    }
+
+    /// Lets no other command share the connection. It ends with the commands that still use it, and at the latest when
+    /// this is dropped.
+    pub fn close(&mut self) {
+        let _ = fs::remove_file(&self.socket);
+        self.master.close_stdin();
     }
 
     /// The options with which ssh uses the connection.
