@@ -17,7 +17,7 @@ mod uboot;
 
 pub use addresses::Addresses;
 pub use board::Board;
-pub use board_fault::BoardFault;
+pub use board_fault::{BoardFault, FaultKind};
 pub use firmware::{CardFirmware, Firmware, FirmwareFile, MAX_CONFIG};
 pub use firmware_stage::FirmwareStage;
 pub use host_board::{HostBoard, check_device_tree};

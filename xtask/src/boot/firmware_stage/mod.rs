@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Family};
-use super::board_fault::BoardFault;
+use super::board_fault::{BoardFault, FaultKind};
 use super::config_txt::{ConfigTxt, MAX_ITEMS};
 use super::firmware::CardFirmware;
 use super::program::Program;
@@ -56,12 +56,13 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             let text = format!(
                 "config.txt names more than {MAX_ITEMS} files of one kind; the others are not proved"
             );
-            loader.faults.push(BoardFault::tolerable(text));
+            loader.faults.push(BoardFault::tolerable(FaultKind::ConfigTxt, text));
         }
         for setting in &config.truncated {
-            loader.faults.push(BoardFault::tolerable(format!(
+            let text = format!(
                 "the line of {setting} in config.txt has more than 98 characters, of which the firmware reads the first 98"
-            )));
+            );
+            loader.faults.push(BoardFault::tolerable(FaultKind::ConfigTxt, text));
         }
         loader.load_start_files()?;
         loader.choose_prefix()?;
@@ -79,14 +80,15 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
         Ok(self.firmware.size(path)?.is_some_and(|size| size > 0))
     }
 
-    /// Whether the file `path`, which the board needs as `purpose`, exists and has content; otherwise that is a fault.
-    fn require(&mut self, path: &str, purpose: &str) -> Result<bool> {
+    /// Whether the file `path`, which the board needs as `purpose`, exists and has content; otherwise that is a fault
+    /// of this `kind`.
+    fn require(&mut self, kind: FaultKind, path: &str, purpose: &str) -> Result<bool> {
         let fault = match self.firmware.size(path)? {
             Some(1..) => return Ok(true),
             Some(0) => format!("{path} is empty ({purpose})"),
             None => format!("no {path} ({purpose})"),
         };
-        self.faults.push(BoardFault::fatal(fault));
+        self.faults.push(BoardFault::fatal(kind, fault));
         Ok(false)
     }
 
@@ -119,13 +121,13 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             self.stage.start.push(fixup);
         } else {
             let text = format!("no {fixup}: the firmware does not use all memory of the board");
-            self.faults.push(BoardFault::tolerable(text));
+            self.faults.push(BoardFault::tolerable(FaultKind::Firmware, text));
         }
         Ok(())
     }
 
     fn load_start_file(&mut self, path: &str, purpose: &str) -> Result<()> {
-        if self.require(path, purpose)? {
+        if self.require(FaultKind::Firmware, path, purpose)? {
             self.stage.start.push(path.to_owned());
         }
         Ok(())
@@ -148,7 +150,7 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             let text = format!(
                 "the firmware ignores os_prefix={wanted}: no kernel or no device tree has such a name"
             );
-            self.faults.push(BoardFault::tolerable(text));
+            self.faults.push(BoardFault::tolerable(FaultKind::ConfigTxt, text));
         }
         Ok(())
     }

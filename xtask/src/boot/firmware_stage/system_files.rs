@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::FirmwareLoader;
 use crate::boot::board::Family;
-use crate::boot::board_fault::BoardFault;
+use crate::boot::board_fault::{BoardFault, FaultKind};
 use crate::boot::firmware::CardFirmware;
 use crate::boot::program::Program;
 
@@ -42,14 +42,16 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
         let names = self.kernel_names();
         let first = self.prefixed(names.first().unwrap_or(&"kernel8.img"));
         if self.firmware.size(&first)? == Some(0) {
-            return Ok(BoardFault::fatal(format!("{first} is empty (the program that the firmware starts)")));
+            let text = format!("{first} is empty (the program that the firmware starts)");
+            return Ok(BoardFault::fatal(FaultKind::Program, text));
         }
-        Ok(BoardFault::fatal(match self.config.file("kernel") {
+        let text = match self.config.file("kernel") {
             Some(_) => format!("no {first}, which config.txt names as the kernel"),
             None => {
                 format!("config.txt names no kernel for this board, and there is no {}", names.join(" or "))
             }
-        }))
+        };
+        Ok(BoardFault::fatal(FaultKind::Program, text))
     }
 
     /// Adds a fault where the firmware starts `program` in a mode of the processor that the program is not made for.
@@ -67,7 +69,8 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
         };
         let bits = if starts_64bit { 64 } else { 32 };
         let text = format!("the firmware starts {path} in the mode for {bits} bits");
-        self.faults.push(BoardFault::fatal(text).with_hint(format!("set `{setting}` in config.txt")));
+        let fault = BoardFault::fatal(FaultKind::ProcessorMode, text);
+        self.faults.push(fault.with_hint(format!("set `{setting}` in config.txt")));
     }
 
     /// Whether the firmware starts the file `path` in the mode for 64 bits. A known name decides it; otherwise
@@ -102,7 +105,7 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
         if self.stage.device_tree.is_some() {
             return Ok(());
         }
-        let fault = BoardFault::fatal(match self.config.get("device_tree") {
+        let text = match self.config.get("device_tree") {
             Some("") => {
                 "config.txt sets `device_tree=`, so that the firmware loads no device tree".to_owned()
             }
@@ -111,7 +114,8 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
                 let names = self.board.facts().firmware_trees.join(" or ");
                 format!("no {names} (the device tree that the firmware loads)")
             }
-        });
+        };
+        let fault = BoardFault::fatal(FaultKind::DeviceTree, text);
         self.faults.push(BoardFault { prevents_boot: needs, ..fault });
         Ok(())
     }
@@ -130,12 +134,12 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
                     found = Some(path);
                 }
             }
-            match found {
-                Some(path) => self.stage.overlays.push(path),
-                None => self.faults.push(BoardFault::tolerable(format!(
-                    "no {folder}{name}.dtbo, which config.txt names as an overlay"
-                ))),
-            }
+            let Some(path) = found else {
+                let text = format!("no {folder}{name}.dtbo, which config.txt names as an overlay");
+                self.faults.push(BoardFault::tolerable(FaultKind::Overlay, text));
+                continue;
+            };
+            self.stage.overlays.push(path);
         }
         Ok(())
     }
@@ -146,7 +150,7 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
             return Ok(());
         }
         let path = self.prefixed(name);
-        if self.require(&path, "the armstub that config.txt names")? {
+        if self.require(FaultKind::Armstub, &path, "the armstub that config.txt names")? {
             self.stage.armstub = Some(path);
         }
         Ok(())
@@ -161,7 +165,8 @@ impl<'a, F: CardFirmware> FirmwareLoader<'a, F> {
                 self.stage.initramfs.push(path);
             } else {
                 let text = format!("no {path}, which config.txt names as the initramfs");
-                self.faults.push(BoardFault { prevents_boot: needs, ..BoardFault::fatal(text) });
+                let fault = BoardFault::fatal(FaultKind::Initramfs, text);
+                self.faults.push(BoardFault { prevents_boot: needs, ..fault });
             }
         }
         if self.config.initramfs.is_empty() && self.config.is_on("auto_initramfs") {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::tests::{CONFIG, direct, good, prove_files, system};
 use super::*;
+use crate::boot::board_fault::FaultKind;
 use crate::boot::kernel_header;
 use crate::boot::uboot_program;
 
@@ -94,6 +95,20 @@ const FAULTS_WITHOUT_UBOOT: &[(Board, &str, &str)] = &[
     (Board::Pi3, "config.txt=arm_64bit=1\n", " (boots)"),
 ];
 
+/// The kind of the first fault of each change, as JSON has it. The system mounts a root that is not on the card.
+const KINDS: &[(Board, &str, &str)] = &[
+    (Board::Pi4, "-start4.elf", "firmware"),
+    (Board::Pi4, "-fixup4.dat", "firmware"),
+    (Board::Pi4, "+os_prefix=old/", "config_txt"),
+    (Board::Pi4, "-u-boot.bin", "program"),
+    (Board::Pi4, "u-boot.bin=", "program"),
+    (Board::Pi4, "+arm_64bit=0", "processor_mode"),
+    (Board::Pi4, "-bcm2711-rpi-4-b.dtb", "device_tree"),
+    (Board::Pi4, "+dtoverlay=absent", "overlay"),
+    (Board::Pi4, "-armstub8-gic.bin", "armstub"),
+    (Board::Pi4, "+initramfs absent followkernel", "initramfs"),
+];
+
 /// `files` with a change in the form of [`FAULTS`].
 fn changed(mut files: Files, change: &str) -> Files {
     if let Some(name) = change.strip_prefix('-') {
@@ -120,6 +135,24 @@ fn a_fault_of_the_firmware_is_named() {
     for (board, change, expected) in FAULTS {
         assert_eq!(faults_of(*board, changed(good(), change)), *expected, "{change}");
     }
+}
+
+#[test]
+fn a_fault_has_a_kind_for_programs() {
+    let kind = |proof: &BoardProof| serde_json::to_value(&proof.faults[0]).unwrap()["kind"].clone();
+    for (board, change, expected) in KINDS {
+        let proof = prove_files(*board, changed(good(), change), &system());
+        assert_eq!(kind(&proof), *expected, "{change}: {:?}", proof.faults);
+    }
+    for (change, expected) in
+        [("cmdline.txt=root=PARTUUID=0badcafe-02\n", "missing_device"), ("-cmdline.txt", "command_line")]
+    {
+        let proof = prove_files(Board::Pi3, changed(direct(), change), &system());
+        assert_eq!(kind(&proof), expected, "{change}: {:?}", proof.faults);
+    }
+    let mut files = good();
+    files.insert("u-boot.bin".into(), uboot_program(&["bcm2711-rpi-4-b.dtb"]));
+    assert_eq!(kind(&prove_files(Board::Pi5, files, &system())), "unknown_board");
 }
 
 #[test]
@@ -209,7 +242,7 @@ fn a_fault_of_the_system_is_named() {
         faults(&large)
     );
     let unmarked = |system: &mut SystemFacts| {
-        system.menu = Err(BoardFault::fatal("no partition is marked bootable"));
+        system.menu = Err(BoardFault::fatal(FaultKind::BootMenu, "no partition is marked bootable"));
     };
     assert_eq!(faults(&unmarked), "no partition is marked bootable");
 }

@@ -5,13 +5,14 @@ use std::io::Write;
 
 use super::tests::{good, prove_files, system};
 use super::*;
+use crate::boot::board_fault::FaultKind;
 use crate::boot::kernel_header;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// The system of a card whose boot menu U-Boot does not find.
 fn without_menu() -> SystemFacts {
-    let fault = BoardFault::fatal("no partition is marked bootable");
+    let fault = BoardFault::fatal(FaultKind::BootMenu, "no partition is marked bootable");
     SystemFacts { menu: Err(fault), devices: Devices::new(false), faults: Vec::new() }
 }
 

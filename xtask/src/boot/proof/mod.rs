@@ -184,7 +184,7 @@ fn limit_faults(faults: &mut Vec<BoardFault>) {
     let Some(more @ 1..) = faults.len().checked_sub(MAX_FAULTS) else { return };
     faults.sort_by_key(|fault| !fault.prevents_boot);
     faults.truncate(MAX_FAULTS);
-    faults.push(BoardFault::tolerable(format!("{more} more faults, which are not listed")));
+    faults.push(BoardFault::remark(format!("{more} more faults, which are not listed")));
 }
 
 impl BoardProof {

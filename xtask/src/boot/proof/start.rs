@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{LoadedTree, MenuFacts, MenuTree, SystemFacts, SystemStage, other_ways};
 use crate::boot::board::{Board, Family};
-use crate::boot::board_fault::{BoardFault, shorten};
+use crate::boot::board_fault::{BoardFault, FaultKind, shorten};
 use crate::boot::firmware::CardFirmware;
 use crate::boot::firmware_stage::FirmwareLoader;
 use crate::boot::host_board::{TREE_HINT, missing_tree};
@@ -51,7 +51,8 @@ pub fn start_program<F: CardFirmware>(
             Ok(Start { stage: start_kernel(loader, system)?, unknown: None })
         }
         Program::Arm32 => {
-            let fault = BoardFault::fatal(format!("{file} is a program of 32 bits"));
+            let text = format!("{file} is a program of 32 bits");
+            let fault = BoardFault::fatal(FaultKind::ProcessorMode, text);
             loader.faults.push(fault.with_hint("put a U-Boot or a kernel of 64 bits (AArch64) there"));
             Ok(Start::default())
         }
@@ -93,13 +94,14 @@ fn check_uboot(faults: &mut Vec<BoardFault>, board: Board, file: &str, uboot: &U
     if uboot.is_truncated() {
         let whole = uboot.whole_size.map(|whole| format!(" of {whole}")).unwrap_or_default();
         let text = format!("{file} is truncated: it has {}{whole} bytes", uboot.size);
-        faults.push(BoardFault::fatal(text));
+        faults.push(BoardFault::fatal(FaultKind::Program, text));
         return;
     }
     // U-Boot drives the devices of this family only where it knows its boards.
     let is_new = board.facts().family == Family::Bcm2712;
     if is_new && !uboot.device_trees.iter().any(|name| name.starts_with("bcm2712")) {
-        let fault = BoardFault::fatal(format!("the U-Boot in {file} does not know the {board}"));
+        let text = format!("the U-Boot in {file} does not know the {board}");
+        let fault = BoardFault::fatal(FaultKind::UnknownBoard, text);
         faults.push(fault.with_hint("use U-Boot 2024.04 or newer, built for rpi_arm64"));
     }
 }
@@ -113,7 +115,8 @@ fn start_menu(
     menu: &MenuFacts,
 ) -> Start {
     let room = uboot.addresses.map(|addresses| UBoot::with_room(file, addresses, menu.header));
-    faults.extend(room.and_then(Result::err).map(|error| BoardFault::of_error(&error)));
+    let error = room.and_then(Result::err);
+    faults.extend(error.map(|error| BoardFault::of_error(FaultKind::KernelSize, &error)));
     let (device_tree, unknown) = load_tree(faults, board, uboot, &menu.device_tree);
     let stage = SystemStage::UBoot { kernel: menu.kernel.clone(), initrd: menu.initrd.clone(), device_tree };
     Start { stage, unknown }
@@ -141,7 +144,8 @@ fn load_tree(
         return (LoadedTree::Firmware, is_lacking.then(|| missing_tree(missing, path)));
     };
     if is_lacking {
-        faults.push(BoardFault::tolerable(missing_tree(missing, path)).with_hint(TREE_HINT));
+        let fault = BoardFault::tolerable(FaultKind::DeviceTree, missing_tree(missing, path));
+        faults.push(fault.with_hint(TREE_HINT));
     }
     (LoadedTree::File((*first).to_owned()), None)
 }
@@ -154,19 +158,22 @@ fn start_kernel<F: CardFirmware>(
     let file = loader.prefixed(loader.config.file("cmdline").unwrap_or("cmdline.txt"));
     let Some(text) = loader.firmware.text(&file)? else {
         let text = format!("no {file} (the command line of the kernel)");
-        loader.faults.push(BoardFault::fatal(text));
+        loader.faults.push(BoardFault::fatal(FaultKind::CommandLine, text));
         return Ok(SystemStage::Nothing);
     };
     let root = text.split_whitespace().rev().find_map(|word| word.strip_prefix("root=")).map(str::to_owned);
     match &root {
         Some(root) if system.is_some_and(|system| system.devices.lack(root)) => {
             let text = format!("{file} has root={root}, which no partition of the card is");
-            loader.faults.push(BoardFault::fatal(text));
+            loader.faults.push(BoardFault::fatal(FaultKind::MissingDevice, text));
         }
         Some(_) => {}
         // With an initrd, its programs know the root.
         None if !loader.stage.initramfs.is_empty() => {}
-        None => loader.faults.push(BoardFault::fatal(format!("{file} has no root= for the kernel"))),
+        None => {
+            let text = format!("{file} has no root= for the kernel");
+            loader.faults.push(BoardFault::fatal(FaultKind::CommandLine, text));
+        }
     }
     let root = root.map(|root| shorten(root, MAX_ROOT));
     Ok(SystemStage::Firmware { root })

@@ -60,8 +60,7 @@ pub fn warnings(proofs: &[BoardProof]) -> Vec<BoardFault> {
     let pis = proofs.iter().filter(|proof| proof.board != Board::Qemu);
     let mut groups = Vec::<(BoardFault, Vec<String>)>::new();
     for proof in pis.filter(|proof| proof.outcome != Outcome::DoesNotBoot) {
-        let unknown =
-            (proof.outcome == Outcome::Unknown).then(|| BoardFault::tolerable(proof.outcome_text()));
+        let unknown = (proof.outcome == Outcome::Unknown).then(|| BoardFault::remark(proof.outcome_text()));
         for fault in unknown.into_iter().chain(proof.faults.iter().cloned()) {
             add_to_group(&mut groups, fault, proof.board);
         }

@@ -9,8 +9,8 @@ use super::volume::{FAT16, Volume, volumes};
 use super::{firmware_volume, mounts::Mount, read};
 use crate::base::hex;
 use crate::boot::{
-    Board, BoardFault, BoardProof, Devices, FirmwareStage, MenuFacts, Outcome, SystemFacts, SystemStage,
-    prove,
+    Board, BoardFault, BoardProof, Devices, FaultKind, FirmwareStage, MenuFacts, Outcome, SystemFacts,
+    SystemStage, prove,
 };
 use crate::card::inspect::partition::Partition;
 use crate::card::inspect::partition_table::PartitionTable;
@@ -81,7 +81,7 @@ fn judge_budget(proof: BoardProof, budget: &Budget) -> BoardProof {
 
 /// The proof of a `board` that cannot read the files of the card.
 fn unreadable_by(board: Board, error: &anyhow::Error) -> BoardProof {
-    let faults = vec![BoardFault::of_error(error)];
+    let faults = vec![BoardFault::of_error(FaultKind::Unreadable, error)];
     let (firmware, system) = (FirmwareStage::default(), SystemStage::Nothing);
     BoardProof { board, outcome: Outcome::DoesNotBoot, firmware, system, faults, unknown: None }
 }
@@ -99,7 +99,8 @@ fn system_facts(
     let missing = mounts.iter().filter(|mount| devices.lack(&mount.device));
     // The fstab of a hostile system has any number of lines.
     let faults = missing.filter_map(mount_fault).take(MAX_MOUNTS).chain(fat16_fault(volumes)).collect();
-    let menu = system.map_err(BoardFault::of_error).map(|system| MenuFacts {
+    let fault = |error| BoardFault::of_error(FaultKind::BootMenu, error);
+    let menu = system.map_err(fault).map(|system| MenuFacts {
         kernel: system.boot.kernel.clone(),
         initrd: system.boot.initrd.clone(),
         header: system.header,
@@ -112,7 +113,7 @@ fn system_facts(
 fn fat16_fault(volumes: &[Volume]) -> Option<BoardFault> {
     let volume = firmware_volume(volumes).ok().filter(|volume| volume.filesystem == FAT16)?;
     let text = format!("partition {} has FAT16, where NixOS images have FAT32", volume.partition.number);
-    Some(BoardFault::tolerable(text))
+    Some(BoardFault::tolerable(FaultKind::FileSystem, text))
 }
 
 /// The fault of a `mount` whose device is not on the card; `None` where the card need not have the device.
@@ -120,7 +121,8 @@ fn mount_fault(mount: &Mount) -> Option<BoardFault> {
     let Mount { device, at, is_optional } = mount;
     let is_of_card = ["/", "/nix", "/nix/store", "/boot", "/boot/firmware"].contains(&at.as_str());
     let text = format!("the system mounts {at} from {device}, which no partition of the card is");
-    is_of_card.then(|| BoardFault { prevents_boot: !is_optional, ..BoardFault::fatal(text) })
+    let fault = BoardFault::fatal(FaultKind::MissingDevice, text);
+    is_of_card.then_some(BoardFault { prevents_boot: !is_optional, ..fault })
 }
 
 /// The names by which Linux finds the partitions of the card.
