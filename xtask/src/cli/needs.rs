@@ -6,6 +6,7 @@ use super::deploy::{Deploy, DeployArgs};
 use super::{BuildArgs, BuildHow, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs, Rollback};
 use crate::bail;
 use crate::base::{Address, TimeLimit};
+use crate::nix;
 
 impl Command {
     /// Whether the command evaluates the flake of the user. An evaluation may build parts of the flake.
@@ -180,7 +181,8 @@ impl Command {
         }
     }
 
-    /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them.
+    /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them, and those with which Nix would
+    /// do something else than the command asks for.
     ///
     /// # Errors
     /// `Usage`.
@@ -193,7 +195,10 @@ impl Command {
                 Usage, "`{first}` is an argument for Nix, and this command line asks nothing of Nix";
                 hint: "leave out what follows `--`"
             ),
-            _ => Ok(()),
+            _ => {
+                let builds = self.builds().is_some() || matches!(self, Self::Demo(_));
+                nix::check_passed(self.nix_args(), builds)
+            }
         }
     }
 

@@ -20,9 +20,9 @@ use crate::base::{Context as Cx, Event, Reporter, Silent, parallel};
 use crate::failure;
 
 /// Flags that `nix build` accepts, but commands that evaluate do not.
-const BUILD_ONLY_FLAGS: &[&str] = &["--no-link", "--print-out-paths", "--rebuild", "--dry-run", "--json"];
+pub(super) const BUILD_ONLY_FLAGS: &[&str] = &["--no-link", "--rebuild"];
 /// Options with a value that `nix build` accepts, but commands that evaluate do not.
-const BUILD_ONLY_OPTIONS: &[&str] = &["-o", "--out-link", "--profile"];
+pub(super) const BUILD_ONLY_OPTIONS: &[&str] = &["-o", "--out-link", "--profile"];
 
 /// How many times Nix is asked at once for what an installable needs.
 const MAX_QUERIES: usize = 4;

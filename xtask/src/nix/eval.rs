@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::build::eval_args;
 use super::build_sandbox::refuse_weakening_settings;
 use super::programs::Programs;
 use super::warnings::Collector;
@@ -59,8 +60,8 @@ pub fn is_cacheable(options: &[String]) -> bool {
 }
 
 /// Evaluates the Nix function `apply`, such as `builtins.attrNames`, on the attribute `attribute` of `flake`. Nix
-/// evaluates only the values that the function uses, so other attributes may throw. Nix gets `options`, with those of
-/// [`keep_unwritable_lock`], and `reporter` gets Nix's warnings.
+/// evaluates only the values that the function uses, so other attributes may throw. Nix gets `options` without those of
+/// builds, with those of [`keep_unwritable_lock`], and `reporter` gets Nix's warnings.
 ///
 /// # Errors
 /// `Refused` for `options` that would let a build read the keys, and those of [`run_json`].
@@ -77,7 +78,7 @@ pub fn eval(
     // Without the whole trace, the position in the flake would be hidden behind the positions in `apply`.
     let fixed = ["eval", "--json", "--show-trace", &installable, "--apply", apply];
     let mut args = [&FEATURES[..], &fixed].concat();
-    let options = keep_unwritable_lock(launcher, flake, options);
+    let options = keep_unwritable_lock(launcher, flake, &eval_args(options));
     args.extend(options.iter().map(String::as_str));
     run_json(launcher, &args, flake, flake.folder(), reporter)
 }

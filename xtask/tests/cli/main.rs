@@ -32,6 +32,7 @@ mod logs;
 mod new_host;
 mod new_host_fixture;
 mod next_steps;
+mod nix_args;
 mod overview;
 mod platforms;
 mod releases;
