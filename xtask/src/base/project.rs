@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use super::flake_ref::{CopiedFiles, FlakeRef};
 use super::percent_encoding;
 use super::state::STATE;
+use crate::bail;
 
 /// The name of the tool's folders, which lie beside those of other programs.
 const PROGRAM: &str = "nixos-pi-xtask";
@@ -23,12 +24,23 @@ const STORE: &str = "/nix/store";
 /// # Errors
 /// `Usage` for a text that is no flake reference.
 pub fn named_flake(given: Option<&str>) -> Result<Option<FlakeRef>> {
-    let from_env = std::env::var("XTASK_FLAKE").ok().filter(|value| !value.is_empty());
-    match (given, from_env) {
+    match (given, env_path("XTASK_FLAKE")) {
         (Some(given), _) => FlakeRef::parse(given).map(Some),
-        (None, Some(named)) => FlakeRef::parse(&named).map(Some).context("reading XTASK_FLAKE"),
+        (None, Some(named)) => parse_path(&named).map(Some).context("reading XTASK_FLAKE"),
         (None, None) => Ok(None),
     }
+}
+
+/// The flake that the text `named` of a variable names.
+fn parse_path(named: &Path) -> Result<FlakeRef> {
+    let Some(text) = named.to_str() else {
+        let encoded = percent_encoding::encode(named.as_os_str().as_bytes(), b"/");
+        bail!(
+            Usage, "`{}` is not UTF-8", named.display();
+            hint: "name the folder of your flake as path:{encoded}"
+        );
+    };
+    FlakeRef::parse(text)
 }
 
 /// The flake in the working directory or in the nearest folder above. [`FlakeRef::check`] checks that it exists.
@@ -50,6 +62,25 @@ pub fn state_dir(flake: &FlakeRef) -> PathBuf {
         return folder.join(STATE);
     }
     user_states().join(percent_encoding::encode(flake.place().as_bytes(), b""))
+}
+
+/// Checks that `XTASK_STATE` names a folder, which may be made later.
+///
+/// # Errors
+/// `Usage` for a file, and for a path that is not UTF-8: the paths of keys and sockets are in texts for ssh.
+pub fn check_named_state() -> Result<()> {
+    let Some(named) = env_path("XTASK_STATE") else { return Ok(()) };
+    let hint = "let XTASK_STATE name a folder for keys, receipts and logs, or unset it";
+    let shown = named.display();
+    if named.to_str().is_none() {
+        bail!(Usage, "XTASK_STATE is not UTF-8: {shown}"; hint: "{hint}");
+    }
+    match named.ancestors().find(|above| above.symlink_metadata().is_ok() && !above.is_dir()) {
+        Some(file) => {
+            bail!(Usage, "XTASK_STATE is {shown}, but {} is no folder", file.display(); hint: "{hint}")
+        }
+        None => Ok(()),
+    }
 }
 
 /// The folder of the user that contains the state folders of all flakes that cannot hold their own.
@@ -107,10 +138,12 @@ fn state_dirs_of(checkout: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether the state folder can be in `folder`, the folder of `flake`. Without git it cannot: Nix would copy the whole
-/// folder to its store, private keys included. A state folder that is there already stays in use.
+/// folder to its store, private keys included. Nor can it where the path is not UTF-8, as texts for ssh have it. A
+/// state folder that is there already stays in use.
 fn can_hold_state(flake: &FlakeRef, folder: &Path) -> bool {
     let is_listed = matches!(flake.copied_files(), Some(CopiedFiles::Listed(_)));
     let is_flake = folder.join("flake.nix").exists() && !folder.starts_with(STORE);
+    let is_listed = is_listed && folder.to_str().is_some();
     is_flake && (folder.join(STATE).is_dir() || is_listed && access(folder, Access::WRITE_OK).is_ok())
 }
 

@@ -6,7 +6,6 @@ use super::deploy::{Deploy, DeployArgs};
 use super::{BuildArgs, BuildHow, Card, CardCommand, Command, Identity, IdentityCommand, NixArgs, Rollback};
 use crate::bail;
 use crate::base::{Address, TimeLimit};
-use crate::nix;
 
 impl Command {
     /// Whether the command evaluates the flake of the user. An evaluation may build parts of the flake.
@@ -181,8 +180,12 @@ impl Command {
         }
     }
 
-    /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them, and those with which Nix would
-    /// do something else than the command asks for.
+    /// Whether the command lets Nix build.
+    pub fn is_build(&self) -> bool {
+        self.builds().is_some() || matches!(self, Self::Demo(_))
+    }
+
+    /// Refuses arguments for Nix where nothing is asked of Nix, which would ignore them.
     ///
     /// # Errors
     /// `Usage`.
@@ -195,10 +198,7 @@ impl Command {
                 Usage, "`{first}` is an argument for Nix, and this command line asks nothing of Nix";
                 hint: "leave out what follows `--`"
             ),
-            _ => {
-                let builds = self.builds().is_some() || matches!(self, Self::Demo(_));
-                nix::check_passed(self.nix_args(), builds)
-            }
+            _ => Ok(()),
         }
     }
 

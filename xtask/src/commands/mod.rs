@@ -115,7 +115,10 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
         log.write_to(file)?;
     }
     cli.command.iter_mut().for_each(Command::pass_builders_to_nix);
-    cli.command.as_ref().map_or(Ok(()), Command::check_nix_args)?;
+    if let Some(command) = &cli.command {
+        command.check_nix_args()?;
+        nix::check_passed(command.nix_args(), command.is_build())?;
+    }
     let flake = take_flake(cli)?;
     let build_logs = cli.command.as_ref().is_some_and(Command::prints_build_logs);
     let reporter = ui::reporter(cli.json, cli.output.verbosity(), build_logs, log.clone());
@@ -154,6 +157,9 @@ fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
     }
     let taken = cli.take_flake()?;
     let command = cli.command.as_ref();
+    if command.is_none_or(Command::uses_state) {
+        project::check_named_state()?;
+    }
     program::repeat_in_texts(taken.as_deref(), command.and_then(Command::address));
     let named = project::named_flake(taken.as_deref())?;
     // The overview says what to do without a flake, unless the user names one.

@@ -46,6 +46,7 @@ mod suites;
 mod support;
 mod terminal;
 mod up;
+mod variables;
 mod which_flake;
 mod widths;
 

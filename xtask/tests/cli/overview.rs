@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake_nix::{Answers, FLAKE};
+use crate::fake_nix::{Answers, FLAKE, fail_script};
 use crate::flash::{build_with_image, make_card};
 use crate::support::{Outcome, Sandbox};
 
@@ -77,4 +77,15 @@ fn a_quiet_run_has_no_next_step() {
     let nix = Answers::default().install();
     let outcome = nix.run(&["--quiet", "--flake", FLAKE]);
     assert!(!outcome.assert_code(0).stderr.contains("next: "), "{outcome:?}");
+}
+
+#[test]
+fn a_flake_that_cannot_be_listed_has_no_step_that_would_only_repeat_the_error() {
+    let needs_network = "error: unable to download 'https://h/x': Could not resolve host: h";
+    for (error, next) in [("error: attribute 'x' missing", None), (needs_network, Some("hosts"))] {
+        let nix = Answers { names: fail_script(error), ..Answers::default() }.install();
+        let overview = result(&nix.run(&["--flake", FLAKE, "--json"]));
+        let command = next.map(|next| format!("cargo xtask --flake {FLAKE} {next}"));
+        assert_eq!(overview["next"]["command"].as_str(), command.as_deref(), "{overview}");
+    }
 }

@@ -48,17 +48,23 @@ pub fn run(cx: &mut Context) -> Result<()> {
         let hint = failure::hint(error).map(str::to_owned);
         cx.reporter.report(&Event::Warning { text: format!("{error:#}"), hint });
     }
-    ui::end_with(next::next_step(&overview));
+    if let Some(step) = next::next_step(&overview) {
+        ui::end_with(step);
+    }
     if cx.json {
         return ui::print_json(&overview.result(cx));
     }
     overview.print(cx)
 }
 
+/// The errors of a listing of hosts that end the overview.
+const ENDS: [ExitKind; 2] = [ExitKind::Interrupted, ExitKind::Usage];
+
 /// Gathers the overview.
 ///
 /// # Errors
-/// `Interrupted` for Ctrl-C, and where the receipts or the disks cannot be read.
+/// `Interrupted` for Ctrl-C, `Usage` for a flake reference that names no flake, and where the receipts or the disks
+/// cannot be read.
 fn gather(cx: &mut Context) -> Result<Overview> {
     let no_flake = cx.flake.check().err();
     let has_nix = cx.launcher.which("nix").is_some();
@@ -74,7 +80,7 @@ fn gather(cx: &mut Context) -> Result<Overview> {
                 }
                 overview.hosts = host::rows(cx, &listing, &receipts);
             }
-            Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
+            Err(error) if ENDS.contains(&kind(&error)) => return Err(error),
             Err(error) => overview.unlisted = Some(error),
         }
     }

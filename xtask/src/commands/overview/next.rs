@@ -5,17 +5,23 @@ use super::host::{HostRow, LastFlash};
 use crate::base::{NextStep, shell};
 use crate::commands::known_image::KnownImage;
 use crate::commands::next_step as steps;
+use crate::nix;
 
-/// The next step. The first that fits: what every other step needs, what was begun, what a card in the reader waits
-/// for, and then what no host has had yet.
-pub fn next_step(overview: &Overview) -> NextStep {
-    first_of_machine(overview)
+/// The next step; `None` where the hosts cannot be listed and the error says what to do. The first that fits: what
+/// every other step needs, what was begun, what a card in the reader waits for, and then what no host has had yet.
+pub fn next_step(overview: &Overview) -> Option<NextStep> {
+    if let Some(error) = &overview.unlisted {
+        let step = NextStep::run("cargo xtask hosts").after("connect this machine to the network");
+        return nix::needs_network(error).then(|| step.because("Nix has to fetch what the flake needs"));
+    }
+    let step = first_of_machine(overview)
         .or_else(|| unfinished_flash(overview))
         .or_else(|| flash_of_card(overview))
         .or_else(|| first_deploy(overview))
         .or_else(|| first_flash(overview))
         .or_else(|| failed_deploy(overview))
-        .unwrap_or_else(|| last_step(overview))
+        .unwrap_or_else(|| last_step(overview));
+    Some(step)
 }
 
 /// Where nothing is left to do: `status` without names asks the hosts with a node, which a flake may lack.
@@ -35,11 +41,6 @@ fn first_of_machine(overview: &Overview) -> Option<NextStep> {
         let step =
             NextStep::run("cargo xtask demo").because("shows the whole way without a flake and without a Pi");
         return Some(step);
-    }
-    if overview.unlisted.is_some() {
-        return Some(
-            NextStep::run("cargo xtask hosts").because("the hosts of the flake could not be listed"),
-        );
     }
     let is_any_image_known = overview.hosts.iter().any(HostRow::has_known_image);
     let is_any_used =
@@ -141,6 +142,12 @@ mod tests {
         Overview { no_flake: None, has_folder: true, has_nix: true, unlisted: None, hosts, cards }
     }
 
+    #[test]
+    fn a_flake_that_cannot_be_listed_has_no_step_that_would_only_repeat_the_error() {
+        let broken = Overview { unlisted: Some(failure!(Other, "no")), ..overview(vec![], vec![]) };
+        assert_eq!(next_step(&broken), None);
+    }
+
     /// `status` without names has nobody to ask there.
     #[test]
     fn a_flake_without_nodes_gets_a_step_that_needs_none() {
@@ -148,7 +155,7 @@ mod tests {
         for (has_node, expected) in [(true, "cargo xtask status"), (false, "cargo xtask history")] {
             row.has_node = has_node;
             let shown = overview(vec![row], vec![]);
-            assert_eq!(next_step(&shown).command, expected);
+            assert_eq!(next_step(&shown).unwrap().command, expected);
             row = shown.hosts.into_iter().next().unwrap();
         }
     }
@@ -167,7 +174,6 @@ mod tests {
         for (overview, expected) in [
             (Overview { has_nix: false, ..with_nothing() }, "cargo xtask setup"),
             (Overview { no_flake: Some(failure!(Usage, "none")), ..with_nothing() }, "cargo xtask demo"),
-            (Overview { unlisted: Some(failure!(Other, "no")), ..with_nothing() }, "cargo xtask hosts"),
             (with_nothing(), "cargo xtask new-host NAME --board pi4 --admin USER"),
             (Overview { has_folder: false, ..with_nothing() }, "cargo xtask hosts --evaluate"),
             (overview(vec![with_image(KnownImage::NotEvaluated)], vec![]), "cargo xtask hosts --evaluate"),
@@ -194,9 +200,9 @@ mod tests {
             (overview(vec![done(), host("d", Some(true), Some(false))], vec![]), "cargo xtask deploy d"),
             (overview(vec![done()], vec![card(None, true)]), "cargo xtask status"),
         ] {
-            assert_eq!(next_step(&overview).command, expected);
+            assert_eq!(next_step(&overview).unwrap().command, expected);
         }
-        let in_reader = next_step(&overview(vec![flashed()], vec![card(Some("b"), true)]));
+        let in_reader = next_step(&overview(vec![flashed()], vec![card(Some("b"), true)])).unwrap();
         assert_eq!(in_reader.by_hand.as_deref(), Some(steps::INSERT));
     }
 }

@@ -1,6 +1,7 @@
 //! The hints for errors of Nix, each named after the trouble that it mends.
 
 pub const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
+pub const WRONG_ARGUMENT: &str = "correct the arguments for Nix behind `--`";
 pub const NO_INPUT: &str = "correct the input in flake.nix, or pass another one with `-- --override-input NAME URL` \
     (deploy: `-- -- --override-input NAME URL`)";
 pub const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";
@@ -19,6 +20,10 @@ pub const IMPORT_DISABLED: &str = "run the tool as another user than root: the f
     evaluation, and as root such a build could read the private keys of hosts";
 pub const NOT_READABLE: &str = "run the tool as the user who owns that path: nix reads only what the modes of files allow, \
     also as root, so that no flake reads the private keys of hosts";
+pub const NOT_OF_DAEMON: &str = "let this user reach the nix-daemon: by the group of its socket, as nix-users on Debian, and by \
+    `allowed-users` in nix.conf";
+pub const NOT_OF_STORE: &str =
+    "run the tool as the user who owns /nix, or start a nix-daemon, which builds for other users";
 pub const NO_CACHE: &str =
     "let XDG_CACHE_HOME name a folder that this user can write: nix keeps its cache there";
 pub const NO_NETWORK: &str = "check the network: nix could not fetch something that the flake needs";

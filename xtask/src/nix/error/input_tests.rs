@@ -1,5 +1,6 @@
 //! Errors of the inputs of a flake.
 
+use super::hints::NO_ACCESS;
 use super::*;
 use crate::base::failure::hint;
 

@@ -6,39 +6,30 @@ mod fetch;
 mod hints;
 #[cfg(test)]
 mod input_tests;
+#[cfg(test)]
+mod kind_tests;
 mod own_words;
 mod plain_text;
+mod rules;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::base::{failure::ExitKind, redact::without_passwords};
+use crate::base::failure::{ExitKind, hint};
+use crate::base::redact::without_passwords;
 use crate::nix::programs::Programs;
 use hints::{
-    CANNOT_BUILD, CANNOT_RUN, CANNOT_SANDBOX, DISK_FULL, HAS_NO_CHROOT, IMPORT_DISABLED, NO_ACCESS,
-    NO_ATTRIBUTE, NO_CACHE, NO_DAEMON, NO_FLAKE, NO_INPUT, NO_NETWORK, NO_OUTPUT, NOT_READABLE,
-    OTHER_CONTENT, UNTRACKED,
+    CANNOT_BUILD, DISK_FULL, NO_CACHE, NO_FLAKE, NO_INPUT, NO_NETWORK, NOT_OF_DAEMON, NOT_OF_STORE,
+    NOT_READABLE, UNTRACKED, WRONG_ARGUMENT,
 };
+use rules::RULES;
 
 pub use copy::{CopyFault, copy_failed, is_silent_host};
 pub use fetch::{FetchFault, FetchFaultKind, cache_cause, is_missing_path};
 pub use own_words::{failed_download, without_details};
 pub use plain_text::strip_ansi;
-
-/// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
-/// names another version.
-struct Rule {
-    patterns: &'static [&'static str],
-    hint: &'static str,
-}
-
-impl Rule {
-    fn fits(&self, text: &str) -> bool {
-        self.patterns.iter().all(|pattern| text.contains(pattern))
-    }
-}
 
 /// The beginning of an error of Nix.
 const EVALUATION_FAILED: &str = "nix failed on ";
@@ -48,76 +39,6 @@ const QUOTE: &str = "  | ";
 
 /// The folder of the store.
 pub const NIX_STORE: &str = "/nix/store";
-
-/// All rules, the more specific ones first: the first rule that fits counts.
-const RULES: &[Rule] = &[
-    rule(&["executing '", "': Exec format error"], CANNOT_RUN),
-    rule(
-        &["experimental Nix feature", "is disabled"],
-        "add `experimental-features = nix-command flakes` to nix.conf",
-    ),
-    rule(&["could not find a flake.nix file"], NO_FLAKE),
-    rule(&["is not part of a flake"], NO_FLAKE),
-    rule(&["unable to find a flake before"], NO_FLAKE),
-    rule(&["cannot find flake 'flake:"], NO_FLAKE),
-    rule(&["does not contain a '/flake.nix' file"], NO_FLAKE),
-    rule(&["is not tracked by Git"], UNTRACKED), // from 2.29
-    rule(&["path '/nix/store/", "-source/", "' does not exist"], UNTRACKED),
-    rule(&["getting status of '/nix/store/", "-source/", "No such file or directory"], UNTRACKED), // 2.8
-    rule(&["opening file '/nix/store/", "-source/", "No such file or directory"], UNTRACKED),      // readFile
-    rule(&["reading directory /nix/store/", "-source/", "No such file or directory"], UNTRACKED),  // readDir
-    rule(&["reading directory '/nix/store/", "-source/", "No such file or directory"], UNTRACKED),
-    rule(&["getting status of", "No such file or directory"], NO_FLAKE),
-    rule(&["path '//", "' does not exist"], NO_FLAKE), // a `path:` reference
-    rule(
-        &["is not owned by current user"],
-        "add the repository to git's `safe.directory`: it belongs to another user",
-    ),
-    rule(&["but I am a '"], CANNOT_BUILD), // to 2.29, and Lix
-    rule(&["required system or feature not available"], CANNOT_BUILD), // 2.30 to 2.33
-    rule(&["platform mismatch"], CANNOT_BUILD), // from 2.34
-    rule(
-        &["nable to start any build"],
-        "run `cargo xtask doctor`, which asks the remote builders, and check `max-jobs` in nix.conf: no machine takes this build",
-    ),
-    rule(
-        &["Failed to find a machine for remote build!"],
-        "check `builders` in nix.conf and /etc/nix/machines: no remote builder takes this build",
-    ),
-    rule(
-        &["cannot build on 'ssh"],
-        "check the remote builder, which does not answer: \
-        `nix --extra-experimental-features nix-command store ping --store ADDRESS`",
-    ),
-    rule(
-        &["cached failure of attribute"],
-        "retry with `-- --no-eval-cache`: nix repeats the failure of an earlier evaluation",
-    ),
-    rule(&["does not provide attribute"], NO_ATTRIBUTE),
-    rule(&["does not have wanted outputs"], NO_OUTPUT),
-    rule(&["does not have output 'out'"], NO_OUTPUT), // 2.34
-    rule(&["hash mismatch in fixed-output derivation"], OTHER_CONTENT),
-    rule(&["kernel namespaces that are required for sandboxing"], CANNOT_SANDBOX),
-    rule(&["has '__noChroot' set"], HAS_NO_CHROOT),
-    rule(&["'allow-import-from-derivation' is disabled"], IMPORT_DISABLED),
-    rule(&["error: opening ", "': Permission denied"], NOT_READABLE),
-    rule(&["error: getting status of ", "': Permission denied"], NOT_READABLE),
-    rule(&["creating directory '", "/.cache/nix"], NO_CACHE),
-    rule(&["unable to download", "HTTP error 401"], NO_ACCESS),
-    rule(&["unable to download", "HTTP error 403"], NO_ACCESS),
-    rule(&["unable to download", "HTTP error 404"], NO_ACCESS),
-    rule(&["unable to download", "HTTP error 429"], NO_ACCESS),
-    rule(&["unable to download"], NO_NETWORK),
-    rule(&["Could not resolve host"], NO_NETWORK),
-    rule(&["cannot connect to socket"], NO_DAEMON),
-    rule(&["cannot connect to daemon"], NO_DAEMON),
-    rule(&["No space left on device"], DISK_FULL),
-    rule(&["lack of free disk space"], DISK_FULL), // of a failed builder
-];
-
-const fn rule(patterns: &'static [&'static str], hint: &'static str) -> Rule {
-    Rule { patterns, hint }
-}
 
 /// The error for an evaluation of `subject` that failed with `stderr`, with a hint where a rule fits. `folder` is the
 /// folder of the flake, if the flake is on this machine.
@@ -141,7 +62,19 @@ pub fn evaluation_failed(
     let is_of_flake = own_words::failed_on_flake(&text, &subject.to_string(), folder);
     let is_missing = is_of_input || is_vague && !is_of_flake && is_missing_input(&text, &words, folder);
     let hint = if is_missing { Some(NO_INPUT.to_owned()) } else { hint };
-    ExitKind::Other.error_with(message, hint, Vec::new())
+    // git says it in its own lines where a repository is on a server.
+    let is_unreachable = || reasons.contains("Could not resolve host").then(|| NO_NETWORK.to_owned());
+    let hint = hint.or_else(is_unreachable);
+    kind_of(hint.as_deref()).error_with(message, hint, Vec::new())
+}
+
+/// The kind of an error with this `hint`.
+fn kind_of(hint: Option<&str>) -> ExitKind {
+    match hint {
+        Some(NO_FLAKE | WRONG_ARGUMENT) => ExitKind::Usage,
+        Some(NOT_OF_DAEMON | NOT_OF_STORE | NOT_READABLE | NO_CACHE) => ExitKind::Permission,
+        _ => ExitKind::Other,
+    }
 }
 
 /// Whether the error `text` of the flake in `folder`, with Nix's own `words`, is that of an input which does not exist:
@@ -183,7 +116,8 @@ pub fn build_failed(
     let of_errors = messages.iter().map(|text| own_words::of_error(text));
     let of_log = log.iter().filter_map(|line| own_words::of_log_line(line)).map(str::to_owned);
     let words = of_errors.chain(of_log).collect::<Vec<_>>().join("\n");
-    ExitKind::Other.error_with(message, hint_of(&words, programs), Vec::new())
+    let hint = hint_of(&words, programs);
+    kind_of(hint.as_deref()).error_with(message, hint, Vec::new())
 }
 
 /// The line of a builder's log that `line` of the error of a build quotes; `None` for another line.
@@ -210,6 +144,11 @@ pub fn is_missing_attribute(error: &anyhow::Error) -> bool {
 /// Whether `error` reports that the flake builds something during the evaluation, which the tool forbade.
 pub fn is_forbidden_build(error: &anyhow::Error) -> bool {
     error.to_string().contains("'allow-import-from-derivation' is disabled")
+}
+
+/// Whether `error` reports that Nix has to fetch something and cannot reach its server.
+pub fn needs_network(error: &anyhow::Error) -> bool {
+    hint(error) == Some(NO_NETWORK)
 }
 
 /// Whether Nix itself ended an evaluation, rather than the user or a limit.

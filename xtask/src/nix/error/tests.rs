@@ -1,5 +1,6 @@
 //! Errors of Nix with their messages and hints.
 
+use super::hints::{CANNOT_RUN, NO_ACCESS};
 use super::*;
 use crate::base::failure::hint;
 
