@@ -50,6 +50,7 @@ mod time_limit;
 mod timestamp;
 pub mod unit;
 mod verbosity;
+mod zeros;
 
 pub use address::{Address, HOSTNAME_CHARS, USER_CHARS, is_hostname, is_user, split_destination};
 pub use approver::{Always, Approver, Question};
@@ -77,3 +78,4 @@ pub use table::{Cell, Table, Tone};
 pub use time_limit::TimeLimit;
 pub use timestamp::Timestamp;
 pub use verbosity::Verbosity;
+pub use zeros::is_all_zero;

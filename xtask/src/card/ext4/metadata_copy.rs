@@ -11,7 +11,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use super::programs::{E2fsprogs, Limits, MemoryLimit};
-use crate::base::memfd;
+use crate::base::{is_all_zero, memfd};
 use crate::card::flash::Change;
 use crate::card::image::Ext4Region;
 use crate::card::image::chunk_hash::ChunkHash;
@@ -52,7 +52,7 @@ impl MetadataCopy {
         for_each_block(&self.file, region.block_size, |number, bytes| {
             let changed = match self.before.get(&number) {
                 Some(before) => *before != ChunkHash::of(bytes),
-                None => bytes.iter().any(|byte| *byte != 0),
+                None => !is_all_zero(bytes),
             };
             if changed {
                 changes.push(Change { at: region.start + number * region.block_size, bytes: bytes.to_vec() });
@@ -149,7 +149,7 @@ mod tests {
         let mut found = Vec::new();
         for_each_block(&file, 16 << 10, |number, bytes| {
             // With huge pages, blocks of zeros beside these two are no holes.
-            if bytes.iter().any(|byte| *byte != 0) {
+            if !is_all_zero(bytes) {
                 found.push((number, bytes[0], bytes[bytes.len() - 1]));
             }
         })

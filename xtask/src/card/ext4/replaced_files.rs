@@ -11,9 +11,8 @@ use anyhow::{Context, Result};
 use super::debugfs_script::check_type;
 use super::metadata_copy;
 use super::reader::{Ext4Reader, PathState};
-use crate::base::Bytes;
 use crate::base::failure::ExitKind;
-use crate::base::memfd;
+use crate::base::{Bytes, is_all_zero, memfd};
 use crate::card::image::chunk_hash::read_chunk;
 use crate::card::image::{Ext4Region, Image};
 use crate::card::inspect::{Budget, MAX_MEMORY, Superblock};
@@ -65,7 +64,7 @@ fn copy_metadata(image: &Image, region: &Ext4Region) -> Result<File> {
     let mut at = head.len() as u64;
     let mut kept = head.len() as u64;
     while read_chunk(&mut stream, &mut block).map_err(|(_, error)| error)? == block.len() {
-        let is_blank = block.iter().all(|byte| *byte == 0);
+        let is_blank = is_all_zero(&block);
         if !is_blank && (begins_folder(&block) || is_in_table(&tables, at)) {
             kept += region.block_size.max(PAGE);
             if kept > MAX_MEMORY {

@@ -16,11 +16,10 @@ use super::delta::Mode;
 use super::flash_job::{FlashJob, ImageContent};
 use super::io_monitor::{self, STALL_TIMEOUT};
 use super::payload::{self, PayloadWriter};
-use super::pipeline::is_all_zero;
 use super::report::{Report, Seconds};
 use crate::bail;
 use crate::base::failure::{self, ExitKind};
-use crate::base::{ChunkState, Event, Reporter};
+use crate::base::{ChunkState, Event, Reporter, is_all_zero};
 
 /// The remedy for a flash that ended before the card was complete.
 pub const RUN_AGAIN: &str = "run the same command again";

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use anyhow::{Context, Result, anyhow};
 
 use super::buffer::Buffer;
+use crate::base::is_all_zero;
 use crate::card::image::chunk_hash::{CHUNK, ChunkHash};
 
 /// How many buffers of 1 MiB circulate. More do not fit into a processor's caches. More would not help either: where
@@ -89,23 +90,9 @@ fn consume_all(
     Ok(())
 }
 
-/// Whether all `bytes` are zero: the first byte is zero, and each byte equals the next one, which `memcmp` compares
-/// fastest.
-pub fn is_all_zero(bytes: &[u8]) -> bool {
-    bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_byte_that_is_not_zero_is_found() {
-        for (bytes, expected) in [(&[][..], true), (&[0], true), (&[0, 0, 0], true), (&[0, 0, 1], false)] {
-            assert_eq!(is_all_zero(bytes), expected, "{bytes:?}");
-        }
-        assert!(!is_all_zero(&[7, 7]));
-    }
 
     /// Fetches `count` chunks; every byte of a chunk is its number.
     fn fetch_numbered(count: u8) -> impl FnMut(&mut Buffer) -> Result<Option<u64>> + Send {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::Image;
 use super::chunk_hash::{CHUNK, read_chunk};
 use crate::base::failure::ExitKind;
-use crate::base::memfd;
+use crate::base::{is_all_zero, memfd};
 use crate::boot::Board;
 use crate::card::inspect::{self, MAX_MEMORY, Partition, PartitionTable};
 
@@ -55,8 +55,7 @@ impl<'a> Front<'a> {
         while !self.is_complete(at)? {
             let size = read_chunk(&mut stream, &mut chunk).map_err(|(_, error)| error)?;
             let bytes = &chunk[..size];
-            let is_blank = bytes.iter().all(|byte| *byte == 0);
-            if !is_blank && self.needs(at..at + size as u64)? {
+            if !is_all_zero(bytes) && self.needs(at..at + size as u64)? {
                 let Some(left) = self.left.checked_sub(size as u64) else { return Ok(None) };
                 self.left = left;
                 self.file.write_all_at(bytes, at)?;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 use std::sync::{Arc, OnceLock};
 
 use super::limits::{TOO_MANY_PARTS, max_parts};
+use crate::base::is_all_zero;
 
 /// The size of the largest metadata after the last member, in bytes.
 const MAX_METADATA: usize = 1 << 20;
@@ -138,7 +139,7 @@ impl Trailer {
             if count == 0 {
                 break;
             }
-            is_rest_zero &= bytes.iter().all(|byte| *byte == 0);
+            is_rest_zero &= is_all_zero(bytes);
             file.consume(count);
             len += count as u64;
         }

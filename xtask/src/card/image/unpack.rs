@@ -9,6 +9,7 @@ use anyhow::{Context, Error, Result};
 
 use super::Image;
 use super::chunk_hash::{CHUNK, read_chunk};
+use crate::base::is_all_zero;
 use crate::{bail, failure};
 
 /// Writes the content of `image` to the empty `file` at `path`, which gets the size of the image. Chunks of zeros take
@@ -29,7 +30,7 @@ pub fn unpack(
     loop {
         let read = read_chunk(&mut stream, &mut chunk).map_err(|(_, error)| error);
         let size = read.with_context(|| image.source.decoding_context())?;
-        if chunk[..size].iter().any(|byte| *byte != 0) {
+        if !is_all_zero(&chunk[..size]) {
             file.write_all_at(&chunk[..size], at).map_err(|error| write_error(path, error))?;
         }
         at += size as u64;

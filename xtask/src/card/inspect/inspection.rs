@@ -13,7 +13,7 @@ use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
 use super::verdict::Verdict;
 use crate::bail;
-use crate::base::{Bytes, Format};
+use crate::base::{Bytes, Format, is_all_zero};
 use crate::boot::BoardProof;
 
 /// The result of an inspection.
@@ -73,7 +73,7 @@ fn inspect_with_head(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Re
 /// # Errors
 /// A card without a valid partition table, named by what the card has instead, and a sample that cannot be read.
 fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<PartitionTable> {
-    if is_zero(head) {
+    if is_all_zero(head) {
         if is_blank(disk, size, budget)? {
             bail!(Verification, "the card is blank");
         }
@@ -105,15 +105,11 @@ fn is_blank(disk: &File, size: u64, budget: &Budget) -> Result<bool> {
     let step = size / SAMPLES;
     for at in (1..=SAMPLES).flat_map(|index| [index * HEAD, index * step]) {
         let sample = read(disk, at.min(last), SAMPLE_SIZE.min(size), budget)?;
-        if !is_zero(&sample) {
+        if !is_all_zero(&sample) {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// `partition` with its file system. A partition that cannot be read has none.

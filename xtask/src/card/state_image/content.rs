@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use crate::bail;
-use crate::base::{Phase, memfd};
+use crate::base::{Phase, is_all_zero, memfd};
 use crate::card::saved_state::check_stop;
 
 /// The largest file that is kept in memory, in bytes.
@@ -52,7 +52,7 @@ pub fn copy(
         let bytes = &piece[..count];
         hasher.update(bytes);
         // A hole takes no room.
-        if bytes.iter().any(|byte| *byte != 0) {
+        if !is_all_zero(bytes) {
             file.write_all_at(bytes, at).context("writing the content of a file")?;
         }
         at += count as u64;

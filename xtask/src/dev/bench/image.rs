@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::content::{CHUNK, Content, Random};
 use crate::base::interrupt::SignalGuard;
+use crate::base::is_all_zero;
 
 /// Names an image of the cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +120,7 @@ impl Image {
             Self::File { file, .. } => {
                 let mut chunk = vec![0; CHUNK];
                 file.read_exact_at(&mut chunk, (number * CHUNK) as u64).context("reading an image")?;
-                Ok(chunk.iter().any(|byte| *byte != 0).then_some(chunk))
+                Ok((!is_all_zero(&chunk)).then_some(chunk))
             }
         }
     }
@@ -146,7 +147,7 @@ pub fn copy_sparse(mut from: impl Read, into: &File) -> std::io::Result<()> {
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         let count = from.by_ref().take(CHUNK as u64).read_to_end(&mut chunk)? as u64;
-        if chunk.iter().any(|byte| *byte != 0) {
+        if !is_all_zero(&chunk) {
             into.write_all_at(&chunk, size)?;
         }
         size += count;

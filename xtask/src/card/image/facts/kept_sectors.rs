@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
+use crate::base::is_all_zero;
 use crate::card::inspect::{MAX_MEMORY, ReadAt};
 
 /// The size of a sector in bytes.
@@ -45,7 +46,7 @@ impl KeptSectors {
         }
         let first = at / SECTOR as u64;
         for (number, sector) in (first..).zip(bytes.chunks_exact(SECTOR)) {
-            if sector.iter().any(|byte| *byte != 0) {
+            if !is_all_zero(sector) {
                 self.numbers.push(number);
                 self.content.extend_from_slice(sector);
             }

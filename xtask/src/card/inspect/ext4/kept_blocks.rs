@@ -10,6 +10,7 @@ use memchr::memmem;
 use super::folder::for_each_entry;
 use super::journal;
 use super::streamed::{BlockSplitter, FoundTables, InodeTables, may_be_folder};
+use crate::base::is_all_zero;
 
 /// What a block has that is kept of a file.
 const WORDS: &[&[u8]] = &[
@@ -114,7 +115,7 @@ fn feed_blocks<E>(
 fn is_metadata(block: &[u8]) -> bool {
     block.starts_with(EXTENT_NODE)
         || block.starts_with(&journal::MAGIC)
-        || block.iter().all(|byte| *byte == 0)
+        || is_all_zero(block)
         || may_be_folder(block) && for_each_entry(block, &mut |_, _| ()).is_ok()
 }
 
