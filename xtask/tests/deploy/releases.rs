@@ -2,9 +2,13 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::cache_server::Answer;
+use crate::cached_fleet::{Fleet, copied, fallbacks, fixture_name};
 use crate::fixture::Fixture;
+use crate::host_image::stock_image;
+use crate::image::pack;
 use crate::machine::{self, real_program};
 use crate::rollback::commit_profile;
 use crate::support::Outcome;
@@ -149,7 +153,6 @@ fn a_profile_that_the_store_lacks_is_fetched_or_named() {
     assert_eq!(released.evaluations(), [[""; 0]; 0]);
 }
 
-/// The image of a release is that of the host, with its size and its sum.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_release_has_the_tags_and_the_hosts_that_the_user_chooses() {
@@ -166,4 +169,41 @@ fn a_release_has_the_tags_and_the_hosts_that_the_user_chooses() {
     assert_eq!(all["hosts"].as_array().unwrap().len(), 2);
     let unknown = released.make(&["nobody", "target", "--allow-dirty"]);
     unknown.assert_code(2).assert_stderr_contains("nobody");
+}
+
+/// The files are those of the builds.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_release_has_the_images_of_its_hosts() {
+    let fixture = Fixture::new();
+    let address = &fixture.machine.address;
+    fixture.set_configuration("imaged", ":", &json!({ "targetHost": address, "targetUser": "root" }));
+    pack(&fixture.sandbox.path("flake"), "img.zst", &stock_image());
+    fixture.edit(|facts| facts["configurations"]["target"]["image"] = "nixos-sd-image.img.zst".into());
+    let file = fixture.sandbox.path("release.json").display().to_string();
+    fixture.run(&["release", "target", "--images", "--allow-dirty", "--out", &file]).assert_code(0);
+    let release: Value = serde_json::from_slice(&fs::read(&file).expect("a release")).expect("JSON");
+    let image = &release["hosts"][0]["image"];
+    let path = image["file"].as_str().expect("a file");
+    let sum = machine::run("sha256sum", &[path]);
+    assert_eq!(image["sha256"], sum.split(' ').next().expect("a sum"));
+    assert_eq!(image["bytes"], fs::metadata(path).expect("an image").len());
+    assert!(path.starts_with(image["store_path"].as_str().expect("a path")), "{image}");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_hosts_of_a_release_fetch_their_systems_from_a_cache() {
+    let fleet = Fleet::new(2, |_| Answer::Serve);
+    let file = fleet.fixture.sandbox.path("release.json").display().to_string();
+    fleet.fixture.run(&["release", "host0", "host1", "--allow-dirty", "--out", &file]).assert_code(0);
+    fs::write(fleet.fixture.sandbox.path("flake/flake.nix"), "throw \"evaluated\"")
+        .expect("breaking a flake");
+    let (url, folder) = (fleet.url(), fleet.server.folder_url());
+    let cache = ["--via-cache", &url, "--push-to", &folder];
+    let release = ["--json", "deploy", "--release", &file, "--unsigned", "--trust-flake"];
+    let result = fleet.fixture.run(&[&release[..], &cache].concat()).assert_code(0).json();
+    assert_eq!(fallbacks(&result), ["none", "none"], "{result}");
+    assert!(copied(&result).iter().all(|copied| copied["directly"].is_null()), "{result}");
+    fleet.assert_run(&fixture_name("first"));
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::fixture::Fixture;
+use crate::machine::real_program;
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
@@ -35,6 +36,24 @@ fn a_failed_activation_is_rolled_back() {
     log.assert_stdout_contains("] $ deploy --skip-checks ")
         .assert_stdout_contains("Revoking previous deploys");
     fixture.assert_runs("good");
+}
+
+/// deploy-rs ends as soon as it hears that the activation failed, while the host goes back and prints what it does.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_rollback_that_deploy_rs_does_not_wait_for_comes_to_its_end() {
+    let fixture = Fixture::new();
+    fixture.set_profile("good", ":");
+    fixture.deploy(&[]).assert_code(0);
+    fixture.set_profile("bad", "exit 4");
+    let nix_env = real_program("nix-env");
+    let slow =
+        format!("case \"$*\" in *--rollback*) sleep 3; echo going back >&2;; esac; exec {nix_env} \"$@\"");
+    fixture.machine.replace_program("nix-env", &slow);
+    fixture.deploy(&[]).assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
+    fixture.assert_runs("good");
+    let generations = fixture.machine.run_inside("ls /nix/var/nix/profiles | grep system-");
+    assert_eq!(generations, "system-1-link");
 }
 
 #[test]
