@@ -6,10 +6,38 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::base::failure::ExitKind;
 
+/// Options of Nix that users pass on, and that no command of this tool has.
+const NIX_OPTIONS: &[&str] = &[
+    "--builders",
+    "--cores",
+    "--impure",
+    "--keep-going",
+    "--max-jobs",
+    "--no-write-lock-file",
+    "--offline",
+    "--option",
+    "--override-input",
+    "--refresh",
+    "--show-trace",
+    "--substituters",
+];
+
 /// The `error` about the command line `words`, with a tip where a word that nothing takes stands behind an option, such
-/// as `new-host NAME --wifi SSID`.
+/// as `new-host NAME --wifi SSID`, and for an option of Nix in the wrong place.
+///
+/// The parser itself would tip to pass any unknown option behind `--`: to Nix or deploy-rs, which do not know the
+/// options that this program lacks.
 pub fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::Suggested).is_some() {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let of_parser = error.remove(ContextKind::Suggested).is_some();
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
+        && of_parser
+        && NIX_OPTIONS.contains(&word.as_str())
+    {
+        let tip = "arguments for Nix stand behind `--`, of `deploy` and `rollback` behind a second `--`";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
         return error;
     }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
@@ -33,9 +61,7 @@ pub fn failure(error: &clap::Error) -> anyhow::Error {
     let mut lines = text.lines().map(str::trim);
     let problem = lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
-    let tips = lines.filter_map(|line| line.strip_prefix("tip: "));
-    // What stands behind `--` is for Nix or deploy-rs, which know none of the options that this program lacks.
-    let tips = tips.filter(|tip| !tip.starts_with("to pass '")).collect::<Vec<_>>().join("; ");
+    let tips = lines.filter_map(|line| line.strip_prefix("tip: ")).collect::<Vec<_>>().join("; ");
     let hint = if tips.is_empty() { "`--help` lists what the command takes".to_owned() } else { tips };
     ExitKind::Usage.error_with_hint(problem, hint)
 }
@@ -65,6 +91,12 @@ mod tests {
                 "the word behind '--flash' is no value of it",
             ),
             ("up a b c", "unexpected argument 'c' found", help),
+            ("sd-image a --no-such", "unexpected argument '--no-such' found", help),
+            (
+                "sd-image a --override-input nixpkgs ../nixpkgs",
+                "unexpected argument '--override-input' found",
+                "arguments for Nix stand behind `--`, of `deploy` and `rollback` behind a second `--`",
+            ),
             ("flsh", "unrecognized subcommand 'flsh'", "a similar subcommand exists: 'flash'"),
             ("deploy a --wait=x", "invalid value 'x' for '--wait", help),
             ("flash a b --board pi9", "[possible values: pi3, pi3+,", "a similar value exists: 'pi5'"),

@@ -7,7 +7,7 @@ use super::options::DeployOptions;
 use super::release::Release;
 use super::target::Target;
 use super::timings::Timings;
-use crate::base::{Context, Event, HostName};
+use crate::base::{Context, HostName};
 use crate::nix::Metadata;
 
 /// The target of a deploy, and how long its evaluation took.
@@ -37,15 +37,8 @@ pub fn find_targets(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -
     if let Some(release) = &options.release {
         return hosts.iter().map(|host| released_target(cx, options, release, host)).collect();
     }
-    let begin = |hosts: &[&HostName]| {
-        for host in hosts {
-            let phase = Event::Phase { name: "evaluate".into(), total: None, is_in_bytes: false };
-            cx.for_host(host).reporter.report(&phase);
-        }
-    };
-    let found = evaluate_all(cx, &options.overrides, options.nix_args(), hosts, &begin);
-    let found = found.into_iter().zip(hosts).map(|((target, seconds), host)| {
-        cx.for_host(host).reporter.report(&Event::PhaseEnded);
+    let found = evaluate_all(cx, &options.overrides, options.nix_args(), hosts);
+    let found = found.into_iter().map(|(target, seconds)| {
         let mut timings = Timings::default();
         timings.record("evaluate", seconds);
         target.map(|target| FoundTarget { target, timings })
@@ -64,21 +57,20 @@ fn released_target(
     Ok(FoundTarget { target, timings: Timings::default() })
 }
 
-/// Evaluates what each of `hosts` is to run, and returns that with the seconds of its evaluation. `begin` is called
-/// with the hosts of each evaluation before it. The result has the order of `hosts`.
+/// Evaluates what each of `hosts` is to run, and returns that with the seconds of its evaluation. The result has the
+/// order of `hosts`; the evaluation of several is a phase of its own.
 pub fn evaluate_all(
     cx: &Context,
     overrides: &Overrides,
     nix_args: &[String],
     hosts: &[HostName],
-    begin: &(dyn Fn(&[&HostName]) + Sync),
 ) -> Vec<(Result<Target>, f64)> {
     // Before the evaluation: a commit that is made meanwhile must not be taken for what was built.
     let metadata = Metadata::read(&cx.launcher, &cx.flake);
     let metadata = metadata.as_ref();
     let revision = metadata.and_then(|metadata| metadata.revision(&cx.flake));
     let query = NodesQuery { metadata, is_address_given: overrides.hostname.is_some(), options: nix_args };
-    let found = Nodes::load(cx, hosts, query, begin).into_iter().zip(hosts);
+    let found = Nodes::load(cx, hosts, query).into_iter().zip(hosts);
     let targets = found.map(|(FoundNodes { nodes, seconds }, host)| {
         let target = nodes.and_then(|nodes| target_of(cx, nodes, overrides, host));
         (target.map(|target| Target { revision: revision.clone(), ..target }), seconds)
@@ -91,7 +83,7 @@ pub fn evaluate_all(
 /// # Errors
 /// Those of [`find_target`].
 pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: &HostName) -> Result<Target> {
-    let found = evaluate_all(cx, overrides, nix_args, std::slice::from_ref(host), &|_| ()).pop();
+    let found = evaluate_all(cx, overrides, nix_args, std::slice::from_ref(host)).pop();
     found.map_or_else(|| Err(anyhow::anyhow!("{host} was not evaluated")), |(target, _)| target)
 }
 

@@ -82,7 +82,7 @@ pub fn statuses(
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
     let targets = match desired {
-        DesiredBy::Flake { nix_args } => evaluate_all(cx, overrides, nix_args, &hosts, &|_| ()),
+        DesiredBy::Flake { nix_args } => evaluate_all(cx, overrides, nix_args, &hosts),
         DesiredBy::Release(release) => {
             hosts.iter().map(|host| (release.target(cx, host, overrides), 0.0)).collect()
         }

@@ -132,7 +132,13 @@ impl Reporter for Bars {
     }
 
     fn report_for(&self, subject: &Subject, event: &Event) {
-        self.board.report(subject, event, shown_line(Some(subject), event).as_deref());
+        let line = shown_line(Some(subject), event);
+        let show = || self.board.report(subject, event, line.as_deref());
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.as_ref().filter(|_| line.is_some()) {
+            Some(running) => running.print_above(show),
+            None => show(),
+        }
     }
 }
 

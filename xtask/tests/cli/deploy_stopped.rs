@@ -57,6 +57,19 @@ fn an_interrupt_stops_an_evaluation_that_ignores_it() {
     }
 }
 
+/// Whoever stops a run of several hosts sees of each that nothing was begun.
+#[test]
+fn an_interrupt_of_the_evaluation_of_several_hosts_ends_with_their_table() {
+    let fixture = Fixture::new("", "", 0);
+    let version = "*--version*) echo 'nix (Nix) 2.26.3'";
+    fixture.sandbox.fake("nix", &format!("case $* in {version};; *eval*) exec sleep 30;; esac"));
+    let is_evaluating = || fixture.sandbox.calls("nix").iter().flatten().any(|word| word == "eval");
+    let outcome = interrupt_once(&fixture, &["deploy", "one", "two"], is_evaluating, SignalTo::Group);
+    let rows = outcome.assert_code(130).stdout.lines().collect::<Vec<_>>();
+    assert!(rows.len() == 3 && rows[1..].iter().all(|row| row.contains("not reached")), "{outcome:?}");
+    assert!(fixture.ssh_calls().is_empty());
+}
+
 #[test]
 fn an_interrupt_stops_the_wait_between_two_attempts() {
     let fixture = Fixture::new("", "", 0);

@@ -36,3 +36,13 @@ fn an_option_with_which_nix_would_do_something_else_is_a_usage_error_of_each_com
         assert_eq!(is_refused, !builds, "{line}");
     }
 }
+
+#[test]
+fn an_option_that_this_tool_lacks_is_not_sent_to_nix() {
+    let sandbox = Sandbox::with_fakes_only();
+    let run = |option: &str| sandbox.run(&["sd-image", "pi", option, "x"]);
+    let outcome = run("--no-such");
+    assert!(!outcome.assert_code(2).stderr.contains("tip:"), "{outcome:?}");
+    let tip = "  tip: arguments for Nix stand behind `--`, of `deploy` and `rollback` behind a second `--`\n";
+    run("--override-input").assert_code(2).assert_stderr_contains(tip);
+}

@@ -5,6 +5,7 @@ mod nodes;
 mod nodes_at_once;
 mod overrides;
 mod pinned_flake;
+mod progress;
 mod settings;
 mod ssh_options;
 mod sudo;

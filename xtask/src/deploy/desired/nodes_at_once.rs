@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::nodes::{Nodes, NodesQuery, has_derivation};
+use super::progress::EvalProgress;
 use crate::base::failure::{self, ExitKind};
 use crate::base::{Context, Event, HostName, Reporter, parallel};
 use crate::nix::{self, EvalCache, Evaluation, Fingerprint};
@@ -25,8 +26,7 @@ pub struct FoundNodes {
 struct Run<'a> {
     cx: &'a Context,
     query: NodesQuery<'a>,
-    /// Called with the hosts of each evaluation before it.
-    begin: &'a (dyn Fn(&[&HostName]) + Sync),
+    progress: EvalProgress<'a>,
     /// Whether there is only one host.
     is_one: bool,
 }
@@ -34,15 +34,11 @@ struct Run<'a> {
 impl Nodes {
     /// Reads the nodes of `hosts`. Takes the answer for a host from the cache if the flake is unchanged and the
     /// derivation still exists, and evaluates as many others at once as this machine has memory for. Where hosts cannot
-    /// be evaluated together, each is evaluated by itself. `begin` is called with the hosts of each evaluation before
-    /// it. The result has the order of `hosts`. Events name the host, unless there is only one.
-    pub fn load(
-        cx: &Context,
-        hosts: &[HostName],
-        query: NodesQuery<'_>,
-        begin: &(dyn Fn(&[&HostName]) + Sync),
-    ) -> Vec<FoundNodes> {
-        Run { cx, query, begin, is_one: hosts.len() == 1 }.load(hosts)
+    /// be evaluated together, each is evaluated by itself. The result has the order of `hosts`. Events name the host,
+    /// unless there is only one.
+    pub fn load(cx: &Context, hosts: &[HostName], query: NodesQuery<'_>) -> Vec<FoundNodes> {
+        let progress = EvalProgress::begin(cx.reporter.as_ref(), hosts);
+        Run { cx, query, progress, is_one: hosts.len() == 1 }.load(hosts)
     }
 }
 
@@ -57,8 +53,10 @@ impl Run<'_> {
         let before =
             query.metadata.filter(|_| is_cacheable).and_then(|metadata| metadata.fingerprint(&cx.launcher));
         let cached = hosts.iter().map(|host| self.cached(&cache, before.as_ref()?, host)).collect::<Vec<_>>();
-        let missing = hosts.iter().zip(&cached).filter(|(_, cached)| cached.is_none());
-        let missing = missing.map(|(host, _)| host).collect::<Vec<_>>();
+        let by_host = || hosts.iter().zip(&cached);
+        let missing =
+            by_host().filter(|(_, cached)| cached.is_none()).map(|(host, _)| host).collect::<Vec<_>>();
+        self.progress.count(by_host().filter(|(_, cached)| cached.is_some()).map(|(host, _)| host));
         let evaluated = self.evaluate_all(&missing);
         if let Some(before) = &before {
             self.store(&cache, before, &missing, &evaluated);
@@ -111,13 +109,14 @@ impl Run<'_> {
     /// The answers for `hosts` of one evaluation; of one for each, where that fails.
     fn evaluate_batch(&self, hosts: &[&HostName]) -> Vec<Answer> {
         let begin = Instant::now();
-        (self.begin)(hosts);
         if let [host] = hosts {
             return vec![self.evaluate_one(host)];
         }
+        hosts.iter().take(1).for_each(|host| self.progress.show(host));
         match self.evaluate_together(hosts) {
             Ok(evaluations) => {
                 let seconds = begin.elapsed().as_secs_f64();
+                self.progress.count(hosts.iter().copied());
                 evaluations.into_iter().map(|evaluation| (Ok(evaluation), seconds)).collect()
             }
             Err(error) if failure::kind(&error) == ExitKind::Interrupted => {
@@ -130,8 +129,10 @@ impl Run<'_> {
     fn evaluate_one(&self, host: &HostName) -> Answer {
         let begin = Instant::now();
         let reporter = self.reporter_for(host);
+        self.progress.show(host);
         let answer =
             Evaluation::record(reporter.as_ref(), |reporter| self.query.evaluate(self.cx, host, reporter));
+        self.progress.count([host]);
         (answer, begin.elapsed().as_secs_f64())
     }
 

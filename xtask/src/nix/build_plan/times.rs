@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::base::lock::Lock;
 use crate::base::state;
 use crate::nix::split_version;
 
@@ -16,6 +18,11 @@ const MAX_PACKAGES: usize = 4096;
 const MAX_BYTES: u64 = 4 << 20;
 /// The seconds of builds that are remembered, up to 30 days. The file may have been edited.
 const SECONDS: RangeInclusive<f64> = 0.5..=30.0 * 24.0 * 3600.0;
+
+/// The name of the lock for writing the file.
+const LOCK: &str = "build-times.lock";
+/// The maximum wait for another run that writes.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A build that has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +60,14 @@ impl BuildTimes {
     /// # Errors
     /// A state folder that cannot be written.
     pub fn remember(state: &Path, times: &[BuildTime]) -> Result<()> {
-        let mut all = Self::load(state);
-        if !all.add(times) {
+        if !Self::default().add(times) {
             return Ok(());
         }
         state::create_private_folder(state)?;
+        // Another run must not remember its builds between the reading and the writing.
+        let _lock = Lock::take_within(&state.join(LOCK), LOCK_TIMEOUT)?;
+        let mut all = Self::load(state);
+        all.add(times);
         state::write(&file(state), &serde_json::to_vec(&all)?)
     }
 
@@ -111,6 +121,20 @@ mod tests {
         assert_eq!(times.seconds("hello-3", false), Some(4.0));
         assert_eq!(times.seconds("hello-3", true), Some(30.0));
         assert_eq!(times.seconds("quick-1", false), None);
+    }
+
+    #[test]
+    fn builds_that_end_at_once_are_all_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let names = (0..8).map(|number| format!("p{number}-1")).collect::<Vec<_>>();
+        std::thread::scope(|scope| {
+            for name in &names {
+                scope.spawn(|| BuildTimes::remember(&state, &[time(name, false, 3.0)]).unwrap());
+            }
+        });
+        let times = BuildTimes::load(&state);
+        assert!(names.iter().all(|name| times.seconds(name, false).is_some()));
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! How many of several hosts are evaluated.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::{Event, HostName, Reporter};
+
+/// The phase in which several hosts are evaluated. One host has no progress, and its phase is that of the caller.
+pub struct EvalProgress<'a> {
+    reporter: Option<&'a dyn Reporter>,
+    total: u64,
+    evaluated: Mutex<BTreeSet<HostName>>,
+}
+
+impl<'a> EvalProgress<'a> {
+    /// Begins the phase for `hosts`, if they are several.
+    pub fn begin(reporter: &'a dyn Reporter, hosts: &[HostName]) -> Self {
+        let total = hosts.len() as u64;
+        let reporter = (total > 1).then_some(reporter);
+        if let Some(reporter) = reporter {
+            reporter.report(&Event::Phase {
+                name: "evaluate".into(),
+                total: Some(total),
+                is_in_bytes: false,
+            });
+        }
+        Self { reporter, total, evaluated: Mutex::default() }
+    }
+
+    /// Shows that `host` is evaluated now.
+    pub fn show(&self, host: &HostName) {
+        self.report(Vec::new(), Some(host.to_string()));
+    }
+
+    /// Counts `hosts`. A host that is evaluated again counts once.
+    pub fn count<'h>(&self, hosts: impl IntoIterator<Item = &'h HostName>) {
+        self.report(hosts.into_iter().cloned().collect(), None);
+    }
+
+    fn report(&self, evaluated: Vec<HostName>, detail: Option<String>) {
+        let Some(reporter) = self.reporter else { return };
+        let mut all = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(evaluated);
+        reporter.report(&Event::Progress { done: all.len() as u64, total: Some(self.total), detail });
+    }
+}
+
+impl Drop for EvalProgress<'_> {
+    /// Ends the phase.
+    fn drop(&mut self) {
+        self.reporter.iter().for_each(|reporter| reporter.report(&Event::PhaseEnded));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Recorder;
+
+    #[test]
+    fn each_host_counts_once() {
+        let recorder = Recorder::default();
+        let hosts = ["a", "b", "c"].map(HostName::from);
+        let progress = EvalProgress::begin(&recorder, &hosts);
+        progress.show(&hosts[0]);
+        progress.count(&hosts[..2]);
+        progress.count(&hosts[1..]);
+        drop(progress);
+        let at = |done, detail: Option<&str>| Event::Progress {
+            done,
+            total: Some(3),
+            detail: detail.map(str::to_owned),
+        };
+        let begin = Event::Phase { name: "evaluate".into(), total: Some(3), is_in_bytes: false };
+        let expected = [begin, at(0, Some("a")), at(2, None), at(3, None), Event::PhaseEnded];
+        assert_eq!(recorder.events(), expected);
+    }
+
+    #[test]
+    fn one_host_has_no_phase_of_its_own() {
+        let recorder = Recorder::default();
+        let hosts = [HostName::from("a")];
+        EvalProgress::begin(&recorder, &hosts).count(&hosts);
+        assert_eq!(recorder.events(), []);
+    }
+}
