@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
 
+#[path = "../deploy/cache_server.rs"]
+#[allow(dead_code, reason = "the suite deploy uses the rest")]
+mod cache_server;
 mod card;
 mod ci;
 mod demo;
@@ -16,6 +19,7 @@ mod machine;
 mod matching;
 mod nix;
 mod page;
+mod pi;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;

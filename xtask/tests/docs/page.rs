@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A code block. Its first line is, for example, `console demo`: the language and the scene.
+/// A code block. Its first line is, for example, `console demo`: the language and the scene; or `sh by-hand` and a
+/// reason.
 #[derive(Clone, Debug)]
 pub struct Block {
     pub page: String,
@@ -12,6 +13,8 @@ pub struct Block {
     pub language: String,
     /// Where the commands of the block run; empty for most languages.
     pub scene: String,
+    /// Why no suite runs the block, behind the scene `by-hand`; empty for all others.
+    pub reason: String,
     pub text: String,
 }
 
@@ -62,7 +65,11 @@ pub fn blocks() -> Vec<Block> {
 
 /// The blocks of one page.
 pub fn blocks_of(page: &str) -> Vec<Block> {
-    let text = fs::read_to_string(repository().join(page)).expect("reading a page");
+    parse(page, &fs::read_to_string(repository().join(page)).expect("reading a page"))
+}
+
+/// The blocks of the `text` of `page`.
+pub fn parse(page: &str, text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     // The indentation of the fence of the block that is read; a block in a list is indented.
     let mut inside: Option<usize> = None;
@@ -71,9 +78,10 @@ pub fn blocks_of(page: &str) -> Vec<Block> {
         match (line.trim_start().strip_prefix("```"), inside) {
             (Some(_), Some(_)) => inside = None,
             (Some(info), None) => {
-                let (language, scene) = info.split_once(' ').unwrap_or((info, ""));
-                let [page, language, scene] = [page, language, scene].map(str::to_owned);
-                blocks.push(Block { page, line: index + 1, language, scene, text: String::new() });
+                let mut words = info.splitn(3, ' ').map(str::to_owned);
+                let [language, scene, reason] = [(); 3].map(|()| words.next().unwrap_or_default());
+                let page = page.to_owned();
+                blocks.push(Block { page, line: index + 1, language, scene, reason, text: String::new() });
                 inside = Some(indentation);
             }
             (None, Some(indentation)) => {
