@@ -45,3 +45,18 @@ fn a_boot_prints_what_the_page_shows() {
     scene.run(&format!("truncate -s 1G pi.img; {flash}"), false).assert_code(0);
     scene.run_all("boot");
 }
+
+#[test]
+#[ignore = "needs Nix, AArch64 emulation and QEMU: run `cargo xtask test`"]
+fn an_image_is_flashed_to_a_file_and_booted() {
+    let mut sandbox = Sandbox::new();
+    let (folder, _) = folder_with_demo(&mut sandbox);
+    sandbox.env("XTASK_UBOOT", folder.join(".xtask/demo/flake/inputs/emulator/u-boot.bin"));
+    sandbox.env("XTASK_FLAKE", "path:.xtask/demo/flake");
+    let mut scene = Scene::new(&sandbox, &folder);
+    let confirmation = "--allow-virtual --yes --expect-size 1GiB";
+    for (name, here) in [("stinky", "demo"), ("-s 8G", "-s 1G"), ("--allow-virtual", confirmation)] {
+        scene.names.push((name, here.to_owned()));
+    }
+    scene.run_all("boot-card");
+}

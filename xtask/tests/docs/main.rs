@@ -5,17 +5,30 @@
 #[path = "../deploy/cache_server.rs"]
 #[allow(dead_code, reason = "the suite deploy uses the rest")]
 mod cache_server;
+#[path = "../device/card.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
 mod card;
 mod ci;
 mod demo;
 mod deploy;
+#[path = "../device/fake_flake.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod fake_flake;
 #[path = "../deploy/fixture.rs"]
 #[allow(dead_code, reason = "the suite deploy uses the rest")]
 mod fixture;
+mod flash;
+#[path = "../device/host_image.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod host_image;
+#[path = "../device/image.rs"]
+#[allow(dead_code, reason = "the suite device uses the rest")]
+mod image;
 mod languages;
 #[path = "../deploy/machine.rs"]
 #[allow(dead_code, reason = "the suite deploy uses the rest")]
 mod machine;
+mod manual;
 mod matching;
 mod nix;
 mod page;

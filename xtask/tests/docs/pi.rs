@@ -112,26 +112,34 @@ impl Pi {
     fn walk(&self, page: &str, name: &str, more: &[(&'static str, String)]) {
         let mut scene = self.scene();
         scene.names.extend(more.iter().cloned());
+        let also = ["pi-login", "flash-and-pi"];
         let blocks = page::blocks_of(page)
             .into_iter()
-            .filter(|block| block.scene == name || name == "pi" && block.scene == "pi-login");
+            .filter(|block| block.scene == name || name == "pi" && also.contains(&block.scene.as_str()));
         let blocks = blocks.collect::<Vec<_>>();
         assert!(!blocks.is_empty(), "{page} has no block of {name}");
         for block in blocks {
             self.set_system(&format!("at-{}", block.line));
             self.run("git add .; git commit -qm Change");
-            scene.run_block(&with_login(block));
+            scene.run_block(&for_pi(block));
             self.run("git add .; git commit -qm Change || true");
         }
     }
 }
 
-/// `block`; one whose first command logs in gives what follows to the shell there.
-fn with_login(block: Block) -> Block {
-    let Some((login, commands)) = block.text.split_once('\n').filter(|_| block.scene == "pi-login") else {
-        return block;
+/// What the suite runs of `block`: where the first command logs in, the shell there gets what follows; of commands for
+/// cards too, only those for hosts that run.
+fn for_pi(block: Block) -> Block {
+    let text = match (block.scene.as_str(), block.text.split_once('\n')) {
+        ("pi-login", Some((login, commands))) => {
+            format!("{login} bash -euo pipefail <<'END'\n{commands}END\n")
+        }
+        ("flash-and-pi", _) => {
+            let lines = block.text.lines().filter(|line| line.contains(" deploy "));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        _ => return block,
     };
-    let text = format!("{login} bash -euo pipefail <<'END'\n{commands}END\n");
     Block { text, ..block }
 }
 
@@ -162,8 +170,11 @@ fn the_administrator_of_a_host_is_changed() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_is_deployed_to_and_logged_in_to() {
     let pi = Pi::new();
+    pi.fixture.machine.run_inside("mkdir -p /nix/persist/etc");
     for (page, names) in [
         ("docs/deploying.md", &[][..]),
+        ("docs/output.md", &[]),
+        ("docs/restore.md", &[]),
         ("docs/flashing.md", &[]),
         ("docs/RASPBERRY_PI_SD_IMAGE.md", &[]),
         ("docs/pi-5.md", &[("HostKeyAlias=HOST", "HostKeyAlias=stinky".to_owned())]),
