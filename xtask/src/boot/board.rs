@@ -114,6 +114,27 @@ impl Board {
         }
     }
 
+    /// Whether somebody has seen a card of this project boot the board. `docs/pi-5.md` is about the others.
+    pub fn is_seen_on_hardware(self) -> bool {
+        self.facts().family != Family::Bcm2712
+    }
+
+    /// The name of the board in the option `raspberryPi.boards` of a host; `None` for the emulator, and for boards
+    /// without a device tree in mainline Linux that the option does not list.
+    pub fn option_name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Pi3 | Self::Pi3Plus => "pi3",
+            Self::Pi02 => "pi02",
+            Self::Pi4 => "pi4",
+            Self::Pi400 => "pi400",
+            Self::Cm4 => "cm4",
+            Self::Pi5 => "pi5",
+            Self::Pi500 => "pi500",
+            Self::Cm5 => "cm5",
+            Self::Cm0 | Self::Cm3 | Self::Cm3Plus | Self::Cm4s | Self::Qemu => return None,
+        })
+    }
+
     /// The name in a list, as `--board` takes it, such as `pi4`.
     pub fn id(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
@@ -248,3 +269,19 @@ const QEMU: Facts = Facts {
     firmware_trees: &["bcm2837-rpi-3-b.dtb", "bcm2710-rpi-3-b.dtb"],
     ..PI3
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `docs/pi-5.md` is about are the boards that nobody has seen yet.
+    #[test]
+    fn the_page_of_unseen_boards_names_each_in_its_title() {
+        let title = include_str!("../../../docs/pi-5.md").lines().next().unwrap();
+        for board in Board::pis() {
+            let name = board.to_string();
+            let name = name.trim_start_matches("Raspberry ");
+            assert_eq!(title.contains(name), !board.is_seen_on_hardware(), "{name} in {title:?}");
+        }
+    }
+}

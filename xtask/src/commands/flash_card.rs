@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::payload::{PayloadSetup, login_keys};
 use super::planned_card::{PlannedCard, WrittenCard};
 use super::protected::NamedPaths;
+use super::required_board;
 use super::write_card::{self, CardWriter};
 use crate::base::{Context, HostName, checks};
 use crate::card::disk::{Disk, Request};
@@ -203,7 +204,7 @@ impl<'a> BegunFlash<'a> {
         } else {
             image::examine_once(source, &cache, cx.reporter.as_ref())?
         };
-        write.board.map(|board| image::check_board(&image, board)).transpose()?;
+        required_board::require(cx, &image, write.board)?;
         Ok(image)
     }
 

@@ -43,6 +43,7 @@ mod record;
 mod recorded_revision;
 mod release;
 mod release_file;
+mod required_board;
 mod restore;
 mod rollback;
 mod run_log;

@@ -47,6 +47,7 @@ pub enum PlanFacts {
     /// A host is taken from the flake to a running machine.
     Up { host: HostName, steps: Vec<PlannedStep> },
     /// Programs are measured.
+    #[cfg(feature = "dev")]
     Bench { rounds: u32, cases: Vec<&'static str> },
     /// What this machine lacks is installed.
     #[cfg(test)]

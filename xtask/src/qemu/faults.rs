@@ -6,8 +6,11 @@ use crate::base::process::Received;
 /// prompt. They count until it starts a kernel.
 const NOTHING_TO_BOOT: &[&str] = &["(0 bootflows", "No more bootdevs", "BOOTP broadcast", "U-Boot>"];
 
-/// Texts of a U-Boot that has failed or crashed, before it starts a kernel.
-const UBOOT_FAILURES: &[&str] = &["ERROR:", "### ERROR ###", "\"Synchronous Abort\""];
+/// Texts of a U-Boot that has failed, before it starts a kernel.
+const UBOOT_FAILURES: &[&str] = &["ERROR:", "### ERROR ###"];
+
+/// Texts of a crash under U-Boot, which catches that of a kernel's first instructions too. No kernel prints them.
+const UBOOT_CRASHES: &[&str] = &["\"Synchronous Abort\" handler", "\"Error\" handler"];
 
 /// The prompt of U-Boot on the machine `virt`.
 const UBOOT_PROMPT: &str = "=>";
@@ -43,7 +46,10 @@ impl FaultSearch {
         let contains = |texts: &[&str]| texts.iter().any(|fatal| text.contains(fatal));
         let is_in_uboot = !self.is_kernel_started;
         self.has_nothing_to_boot = is_in_uboot && (contains(NOTHING_TO_BOOT) || text.trim() == UBOOT_PROMPT);
-        let is_failure = is_in_uboot && contains(UBOOT_FAILURES) || contains(SYSTEM) || contains(more);
+        let is_failure = is_in_uboot && contains(UBOOT_FAILURES)
+            || contains(UBOOT_CRASHES)
+            || contains(SYSTEM)
+            || contains(more);
         if self.has_nothing_to_boot || is_failure {
             self.line = Some(text.trim().to_owned());
         }
@@ -91,7 +97,6 @@ mod tests {
             Received::Partial("U-Boot> "),
             Received::Partial("=> "),
             Received::Line("ERROR: Did not find a cmdline Flattened Device Tree"),
-            Received::Line("\"Synchronous Abort\" handler, esr 0x96000210"),
         ] {
             assert!(is_fatal(&["U-Boot 2025.01"], received), "{received:?}");
             for kernel in ["Starting kernel ...", "[    0.000000] Booting Linux on physical CPU 0x0000000000"]
@@ -100,6 +105,15 @@ mod tests {
             }
         }
         assert!(!is_fatal(&[], Received::Partial("=> printenv")));
+    }
+
+    #[test]
+    fn a_crash_that_uboot_reports_is_fatal_before_and_after_it_starts_a_kernel() {
+        for line in ["\"Synchronous Abort\" handler, esr 0x96000210", "\"Error\" handler, esr 0xbf000002"] {
+            for before in ["U-Boot 2025.01", "Starting kernel ..."] {
+                assert!(is_fatal(&[before], Received::Line(line)), "{line} after {before}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub mod debian;
 mod distribution;
 mod facts;
+#[cfg(feature = "dev")]
+mod newest_nix;
 mod nix;
 mod plan;
 mod root;
@@ -25,7 +27,8 @@ use crate::identity;
 use crate::nix as nix_command;
 use crate::nix::emulation;
 
-pub use nix::install_newest as install_newest_nix;
+#[cfg(feature = "dev")]
+pub use newest_nix::install_newest_nix;
 
 use facts::Facts;
 use plan::{Step, plan_steps};

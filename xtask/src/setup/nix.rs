@@ -89,42 +89,8 @@ pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
     bail!(Other, "nix-bin could be installed from no suite of the mirror ({})", errors.join("; "))
 }
 
-/// Installs Nix into `prefix` as [`install`] does, unless the Nix there is of the version that the first suite with a
-/// Nix has.
-///
-/// # Errors
-/// Those of [`install`]. The Nix that was there stays.
-pub fn install_newest(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
-    let record = prefix.join("etc/packages");
-    let there = bounded::read(&record, MAX_RECORD, Links::Refuse).unwrap_or_default();
-    let mut errors = Vec::new();
-    for suite in suites {
-        match packages_of(cx, suite, prefix) {
-            Ok(packages) if there == packages.as_bytes() => return Ok(()),
-            Ok(packages) => {
-                install(cx, &[suite], prefix)?;
-                return state::write(&record, packages.as_bytes())
-                    .with_context(|| format!("writing {}", record.display()));
-            }
-            Err(error) => errors.push(format!("{suite}: {}", with_hint(&error))),
-        }
-    }
-    bail!(Other, "no suite of the mirror has nix-bin ({})", errors.join("; "))
-}
-
-/// The maximum size of a list of packages, in bytes.
-const MAX_RECORD: u64 = 1 << 16;
-
-/// The packages of Nix in `suite` with their versions, a line for each.
-fn packages_of(cx: &Context, suite: &str, prefix: &Path) -> Result<String> {
-    let archive = Archive::open(cx, &apt_folder(prefix), suite, this_arch()?)?;
-    let lines =
-        archive.resolve(&["nix-bin"])?.iter().map(|package| package.pinned() + "\n").collect::<Vec<_>>();
-    Ok(lines.concat())
-}
-
 /// The folder with the private state of apt for a Nix in `prefix`.
-fn apt_folder(prefix: &Path) -> PathBuf {
+pub(super) fn apt_folder(prefix: &Path) -> PathBuf {
     prefix.parent().unwrap_or(prefix).join("apt")
 }
 
@@ -197,7 +163,7 @@ fn to_utf8(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// `Refused` where there are no packages of Nix for it.
-fn this_arch() -> Result<Arch> {
+pub(super) fn this_arch() -> Result<Arch> {
     let unsupported = || failure!(Refused, "setup has no Nix for {} machines", std::env::consts::ARCH);
     Arch::of_this_machine().ok_or_else(unsupported)
 }

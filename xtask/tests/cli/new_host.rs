@@ -208,6 +208,16 @@ fn what_is_there_is_never_overwritten() {
 }
 
 #[test]
+fn a_board_that_nobody_has_seen_is_named_with_its_checklist() {
+    for (board, is_seen) in [("pi4", true), ("pi5", false), ("cm5", false)] {
+        let outcome = Flake::registry().run(&["smelly", "--board", board, "--admin", "anna", "--git-add"]);
+        outcome.assert_code(0);
+        let is_named = outcome.stderr.contains("not yet seen on hardware; docs/pi-5.md has");
+        assert_eq!(is_named, !is_seen, "{board}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn wrong_names_and_keys_are_refused() {
     let flake = Flake::registry();
     fs::write(flake.sandbox.path("private"), "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
@@ -217,7 +227,8 @@ fn wrong_names_and_keys_are_refused() {
         (&["a/b", "--board", "pi4", "--admin", "anna"][..], "a/b is no name for a host", 2),
         (&["smelly", "--board", "pi4", "--admin", "root"], "root is a user of the system", 2),
         (&["smelly", "--board", "pi4", "--admin", "An na"], "An na is no name for a user", 2),
-        (&["smelly", "--board", "qemu", "--admin", "anna"], "qemu is no board that a new host can have", 2),
+        (&["smelly", "--board", "qemu", "--admin", "anna"], "invalid value 'qemu' for '--board", 2),
+        (&["smelly", "--board", "cm4s", "--admin", "anna"], "pi400, cm4, pi5, pi500, cm5]", 2),
         (&["smelly", "--board", "pi4", "--admin", "anna", "--address", "a@b"], "a@b is no address", 2),
         (&["smelly", "--board", "pi4", "--admin", "anna", "--state-version", "unstable"], "no release", 2),
         (&["smelly", "--board", "pi4", "--admin", "anna", "--ssh-key", &private], "is a private key", 3),

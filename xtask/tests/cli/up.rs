@@ -184,7 +184,7 @@ fn a_dry_run_shows_the_steps_and_does_none() {
         .assert_code(0)
         .assert_stderr_contains(plan)
         .assert_stderr_contains("next: cargo xtask --flake github:o/f up stinky\n")
-        .assert_stdout("stinky needs: login keys, image, card, flash, deploy\n");
+        .assert_stdout("left to do for stinky: login keys, image, card, flash, deploy\n");
     let result = up.run(&["--dry-run", "--json", "--skip", "flash"]).assert_code(0).json();
     let expected = "login_keys=not_reached image=skipped card=skipped flash=skipped deploy=not_reached status=not_reached";
     assert_eq!(outcomes(&result), expected);

@@ -51,6 +51,31 @@ fn good_images_boot_their_boards() {
     assert_boards(&stock(dir.path()), &BOARDS[..10]);
 }
 
+#[test]
+#[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
+fn the_plan_of_a_flash_has_the_board_of_the_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = assembled(dir.path());
+    let card = dir.path().join("card.img");
+    fs::File::create(&card).unwrap().set_len(256 << 20).unwrap();
+    let flash = |board: &str| {
+        let [image, card] = [&image, &card].map(|path| path.to_str().unwrap());
+        let args = ["flash", "--image", image, card, "--board", board, "--allow-virtual", "--dry-run"];
+        Sandbox::new().run(&args)
+    };
+    for (board, name, is_seen) in [("pi4", "Raspberry Pi 4 Model B", true), ("pi5", "Raspberry Pi 5", false)]
+    {
+        let outcome = flash(board);
+        outcome
+            .assert_code(0)
+            .assert_stderr_contains(format!("board  {name}: boots by the files of the image"));
+        assert_eq!(outcome.stderr.contains("not yet seen on hardware"), !is_seen, "{outcome:?}");
+    }
+    stdout_of("mdel", &["-i", &format!("{}@@8M", image.display()), "::start4.elf"]);
+    flash("pi4").assert_code(3).assert_stderr_contains("a Raspberry Pi 4 Model B does not boot from it");
+    flash("pi5").assert_code(0);
+}
+
 /// What a fault changes on a good image.
 enum Change {
     /// Removes a file of FIRMWARE.

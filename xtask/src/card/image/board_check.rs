@@ -14,22 +14,37 @@ use crate::base::{is_all_zero, memfd};
 use crate::boot::Board;
 use crate::card::inspect::{self, MAX_MEMORY, Partition, PartitionTable};
 
-/// Refuses an `image` from which `board` does not boot, or of which that is unknown. A FIRMWARE that takes too much
-/// memory is checked on the card alone.
+/// How much of the proof of a board an image has told before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoardCheck {
+    /// The board boots by the files of the image.
+    Whole,
+    /// FIRMWARE has what the board needs.
+    Firmware,
+    /// Nothing: FIRMWARE takes too much memory.
+    Nothing,
+}
+
+/// Refuses an `image` from which `board` does not boot, or of which that is unknown. Returns what was proved: the rest
+/// is on the card alone.
 ///
 /// # Errors
 /// `Refused` with the first fault, and an image that cannot be read.
-pub fn check_board(image: &Image, board: Board) -> Result<()> {
+pub fn check_board(image: &Image, board: Board) -> Result<BoardCheck> {
     let path = image.source.path.display();
     let boards = image.facts().boards.unwrap_or_default();
     if let Some(proof) = boards.iter().find(|proof| proof.board == board) {
-        return proof.require_boots(ExitKind::Refused).with_context(|| path.to_string());
+        proof.require_boots(ExitKind::Refused).with_context(|| path.to_string())?;
+        return Ok(BoardCheck::Whole);
     }
     let front = Front::new(&image.layout, image.size, MAX_MEMORY);
     let front = front.and_then(|front| front.read(image.source.stream()?));
-    let Some(front) = front.with_context(|| format!("reading FIRMWARE of {path}"))? else { return Ok(()) };
+    let Some(front) = front.with_context(|| format!("reading FIRMWARE of {path}"))? else {
+        return Ok(BoardCheck::Nothing);
+    };
     let proof = inspect::prove_firmware(&front, &image.layout, board)?;
-    proof.require_boots(ExitKind::Refused).with_context(|| path.to_string())
+    proof.require_boots(ExitKind::Refused).with_context(|| path.to_string())?;
+    Ok(BoardCheck::Firmware)
 }
 
 /// The beginning of an image up to the end of FIRMWARE, in memory. Blank parts and other partitions take none.

@@ -14,9 +14,9 @@ use super::flake_hosts;
 use super::next_step;
 use super::payload::read_keys;
 use super::plan_facts::PlanFacts;
+use super::required_board;
 use crate::base::failure::ExitKind;
 use crate::base::{Context, FlakeRef, JsonResult};
-use crate::boot::Board;
 use crate::cli::NewHost as Args;
 use crate::nix::flake::Catalogue;
 use crate::nix::new_host::{self, Draft, Drafted, NewHost};
@@ -41,7 +41,6 @@ pub struct NewHostResult {
 impl JsonResult for NewHostResult {}
 
 pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
-    let board = board_name(args.board)?;
     check_names(args)?;
     let keys = read_all_keys(args)?;
     let folder = flake_folder(&cx.flake)?;
@@ -54,7 +53,7 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
         name: args.name.clone(),
         admin: args.admin.clone(),
         address: args.address.clone().unwrap_or_else(|| args.name.clone()),
-        board,
+        board: args.board.name,
         has_wifi: args.wifi,
         keys,
         release: release(cx, args, &folder, &catalogue)?,
@@ -81,6 +80,7 @@ fn write(
         changed_files: draft.changed_paths(),
     };
     cx.show_plan(draft, &facts);
+    required_board::note_unseen(cx, args.board.board);
     let copy = FlakeCopy::make(cx, folder)?;
     draft.write(copy.flake_folder())?;
     let evaluated = proof::evaluate(&copy.context(cx), &host.name, catalogue, &args.nix.nix_args)
@@ -138,25 +138,6 @@ fn print_by_hand(cx: &Context, host: &NewHost, reason: &str, text: &str) -> Resu
         ui::print_lines(text)?;
     }
     bail!(Refused, "{reason}; nothing was written"; hint: "add the text on stdout by hand, then run `cargo xtask hosts`")
-}
-
-/// The name of `board` in the option `raspberryPi.boards`.
-fn board_name(board: Board) -> Result<&'static str> {
-    Ok(match board {
-        Board::Pi3 | Board::Pi3Plus => "pi3",
-        Board::Pi02 => "pi02",
-        Board::Pi4 => "pi4",
-        Board::Pi400 => "pi400",
-        Board::Cm4 => "cm4",
-        Board::Pi5 => "pi5",
-        Board::Pi500 => "pi500",
-        Board::Cm5 => "cm5",
-        // The module has no name for them: an emulator, and boards without a device tree in mainline Linux.
-        Board::Cm0 | Board::Cm3 | Board::Cm3Plus | Board::Cm4s | Board::Qemu => bail!(
-            Usage, "{} is no board that a new host can have", board.id();
-            hint: "pass one of pi3, pi3+, pi02, pi4, pi400, cm4, pi5, pi500, cm5"
-        ),
-    })
 }
 
 fn check_names(args: &Args) -> Result<()> {

@@ -15,6 +15,7 @@ use super::next_step;
 use super::payload::{PayloadSetup, login_keys};
 use super::plan_facts::PlanFacts;
 use super::protected::NamedPaths;
+use super::required_board;
 use super::write_card::{self, CardWriter};
 use crate::bail;
 use crate::base::{Context, ImageSource, interrupt};
@@ -125,7 +126,7 @@ fn build(cx: &Context, args: &Restore, generation: &Generation) -> Result<Built>
 fn check_image(cx: &Context, args: &Restore, file: &Path, card: Option<&Disk>) -> Result<Image> {
     let source = Source::open(file)?.with_limits(Limits::new(None, card.map(|disk| disk.size)));
     let image = image::examine_once(source, &CheckCache::new(&cx.state), cx.reporter.as_ref())?;
-    args.write.board.map(|board| image::check_board(&image, board)).transpose()?;
+    required_board::require(cx, &image, args.write.board)?;
     Ok(image)
 }
 
@@ -176,7 +177,7 @@ impl RestoredState {
     fn image(&self, cx: &Context, args: &Restore) -> Result<Image> {
         let source = Source::open(self.raw.path())?;
         let image = image::examine(source, Depth::Whole, cx.reporter.as_ref())?;
-        args.write.board.map(|board| image::check_board(&image, board)).transpose()?;
+        required_board::require(cx, &image, args.write.board)?;
         Ok(image)
     }
 }

@@ -153,7 +153,7 @@ impl Plan {
     pub fn summary(&self) -> String {
         match &self.left().map(|step| step.to_string()).collect::<Vec<_>>()[..] {
             [] => format!("{} is up: nothing to do", self.host),
-            left => format!("{} needs: {}", self.host, left.join(", ")),
+            left => format!("left to do for {}: {}", self.host, left.join(", ")),
         }
     }
 }

@@ -81,3 +81,14 @@ fn a_store_without_room_is_found() {
     let plan = |unpacked_bytes| BuildPlan { unpacked_bytes, free_bytes: Some(10), ..plan(Vec::new()) };
     assert!(plan(11).lacks_room() && !plan(10).lacks_room());
 }
+
+#[test]
+fn builds_of_the_same_name_are_listed_once() {
+    let names = |names: &[&str]| {
+        let builds = names.iter().map(|name| build(name, "aarch64-linux", Place::Emulated, None));
+        text::named(builds.collect::<Vec<_>>().iter())
+    };
+    assert_eq!(names(&["a", "b", "a", "c", "a"]).unwrap(), "a, b, c");
+    assert_eq!(names(&["a", "b", "c", "c", "d", "e", "f", "f", "g"]).unwrap(), "a, b, c, d, e, 2 more");
+    assert_eq!(names(&[]), None);
+}

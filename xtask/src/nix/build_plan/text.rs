@@ -119,12 +119,17 @@ impl Place {
     }
 }
 
-/// The names of the first `builds`, and how many there are beside them; `None` for none.
+/// The first names of `builds`, each once, and how many others there are; `None` for none.
 pub fn named<'a>(builds: impl Iterator<Item = &'a PlannedBuild>) -> Option<String> {
-    let builds = builds.collect::<Vec<_>>();
-    let mut names = builds.iter().take(MAX_NAMED).map(|build| build.name.clone()).collect::<Vec<_>>();
-    if builds.len() > MAX_NAMED {
-        names.push(format!("{} more", builds.len() - MAX_NAMED));
+    let mut names = Vec::<String>::new();
+    for build in builds {
+        if !names.contains(&build.name) {
+            names.push(build.name.clone());
+        }
+    }
+    if let Some(others) = names.len().checked_sub(MAX_NAMED).filter(|others| *others > 0) {
+        names.truncate(MAX_NAMED);
+        names.push(format!("{others} more"));
     }
     (!names.is_empty()).then(|| names.join(", "))
 }
