@@ -54,6 +54,7 @@ runCommand config.image.fileName
       FIRMWARE_MIB = toString firmware.sizeMiB;
       HEADROOM_MIB = toString image.headroomMiB;
       ROOT_UUID = image.rootUuid;
+      ZSTD_LEVEL = toString image.compressionLevel;
       # The modification time of all files in a Nix store.
       SOURCE_DATE_EPOCH = "1";
     };

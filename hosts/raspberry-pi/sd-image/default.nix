@@ -19,6 +19,15 @@ in
       default = 256;
       description = "Free space of NIXOS_SD in MiB for files that are written before the first boot grows it.";
     };
+    compressionLevel = lib.mkOption {
+      type = lib.types.ints.between 1 19;
+      default = 3;
+      example = 19;
+      description = ''
+        The level at which zstd compresses the image. A higher level takes more time and gives a smaller file: 10 takes
+        three times as long as 3, for a file that is a fifth smaller.
+      '';
+    };
     rootUuid = lib.mkOption {
       type = lib.types.str;
       default = "44444444-4444-4444-8888-888888888888";

@@ -155,6 +155,10 @@ in
   wronglyKeyed = complaints (extended {
     common.cacheKeys = [ "ssh-ed25519 AAAA" ];
   });
+  compressionLevels = map (config: config.system.build.sdImage.drvAttrs.ZSTD_LEVEL) [
+    config
+    (extended { raspberryPi.image.compressionLevel = 19; })
+  ];
   units = units config;
   boot = boot config;
   system = common config // pi config // complaints config;

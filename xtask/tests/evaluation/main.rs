@@ -143,6 +143,12 @@ fn any_configuration_gets_an_image() {
     assert_ne!(images["byHost"], images["byWorkstation"], "the same tools assemble both");
 }
 
+#[test]
+#[ignore = "needs Nix, XTASK_NIXPKGS and XTASK_INPUTS: run `cargo xtask test evaluation`"]
+fn a_host_chooses_the_compression_of_its_image() {
+    assert_eq!(evaluate()["compressionLevels"], json!(["3", "19"]));
+}
+
 /// The expected facts of `stinky`: those of `system.json`, with the release of the evaluated nixpkgs.
 fn expected_system(facts: &Value) -> Value {
     let release = facts["release"].as_str().expect("a release");

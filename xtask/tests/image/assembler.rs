@@ -106,6 +106,10 @@ fn the_refusal_of_an_invalid_variable_names_the_variable() {
         (("HEADROOM_MIB", "1 GiB"), "assemble: HEADROOM_MIB is not a whole number: 1 GiB\n"),
         (("ROOT_UUID", "4444-4444"), "assemble: ROOT_UUID is not a UUID: 4444-4444\n"),
         (("FIRMWARE_MIB", "040"), "assemble: FIRMWARE_MIB is not a whole number: 040\n"),
+        (("ZSTD_LEVEL", "20"), "assemble: ZSTD_LEVEL is 20, not from 1 to 19\n"),
+        (("ZSTD_LEVEL", "0"), "assemble: ZSTD_LEVEL is 0, not from 1 to 19\n"),
+        (("ZSTD_LEVEL", "03"), "assemble: ZSTD_LEVEL is not a whole number: 03\n"),
+        (("ZSTD_LEVEL", "-1"), "assemble: ZSTD_LEVEL is not a whole number: -1\n"),
         (("ROOT_TREE", "/nowhere"), "assemble: ROOT_TREE is not a folder: /nowhere\n"),
         (("STORE_PATHS", "/nowhere"), "assemble: STORE_PATHS is not a file: /nowhere\n"),
     ] {

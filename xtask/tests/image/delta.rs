@@ -86,6 +86,9 @@ fn changes(closure: &Closure, image: &Image) -> Vec<Change> {
     for name in ["mail-1.0", "zsh-5.9", "dhcpcd-10"] {
         changes.push(Change::new(format!("the new package {name}"), |closure| closure.add(name, 40_000, 5)));
     }
+    // The folder of such a path comes before all small paths.
+    changes
+        .push(Change::new("a new small package of 200 files", |closure| closure.add("perl-5", 400_000, 200)));
     for (position, name) in small_paths(closure, image) {
         let text = format!("300 kB more in {name}, {position} of the small paths");
         changes.push(Change::new(text, move |closure| closure.grow(&name, 300_000)));

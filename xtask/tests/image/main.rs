@@ -9,6 +9,8 @@ mod board_layouts;
 mod delta;
 mod firmware;
 mod killed;
+mod levels;
+mod names;
 mod sameness;
 mod script;
 #[path = "../support/mod.rs"]

@@ -12,12 +12,13 @@
 #   ROOT_UUID          the UUID of NIXOS_SD
 #   HEADROOM_MIB       free space on NIXOS_SD, until the first boot lets it fill the card
 #   SOURCE_DATE_EPOCH  the time that counts as now, in seconds
-#   ZSTD_LEVEL         the level of the compression (default: 10)
+#   ZSTD_LEVEL         the level of the compression, from 1 to 19 (default: 3)
+#   PHASES             a file that gets the time at the end of each phase, for measurements (default: none)
 #
 # On PATH: mke2fs and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime), GNU tar,
 # mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, od, tr, stat, truncate, mktemp of any kind.
 #
-# Beside this file: order.sh (which file goes where), firmware.sh (FIRMWARE), root.sh (NIXOS_SD).
+# Beside this file: list.sh (all files), order.sh (which file goes where), firmware.sh (FIRMWARE), root.sh (NIXOS_SD).
 set -eu
 umask 022
 export LC_ALL=C TZ=UTC0 MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
@@ -28,6 +29,7 @@ ALIGN_MIB=8
 GROWTH_BLOCKS=536870912
 
 here=${0%/*}
+. "$here/list.sh"
 . "$here/order.sh"
 . "$here/firmware.sh"
 . "$here/root.sh"
@@ -46,13 +48,28 @@ main() {
     way=folder
     ! takes_archive || way=archive
     list_content
+    end_phase list
     root_mib=$(root_size)
     root_at=$((ALIGN_MIB + FIRMWARE_MIB))
     truncate -s "$((root_at + root_mib))M" "$image"
     partition
     make_firmware
+    end_phase firmware
     make_root
+    end_phase root
     compress
+    end_phase compress
+}
+
+# end_phase NAME: notes the end of a phase in PHASES: its name and the seconds since the start of the machine, then the
+# CPU times of the shell and of its children.
+end_phase() {
+    [ -n "${PHASES:-}" ] || return 0
+    read -r now rest </proc/uptime
+    {
+        echo "$1 $now"
+        times
+    } >>"$PHASES"
 }
 
 # Fails unless all variables of the input have values that fit, and all programs are on PATH. Then makes the paths of
@@ -62,12 +79,15 @@ check_input() {
         eval "value=\${$name:-}"
         [ -n "$value" ] || die "the variable $name is not set"
     done
-    for name in FIRMWARE_MIB HEADROOM_MIB SOURCE_DATE_EPOCH; do
+    ZSTD_LEVEL=${ZSTD_LEVEL:-3}
+    for name in FIRMWARE_MIB HEADROOM_MIB SOURCE_DATE_EPOCH ZSTD_LEVEL; do
         eval "value=\$$name"
         # In the shell, a number that begins with 0 is octal.
         case $value in *[!0-9]* | 0?*) die "$name is not a whole number: $value" ;; esac
     done
     [ "$FIRMWARE_MIB" -ge 34 ] || die "FIRMWARE_MIB is $FIRMWARE_MIB; FAT32 needs 34 at least"
+    # zstd has levels above 19, whose windows take much memory in decompression.
+    [ "$ZSTD_LEVEL" -ge 1 ] && [ "$ZSTD_LEVEL" -le 19 ] || die "ZSTD_LEVEL is $ZSTD_LEVEL, not from 1 to 19"
     [ -d "$ROOT_TREE" ] || die "ROOT_TREE is not a folder: $ROOT_TREE"
     [ -d "$FIRMWARE_TREE" ] || die "FIRMWARE_TREE is not a folder: $FIRMWARE_TREE"
     [ -f "$STORE_PATHS" ] || die "STORE_PATHS is not a file: $STORE_PATHS"
@@ -98,7 +118,7 @@ TABLE
 # The output has another name until it is whole, so that OUT never holds a part of an image.
 compress() {
     mkdir -p "$(dirname "$OUT")"
-    zstd -q -f -T0 "-${ZSTD_LEVEL:-10}" "$image" -o "$OUT.part" || die "compressing the image failed"
+    zstd -q -f -T0 "-$ZSTD_LEVEL" "$image" -o "$OUT.part" || die "compressing the image failed"
     mv "$OUT.part" "$OUT"
     say "$(basename "$OUT"): $((root_at + root_mib)) MiB, FIRMWARE $FIRMWARE_MIB MiB, NIXOS_SD $root_mib MiB"
 }

@@ -15,16 +15,22 @@
 # entry with the name of a placeholder deletes it, so that the files behind that entry take its blocks. The group of the
 # last room comes first, while placeholders still hold the rooms before it. Empty files behind each group hold its
 # inodes in the same way. All placeholders are in the folder .pad, which root.sh removes at the end.
+#
+# mke2fs looks for each file in the folder `store` from its start, block by block, and verifies the checksum of each
+# block. Therefore the folders of store paths with many files come first, before the rooms, and empty folders behind
+# them hold the room of a few more.
 
 # Bytes from which on an item is large.
 LARGE=1048576
 # The room of a group in MiB.
 ROOM_MIB=4
+# The number of files and folders from which on the folder of a store path comes first.
+MANY=64
 
 # Writes the names of all files to the file `order`, as they are archived from the folder `top`.
 list_content() {
     mkdir "$work/top"
-    (cd "$work/top" && mkdir store .pad full empty inodes many)
+    (cd "$work/top" && mkdir store .pad full empty held inodes many)
     list_store
     ln -s "$store" "$work/top/s"
     ln -s "$ROOT_TREE" "$work/top/r"
@@ -36,74 +42,8 @@ list_content() {
     classify >"$work/classes"
     sort -k 1,1n -k 2,2n -k 3,3nr -k 4,4 -k 6,6 "$work/classes" >"$work/items"
     place >"$work/places"
-    (
-        cd "$work/top"
-        make_placeholders
-        while read -r place; do
-            case $place in
-                parents) cat "$work/parents.list" ;;
-                rest) cat "$work/root.list" ;;
-                store | .pad | full/* | kept*) printf '%s\0' "$place" ;;
-                *)
-                    find "$place" -print0 >"$work/found"
-                    sort -z "$work/found"
-                    ;;
-            esac
-        done <"$work/places"
-    ) >"$work/order"
-}
-
-# Writes the names of the store paths to the file `bases`, and size, mode and name of all files in them to `stored`.
-list_store() {
-    store=
-    : >"$work/bases"
-    # The last line may have no end.
-    while read -r path || [ -n "$path" ]; do
-        [ -n "$path" ] || continue
-        [ -e "$path" ] || [ -L "$path" ] || die "STORE_PATHS names $path, which does not exist"
-        [ -z "$store" ] || [ "$store" = "${path%/*}" ] || die "$path is not in the store $store"
-        store=${path%/*}
-        echo "${path##*/}" >>"$work/bases"
-    done <"$STORE_PATHS"
-    store=${store:-/}
-    sort -u -o "$work/bases" "$work/bases"
-    (
-        cd "$store"
-        set --
-        # No xargs: that of busybox garbles the names at which its next command begins.
-        while read -r base; do
-            set -- "$@" "$base"
-            [ $# -lt 500 ] && continue
-            find "$@" -exec stat -c '%s %f %n' {} +
-            set --
-        done
-        [ $# -eq 0 ] || find "$@" -exec stat -c '%s %f %n' {} +
-    ) <"$work/bases" >"$work/stored"
-}
-
-# Writes size, mode and name of the large files of ROOT_TREE to `rooted`. All others go to root.list in the order
-# of names, and their sizes and modes to `rest`.
-list_root() {
-    (
-        cd "$work/top"
-        # White space separates the fields of the lists, so a file with white space in its name counts as small.
-        set -- -type f -size "+$((LARGE - 1))c" ! -path "*[[:space:]]*"
-        find r/ "$@" -exec stat -c '%s %f %n' {} + >"$work/rooted"
-        find r/ ! -path r/ ! \( "$@" \) -exec stat -c '%s %f' {} + >"$work/rest"
-        find r/ ! -path r/ ! \( "$@" \) -print0 >"$work/found"
-        sort -z "$work/found" >"$work/root.list"
-    )
-}
-
-# Writes the parent folders of the large files of ROOT_TREE to parents.list. mke2fs accepts a second entry of a folder.
-list_parents() {
-    awk '{
-        n = split($3, part, "/")
-        path = part[1]
-        for (i = 2; i < n; i++) print path = path "/" part[i]
-    }' "$work/rooted" >"$work/parents"
-    sort -u -o "$work/parents" "$work/parents"
-    tr '\n' '\0' <"$work/parents" >"$work/parents.list"
+    (cd "$work/top" && make_placeholders)
+    order_names >"$work/order"
 }
 
 # Prints one line an item: its bytes, blocks and inodes, its name, its place below `top`.
@@ -186,7 +126,8 @@ classify() {
 # Prints the items and the placeholders in their order. `rest` stands for the small files of ROOT_TREE (the boot menu,
 # the Nix database), and `parents` for the parent folders of its large files.
 place() {
-    awk -v groups="$groups" -v inodes="$inodes" -v folders="$work/folders" -v files="$work/files" '
+    awk -v groups="$groups" -v inodes="$inodes" -v many="$MANY" \
+        -v folders="$work/folders" -v files="$work/files" -v held="$work/held" '
         # Holds inodes behind a group, with a folder and empty files in it: the folder takes an inode too.
         function keep(   i, missing) {
             missing = last * inodes - used
@@ -197,15 +138,35 @@ place() {
             for (i = 1; i < missing; i++) print "kept" last "/" i
             if (missing > most) most = missing
         }
-        BEGIN {
+        # The folders with many files, and empty ones up to a number that seldom changes.
+        function print_first(   i, step) {
+            for (i = 1; i <= count; i++) print "first " first[i]
+            if (!groups) return
+            for (step = 8; step * 8 <= count; ) step *= 2
+            for (i = count + 1; i <= step * int(count / step + 1); i++) {
+                print "held/" i
+                print i >held
+            }
+        }
+        function print_start(   i) {
             printf "" >folders
             printf "" >files
+            printf "" >held
             print "store"
             if (groups) print ".pad\nfull/first"
+            print_first()
             for (i = 0; i < groups; i++) print "full/" i
             if (groups) print "full/last"
             print "parents"
         }
+        NR == FNR {
+            if ($5 >= many) {
+                first[++count] = $6
+                is_first[$6] = 1
+            }
+            next
+        }
+        FNR == 1 { print_start() }
         $1 && $1 != last {
             if (last) keep()
             else print "rest"
@@ -214,12 +175,14 @@ place() {
             last = $1
         }
         { print $6 }
-        last { used += $5 }
+        # The inode of a folder that came first is not in its group.
+        last { used += $5 - ($6 in is_first) }
         END {
+            if (!NR) print_start()
             if (!last) print "rest"
             for (i = 1; i < most; i++) print i >files
         }
-    ' "$work/items"
+    ' "$work/items" "$work/items"
 }
 
 # Makes the files that hold rooms and inodes. They are full of blanks, as a block of zeros would be a hole.
@@ -236,6 +199,7 @@ make_placeholders() {
         ln full/0 "full/$room"
         room=$((room + 1))
     done
+    while read -r folder; do mkdir "held/$folder"; done <"$work/held"
     # The same empty files for all groups: making thousands takes seconds.
     while read -r file; do : >"many/$file"; done <"$work/files"
     while read -r group; do

@@ -46,6 +46,7 @@ remove_placeholders() {
             case $place in kept*) echo "rm /.pad/i${place#kept}" ;; esac
         done <"$work/places"
         while read -r group; do echo "rmdir /.pad/i$group"; done <"$work/folders"
+        while read -r folder; do echo "rmdir /.pad/h$folder"; done <"$work/held"
         for name in "$work"/top/full/*; do echo "rm /.pad/${name##*/}"; done
         echo "rmdir /.pad"
     } >"$work/requests"
@@ -101,6 +102,7 @@ archive() {
         --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime \
         --transform='flags=rSH;s,^full/,.pad/,' --transform='flags=rSH;s,^empty/,.pad/,' \
         --transform='flags=rSH;s,^inodes/,.pad/i,' --transform='flags=rSH;s,^kept,.pad/i,' \
+        --transform='flags=rSH;s,^held/,.pad/h,' \
         --transform='flags=rSH;s,^s/,store/,' --transform='flags=rSH;s,^r/,,' -C "$work/top" -T "$work/order"
 }
 

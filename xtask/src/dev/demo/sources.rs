@@ -18,6 +18,7 @@ macro_rules! source {
 const SOURCES: &[(&str, &[u8])] = &[
     ("assemble.sh", source!("hosts/raspberry-pi/sd-image/assembler/assemble.sh")),
     ("firmware.sh", source!("hosts/raspberry-pi/sd-image/assembler/firmware.sh")),
+    ("list.sh", source!("hosts/raspberry-pi/sd-image/assembler/list.sh")),
     ("order.sh", source!("hosts/raspberry-pi/sd-image/assembler/order.sh")),
     ("root.sh", source!("hosts/raspberry-pi/sd-image/assembler/root.sh")),
     ("grow.sh", source!("hosts/raspberry-pi/grow.sh")),
