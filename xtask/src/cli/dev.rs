@@ -1,9 +1,10 @@
 //! The command line of the commands for development: `bench` and `test`.
 
 use std::num::NonZero;
+use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, CompletionCandidate};
 
 use crate::dev::suites;
@@ -22,6 +23,8 @@ pub enum Benchmark {
     Assemble(BenchAssemble),
     /// Deploy to hosts in namespaces of this machine, with this tool and with deploy-rs alone
     Deploy(BenchDeploy),
+    /// Measure each phase between a small change of a host and its card: assemble, check, flash
+    Edit(BenchEdit),
     /// List the 60 hosts of a flake, with this tool and with `nix eval` alone
     Hosts(BenchHosts),
     /// Reboot guests in QEMU into a new system, on trial and without a trial
@@ -65,6 +68,26 @@ pub struct BenchDeploy {
     /// How often each variant runs; the result is the median
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
     pub rounds: NonZero<u32>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BenchEdit {
+    /// The size of the synthetic closure in MiB; 200 for a quick try
+    #[arg(long, value_name = "N", default_value = "2048", value_parser = parse_positive)]
+    pub size: NonZero<u32>,
+    /// Measure with the store paths in this file, one a line, in place of a synthetic closure: real content takes less
+    /// time to compress
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "size")]
+    pub paths: Option<PathBuf>,
+    /// How often each way is measured; the result is the median
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
+    pub rounds: NonZero<u32>,
+    /// Compare with the assembler in this folder, such as that of another revision
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub assembler: Option<PathBuf>,
+    /// Compare with `flash` of this program, such as an earlier build
+    #[arg(long, value_name = "PROGRAM", value_hint = ValueHint::ExecutablePath)]
+    pub tool: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -35,7 +35,9 @@ pub use completions::{Candidates, Complete, Completions, Internal, ManPages, She
 pub use demo::Demo;
 pub use deploy::{CacheArgs, Deploy, DeployArgs, Status};
 #[cfg(feature = "dev")]
-pub use dev::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test};
+pub use dev::{
+    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchFlash, BenchHosts, BenchTrial, Benchmark, Test,
+};
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use flash_targets::{CardTarget, CardTo};
 pub use identity::{Identity, IdentityCommand};

@@ -8,11 +8,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::{Context, JsonResult};
-use crate::cli::{Bench, BenchAssemble, BenchDeploy, BenchFlash, BenchHosts, BenchTrial, Benchmark};
+use crate::cli::{
+    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchFlash, BenchHosts, BenchTrial, Benchmark,
+};
 use crate::commands::plan_facts::PlanFacts;
 use crate::commands::suite_parts;
 pub use crate::dev::bench::TrialCost;
-use crate::dev::bench::{self, Comparison, Measurements, Plan, Row};
+use crate::dev::bench::{self, Comparison, EditCost, EditPlan, Measurements, Plan, Row};
 use crate::ui;
 
 pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
@@ -20,6 +22,7 @@ pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
         Benchmark::Flash(args) => bench_flash(cx, args),
         Benchmark::Assemble(args) => bench_assemble(cx, args),
         Benchmark::Deploy(args) => bench_deploy(cx, args),
+        Benchmark::Edit(args) => bench_edit(cx, args),
         Benchmark::Hosts(args) => bench_hosts(cx, args),
         Benchmark::Trial(args) => bench_trial(cx, args),
         Benchmark::Cards(args) => show_rows(cx, args.rounds, bench::cards(cx, args.cards, args.rounds)?),
@@ -59,6 +62,18 @@ pub struct AssembleResult {
 
 impl JsonResult for AssembleResult {}
 
+/// The JSON result of `bench edit`.
+#[derive(Serialize, JsonSchema)]
+pub struct EditResult {
+    rounds: NonZero<u32>,
+    /// The size of the synthetic closure, in MiB; `None` for real store paths.
+    closure_mib: Option<NonZero<u32>>,
+    /// The ways from the change to the card; the first is the one with which the others are compared.
+    ways: Vec<EditCost>,
+}
+
+impl JsonResult for EditResult {}
+
 /// The JSON result of the benchmarks that are a table.
 #[derive(Serialize, JsonSchema)]
 pub struct RowsResult {
@@ -91,6 +106,17 @@ fn bench_assemble(cx: &Context, args: &BenchAssemble) -> Result<()> {
 
 fn bench_deploy(cx: &Context, args: &BenchDeploy) -> Result<()> {
     show_rows(cx, args.rounds, bench::deploys(cx, args.rounds)?)
+}
+
+fn bench_edit(cx: &Context, args: &BenchEdit) -> Result<()> {
+    let BenchEdit { size, paths, rounds, assembler, tool } = args.clone();
+    let mib = size.get().try_into()?;
+    let closure_mib = paths.is_none().then_some(size);
+    let ways = EditPlan { mib, paths, rounds, assembler, tool }.run(cx)?;
+    if cx.json {
+        return ui::print_json(&EditResult { rounds, closure_mib, ways });
+    }
+    ui::print_table(&bench::edit_table(&ways))
 }
 
 fn bench_hosts(cx: &Context, args: &BenchHosts) -> Result<()> {

@@ -30,6 +30,7 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("bench-assemble", result::<bench::AssembleResult>(generator)),
         ("bench-cards", result::<bench::RowsResult>(generator)),
         ("bench-deploy", result::<bench::RowsResult>(generator)),
+        ("bench-edit", result::<bench::EditResult>(generator)),
         ("bench-flash", result::<bench::FlashCasesResult>(generator)),
         ("bench-hosts", result::<bench::RowsResult>(generator)),
         ("bench-trial", result::<bench::TrialCost>(generator)),

@@ -51,6 +51,7 @@ fn help_lists_the_global_options_last() {
         ("bench flash", &alone),
         ("bench assemble", &alone),
         ("bench deploy", &alone),
+        ("bench edit", &alone),
     ] {
         let args = command.split(' ').chain(["-h"]).collect::<Vec<_>>();
         let outcome = Sandbox::new().run(&args);

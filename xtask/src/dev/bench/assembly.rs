@@ -32,9 +32,14 @@ pub struct Assembly<'a> {
 impl Assembly<'_> {
     /// Makes the image and returns the cost of the assembler.
     pub fn run(&self, cx: &Context) -> Result<Cost> {
-        let script = crate::dev::checkout().join(SCRIPT);
-        let command = [self.tools.program("dash").into(), script.into_os_string()];
-        let measured = self.configure(&cx.launcher).measure(&[command.to_vec()])?;
+        self.run_script(cx, &script_of_this_checkout(), None)
+    }
+
+    /// Makes the image with the assembler `script`, which notes its phases in the file `phases`. Returns the cost.
+    pub fn run_script(&self, cx: &Context, script: &Path, phases: Option<&Path>) -> Result<Cost> {
+        let command = [self.tools.program("dash").into(), script.into()];
+        let launcher = self.configure(&cx.launcher).with_env("PHASES", phases.unwrap_or(Path::new("")));
+        let measured = launcher.measure(&[command.to_vec()])?;
         if measured.code == 0 {
             return Ok(measured.cost);
         }
@@ -59,6 +64,11 @@ impl Assembly<'_> {
         ];
         variables.into_iter().fold(launcher.clone(), |launcher, (name, value)| launcher.with_env(name, value))
     }
+}
+
+/// The assembler of the checkout that this program was built from.
+pub fn script_of_this_checkout() -> PathBuf {
+    crate::dev::checkout().join(SCRIPT)
 }
 
 /// Stages the programs for this machine.

@@ -2,6 +2,7 @@
 //! throttled device.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
 use super::content::{CHUNK, Random};
 use super::image::Image;
+use crate::card::image::chunk_hash::read_chunk;
 
 /// The number of different chunks of old data, which repeat.
 const OLD_CHUNKS: usize = 16;
@@ -81,6 +83,23 @@ impl BackingStore {
         Ok(None)
     }
 
+    /// As [`Self::first_difference`], for the image that `stream` yields.
+    pub fn first_difference_to(&self, mut stream: impl Read) -> Result<Option<u64>> {
+        let mut chunk = vec![0; CHUNK];
+        let mut stored = vec![0; CHUNK];
+        for offset in self.offsets() {
+            let size = read_chunk(&mut stream, &mut chunk).map_err(|(_, error)| error)?;
+            self.file.read_exact_at(&mut stored[..size], offset).context("reading the virtual card")?;
+            if stored[..size] != chunk[..size] {
+                return Ok(Some(offset));
+            }
+            if size < CHUNK {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
     /// The offsets of all chunks of the store, in bytes.
     fn offsets(&self) -> impl Iterator<Item = u64> {
         (0..self.size).step_by(CHUNK)
@@ -112,6 +131,16 @@ mod tests {
             store.write(&[byte[0] ^ 1], chunk_offset + 77).unwrap();
             assert_eq!(store.first_difference(&image).unwrap(), Some(chunk_offset));
         }
+    }
+
+    #[test]
+    fn one_wrong_byte_of_a_stream_is_found() {
+        let store = BackingStore::new(3 * CHUNK as u64).unwrap();
+        let mut image = vec![7; 2 * CHUNK + 512];
+        store.write(&image, 0).unwrap();
+        assert_eq!(store.first_difference_to(image.as_slice()).unwrap(), None);
+        image[2 * CHUNK + 511] = 8;
+        assert_eq!(store.first_difference_to(image.as_slice()).unwrap(), Some(2 * CHUNK as u64));
     }
 
     #[test]

@@ -67,6 +67,14 @@ impl Closure {
         closure
     }
 
+    /// A closure of about `mib` MiB with `factor` times as many files, of which each is smaller: 2 GiB with four times
+    /// as many are 1 650 paths and 71 000 files.
+    pub fn with_files(mib: usize, factor: usize) -> Self {
+        let mut closure = Self::with_size(mib);
+        closure.items.values_mut().filter(|item| item.files > 1).for_each(|item| item.files *= factor);
+        closure
+    }
+
     /// Adds the store path `name` with `files` files of together `size` bytes, or replaces the path by its next
     /// version.
     pub fn add(&mut self, name: &str, size: usize, files: usize) {

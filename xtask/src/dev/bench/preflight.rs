@@ -34,6 +34,15 @@ pub fn require_memory_and_throttle(cx: &Context, size: u64) -> Result<()> {
     refuse_missing(&missing)
 }
 
+/// Checks the requirements of cards of together `size` bytes, which are as fast as memory.
+///
+/// # Errors
+/// As those of [`require`].
+pub fn require_memory(cx: &Context, size: u64) -> Result<()> {
+    require_root()?;
+    refuse_missing(&missing_basics(cx, size))
+}
+
 fn require_root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());

@@ -1,6 +1,7 @@
 //! A virtual card: memory behind a loop device, throttled to the speed of an SD card on request.
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::Result;
@@ -69,6 +70,12 @@ impl BenchCard {
             "{} does not hold the image: the MiB at byte {offset} differs",
             self.path().display()
         )
+    }
+
+    /// As [`Self::verify`], for the image that `stream` yields.
+    pub fn verify_stream(&self, stream: impl Read) -> Result<()> {
+        let Some(offset) = self.store.first_difference_to(stream)? else { return Ok(()) };
+        bail!(Verification, "{} differs from the image in the MiB at byte {offset}", self.path().display())
     }
 
     /// Measures the real speed of the card, which takes a few seconds.
