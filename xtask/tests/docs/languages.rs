@@ -13,6 +13,7 @@ const SCENES: &[&str] = &[
     "deploy",
     "flash",
     "flash-and-pi",
+    "new-host",
     "pi",
     "pi-cache",
     "pi-login",
@@ -25,7 +26,7 @@ const WORKSTATIONS: &[&str] = &["", "anna", "ben", "old", "new"];
 
 /// How many blocks no suite runs. Each has its reason behind `by-hand`, which says what no machine of the suites has;
 /// the unit tests parse the commands of the tool in it.
-const BY_HAND_COUNT: usize = 19;
+const BY_HAND_COUNT: usize = 18;
 
 /// Why `block` is not accounted for.
 fn fault(block: &Block) -> Option<String> {

@@ -14,6 +14,9 @@ mod deploy;
 #[path = "../device/fake_flake.rs"]
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod fake_flake;
+#[path = "../cli/fake_nix.rs"]
+#[allow(dead_code, reason = "the suite cli uses the rest")]
+mod fake_nix;
 #[path = "../deploy/fixture.rs"]
 #[allow(dead_code, reason = "the suite deploy uses the rest")]
 mod fixture;
@@ -30,6 +33,10 @@ mod languages;
 mod machine;
 mod manual;
 mod matching;
+mod new_host;
+#[path = "../cli/new_host_fixture.rs"]
+#[allow(dead_code, reason = "the suite cli uses the rest")]
+mod new_host_fixture;
 mod nix;
 mod page;
 mod pi;
