@@ -73,7 +73,9 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
         workdir.remove(&remote);
     }
     let verdict = verdict::judge(target, plan.goal, &plan.before, &after, exit);
-    if !confirmed || verdict.failure().is_some() {
+    // Whoever stops deploy-rs knows why it ended.
+    let is_stopped = exit.is_interrupted() && verdict.failure() == Some(ExitKind::Interrupted);
+    if !is_stopped && (!confirmed || verdict.failure().is_some()) {
         tail.report(reporter);
     }
     plan.timings = timings;

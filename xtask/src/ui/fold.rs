@@ -8,8 +8,8 @@ use super::style::Stream;
 
 /// The widest label in columns, with the gap after it: that of a phase, such as `     write  `.
 const MAX_LABEL: usize = 12;
-/// The width of the label of a result in columns, with the gap after it, such as `card    `.
-const RESULT_LABEL: usize = 8;
+/// The labels of results that fill their column up to one blank. A sentence may begin with a word as long.
+const FULL_LABELS: &[&str] = &["unmount", "warning"];
 /// What begins a line of another program, and each of the lines that such a line is folded to.
 const OUTPUT: &str = "  | ";
 /// The least width that is folded to, in columns: less leaves no room for words.
@@ -85,8 +85,7 @@ fn label_len(line: &str) -> usize {
     match (gap, indent) {
         // Two blanks or more follow a label.
         (2.., _) if end <= MAX_LABEL => end,
-        // The label fills its column up to one blank: `unmount /media/me`.
-        (1, 0) if end == RESULT_LABEL => end,
+        (1, 0) if FULL_LABELS.contains(&&line[..word_len]) => end,
         // The line continues another.
         (_, 2..=MAX_LABEL) => indent,
         _ => 0,
@@ -274,8 +273,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unclosed_backtick_is_part_of_a_word() {
+    fn an_unclosed_backtick_is_part_of_a_word_and_a_sentence_has_no_label() {
         assert_eq!(fold("an unclosed ` is a word like any other of this line", 30, "…").lines().count(), 2);
+        assert_eq!(fold("deploys accept the key of a host", 30, "…"), "deploys accept the key of a\n  host");
     }
 
     #[test]

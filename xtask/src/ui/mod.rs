@@ -198,7 +198,8 @@ fn parser_text(text: &clap::Error, stream: Stream) -> String {
     let text = if stream.has_colours() { text.ansi().to_string() } else { text.to_string() };
     let Some(width) = stream.width() else { return text };
     let lines = text.split('\n').map(|line| {
-        let plain = strip_str(line).to_string();
+        // A program that was called by its path has a longer name.
+        let plain = for_people(strip_str(line).to_string());
         if plain.width() <= width { line.to_owned() } else { lay_out(&plain, stream) }
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -70,6 +70,18 @@ fn an_interrupt_of_the_evaluation_of_several_hosts_ends_with_their_table() {
     assert!(fixture.ssh_calls().is_empty());
 }
 
+/// Whoever stops deploy-rs needs none of its lines to know why it ended.
+#[test]
+fn an_interrupt_of_deploy_rs_shows_none_of_its_lines() {
+    let fixture = Fixture::new(&probe_answer(OLD_PROFILE, OLD, ""), "", 0);
+    fixture.sandbox.fake("deploy", "echo 'a line of deploy-rs' >&2; exec sleep 30");
+    fixture.write("before", &probe_answer(OLD_PROFILE, OLD, ""));
+    let is_running = || fixture.sandbox.calls("deploy").len() == 1;
+    let outcome = interrupt_once(&fixture, &["deploy", "stinky"], is_running, SignalTo::Group);
+    let stderr = &outcome.assert_code(130).stderr;
+    assert!(stderr.contains("stopped before the activation") && !stderr.contains("  | "), "{stderr}");
+}
+
 #[test]
 fn an_interrupt_stops_the_wait_between_two_attempts() {
     let fixture = Fixture::new("", "", 0);
