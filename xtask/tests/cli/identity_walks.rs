@@ -31,7 +31,7 @@ fn blocks(heading: &str) -> Vec<Block> {
     let section = section.split("\n## ").next().unwrap_or_default();
     let fences = section.split("\n```").skip(1).step_by(2);
     let commands = fences.filter_map(|fence| fence.strip_prefix("sh"));
-    let commands = commands.filter(|block| !block.starts_with(" by-hand\n"));
+    let commands = commands.filter(|block| !block.starts_with(" by-hand "));
     let blocks = commands.map(|block| {
         let (words, script) = block.split_once('\n').expect("commands");
         let workstation = if words.trim().is_empty() { WORKSTATIONS[0] } else { words.trim() };
