@@ -26,7 +26,7 @@ pub mod interrupt;
 mod json_result;
 pub mod lock;
 pub mod memfd;
-mod memory;
+pub mod memory;
 mod next_step;
 pub mod parallel;
 pub mod percent_encoding;

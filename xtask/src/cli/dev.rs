@@ -27,6 +27,8 @@ pub enum Benchmark {
     Edit(BenchEdit),
     /// List the 60 hosts of a flake, with this tool and with `nix eval` alone
     Hosts(BenchHosts),
+    /// Evaluate copies of the host of this repository together, against one after the other
+    Evaluate(BenchEvaluate),
     /// Reboot guests in QEMU into a new system, on trial and without a trial
     Trial(BenchTrial),
     /// Write an image to several cards at once, against the same image to one card
@@ -95,6 +97,19 @@ pub struct BenchTrial {
     /// How often each reboot is measured; the result is the difference of the medians
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
     pub rounds: NonZero<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchEvaluate {
+    /// How many hosts are evaluated
+    #[arg(long, value_name = "N", default_value = "8", value_parser = parse_positive)]
+    pub hosts: NonZero<u32>,
+    /// How often the hosts are evaluated; the result is the median
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive)]
+    pub rounds: NonZero<u32>,
+    /// Arguments for Nix, such as --override-input nixpkgs ../nixpkgs
+    #[arg(last = true, value_name = "NIX ARGS")]
+    pub nix_args: Vec<String>,
 }
 
 #[derive(Debug, Args)]

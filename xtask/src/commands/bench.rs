@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::base::{Context, JsonResult};
 use crate::cli::{
-    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchFlash, BenchHosts, BenchTrial, Benchmark,
+    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchHosts, BenchTrial, Benchmark,
 };
 use crate::commands::plan_facts::PlanFacts;
 use crate::commands::suite_parts;
@@ -24,6 +24,7 @@ pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
         Benchmark::Deploy(args) => bench_deploy(cx, args),
         Benchmark::Edit(args) => bench_edit(cx, args),
         Benchmark::Hosts(args) => bench_hosts(cx, args),
+        Benchmark::Evaluate(args) => bench_evaluate(cx, args),
         Benchmark::Trial(args) => bench_trial(cx, args),
         Benchmark::Cards(args) => show_rows(cx, args.rounds, bench::cards(cx, args.cards, args.rounds)?),
     }
@@ -121,6 +122,10 @@ fn bench_edit(cx: &Context, args: &BenchEdit) -> Result<()> {
 
 fn bench_hosts(cx: &Context, args: &BenchHosts) -> Result<()> {
     show_rows(cx, args.rounds, bench::listings(cx, args.rounds)?)
+}
+
+fn bench_evaluate(cx: &Context, args: &BenchEvaluate) -> Result<()> {
+    show_rows(cx, args.rounds, bench::evaluations(cx, args.hosts, args.rounds, &args.nix_args)?)
 }
 
 fn bench_trial(cx: &mut Context, args: &BenchTrial) -> Result<()> {

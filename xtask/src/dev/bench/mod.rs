@@ -1,7 +1,7 @@
 //! Benchmarks: `flash` against its alternatives on a device as slow as a card; a flash of several such cards against
 //! one; the assembly of an image with native against emulated programs; the way from a small change of a host to its
-//! card; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names; and a reboot on trial against
-//! one without.
+//! card; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names; hosts evaluated
+//! together against each on its own; and a reboot on trial against one without.
 //!
 //! Benchmarks pass at any speed: the numbers are for people, and only ratios within one run are meaningful. They fail
 //! where the card does not hold the image after a run of the tool, or a host does not run the deployed system.
@@ -16,6 +16,7 @@ mod deploys;
 mod edit;
 mod edit_phases;
 mod emulation;
+mod evaluations;
 mod fixtures;
 mod hosts;
 mod image;
@@ -37,6 +38,7 @@ pub use closure::Closure;
 pub use deploys::deploys;
 pub use edit::{EditCost, EditPlan, edit_table};
 pub use emulation::{Comparison, compare};
+pub use evaluations::evaluations;
 pub use listing::listings;
 pub use plan::Plan;
 pub use preflight::require;
