@@ -116,7 +116,8 @@ pub struct WriteArgs {
     /// How the image is written; in each mode the card holds exactly the image afterwards
     #[arg(long, value_enum, default_value_t)]
     pub mode: crate::card::flash::Mode,
-    /// Refuse an image from which this board does not boot, and verify on the card that the board does
+    /// Refuse an image from which this board does not boot, and verify on the card that the board does (default:
+    /// `raspberryPi.boards` of the host)
     #[arg(long, value_enum, value_name = "BOARD")]
     pub board: Option<Board>,
     /// Show the plan and check the card, but write nothing and ask nothing; needs the device

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::base::{Context, JsonResult};
 use crate::cli::{
-    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchHosts, BenchTrial, Benchmark,
+    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchHosts, BenchTrial,
+    Benchmark,
 };
 use crate::commands::plan_facts::PlanFacts;
 use crate::commands::suite_parts;

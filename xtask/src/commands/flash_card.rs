@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::payload::{PayloadSetup, login_keys};
 use super::planned_card::{PlannedCard, WrittenCard};
 use super::protected::NamedPaths;
-use super::required_board;
+use super::required_boards;
 use super::write_card::{self, CardWriter};
 use crate::base::{Context, HostName, checks};
 use crate::card::disk::{Disk, Request};
@@ -150,7 +150,7 @@ impl<'a> BegunFlash<'a> {
         let path = Source::open(&file)?.path;
         let image = match checked.iter().find(|image| image.source.path == path) {
             Some(image) => image.clone(),
-            None => self.check_image(cx, &file)?,
+            None => self.check_image(cx, &file, layout.as_ref())?,
         };
         checked.push(image.clone());
         let payload = self.payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
@@ -168,7 +168,7 @@ impl<'a> BegunFlash<'a> {
         check_logins: impl Fn(Option<&LoginKeys>) -> Result<()>,
     ) -> Result<ReadyImage> {
         let Built { file, layout } = self.build(cx, check_logins)?;
-        let image = self.check_image(cx, &file)?;
+        let image = self.check_image(cx, &file, layout.as_ref())?;
         let payload = self.payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
         Ok(ReadyImage { image, layout, payload })
     }
@@ -192,9 +192,9 @@ impl<'a> BegunFlash<'a> {
         }
     }
 
-    /// Checks the image in `file`: a damaged image is never written, nor one from which the board of `--board` does not
-    /// boot. Without `--check-image`, an earlier check of the same file counts.
-    fn check_image(&self, cx: &Context, file: &Path) -> Result<Image> {
+    /// Checks the image in `file`: a damaged image is never written, nor one from which a board of the user or of the
+    /// host does not boot. Without `--check-image`, an earlier check of the same file counts.
+    fn check_image(&self, cx: &Context, file: &Path, layout: Option<&HostLayout>) -> Result<Image> {
         let FlashJob { sums, check_image, memory_limit, write, .. } = self.job;
         let cache = CheckCache::new(&cx.state);
         let limits = Limits::new(memory_limit, self.named.as_ref().map(|disk| disk.size));
@@ -204,7 +204,7 @@ impl<'a> BegunFlash<'a> {
         } else {
             image::examine_once(source, &cache, cx.reporter.as_ref())?
         };
-        required_board::require(cx, &image, write.board)?;
+        required_boards::require(cx, &image, write.board, layout)?;
         Ok(image)
     }
 
@@ -241,7 +241,10 @@ impl<'a> BegunFlash<'a> {
         let FoundCard { disk, request } = card;
         let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
         let login_keys = login_keys(&image, layout.as_ref(), entries);
-        let plan = Plan::new(image, disk, self.job.write.mode, payload).with_login_keys(Some(login_keys));
+        let boards = required_boards::of(self.job.write.board, layout.as_ref());
+        let plan = Plan::new(image, disk, self.job.write.mode, payload)
+            .with_login_keys(Some(login_keys))
+            .with_boards(boards);
         PlannedCard { flash: self, plan, request }
     }
 }

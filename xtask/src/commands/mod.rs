@@ -43,7 +43,7 @@ mod record;
 mod recorded_revision;
 mod release;
 mod release_file;
-mod required_board;
+mod required_boards;
 mod restore;
 mod rollback;
 mod run_log;

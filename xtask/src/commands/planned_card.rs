@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::flash_card::BegunFlash;
-use super::write_card::{self, Written};
+use super::write_card::{self, Written, require_boards};
 use crate::base::{Context, HostName};
 use crate::boot;
 use crate::card::disk::Request;
@@ -71,7 +71,7 @@ impl PlannedCard<'_> {
             Err(error) => (None, Err(error)),
             Ok(Written { report, known_hosts_updated }) => {
                 writer.end_card(cx, plan, &report);
-                let checked = known_hosts_updated.and_then(|()| writer.require_board(&report));
+                let checked = known_hosts_updated.and_then(|()| require_boards(plan, &report));
                 (Some(report), checked)
             }
         }

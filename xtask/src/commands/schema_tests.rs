@@ -26,14 +26,8 @@ const BLESS: &str = "XTASK_BLESS";
 
 /// The schemas of all results by their commands, with `-` for a space; what they refer to is left in `generator`.
 fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-    vec![
-        ("bench-assemble", result::<bench::AssembleResult>(generator)),
-        ("bench-cards", result::<bench::RowsResult>(generator)),
-        ("bench-deploy", result::<bench::RowsResult>(generator)),
-        ("bench-edit", result::<bench::EditResult>(generator)),
-        ("bench-flash", result::<bench::FlashCasesResult>(generator)),
-        ("bench-hosts", result::<bench::RowsResult>(generator)),
-        ("bench-trial", result::<bench::TrialCost>(generator)),
+    let mut all = bench_schemas(generator);
+    all.extend([
         ("boot", result::<boot::BootResult>(generator)),
         ("card-check", result::<card::CardCheckResult>(generator)),
         ("card-inspect", result::<card::CardFacts>(generator)),
@@ -68,6 +62,21 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("status", result::<status::StatusResult>(generator)),
         ("test", result::<test::TestResult>(generator)),
         ("up", result::<up::UpResult>(generator)),
+    ]);
+    all
+}
+
+/// The schemas of the results of `bench`.
+fn bench_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+    vec![
+        ("bench-assemble", result::<bench::AssembleResult>(generator)),
+        ("bench-cards", result::<bench::RowsResult>(generator)),
+        ("bench-deploy", result::<bench::RowsResult>(generator)),
+        ("bench-edit", result::<bench::EditResult>(generator)),
+        ("bench-evaluate", result::<bench::RowsResult>(generator)),
+        ("bench-flash", result::<bench::FlashCasesResult>(generator)),
+        ("bench-hosts", result::<bench::RowsResult>(generator)),
+        ("bench-trial", result::<bench::TrialCost>(generator)),
     ]
 }
 

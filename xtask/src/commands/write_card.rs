@@ -131,7 +131,7 @@ impl CardWriter<'_> {
             plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
         }
         known_hosts_updated.and(printed)?;
-        self.require_board(&report)?;
+        require_boards(plan, &report)?;
         Ok(report)
     }
 
@@ -147,17 +147,19 @@ impl CardWriter<'_> {
             plan.disk.eject(&cx.launcher).into_iter().for_each(|text| cx.note(text));
         }
     }
+}
 
-    /// Fails where the board of `--board` does not boot from the written card.
-    pub fn require_board(&self, report: &Report) -> Result<()> {
-        let Some(board) = self.args.board else { return Ok(()) };
-        match report.boards.iter().find(|proof| proof.board == board) {
-            Some(proof) => proof.require_boots(ExitKind::Verification).context("the card is verified"),
+/// Fails where a board of the plan does not boot from the written card.
+pub fn require_boards(plan: &Plan, report: &Report) -> Result<()> {
+    for board in &plan.boards {
+        match report.boards.iter().find(|proof| proof.board == *board) {
+            Some(proof) => proof.require_boots(ExitKind::Verification).context("the card is verified")?,
             None => {
                 bail!(Verification, "the card is verified, but whether a {board} boots from it is unknown")
             }
         }
     }
+    Ok(())
 }
 
 /// A card that was written and recorded.
@@ -201,7 +203,8 @@ pub fn with_current_mounts(plan: Plan, request: &Request) -> Result<Plan> {
     let disk = Disk::load(&Roots::default(), &plan.disk.path)?;
     plan.disk.require_same(&disk)?;
     refuse(&refusals(&disk, request))?;
-    Ok(Plan::new(plan.image, disk, plan.mode, plan.payload).with_login_keys(plan.login_keys))
+    let now = Plan::new(plan.image, disk, plan.mode, plan.payload);
+    Ok(now.with_login_keys(plan.login_keys).with_boards(plan.boards))
 }
 
 /// Warns of what the user should know of `plan` before the card is overwritten, and of disks beside the `others`, which

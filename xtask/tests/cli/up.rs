@@ -238,6 +238,17 @@ fn a_host_that_lets_nobody_in_is_refused_before_its_build() {
 }
 
 #[test]
+fn an_image_that_does_not_boot_the_board_of_its_host_is_not_written() {
+    let mut image: Value = serde_json::from_str(&image_json(&system())).unwrap();
+    image["images"][0]["layout"] = json!({ "boards": ["pi5"] });
+    let up = Up::with_image(&image.to_string());
+    let refused = up.run(&up.card_args());
+    refused.assert_code(3).assert_stderr_contains("`raspberryPi.boards` of the host: ");
+    refused.assert_stderr_contains("Raspberry Pi 5");
+    assert!(up.is_card_untouched());
+}
+
+#[test]
 fn a_deploy_that_fails_keeps_what_was_done() {
     let up = Up::new();
     up.boot();

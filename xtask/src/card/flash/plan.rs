@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::delta::Mode;
 use crate::bail;
 use crate::base::{Bytes, HostName, Plain};
+use crate::boot::Board;
 use crate::card::disk::Disk;
 use crate::card::image::{Ext4Region, HostKeyFile, Image};
 use crate::identity::{LoginKeys, Payload, Usage};
@@ -25,6 +26,9 @@ pub struct Plan {
     /// Who can log in to the host of the card; `None` where nobody asked. The worker does not need it.
     #[serde(skip)]
     pub login_keys: Option<LoginKeys>,
+    /// The boards that have to boot from the card. The worker does not need them.
+    #[serde(skip)]
+    pub boards: Vec<Board>,
     /// The mount points from which the worker unmounts the card first; it unmounts nothing else.
     #[serde(default)]
     pub unmount: Vec<PathBuf>,
@@ -70,12 +74,17 @@ impl Plan {
     /// top.
     pub fn new(image: Image, disk: Disk, mode: Mode, payload: Option<PayloadPlan>) -> Self {
         let unmount = disk.plain_mounts().map(|(_, at)| at.to_owned()).collect();
-        Self { image, disk, mode, payload, login_keys: None, unmount }
+        Self { image, disk, mode, payload, login_keys: None, boards: Vec::new(), unmount }
     }
 
     /// The plan with the `login_keys` of the card.
     pub fn with_login_keys(self, login_keys: Option<LoginKeys>) -> Self {
         Self { login_keys, ..self }
+    }
+
+    /// The plan with the `boards` that have to boot from the card.
+    pub fn with_boards(self, boards: Vec<Board>) -> Self {
+        Self { boards, ..self }
     }
 
     /// The host whose identity the card gets; `None` for a card without one.

@@ -11,7 +11,7 @@ use crate::card::disk::Disk;
 use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, InspectJob};
 use crate::cli::CardInspect;
-use crate::commands::{next_step, required_board};
+use crate::commands::{next_step, required_boards};
 use crate::receipt::{self, Flashed};
 use crate::ui;
 
@@ -21,7 +21,7 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     let origin = Origin::find(receipt::of_card(cx, &disk), &inspection);
     let facts = CardFacts { disk, inspection, origin };
     show(cx, &facts, args.board)?;
-    args.board.into_iter().for_each(|board| required_board::note_unseen(cx, board));
+    args.board.into_iter().for_each(|board| required_boards::note_unseen(cx, board));
     offer_next_step(cx, &facts)?;
     let path = facts.disk.path.display();
     match (&facts.inspection.verdict, args.board) {

@@ -14,7 +14,7 @@ use super::flake_hosts;
 use super::next_step;
 use super::payload::read_keys;
 use super::plan_facts::PlanFacts;
-use super::required_board;
+use super::required_boards;
 use crate::base::failure::ExitKind;
 use crate::base::{Context, FlakeRef, JsonResult};
 use crate::cli::NewHost as Args;
@@ -80,7 +80,7 @@ fn write(
         changed_files: draft.changed_paths(),
     };
     cx.show_plan(draft, &facts);
-    required_board::note_unseen(cx, args.board.board);
+    required_boards::note_unseen(cx, args.board.board);
     let copy = FlakeCopy::make(cx, folder)?;
     draft.write(copy.flake_folder())?;
     let evaluated = proof::evaluate(&copy.context(cx), &host.name, catalogue, &args.nix.nix_args)

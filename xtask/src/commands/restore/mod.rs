@@ -15,18 +15,19 @@ use super::next_step;
 use super::payload::{PayloadSetup, login_keys};
 use super::plan_facts::PlanFacts;
 use super::protected::NamedPaths;
-use super::required_board;
+use super::required_boards;
 use super::write_card::{self, CardWriter};
 use crate::bail;
 use crate::base::{Context, ImageSource, interrupt};
 use crate::card::disk::Disk;
 use crate::card::ext4::{self, PayloadPlace};
-use crate::card::flash::Plan;
+use crate::card::flash::{PayloadPlan, Plan};
 use crate::card::image::{self, Built, CheckCache, Depth, Image, Limits, Source};
 use crate::card::saved_state::{HostFolder, StateArg, StateSource, Survey};
 use crate::card::state_image::{RawFile, StateImage};
 use crate::cli::{PayloadArgs, Restore};
 use crate::identity::{KeyChoice, KeyFolder};
+use crate::nix::flake::HostLayout;
 
 /// The folder of images with state, in the state folder.
 const FOLDER: &str = "restore";
@@ -41,7 +42,7 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     let mut payload_setup = PayloadSetup::begin(cx, &payload_args(args), Some(&args.host), writer.goal())?;
     payload_setup.keep_out_of_stores(cx, &generation.pinned)?;
     let Built { file, layout } = build(cx, args, &generation)?;
-    let image = check_image(cx, args, &file, named.as_ref())?;
+    let image = check_image(cx, args, &file, named.as_ref(), layout.as_ref())?;
     // From here on there is a file to remove, whenever the user stops.
     let cancel = Arc::new(AtomicBool::new(false));
     interrupt::set_flag_on_stop(&cancel)?;
@@ -53,16 +54,14 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
         }
         None => None,
     };
-    let image = restored.as_ref().map_or(Ok(image), |state| state.image(cx, args))?;
+    let image = restored.as_ref().map_or(Ok(image), |state| state.image(cx))?;
     let payload = payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
     let mut writer = card_writer(args, state_arg.as_ref(), Some(&file));
     let request = writer.request(cx, Some(image.size))?;
     let disk = write_card::find_card(cx, named, &request)?;
     cx.show_plan(&generation, &generation_facts(&generation));
     show_state(cx, restored.as_ref());
-    let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
-    let login_keys = login_keys(&image, layout.as_ref(), entries);
-    let plan = Plan::new(image, disk, args.write.mode, payload).with_login_keys(Some(login_keys));
+    let plan = plan(args, image, disk, payload, layout.as_ref());
     writer.restored = Some(restored_facts(&generation, restored.as_ref()));
     let Some(plan) = writer.show_and_confirm(cx, &request, plan)? else { return Ok(()) };
     let report = writer.write(
@@ -75,6 +74,21 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     generation.check_system(report.system.as_deref())?;
     next_step::after_restore(&args.host);
     Ok(())
+}
+
+/// The plan to write `image` with `payload` to the card, for a host with this `layout`.
+fn plan(
+    args: &Restore,
+    image: Image,
+    disk: Disk,
+    payload: Option<PayloadPlan>,
+    layout: Option<&HostLayout>,
+) -> Plan {
+    let entries = payload.as_ref().map_or(&[][..], |payload| &payload.content.entries);
+    let login_keys = login_keys(&image, layout, entries);
+    let boards = required_boards::of(args.write.board, layout);
+    let plan = Plan::new(image, disk, args.write.mode, payload);
+    plan.with_login_keys(Some(login_keys)).with_boards(boards)
 }
 
 /// The payload of a restored card: the identity that its host has.
@@ -123,10 +137,16 @@ fn build(cx: &Context, args: &Restore, generation: &Generation) -> Result<Built>
 }
 
 /// Checks the image in `file`, unless an earlier check of the same file counts.
-fn check_image(cx: &Context, args: &Restore, file: &Path, card: Option<&Disk>) -> Result<Image> {
+fn check_image(
+    cx: &Context,
+    args: &Restore,
+    file: &Path,
+    card: Option<&Disk>,
+    layout: Option<&HostLayout>,
+) -> Result<Image> {
     let source = Source::open(file)?.with_limits(Limits::new(None, card.map(|disk| disk.size)));
     let image = image::examine_once(source, &CheckCache::new(&cx.state), cx.reporter.as_ref())?;
-    required_board::require(cx, &image, args.write.board)?;
+    required_boards::require(cx, &image, args.write.board, layout)?;
     Ok(image)
 }
 
@@ -173,12 +193,10 @@ impl RestoredState {
         Ok(Self { raw, survey, source: source.to_string(), folder: folder.to_owned() })
     }
 
-    /// The checked image.
-    fn image(&self, cx: &Context, args: &Restore) -> Result<Image> {
+    /// The checked image. Its boot files are those of the image that was checked before.
+    fn image(&self, cx: &Context) -> Result<Image> {
         let source = Source::open(self.raw.path())?;
-        let image = image::examine(source, Depth::Whole, cx.reporter.as_ref())?;
-        required_board::require(cx, &image, args.write.board)?;
-        Ok(image)
+        image::examine(source, Depth::Whole, cx.reporter.as_ref())
     }
 }
 

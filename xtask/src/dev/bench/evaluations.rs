@@ -136,7 +136,8 @@ fn evaluation_seconds(log: &str) -> f64 {
     for line in log.lines() {
         let Some((time, text)) = line.trim_start().split_once(' ') else { continue };
         let Ok(time) = time.parse::<f64>() else { continue };
-        match text {
+        // The phase of one host has its name in front.
+        match text.rsplit(": ").next().unwrap_or_default() {
             "evaluate begins" => begin = Some(time),
             "the phase ended" => sum += begin.take().map_or(0.0, |begin| time - begin),
             _ => {}
@@ -151,8 +152,8 @@ mod tests {
 
     #[test]
     fn only_phases_that_evaluate_count() {
-        let log = "log of cargo xtask\n    0.007 [1] $ nix config show --json\n    0.063 evaluate begins\n    \
-                   0.463 [3] exit code 0 after 0.399 s\n    1.563 the phase ended\n    1.600 plan begins\n    \
+        let log = "log of cargo xtask\n    0.007 [1] $ nix config show --json\n    0.063 pi: evaluate begins\n    \
+                   0.463 [3] exit code 0 after 0.399 s\n    1.563 pi: the phase ended\n    1.600 plan begins\n    \
                    5.000 the phase ended\n    5.100 evaluate begins\n    5.600 the phase ended\n";
         assert!((evaluation_seconds(log) - 2.0).abs() < 1e-9);
     }

@@ -1,4 +1,4 @@
-# Where a host with the configuration `config` reads its host key, and which file systems it mounts. An option that is
+# Where a host with the configuration `config` reads its host key, which file systems it mounts, and on which boards. An option that is
 # absent or throws counts as unknown. The other arguments are the values of the files of that name.
 logins: wifi: values: config:
 let
@@ -62,6 +62,7 @@ in
     ++ concatEach movesTo (setOf (config.environment.persistence or null))
     ++ concatEach movesTo (setOf (config.preservation.preserveAt or null))
     ++ concatEach moveByLink (setOf (config.environment.etc or null));
+  boards = filter isString (orElse [ ] (setOf (config.raspberryPi or null)).boards or [ ]);
   logins = logins values config;
   wifi = wifi values config;
   hasWifiModule = setOf (config.raspberryPi or null) ? wifi;

@@ -30,6 +30,9 @@ pub struct HostLayout {
     /// The paths that the host keeps elsewhere: by bind mounts, by impermanence, or as links.
     #[serde(default)]
     moved: Vec<MovedPath>,
+    /// The boards that the host has to boot, by the names of `raspberryPi.boards`; empty if unknown.
+    #[serde(default)]
+    pub boards: Vec<String>,
     /// Who can log in; `None` if unknown.
     #[serde(default)]
     pub logins: Option<HostLogins>,
