@@ -138,6 +138,7 @@ fn try_run(
     let found = deploy::find_target(cx, options, host)?;
     check(found.target.named_path().as_str())?;
     let lock = deploy::lock_host(cx, options, host)?;
+    deploy::require_build_support(cx, options.nix_args(), version, &found.target)?;
     let mut plan = deploy::gather(cx, options, version, found, lock)?;
     if let Some(error) = deploy::build(cx, options, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);

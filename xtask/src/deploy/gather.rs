@@ -23,11 +23,12 @@ pub fn lock_host(cx: &Context, options: &DeployOptions, host: &HostName) -> Resu
     if options.goal == Goal::Show { Ok(None) } else { HostLock::take(cx, host).map(Some) }
 }
 
-/// Reads the state of the host, checks that a deploy can succeed, and returns the plan.
+/// Reads the state of the host, checks that a deploy can succeed, and returns the plan. Whether this machine can build
+/// the profile is checked before: see [`require_build_support`].
 ///
 /// # Errors
-/// `Refused` if the deploy cannot succeed, for example without a way to build, during an activation, without rights on
-/// the host, or on a full disk.
+/// `Refused` if the deploy cannot succeed, for example during an activation, without rights on the host, or on a full
+/// disk.
 /// `Unreachable`, `HostKey` and `Permission` if ssh cannot connect.
 pub fn gather(
     cx: &Context,
@@ -37,12 +38,9 @@ pub fn gather(
     lock: Option<HostLock>,
 ) -> Result<Plan> {
     let FoundTarget { target, mut timings } = found;
-    require_build_support(cx, options.nix_args(), version, &target)?;
     warn_of_parts_left_out(cx, &target);
-    // The first query does not use the mux, so that an ssh that may ask the user reports why it cannot connect.
-    let mux = if options.goal == Goal::Show { None } else { SshMux::of(cx, &target) };
-    let HostFacts { before, closure, store, boot_answer } =
-        timings.show(cx.reporter.as_ref(), "probe", || wait_and_query(cx, options, &target))?;
+    let (facts, mux) = timings.show(cx.reporter.as_ref(), "probe", || query_first(cx, options, &target))?;
+    let HostFacts { before, closure, store, boot_answer } = facts;
     let cache = options.cache.as_ref().filter(|_| target.builds_here).map(|cache| cache.url().clone());
     let plan = Plan {
         target,
@@ -72,12 +70,16 @@ pub fn require_build_support(
     version: nix::Version,
     target: &Target,
 ) -> Result<()> {
-    match &target.platform {
-        Some(system) if target.builds_here && target.release.is_none() && !target.path.exists() => {
-            emulation::require(cx, version, system, nix_args)
-        }
-        _ => Ok(()),
+    match system_to_build(target) {
+        Some(system) => emulation::require(cx, version, system, nix_args),
+        None => Ok(()),
     }
+}
+
+/// The system that this machine must build the profile for; `None` if it need not, or if that is unknown.
+pub fn system_to_build(target: &Target) -> Option<&str> {
+    let builds = target.builds_here && target.release.is_none() && !target.path.exists();
+    target.platform.as_deref().filter(|_| builds)
 }
 
 /// Warns of the keys and profiles of the flake that a deploy does not bring to the host.
@@ -111,23 +113,35 @@ struct HostFacts {
     boot_answer: BootAnswer,
 }
 
-/// Reads the facts of the host. With `--wait`, waits for a host that does not answer yet.
-fn wait_and_query(cx: &Context, options: &DeployOptions, target: &Target) -> Result<HostFacts> {
+/// Reads the facts of the host, and returns the connection that all share until the host is changed, if there is one.
+/// With `--wait`, waits for a host that does not answer yet.
+fn query_first(
+    cx: &Context,
+    options: &DeployOptions,
+    target: &Target,
+) -> Result<(HostFacts, Option<SshMux>)> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let query = || query_host(&remote, target, options.afterwards);
-    match options.wait {
-        Some(limit) => host::wait_until_reachable(target, limit, cx.reporter.as_ref(), query),
-        None => query(),
+    let query = |remote: &Remote| query_host(remote, target, options.afterwards);
+    let open = || SshMux::of(cx, target, target.builds_here && options.cache.is_none());
+    if let Some(limit) = options.wait {
+        let facts = host::wait_until_reachable(target, limit, cx.reporter.as_ref(), || query(&remote))?;
+        return Ok((facts, if options.goal == Goal::Show { None } else { open() }));
+    }
+    let Some(mux) = (options.goal != Goal::Show).then(open).flatten() else {
+        return Ok((host::first_contact(&remote, query)?, None));
+    };
+    match mux.wait(target) {
+        Ok(()) => Ok((query(&remote.with_mux(Some(&mux)))?, Some(mux))),
+        Err(error) if kind(&error) == ExitKind::Interrupted || host::is_dead(&error) => Err(error),
+        // ssh may ask the user here, and gives a slow sshd more time.
+        Err(_) => Ok((query(&remote)?, None)),
     }
 }
 
 /// Reads in one query the state of the host, its Nix, the closure of its system, and its boot files.
 fn query_host(remote: &Remote, target: &Target, afterwards: Afterwards) -> Result<HostFacts> {
     let running = target.running_link();
-    let profile = shell::quote(&target.link);
-    // A command that succeeds if the host has the desired profile, or nothing to compare it with.
-    let is_current_or_new =
-        format!("readlink -f {profile} | grep -qxF {} || test ! -e {}", target.path, shell::quote(running));
+    let is_current_or_new = current_or_new_test(target);
     let skip_boot_if = match afterwards {
         Afterwards::Reboot => "false",
         Afterwards::Stay => &is_current_or_new,
@@ -144,6 +158,12 @@ fn query_host(remote: &Remote, target: &Target, afterwards: Afterwards) -> Resul
         store: RemoteStore::read(&answer),
         boot_answer: BootAnswer::read(&answer),
     })
+}
+
+/// A command that succeeds if the host has the desired profile of `target`, or nothing to compare it with.
+pub fn current_or_new_test(target: &Target) -> String {
+    let [profile, running] = [&target.link, target.running_link()].map(shell::quote);
+    format!("readlink -f {profile} | grep -qxF {} || test ! -e {running}", target.path)
 }
 
 /// Refuses a host that cannot be deployed to now. A host that is current needs no sudo, unless it may be rebooted.

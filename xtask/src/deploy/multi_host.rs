@@ -1,12 +1,12 @@
 //! Deploying to several hosts in parallel. A host that fails does not stop the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use super::build::build;
 use super::find_target::{FoundTarget, find_targets};
-use super::gather::{gather, lock_host};
+use super::gather::{gather, lock_host, require_build_support, system_to_build};
 use super::host_conflicts::{self, Machines};
 use super::host_lock::HostLock;
 use super::options::DeployOptions;
@@ -14,7 +14,7 @@ use super::outcome::Outcome;
 use super::plan::Plan;
 use super::summary;
 use super::waves::Failures;
-use crate::base::failure::{ExitKind, kind};
+use crate::base::failure::{ExitKind, copy, kind};
 use crate::base::interrupt::{self, SignalGuard};
 use crate::base::parallel;
 use crate::base::{Context, Event, HostName};
@@ -23,6 +23,9 @@ use crate::nix::flake::Catalogue;
 
 /// How many hosts are deployed to in parallel.
 const MAX_DEPLOYS: usize = 16;
+
+/// How many hosts are asked for their state in parallel: some of many are off, and each of these only waits.
+pub const MAX_QUERIES: usize = 32;
 
 /// How a deploy ended.
 pub enum Ending {
@@ -132,7 +135,7 @@ impl Run<'_> {
     }
 
     /// Plans the deploys of `hosts`, builds what they need in one run of Nix, and runs `finish` for each plan in
-    /// parallel. Reports the error of each host: one of its plan or its build after the build, one of `finish` at once.
+    /// parallel. Reports the error of each host: one of its build after the build, any other at once.
     fn deploy_wave(
         &mut self,
         hosts: Vec<HostName>,
@@ -143,13 +146,16 @@ impl Run<'_> {
             let unreached = |host| Member { host, result: Ok(Ending::NotReached(reason)) };
             return hosts.into_iter().map(unreached).collect();
         }
-        let plans = self.plan_all(&hosts, found);
+        let gathered = self.gather_all(&hosts, found);
+        // A host that is switched off is named before the others are built.
+        let are_named = gathered.iter().map(Result::is_err).collect::<Vec<_>>();
+        let plans = build_plans(self.cx, self.options, self.machines.refuse_known(gathered));
         plans.iter().filter(|plan| plan.is_err()).for_each(|_| self.failures.add());
-        let members = hosts.into_iter().zip(plans).collect::<Vec<_>>();
-        parallel::map(MAX_DEPLOYS, members, |(host, plan)| {
+        let members = hosts.into_iter().zip(plans).zip(are_named).collect::<Vec<_>>();
+        parallel::map(MAX_DEPLOYS, members, |((host, plan), is_named)| {
             let host_cx = self.cx.for_host(&host);
             let result = end_phase(&host_cx, self.deploy_host(&host_cx, plan, finish));
-            if let Err(error) = &result {
+            if let Some(error) = result.as_ref().err().filter(|_| !is_named) {
                 host_cx.reporter.report(&Event::warning_of(error));
             }
             Member { host, result }
@@ -179,16 +185,35 @@ impl Run<'_> {
         ended
     }
 
-    /// The plans of `hosts`, whose profiles are built.
-    fn plan_all(&mut self, hosts: &[HostName], found: Vec<Result<FoundTarget>>) -> Vec<Result<Plan>> {
+    /// Replaces each target that this machine cannot build by the error. Each system is judged once.
+    fn refuse_unbuildable(&self, found: Vec<Result<FoundTarget>>) -> Vec<Result<FoundTarget>> {
+        let mut errors = BTreeMap::new();
+        let check = |found: Result<FoundTarget>| {
+            let found = found?;
+            let Some(system) = system_to_build(&found.target) else { return Ok(found) };
+            let error = errors.entry(system.to_owned()).or_insert_with(|| {
+                let nix_args = self.options.nix_args();
+                require_build_support(self.cx, nix_args, self.version, &found.target).err()
+            });
+            error.as_ref().map_or(Ok(found), |error| Err(copy(error)))
+        };
+        found.into_iter().map(check).collect()
+    }
+
+    /// The plans of `hosts`, of which nothing is built yet. Reports the error of each at once.
+    fn gather_all(&self, hosts: &[HostName], found: Vec<Result<FoundTarget>>) -> Vec<Result<Plan>> {
         let Self { cx, options, version, .. } = *self;
+        let found = self.refuse_unbuildable(found);
         let locked = lock_hosts(cx, options, found);
-        let plans = parallel::map(MAX_DEPLOYS, hosts.iter().zip(locked), |(host, locked)| {
+        parallel::map(MAX_QUERIES, hosts.iter().zip(locked), |(host, locked)| {
             let host_cx = cx.for_host(host);
             let plan = locked.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock));
+            let error = plan.as_ref().err().filter(|error| kind(error) != ExitKind::Interrupted);
+            if let Some(error) = error {
+                host_cx.reporter.report(&Event::warning_of(error));
+            }
             end_phase(&host_cx, plan)
-        });
-        build_plans(cx, options, self.machines.refuse_known(plans))
+        })
     }
 }
 

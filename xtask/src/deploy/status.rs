@@ -5,7 +5,9 @@ use anyhow::Result;
 use super::closure::{Closure, Diff};
 use super::desired::Overrides;
 use super::find_target::evaluate_all;
-use super::host::{self, Disks, Remote, State, probe};
+use super::gather::current_or_new_test;
+use super::host::{self, Answer, CLOSURE_TIMEOUT, Disks, PROBE_TIMEOUT, Query, Remote, State};
+use super::multi_host::MAX_QUERIES;
 use super::options::Goal;
 use super::release::Release;
 use super::summary;
@@ -15,10 +17,6 @@ use super::verdict;
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
 use crate::base::{Bytes, Cell, Context, Event, HostName, Table, Tone, interrupt};
-use crate::nix::StorePath;
-
-/// How many hosts are queried in parallel.
-const MAX_HOSTS: usize = 16;
 
 /// What says which systems hosts are to run.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +85,7 @@ pub fn statuses(
             hosts.iter().map(|host| (release.target(cx, host, overrides), 0.0)).collect()
         }
     };
-    let statuses = parallel::map(MAX_HOSTS, hosts.into_iter().zip(targets), |(host, (target, _))| {
+    let statuses = parallel::map(MAX_QUERIES, hosts.into_iter().zip(targets), |(host, (target, _))| {
         let observation = target.and_then(|target| {
             signals.check()?;
             observe(&cx.for_host(&host), target)
@@ -101,14 +99,34 @@ pub fn statuses(
 /// Reads the state and the disks of the host, and compares the host with the flake.
 fn observe(cx: &Context, target: Target) -> Result<Observation> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let state = probe(&remote, &target)?;
-    let disks = Disks::read(&remote)?;
-    let drift = find_drift(cx, &remote, &target, &state);
-    Ok(Observation { target, state, disks, drift })
+    let answer = host::first_contact(&remote, |remote| ask(remote, &target))?;
+    let state = State::read(&answer);
+    let drift = find_drift(cx, &remote, &target, &state, Closure::parse(&answer));
+    Ok(Observation { disks: Disks::read(&answer), target, state, drift })
+}
+
+/// Asks the host for all that its status needs: another question would be another connection. The closure of a system
+/// with which nothing here can be compared is not asked for.
+fn ask(remote: &Remote, target: &Target) -> Result<Answer> {
+    let mut query = Query::new("the query of the status")?;
+    host::add_queries(&mut query, target);
+    Disks::add_queries(&mut query);
+    let mut timeout = PROBE_TIMEOUT;
+    if target.desired_path().exists() {
+        Closure::add_queries(&mut query, &current_or_new_test(target), target.running_link());
+        timeout = CLOSURE_TIMEOUT;
+    }
+    remote.query(&query, timeout)
 }
 
 /// Compares what the host runs with the flake. Closures that cannot be read are a warning.
-fn find_drift(cx: &Context, remote: &Remote, target: &Target, state: &State) -> Drift {
+fn find_drift(
+    cx: &Context,
+    remote: &Remote,
+    target: &Target,
+    state: &State,
+    closure: Option<Closure>,
+) -> Drift {
     if verdict::judge_current(target, Goal::Switch, state).is_some() {
         return Drift::Current;
     }
@@ -116,20 +134,14 @@ fn find_drift(cx: &Context, remote: &Remote, target: &Target, state: &State) -> 
     let Some(running) = state.running_path(target).filter(|_| desired.exists()) else {
         return Drift::Differs(None);
     };
-    match diff_closures(cx, remote, running, desired) {
+    let old = closure.map_or_else(|| Closure::query(remote, running.as_str()), Ok);
+    match old.and_then(|old| Ok(Diff::new(&old, &Closure::read_local(&cx.launcher, desired)?))) {
         Ok(diff) => Drift::Differs(Some(diff)),
         Err(error) => {
             cx.warn(failure::with_hint(&error));
             Drift::Differs(None)
         }
     }
-}
-
-/// The diff of the closure of `running` on the host and of `desired` in the local store.
-fn diff_closures(cx: &Context, remote: &Remote, running: &StorePath, desired: &StorePath) -> Result<Diff> {
-    let old = Closure::query(remote, running.as_str())?;
-    let new = Closure::read_local(&cx.launcher, desired)?;
-    Ok(Diff::new(&old, &new))
 }
 
 impl Observation {

@@ -10,10 +10,12 @@ use serde_json::Value;
 use super::fingerprint::Fingerprint;
 use super::warnings::WarningRecorder;
 use crate::base::process::Launcher;
-use crate::base::{FlakeRef, Reporter, state};
+use crate::base::{FlakeRef, Reporter, parallel, state};
 
 /// The most results that are kept.
 const MAX_ENTRIES: usize = 2048;
+/// How many files are written at once.
+const MAX_WRITES: usize = 16;
 /// The most bytes that are read of the file of a result.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -86,9 +88,11 @@ impl EvalCache {
     ) {
         // Somebody may have changed the flake during the evaluation.
         if !evaluations.is_empty() && Fingerprint::of(launcher, flake).as_ref() == Some(before) {
-            for (expression, evaluation) in evaluations {
+            // Each file waits for its disk.
+            parallel::map(MAX_WRITES, evaluations, |(expression, evaluation)| {
                 let _ = self.write(&self.file(before, expression), evaluation);
-            }
+            });
+            let _ = self.trim();
         }
     }
 
@@ -118,19 +122,21 @@ impl EvalCache {
         self.folder.join(format!("{}.json", name.to_hex()))
     }
 
-    /// Writes `evaluation` to `file`, and removes the oldest files beyond [`MAX_ENTRIES`].
+    /// Writes `evaluation` to `file`.
     fn write(&self, file: &Path, evaluation: &Evaluation) -> Result<()> {
         state::create_private_folder(&self.folder)?;
-        state::write(file, &serde_json::to_vec(evaluation)?)?;
+        state::write(file, &serde_json::to_vec(evaluation)?)
+    }
+
+    /// Removes the oldest files beyond [`MAX_ENTRIES`].
+    fn trim(&self) -> Result<()> {
         let mut entries = fs::read_dir(&self.folder)?
             .flatten()
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect::<Vec<_>>();
         entries.sort_unstable();
         let surplus = entries.len().saturating_sub(MAX_ENTRIES);
-        for (_modified, oldest) in &entries[..surplus] {
-            let _ = fs::remove_file(oldest);
-        }
+        entries[..surplus].iter().for_each(|(_modified, oldest)| drop(fs::remove_file(oldest)));
         Ok(())
     }
 }
@@ -185,6 +191,7 @@ mod tests {
         }
         assert_eq!(load(&file(0)), Some(evaluation(0)));
         cache.write(&file(MAX_ENTRIES), &evaluation(MAX_ENTRIES)).unwrap();
+        cache.trim().unwrap();
         assert_eq!((load(&file(0)), load(&file(1))), (None, Some(evaluation(1))));
         assert_eq!(load(&file(MAX_ENTRIES)), Some(evaluation(MAX_ENTRIES)));
     }

@@ -46,23 +46,22 @@ fn expected_nix_calls() -> Vec<Vec<String>> {
     ]
 }
 
-/// Asserts that the first and the last probe of a deploy use a fresh connection, and the calls between them the shared
-/// connection, which a call of its own has opened.
+/// Asserts that the last probe of a deploy uses a fresh connection, and the calls before it the shared connection,
+/// which a call of its own has opened.
 fn assert_ssh_calls(fixture: &Fixture) {
-    let path = format!("ControlPath={}", fixture.path("state/ssh/stinky"));
+    let socket = fixture.path("state/ssh/stinky");
+    let path = format!("ControlPath={socket}");
     let fresh = ["ControlMaster=no", "ControlPath=none"];
     let shared = ["ControlMaster=no", path.as_str()];
     let host = "root@stinky.lan";
     let expected = [
-        ssh_args(fresh, host, &first_probe_command()),
+        ssh_args(shared, host, &first_probe_command()),
         ssh_args(shared, host, &probe_command()),
         ssh_args(shared, host, &make_workdir_command("")),
         ssh_args(fresh, host, &last_probe_command()),
     ];
     assert_eq!(fixture.ssh_calls(), expected);
-    let mut master = ssh_args(["ControlMaster=yes", &path], host, "cat");
-    let options = ["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"].map(str::to_owned);
-    master.splice(4..4, options);
+    let master = master_args(&socket, host);
     assert!(fixture.sandbox.calls("ssh").contains(&master), "{master:?}");
 }
 

@@ -60,8 +60,11 @@ impl Fixture {
         }
         nonce="$*"; nonce=${nonce##* }; nonce=${nonce%.end}"#;
         let mktemp = format!("*mktemp*) echo {WORKDIR};;");
-        let body =
-            format!(r#"{print}; case "$*" in *.end) {{ {answers}; }} | print;; {mktemp} {others} esac"#);
+        // The shared connection stays open until its stdin ends.
+        let share = r#"*ControlMaster=yes*) for word; do case $word in ControlPath=*) : >"${word#*=}";; esac; done; cat;;"#;
+        let body = format!(
+            r#"{print}; case "$*" in {share} *.end) {{ {answers}; }} | print;; {mktemp} {others} esac"#
+        );
         self.sandbox.fake("ssh", &body);
     }
 
@@ -205,14 +208,21 @@ pub fn make_workdir_command(sudo: &str) -> String {
 
 /// The arguments of an ssh that runs `command`. `control` has the options that share the connection.
 pub fn ssh_args(control: [&str; 2], destination: &str, command: &str) -> Vec<String> {
-    let options = "-o BatchMode=yes -p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";
-    // Nobody reads the log of the process that holds the shared connection.
-    let log: &[&str] = if command == "cat" { &[] } else { &["-n", "-E", "/dev/stdin"] };
-    let words = ["-o", control[0], "-o", control[1]]
-        .into_iter()
-        .chain(log.iter().copied())
-        .chain(options.split_whitespace());
+    let options = "-n -E /dev/stdin -o BatchMode=yes -p 2222 -o Compression=yes -o ConnectTimeout=10 \
+                   -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T --";
+    let words = ["-o", control[0], "-o", control[1]].into_iter().chain(options.split_whitespace());
     words.chain([destination, command]).map(str::to_owned).collect()
+}
+
+/// The arguments of the ssh that shares its connection by `socket`, and gives up a dead host soon. It carries copies,
+/// which are not compressed again.
+pub fn master_args(socket: &str, destination: &str) -> Vec<String> {
+    let words = format!(
+        "-o ControlMaster=yes -o ControlPath={socket} -E {socket}%log -o ControlPersist=no -o ClearAllForwardings=yes \
+         -o BatchMode=yes -p 2222 -o ConnectTimeout=4 -o ConnectTimeout=10 -o ServerAliveInterval=5 \
+         -o ServerAliveCountMax=3 -T -- {destination} cat"
+    );
+    words.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The command of the first probe of a deploy, which also reads the closure of the current system.

@@ -48,7 +48,7 @@ fn hosts_get_the_bytes_from_the_cache_and_not_from_this_machine() {
         // Nix reports no progress of the last bytes of a path.
         assert!(copied["via_cache"]["bytes"].as_u64() >= Some(20 << 20), "{copied}");
     }
-    // The handshakes and the questions of ssh, about 80 KB for each host, and no store path.
+    // The handshakes and the questions of ssh, about 30 KB for each host, and no store path.
     assert!(sent / 4 < closure / 100, "{sent} bytes for 4 hosts");
 }
 

@@ -35,6 +35,11 @@ impl Background {
         self.stdin = None;
     }
 
+    /// Whether the child has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// The process id of the child.
     pub fn id(&self) -> u32 {
         self.child.pids().first().copied().unwrap_or_default()
@@ -64,8 +69,17 @@ mod tests {
         while std::fs::read_to_string(log.path()).unwrap() != "here\nthere\n" {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert!(Path::new(&process).exists());
+        assert!(Path::new(&process).exists() && !child.has_ended());
         drop(child);
         assert!(!Path::new(&process).exists());
+    }
+
+    #[test]
+    fn a_background_child_may_end_by_itself() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let child = Launcher::new("/").start("true", &[""; 0], log.reopen().unwrap()).unwrap();
+        while !child.has_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! The file systems of the host: free space, and read-only ones.
 
-use anyhow::Result;
 use serde::Serialize;
 
-use super::query::{Answer, PROBE_TIMEOUT, Query};
-use super::ssh::Remote;
+use super::query::{Answer, Query};
 
 /// File systems that are read-only by design.
 const IMAGE_FILE_SYSTEMS: &[&str] = &["squashfs", "erofs", "iso9660", "cramfs"];
@@ -25,15 +23,14 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// Asks the host for its file systems.
-    pub fn read(remote: &Remote) -> Result<Self> {
-        let mut query = Query::new("the query of the disks")?;
+    /// Adds the commands from whose output the file systems are read.
+    pub fn add_queries(query: &mut Query) {
         query.add("free", "df -Pk /nix");
         query.add("mounts", "cat /proc/self/mountinfo");
-        Ok(Self::parse(&remote.query(&query, PROBE_TIMEOUT)?))
     }
 
-    fn parse(answer: &Answer) -> Self {
+    /// Reads the parts of [`Self::add_queries`].
+    pub fn read(answer: &Answer) -> Self {
         let mut read_only = answer.lines("mounts").filter_map(read_only_device).collect::<Vec<_>>();
         read_only.sort_unstable();
         read_only.dedup();
@@ -66,7 +63,7 @@ mod tests {
         /dev/mmcblk0p2 30000 10000 20000 34% /nix\n";
 
     fn parse(free: &str, mounts: &str) -> Disks {
-        Disks::parse(&Answer::of(&[("free", free), ("mounts", mounts)]))
+        Disks::read(&Answer::of(&[("free", free), ("mounts", mounts)]))
     }
 
     #[test]

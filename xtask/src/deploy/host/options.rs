@@ -17,6 +17,9 @@ const NO_TERMINAL: &str = "-T";
 const TIMEOUTS: &[&str] =
     &["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
 
+/// For a connection that carries texts: commands and their answers. Copies are compressed already, or have a fast link.
+pub const COMPRESSION: &[&str] = &["-o", "Compression=yes"];
+
 /// Makes ssh write its log to the file that is its stdin, apart from what the host writes to stderr.
 pub const LOG: &[&str] = &["-n", "-E", "/dev/stdin"];
 

@@ -1,6 +1,5 @@
 //! Running commands on the host by ssh, on fresh connections or a shared one, always with a timeout.
 
-use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use rustix::process::Signal;
 
 use super::excerpt::tail;
 use super::locked_keys::first_locked_key;
-use super::options::{BATCH_MODE, LOG, NO_MUX, owned_options};
+use super::options::{BATCH_MODE, COMPRESSION, LOG, NO_MUX, owned_options};
 use super::query::{Answer, Query};
 use super::ssh_errors::{connection_error, has_ssh_failed, was_session_closed};
 use super::ssh_mux::SshMux;
@@ -41,22 +40,21 @@ struct Reply {
 pub struct Remote<'a> {
     launcher: &'a Launcher,
     host: &'a HostName,
-    connection: Cow<'a, Connection>,
+    connection: &'a Connection,
+    /// How long the host may take to answer; `None` for the timeout of every connection.
+    connect_timeout: Option<Duration>,
     mux: Option<&'a SshMux>,
 }
 
 impl<'a> Remote<'a> {
     pub fn new(launcher: &'a Launcher, host: &'a HostName, connection: &'a Connection) -> Self {
-        Self { launcher, host, connection: Cow::Borrowed(connection), mux: None }
+        Self { launcher, host, connection, connect_timeout: None, mux: None }
     }
 
     /// The same host, whose sshd must answer within `timeout`, in whole seconds. A timeout that the node sets is kept.
     #[must_use]
-    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
-        let option = format!("ConnectTimeout={}", timeout.as_secs());
-        // ssh takes the first value of an option.
-        self.connection.to_mut().options.extend(["-o".to_owned(), option]);
-        self
+    pub fn with_connect_timeout(self, timeout: Duration) -> Self {
+        Self { connect_timeout: Some(timeout), ..self }
     }
 
     /// The same host, reached over `mux` if there is one.
@@ -166,7 +164,7 @@ impl<'a> Remote<'a> {
         if output.code != SSH_FAILED {
             return Ok(output);
         }
-        let error = connection_error(self.host, &self.connection, &log, &output.stderr);
+        let error = connection_error(self.host, self.connection, &log, &output.stderr);
         Err(self.with_locked_key(error))
     }
 
@@ -175,7 +173,7 @@ impl<'a> Remote<'a> {
         if kind(&error) != ExitKind::Permission {
             return error;
         }
-        match first_locked_key(self.launcher, &self.connection) {
+        match first_locked_key(self.launcher, self.connection) {
             Some(key) => failure!(
                 Permission, "{error:#}";
                 hint: "run `ssh-add {}`: that key has a passphrase, for which ssh cannot ask here",
@@ -199,7 +197,7 @@ impl<'a> Remote<'a> {
     /// Runs `command` by ssh within `time`.
     fn run_ssh(&self, command: &str, time: Duration) -> Result<Reply> {
         let is_interactive = std::io::stdin().is_terminal();
-        let args = self.connection.arguments(self.first_options(is_interactive), command);
+        let args = self.arguments(is_interactive, command);
         let signals = interrupt::guard()?;
         let was_interrupted_before = signals.is_stop_requested();
         let check = || {
@@ -232,6 +230,16 @@ impl<'a> Remote<'a> {
         failure!(Interrupted, "stopped while querying {}", self.host)
     }
 
+    /// The arguments with which ssh runs a query. The host may answer at length, and its answers are texts.
+    fn arguments(&self, is_interactive: bool, command: &str) -> Vec<String> {
+        let mut connection = self.connection.clone();
+        // ssh takes the first value of an option: that of the node, if there is one.
+        let timeout = self.connect_timeout.map(|timeout| format!("ConnectTimeout={}", timeout.as_secs()));
+        connection.options.extend(timeout.into_iter().flat_map(|option| ["-o".to_owned(), option]));
+        connection.options.extend(owned_options(COMPRESSION));
+        connection.arguments(self.first_options(is_interactive), command)
+    }
+
     /// The options that override all others. `is_interactive` is whether ssh may ask the user.
     fn first_options(&self, is_interactive: bool) -> Vec<String> {
         let batch_mode: &[&str] = if is_interactive { &[] } else { BATCH_MODE };
@@ -260,7 +268,7 @@ mod tests {
     fn the_options_of_the_tool_and_the_pinned_key_precede_those_of_the_node() {
         let launcher = Launcher::new("/");
         let fresh = "-o ControlMaster=no -o ControlPath=none -n -E /dev/stdin";
-        let rest = "-p 2222 -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T -- root@pi true";
+        let rest = "-p 2222 -o Compression=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T -- root@pi true";
         let pin = "-o UserKnownHostsFile=/s/known_hosts -o GlobalKnownHostsFile=/dev/null -o HostKeyAlias=stinky \
                    -o StrictHostKeyChecking=yes";
         let batch = "-o BatchMode=yes";
@@ -271,7 +279,10 @@ mod tests {
         ] {
             let host = "stinky".into();
             let remote = Remote::new(&launcher, &host, &connection);
-            assert_eq!(connection.arguments(remote.first_options(interactive), "true").join(" "), expected);
+            assert_eq!(remote.arguments(interactive, "true").join(" "), expected);
+            let soon = remote.with_connect_timeout(Duration::from_secs(4)).arguments(interactive, "true");
+            let timeout = "-o ConnectTimeout=4 -o Compression=yes";
+            assert_eq!(soon.join(" "), expected.replace("-o Compression=yes", timeout));
         }
     }
 }

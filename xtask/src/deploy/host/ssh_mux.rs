@@ -3,18 +3,28 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::options::{BATCH_MODE, owned_options};
+use super::first_contact;
+use super::options::{BATCH_MODE, COMPRESSION, owned_options};
 use super::query::PROBE_TIMEOUT;
+use super::ssh_errors::connection_error;
+use crate::bail;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Background, Bounds, Launcher};
-use crate::base::{Context, interrupt, percent_encoding, state};
+use crate::base::{Context, bounded, interrupt, percent_encoding, state};
 use crate::deploy::target::{Connection, Target};
 
 /// The longest path of a socket, in bytes: `sockaddr_un` has 108, and ssh temporarily appends to the path.
 const MAX_SOCKET_PATH: usize = 90;
+
+/// The largest log of ssh that is read, in bytes.
+const MAX_LOG: u64 = 1 << 20;
+
+/// The interval between two looks for the socket.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Overrides of user settings with which ssh would outlive this process, or take a port that the next ssh needs.
 const OVERRIDES: &[&str] = &["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"];
@@ -23,16 +33,24 @@ const OVERRIDES: &[&str] = &["-o", "ControlPersist=no", "-o", "ClearAllForwardin
 #[derive(Debug)]
 pub struct SshMux {
     socket: PathBuf,
+    /// The log of ssh, apart from what the host prints.
+    log: PathBuf,
     /// The ssh that runs `cat` on the host. The stdin of `cat` ends with this process at the latest, and then `cat` and
     /// ssh end too.
     master: Background,
 }
 
 impl SshMux {
-    /// Starts a master connection to `target` with a socket in the state folder; `None` if that fails.
-    pub fn of(cx: &Context, target: &Target) -> Option<Self> {
+    /// Starts a master connection to `target` with a socket in the state folder; `None` if that fails. It is compressed
+    /// unless it `carries_copies`.
+    pub fn of(cx: &Context, target: &Target, carries_copies: bool) -> Option<Self> {
         let name = percent_encoding::encode(target.host.as_bytes(), b"");
-        Self::open(&cx.launcher, &target.connection, cx.state.join("ssh").join(name))
+        let mut connection = target.connection.clone();
+        if !carries_copies {
+            connection.options.extend(owned_options(COMPRESSION));
+        }
+        connection.options.extend(first_contact::timeout_options());
+        Self::open(&cx.launcher, &connection, cx.state.join("ssh").join(name))
     }
 
     /// Starts a master connection with its socket at `socket`; `None` if that fails. The master asks the user nothing,
@@ -42,14 +60,39 @@ impl SshMux {
             return None;
         }
         state::create_private_folder(socket.parent()?).ok()?;
-        // A socket that a killed run left behind.
-        let _ = fs::remove_file(&socket);
+        let log = log_beside(&socket);
+        // What a killed run left behind.
+        for file in [&socket, &log] {
+            let _ = fs::remove_file(file);
+        }
         let silent = OpenOptions::new().write(true).open("/dev/null").ok()?;
         let path = control_path(&socket);
-        let control = ["-o", "ControlMaster=yes", "-o", path.as_str()];
+        let log_path = log.display().to_string();
+        let control = ["-o", "ControlMaster=yes", "-o", path.as_str(), "-E", &log_path];
         let options = owned_options(&[&control[..], OVERRIDES, BATCH_MODE].concat());
         let master = launcher.start("ssh", &connection.arguments(options, "cat"), silent).ok()?;
-        Some(Self { socket, master })
+        Some(Self { socket, log, master })
+    }
+
+    /// Waits until commands can share the connection to `target`.
+    ///
+    /// # Errors
+    /// Those of [`connection_error`], and `Interrupted` if the user stops the wait.
+    pub fn wait(&self, target: &Target) -> Result<()> {
+        let signals = interrupt::guard()?;
+        let begin = Instant::now();
+        while !self.socket.exists() {
+            if signals.is_stop_requested() {
+                bail!(Interrupted, "stopped while querying {}", target.host);
+            }
+            if self.master.has_ended() || begin.elapsed() > PROBE_TIMEOUT {
+                let log = bounded::read(&self.log, MAX_LOG, bounded::Links::Refuse).unwrap_or_default();
+                let log = String::from_utf8_lossy(&log);
+                return Err(connection_error(&target.host, &target.connection, &log, ""));
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        Ok(())
     }
 
     /// Whether a command can run over the connection now.
@@ -95,6 +138,13 @@ fn is_plain_path(socket: &Path) -> bool {
     bytes.len() <= MAX_SOCKET_PATH && bytes.iter().all(is_plain)
 }
 
+/// The file for the log of ssh. No socket has such a name: that of a host has two hexadecimal digits behind each `%`.
+fn log_beside(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push("%log");
+    name.into()
+}
+
 /// The setting of ssh for the path of the socket.
 fn control_path(socket: &Path) -> String {
     // ssh expands tokens that begin with a percent sign.
@@ -103,7 +153,9 @@ fn control_path(socket: &Path) -> String {
 
 impl Drop for SshMux {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.socket);
+        for file in [&self.socket, &self.log] {
+            let _ = fs::remove_file(file);
+        }
     }
 }
 
