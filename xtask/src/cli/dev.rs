@@ -31,8 +31,17 @@ pub enum Benchmark {
     Evaluate(BenchEvaluate),
     /// Reboot guests in QEMU into a new system, on trial and without a trial
     Trial(BenchTrial),
+    /// Ask and deploy many hosts in namespaces of this machine, of which a fifth is dead or fails
+    Fleet(BenchFleet),
     /// Write an image to several cards at once, against the same image to one card
     Cards(BenchCards),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchFleet {
+    /// How many hosts the flake has
+    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=250))]
+    pub hosts: u32,
 }
 
 #[derive(Debug, Args)]

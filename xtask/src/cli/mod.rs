@@ -36,8 +36,8 @@ pub use demo::Demo;
 pub use deploy::{CacheArgs, Deploy, DeployArgs, Status};
 #[cfg(feature = "dev")]
 pub use dev::{
-    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchHosts, BenchTrial,
-    Benchmark, Test,
+    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchFleet, BenchHosts,
+    BenchTrial, Benchmark, Test,
 };
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use flash_targets::{CardTarget, CardTo};

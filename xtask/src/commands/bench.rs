@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use crate::base::{Context, JsonResult};
 use crate::cli::{
-    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchHosts, BenchTrial,
-    Benchmark,
+    Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchFleet, BenchHosts,
+    BenchTrial, Benchmark,
 };
 use crate::commands::plan_facts::PlanFacts;
 use crate::commands::suite_parts;
+pub use crate::dev::bench::FleetResult;
 pub use crate::dev::bench::TrialCost;
 use crate::dev::bench::{self, Comparison, EditCost, EditPlan, Measurements, Plan, Row};
 use crate::ui;
@@ -27,6 +28,7 @@ pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
         Benchmark::Hosts(args) => bench_hosts(cx, args),
         Benchmark::Evaluate(args) => bench_evaluate(cx, args),
         Benchmark::Trial(args) => bench_trial(cx, args),
+        Benchmark::Fleet(args) => bench_fleet(cx, args),
         Benchmark::Cards(args) => show_rows(cx, args.rounds, bench::cards(cx, args.cards, args.rounds)?),
     }
 }
@@ -127,6 +129,20 @@ fn bench_hosts(cx: &Context, args: &BenchHosts) -> Result<()> {
 
 fn bench_evaluate(cx: &Context, args: &BenchEvaluate) -> Result<()> {
     show_rows(cx, args.rounds, bench::evaluations(cx, args.hosts, args.rounds, &args.nix_args)?)
+}
+
+impl JsonResult for FleetResult {}
+
+fn bench_fleet(cx: &Context, args: &BenchFleet) -> Result<()> {
+    let fleet = bench::fleet(cx, args.hosts)?;
+    for host in &fleet.unexpected {
+        cx.warn(format!("not what the bench made it for, but true: {host}"));
+    }
+    if cx.json {
+        return ui::print_json(&fleet);
+    }
+    ui::print_table(&bench::table(&fleet.rows))?;
+    ui::print_result(&fleet.summary())
 }
 
 fn bench_trial(cx: &mut Context, args: &BenchTrial) -> Result<()> {

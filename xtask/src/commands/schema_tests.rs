@@ -74,6 +74,7 @@ fn bench_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)>
         ("bench-deploy", result::<bench::RowsResult>(generator)),
         ("bench-edit", result::<bench::EditResult>(generator)),
         ("bench-evaluate", result::<bench::RowsResult>(generator)),
+        ("bench-fleet", result::<bench::FleetResult>(generator)),
         ("bench-flash", result::<bench::FlashCasesResult>(generator)),
         ("bench-hosts", result::<bench::RowsResult>(generator)),
         ("bench-trial", result::<bench::TrialCost>(generator)),

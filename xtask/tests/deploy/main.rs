@@ -18,6 +18,7 @@ mod evaluation;
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod faulty;
 mod fixture;
+mod fleet;
 #[path = "../device/fuse_card.rs"]
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod fuse_card;

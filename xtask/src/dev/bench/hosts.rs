@@ -11,7 +11,7 @@ use crate::base::process::Launcher;
 use crate::dev::netns::{Connection, HostsFlake, NamespaceHost, Profile};
 
 /// The activation script. Its time stands for a small NixOS activation on a Pi, which was not measured.
-const ACTIVATION: &str = "sleep 3";
+pub const ACTIVATION: &str = "sleep 3";
 
 /// The Nix settings of the tool and of deploy-rs: everything is built here, without a binary cache.
 const NIX_CONFIG: &str = "extra-experimental-features = nix-command flakes\nsubstitute = false";

@@ -21,7 +21,12 @@ pub enum Quantity {
     CpuTime,
     /// In bytes.
     Memory,
+    /// In bytes.
+    Traffic,
 }
+
+/// In place of a peer, where the tool is measured by itself.
+const ALONE: &str = "-";
 
 /// One row of the result: medians over all rounds, in the unit of the quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -36,7 +41,8 @@ pub struct Row {
     pub peer: Option<f64>,
     /// The value of the tool divided by that of the peer; `None` without one of the two.
     pub ratio: Option<f64>,
-    /// The limit of the ratio, or of the memory in bytes; `None` where the row is only for information.
+    /// The limit of the ratio, or where the tool is measured by itself, of its value; `None` where the row is only for
+    /// information.
     pub at_most: Option<f64>,
     /// Whether the limit was kept, if there is one and what it limits was measured.
     pub kept: Option<bool>,
@@ -78,7 +84,7 @@ fn bound_row(measured: &Measurements, bound: &Bound) -> Row {
         }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         Bound::Memory(limit) => {
-            row(measured, Quantity::Memory, PeerMedian { name: "-", value: None }, Some(limit as f64))
+            row(measured, Quantity::Memory, PeerMedian { name: ALONE, value: None }, Some(limit as f64))
         }
     }
 }
@@ -115,13 +121,34 @@ impl Row {
 }
 
 impl Row {
+    /// A row of a value of the tool by itself, with its limit in the same unit.
+    pub fn of_limit(case: &'static str, quantity: Quantity, value: f64, limit: f64) -> Self {
+        let kept = Some(value <= limit);
+        Self {
+            case,
+            quantity,
+            against: ALONE,
+            tool: Some(value),
+            peer: None,
+            ratio: None,
+            at_most: Some(limit),
+            kept,
+        }
+    }
+
+    /// A row of the bytes that were sent, as a multiple of those of `against`.
+    pub fn of_bytes(case: &'static str, against: &'static str, sent: f64, peer: f64, at_most: f64) -> Self {
+        let row = Self::of_times(case, against, Some(sent), Some(peer), Some(at_most));
+        Self { quantity: Quantity::Traffic, ..row }
+    }
+
     /// A row of the memory of the tool, with its limit, both in bytes.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     pub fn of_memory(case: &'static str, tool: Option<f64>, limit: u64) -> Self {
         let limit = limit as f64;
         let kept = tool.map(|bytes| bytes <= limit);
         let quantity = Quantity::Memory;
-        Self { case, quantity, against: "-", tool, peer: None, ratio: None, at_most: Some(limit), kept }
+        Self { case, quantity, against: ALONE, tool, peer: None, ratio: None, at_most: Some(limit), kept }
     }
 }
 
@@ -133,6 +160,8 @@ impl Quantity {
             Self::Time => |cost| cost.seconds,
             Self::CpuTime => |cost| cost.cpu_seconds,
             Self::Memory => |cost| cost.peak_bytes as f64,
+            // No case of `bench flash` sends anything.
+            Self::Traffic => |_| f64::NAN,
         }
     }
 
@@ -142,7 +171,7 @@ impl Quantity {
         match self {
             Self::Time | Self::CpuTime if value < 0.1 => format!("{value:.3} s"),
             Self::Time | Self::CpuTime => format!("{value:.2} s"),
-            Self::Memory => Bytes(value as u64).to_string(),
+            Self::Memory | Self::Traffic => Bytes(value as u64).to_string(),
         }
     }
 }
@@ -153,6 +182,7 @@ impl fmt::Display for Quantity {
             Self::Time => "time",
             Self::CpuTime => "CPU time",
             Self::Memory => "memory",
+            Self::Traffic => "sent",
         })
     }
 }
@@ -163,10 +193,9 @@ pub fn table(rows: &[Row]) -> Table {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for row in rows {
         let quantity = row.quantity;
-        let at_most = row.at_most.map(|limit| match quantity {
-            Quantity::Memory => quantity.format(limit),
-            Quantity::Time | Quantity::CpuTime => format!("{limit:.2}"),
-        });
+        let is_alone = row.against == ALONE;
+        let at_most =
+            row.at_most.map(|limit| if is_alone { quantity.format(limit) } else { format!("{limit:.2}") });
         table.row([
             row.case.to_owned(),
             quantity.to_string(),

@@ -17,6 +17,7 @@ const FILES: &[(&str, &str)] = &[
     ("flake.nix", include_str!("fixture/flake.nix")),
     ("image.sh", include_str!("fixture/image.sh")),
     ("package.sh", include_str!("fixture/package.sh")),
+    ("payload.sh", include_str!("fixture/payload.sh")),
     ("profile.sh", include_str!("fixture/profile.sh")),
     ("toplevel.sh", include_str!("fixture/toplevel.sh")),
 ];
@@ -58,7 +59,7 @@ impl HostsFlake {
         let facts = json!({
             "system": format!("{}-linux", std::env::consts::ARCH), "evaluation": 0,
             "kernel": "linux-6.1", "packages": ["curl-8.1"], "systems": {}, "hosts": {},
-            "configurations": {}, "sorted": false, "pi": null,
+            "configurations": {}, "sorted": false, "pi": null, "payload": null,
         });
         Ok(Self { dir: dir.to_owned(), facts: Mutex::new(facts) })
     }

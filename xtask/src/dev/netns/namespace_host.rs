@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::files;
+use crate::base::parallel;
 use crate::base::process::{Background, Launcher};
 
 /// The number of hosts that this process has started.
@@ -17,6 +18,9 @@ static HOST_COUNT: AtomicU8 = AtomicU8::new(0);
 
 /// The time limit of each wait for a host.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many hosts are made at once.
+const MAX_STARTS: usize = 8;
 
 /// The arguments of setpriv that make the namespaces. A host ends with the thread that started it, in any way.
 const NAMESPACES: &[&str] = &[
@@ -61,6 +65,25 @@ impl NamespaceHost {
         Self::start_with_files(launcher, dir)
     }
 
+    /// Starts a host in each of the empty folders `dirs`, as [`Self::start`] does. The hosts also see the folder
+    /// `shared` at its path.
+    pub fn start_all(launcher: &Launcher, dirs: &[PathBuf], shared: &Path) -> Result<Vec<Self>> {
+        let launcher = launcher.clone().with_env("SHARED", shared);
+        let written = parallel::map(MAX_STARTS, dirs, |dir| files::write_all(&launcher, dir));
+        written.into_iter().collect::<Result<()>>()?;
+        let mut hosts = Vec::new();
+        // A few at a time: the first process of a host polls for its link.
+        for dirs in dirs.chunks(MAX_STARTS) {
+            // A host ends with the thread that started it.
+            let started = dirs.iter().map(|dir| Self::start_init(&launcher, dir));
+            let started = started.collect::<Result<Vec<_>>>()?;
+            let connected = parallel::map(MAX_STARTS, &started, Self::connect);
+            connected.into_iter().collect::<Result<()>>()?;
+            hosts.extend(started);
+        }
+        Ok(hosts)
+    }
+
     /// Lets the host try new systems, from its next deploy on.
     pub fn add_trials(&self) -> Result<()> {
         files::add_trials(&self.launcher, &self.dir)?;
@@ -69,6 +92,12 @@ impl NamespaceHost {
 
     /// Starts a host whose files are in `dir`.
     fn start_with_files(launcher: &Launcher, dir: &Path) -> Result<Self> {
+        let host = Self::start_init(launcher, dir)?;
+        host.connect().map(|()| host)
+    }
+
+    /// Starts the first process of a host whose files are in `dir`, which waits for its link.
+    fn start_init(launcher: &Launcher, dir: &Path) -> Result<Self> {
         let (link, network) = next_link_and_network();
         let address = format!("{network}.2");
         let log = fs::File::create(dir.join("log")).context("making the log of a host")?;
@@ -78,13 +107,17 @@ impl NamespaceHost {
             NAMESPACES.iter().copied().chain(init_command.iter().map(String::as_str)).collect::<Vec<_>>();
         let init =
             launcher.clone().with_env("TOOLS", tools_below_root(launcher)).start("setpriv", &args, log)?;
-        let host = Self { dir: dir.to_owned(), launcher: launcher.clone(), link, address, init: Some(init) };
-        host.connect(&network)?;
-        Ok(host)
+        Ok(Self { dir: dir.to_owned(), launcher: launcher.clone(), link, address, init: Some(init) })
     }
 
-    /// Connects the host by a veth link, and waits for its sshd. `network` is the first three octets of the addresses.
-    fn connect(&self, network: &str) -> Result<()> {
+    /// The address of this machine in the network of the host.
+    fn gateway(&self) -> String {
+        let network = self.address.rsplit_once('.').map_or("", |(network, _)| network);
+        format!("{network}.1")
+    }
+
+    /// Connects the host by a veth link, and waits for its sshd.
+    fn connect(&self) -> Result<()> {
         let link = self.link.as_str();
         let pid = self.init_pid().to_string();
         let own_namespace =
@@ -94,7 +127,7 @@ impl NamespaceHost {
         self.wait_for("the namespaces of a host", is_separate)?;
         let peer = ["peer", "name", "eth0", "netns", &pid];
         self.run_ip(&[&["link", "add", link, "type", "veth"], &peer[..]].concat())?;
-        self.run_ip(&["address", "add", &format!("{network}.1/30"), "dev", link])?;
+        self.run_ip(&["address", "add", &format!("{}/30", self.gateway()), "dev", link])?;
         self.run_ip(&["link", "set", link, "up"])?;
         let route = self.run_ip(&["route", "get", &self.address])?;
         ensure!(route.contains(link), "{} would leave this machine: {route}", self.address);
@@ -154,6 +187,13 @@ impl NamespaceHost {
         let first = children.split_whitespace().next().context("finding a process of a host")?;
         let args = ["--target", first, "--net", "--mount", "--uts", "--pid", "sh", "-c", script];
         Ok(self.launcher.read("nsenter", &args)?.trim().to_owned())
+    }
+
+    /// The bytes that this machine has sent to the host over its link.
+    pub fn sent_bytes(&self) -> Result<u64> {
+        let file = format!("/sys/class/net/{}/statistics/tx_bytes", self.link);
+        let text = fs::read_to_string(&file).with_context(|| format!("reading {file}"))?;
+        text.trim().parse().with_context(|| format!("reading {file}"))
     }
 
     /// Waits for the end of activations: deploy-rs ends before the activation on the host does.

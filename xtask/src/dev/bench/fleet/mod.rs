@@ -1,0 +1,211 @@
+//! `bench fleet`: `status` and `deploy --all` of many hosts, some of which are dead, fail or roll back.
+
+mod absent;
+mod hosts;
+mod role;
+mod verdicts;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::stats::{Quantity, Row};
+use super::workdir::{TemporaryFolder, Workdir};
+use crate::bail;
+use crate::base::process::Launcher;
+use crate::base::{Context, interrupt};
+use crate::dev::suites::Requirement;
+
+use hosts::{Fleet, Run};
+use role::Role;
+use verdicts::{Actual, Verdicts};
+
+/// The size of the path that changes, in MiB.
+const PAYLOAD: u32 = 20;
+
+const REQUIREMENTS: &[Requirement] = &[
+    Requirement::Root,
+    Requirement::Nix,
+    Requirement::DeployRs,
+    Requirement::VisibleTools,
+    Requirement::NetworkNamespaces,
+];
+
+/// What `bench fleet` has measured.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FleetResult {
+    /// How many hosts the flake has.
+    pub hosts: u32,
+    /// How many hosts have each verdict of the deploy to all; `unreachable` is that of a dead one. Each verdict was
+    /// compared with what the host runs.
+    pub verdicts: BTreeMap<String, u32>,
+    /// The hosts with a true verdict that is not the one that they were made for: `HOST: VERDICT`.
+    pub unexpected: Vec<String>,
+    pub rows: Vec<Row>,
+}
+
+impl FleetResult {
+    /// The verdicts in one line.
+    pub fn summary(&self) -> String {
+        let counts =
+            self.verdicts.iter().map(|(verdict, count)| format!("{count} {}", verdict.replace('_', " ")));
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        format!("all verdicts are true, {0} of {0}: {counts}", self.hosts)
+    }
+}
+
+/// Measures `status` and `deploy --all` of `count` hosts.
+///
+/// # Errors
+/// `Refused` for a missing requirement, `Verification` for a host that does not run what the tool says, and Ctrl-C.
+pub fn fleet(cx: &Context, count: u32) -> Result<FleetResult> {
+    let missing = REQUIREMENTS.iter().filter_map(|requirement| requirement.missing(cx)).collect::<Vec<_>>();
+    if !missing.is_empty() {
+        bail!(
+            Refused, "measuring a fleet {}", missing.join("; ");
+            hint: "run `cargo xtask test deploy`, which installs missing programs"
+        );
+    }
+    let _signals = interrupt::guard()?;
+    let workdir = Workdir::take(cx)?;
+    let folder = TemporaryFolder::new(workdir.join("fleet"))?;
+    let program = std::env::current_exe().context("finding the tool itself")?;
+    measure_fleet(&cx.launcher, &program, folder.path(), count, &|text| cx.note(text))
+}
+
+/// Measures a fleet of `count` hosts by the tool `program`, in the empty folder `dir`. `note` gets what is found out
+/// meanwhile.
+///
+/// # Errors
+/// As [`fleet`], without the requirements.
+pub fn measure_fleet(
+    launcher: &Launcher,
+    program: &Path,
+    dir: &Path,
+    count: u32,
+    note: &dyn Fn(String),
+) -> Result<FleetResult> {
+    let signals = interrupt::guard()?;
+    let started = std::time::Instant::now();
+    let fleet = Fleet::start(launcher, program, dir, count as usize)?;
+    note(format!("{count} hosts run after {:.1} s", started.elapsed().as_secs_f64()));
+    let bench = Bench { fleet, note };
+    let mut rows = bench.measure_status()?;
+    signals.check()?;
+    rows.extend(bench.measure_dead_hosts()?);
+    signals.check()?;
+    let (verdicts, of_deploy) = bench.measure_deploy()?;
+    rows.extend(of_deploy);
+    let Verdicts { counts, unexpected } = verdicts;
+    Ok(FleetResult { hosts: count, verdicts: counts, unexpected, rows })
+}
+
+/// The measuring of one fleet.
+struct Bench<'a> {
+    fleet: Fleet,
+    note: &'a dyn Fn(String),
+}
+
+impl Bench<'_> {
+    /// Runs the tool with `args`, and notes what that cost.
+    fn run(&self, args: &[&str]) -> Result<Run> {
+        let run = self.fleet.run(args)?;
+        let cost = &run.cost;
+        let (seconds, cpu, memory) = (cost.seconds, cost.cpu_seconds, crate::base::Bytes(cost.peak_bytes));
+        (self.note)(format!("{}: {seconds:.1} s, CPU {cpu:.1} s, memory {memory}", args.join(" ")));
+        Ok(run)
+    }
+
+    fn measure_status(&self) -> Result<Vec<Row>> {
+        let first = self.status()?;
+        let again = self.status()?;
+        let memory = first.cost.peak_bytes.max(again.cost.peak_bytes);
+        Ok(vec![
+            Row::of_limit("status, first", Quantity::Time, first.cost.seconds, 30.0),
+            Row::of_limit("status, again", Quantity::Time, again.cost.seconds, 10.0),
+            Row::of_memory("status", Some(as_float(memory)), 500 << 20),
+        ])
+    }
+
+    /// Runs `status`, and checks what it says of each host.
+    fn status(&self) -> Result<Run> {
+        let run = self.run(&["status"])?;
+        let running = self.fleet.running()?;
+        verdicts::check_status(&run.result, &self.actual(&running, &running))?;
+        Ok(run)
+    }
+
+    /// Asks one host of each kind of dead ones.
+    fn measure_dead_hosts(&self) -> Result<Vec<Row>> {
+        let dead = self.fleet.members.iter().filter(|member| member.role == Role::Dead);
+        let cases = ["dead host, silent", "dead host, not found"];
+        let measured = dead.zip(cases).map(|(member, case)| {
+            let run = self.run(&["status", &member.name])?;
+            Ok(Row::of_limit(case, Quantity::Time, run.cost.seconds, 5.0))
+        });
+        measured.collect()
+    }
+
+    /// Deploys to one host, and then to all, a new path for each.
+    fn measure_deploy(&self) -> Result<(Verdicts, Vec<Row>)> {
+        let good = self.fleet.members.iter().find(|member| member.role == Role::Good);
+        let good = good.context("finding a good host")?.name.as_str();
+        let one = self.deploy("one", &[good])?;
+        let all = self.deploy("all", &["--all"])?;
+        let running = self.fleet.running()?;
+        let hosts = self.actual(&all.before, &running);
+        let verdicts = verdicts::of_deploy(&all.run.result, &hosts)?;
+        let [time, peer] = [&all, &one].map(|deploy| Some(deploy.run.cost.seconds));
+        let closure = f64::from(PAYLOAD << 20);
+        let rows = vec![
+            Row::of_times("deploy --all", "one host", time, peer, Some(40.0)),
+            Row::of_bytes("deploy --all", "one closure", all.sent, closure, 1.1),
+            Row::of_bytes("deploy of one host", "one closure", one.sent, closure, 1.1),
+            Row::of_memory("deploy --all", Some(as_float(all.run.cost.peak_bytes)), 500 << 20),
+        ];
+        Ok((verdicts, rows))
+    }
+
+    /// Deploys a new system called `name` to `hosts` by way of the cache.
+    fn deploy(&self, name: &str, hosts: &[&str]) -> Result<Deploy> {
+        self.fleet.set_new_system(name, PAYLOAD)?;
+        let options = self.fleet.cache_options();
+        let options = options.iter().map(String::as_str).collect::<Vec<_>>();
+        let before = self.fleet.running()?;
+        let sent_before = self.fleet.sent_bytes()?;
+        let run = self.run(&[&["deploy"], hosts, &options].concat())?;
+        let sent = as_float(self.fleet.sent_bytes()? - sent_before);
+        Ok(Deploy { run, before, sent })
+    }
+
+    /// What the hosts ran `before` and `after` a command.
+    fn actual<'a>(&'a self, before: &'a [Option<String>], after: &'a [Option<String>]) -> Vec<Actual<'a>> {
+        let systems = before.iter().zip(after);
+        let hosts = self.fleet.members.iter().zip(systems);
+        hosts
+            .map(|(member, (before, after))| Actual {
+                name: &member.name,
+                role: member.role,
+                before: before.as_deref(),
+                after: after.as_deref(),
+            })
+            .collect()
+    }
+}
+
+/// A measured deploy.
+struct Deploy {
+    run: Run,
+    /// The systems of all hosts before it.
+    before: Vec<Option<String>>,
+    /// The bytes that this machine sent.
+    sent: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn as_float(bytes: u64) -> f64 {
+    bytes as f64
+}
