@@ -22,14 +22,8 @@ pub struct FoundTarget {
 /// `Usage` if the flake or the release has no such host; `Refused` if the deploy could not be verified afterwards, or
 /// if the node has values that this tool does not accept.
 pub fn find_target(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<FoundTarget> {
-    if let Some(release) = &options.release {
-        return released_target(cx, options, release, host);
-    }
-    let mut timings = Timings::default();
-    let target = timings.show(cx.reporter.as_ref(), "evaluate", || {
-        evaluate(cx, &options.overrides, options.nix_args(), host)
-    })?;
-    Ok(FoundTarget { target, timings })
+    let found = find_targets(cx, options, std::slice::from_ref(host)).pop();
+    found.unwrap_or_else(|| Err(anyhow::anyhow!("{host} was not evaluated")))
 }
 
 /// Like [`find_target`], for `hosts`, of which several are evaluated at once. The result has the order of `hosts`.
@@ -58,7 +52,7 @@ fn released_target(
 }
 
 /// Evaluates what each of `hosts` is to run, and returns that with the seconds of its evaluation. The result has the
-/// order of `hosts`; the evaluation of several is a phase of its own.
+/// order of `hosts`; the evaluation is a phase of its own.
 pub fn evaluate_all(
     cx: &Context,
     overrides: &Overrides,

@@ -5,25 +5,19 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::{Event, HostName, Reporter};
 
-/// The phase in which several hosts are evaluated. One host has no progress, and its phase is that of the caller.
+/// The phase in which hosts are evaluated. One host has no progress.
 pub struct EvalProgress<'a> {
-    reporter: Option<&'a dyn Reporter>,
-    total: u64,
+    reporter: &'a dyn Reporter,
+    /// `None` for one host.
+    total: Option<u64>,
     evaluated: Mutex<BTreeSet<HostName>>,
 }
 
 impl<'a> EvalProgress<'a> {
-    /// Begins the phase for `hosts`, if they are several.
+    /// Begins the phase for `hosts`.
     pub fn begin(reporter: &'a dyn Reporter, hosts: &[HostName]) -> Self {
-        let total = hosts.len() as u64;
-        let reporter = (total > 1).then_some(reporter);
-        if let Some(reporter) = reporter {
-            reporter.report(&Event::Phase {
-                name: "evaluate".into(),
-                total: Some(total),
-                is_in_bytes: false,
-            });
-        }
+        let total = (hosts.len() > 1).then_some(hosts.len() as u64);
+        reporter.report(&Event::Phase { name: "evaluate".into(), total, is_in_bytes: false });
         Self { reporter, total, evaluated: Mutex::default() }
     }
 
@@ -38,17 +32,17 @@ impl<'a> EvalProgress<'a> {
     }
 
     fn report(&self, evaluated: Vec<HostName>, detail: Option<String>) {
-        let Some(reporter) = self.reporter else { return };
+        let Some(total) = self.total else { return };
         let mut all = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(evaluated);
-        reporter.report(&Event::Progress { done: all.len() as u64, total: Some(self.total), detail });
+        self.reporter.report(&Event::Progress { done: all.len() as u64, total: Some(total), detail });
     }
 }
 
 impl Drop for EvalProgress<'_> {
     /// Ends the phase.
     fn drop(&mut self) {
-        self.reporter.iter().for_each(|reporter| reporter.report(&Event::PhaseEnded));
+        self.reporter.report(&Event::PhaseEnded);
     }
 }
 
@@ -77,10 +71,11 @@ mod tests {
     }
 
     #[test]
-    fn one_host_has_no_phase_of_its_own() {
+    fn one_host_has_no_progress() {
         let recorder = Recorder::default();
         let hosts = [HostName::from("a")];
         EvalProgress::begin(&recorder, &hosts).count(&hosts);
-        assert_eq!(recorder.events(), []);
+        let begin = Event::Phase { name: "evaluate".into(), total: None, is_in_bytes: false };
+        assert_eq!(recorder.events(), [begin, Event::PhaseEnded]);
     }
 }

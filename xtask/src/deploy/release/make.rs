@@ -26,9 +26,7 @@ impl Candidate {
     pub fn evaluate(cx: &Context, hosts: &[HostName], nix_args: &[String]) -> Result<Vec<Self>> {
         // A release has no key of a host, and asks none.
         let overrides = Overrides { without_pin: true, ..Overrides::default() };
-        let evaluate = || evaluate_all(cx, &overrides, nix_args, hosts);
-        let found = if hosts.len() > 1 { evaluate() } else { cx.in_phase("evaluate", evaluate) };
-        let found = found.into_iter().map(|(target, _)| target);
+        let found = evaluate_all(cx, &overrides, nix_args, hosts).into_iter().map(|(target, _)| target);
         let (good, bad): (Vec<_>, Vec<_>) = found.partition(Result::is_ok);
         all_or_error(bad.into_iter().filter_map(Result::err).collect(), hosts.len(), "evaluated")?;
         Ok(good.into_iter().flatten().map(|target| Self { target }).collect())

@@ -34,7 +34,7 @@ pub fn plan_decision(
     decision: Decision,
     host: &HostName,
 ) -> Result<DecisionPlan> {
-    let target = cx.in_phase("evaluate", || evaluate(cx, &options.overrides, options.nix_args(), host))?;
+    let target = evaluate(cx, &options.overrides, options.nix_args(), host)?;
     let lock = HostLock::take(cx, host)?;
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
     let state = cx.in_phase("probe", || probe(&remote, &target))?;
