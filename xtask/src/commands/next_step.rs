@@ -201,11 +201,23 @@ pub fn make_key() {
     ui::end_with(step.because("makes the key before the first flash does"));
 }
 
-/// After keys were backed up to `file`: the proof that it opens.
-pub fn after_backup(file: &Path) {
+/// After keys were backed up to `file`: the proof that it opens. A backup to public keys opens with a private one: that
+/// beside the first of the `recipients` files that has one.
+pub fn after_backup(file: &Path, is_for_passphrase: bool, recipients: &[PathBuf]) {
+    let key = match private_key_beside(recipients) {
+        _ if is_for_passphrase => String::new(),
+        Some(key) => format!(" --age-identity {}", shell::quote(&key.to_string_lossy())),
+        None => " --age-identity FILE".to_owned(),
+    };
     let file = shell::quote(&file.to_string_lossy());
-    let step = NextStep::run(format!("cargo xtask identity restore {file} --list"));
+    let step = NextStep::run(format!("cargo xtask identity restore {file}{key} --list"));
     ui::end_with(step.because("proves that the backup opens, and changes nothing"));
+}
+
+/// The private key beside the first public key of ssh in `files` that has one, by its name.
+fn private_key_beside(files: &[PathBuf]) -> Option<PathBuf> {
+    let public = files.iter().filter(|file| file.extension().is_some_and(|end| end == "pub"));
+    public.map(|file| file.with_extension("")).find(|private| private.is_file())
 }
 
 /// After keys were restored.

@@ -81,6 +81,36 @@ fn keys_are_committed_and_backups_proven() {
     );
 }
 
+/// The step after a backup to public keys opens it, as printed where the private key is beside the public one.
+#[test]
+fn a_backup_to_public_keys_is_proven_by_a_private_key() {
+    let sandbox = sandbox();
+    let key = make_key(&sandbox, "a key");
+    identity(&sandbox, &["import", "pi", text(&key)]).assert_code(0);
+    let public = key.with_extension("pub");
+    let alone = sandbox.path("home/alone.pub");
+    fs::copy(&public, &alone).unwrap();
+    let line = fs::read_to_string(&public).unwrap();
+    let proof = "\n  proves that the backup opens, and changes nothing";
+    let private = format!("'{}'", key.display());
+    for (recipients, opener) in [
+        (&["--recipients-file", text(&public)][..], private.as_str()),
+        (&["--recipients-file", text(&alone), "--recipients-file", text(&public)], &private),
+        (&["--recipients-file", text(&alone)], "FILE"),
+        (&["--recipient", line.trim()], "FILE"),
+    ] {
+        let file = sandbox.path("home/backup");
+        let backed_up = identity(&sandbox, &[&["backup", text(&file), "--yes"], recipients].concat());
+        let step = format!("cargo xtask identity restore {} --age-identity {opener} --list", file.display());
+        assert_eq!(next(&backed_up), format!("{step}{proof}"));
+        sandbox
+            .shell(&step.replace("FILE", &private))
+            .status()
+            .map(|status| assert!(status.success()))
+            .unwrap();
+    }
+}
+
 #[test]
 fn keys_that_differ_are_shown() {
     let sandbox = sandbox();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::image::pack;
 use crate::support::{Outcome, Sandbox};
@@ -26,11 +26,16 @@ impl FakeFlake {
 
     /// The flake whose `hosts` have the image with these `bytes`.
     pub fn of_hosts(hosts: &[&str], bytes: &[u8]) -> Self {
+        Self::with_layout(hosts, bytes, &Value::Null)
+    }
+
+    /// The flake whose `hosts` have the image with these `bytes`, and this `layout`.
+    pub fn with_layout(hosts: &[&str], bytes: &[u8], layout: &Value) -> Self {
         let sandbox = Sandbox::new();
         let folder = sandbox.path("home/out/sd-image");
         fs::create_dir_all(&folder).expect("making the output");
         pack(&folder, "img.zst", bytes);
-        sandbox.fake("nix", &script(hosts, &sandbox.path("home/out")));
+        sandbox.fake("nix", &script(hosts, &sandbox.path("home/out"), layout));
         Self { sandbox }
     }
 
@@ -53,13 +58,14 @@ impl FakeFlake {
     }
 }
 
-/// The script of a Nix whose builds for all `hosts` have the output `out`.
-fn script(hosts: &[&str], out: &Path) -> String {
+/// The script of a Nix whose builds for all `hosts`, which have this `layout`, have the output `out`.
+fn script(hosts: &[&str], out: &Path, layout: &Value) -> String {
     let system = format!("{}-linux", std::env::consts::ARCH);
     let answers = hosts.iter().map(|host| {
         let image = json!({
             "place": "convention", "path": ["packages", system, format!("{host}-sdImage")], "name": "pi.img",
-            "system": system, "derivation": "/nix/store/00000000000000000000000000000000-pi.img.drv", "file": null
+            "system": system, "derivation": "/nix/store/00000000000000000000000000000000-pi.img.drv", "file": null,
+            "layout": layout
         });
         let found = json!({ "images": [image], "isos": [], "is_configured": false });
         format!(" *' outputs).imageOf '*'\"{host}\"'*) echo '{found}';;\n")

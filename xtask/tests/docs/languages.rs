@@ -18,6 +18,7 @@ const SCENES: &[&str] = &[
     "pi-cache",
     "pi-login",
     "pi-release",
+    "restore",
     "uninstall",
     "workstation",
 ];
@@ -26,7 +27,7 @@ const WORKSTATIONS: &[&str] = &["", "anna", "ben", "old", "new"];
 
 /// How many blocks no suite runs. Each has its reason behind `by-hand`, which says what no machine of the suites has;
 /// the unit tests parse the commands of the tool in it.
-const BY_HAND_COUNT: usize = 18;
+const BY_HAND_COUNT: usize = 12;
 
 /// Why `block` is not accounted for.
 fn fault(block: &Block) -> Option<String> {

@@ -40,6 +40,7 @@ mod new_host_fixture;
 mod nix;
 mod page;
 mod pi;
+mod restore;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;

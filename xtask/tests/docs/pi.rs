@@ -176,6 +176,7 @@ fn a_host_is_deployed_to_and_logged_in_to() {
         ("docs/output.md", &[]),
         ("docs/restore.md", &[]),
         ("docs/flashing.md", &[]),
+        ("docs/hosts.md", &[]),
         ("docs/RASPBERRY_PI_SD_IMAGE.md", &[]),
         ("docs/pi-5.md", &[("HostKeyAlias=HOST", "HostKeyAlias=stinky".to_owned())]),
         ("README.md", &[("anna@", "ppetru@".to_owned())]),

@@ -10,8 +10,8 @@ use crate::support::{Outcome, Sandbox};
 /// The folder in which the pages run their commands.
 const FOLDER_OF_THE_PAGES: &str = "/home/me/cluster";
 
-/// The question before a card is overwritten, up to the name of the device and behind it.
-const QUESTION: (&str, &str) = ("Type the name of the device (", ") to go on: ");
+/// The end of the question before cards are overwritten, behind the names of the devices and their brackets.
+const QUESTION: &str = ") to go on: ";
 
 /// A user's folder, and what stands there for the names of the pages.
 pub struct Scene<'a> {
@@ -19,12 +19,14 @@ pub struct Scene<'a> {
     pub folder: PathBuf,
     /// Texts of the pages, such as a device, with what they are here.
     pub names: Vec<(&'static str, String)>,
+    /// What is typed at questions that begin so. Each must be asked by each block.
+    pub answers: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Scene<'a> {
     /// A scene in `folder`.
     pub fn new(sandbox: &'a Sandbox, folder: &Path) -> Self {
-        Self { sandbox, folder: folder.to_owned(), names: Vec::new() }
+        Self { sandbox, folder: folder.to_owned(), names: Vec::new(), answers: Vec::new() }
     }
 
     /// `text` of a page with the names of this scene.
@@ -38,6 +40,15 @@ impl<'a> Scene<'a> {
         self.names.iter().fold(text, |text, (name, here)| text.replace(here, name))
     }
 
+    /// What is typed at the question `line`: the names of the devices, or what [`Self::answers`] has.
+    fn answer(&self, line: &str) -> Option<String> {
+        if let Some((_, names)) = line.strip_suffix(QUESTION).and_then(|line| line.rsplit_once('(')) {
+            return Some(names.to_owned());
+        }
+        let answers = self.answers.iter().filter(|(question, _)| line.starts_with(question));
+        answers.map(|(_, answer)| (*answer).to_owned()).next().filter(|_| line.ends_with(": "))
+    }
+
     /// Runs a shell script on a terminal without cursor movements, and answers its questions. The `stderr` of the
     /// outcome has both streams.
     #[track_caller]
@@ -46,10 +57,7 @@ impl<'a> Scene<'a> {
         shell.current_dir(&self.folder).env("TERM", "dumb");
         let mut terminal = Terminal::run_with_width(shell, 120);
         if is_asked {
-            let question = terminal.wait_for(QUESTION.1).output();
-            let name = question.split(QUESTION.0).nth(1).and_then(|rest| rest.split(')').next());
-            let name = name.expect("the name of a device").to_owned();
-            terminal.type_keys(&format!("{name}\n"));
+            terminal.answer_all(|line| self.answer(line));
         }
         terminal.finish()
     }
@@ -57,18 +65,20 @@ impl<'a> Scene<'a> {
     /// Runs the commands of a block, and compares their output.
     #[track_caller]
     pub fn run_block(&self, block: &Block) {
-        match block.language.as_str() {
-            "console" => block.steps().iter().for_each(|step| self.run_step(block, step)),
-            _ => {
-                self.run(&self.here(&block.text), false).assert_code(0);
-            }
+        if block.language == "console" {
+            return block.steps().iter().for_each(|step| self.run_step(block, step));
+        }
+        let outcome = self.run(&self.here(&block.text), true);
+        outcome.assert_code(0);
+        for (question, _) in &self.answers {
+            outcome.assert_stderr_contains(*question);
         }
     }
 
     /// Runs one command, and compares its output.
     #[track_caller]
     fn run_step(&self, block: &Block, step: &Step) {
-        let outcome = self.run(&self.here(&step.command), step.output.contains(QUESTION.1));
+        let outcome = self.run(&self.here(&step.command), step.output.contains(QUESTION));
         outcome.assert_code(0);
         assert_shown(&step.output, &self.there(&outcome.stderr), &block.place());
     }

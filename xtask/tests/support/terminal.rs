@@ -74,6 +74,20 @@ impl Terminal {
         self.wait_for(question).type_keys(&format!("{answer}\n"))
     }
 
+    /// Runs the tool to its end, and types what `answer` has for the last line of the screen, and Enter. `answer` sees
+    /// each line once.
+    pub fn answer_all(&mut self, answer: impl Fn(&str) -> Option<String>) -> &mut Self {
+        let mut seen = 0;
+        while self.read_screen() {
+            let line = self.output[seen..].lines().last().unwrap_or_default();
+            if let Some(answer) = answer(line) {
+                seen = self.output.len();
+                self.type_keys(&format!("{answer}\n"));
+            }
+        }
+        self
+    }
+
     /// Waits until `question`, which was asked before, is on the screen a second time, and types `keys`.
     #[track_caller]
     pub fn type_keys_at_next(&mut self, question: &str, keys: &str) -> &mut Self {

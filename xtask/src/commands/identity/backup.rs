@@ -28,7 +28,7 @@ pub fn run(cx: &Context, args: &IdentityBackup) -> Result<()> {
     if !backup::write_file(&args.file, &sealed, exists)? {
         bail!(Refused, "{} exists meanwhile; nothing was written", args.file.display(); hint: "run the command again");
     }
-    next_step::after_backup(&args.file);
+    next_step::after_backup(&args.file, !args.has_recipients(), &args.recipients_file);
     show(cx, args, &stored, &sealing)
 }
 

@@ -84,6 +84,7 @@ const ALL: &[Suite] = &[
         &[
             Requirement::Root,
             Requirement::LoopDevices,
+            Requirement::Ext4Tools,
             Requirement::Nix,
             Requirement::Emulation,
             Requirement::ImageTools,
