@@ -7,6 +7,7 @@ const SCENES: &[&str] = &[
     "boot",
     "boot-card",
     "card",
+    "card-of-pi-5",
     "ci",
     "ci-deploy",
     "demo",
@@ -27,7 +28,7 @@ const WORKSTATIONS: &[&str] = &["", "anna", "ben", "old", "new"];
 
 /// How many blocks no suite runs. Each has its reason behind `by-hand`, which says what no machine of the suites has;
 /// the unit tests parse the commands of the tool in it.
-const BY_HAND_COUNT: usize = 12;
+const BY_HAND_COUNT: usize = 11;
 
 /// Why `block` is not accounted for.
 fn fault(block: &Block) -> Option<String> {

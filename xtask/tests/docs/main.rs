@@ -2,13 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
 
+#[path = "../image/board_layouts.rs"]
+#[allow(dead_code, reason = "the suite image uses the rest")]
+mod board_layouts;
 #[path = "../deploy/cache_server.rs"]
 #[allow(dead_code, reason = "the suite deploy uses the rest")]
 mod cache_server;
 #[path = "../device/card.rs"]
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod card;
+mod card_of_pi_5;
 mod ci;
+#[path = "../image/content.rs"]
+#[allow(dead_code, reason = "the suite image uses the rest")]
+mod content;
 mod demo;
 mod deploy;
 #[path = "../device/fake_flake.rs"]
@@ -42,6 +49,9 @@ mod page;
 mod pi;
 mod restore;
 mod scene;
+#[path = "../image/script.rs"]
+#[allow(dead_code, reason = "the suite image uses the rest")]
+mod script;
 #[path = "../support/mod.rs"]
 mod support;
 mod uninstall;

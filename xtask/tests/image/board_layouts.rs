@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::assembler::Content;
+use crate::content::Content;
 use crate::support::image::stdout_of;
 
 /// The device trees of the foundation's kernel on FIRMWARE.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::assembler::{Content, HELLO};
+use crate::content::{Content, HELLO};
 use crate::support::Sandbox;
 use crate::support::image::stdout_of;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::assembler::Content;
+use crate::content::Content;
 use crate::script::Call;
 use crate::support::xtask::command_that_heeds_interrupts;
 

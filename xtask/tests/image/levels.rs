@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::assembler::Content;
+use crate::content::Content;
 
 #[test]
 #[ignore = "needs Debian's programs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]

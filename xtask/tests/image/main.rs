@@ -6,6 +6,7 @@
 mod assembler;
 mod board_faults;
 mod board_layouts;
+mod content;
 mod delta;
 mod firmware;
 mod killed;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::assembler::{Content, HELLO};
+use crate::content::{Content, HELLO};
 use crate::support::image::Image;
 
 /// Names that a shell or a list of lines might garble.

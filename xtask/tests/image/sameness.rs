@@ -4,7 +4,8 @@ use std::fs;
 
 use xtask::base::program_file;
 
-use crate::assembler::{Content, assert_has_content};
+use crate::assembler::assert_has_content;
+use crate::content::Content;
 use crate::script::{Call, Programs};
 use crate::support::image::{Image, stdout_of};
 

@@ -88,6 +88,7 @@ const ALL: &[Suite] = &[
             Requirement::Nix,
             Requirement::Emulation,
             Requirement::ImageTools,
+            Requirement::Programs,
             Requirement::DeployRs,
             Requirement::VisibleTools,
             Requirement::NetworkNamespaces,
