@@ -1,10 +1,11 @@
 //! Folding long lines at the width of the terminal, which would cut words in two.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::charset::Charset;
 use super::shorten;
 use super::style::Stream;
+use super::words::{Word, words};
 
 /// The widest label in columns, with the gap after it: that of a phase, such as `     write  `.
 const MAX_LABEL: usize = 12;
@@ -14,11 +15,6 @@ const FULL_LABELS: &[&str] = &["unmount", "warning"];
 const OUTPUT: &str = "  | ";
 /// The least width that is folded to, in columns: less leaves no room for words.
 const MIN_WIDTH: usize = 30;
-/// The fewest hexadecimal digits that count as a hash: a half of a SHA-256, which is left when the other half is on the
-/// line before.
-const MIN_HASH: usize = 32;
-/// How many bytes of a word are searched for a hash.
-const HASH_SEARCH_LEN: usize = 256;
 
 /// Folds `text` at the width of the terminal that `stream` goes to. Returns the text unchanged elsewhere: in a pipe or
 /// a file a result stays one line.
@@ -29,7 +25,8 @@ pub fn fold_for(stream: Stream, text: &str) -> String {
 /// Folds each line of `text` at blanks to at most `width` columns, see [`fold_line`]. In a line that is wider the store
 /// paths are shortened first, with `ellipsis` in place of what is missing. A command in backquotes stays whole if it
 /// fits into a line, and a path in it always does, so that a user can copy it. A hash that does not fit into a line
-/// gets lines of its own, in parts of the same length; another path is broken behind a slash.
+/// gets lines of its own, in parts of the same length; another path is broken behind a slash. A number and its unit are
+/// on one line.
 fn fold(text: &str, width: usize, ellipsis: &str) -> String {
     let width = width.max(MIN_WIDTH);
     let lines = text.split('\n').map(|line| {
@@ -97,91 +94,6 @@ fn blanks_len(text: &str) -> usize {
     text.len() - text.trim_start_matches(' ').len()
 }
 
-/// A word of a line, or a part of a word that is broken.
-struct Word<'a> {
-    text: &'a str,
-    /// Whether the word goes on behind this part.
-    is_part: bool,
-}
-
-/// The words of `text`, none wider than `width` columns if possible. A short text in backquotes is one word. A wider
-/// word is broken into several, unless it is a path in backquotes.
-fn words(text: &str, width: usize) -> Vec<Word<'_>> {
-    let mut words = Vec::new();
-    let mut start = 0;
-    let mut is_in_command = false;
-    while start < text.len() {
-        let rest = &text[start..];
-        let (len, gap) = first_word(rest, width, is_in_command);
-        words.push(Word { text: &rest[..len], is_part: gap == 0 });
-        is_in_command ^= rest[..len].matches('`').count() % 2 == 1;
-        start += len + gap;
-    }
-    words
-}
-
-/// The length in bytes of the first word of `text`, and of the gap behind it: a blank, or nothing where the word is
-/// broken. `is_in_command` is whether a backquote before `text` is still open.
-fn first_word(text: &str, width: usize, is_in_command: bool) -> (usize, usize) {
-    if let Some(len) = unbroken_word(text, width) {
-        return (len, 1);
-    }
-    let word = text.split(' ').next().unwrap_or_default();
-    let fitting = fitting_len(word, width);
-    let is_copied = is_in_command || word.contains('`');
-    if fitting == word.len() || (is_copied && word.contains('/')) {
-        return (word.len(), 1);
-    }
-    let behind_slash = || word[..fitting].rfind('/').map(|slash| slash + 1).filter(|len| *len > 1);
-    (hash_part(word, width).or_else(behind_slash).unwrap_or(fitting), 0)
-}
-
-/// The length in bytes of the first word of `text`, in which a command in backquotes may have blanks. `None` where that
-/// word is wider than `width` columns, or where its last backquote is not closed.
-fn unbroken_word(text: &str, width: usize) -> Option<usize> {
-    let mut column = 0;
-    let mut is_in_command = false;
-    for (at, char) in text.char_indices() {
-        if char == ' ' && !is_in_command {
-            return Some(at);
-        }
-        column += char.width().unwrap_or(1);
-        if column > width {
-            return None;
-        }
-        if char == '`' {
-            is_in_command = !is_in_command;
-        }
-    }
-    if is_in_command { None } else { Some(text.len()) }
-}
-
-/// The length in bytes of the longest start of `word` that fits into `width` columns.
-fn fitting_len(word: &str, width: usize) -> usize {
-    let mut column = 0;
-    let too_wide = word.char_indices().find(|(_, char)| {
-        column += char.width().unwrap_or(1);
-        column > width
-    });
-    too_wide.map_or(word.len(), |(at, _)| at)
-}
-
-/// The length in bytes of the first part of `word`, which is broken inside its hash: behind a half of a SHA-256, or
-/// behind a quarter where `width` leaves no room for a half. `None` if the word has no hash in hexadecimal digits near
-/// its start.
-fn hash_part(word: &str, width: usize) -> Option<usize> {
-    let searched_len = (0..=word.len().min(HASH_SEARCH_LEN)).rfind(|at| word.is_char_boundary(*at))?;
-    let searched = &word[..searched_len];
-    let hash = searched.split(|c: char| !c.is_ascii_hexdigit()).max_by_key(|digits| digits.len())?;
-    if hash.len() < MIN_HASH {
-        return None;
-    }
-    let start = searched.find(hash)?;
-    let room = width.checked_sub(start)?;
-    let len = [32, 16].into_iter().find(|len| *len <= room && *len < hash.len())?;
-    Some(start + len)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +140,22 @@ mod tests {
                 40,
                 "hint: the rest of this is an unclosed `x\n  y",
             ),
+        ] {
+            assert_eq!(fold(line, width, "…"), folded, "{width}");
+        }
+    }
+
+    #[test]
+    fn a_number_and_its_unit_are_on_one_line() {
+        for (line, width, folded) in [
+            (
+                "card    /dev/loop0 (loop over /a/card, 64.0 MiB)",
+                44,
+                "card    /dev/loop0 (loop over /a/card,\n        64.0 MiB)",
+            ),
+            ("the lines were written (in 13.9 s), all", 33, "the lines were written (in\n  13.9 s), all"),
+            ("the lines were written (1 KiB/s), all", 28, "the lines were written\n  (1 KiB/s), all"),
+            ("the lines of the file are 13 short", 30, "the lines of the file are 13\n  short"),
         ] {
             assert_eq!(fold(line, width, "…"), folded, "{width}");
         }

@@ -24,6 +24,7 @@ mod subject_board;
 mod subject_lines;
 mod table;
 mod task_board;
+mod words;
 
 pub use bars::reporter;
 #[cfg(test)]

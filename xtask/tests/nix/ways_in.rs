@@ -233,7 +233,7 @@ fn the_password_of_a_network_is_asked_for_and_not_shown() {
         let args = flash_args(&fixture, &["--wifi", "home"]);
         let mut terminal =
             Terminal::run(fixture.command(&args.iter().map(String::as_str).collect::<Vec<_>>()));
-        terminal.answer("Password of the Wi-Fi network home: ", answers[0]);
+        terminal.answer("Password of the Wi-Fi network \"home\": ", answers[0]);
         terminal.answer("The same again: ", answers[1]);
         terminal.finish()
     };
