@@ -133,9 +133,10 @@ fn the_wait_ends_at_an_answer_an_interrupt_or_its_limit() {
         fixture.deploy(&["--wait"])
     });
     outcome
-        .assert_stderr_contains(
-            "target does not answer yet: insert its card and power on the host (waiting up to 10 min",
-        )
+        .assert_stderr_contains(format!(
+            "target does not answer yet at {}: insert its card and power on the host (waiting up to 10 min",
+            fixture.login()
+        ))
         .assert_code(0);
     fixture.assert_runs("one");
     fixture.machine.run_inside("ip link set eth0 down");

@@ -179,7 +179,7 @@ impl HostRow {
         let flash = self.last_flash.as_ref().map_or_else(dash, LastFlash::cell);
         let deploy = self.last_deploy.as_ref().map_or_else(dash, LastDeploy::cell);
         let logins = match self.login_users().as_deref() {
-            None => dash(),
+            None => Cell::new("?", Tone::Minor),
             Some([]) if self.needs_login_key() => Cell::new("no key", Tone::Attention),
             Some([]) => Cell::new("nobody", Tone::Attention),
             Some(users) => users.join(", ").into(),

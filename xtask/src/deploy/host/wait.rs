@@ -39,8 +39,9 @@ pub fn wait_until_reachable<T>(
     probe: impl Fn() -> Result<T>,
 ) -> Result<T> {
     let note = format!(
-        "{} does not answer yet: insert its card and power on the host (waiting up to {} min; Ctrl-C stops)",
+        "{} does not answer yet at {}: insert its card and power on the host (waiting up to {} min; Ctrl-C stops)",
         target.host,
+        target.connection.destination,
         limit.as_secs().div_ceil(60)
     );
     let notify = || reporter.report(&Event::note(&note));
