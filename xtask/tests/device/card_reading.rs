@@ -181,7 +181,8 @@ fn each_flash_leaves_a_receipt() {
 fn an_unwritable_receipt_is_a_warning() {
     let sandbox = Sandbox::new();
     let card = Card::new(20);
-    std::fs::write(sandbox.path("state"), "no folder").unwrap();
+    std::fs::create_dir(sandbox.path("state")).unwrap();
+    std::fs::write(sandbox.path("state/receipts"), "no folder").unwrap();
     let file = pack(&sandbox.path("home"), "img.zst", &image(12));
     let outcome = flash(&sandbox, &file, card.device.device(), "20MiB", &[]);
     outcome
