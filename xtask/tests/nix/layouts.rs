@@ -167,3 +167,29 @@ fn a_key_that_no_host_reads_is_left_out_with_a_warning_or_refused() {
         flash(&fixture, &["--identity", "none"]).assert_code(0);
     }
 }
+
+/// Options of modules that are not those of NixOS may have any type.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn options_of_another_type_count_as_unknown() {
+    let stock = host_key_at("/etc/ssh/ssh_host_ed25519_key");
+    let root = ROOT_ON_CARD.replace("LABEL", "NIXOS_SD");
+    let image = image_with_ext4("NIXOS_SD", &["nix/store"]);
+    for options in [
+        "raspberryPi.boards = \"pi4\";",
+        "raspberryPi.boards = { pi4 = true; };",
+        "raspberryPi.boards = [ \"pi4\" (throw \"no\") ];",
+        "raspberryPi.boards = [ 5 \"a board that no tool knows\" ];",
+        "environment.persistence.\"/nix/state\".files = \"/etc/machine-id\";",
+        "environment.persistence.\"/nix/state\".directories = [ 5 { } ];",
+        "fileSystems.\"/srv\" = { device = \"/dev/sda1\"; options = \"bind\"; };",
+    ] {
+        let fixture = fixture_with_options(&format!("{root} {stock} {options}"), &image);
+        flash(&fixture, &[]).assert_code(0);
+        assert_key_at(&fixture, "/etc/ssh/ssh_host_ed25519_key");
+    }
+    for keys in ["\"/etc/key\"", "[ { type = \"ed25519\"; } ]"] {
+        let options = format!("{root} services.openssh.hostKeys = {keys};");
+        flash(&fixture_with_options(&options, &image), &[]).assert_code(0);
+    }
+}

@@ -1,9 +1,11 @@
-# Where a host with the configuration `config` reads its host key, which file systems it mounts, and on which boards. An option that is
-# absent or throws counts as unknown. The other arguments are the values of the files of that name.
+# Where a host with the configuration `config` reads its host key, which file systems it mounts, and on which boards. An
+# option that is absent, throws or is of another type counts as unknown. The other arguments are the values of the files
+# of that name.
 logins: wifi: values: config:
 let
-  inherit (values) orElse setOf;
+  inherit (values) listOr orElse setOf;
   inherit (builtins)
+    any
     attrNames
     concatMap
     elem
@@ -17,7 +19,10 @@ let
   concatEach = function: set: concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
 
   fileSystems = setOf (config.fileSystems or null);
-  isBind = fs: elem "bind" (fs.options or [ ]) || elem "rbind" (fs.options or [ ]);
+  isBind = fs: any (option: elem option (listOr [ ] (fs.options or null))) [
+    "bind"
+    "rbind"
+  ];
   mount = at: fs: {
     inherit at;
     device = fs.device or null;
@@ -31,8 +36,12 @@ let
       root = storage.persistentStoragePath or name;
       pathOf =
         entry:
-        if isString entry then entry else entry.filePath or entry.dirPath or entry.file or entry.directory;
-      paths = map pathOf ((storage.files or [ ]) ++ (storage.directories or [ ]));
+        if isString entry then entry else entry.filePath or entry.dirPath or entry.file or entry.directory or null;
+      entries = concatMap (option: listOr [ ] (storage.${option} or null)) [
+        "files"
+        "directories"
+      ];
+      paths = filter isString (map pathOf entries);
     in
     if storage.enable or true then map (path: movedPath path (root + path)) paths else [ ];
   # The file `name` of /etc if it is in /etc/ssh, and a link to a file elsewhere. A link to the store is no key.
@@ -48,11 +57,11 @@ let
     else
       [ ];
   isEtcOverlay = orElse false (config.system.etc.overlay.enable or false) == true;
-  keys = orElse null (config.services.openssh.hostKeys or null);
+  keys = listOr null (config.services.openssh.hostKeys or null);
 in
 {
   hostKeys =
-    if keys == null then null else map (key: key.path) (filter (key: key.type or null == "ed25519") keys);
+    if keys == null then null else map (key: key.path) (filter (key: key.type or null == "ed25519" && key ? path) keys);
   mounts =
     concatEach (at: fs: if isBind fs then [ ] else [ (mount at fs) ]) fileSystems
     # It hides the folder of the card.
@@ -62,7 +71,7 @@ in
     ++ concatEach movesTo (setOf (config.environment.persistence or null))
     ++ concatEach movesTo (setOf (config.preservation.preserveAt or null))
     ++ concatEach moveByLink (setOf (config.environment.etc or null));
-  boards = filter isString (orElse [ ] (setOf (config.raspberryPi or null)).boards or [ ]);
+  boards = filter isString (listOr [ ] ((setOf (config.raspberryPi or null)).boards or null));
   logins = logins values config;
   wifi = wifi values config;
   hasWifiModule = setOf (config.raspberryPi or null) ? wifi;
