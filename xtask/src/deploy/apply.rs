@@ -15,7 +15,7 @@ use super::verdict::{self, Verdict};
 use super::via_cache::Copied;
 use crate::bail;
 use crate::base::failure::{self, ExitKind, Reason, kind};
-use crate::base::{Context, Event};
+use crate::base::{Context, Event, interrupt};
 use crate::nix::{self, Destination, Transferred};
 
 /// Applies the plan, reboots the host and runs the health checks where the user asks for them, and returns the outcome.
@@ -55,7 +55,9 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let target = &plan.target;
     let reporter = cx.reporter.as_ref();
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let ssh = host::deploy_rs_ssh(cx, &target.host, mux.as_ref());
+    // Until it is known what the host runs, a stop must not end this process.
+    let _signals = interrupt::guard()?;
+    let ssh = host::deploy_rs_ssh(cx, &target.host, &remote, mux.as_ref());
     let activate = || activation::run(&launcher, &args, ssh.as_ref(), reporter);
     let (exit, tail) = timings.show(reporter, "activate", activate)?;
     // What proves that the host runs the system, and accepts connections, uses new ones. A host that goes back still
@@ -67,8 +69,7 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     let confirmed = exit.code == 0;
     let probe = || probe_after_deploy(&remote, target, &workdir, confirmed);
     let after = timings.show(reporter, "verify", || host::wait_for_activation(target, reporter, probe));
-    drop(mux);
-    let after = after.inspect_err(|_| tail.report(reporter))?;
+    let after = end_connection(mux, after).inspect_err(|_| tail.report(reporter))?;
     if !confirmed {
         workdir.remove(&remote);
     }
@@ -80,6 +81,12 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     }
     plan.timings = timings;
     Ok(Outcome { deploy_rs: Some(exit), ..Outcome::new(plan, after, verdict) })
+}
+
+/// `after`, what the host runs after the activation. Where that is unknown, the host may still be activating or going
+/// back, and the connection `mux` ends with that; else it ends now.
+fn end_connection(mux: Option<SshMux>, after: Result<State>) -> Result<State> {
+    after.inspect_err(|_| mux.into_iter().for_each(SshMux::leave))
 }
 
 /// Probes the host once more after the copy, adds a generation to which deploy-rs can roll back if there is none, and

@@ -25,15 +25,20 @@ fn a_deploy_works_with_a_state_folder_with_spaces() {
     }
 }
 
+/// Lets the host's sshd allow one session in a connection, from its next start on, which this begins.
+pub fn allow_one_session(fixture: &Fixture) {
+    let file = fixture.machine.path("sshd_config");
+    let settings = fs::read_to_string(&file).expect("the settings of sshd");
+    fs::write(&file, format!("MaxSessions 1\n{settings}")).expect("writing the settings of sshd");
+    fixture.machine.run_inside("pkill -x sshd");
+}
+
 /// The session of the master connection is the only one that the host's sshd allows.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_that_allows_one_session_is_deployed_to_without_sharing() {
     let fixture = Fixture::new();
-    let file = fixture.machine.path("sshd_config");
-    let settings = fs::read_to_string(&file).expect("the settings of sshd");
-    fs::write(&file, format!("MaxSessions 1\n{settings}")).expect("writing the settings of sshd");
-    fixture.machine.run_inside("pkill -x sshd");
+    allow_one_session(&fixture);
     for name in ["one", "two"] {
         fixture.set_profile(name, ":");
         fixture.deploy(&["--wait"]).assert_code(0);

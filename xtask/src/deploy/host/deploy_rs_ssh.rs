@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use super::SshMux;
 use super::options::BATCH_MODE;
+use super::{Remote, SshMux};
 use crate::base::{Context, HostName, shell};
 use crate::deploy::stand_in::StandIn;
 
@@ -29,29 +29,51 @@ const ACTIVATION: &str = "*/activate-rs*\\ activate\\ *";
 
 /// The `ssh` for the deploy to `host`, which shares `mux`; `None` where it cannot be written. Then deploy-rs runs the
 /// user's.
-pub fn deploy_rs_ssh(cx: &Context, host: &HostName, mux: Option<&SshMux>) -> Option<StandIn> {
+///
+/// Where a connection was made without a question, ssh asks the user nothing: a host that has locked the user out would
+/// leave the confirmation at a question for a password. A stop does not end an activation then; at a question, it must.
+pub fn deploy_rs_ssh(
+    cx: &Context,
+    host: &HostName,
+    remote: &Remote,
+    mux: Option<&SshMux>,
+) -> Option<StandIn> {
     let ssh = cx.launcher.which("ssh")?;
-    StandIn::write(&cx.state, host, "ssh", &script(&ssh, mux.map(SshMux::options).as_deref())).ok()
+    let asks_nothing = mux.is_some() || remote.asks_nothing().unwrap_or(false);
+    // ssh handles the signals of a terminal even where its parent ignores them, so it must not be of the terminal.
+    let apart = asks_nothing.then(|| cx.launcher.which("setsid")).flatten();
+    let shared = mux.map(SshMux::options);
+    let script =
+        script(&Parts { ssh: &ssh, shared: shared.as_deref(), asks_nothing, apart: apart.as_deref() });
+    StandIn::write(&cx.state, host, "ssh", &script).ok()
 }
 
-/// The script that runs `ssh`, with the options `shared` before the words of the commands that may share a connection.
-/// ssh takes the first value of each option, and connects by itself where the shared connection has ended.
-///
-/// Where a connection is shared, ssh asks the user nothing, as that connection needed no answer: a host that has locked
-/// the user out would leave the confirmation at a question for a password. An interrupt does not end an activation
-/// then; at a question, it must.
-fn script(ssh: &Path, shared: Option<&[String]>) -> String {
+/// What a script consists of.
+struct Parts<'a> {
+    ssh: &'a Path,
+    /// The options before the words of the commands that may share a connection. ssh takes the first value of each
+    /// option, and connects by itself where the shared connection has ended.
+    shared: Option<&'a [String]>,
+    asks_nothing: bool,
+    /// The program that runs another one in a session without a terminal.
+    apart: Option<&'a Path>,
+}
+
+/// The script that runs ssh.
+fn script(parts: &Parts) -> String {
+    let Parts { ssh, shared, asks_nothing, apart } = *parts;
+    let path = |file: &Path| shell::quote(&file.to_string_lossy());
     let quote =
         |options: &[String]| options.iter().map(|option| shell::quote(option)).collect::<Vec<_>>().join(" ");
-    let (ask_nothing, ignored) =
-        if shared.is_some() { (BATCH_MODE, "INT HUP PIPE") } else { (&[][..], "PIPE") };
+    let (ask_nothing, ignored) = if asks_nothing { (BATCH_MODE, "INT HUP PIPE") } else { (&[][..], "PIPE") };
     SCRIPT
         .replace("@shared@", &SHARED.join(" | "))
         .replace("@options@", &quote(shared.unwrap_or_default()))
         .replace("@ask_nothing@", &ask_nothing.join(" "))
         .replace("@activation@", ACTIVATION)
         .replace("@ignored@", ignored)
-        .replace("@ssh@", &shell::quote(&ssh.to_string_lossy()))
+        .replace("@apart@", &apart.map(path).unwrap_or_default())
+        .replace("@ssh@", &path(ssh))
 }
 
 #[cfg(test)]
@@ -62,7 +84,9 @@ mod tests {
 
     /// The words with which ssh is run for `words`.
     fn run(words: &[&str]) -> String {
-        let script = script(Path::new("echo"), Some(&["-o".into(), "ControlPath=/a b".into()]));
+        let shared = ["-o".into(), "ControlPath=/a b".into()];
+        let parts = Parts { ssh: Path::new("echo"), shared: Some(&shared), asks_nothing: true, apart: None };
+        let script = script(&parts);
         let args = [&["-c", &script, "ssh"], words].concat();
         Launcher::new("/").read("sh", &args).unwrap().trim_end().to_owned()
     }
@@ -98,7 +122,7 @@ mod tests {
         let text =
             format!("#!/bin/sh\necho a\nsleep 0.2\necho b\necho c >&2\n: >{}\nexit 7\n", ended.display());
         program_file::write(&host, text, 0o700).unwrap();
-        let script = script(&host, None);
+        let script = script(&Parts { ssh: &host, shared: None, asks_nothing: false, apart: None });
         let words = "root@pi /nix/store/x-a/activate-rs activate '/nix/store/x-a'";
         let output = Launcher::new("/").capture("sh", &["-c", &script, "ssh", words]).unwrap();
         assert_eq!((output.stdout.as_str(), output.code), ("a\nb\nc\n", 7));

@@ -194,6 +194,14 @@ impl<'a> Remote<'a> {
         self.launcher.stream("ssh", &args, on_line)
     }
 
+    /// Whether ssh connects without a question to the user.
+    ///
+    /// # Errors
+    /// As [`Self::stream`].
+    pub fn asks_nothing(&self) -> Result<bool> {
+        Ok(self.stream("true", |_| ())?.success())
+    }
+
     /// Runs `command` by ssh within `time`.
     fn run_ssh(&self, command: &str, time: Duration) -> Result<Reply> {
         let is_interactive = std::io::stdin().is_terminal();

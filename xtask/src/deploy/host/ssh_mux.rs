@@ -70,7 +70,9 @@ impl SshMux {
         let log_path = log.display().to_string();
         let control = ["-o", "ControlMaster=yes", "-o", path.as_str(), "-E", &log_path];
         let options = owned_options(&[&control[..], OVERRIDES, BATCH_MODE].concat());
-        let master = launcher.start("ssh", &connection.arguments(options, "cat"), silent).ok()?;
+        let args = connection.arguments(options, "cat");
+        // Ctrl-C would end what others run over it, such as an activation.
+        let master = launcher.start_apart("ssh", &args, silent).ok()?;
         Some(Self { socket, log, master })
     }
 
@@ -122,6 +124,12 @@ impl SshMux {
     pub fn close(&mut self) {
         let _ = fs::remove_file(&self.socket);
         self.master.close_stdin();
+    }
+
+    /// Like [`Self::close`], but the commands that use the connection keep it, even after this process.
+    pub fn leave(mut self) {
+        self.close();
+        self.master.leave();
     }
 
     /// The options with which ssh uses the connection.

@@ -1,14 +1,16 @@
 //! Waiting for the end of an activation: deploy-rs exits before a rollback on the host ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::state::{Activity, State};
 use crate::base::failure::{ExitKind, kind};
-use crate::base::{Event, Reporter};
+use crate::base::{Event, Reporter, interrupt};
 use crate::deploy::target::Target;
-use crate::failure;
+use crate::{bail, failure};
 
 /// The pause between two probes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,11 +33,17 @@ pub fn wait_for_activation(
     let timeouts = target.confirm_timeout.saturating_add(target.activation_timeout);
     let limit = Duration::from_secs(timeouts.saturating_add(GRACE_SECONDS));
     let begin = Instant::now();
+    // A stop between two probes counts too.
+    let stop = Arc::new(AtomicBool::new(false));
+    interrupt::set_flag_on_stop(&stop)?;
+    let _signals = interrupt::guard()?;
     let mut detector = EndDetector::default();
     let mut reported = false;
     let mut stopped = false;
     loop {
-        let pending = match probe() {
+        let answer = probe();
+        let is_stop = stop.swap(false, Ordering::SeqCst);
+        let pending = match answer {
             Ok(state) if detector.has_ended(&state) => return Ok(state),
             Ok(_) => failure!(
                 Undecided,
@@ -44,14 +52,14 @@ pub fn wait_for_activation(
                 limit.as_secs()
             ),
             Err(error) if kind(&error) == ExitKind::Unreachable => error.context(link_lost_context(target)),
-            // The host continues by itself, so its final state is worth the wait, unless the user insists.
-            Err(error) if kind(&error) == ExitKind::Interrupted && !stopped => {
-                stopped = true;
-                reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
-                continue;
-            }
+            Err(error) if kind(&error) == ExitKind::Interrupted => error,
             Err(error) => return Err(error),
         };
+        // The host continues by itself, so its final state is worth the wait, unless the user insists.
+        if is_stop || kind(&pending) == ExitKind::Interrupted {
+            note_stop(target, reporter, &mut stopped)?;
+            continue;
+        }
         if begin.elapsed() > limit {
             return Err(pending);
         }
@@ -59,7 +67,31 @@ pub fn wait_for_activation(
             reporter.report(&Event::note(waiting_note(target, &pending)));
             reported = true;
         }
-        std::thread::sleep(POLL_INTERVAL);
+        sleep_until(&stop);
+    }
+}
+
+/// Notes the first stop by the user.
+///
+/// # Errors
+/// `Interrupted` where the user has `stopped` the wait before.
+fn note_stop(target: &Target, reporter: &dyn Reporter, stopped: &mut bool) -> Result<()> {
+    let host = &target.host;
+    if std::mem::replace(stopped, true) {
+        bail!(
+            Interrupted, "stopped while an activation may be running on {host}";
+            hint: "see what it runs by `cargo xtask status {host:#}`"
+        );
+    }
+    reporter.report(&Event::note(format!("stopped; reading what {host} runs")));
+    Ok(())
+}
+
+/// Sleeps for [`POLL_INTERVAL`], or until the user asks to stop.
+fn sleep_until(stop: &AtomicBool) {
+    let begin = Instant::now();
+    while begin.elapsed() < POLL_INTERVAL && !stop.load(Ordering::SeqCst) {
+        std::thread::sleep(POLL_INTERVAL / 20);
     }
 }
 
