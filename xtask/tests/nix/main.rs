@@ -77,7 +77,7 @@ fn nix_arguments_are_passed_on() {
     let link = fixture.path("result");
     let link = link.to_str().expect("a path of plain text");
     let refused = fixture.run(&["sd-image", "good", "--", "--no-such-option"]);
-    refused.assert_stderr_contains("unrecognised flag '--no-such-option'").assert_code(1);
+    refused.assert_stderr_contains("unrecognised flag '--no-such-option'").assert_code(2);
     let outcome = fixture.run(&["sd-image", "good", "--", "--out-link", link, "--offline"]);
     assert!(outcome.assert_code(0).stdout.starts_with("/nix/store/"));
 }
