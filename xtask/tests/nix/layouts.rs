@@ -90,7 +90,7 @@ pub fn host_key_at(path: &str) -> String {
 fn a_key_is_written_where_the_configuration_reads_it() {
     let stock = host_key_at("/etc/ssh/ssh_host_ed25519_key");
     let kept = "environment.persistence.\"/nix/state\" = { files = [ { file = \"/etc/machine-id\"; } ];
-        directories = [ { directory = \"/etc/ssh\"; } ]; };";
+        directories = [ { directory = \"/etc/ssh\"; mode = throw \"unset\"; } ]; };";
     let link = "environment.etc.\"ssh/ssh_host_ed25519_key\".source = \"/nix/keys/etc/ssh/host\";";
     for (label, folders, options, path) in [
         ("NIXOS_SD", &["nix/store"][..], format!("{ROOT_ON_CARD} {stock}"), "/etc/ssh/ssh_host_ed25519_key"),

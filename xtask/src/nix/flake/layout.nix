@@ -41,7 +41,8 @@ let
         "files"
         "directories"
       ];
-      paths = filter isString (map pathOf entries);
+      # Options of an entry that are not set throw.
+      paths = filter isString (map (entry: orElse null (pathOf entry)) entries);
     in
     if storage.enable or true then map (path: movedPath path (root + path)) paths else [ ];
   # The file `name` of /etc if it is in /etc/ssh, and a link to a file elsewhere. A link to the store is no key.
@@ -57,7 +58,7 @@ let
     else
       [ ];
   isEtcOverlay = orElse false (config.system.etc.overlay.enable or false) == true;
-  keys = listOr null (config.services.openssh.hostKeys or null);
+  keys = orElse null (listOr null (config.services.openssh.hostKeys or null));
 in
 {
   hostKeys =
@@ -71,7 +72,7 @@ in
     ++ concatEach movesTo (setOf (config.environment.persistence or null))
     ++ concatEach movesTo (setOf (config.preservation.preserveAt or null))
     ++ concatEach moveByLink (setOf (config.environment.etc or null));
-  boards = filter isString (listOr [ ] ((setOf (config.raspberryPi or null)).boards or null));
+  boards = filter isString (orElse [ ] (listOr [ ] ((setOf (config.raspberryPi or null)).boards or null)));
   logins = logins values config;
   wifi = wifi values config;
   hasWifiModule = setOf (config.raspberryPi or null) ? wifi;

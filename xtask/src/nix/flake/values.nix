@@ -16,6 +16,6 @@ in
   inherit attempt orElse;
   # `value` if it is a set, or an empty set if it is another value or throws.
   setOf = value: valueOr { } (attempt value);
-  # `value` if it is a list, or `default` if it is another value or any part of it throws.
-  listOr = default: value: orElse default (if isList value then value else default);
+  # `value` if it is a list, or `default` if it is another value or throws. Its elements may throw.
+  listOr = default: value: valueOr default (tryEval (if isList value then value else default));
 }
