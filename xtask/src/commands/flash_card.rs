@@ -10,6 +10,7 @@ use super::protected::NamedPaths;
 use super::required_boards;
 use super::write_card::{self, CardWriter};
 use crate::base::{Context, HostName, checks};
+use crate::boot::Board;
 use crate::card::disk::{Disk, Request};
 use crate::card::flash::{PayloadPlan, Plan};
 use crate::card::image::{self, Built, CheckCache, Image, Limits, Source};
@@ -140,19 +141,25 @@ impl<'a> BegunFlash<'a> {
         self.job.card_writer(self.job.image.file())
     }
 
-    /// As [`Self::make_image`], for one of several cards: an image file that another card gets too is checked once.
-    /// `checked` has the images of the earlier cards.
+    /// As [`Self::make_image`], for one of several cards: an image file that another card gets too is checked once for
+    /// the same boards. `checked` has the images of the earlier cards, each with its boards.
     ///
     /// # Errors
     /// As those of [`Self::make_image`].
-    pub fn make_shared_image(&mut self, cx: &Context, checked: &mut Vec<Image>) -> Result<ReadyImage> {
+    pub fn make_shared_image(
+        &mut self,
+        cx: &Context,
+        checked: &mut Vec<(Image, Vec<Board>)>,
+    ) -> Result<ReadyImage> {
         let Built { file, layout } = self.build(cx, |_| Ok(()))?;
         let path = Source::open(&file)?.path;
-        let image = match checked.iter().find(|image| image.source.path == path) {
-            Some(image) => image.clone(),
+        let boards = required_boards::of(self.job.write.board, layout.as_ref());
+        let is_same = |(image, of): &&(Image, Vec<Board>)| image.source.path == path && *of == boards;
+        let image = match checked.iter().find(is_same) {
+            Some((image, _)) => image.clone(),
             None => self.check_image(cx, &file, layout.as_ref())?,
         };
-        checked.push(image.clone());
+        checked.push((image.clone(), boards));
         let payload = self.payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
         Ok(ReadyImage { image, layout, payload })
     }
