@@ -11,8 +11,7 @@ use crate::support::Sandbox;
 /// A user who owns nothing else.
 const NOBODY: u32 = 65_534;
 
-/// The words that run a program as a root without the rights over files of others, as any other user
-/// is.
+/// The words that run a program as a root without the rights over files of others, as any other user is.
 const AS_USER: &[&str] = &[
     "setpriv",
     "--bounding-set=-dac_override,-dac_read_search",

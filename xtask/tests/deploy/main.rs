@@ -19,6 +19,7 @@ mod evaluation;
 mod faulty;
 mod fixture;
 mod fleet;
+mod foreign_daemon;
 #[path = "../device/fuse_card.rs"]
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod fuse_card;

@@ -1,7 +1,6 @@
 //! Real Nix on flakes made for the tests: the suite uses the `nix` on `PATH`.
 
 mod completions;
-mod daemon;
 mod emulation;
 mod fixture;
 mod hostile;

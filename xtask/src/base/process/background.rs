@@ -113,7 +113,7 @@ mod tests {
     fn a_child_that_is_left_ends_by_itself_after_its_stdin() {
         let dir = tempfile::tempdir().unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
-        let script = "cat; sleep 0.2; ps -o pgid= -p $$ >group; mv group \"$1\"";
+        let script = "cat; sleep 0.2; cut -d' ' -f5 /proc/$$/stat >group; mv group \"$1\"";
         let group = dir.path().join("ended").display().to_string();
         let launcher = Launcher::new(dir.path());
         let mut child = launcher.start_apart("sh", &["-c", script, "sh", &group], log).unwrap();

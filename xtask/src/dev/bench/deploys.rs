@@ -5,12 +5,11 @@ use std::num::NonZero;
 use anyhow::Result;
 
 use super::hosts::Hosts;
+use super::preflight::require_hosts;
 use super::samples::median;
 use super::stats::Row;
 use super::workdir::{TemporaryFolder, Workdir};
-use crate::bail;
 use crate::base::{Context, interrupt};
-use crate::dev::suites::Requirement;
 
 /// The number of hosts of a deploy to several hosts.
 const SEVERAL_HOSTS: usize = 4;
@@ -18,14 +17,6 @@ const SEVERAL_HOSTS: usize = 4;
 /// The amount of evaluation in the flake, in rounds of its function `work`. The flake takes about as long as the host
 /// `stinky`: 4.2 s of CPU time where `stinky` takes 4.4 s.
 const EVALUATION: u32 = 7000;
-
-const REQUIREMENTS: &[Requirement] = &[
-    Requirement::Root,
-    Requirement::Nix,
-    Requirement::DeployRs,
-    Requirement::VisibleTools,
-    Requirement::NetworkNamespaces,
-];
 
 /// A case: a deploy by the tool, and the deploy that it is compared with.
 #[derive(Debug, PartialEq)]
@@ -66,13 +57,7 @@ struct Sample {
 /// `Refused` for a missing requirement, `Other` for a failed deploy, an error for a host that does not run the
 /// deployed system, and Ctrl-C.
 pub fn deploys(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
-    let missing = REQUIREMENTS.iter().filter_map(|requirement| requirement.missing(cx)).collect::<Vec<_>>();
-    if !missing.is_empty() {
-        bail!(
-            Refused, "measuring deploys {}", missing.join("; ");
-            hint: "run `cargo xtask test deploy`, which installs missing programs"
-        );
-    }
+    require_hosts(cx, "deploys")?;
     let signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;
     let folder = TemporaryFolder::new(workdir.join("hosts"))?;

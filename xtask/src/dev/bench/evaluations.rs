@@ -5,15 +5,15 @@ use std::fs;
 use std::num::NonZero;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
+use super::preflight::require_nix;
 use super::samples::median;
 use super::stats::Row;
 use super::workdir::{TemporaryFolder, Workdir};
 use crate::bail;
 use crate::base::{Context, FlakeRef, interrupt, memory};
 use crate::dev;
-use crate::dev::suites::Requirement;
 
 /// What the flake of this repository needs to evaluate.
 const SOURCES: &[&str] =
@@ -35,9 +35,7 @@ pub fn evaluations(
     rounds: NonZero<u32>,
     nix_args: &[String],
 ) -> Result<Vec<Row>> {
-    if let Some(missing) = Requirement::Nix.missing(cx) {
-        bail!(Refused, "measuring evaluations {missing}"; hint: "run `cargo xtask setup`");
-    }
+    require_nix(cx, "evaluations")?;
     let signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;
     let folder = TemporaryFolder::new(workdir.join("evaluation"))?;
@@ -125,7 +123,9 @@ impl Run<'_> {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let bytes = measured.cost.peak_bytes as f64;
         let log = fs::read_to_string(state.path().join("logs/last-run.log")).context("reading the log")?;
-        Ok((evaluation_seconds(&log), bytes))
+        let seconds = evaluation_seconds(&log);
+        ensure!(seconds > 0.0, "the log of the run has no evaluation of {hosts:?}");
+        Ok((seconds, bytes))
     }
 }
 

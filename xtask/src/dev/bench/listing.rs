@@ -6,13 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::preflight::require_nix;
 use super::samples::median;
 use super::stats::Row;
 use super::workdir::{TemporaryFolder, Workdir};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{Context, FlakeRef, interrupt};
-use crate::dev::suites::Requirement;
 
 /// A flake with 60 hosts, none of which evaluates.
 const FLAKE: &str = r#"{
@@ -45,9 +45,7 @@ const CASES: &[(StateFolder, &str)] =
 /// # Errors
 /// `Refused` without Nix, `Other` for a listing that fails, and Ctrl-C.
 pub fn listings(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
-    if let Some(missing) = Requirement::Nix.missing(cx) {
-        bail!(Refused, "measuring the listing of hosts {missing}"; hint: "run `cargo xtask setup`");
-    }
+    require_nix(cx, "the listing of hosts")?;
     let signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;
     let folder = TemporaryFolder::new(workdir.join("listing"))?;

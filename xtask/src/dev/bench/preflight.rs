@@ -1,4 +1,4 @@
-//! The preflight check of `bench flash`: its requirements.
+//! The preflight checks of benchmarks: their requirements.
 
 use std::path::Path;
 
@@ -9,10 +9,46 @@ use super::cases::Case;
 use super::plan::card_size;
 use super::throttle::{self, BLKIO};
 use crate::bail;
-use crate::base::{Bytes, Context, failure};
+use crate::base::{Bytes, Context, failure, memory};
+use crate::dev::suites::Requirement;
 
 /// The programs that every run needs; dd also measures the speed of the card.
 const PROGRAMS: &[&str] = &["blockdev", "dd", "losetup", "zstd"];
+
+/// What hosts in namespaces need, to which the tool deploys.
+const OF_HOSTS: &[Requirement] = &[
+    Requirement::Root,
+    Requirement::Nix,
+    Requirement::DeployRs,
+    Requirement::VisibleTools,
+    Requirement::NetworkNamespaces,
+];
+
+/// Checks the requirements of hosts in namespaces, for measuring `what`.
+///
+/// # Errors
+/// `Refused` for a missing requirement.
+pub fn require_hosts(cx: &Context, what: &str) -> Result<()> {
+    let missing = OF_HOSTS.iter().filter_map(|requirement| requirement.missing(cx)).collect::<Vec<_>>();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        Refused, "measuring {what} {}", missing.join("; ");
+        hint: "run `cargo xtask test deploy`, which installs missing programs"
+    )
+}
+
+/// Checks that there is a Nix, for measuring `what`.
+///
+/// # Errors
+/// `Refused` without Nix.
+pub fn require_nix(cx: &Context, what: &str) -> Result<()> {
+    match Requirement::Nix.missing(cx) {
+        Some(missing) => bail!(Refused, "measuring {what} {missing}"; hint: "run `cargo xtask setup`"),
+        None => Ok(()),
+    }
+}
 
 /// Checks the requirements of `cases`.
 ///
@@ -47,7 +83,7 @@ fn require_root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    bail!(Permission, "measuring needs a loop device with a throttle"; hint: "run this command as root")
+    bail!(Permission, "measuring needs loop devices"; hint: "run this command as root")
 }
 
 fn refuse_missing(missing: &[String]) -> Result<()> {
@@ -87,29 +123,11 @@ fn missing_basics(cx: &Context, size: u64) -> Vec<String> {
             missing.push(format!("a kernel that has {path}"));
         }
     }
-    let free = available_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let free = memory::available(Path::new("/")).unwrap_or_default();
     // The cards themselves, and memory for the data that a writer has in flight.
     let required = size + (512 << 20);
     if free < required {
         missing.push(format!("{} of free memory, not {}", Bytes(required), Bytes(free)));
     }
     missing
-}
-
-/// The value of the line `MemAvailable:   1234 kB` in the text of `/proc/meminfo`, in bytes; 0 without the line.
-fn available_memory(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
-    line.trim().strip_suffix(" kB").and_then(|text| text.parse().ok()).map_or(0, |kib: u64| kib * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn available_memory_is_read_in_bytes() {
-        let meminfo = "MemTotal:       24684096 kB\nMemFree:        1 kB\nMemAvailable:   2048 kB\n";
-        assert_eq!(available_memory(meminfo), 2 << 20);
-        assert_eq!(available_memory(""), 0);
-    }
 }

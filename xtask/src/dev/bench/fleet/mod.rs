@@ -12,12 +12,11 @@ use anyhow::{Context as _, Result};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::preflight::require_hosts;
 use super::stats::{Quantity, Row};
 use super::workdir::{TemporaryFolder, Workdir};
-use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{Context, interrupt};
-use crate::dev::suites::Requirement;
 
 use hosts::{Fleet, Run};
 use role::Role;
@@ -25,14 +24,6 @@ use verdicts::{Actual, Verdicts};
 
 /// The size of the path that changes, in MiB.
 const PAYLOAD: u32 = 20;
-
-const REQUIREMENTS: &[Requirement] = &[
-    Requirement::Root,
-    Requirement::Nix,
-    Requirement::DeployRs,
-    Requirement::VisibleTools,
-    Requirement::NetworkNamespaces,
-];
 
 /// What `bench fleet` has measured.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -62,13 +53,7 @@ impl FleetResult {
 /// # Errors
 /// `Refused` for a missing requirement, `Verification` for a host that does not run what the tool says, and Ctrl-C.
 pub fn fleet(cx: &Context, count: u32) -> Result<FleetResult> {
-    let missing = REQUIREMENTS.iter().filter_map(|requirement| requirement.missing(cx)).collect::<Vec<_>>();
-    if !missing.is_empty() {
-        bail!(
-            Refused, "measuring a fleet {}", missing.join("; ");
-            hint: "run `cargo xtask test deploy`, which installs missing programs"
-        );
-    }
+    require_hosts(cx, "a fleet")?;
     let _signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;
     let folder = TemporaryFolder::new(workdir.join("fleet"))?;
