@@ -3,7 +3,9 @@
 { config, lib, ... }:
 let
   inherit (config.networking) hostName;
-  logins = import ../../xtask/src/nix/flake/logins.nix (import ../../xtask/src/nix/flake/values.nix) config;
+  logins =
+    import ../../xtask/src/nix/flake/logins.nix (import ../../xtask/src/nix/flake/values.nix)
+      config;
 
   normal = lib.attrNames (lib.filterAttrs (_: user: user.isNormalUser) config.users.users);
   admin = config.common.admin or (if normal == [ ] then "root" else lib.head normal);

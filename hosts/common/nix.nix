@@ -4,7 +4,8 @@ let
   cfg = config.common;
 
   # The public keys in a file, one a line.
-  keysOf = file: lib.filter (line: line != "") (map lib.trim (lib.splitString "\n" (builtins.readFile file)));
+  keysOf =
+    file: lib.filter (line: line != "") (map lib.trim (lib.splitString "\n" (builtins.readFile file)));
   files = lib.optionals (lib.pathExists ./cache) (
     lib.filter (lib.hasSuffix ".pub") (lib.attrNames (builtins.readDir ./cache))
   );

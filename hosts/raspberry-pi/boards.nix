@@ -11,12 +11,10 @@ let
   # Why this host would not boot a board, where that is known.
   faults =
     let
-      kernelFault =
-        lib.optional (!isFoundations && lib.versionOlder kernel.version "6.18")
-          "Linux has its Ethernet and USB since 6.18, and boot.kernelPackages has ${kernel.version}";
-      ubootFault =
-        lib.optional (lib.versionOlder uboot.version "2026.04")
-          "U-Boot knows its revisions since 2026.04, and raspberryPi.firmware.uboot is ${uboot.version}";
+      kernelFault = lib.optional (
+        !isFoundations && lib.versionOlder kernel.version "6.18"
+      ) "Linux has its Ethernet and USB since 6.18, and boot.kernelPackages has ${kernel.version}";
+      ubootFault = lib.optional (lib.versionOlder uboot.version "2026.04") "U-Boot knows its revisions since 2026.04, and raspberryPi.firmware.uboot is ${uboot.version}";
     in
     {
       pi5 = kernelFault ++ ubootFault;

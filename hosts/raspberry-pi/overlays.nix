@@ -81,9 +81,7 @@ in
   config.assertions = [
     {
       assertion =
-        lines == [ ]
-        || !loader.useGenerationDeviceTree
-        || config.raspberryPi.firmware.overlaysForUBoot;
+        lines == [ ] || !loader.useGenerationDeviceTree || config.raspberryPi.firmware.overlaysForUBoot;
       message = ''
         hardware.raspberry-pi.configtxt changes the device tree of the firmware, and the kernel gets another one, that
         of its generation. These lines would not reach the kernel:

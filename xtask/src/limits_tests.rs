@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::wings_tests::append_sources;
+use crate::wings_tests::{append_files, append_sources};
 
 /// The number of lines that a file has at most.
 const MAX_FILE: usize = 299;
@@ -60,4 +60,22 @@ fn files_and_functions_are_short() {
 fn functions_are_measured_to_their_closing_brace() {
     let text = "pub fn a() {\n    if x {\n    }\n}\n\nimpl B {\n    const fn b(\n        c: u8,\n    ) {\n    }\n    fn d();\n    fn e() {}\n}\n";
     assert_eq!(functions(text), [(1, 4), (7, 4), (11, 1), (12, 1)]);
+}
+
+/// As `nix flake check` demands it, here also without Nix.
+#[test]
+fn nix_files_have_the_format_of_nixfmt() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = ["hosts", "nix", "templates", "xtask"].iter().fold(Vec::new(), |mut files, folder| {
+        append_files(&repository.join(folder), "nix", &mut files);
+        files
+    });
+    files.extend(Some(repository.join("flake.nix")).filter(|file| file.exists()));
+    let is_formatted = |file: &Path| {
+        let text = std::fs::read_to_string(file).unwrap();
+        nixfmt_rs::format(&text).is_ok_and(|formatted| formatted == text)
+    };
+    assert!(files.len() > 30, "{files:?}");
+    files.retain(|file| !is_formatted(file));
+    assert!(files.is_empty(), "not formatted: {files:?}");
 }

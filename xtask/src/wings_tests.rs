@@ -38,11 +38,16 @@ const FOR_DEVELOPERS: &[&str] = &[
 
 /// Appends the paths of all Rust files below `folder` to `files`.
 pub fn append_sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    append_files(folder, "rs", files);
+}
+
+/// Appends the paths of all files below `folder` whose names end in `.ending` to `files`.
+pub fn append_files(folder: &Path, ending: &str, files: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            append_sources(&path, files);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            append_files(&path, ending, files);
+        } else if path.extension().is_some_and(|it| it == ending) {
             files.push(path);
         }
     }

@@ -1,5 +1,9 @@
 # A host that backs its state up, as docs/restore.md has it.
-{ stinky, complaints, pi }:
+{
+  stinky,
+  complaints,
+  pi,
+}:
 let
   saved = stinky.extendModules {
     modules = [

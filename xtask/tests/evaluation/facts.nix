@@ -218,14 +218,10 @@ in
   profile = flake.deploy.nodes.stinky.profiles.system.path.drvPath;
   # The node that the tool makes where a flake has none.
   made =
-    (import ../../src/deploy/desired/node.nix
-      {
-        isAddressGiven = true;
-        makeProfile = import ../../src/deploy/desired/profile.nix;
-      }
-      "stinky"
-      { inherit (flake) nixosConfigurations; }
-    ).node;
+    (import ../../src/deploy/desired/node.nix {
+      isAddressGiven = true;
+      makeProfile = import ../../src/deploy/desired/profile.nix;
+    } "stinky" { inherit (flake) nixosConfigurations; }).node;
   packages = builtins.mapAttrs (_: derivations) flake.packages;
   checks = builtins.mapAttrs (_: derivations) flake.checks;
   shells = builtins.mapAttrs (_: derivations) flake.devShells;

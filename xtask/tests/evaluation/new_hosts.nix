@@ -20,8 +20,7 @@ let
     rootSize = host.config.raspberryPi.storage.rootSize;
     stateVersion = host.config.system.stateVersion;
     keys = builtins.concatMap (
-      user:
-      user.openssh.authorizedKeys.keys ++ map builtins.readFile user.openssh.authorizedKeys.keyFiles
+      user: user.openssh.authorizedKeys.keys ++ map builtins.readFile user.openssh.authorizedKeys.keyFiles
     ) (builtins.filter (user: user.isNormalUser) (builtins.attrValues host.config.users.users));
     toplevel = host.config.system.build.toplevel.drvPath;
   };

@@ -1,5 +1,9 @@
 # Variants of the host `second`: their warnings, and what the tool finds of logins and Wi-Fi.
-{ nixpkgs, second, complaints }:
+{
+  nixpkgs,
+  second,
+  complaints,
+}:
 let
   inherit (nixpkgs.lib) mkForce;
   layoutOf =
@@ -32,7 +36,9 @@ builtins.mapAttrs (_: factsOf) {
   ];
   comment.users.users.somebody.openssh.authorizedKeys.keys = [ "# none" ];
   garbage.users.users.somebody.openssh.authorizedKeys.keys = [ "/home/me/.ssh/id_ed25519.pub" ];
-  options.users.users.somebody.openssh.authorizedKeys.keys = [ "restrict,pty sk-ssh-ed25519@openssh.com AAAA me" ];
+  options.users.users.somebody.openssh.authorizedKeys.keys = [
+    "restrict,pty sk-ssh-ed25519@openssh.com AAAA me"
+  ];
   # Nobody logs in as root, but the key is in the store.
   privateKeyOfRoot.users.users = {
     somebody.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAA me" ];

@@ -120,7 +120,9 @@ let
   checkOptional =
     expected: option: value:
     if value == null then [ ] else check expected option value;
-  checkAt = expected: name: level: checkOptional expected "${level.path}.${name}" level.set.${name};
+  checkAt =
+    expected: name: level:
+    checkOptional expected "${level.path}.${name}" level.set.${name};
   checkOne = expected: name: builtins.concatMap (checkAt expected name) (decisive name);
   at = "deploy.nodes.${host}";
   wrongSet =
@@ -149,9 +151,9 @@ let
           }
         ]
     )
-    ++ builtins.concatMap (
-      level: check "strings" "${level.path}.sshOpts" level.set.sshOpts
-    ) (holders "sshOpts")
+    ++ builtins.concatMap (level: check "strings" "${level.path}.sshOpts" level.set.sshOpts) (
+      holders "sshOpts"
+    )
     ++ builtins.concatMap (checkOne "string") [
       "sshUser"
       "user"

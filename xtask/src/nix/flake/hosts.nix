@@ -98,7 +98,14 @@ let
       buildOf = configuration: configuration.value.config.system.build or { };
       imageInBuild =
         place: configuration:
-        imageAt place (configuration.path ++ [ "config" "system" "build" ]) (buildOf configuration);
+        imageAt place (
+          configuration.path
+          ++ [
+            "config"
+            "system"
+            "build"
+          ]
+        ) (buildOf configuration);
       variantsOf = configuration: setOf ((buildOf configuration).images or null);
       variantsPath =
         configuration:
@@ -123,7 +130,12 @@ let
         place: configuration:
         let
           names = attrNames (variantsOf configuration);
-          isIsoVariant = name: elem name [ "iso" "iso-installer" ];
+          isIsoVariant =
+            name:
+            elem name [
+              "iso"
+              "iso-installer"
+            ];
         in
         if all isIsoVariant names then concatMap (imageInVariants place configuration) names else [ ];
       asIso = map (image: image // { isIso = true; });
@@ -132,8 +144,7 @@ let
         configuration: image:
         image
         // {
-          file =
-            if image.file == null then configuration.value.config.image.filePath or null else image.file;
+          file = if image.file == null then configuration.value.config.image.filePath or null else image.file;
         };
       # An image that was not made of another configuration is made of this one.
       withConfig =
@@ -157,9 +168,8 @@ let
         ]);
       isBoard =
         configuration:
-        match "(aarch64|armv[5-7]a?l)-linux" (
-          configuration.value.pkgs.stdenv.hostPlatform.system or ""
-        ) != null
+        match "(aarch64|armv[5-7]a?l)-linux" (configuration.value.pkgs.stdenv.hostPlatform.system or "")
+        != null
         && configuration.value.config.boot.loader.generic-extlinux-compatible.enable or false;
       stockImages =
         configuration:
@@ -212,7 +222,10 @@ let
           configs = [ image.config ] ++ ownConfigs;
           known = filter (config: setOf config != { }) configs;
         in
-        removeAttrs image [ "config" ] // { layout = if known == [ ] then null else layoutOf values (head known); };
+        removeAttrs image [ "config" ]
+        // {
+          layout = if known == [ ] then null else layoutOf values (head known);
+        };
     in
     {
       images = map withLayout images;
@@ -220,11 +233,18 @@ let
       thrown = paths (filter (image: image ? thrown || !(isIso image || isEvaluated image)) found);
       inherit is_configured;
       # The packages with the name, which `nix build` may mean by it.
-      packages = map (system: [
-        "packages"
-        system
-        host
-      ]) (filter (system: setOf packages.${system} ? ${host}) (if is_configured || images != [ ] then [ ] else systems));
+      packages =
+        map
+          (system: [
+            "packages"
+            system
+            host
+          ])
+          (
+            filter (system: setOf packages.${system} ? ${host}) (
+              if is_configured || images != [ ] then [ ] else systems
+            )
+          );
     };
 in
 {

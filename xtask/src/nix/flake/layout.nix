@@ -16,13 +16,16 @@ let
     ;
 
   # The lists that `function` returns for each name and value of `set`, as one list. Values that throw are left out.
-  concatEach = function: set: concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
+  concatEach =
+    function: set: concatMap (name: orElse [ ] (function name set.${name})) (attrNames set);
 
   fileSystems = setOf (config.fileSystems or null);
-  isBind = fs: any (option: elem option (listOr [ ] (fs.options or null))) [
-    "bind"
-    "rbind"
-  ];
+  isBind =
+    fs:
+    any (option: elem option (listOr [ ] (fs.options or null))) [
+      "bind"
+      "rbind"
+    ];
   mount = at: fs: {
     inherit at;
     device = fs.device or null;
@@ -36,7 +39,10 @@ let
       root = storage.persistentStoragePath or name;
       pathOf =
         entry:
-        if isString entry then entry else entry.filePath or entry.dirPath or entry.file or entry.directory or null;
+        if isString entry then
+          entry
+        else
+          entry.filePath or entry.dirPath or entry.file or entry.directory or null;
       entries = concatMap (option: listOr [ ] (storage.${option} or null)) [
         "files"
         "directories"
@@ -62,7 +68,10 @@ let
 in
 {
   hostKeys =
-    if keys == null then null else map (key: key.path) (filter (key: key.type or null == "ed25519" && key ? path) keys);
+    if keys == null then
+      null
+    else
+      map (key: key.path) (filter (key: key.type or null == "ed25519" && key ? path) keys);
   mounts =
     concatEach (at: fs: if isBind fs then [ ] else [ (mount at fs) ]) fileSystems
     # It hides the folder of the card.
@@ -72,7 +81,9 @@ in
     ++ concatEach movesTo (setOf (config.environment.persistence or null))
     ++ concatEach movesTo (setOf (config.preservation.preserveAt or null))
     ++ concatEach moveByLink (setOf (config.environment.etc or null));
-  boards = filter isString (orElse [ ] (listOr [ ] ((setOf (config.raspberryPi or null)).boards or null)));
+  boards = filter isString (
+    orElse [ ] (listOr [ ] ((setOf (config.raspberryPi or null)).boards or null))
+  );
   logins = logins values config;
   wifi = wifi values config;
   hasWifiModule = setOf (config.raspberryPi or null) ? wifi;

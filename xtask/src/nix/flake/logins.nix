@@ -41,10 +41,12 @@ let
   ssh = setOf (config.services.openssh or null);
   settings = setOf (ssh.settings or null);
   setting = name: orElse null (settings.${name} or null);
-  isOn = name: !elem (setting name) [
-    false
-    "no"
-  ];
+  isOn =
+    name:
+    !elem (setting name) [
+      false
+      "no"
+    ];
   isSet = value: isString value && value != "" && value != "none";
 
   # Whether sshd lets a user with this name and these groups in at all. A pattern may match anybody.
@@ -54,8 +56,7 @@ let
     let
       names = option: concatMap listOf (listOf (setting option));
       admits =
-        option: mine:
-        setting option == null || any (text: elem text mine || isPattern text) (names option);
+        option: mine: setting option == null || any (text: elem text mine || isPattern text) (names option);
     in
     admits "AllowUsers" [ name ]
     && admits "AllowGroups" groups
@@ -119,7 +120,9 @@ let
   isKeyLine =
     line:
     isString line
-    && match "[[:space:]]*([^#[:space:]].*[[:space:]])?(sk-)?(ssh|ecdsa)-[a-z0-9@.-]+[[:space:]]+AAAA.*" line != null;
+    &&
+      match "[[:space:]]*([^#[:space:]].*[[:space:]])?(sk-)?(ssh|ecdsa)-[a-z0-9@.-]+[[:space:]]+AAAA.*" line
+      != null;
   hasKey = text: text == null || any isKeyLine (split "\n" text);
 
   hasPrivateKey =

@@ -191,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_no_line_that_nixfmt_would_break() {
-        for board in ["pi3", "pi4", "cm5"] {
-            let host = NewHost { has_wifi: true, ..host(board) };
-            for text in [host.registry_file(), host.template_file(), NewHost::template_entry("3d")] {
-                let is_fine = |line: &str| line.chars().count() <= WIDTH && line == line.trim_end();
-                assert!(text.lines().all(is_fine) && !text.contains("\n\n\n"), "{text}");
-                assert!(!text.contains("{\n\n") && !text.contains("\n\n}"), "{text}");
+    fn files_have_the_format_of_nixfmt() {
+        for (board, has_wifi) in
+            [("pi02", true), ("pi3", false), ("pi4", true), ("cm5", false), ("cm5", true)]
+        {
+            let host = NewHost { has_wifi, ..host(board) };
+            for text in [host.registry_file(), host.template_file()] {
+                assert_eq!(nixfmt_rs::format(&text).unwrap(), text);
             }
         }
     }
@@ -231,6 +231,7 @@ mod tests {
       };
 ";
         assert_eq!(added.replacen(entry, "", 1), text);
+        assert_eq!(nixfmt_rs::format(&added).unwrap(), added);
         let edited = text.replace("./hosts/pi.nix", "./hosts/pi.nix # mine\n ./octoprint.nix");
         for other in [edited.as_str(), "{ outputs = inputs: { }; }", "{ outputs = inputs: inputs.a { }; }"] {
             let refused = super::super::syntax::add_to_outputs(other, "smelly", NewHost::template_entry);

@@ -9,5 +9,10 @@ make: {
         };
       };
     in
-    base // { config = base.config // { image.filePath = "deep/pi.raw"; }; };
+    base
+    // {
+      config = base.config // {
+        image.filePath = "deep/pi.raw";
+      };
+    };
 }
