@@ -14,6 +14,9 @@ use crate::base::{Address, CacheUrl, HostName, Reach};
 /// The longest wait for a host, in minutes: a week.
 pub(super) const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
 
+/// The longest time for which `status` keeps connections, in seconds: a day.
+pub const MAX_KEPT_SECONDS: i64 = 24 * 60 * 60;
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[command(group = ArgGroup::new("which").args(["hosts", "all", "release"]).required(true).multiple(true))]
@@ -127,6 +130,11 @@ pub struct Status {
     /// Ask the host at this address, whatever the flake says. A host with a NixOS configuration then needs no node
     #[arg(long, value_name = "[USER@]ADDRESS", requires = "hosts")]
     pub to: Option<Address>,
+    /// Keep the connection to each host open until so many seconds after its last use, and ask over those that an
+    /// earlier `status` kept (default: `XTASK_KEEP_CONNECTIONS`). 0 ends all connections that are kept
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "600",
+          value_parser = clap::value_parser!(u32).range(0..=MAX_KEPT_SECONDS))]
+    pub keep_connections: Option<u32>,
     #[command(flatten)]
     pub from: ReleaseArgs,
     #[command(flatten)]

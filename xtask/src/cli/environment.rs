@@ -5,6 +5,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("XTASK_FLAKE", "the flake to work on, where --flake names none"),
     ("XTASK_STATE", "the folder of keys, receipts and logs (default: .xtask beside flake.nix)"),
     ("XTASK_CACHE_KEY", "the file of the key that signs what is deployed"),
+    ("XTASK_KEEP_CONNECTIONS", "how many seconds `status` keeps connections to hosts open"),
     ("XTASK_TOOLS", "the folder of what `setup` installs (default: in XDG_DATA_HOME)"),
     ("XTASK_UBOOT", "the U-Boot by which `boot` starts the machine virt"),
     ("XDG_STATE_HOME", "the folder of the state of flakes that cannot hold it (default: ~/.local/state)"),

@@ -33,7 +33,7 @@ pub use boot::{Boot, BootArg};
 pub use card::{Card, CardCheck, CardCommand, CardInspect, CardVerify};
 pub use completions::{Candidates, Complete, Completions, Internal, ManPages, Shell};
 pub use demo::Demo;
-pub use deploy::{CacheArgs, Deploy, DeployArgs, Status};
+pub use deploy::{CacheArgs, Deploy, DeployArgs, MAX_KEPT_SECONDS, Status};
 #[cfg(feature = "dev")]
 pub use dev::{
     Bench, BenchAssemble, BenchDeploy, BenchEdit, BenchEvaluate, BenchFlash, BenchFleet, BenchHosts,

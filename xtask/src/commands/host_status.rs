@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use anyhow::Result;
 
 use crate::base::{Context, HostName};
-use crate::deploy::{self, DesiredBy, History, Overrides, Status};
+use crate::deploy::{self, DesiredBy, History, KeptConnections, Overrides, Status};
 use crate::receipt::Receipt;
 
-/// Reads the state of `hosts`; `desired` says what they are to run. `receipts` begin with the newest.
+/// Reads the state of `hosts`; `desired` says what they are to run. `receipts` begin with the newest. Hosts are asked
+/// over the connections that are `kept`, if any are to be.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
@@ -18,9 +19,10 @@ pub fn read(
     hosts: Vec<HostName>,
     overrides: &Overrides,
     desired: DesiredBy,
+    kept: Option<&KeptConnections>,
 ) -> Result<Vec<Status>> {
     cx.in_phase("query", || {
-        deploy::statuses(cx, hosts, overrides, desired, |host| last_receipts(receipts, host))
+        deploy::statuses(cx, hosts, overrides, desired, kept, |host| last_receipts(receipts, host))
     })
 }
 

@@ -5,15 +5,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{host_status, release_file};
+use crate::bail;
 use crate::base::{Context, JsonResult};
-use crate::cli::Status;
+use crate::cli::{MAX_KEPT_SECONDS, Status};
 use crate::commands::next_step;
-use crate::deploy::{self, DesiredBy, HostStatus, Overrides, ReleaseMark};
+use crate::deploy::{self, DesiredBy, HostStatus, KeptConnections, Overrides, ReleaseMark};
 use crate::receipt::{self, Deployed, Flashed, Receipt};
 use crate::{nix, ui};
 
 pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let named = args.hosts()?;
+    let keep_seconds = keep_seconds(cx, args)?;
     // A question changes nothing, also not the lock of the flake.
     let nix_args = &nix::with_keep_lock(&args.nix.nix_args);
     let release = release_file::open(cx, &args.from)?;
@@ -29,7 +31,8 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let desired = release.as_deref().map_or(DesiredBy::Flake { nix_args }, DesiredBy::Release);
     let receipts = receipt::read_all(cx)?;
     let overrides = Overrides::of_address(args.to.as_ref());
-    let statuses = host_status::read(cx, &receipts, hosts, &overrides, desired)?;
+    let kept = keep_seconds.and_then(|seconds| KeptConnections::of(cx, seconds));
+    let statuses = host_status::read(cx, &receipts, hosts, &overrides, desired, kept.as_ref())?;
     for status in &statuses {
         // A remark may not name its host.
         let of_host = cx.for_host(&status.host);
@@ -45,6 +48,23 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     }
     next_step::deploy(&options, statuses.iter().filter(|status| status.differs()).map(|status| &status.host));
     deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
+}
+
+/// How many seconds connections are kept, by the option or by `XTASK_KEEP_CONNECTIONS`; `None` where neither is set.
+///
+/// # Errors
+/// `Usage` for a variable that is no such number.
+fn keep_seconds(cx: &Context, args: &Status) -> Result<Option<u32>> {
+    let variable = cx.launcher.env("XTASK_KEEP_CONNECTIONS").filter(|value| !value.is_empty());
+    let (None, Some(value)) = (args.keep_connections, variable) else { return Ok(args.keep_connections) };
+    let value = value.to_string_lossy();
+    match value.parse() {
+        Ok(seconds) if i64::from(seconds) <= MAX_KEPT_SECONDS => Ok(Some(seconds)),
+        _ => bail!(
+            Usage, "XTASK_KEEP_CONNECTIONS is `{value}`, and no number of seconds up to {MAX_KEPT_SECONDS}";
+            hint: "unset it, or set it to a number such as 600"
+        ),
+    }
 }
 
 /// The JSON result.

@@ -50,6 +50,7 @@ pub use copy_checks::check_before_copy;
 pub use desired::Overrides;
 pub use find_target::find_target;
 pub use gather::{compare, gather, lock_host, require_build_support};
+pub use host::KeptConnections;
 pub use host_status::HostStatus;
 pub use multi_host::{Ending, deduplicate, deploy_all, deployable_hosts};
 pub use next_deploy::warn_of_refused_next_deploy;

@@ -6,7 +6,9 @@ use super::closure::{Closure, Diff};
 use super::desired::Overrides;
 use super::find_target::evaluate_all;
 use super::gather::current_or_new_test;
-use super::host::{self, Answer, CLOSURE_TIMEOUT, Disks, PROBE_TIMEOUT, Query, Remote, State};
+use super::host::{
+    self, Answer, CLOSURE_TIMEOUT, Disks, KeptConnections, PROBE_TIMEOUT, Query, Remote, State,
+};
 use super::multi_host::MAX_QUERIES;
 use super::options::Goal;
 use super::release::Release;
@@ -67,7 +69,8 @@ impl Status {
 }
 
 /// Reads the state of `hosts` in parallel, so that unreachable ones cost one time-out together. `desired` says what
-/// they are to run, `history` returns the receipts of a host.
+/// they are to run, `history` returns the receipts of a host. Hosts are asked over the connections that are `kept`, if
+/// any are to be.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
@@ -76,6 +79,7 @@ pub fn statuses(
     hosts: Vec<HostName>,
     overrides: &Overrides,
     desired: DesiredBy,
+    kept: Option<&KeptConnections>,
     history: impl Fn(&HostName) -> History + Sync,
 ) -> Result<Vec<Status>> {
     let signals = interrupt::guard()?;
@@ -88,7 +92,7 @@ pub fn statuses(
     let statuses = parallel::map(MAX_QUERIES, hosts.into_iter().zip(targets), |(host, (target, _))| {
         let observation = target.and_then(|target| {
             signals.check()?;
-            observe(&cx.for_host(&host), target)
+            observe(&cx.for_host(&host), target, kept)
         });
         Status { observation, history: history(&host), host }
     });
@@ -97,9 +101,10 @@ pub fn statuses(
 }
 
 /// Reads the state and the disks of the host, and compares the host with the flake.
-fn observe(cx: &Context, target: Target) -> Result<Observation> {
+fn observe(cx: &Context, target: Target, kept: Option<&KeptConnections>) -> Result<Observation> {
     let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
-    let answer = host::first_contact(&remote, |remote| ask(remote, &target))?;
+    let ask = |remote: &Remote| ask(remote, &target);
+    let answer = kept.map_or_else(|| host::first_contact(&remote, ask), |kept| kept.ask(&remote, ask))?;
     let state = State::read(&answer);
     let drift = find_drift(cx, &remote, &target, &state, Closure::parse(&answer));
     Ok(Observation { disks: Disks::read(&answer), target, state, drift })

@@ -52,7 +52,7 @@ impl<'a> SshProbe<'a> {
     pub fn run(&self) {
         while !self.must_stop.load(Ordering::Relaxed) {
             let check = || self.check_stop();
-            let ended = self.launcher.run_bounded_with_log("ssh", &self.args(), ATTEMPT, &check);
+            let ended = self.launcher.run_bounded_with_log("ssh", &self.args(), (ATTEMPT, None), &check);
             if let Some(result) = ended.ok().and_then(|(output, log)| judge(output.code, &log)) {
                 let _ = self.result.set(result);
                 return;

@@ -59,6 +59,19 @@ fn a_health_check_of_the_next_boot_without_a_reboot_is_a_usage_error() {
 }
 
 #[test]
+fn a_time_for_kept_connections_is_a_number_of_seconds_up_to_a_day() {
+    for value in ["ten", "86401", "-1", "1.5"] {
+        let mut sandbox = Sandbox::with_fakes_only();
+        sandbox.env("XTASK_KEEP_CONNECTIONS", value);
+        let error =
+            format!("error: XTASK_KEEP_CONNECTIONS is `{value}`, and no number of seconds up to 86400\n");
+        sandbox.run(&["status", "stinky"]).assert_code(2).assert_stderr_contains(error);
+    }
+    let error = "for '--keep-connections[=<SECONDS>]'";
+    assert_usage_errors(&[(&["status", "--keep-connections=86401"], error)]);
+}
+
+#[test]
 fn an_empty_host_name_is_a_usage_error() {
     let error = "must be the name of a host";
     assert_usage_errors(&[

@@ -35,6 +35,7 @@ mod hostile;
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod image;
 mod interrupts;
+mod kept;
 mod link_cuts;
 mod machine;
 mod made_nodes;

@@ -72,6 +72,12 @@ impl Background {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// The exit code of a child that has ended by itself, and -1 after a signal; `None` as long as it runs.
+    pub fn exit_code(&self) -> Option<i32> {
+        let output = self.child.try_wait().ok().flatten()?;
+        Some(output.status.code().unwrap_or(-1))
+    }
+
     /// The process id of the child.
     pub fn id(&self) -> u32 {
         self.child.pids().first().copied().unwrap_or_default()
@@ -133,5 +139,6 @@ mod tests {
         while !child.has_ended() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
+        assert_eq!(child.exit_code(), Some(0));
     }
 }

@@ -10,6 +10,7 @@ use duct::Expression;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::silent::Silent;
 use super::{Launcher, Output};
 use crate::bail;
 use crate::base::Bytes;
@@ -27,14 +28,21 @@ pub struct Bounds {
 }
 
 /// Whether a running child may continue.
-struct Watch<'a> {
+pub(super) struct Watch<'a> {
     program: &'a str,
     bounds: Bounds,
     deadline: Instant,
+    /// By when the child must have written something to its stdout.
+    first_output: Option<Instant>,
     check: &'a dyn Fn() -> Result<()>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    /// A watch of `program`, which begins now.
+    pub(super) fn new(program: &'a str, bounds: Bounds, check: &'a dyn Fn() -> Result<()>) -> Self {
+        Self { program, bounds, deadline: Instant::now() + bounds.time, first_output: None, check }
+    }
+
     /// Fails where the child must be killed.
     ///
     /// # Errors
@@ -46,6 +54,15 @@ impl Watch<'_> {
             bail!(Verification, "{program} took more than {} s and was killed", bounds.time.as_secs());
         }
         Ok(())
+    }
+
+    /// Fails where the child should have written to `stdout` by now.
+    ///
+    /// # Errors
+    /// [`Silent`].
+    fn check_begun(&self, stdout: &[u8]) -> Result<()> {
+        let is_late = self.first_output.is_some_and(|limit| Instant::now() > limit);
+        if is_late && stdout.is_empty() { Err(Silent.into()) } else { Ok(()) }
     }
 }
 
@@ -87,52 +104,52 @@ impl Launcher {
         check: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
         let child = self.observe(program, args);
-        let ended = run(program, command, bounds, check, |command, [stdout, stderr]| {
+        let ended = run(command, &Watch::new(program, bounds, check), |command, [stdout, stderr]| {
             command.stdout_file(stdout).stderr_file(stderr)
         });
         child.end_with_output(ended.map(|(code, [stdout, stderr])| Output { code, stdout, stderr }))
     }
 
     /// Like [`Self::run_bounded`], for a program that writes a log to `/dev/stdin`: no other output of the program
-    /// comes there. Returns the output and the log. The program must not read its stdin.
+    /// comes there. Returns the output and the log. The program must not read its stdin. With `begin_within` it must
+    /// write something to its stdout within that time.
     ///
     /// # Errors
-    /// As [`Self::run_bounded`]; the log has the limit of stdout and stderr.
+    /// As [`Self::run_bounded`], and [`Silent`]; the log has the limit of stdout and stderr.
     pub fn run_bounded_with_log<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: &[S],
-        bounds: Bounds,
+        (bounds, begin_within): (Bounds, Option<Duration>),
         check: &dyn Fn() -> Result<()>,
     ) -> Result<(Output, String)> {
         let child = self.observe(program, args);
         let command = self.mortal_command(program, args);
-        let (code, [stdout, stderr, log]) =
-            run(program, command, bounds, check, |command, [stdout, stderr, log]| {
-                command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)
-            })?;
+        let first_output = begin_within.map(|time| Instant::now() + time);
+        let watch = Watch { first_output, ..Watch::new(program, bounds, check) };
+        let (code, [stdout, stderr, log]) = run(command, &watch, |command, [stdout, stderr, log]| {
+            command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)
+        })?;
         child.lines(&log);
         let output = child.end_with_output(Ok(Output { code, stdout, stderr }))?;
         Ok((output, log))
     }
 }
 
-/// Runs `command`, after `connect` has attached the writing ends of pipes to it. Returns its exit code and the text
-/// from each pipe.
+/// Runs `command`, after `connect` has attached the writing ends of pipes to it, as long as `watch` allows. Returns its
+/// exit code and the text from each pipe.
 pub(super) fn run<const COUNT: usize>(
-    program: &str,
     command: Expression,
-    bounds: Bounds,
-    check: &dyn Fn() -> Result<()>,
+    watch: &Watch,
     connect: impl FnOnce(Expression, [PipeWriter; COUNT]) -> Expression,
 ) -> Result<(i32, [String; COUNT])> {
+    let program = watch.program;
     let (sources, sinks) = pipes().context("making a pipe")?;
     let connected = connect(command, sinks);
     let child = connected.start().with_context(|| format!("running {program}"))?;
     drop(connected);
-    let watch = Watch { program, bounds, deadline: Instant::now() + bounds.time, check };
-    let outputs = read_to_ends(&watch, sources).and_then(|outputs| {
-        wait_for_end(&watch, &child)?;
+    let outputs = read_to_ends(watch, sources).and_then(|outputs| {
+        wait_for_end(watch, &child)?;
         Ok(outputs)
     });
     if outputs.is_err() {
@@ -169,6 +186,7 @@ fn read_to_ends<const COUNT: usize>(watch: &Watch, pipes: [PipeReader; COUNT]) -
     let mut buffer = vec![0; 64 << 10];
     while open.iter().any(Option::is_some) {
         watch.check()?;
+        watch.check_begun(outputs.first().map_or(&[], Vec::as_slice))?;
         wait(&open).with_context(|| format!("waiting for {program}"))?;
         for (pipe, output) in open.iter_mut().zip(&mut outputs) {
             let Some(mut source) = pipe.as_ref().filter(|source| is_ready(source)) else { continue };
@@ -221,7 +239,8 @@ mod tests {
     fn the_log_of_a_child_is_returned() {
         let script = "echo log >>/dev/stdin; echo out; echo err >&2; exit 3";
         let launcher = Launcher::new("/");
-        let (output, log) = launcher.run_bounded_with_log("sh", &["-c", script], BOUNDS, &|| Ok(())).unwrap();
+        let (output, log) =
+            launcher.run_bounded_with_log("sh", &["-c", script], (BOUNDS, None), &|| Ok(())).unwrap();
         assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "out\n", "err\n"));
         assert_eq!(log, "log\n");
     }

@@ -6,7 +6,7 @@ use std::io::Seek;
 
 use anyhow::{Context, Result};
 
-use super::bounded::{Bounds, run};
+use super::bounded::{Bounds, Watch, run};
 use super::{Launcher, Output};
 use crate::base::memfd;
 
@@ -39,8 +39,8 @@ impl Launcher {
     ) -> Result<Output> {
         let child = self.observe(program, args);
         let command = self.mortal_command(program, args).stdin_file(file_to_read(input)?);
-        let ended =
-            run(program, command, bounds, &|| Ok(()), |command, [stdout]| command.stdout_file(stdout));
+        let watch = Watch::new(program, bounds, &|| Ok(()));
+        let ended = run(command, &watch, |command, [stdout]| command.stdout_file(stdout));
         let output = ended.map(|(code, [stdout])| Output { code, stdout, stderr: String::new() });
         child.end_with_output(output)
     }

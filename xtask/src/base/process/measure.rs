@@ -77,8 +77,7 @@ fn peak_memory(pids: &[u32], mut on_wait: impl FnMut()) -> Result<u64> {
     let mut peak = 0;
     while !running.is_empty() {
         on_wait();
-        let memory = pids.iter().copied().map(memory_of_tree).fold(Memory::default(), Memory::plus);
-        peak = peak.max(memory.peak());
+        peak = peak.max(memory_of(pids));
         remove_ended(&mut running)?;
     }
     Ok(peak)
@@ -102,6 +101,11 @@ fn remove_ended(running: &mut Vec<OwnedFd>) -> Result<()> {
     let mut are_running = are_running.into_iter();
     running.retain(|_| are_running.next().unwrap_or_default());
     Ok(())
+}
+
+/// The memory of the processes `pids` and their descendants together, in bytes; see [`Cost::peak_bytes`].
+pub fn memory_of(pids: &[u32]) -> u64 {
+    pids.iter().copied().map(memory_of_tree).fold(Memory::default(), Memory::plus).peak()
 }
 
 /// The memory of process `pid` and all its descendants. Processes that have ended meanwhile do not count.

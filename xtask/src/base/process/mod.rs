@@ -26,6 +26,7 @@ mod observer;
 mod output;
 pub mod own_root;
 mod piped;
+mod silent;
 mod stream;
 mod terminal;
 #[cfg(test)]
@@ -38,10 +39,11 @@ pub use bounded::Bounds;
 pub use delegate::User;
 pub use evaluation::TimedOut;
 pub use expect::{DialogueEnd, Received, Reply};
-pub use measure::{Cost, Measured};
+pub use measure::{Cost, Measured, memory_of};
 pub use output::{ExchangeEnd, Output};
 pub use own_root::{OwnRootRun, ShownPath};
 pub use piped::Piped;
+pub use silent::Silent;
 
 /// The limits of a short command.
 const SHORT_COMMAND: Bounds = Bounds { output: 64 << 20, time: Duration::from_secs(3600) };

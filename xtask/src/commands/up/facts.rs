@@ -57,6 +57,7 @@ impl Facts {
             vec![host.clone()],
             &overrides,
             DesiredBy::Flake { nix_args: &nix_args },
+            None,
         )?;
         let status = statuses.pop().context("asking the host")?;
         let (observation, is_asked) = (&status.observation, status.is_reachable().is_some());

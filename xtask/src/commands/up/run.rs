@@ -197,6 +197,7 @@ fn show_status(cx: &Context, args: &Up, facts: Facts, has_changed: bool) -> Resu
             vec![facts.host],
             &overrides,
             DesiredBy::Flake { nix_args: &nix_args },
+            None,
         )?;
     }
     for remark in statuses.iter().flat_map(Status::remarks) {

@@ -21,7 +21,16 @@ const TIMED_OUT: &str = "timed out";
 /// # Errors
 /// Those of `ask`.
 pub fn first_contact<T>(remote: &Remote, ask: impl Fn(&Remote) -> Result<T>) -> Result<T> {
-    match ask(&remote.clone().with_connect_timeout(TIMEOUT)) {
+    first_contact_within(TIMEOUT, remote, ask)
+}
+
+/// Like [`first_contact`], where the host may take `timeout` to answer.
+pub fn first_contact_within<T>(
+    timeout: Duration,
+    remote: &Remote,
+    ask: impl Fn(&Remote) -> Result<T>,
+) -> Result<T> {
+    match ask(&remote.clone().with_connect_timeout(timeout)) {
         Err(error) if is_slow(&error) => ask(remote),
         answer => answer,
     }

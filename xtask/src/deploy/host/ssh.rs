@@ -13,7 +13,7 @@ use super::query::{Answer, Query};
 use super::ssh_errors::{connection_error, has_ssh_failed, was_session_closed};
 use super::ssh_mux::SshMux;
 use crate::base::failure::{ExitKind, kind};
-use crate::base::process::{Bounds, Launcher, Output};
+use crate::base::process::{Bounds, Launcher, Output, Silent};
 use crate::base::{HostName, interrupt, shell};
 use crate::deploy::target::Connection;
 use crate::failure;
@@ -38,17 +38,21 @@ struct Reply {
 /// A host on which commands can be run.
 #[derive(Clone)]
 pub struct Remote<'a> {
-    launcher: &'a Launcher,
+    pub(super) launcher: &'a Launcher,
     host: &'a HostName,
-    connection: &'a Connection,
+    pub(super) connection: &'a Connection,
     /// How long the host may take to answer; `None` for the timeout of every connection.
     connect_timeout: Option<Duration>,
-    mux: Option<&'a SshMux>,
+    /// How long a command may take to begin its output; `None` without a limit of its own.
+    begin_within: Option<Duration>,
+    /// The options that decide which connection is used.
+    mux: Vec<String>,
 }
 
 impl<'a> Remote<'a> {
     pub fn new(launcher: &'a Launcher, host: &'a HostName, connection: &'a Connection) -> Self {
-        Self { launcher, host, connection, connect_timeout: None, mux: None }
+        let mux = owned_options(NO_MUX);
+        Self { launcher, host, connection, connect_timeout: None, begin_within: None, mux }
     }
 
     /// The same host, whose sshd must answer within `timeout`, in whole seconds. A timeout that the node sets is kept.
@@ -59,8 +63,15 @@ impl<'a> Remote<'a> {
 
     /// The same host, reached over `mux` if there is one.
     #[must_use]
-    pub fn with_mux(self, mux: Option<&'a SshMux>) -> Self {
-        Self { mux, ..self }
+    pub fn with_mux(self, mux: Option<&SshMux>) -> Self {
+        Self { mux: mux.map_or_else(|| owned_options(NO_MUX), SshMux::options), ..self }
+    }
+
+    /// The same host, reached over the connection that the options `mux` name. A command must begin its output within
+    /// the time `begin_within`, if there is one; else the host counts as unreachable.
+    #[must_use]
+    pub(super) fn over(self, mux: Vec<String>, begin_within: Option<Duration>) -> Self {
+        Self { begin_within, mux, ..self }
     }
 
     /// Runs `command` and returns its stdout; errors call it `label`. Its stdin is empty; ssh may ask on the terminal,
@@ -164,8 +175,12 @@ impl<'a> Remote<'a> {
         if output.code != SSH_FAILED {
             return Ok(output);
         }
-        let error = connection_error(self.host, self.connection, &log, &output.stderr);
-        Err(self.with_locked_key(error))
+        Err(self.connection_error(&log, &output.stderr))
+    }
+
+    /// The error for a connection that failed, by what ssh wrote; see [`connection_error`].
+    pub(super) fn connection_error(&self, log: &str, stderr: &str) -> anyhow::Error {
+        self.with_locked_key(connection_error(self.host, self.connection, log, stderr))
     }
 
     /// Adds to the `error` of a refused login the key that ssh could not use. Returns any other error unchanged.
@@ -189,8 +204,8 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// `Interrupted` where the user stops the command. An exit code other than 0 is not an error here.
     pub fn stream(&self, command: &str, on_line: impl FnMut(&str)) -> Result<Output> {
-        let mux = self.mux.map_or_else(|| owned_options(NO_MUX), SshMux::options);
-        let args = self.connection.arguments([mux, owned_options(BATCH_MODE)].concat(), command);
+        let first = [self.mux.clone(), owned_options(BATCH_MODE)].concat();
+        let args = self.connection.arguments(first, command);
         self.launcher.stream("ssh", &args, on_line)
     }
 
@@ -205,14 +220,14 @@ impl<'a> Remote<'a> {
     /// Runs `command` by ssh within `time`.
     fn run_ssh(&self, command: &str, time: Duration) -> Result<Reply> {
         let is_interactive = std::io::stdin().is_terminal();
-        let args = self.arguments(is_interactive, command);
+        let args = self.arguments(self.first_options(is_interactive), command);
         let signals = interrupt::guard()?;
         let was_interrupted_before = signals.is_stop_requested();
         let check = || {
             let is_new_interrupt = signals.is_stop_requested() && !was_interrupted_before;
             if is_new_interrupt { Err(self.stopped_error()) } else { Ok(()) }
         };
-        let bounds = Bounds { output: MAX_OUTPUT, time };
+        let bounds = (Bounds { output: MAX_OUTPUT, time }, self.begin_within);
         let result = self.launcher.run_bounded_with_log("ssh", &args, bounds, &check);
         let (output, log) = result.map_err(|error| self.limit_error(error))?;
         let reply = Reply { output, log };
@@ -226,6 +241,7 @@ impl<'a> Remote<'a> {
     /// used. Returns any other error unchanged.
     fn limit_error(&self, error: anyhow::Error) -> anyhow::Error {
         match kind(&error) {
+            _ if error.is::<Silent>() => failure!(Unreachable, "{} does not answer any more", self.host),
             ExitKind::Verification => {
                 let message = format!("no valid answer from {}: {error:#}", self.host);
                 ExitKind::Undecided.error_with_hint_of(message, &error)
@@ -234,25 +250,25 @@ impl<'a> Remote<'a> {
         }
     }
 
-    fn stopped_error(&self) -> anyhow::Error {
+    pub(super) fn stopped_error(&self) -> anyhow::Error {
         failure!(Interrupted, "stopped while querying {}", self.host)
     }
 
-    /// The arguments with which ssh runs a query. The host may answer at length, and its answers are texts.
-    fn arguments(&self, is_interactive: bool, command: &str) -> Vec<String> {
+    /// The arguments with which ssh runs a query; the options `first` override all others. The host may answer at
+    /// length, and its answers are texts.
+    pub(super) fn arguments(&self, first: Vec<String>, command: &str) -> Vec<String> {
         let mut connection = self.connection.clone();
         // ssh takes the first value of an option: that of the node, if there is one.
         let timeout = self.connect_timeout.map(|timeout| format!("ConnectTimeout={}", timeout.as_secs()));
         connection.options.extend(timeout.into_iter().flat_map(|option| ["-o".to_owned(), option]));
         connection.options.extend(owned_options(COMPRESSION));
-        connection.arguments(self.first_options(is_interactive), command)
+        connection.arguments(first, command)
     }
 
     /// The options that override all others. `is_interactive` is whether ssh may ask the user.
-    fn first_options(&self, is_interactive: bool) -> Vec<String> {
+    pub(super) fn first_options(&self, is_interactive: bool) -> Vec<String> {
         let batch_mode: &[&str] = if is_interactive { &[] } else { BATCH_MODE };
-        let mux = self.mux.map_or_else(|| owned_options(NO_MUX), SshMux::options);
-        [mux, owned_options(LOG), owned_options(batch_mode)].concat()
+        [self.mux.clone(), owned_options(LOG), owned_options(batch_mode)].concat()
     }
 }
 
@@ -264,33 +280,5 @@ impl Reply {
         let signals = [Signal::HUP, Signal::INT, Signal::TERM];
         let by_signal = signals.iter().any(|signal| code == 128 + signal.as_raw());
         by_signal || code == SSH_FAILED && !has_ssh_failed(&self.log, &self.output.stderr)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::options::tests::{connection, pinned};
-    use super::*;
-
-    #[test]
-    fn the_options_of_the_tool_and_the_pinned_key_precede_those_of_the_node() {
-        let launcher = Launcher::new("/");
-        let fresh = "-o ControlMaster=no -o ControlPath=none -n -E /dev/stdin";
-        let rest = "-p 2222 -o Compression=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T -- root@pi true";
-        let pin = "-o UserKnownHostsFile=/s/known_hosts -o GlobalKnownHostsFile=/dev/null -o HostKeyAlias=stinky \
-                   -o StrictHostKeyChecking=yes";
-        let batch = "-o BatchMode=yes";
-        for (connection, interactive, expected) in [
-            (connection(&["-p", "2222"]), false, format!("{fresh} {batch} {rest}")),
-            (connection(&["-p", "2222"]), true, format!("{fresh} {rest}")),
-            (pinned(&["-p", "2222"]), false, format!("{fresh} {batch} {pin} {rest}")),
-        ] {
-            let host = "stinky".into();
-            let remote = Remote::new(&launcher, &host, &connection);
-            assert_eq!(remote.arguments(interactive, "true").join(" "), expected);
-            let soon = remote.with_connect_timeout(Duration::from_secs(4)).arguments(interactive, "true");
-            let timeout = "-o ConnectTimeout=4 -o Compression=yes";
-            assert_eq!(soon.join(" "), expected.replace("-o Compression=yes", timeout));
-        }
     }
 }

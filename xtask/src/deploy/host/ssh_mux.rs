@@ -21,10 +21,10 @@ use crate::deploy::target::{Connection, Target};
 const MAX_SOCKET_PATH: usize = 90;
 
 /// The largest log of ssh that is read, in bytes.
-const MAX_LOG: u64 = 1 << 20;
+pub(super) const MAX_LOG: u64 = 1 << 20;
 
 /// The interval between two looks for the socket.
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Overrides of user settings with which ssh would outlive this process, or take a port that the next ssh needs.
 const OVERRIDES: &[&str] = &["-o", "ControlPersist=no", "-o", "ClearAllForwardings=yes"];
@@ -139,7 +139,7 @@ impl SshMux {
 }
 
 /// Whether ssh and Nix take the path as one literal word, and the kernel accepts its length.
-fn is_plain_path(socket: &Path) -> bool {
+pub(super) fn is_plain_path(socket: &Path) -> bool {
     let bytes = socket.as_os_str().as_bytes();
     let is_plain =
         |byte: &u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(byte);
@@ -154,7 +154,7 @@ fn log_beside(socket: &Path) -> PathBuf {
 }
 
 /// The setting of ssh for the path of the socket.
-fn control_path(socket: &Path) -> String {
+pub(super) fn control_path(socket: &Path) -> String {
     // ssh expands tokens that begin with a percent sign.
     format!("ControlPath={}", socket.display().to_string().replace('%', "%%"))
 }

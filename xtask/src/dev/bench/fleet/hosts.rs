@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::absent::AbsentHosts;
+use super::kept::KeptConnections;
 use super::role::{Role, roles};
 use crate::base::process::{Cost, Launcher};
 use crate::base::{FlakeRef, parallel};
@@ -39,6 +40,8 @@ pub struct Member {
 
 /// The hosts, which run the system `base` when they are made.
 pub struct Fleet {
+    /// Dropped before the hosts.
+    pub kept: KeptConnections,
     pub members: Vec<Member>,
     absent: AbsentHosts,
     flake_files: HostsFlake,
@@ -77,6 +80,7 @@ impl Fleet {
             launcher.clone().with_env("NIX_CONFIG", NIX_CONFIG).with_env("XTASK_STATE", dir.join("state"));
         let flake = FlakeRef::with_all_files(&dir.join("flake"));
         let fleet = Self {
+            kept: KeptConnections::of(&launcher, &dir.join("state")),
             members,
             absent,
             flake_files,

@@ -2,6 +2,7 @@
 
 mod absent;
 mod hosts;
+mod kept;
 mod role;
 mod verdicts;
 
@@ -24,6 +25,9 @@ use verdicts::{Actual, Verdicts};
 
 /// The size of the path that changes, in MiB.
 const PAYLOAD: u32 = 20;
+
+/// The options with which `status` keeps connections, for longer than it takes to ask all hosts twice.
+const KEEP: &[&str] = &["--keep-connections=600"];
 
 /// What `bench fleet` has measured.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -105,19 +109,24 @@ impl Bench<'_> {
     }
 
     fn measure_status(&self) -> Result<Vec<Row>> {
-        let first = self.status()?;
-        let again = self.status()?;
-        let memory = first.cost.peak_bytes.max(again.cost.peak_bytes);
+        let first = self.status(&[])?;
+        let again = self.status(KEEP)?;
+        let kept = self.status(KEEP)?;
+        let of_runs = [&first, &again, &kept].map(|run| run.cost.peak_bytes).into_iter().max();
+        let memory = of_runs.unwrap_or_default() + self.fleet.kept.memory();
+        self.fleet.kept.end();
+        let row = |case, run: &Run, limit| Row::of_limit(case, Quantity::Time, run.cost.seconds, limit);
         Ok(vec![
-            Row::of_limit("status, first", Quantity::Time, first.cost.seconds, 30.0),
-            Row::of_limit("status, again", Quantity::Time, again.cost.seconds, 10.0),
-            Row::of_memory("status", Some(as_float(memory)), 500 << 20),
+            row("status, first", &first, 30.0),
+            row("status again, which keeps connections", &again, 30.0),
+            row("status again, connections kept", &kept, 10.0),
+            Row::of_memory("status, with what is kept", Some(as_float(memory)), 500 << 20),
         ])
     }
 
-    /// Runs `status`, and checks what it says of each host.
-    fn status(&self) -> Result<Run> {
-        let run = self.run(&["status"])?;
+    /// Runs `status` with `options`, and checks what it says of each host.
+    fn status(&self, options: &[&str]) -> Result<Run> {
+        let run = self.run(&[&["status"], options].concat())?;
         let running = self.fleet.running()?;
         verdicts::check_status(&run.result, &self.actual(&running, &running))?;
         Ok(run)
