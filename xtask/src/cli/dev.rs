@@ -132,10 +132,10 @@ pub struct BenchHosts {
 pub struct Test {
     /// Run only these suites, without formatting and lints: unit, boot (with trial), boot-cuts, build, cli, database,
     /// deploy, device, docs, evaluation, flake, fuzz, host, image, nix (with database and image), nix-forky,
-    /// nix-trixie, shells, trial. boot-cuts (power cuts during a deploy), fuzz (the property tests of all parsers),
-    /// host (a host in QEMU), nix-forky and nix-trixie (nix and flake with the Nix of Debian's releases; both are
-    /// nix-versions) and trial (faulty systems on trial) take minutes, and run only if they are named. A named suite
-    /// that this machine cannot run whole is a failure
+    /// nix-trixie, setup, shells, trial. boot-cuts (power cuts during a deploy), fuzz (the property tests of all
+    /// parsers), host (a host in QEMU), nix-forky and nix-trixie (nix and flake with the Nix of Debian's releases; both
+    /// are nix-versions) and trial (faulty systems on trial) take minutes, and run only if they are named. A named
+    /// suite that this machine cannot run whole is a failure
     #[arg(value_name = "SUITE", add = ArgValueCandidates::new(suite_names))]
     pub suites: Vec<String>,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)

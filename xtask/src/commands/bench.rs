@@ -146,7 +146,7 @@ fn bench_fleet(cx: &Context, args: &BenchFleet) -> Result<()> {
 }
 
 fn bench_trial(cx: &mut Context, args: &BenchTrial) -> Result<()> {
-    suite_parts::prepare_guests(cx);
+    suite_parts::prepare_guests(cx)?;
     let cost = bench::trial_cost(cx, args.rounds)?;
     if cx.json { ui::print_json(&cost) } else { ui::print_result(&cost.summary()) }
 }

@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bail;
+use crate::base::failure::{ExitKind, kind, with_hint};
 use crate::base::process::Launcher;
 use crate::base::{Context, JsonResult};
 use crate::cli::Test;
 use crate::commands::suite_parts;
-use crate::dev::suites::{self, Extent, Requirement, Suite};
+use crate::dev::suites::{self, Extent, Requirement, SortedSuites, Suite};
 use crate::ui;
 
 /// The checks before the suites, each as the arguments of cargo. They run only if no suite is named.
@@ -42,40 +43,68 @@ pub fn run(cx: &mut Context, args: &Test) -> Result<()> {
 
 fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Result<()> {
     if suites.iter().any(|suite| suite.is_helped_by_setup(cx)) {
-        suite_parts::install_requirements(cx);
+        suite_parts::install_requirements(cx)?;
     }
     if suites.iter().any(|suite| suite.needs(Requirement::Programs)) {
-        suite_parts::fetch_programs(cx);
+        suite_parts::fetch_programs(cx)?;
     }
     if suites.iter().any(|suite| suite.needs(Requirement::Guest) && suite.is_helped_by_setup(cx)) {
-        suite_parts::fetch_guest(cx);
+        suite_parts::fetch_guest(cx)?;
     }
-    let sorted = suites::sort(cx, suites);
+    let mut sorted = suites::sort(cx, suites);
     let is_suite_named = !args.suites.is_empty();
     if !is_suite_named {
         CHECKS.iter().try_for_each(|check| cargo(cx, check))?;
     }
+    let staged = stage_nixes(cx, &mut sorted)?;
     let partly = sorted.partly.iter().map(|(suite, _)| *suite).collect::<Vec<_>>();
     // The whole suites run last, so that their output is right above the table. They run also if the first run fails.
     let partly_result = run_group(cx, &partly, Extent::WithoutRequirements);
-    let whole_result = run_whole(cx, &sorted.whole);
+    if is_interrupted(&partly_result) {
+        return partly_result;
+    }
+    let whole_result = run_whole(cx, &sorted.whole, staged);
     show(cx, suites::report(&cx.launcher, &sorted))?;
     partly_result.and(whole_result)?;
     if is_suite_named { require_whole(&sorted.partly) } else { Ok(()) }
 }
 
-/// Runs all tests of `suites`: those with the machine's Nix in one run of cargo, each of the others in its own. All
-/// run, also if one fails.
-fn run_whole(cx: &Context, suites: &[&'static Suite]) -> Result<()> {
-    let (others, own) = suites.iter().copied().partition::<Vec<_>, _>(|suite| suite.nix.is_some());
-    let own_result = run_group(cx, &own, Extent::Whole);
-    let results = others.into_iter().map(|suite| run_with_its_nix(cx, suite)).collect::<Vec<_>>();
-    std::iter::once(own_result).chain(results).collect()
+/// Provides the Nix of each suite that has its own. A suite whose Nix cannot be fetched does not run whole.
+///
+/// # Errors
+/// `Interrupted` where the user stops it.
+fn stage_nixes(cx: &Context, sorted: &mut SortedSuites) -> Result<Vec<(&'static Suite, Launcher)>> {
+    let mut staged = Vec::new();
+    for suite in sorted.whole.clone() {
+        match suite.nix.map(|nix| nix.stage(cx)) {
+            None => {}
+            Some(Ok(launcher)) => staged.push((suite, launcher)),
+            Some(Err(error)) if kind(&error) == ExitKind::Interrupted => return Err(error),
+            Some(Err(error)) => {
+                sorted.whole.retain(|whole| *whole != suite);
+                sorted.partly.push((suite, with_hint(&error)));
+            }
+        }
+    }
+    Ok(staged)
 }
 
-fn run_with_its_nix(cx: &Context, suite: &'static Suite) -> Result<()> {
-    let launcher = suite.nix.map_or_else(|| Ok(cx.launcher.clone()), |nix| nix.stage(cx))?;
-    cargo_by(cx, launcher, &suites::cargo_args(&[suite], Extent::Whole))
+/// Runs all tests of `suites`: those with the machine's Nix in one run of cargo, each of those that are `staged` in its
+/// own. All run, also if one fails, unless the user stops one.
+fn run_whole(cx: &Context, suites: &[&'static Suite], staged: Vec<(&'static Suite, Launcher)>) -> Result<()> {
+    let own = suites.iter().copied().filter(|suite| suite.nix.is_none()).collect::<Vec<_>>();
+    let mut result = run_group(cx, &own, Extent::Whole);
+    for (suite, launcher) in staged {
+        if is_interrupted(&result) {
+            break;
+        }
+        result = result.and(cargo_by(cx, launcher, &suites::cargo_args(&[suite], Extent::Whole)));
+    }
+    result
+}
+
+fn is_interrupted(result: &Result<()>) -> bool {
+    result.as_ref().is_err_and(|error| kind(error) == ExitKind::Interrupted)
 }
 
 /// Runs `suites` to the same `extent` in one run of cargo; none without a suite.

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::nix::{apt_folder, install, this_arch};
-use crate::bail;
+use super::nix::{apt_folder, install, this_arch, try_suites};
 use crate::base::bounded::{self, Links};
-use crate::base::failure::with_hint;
 use crate::base::{Context, state};
 use crate::setup::debian::Archive;
 
@@ -19,19 +17,13 @@ use crate::setup::debian::Archive;
 pub fn install_newest_nix(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
     let record = prefix.join("etc/packages");
     let there = bounded::read(&record, MAX_RECORD, Links::Refuse).unwrap_or_default();
-    let mut errors = Vec::new();
-    for suite in suites {
-        match packages_of(cx, suite, prefix) {
-            Ok(packages) if there == packages.as_bytes() => return Ok(()),
-            Ok(packages) => {
-                install(cx, &[suite], prefix)?;
-                return state::write(&record, packages.as_bytes())
-                    .with_context(|| format!("writing {}", record.display()));
-            }
-            Err(error) => errors.push(format!("{suite}: {}", with_hint(&error))),
-        }
+    let failed = "no suite of the mirror has nix-bin";
+    let (suite, packages) = try_suites(suites, failed, |suite| Ok((suite, packages_of(cx, suite, prefix)?)))?;
+    if there == packages.as_bytes() && prefix.join("bin/nix").exists() {
+        return Ok(());
     }
-    bail!(Other, "no suite of the mirror has nix-bin ({})", errors.join("; "))
+    install(cx, &[suite], prefix)?;
+    state::write(&record, packages.as_bytes()).with_context(|| format!("writing {}", record.display()))
 }
 
 /// The maximum size of a list of packages, in bytes.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::with_hint;
+use crate::base::failure::{ExitKind, kind, with_hint};
 use crate::base::{Context, state};
 use crate::nix::private_nix;
 use crate::setup::debian::{Arch, Archive};
@@ -76,17 +76,34 @@ const NIX_STATE: &str = "/nix/var/nix";
 /// Installs Nix into `prefix`, from the first of `suites` that the mirror has. All of them must have a recent Nix.
 ///
 /// # Errors
-/// Where no suite can be used, with the reason for each.
+/// Where no suite can be used, with the reason for each, and where the new Nix does not run. The Nix that was there
+/// stays.
 pub fn install(cx: &Context, suites: &[&str], prefix: &Path) -> Result<()> {
     let unpacked = prefix.with_extension("new");
+    let failed = "nix-bin could be installed from no suite of the mirror";
+    try_suites(suites, failed, |suite| unpack(cx, suite, &unpacked))?;
+    replace(cx, &unpacked, prefix)
+}
+
+/// What `work` returns for the first of `suites` for which it does not fail.
+///
+/// # Errors
+/// `Interrupted` where the user stops it; else `failed`, with the reason of each suite.
+pub(super) fn try_suites<'a, T>(
+    suites: &[&'a str],
+    failed: &str,
+    mut work: impl FnMut(&'a str) -> Result<T>,
+) -> Result<T> {
     let mut errors = Vec::new();
     for suite in suites {
-        match unpack(cx, suite, &unpacked) {
-            Ok(()) => return replace(cx, &unpacked, prefix),
-            Err(error) => errors.push(format!("{suite}: {}", with_hint(&error))),
+        match work(suite) {
+            Err(error) if kind(&error) != ExitKind::Interrupted => {
+                errors.push(format!("{suite}: {}", with_hint(&error)));
+            }
+            ended => return ended,
         }
     }
-    bail!(Other, "nix-bin could be installed from no suite of the mirror ({})", errors.join("; "))
+    bail!(Other, "{failed} ({})", errors.join("; "))
 }
 
 /// The folder with the private state of apt for a Nix in `prefix`.
@@ -110,12 +127,30 @@ fn replace(cx: &Context, unpacked: &Path, prefix: &Path) -> Result<()> {
     write_settings(unpacked, prefix)?;
     // Without this folder Nix takes /nix for absent, and gives a user who is not root another store.
     fs::create_dir_all(NIX_STATE).with_context(|| format!("creating {NIX_STATE}"))?;
-    let _ = fs::remove_dir_all(prefix);
-    let context = || format!("renaming {} to {}", unpacked.display(), prefix.display());
-    fs::rename(unpacked, prefix).with_context(context)?;
-    let version = crate::nix::require(&private_nix::with_private_nix(cx.launcher.clone(), prefix))?;
-    cx.note(format!("setup: nix {version} in {}", prefix.display()));
+    let old = prefix.with_extension("old");
+    let _ = fs::remove_dir_all(&old);
+    let is_update = prefix.exists();
+    if is_update {
+        rename(prefix, &old)?;
+    }
+    rename(unpacked, prefix)?;
+    // Its programs name `prefix`, so that it runs nowhere else.
+    match crate::nix::require(&private_nix::with_private_nix(cx.launcher.clone(), prefix)) {
+        Ok(version) => cx.note(format!("setup: nix {version} in {}", prefix.display())),
+        Err(error) => {
+            rename(prefix, unpacked)?;
+            if is_update {
+                rename(&old, prefix)?;
+            }
+            return Err(error).context("running the new Nix");
+        }
+    }
+    let _ = fs::remove_dir_all(&old);
     Ok(())
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
 }
 
 /// Creates the folders `bin` and `etc` in `unpacked`. The packages of some suites contain them, `bin` as a link to

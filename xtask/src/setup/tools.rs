@@ -42,6 +42,7 @@ const TOOLS: &[(&str, &str, Purpose)] = &[
     ("mcopy", "mtools", Purpose::Tests),
     ("mke2fs", "e2fsprogs", Purpose::Tests),
     ("mkfs.vfat", "dosfstools", Purpose::Tests),
+    ("patchelf", "patchelf", Purpose::Tests),
     ("pgrep", "procps", Purpose::Tests),
     ("sfdisk", "fdisk", Purpose::Tests),
     ("sqlite3", "sqlite3", Purpose::Tests),

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::BufRead;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -179,8 +180,14 @@ pub fn run(program: &str, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether a file in the store contains `text`.
+/// Whether the store has got a file with `text` since the folder `since` was made. What the store had before cannot
+/// contain a text that is newer, and may take minutes to read.
 #[expect(clippy::disallowed_methods, reason = "a test sets things up without the tool")]
-pub fn is_in_store(text: &str) -> bool {
-    Command::new("grep").args(["-rqsF", "--", text, "/nix/store"]).status().expect("grep").success()
+pub fn has_got(since: &Path, text: &str) -> bool {
+    let ctime = |path: &Path| path.symlink_metadata().map(|found| (found.ctime(), found.ctime_nsec()));
+    let start = ctime(since).expect("a folder");
+    let entries = fs::read_dir("/nix/store").expect("the store").flatten().map(|entry| entry.path());
+    // A path may vanish meanwhile: Nix makes temporary ones.
+    let new = entries.filter(|path| ctime(path).is_ok_and(|time| time >= start));
+    Command::new("grep").args(["-rqsF", "--", text, "/dev/null"]).args(new).status().expect("grep").success()
 }

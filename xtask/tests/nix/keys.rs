@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::fixture::{Fixture, builder, image, is_in_store, run, system};
+use crate::fixture::{Fixture, builder, has_got, image, run, system};
 
 /// Makes the key of the host `pi` by `identity make`. Returns the path of the key and one of its lines.
 fn make_key(fixture: &Fixture) -> (PathBuf, String) {
@@ -137,7 +137,7 @@ fn an_input_of_a_flake_cannot_copy_the_key_of_a_host() {
                 assert_ne!(outcome.code, 0, "{reference} {command:?} {outcome:?}");
             }
         }
-        assert!(!is_in_store(&secret), "{reference}");
+        assert!(!has_got(&fixture.path("tools"), &secret), "{reference}");
     }
 }
 
@@ -169,7 +169,7 @@ fn an_evaluation_cannot_copy_the_key_of_a_host() {
         fs::write(fixture.path("flake/flake.nix"), text).expect("writing the flake");
         for command in [&["sd-image", "pi"][..], &["hosts"], &["deploy", "pi", "--dry-run"]] {
             let outcome = fixture.run(command);
-            assert!(!is_in_store(&secret), "{fetched} {command:?} {outcome:?}");
+            assert!(!has_got(&fixture.path("tools"), &secret), "{fetched} {command:?} {outcome:?}");
         }
         fixture.run(&["sd-image", "good"]).assert_code(0);
     }
@@ -213,7 +213,7 @@ fn a_lock_that_reaches_the_key_of_a_host_indirectly_copies_nothing() {
         write_flake_with_locked_input(&fixture, path);
         for command in [&["sd-image", "pi"][..], &["hosts"], &["status"]] {
             let outcome = fixture.run(command);
-            assert!(!is_in_store(&secret), "{command:?} {outcome:?}");
+            assert!(!has_got(&fixture.path("tools"), &secret), "{command:?} {outcome:?}");
         }
     }
 }
@@ -236,7 +236,7 @@ fn a_lock_that_names_the_key_of_a_host_is_refused() {
     }
     // The names need no input.
     fixture.run(&["hosts"]).assert_stdout_contains("pi").assert_code(0);
-    assert!(!is_in_store(&secret));
+    assert!(!has_got(&fixture.path("tools"), &secret));
 }
 
 /// The key is in a folder of --identity-dir, and the state folder has no keys.
@@ -266,7 +266,7 @@ fn an_evaluation_cannot_copy_a_key_that_the_project_does_not_know() {
         for command in [&["sd-image", "pi"][..], &["hosts"], &["status"]] {
             let outcome = fixture.run(command);
             assert_ne!(outcome.code, 0, "{reference} {command:?} {outcome:?}");
-            assert!(!is_in_store(&secret), "{reference} {command:?} {outcome:?}");
+            assert!(!has_got(&fixture.path("tools"), &secret), "{reference} {command:?} {outcome:?}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::base::failure::{ExitKind, kind};
 use crate::base::lock::Lock;
 use crate::base::process::Launcher;
 use crate::base::{Context, failure, state};
@@ -33,7 +34,7 @@ impl DebianNix {
     /// version, and works without a network.
     ///
     /// # Errors
-    /// Where it is not there, and cannot be fetched.
+    /// Where it is not there, and cannot be fetched; `Interrupted` where the user stops that.
     pub fn stage(self, cx: &Context) -> Result<Launcher> {
         let home = cx.state.join("tools");
         state::create_private_folder(&home)?;
@@ -41,7 +42,7 @@ impl DebianNix {
         let _lock = Lock::take(&home.join("stage.lock"), "another run that prepares the demo", reporter)?;
         let prefix = self.prefix(&home);
         if let Err(error) = setup::install_newest_nix(cx, self.suites(), &prefix) {
-            if !prefix.join("bin/nix").exists() {
+            if kind(&error) == ExitKind::Interrupted || !prefix.join("bin/nix").exists() {
                 return Err(error).context("fetching the Nix of Debian");
             }
             cx.warn(failure::with_hint(&error));

@@ -135,6 +135,11 @@ const ALL: &[Suite] = &[
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
     with_debian_nix(NIX_FORKY, DebianNix::Newest),
     with_debian_nix(NIX_TRIXIE, DebianNix::Trixie),
+    suite(
+        "setup",
+        &["--test", "setup"],
+        &[Requirement::Nix, Requirement::Packaging, Requirement::MountNamespaces],
+    ),
     suite("shells", &["--test", "shells"], &[Requirement::Shells]),
     Suite { group: Some("boot"), ..suite("trial", &["--test", "trial"], GUEST) },
 ];
@@ -275,7 +280,7 @@ mod tests {
         let error = crate::base::failure::with_hint(&select(&["nixx".into()]).unwrap_err());
         assert_eq!(
             error,
-            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, docs, evaluation, flake, fuzz, host, image, nix, nix-forky, nix-trixie, shells, trial"
+            "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, docs, evaluation, flake, fuzz, host, image, nix, nix-forky, nix-trixie, setup, shells, trial"
         );
     }
 

@@ -38,6 +38,8 @@ pub enum Requirement {
     ImageReaders,
     /// The shells that complete command lines.
     Shells,
+    /// apt, and programs that make a package.
+    Packaging,
     /// Programs of the scripts in the pages.
     PageTools,
     /// Source trees of nixpkgs and of the flake's other inputs: too large for a test to fetch.
@@ -52,7 +54,15 @@ impl Requirement {
 
     /// Whether the requirement can be installed without the user: by `setup`, or from Debian's packages.
     pub fn is_installable(self) -> bool {
-        !matches!(self, Self::Root | Self::LoopDevices | Self::Fuse | Self::MountNamespaces | Self::Inputs)
+        !matches!(
+            self,
+            Self::Root
+                | Self::LoopDevices
+                | Self::Fuse
+                | Self::MountNamespaces
+                | Self::Packaging
+                | Self::Inputs
+        )
     }
 
     /// The remedy, as the end of the reason.
@@ -62,6 +72,7 @@ impl Requirement {
             Self::LoopDevices => ": load the kernel module loop",
             Self::Fuse => ": load the kernel module fuse",
             Self::MountNamespaces => ": allow user namespaces",
+            Self::Packaging => ": run this command on Debian, with patchelf and a C compiler",
             Self::Inputs => ": set the variables to folders with the sources",
             Self::Programs | Self::Guest => {
                 ": let this machine reach Debian's packages, and run this command again"
@@ -117,6 +128,7 @@ impl Requirement {
                 missing_programs(cx, &["qemu-system-aarch64", "qemu-img", "sfdisk", "debugfs", "dumpe2fs"])
             }
             Self::Shells => missing_programs(cx, &["bash", "zsh", "fish", "setsid"]),
+            Self::Packaging => missing_programs(cx, &["apt-get", "dpkg-deb", "patchelf", "cc"]),
             Self::PageTools => missing_programs(cx, &["jq"]),
             Self::ImageReaders => missing_programs(cx, &["sqlite3", "debugfs"]),
             Self::MountNamespaces => missing_mount_namespaces(cx),
