@@ -1,6 +1,6 @@
 //! Provides what suites and guests need: installed requirements, and parts of Debian's packages, fetched once. A
-//! failure is only a warning, as the suites that lack a part are listed, and other commands fail with the reason. A stop
-//! by the user ends the command.
+//! failure is only a warning, as the suites that lack a part are listed, and other commands fail with the reason. A
+//! stop by the user ends the command.
 
 use anyhow::Result;
 

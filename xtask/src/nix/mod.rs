@@ -46,8 +46,8 @@ pub use cache::{Transferred, cache_fault, fetch_command, follow_fetch, generate_
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::{
-    CopyFault, FetchFault, FetchFaultKind, is_evaluation_failure, is_fault_of_flake, is_forbidden_build,
-    is_missing_attribute, is_silent_host, needs_network, strip_ansi,
+    CacheClient, CopyFault, FetchFault, FetchFaultKind, is_evaluation_failure, is_fault_of_flake,
+    is_forbidden_build, is_missing_attribute, is_silent_host, needs_network, strip_ansi,
 };
 pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, keep_unwritable_lock, quote, with_keep_lock};
 pub use eval_cache::{EvalCache, Evaluation};

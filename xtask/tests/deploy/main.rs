@@ -6,6 +6,7 @@ mod boot_scans;
 mod broken_hosts;
 mod builders;
 mod cache_faults;
+mod cache_kinds;
 mod cache_server;
 mod cached_fleet;
 #[path = "../device/card.rs"]

@@ -6,6 +6,7 @@ mod file;
 mod make;
 mod own_nix;
 mod signature;
+mod signing_fault;
 
 use std::path::{Path, PathBuf};
 

@@ -4,11 +4,11 @@ use std::sync::PoisonError;
 
 use anyhow::Result;
 
-use super::{Copied, ViaCache};
-use crate::base::{Context, Event};
+use super::{Copied, ViaCache, fallback_event};
+use crate::base::Context;
 use crate::deploy::host::{Remote, SshMux};
 use crate::deploy::plan::Plan;
-use crate::nix::{self, FetchFault, FetchFaultKind};
+use crate::nix::{self, CacheClient, FetchFault, FetchFaultKind};
 
 impl ViaCache {
     /// Lets the host of `plan` fetch its system, once all systems are pushed. What it lacks afterwards is left to a
@@ -76,16 +76,8 @@ fn report_fallback(cx: &Context, cache: &ViaCache, plan: &Plan, fault: &FetchFau
     );
     let is_gone_for_all = cache.reach.lock().unwrap_or_else(PoisonError::into_inner).gone.is_some()
         && fault.kind == FetchFaultKind::Unreachable;
-    match fault.kind {
-        FetchFaultKind::Gone => {}
-        _ if is_gone_for_all => {}
-        FetchFaultKind::Unsigned => cx.reporter.report(&Event::warning_with_hint(
-            text,
-            format!(
-                "let {host} trust the cache key, which `cargo xtask identity cache-key` prints: by \
-                 `nix.settings.trusted-public-keys`, or a file in hosts/common/cache"
-            ),
-        )),
-        _ => cx.note(text),
+    if fault.kind != FetchFaultKind::Gone && !is_gone_for_all {
+        let hint = fault.hint(CacheClient::Host(&host.to_string()));
+        cx.reporter.report(&fallback_event(text, hint));
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{CacheUrl, Context, Event};
 use crate::failure;
-use crate::nix::{self, FetchFault, FetchFaultKind, StorePath, Transferred};
+use crate::nix::{self, CacheClient, FetchFault, FetchFaultKind, StorePath, Transferred};
 
 use reach::Reach;
 
@@ -120,7 +120,7 @@ impl ViaCache {
             Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
             Err(error) => {
                 let fault = FetchFault { kind: FetchFaultKind::Gone, message: format!("{error:#}") };
-                self.note_gone(&fault);
+                self.report_gone(&fault, CacheClient::Here);
                 pushes.fault = Some(fault.clone());
                 Ok(Some(fault))
             }
@@ -141,12 +141,21 @@ impl ViaCache {
         Ok(moved)
     }
 
-    /// Notes once for all hosts that the cache cannot be used.
-    fn note_gone(&self, fault: &FetchFault) {
-        self.cx.reporter.report(&Event::note(format!(
+    /// Reports once for all hosts that the cache cannot be used, as `client` found out.
+    fn report_gone(&self, fault: &FetchFault, client: CacheClient<'_>) {
+        let text = format!(
             "the cache {} cannot be used, so the systems are copied directly: {}",
             self.url, fault.message
-        )));
+        );
+        self.cx.reporter.report(&fallback_event(text, fault.hint(client)));
+    }
+}
+
+/// The event of a direct copy in place of the cache: a warning where there is a remedy.
+fn fallback_event(text: String, hint: Option<String>) -> Event {
+    match hint {
+        Some(hint) => Event::warning_with_hint(text, hint),
+        None => Event::note(text),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use anyhow::Result;
 
 use super::ViaCache;
-use crate::nix::{self, FetchFault, FetchFaultKind, StorePath};
+use crate::nix::{self, CacheClient, FetchFault, FetchFaultKind, StorePath};
 
 /// What the hosts of a run have found out about the cache.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl ViaCache {
         };
         if is_gone {
             let fault = FetchFault { kind: FetchFaultKind::Gone, ..fault.clone() };
-            self.note_gone(&fault);
+            self.report_gone(&fault, CacheClient::Host("each host"));
             reach.gone = Some(fault);
         }
         Ok(())

@@ -71,6 +71,7 @@ const ALL: &[Suite] = &[
             Requirement::DeployRs,
             Requirement::VisibleTools,
             Requirement::NetworkNamespaces,
+            Requirement::TlsServer,
         ],
     ),
     suite(
@@ -135,11 +136,7 @@ const ALL: &[Suite] = &[
     suite("nix", &["--test", "nix"], &[Requirement::Nix]),
     with_debian_nix(NIX_FORKY, DebianNix::Newest),
     with_debian_nix(NIX_TRIXIE, DebianNix::Trixie),
-    suite(
-        "setup",
-        &["--test", "setup"],
-        &[Requirement::Nix, Requirement::Packaging, Requirement::MountNamespaces],
-    ),
+    suite("setup", &["--test", "setup"], PACKAGING),
     suite("shells", &["--test", "shells"], &[Requirement::Shells]),
     Suite { group: Some("boot"), ..suite("trial", &["--test", "trial"], GUEST) },
 ];
@@ -147,6 +144,8 @@ const ALL: &[Suite] = &[
 /// The requirements of a guest in QEMU.
 pub const GUEST: &[Requirement] =
     &[Requirement::ImageTools, Requirement::Programs, Requirement::Guest, Requirement::Qemu];
+
+const PACKAGING: &[Requirement] = &[Requirement::Nix, Requirement::Packaging, Requirement::MountNamespaces];
 
 /// The suite of the property tests of `unit`, which run for minutes.
 const FUZZ: &str = "fuzz";

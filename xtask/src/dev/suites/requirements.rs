@@ -18,6 +18,8 @@ pub enum Requirement {
     /// FUSE, by which the tests serve cards that fail on demand.
     Fuse,
     NetworkNamespaces,
+    /// Programs that make certificates, and serve by TLS.
+    TlsServer,
     Nix,
     Emulation,
     /// The user-mode emulators of other architectures, as programs.
@@ -82,6 +84,7 @@ impl Requirement {
             Self::Nix | Self::Emulation => "",
             Self::Ext4Tools
             | Self::NetworkNamespaces
+            | Self::TlsServer
             | Self::Emulators
             | Self::DeployRs
             | Self::ImageTools
@@ -106,6 +109,7 @@ impl Requirement {
                 cx,
                 &["ip", "unshare", "nsenter", "setpriv", "pgrep", "ssh", "sshd", "sudo", "busybox"],
             ),
+            Self::TlsServer => missing_programs(cx, &["openssl", "socat"]),
             Self::Nix => {
                 let error = nix::require(&cx.launcher).err();
                 error.map(|error| format!("needs Nix: {}", failure::with_hint(&error)))

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::cache_remedy::{self, CacheClient};
 use super::{strip_ansi, summarize};
 use crate::base::redact::without_passwords;
 
@@ -64,6 +65,11 @@ impl FetchFault {
         let last = || lines.last().map_or("it printed no error", String::as_str);
         let (kind, line) = found.unwrap_or_else(|| (FetchFaultKind::Failed, last()));
         Self { kind, message: one_line(line) }
+    }
+
+    /// The remedy for `client`, whose Nix met the fault; `None` where the cache may only be switched off.
+    pub fn hint(&self, client: CacheClient<'_>) -> Option<String> {
+        cache_remedy::find(self, client)
     }
 }
 

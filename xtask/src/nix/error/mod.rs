@@ -1,6 +1,7 @@
 //! Errors of Nix, with their hints. Nix exits with 1 for every error, so the text of the error is classified: in one
 //! table, here.
 
+mod cache_remedy;
 mod copy;
 mod fetch;
 mod hints;
@@ -26,6 +27,7 @@ use hints::{
 };
 use rules::RULES;
 
+pub use cache_remedy::CacheClient;
 pub use copy::{CopyFault, copy_failed, is_silent_host};
 pub use fetch::{FetchFault, FetchFaultKind, cache_cause, is_missing_path};
 pub use own_words::{failed_download, without_details};
