@@ -142,6 +142,7 @@ fn arch() -> (&'static str, &'static str, &'static str) {
 
 /// Runs a program and returns its stdout; panics if it fails.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "a test sets things up without the tool")]
 fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().expect(program);
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));

@@ -11,8 +11,11 @@ pub enum CacheClient<'a> {
     Host(&'a str),
 }
 
+/// A remedy in words.
+type Remedy = fn(CacheClient<'_>) -> String;
+
 /// The remedy for each text that a Nix prints; the first that occurs counts. Seen with Nix 2.26.3 and 2.34.8.
-const REMEDIES: &[(&str, fn(CacheClient<'_>) -> String)] = &[
+const REMEDIES: &[(&str, Remedy)] = &[
     ("don't know how to open Nix store", missing_kind),
     ("SSL peer certificate", unknown_authority),
     ("HTTP error 401", refused_login),
