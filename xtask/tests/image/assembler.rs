@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::content::{Content, HELLO, WORLD};
 use crate::script::{Call, Programs};
-use crate::support::image::Image;
+use crate::support::image::{Image, stdout_of};
 
 #[test]
 fn the_refusal_of_an_invalid_variable_names_the_variable() {
@@ -181,4 +181,38 @@ fn frame_header(mut file: impl std::io::Read) -> Vec<u8> {
     let mut head = vec![0; 18];
     file.read_exact(&mut head).unwrap();
     head
+}
+
+#[test]
+#[ignore = "needs Debian's programs, e2fsprogs, mtools, dosfstools, fdisk and zstd: run `cargo xtask test`"]
+fn the_file_system_has_checksums_and_large_folders_an_index() {
+    let content = Content::new();
+    for file in 0..400 {
+        fs::write(content.path(&format!("store/{HELLO}/bin/a-name-as-programs-have-it-{file}")), "").unwrap();
+    }
+    // A file system of this size has copies of the superblock.
+    let image = Image::decompress(&content.assemble(&[("HEADROOM_MIB", "300")]).unwrap(), content.dir(), 40);
+    image.assert_sound();
+    let superblock = image.debugfs("show_super_stats -h");
+    let features = superblock.lines().find(|line| line.starts_with("Filesystem features:")).unwrap();
+    for feature in ["metadata_csum", "dir_index", "has_journal"] {
+        assert!(features.split_whitespace().any(|word| word == feature), "{features}");
+    }
+    assert!(superblock.contains("Filesystem state:         clean"), "{superblock}");
+    let flags = |folder: &str| {
+        let stat = image.debugfs(&format!("stat {folder}"));
+        stat.split("Flags: 0x").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned()
+    };
+    // The bits of extents, and of an index.
+    assert_eq!(flags(&format!("/store/{HELLO}/bin")), "81000");
+    assert_eq!(flags("/boot"), "80000");
+    // The number of free blocks, which is read before the journal is.
+    let copy = ["-b", "4096", "-s", "32768", "-R", "show_super_stats -h", &image.root_argument()];
+    let copy = stdout_of("debugfs", &copy);
+    assert_eq!(free_blocks(&copy), free_blocks(&superblock));
+}
+
+/// The line about free blocks in `superblock`, as debugfs shows one.
+fn free_blocks(superblock: &str) -> &str {
+    superblock.lines().find(|line| line.starts_with("Free blocks:")).unwrap()
 }

@@ -86,7 +86,7 @@ impl Image {
     }
 
     /// The root file system in the notation of e2fsprogs.
-    fn root_argument(&self) -> String {
+    pub fn root_argument(&self) -> String {
         format!("{}?offset={}", self.path.display(), self.root_offset())
     }
 

@@ -15,8 +15,8 @@
 #   ZSTD_LEVEL         the level of the compression, from 1 to 19 (default: 3)
 #   PHASES             a file that gets the time at the end of each phase, for measurements (default: none)
 #
-# On PATH: mke2fs and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime), GNU tar,
-# mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, od, tr, stat, truncate, mktemp of any kind.
+# On PATH: mke2fs, tune2fs, e2fsck and debugfs (1.47.1 or newer with libarchive; older ones need fakeroot and faketime),
+# GNU tar, mkfs.vfat, mtools, sfdisk, zstd, and find, sort, awk, od, tr, stat, truncate, mktemp of any kind.
 #
 # Beside this file: list.sh (all files), order.sh (which file goes where), firmware.sh (FIRMWARE), root.sh (NIXOS_SD).
 set -eu
@@ -91,7 +91,8 @@ check_input() {
     [ -d "$ROOT_TREE" ] || die "ROOT_TREE is not a folder: $ROOT_TREE"
     [ -d "$FIRMWARE_TREE" ] || die "FIRMWARE_TREE is not a folder: $FIRMWARE_TREE"
     [ -f "$STORE_PATHS" ] || die "STORE_PATHS is not a file: $STORE_PATHS"
-    for tool in tar mke2fs debugfs mkfs.vfat mcopy mmd sfdisk zstd find sort awk od tr stat truncate mktemp; do
+    for tool in tar mke2fs tune2fs e2fsck debugfs mkfs.vfat mcopy mmd sfdisk zstd \
+        find sort awk od tr stat truncate mktemp; do
         command -v "$tool" >/dev/null || die "there is no $tool on PATH"
     done
     x='[0-9a-fA-F]'

@@ -16,9 +16,9 @@
 # last room comes first, while placeholders still hold the rooms before it. Empty files behind each group hold its
 # inodes in the same way. All placeholders are in the folder .pad, which root.sh removes at the end.
 #
-# mke2fs looks for each file in the folder `store` from its start, block by block, and verifies the checksum of each
-# block. Therefore the folders of store paths with many files come first, before the rooms, and empty folders behind
-# them hold the room of a few more.
+# For each file, mke2fs looks for its store path in the folder `store` from its start, block by block. Therefore the
+# folders of store paths with many files come first, before the rooms, and empty folders behind them hold the room of a
+# few more.
 
 # Bytes from which on an item is large.
 LARGE=1048576

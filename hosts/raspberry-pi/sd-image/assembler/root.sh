@@ -1,7 +1,12 @@
 # The part of the assembler that makes NIXOS_SD. To be sourced.
 
 # Makes the file system with all files in it.
+#
+# It gets its checksums at the end: with them mke2fs takes twice as long, as it verifies each block of a folder that it
+# looks into, and looks into all folders above each file.
 make_root() {
+    checksums=
+    [ "$way" = archive ] || checksums=metadata_csum,
     # mke2fs must not read the machine's own mke2fs.conf.
     cat >"$work/mke2fs.conf" <<CONF
 [defaults]
@@ -13,7 +18,7 @@ make_root() {
 	inode_ratio = 8192
 [fs_types]
 	ext4 = {
-		features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+		features = has_journal,extent,huge_file,flex_bg,${checksums}64bit,dir_nlink,extra_isize
 	}
 	small = {
 		inode_ratio = 8192
@@ -29,13 +34,26 @@ CONF
     [ "$root_mib" -ge 128 ] || set -- "$@" -J size=16
     root="$image?offset=$((root_at << 20))"
     "root_from_$way" "$@"
+    unify_superblock
     [ "$groups" -eq 0 ] || remove_placeholders
+    [ -n "$checksums" ] || add_checksums
     unify_superblock
 }
 
 # Runs a command with SOURCE_DATE_EPOCH as the time. Programs that know the variable need no help; root_from_folder
 # redefines this function for older ones.
 at_source_date() { "$@"; }
+
+# Makes the superblock and its copies the same on all machines. mke2fs notes whether characters are signed: on x86 they
+# are, on ARM they are not. The hashes of names in a folder depend on that. Other programs leave the copies as they are.
+unify_superblock() {
+    signed=1
+    printf 'set_super_value flags %s\nclose -a\n' "$signed" >"$work/requests"
+    at_source_date debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
+    # Only the lowest byte of the flags is in use.
+    flags=$(od -A n -t u1 -j "$(((root_at << 20) + 1024 + 352))" -N 1 "$image")
+    [ "$((flags))" -eq "$signed" ] || die "setting the flags of NIXOS_SD failed: $(cat "$work/log")"
+}
 
 # Removes the folder .pad with the placeholders, and fills the free blocks of the rooms with zeros.
 remove_placeholders() {
@@ -62,23 +80,23 @@ remove_placeholders() {
     debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
 }
 
-# Makes the superblock and its copies the same on all machines. mke2fs notes whether characters are signed: on x86 they
-# are, on ARM they are not. Only hashed folders depend on that, and there are none yet, but the bytes differ. debugfs
-# writes the copies only with `close -a`, so they are outdated after remove_placeholders too.
-unify_superblock() {
-    signed=1
-    read_flags
-    [ "$groups" -gt 0 ] || [ "$flags" -ne "$signed" ] || return 0
-    printf 'set_super_value flags %s\nclose -a\n' "$signed" >"$work/requests"
-    at_source_date debugfs -w -f "$work/requests" "$root" >"$work/log" 2>&1
-    read_flags
-    [ "$flags" -eq "$signed" ] || die "setting the flags of NIXOS_SD failed: $(cat "$work/log")"
+# Adds the checksums of the metadata, and checks the file system before and after. A full block of a folder has no room
+# for its checksum, so e2fsck makes the folders anew; large ones get an index.
+add_checksums() {
+    # e2fsck must not read the machine's own e2fsck.conf.
+    export E2FSCK_CONFIG=/dev/null E2FSCK_TIME="$SOURCE_DATE_EPOCH"
+    check_root
+    tune2fs -O metadata_csum "$root" >"$work/log" 2>&1 </dev/null ||
+        die "adding checksums to NIXOS_SD failed: $(cat "$work/log")"
+    # The exit code is 1 where folders were made anew.
+    e2fsck -f -y -D "$root" >"$work/log" 2>&1 || [ $? -eq 1 ] ||
+        die "making the folders of NIXOS_SD anew failed: $(cat "$work/log")"
+    check_root
 }
 
-# Sets $flags to the flags in the superblock, of which only the lowest byte is in use.
-read_flags() {
-    flags=$(od -A n -t u1 -j "$(((root_at << 20) + 1024 + 352))" -N 1 "$image")
-    flags=$((flags))
+# Fails unless e2fsck finds nothing wrong.
+check_root() {
+    e2fsck -f -n "$root" >"$work/log" 2>&1 || die "NIXOS_SD is damaged: $(cat "$work/log")"
 }
 
 # Whether this mke2fs reads an archive. Such a version honours SOURCE_DATE_EPOCH too.

@@ -122,7 +122,7 @@ pub const TOOLS: &[Part] = &[
     bin("util-linux", &["partx"]),
     bin("zstd", &["zstd"]),
     sbin("dosfstools", &["mkfs.fat"]),
-    sbin("e2fsprogs", &["debugfs", "mke2fs", "resize2fs"]),
+    sbin("e2fsprogs", &["debugfs", "e2fsck", "mke2fs", "resize2fs", "tune2fs"]),
     sbin("fdisk", &["sfdisk"]),
     lib("libc6", &["{loader}", "libc.so.6", "libm.so.6"]),
     Part {

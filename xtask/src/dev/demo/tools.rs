@@ -54,12 +54,14 @@ pub fn stage_guest(cx: &Context) -> Result<PathBuf> {
 const NAMES: &[(&str, &str)] = &[
     ("dash", "dash"),
     ("debugfs", "debugfs"),
+    ("e2fsck", "e2fsck"),
     ("mcopy", "mtools"),
     ("mke2fs", "mke2fs"),
     ("mkfs.vfat", "mkfs.fat"),
     ("mmd", "mtools"),
     ("sfdisk", "sfdisk"),
     ("tar", "tar"),
+    ("tune2fs", "tune2fs"),
     ("zstd", "zstd"),
 ];
 
