@@ -25,7 +25,8 @@ pub enum Benchmark {
     Deploy(BenchDeploy),
     /// Measure each phase between a small change of a host and its card: assemble, check, flash
     Edit(BenchEdit),
-    /// List the 60 hosts of a flake, with this tool and with `nix eval` alone
+    /// List the 60 hosts of a flake, with this tool and with `nix eval` alone; build an image that is there, with this
+    /// tool and with `nix build` alone
     Hosts(BenchHosts),
     /// Evaluate copies of the host of this repository together, against one after the other
     Evaluate(BenchEvaluate),

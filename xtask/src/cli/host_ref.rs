@@ -41,7 +41,7 @@ impl Command {
     /// The arguments that may name a host as `FLAKE#HOST`, or an image as `FLAKE#ATTRIBUTE`.
     fn host_words(&mut self) -> Vec<&mut String> {
         match self {
-            Self::SdImage(args) => vec![args.host.as_mut_string()],
+            Self::SdImage(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Flash(args) => args.host_words(),
             Self::Boot(args) => args.host_word().into_iter().collect(),
             Self::Restore(args) => vec![args.host.as_mut_string()],
@@ -141,7 +141,7 @@ mod tests {
         ] {
             let (found, cli) = take_from(args).unwrap();
             let Some(Command::SdImage(image)) = cli.command else { panic!("{args:?}") };
-            assert_eq!((found.as_deref(), image.host.as_str()), (flake, host), "{args:?}");
+            assert_eq!((found.as_deref(), image.hosts[0].as_str()), (flake, host), "{args:?}");
         }
         let (flake, cli) = take_from(&["deploy", "f#a", "f#b"]).unwrap();
         let Some(Command::Deploy(deploy)) = cli.command else { panic!() };

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 
 use super::{Candidates, host_ref};
+use crate::bail;
 use crate::base::{HostName, ImageSource, TimeLimit};
 use crate::card::image::{GivenSums, Sum, parse_sha256};
 
@@ -13,9 +15,12 @@ const RASPBERRY_PI_SYSTEM: &str = "aarch64-linux";
 
 #[derive(Debug, Args)]
 pub struct SdImage {
-    /// The host, as `cargo xtask hosts` lists it, or FLAKE#ATTRIBUTE
-    #[arg(add = Candidates::Hosts)]
-    pub host: HostName,
+    /// The hosts, as `cargo xtask hosts` lists them, or FLAKE#ATTRIBUTE
+    #[arg(value_name = "HOST", add = Candidates::Hosts, required_unless_present = "all", conflicts_with = "all")]
+    pub hosts: Vec<HostName>,
+    /// Build the images of all hosts of the flake that have one
+    #[arg(long)]
+    pub all: bool,
     /// Show what would be built and fetched, and how long that takes, without building
     #[arg(long)]
     pub plan: bool,
@@ -24,9 +29,24 @@ pub struct SdImage {
 }
 
 impl SdImage {
-    /// The source of the image that the user named.
-    pub fn source(&self) -> ImageSource {
-        host_ref::image_source(&self.host)
+    /// The sources of the images that the user named, each once.
+    ///
+    /// # Errors
+    /// `Usage` for a file of one image where several are named.
+    pub fn sources(&self) -> Result<Vec<ImageSource>> {
+        let mut sources = Vec::new();
+        for source in self.hosts.iter().map(|host| host_ref::image_source(host)) {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        if self.build.file.is_some() && (self.all || sources.len() > 1) {
+            bail!(
+                Usage, "--file names the file of one image, and the command builds several";
+                hint: "run the command once for each host"
+            );
+        }
+        Ok(sources)
     }
 }
 

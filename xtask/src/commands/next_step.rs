@@ -52,6 +52,14 @@ pub fn after_image(host: &HostName) {
     ui::end_with(NextStep::run(format!("cargo xtask flash {host:#}")));
 }
 
+/// After the images of several `hosts` were built: their cards.
+pub fn after_images(hosts: &[HostName]) {
+    let names = hosts.iter().map(|host| format!(" {host:#}")).collect::<String>();
+    if !names.is_empty() {
+        ui::end_with(NextStep::run(format!("cargo xtask flash{names}")));
+    }
+}
+
 /// After a `card` was written: the first deploy, which waits for the Pi; a boot at the desk for a card without the
 /// firmware of a Pi.
 pub fn after_card(card: &WrittenCard) {

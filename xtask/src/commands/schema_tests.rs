@@ -57,7 +57,7 @@ fn result_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)
         ("release", result::<release::ReleaseResult>(generator)),
         ("restore", result::<flash_result::RestoreResult>(generator)),
         ("rollback", result::<deploy_host::DeployResult>(generator)),
-        ("sd-image", or_plan(generator, result::<sd_image::SdImageResult>)),
+        ("sd-image", or_plan(generator, sd_image_result)),
         ("setup", result::<setup::SetupResult>(generator)),
         ("status", result::<status::StatusResult>(generator)),
         ("test", result::<test::TestResult>(generator)),
@@ -115,6 +115,13 @@ fn result<T: JsonResult>(generator: &mut SchemaGenerator) -> Schema {
 fn or_plan(generator: &mut SchemaGenerator, plain: fn(&mut SchemaGenerator) -> Schema) -> Schema {
     let schemas = [plain(generator), result::<build_plan::BuildPlanResult>(generator)];
     json_schema!({ "anyOf": schemas })
+}
+
+/// The schema of the result of `sd-image`: of one image, or of several.
+fn sd_image_result(generator: &mut SchemaGenerator) -> Schema {
+    let one = result::<sd_image::SdImageResult>(generator);
+    let several = result::<sd_image::SdImagesResult>(generator);
+    json_schema!({ "anyOf": [one, several] })
 }
 
 /// The schema of the result of `flash`: of one card, or of several.

@@ -78,6 +78,21 @@ pub fn build_all(cx: &Cx, installables: &[Installable], options: &[String]) -> V
     }
 }
 
+/// Builds all `installables` as [`build_all`] does. Returns one item for each of them, in their order.
+pub fn build_each(cx: &Cx, installables: &[Installable], options: &[String]) -> Vec<Result<Built>> {
+    let errors = build_all(cx, installables, options);
+    parallel::map(MAX_QUERIES, installables.iter().zip(errors), |(installable, error)| {
+        error.map_or_else(|| find_built(&cx.launcher, installable, options), Err)
+    })
+}
+
+/// The output of `installable`, which was built with these `options`.
+fn find_built(launcher: &Launcher, installable: &Installable, options: &[String]) -> Result<Built> {
+    let attempt = Attempt::run(launcher, std::slice::from_ref(installable), options, &Silent)?;
+    let json = attempt.json.with_context(|| format!("{installable} was built, and nix does not find it"))?;
+    parse_built(&json).with_context(|| format!("finding {installable}"))
+}
+
 /// Whether Nix has nothing to build for `installable`: all of it is in the store, or in a cache that Nix uses.
 /// `options` are those of the build. False where Nix cannot tell.
 pub fn builds_nothing(launcher: &Launcher, installable: &Installable, options: &[String]) -> bool {

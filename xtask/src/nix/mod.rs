@@ -39,7 +39,7 @@ mod user_settings;
 mod version;
 mod warnings;
 
-pub use build::{build, build_all, builds_nothing, eval_args, plan};
+pub use build::{Built, build, build_all, build_each, builds_nothing, eval_args, plan};
 pub use build_plan::BuildPlan;
 pub use build_sandbox::{protect_keys_from_builds, protect_keys_without_builds};
 pub use cache::{Transferred, cache_fault, fetch_command, follow_fetch, generate_key, push, sign};

@@ -39,6 +39,7 @@ mod releases;
 mod restore;
 mod rollback;
 mod sd_image;
+mod sd_images;
 mod state;
 mod status;
 mod suites;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::find::{self, Wanted};
-use crate::base::{Context, HostName, ImageSource};
+use crate::bail;
+use crate::base::{Context, HostName, ImageSource, checks, parallel};
 use crate::nix;
 use crate::nix::BuildPlan;
 use crate::nix::emulation;
@@ -28,15 +29,71 @@ pub fn build(cx: &Context, source: &ImageSource, file: Option<&str>, nix_args: &
     build_checked(cx, source, file, nix_args, |_| Ok(()))
 }
 
-/// What a build of the image of `source` would do.
+/// The images that a command builds together.
+#[derive(Debug)]
+pub enum Batch {
+    /// The user names them: each must be there.
+    Named(Vec<ImageSource>),
+    /// Those of all these hosts that have one.
+    OfHosts(Vec<HostName>),
+}
+
+impl Batch {
+    /// Finds the images in the flake, of which several are evaluated at once. Returns one item for each, in their
+    /// order; `None` for a host without an image.
+    fn find(&self, cx: &Context, nix_args: &[String]) -> Vec<Result<Option<HostImage>>> {
+        let options = nix::eval_args(nix_args);
+        let limit = parallel::max_evaluations();
+        let find = |source: &ImageSource| {
+            let image = HostImage::find(cx, source, &options)?;
+            image.remark(source).into_iter().for_each(|text| cx.note(text));
+            Ok(Some(image))
+        };
+        let find_of_host = |host: &HostName| HostImage::find_of_host(cx, host, &options);
+        let found: Result<Vec<_>> = cx.in_phase("evaluate", || {
+            Ok(match self {
+                Self::Named(sources) => parallel::map(limit, sources, find),
+                Self::OfHosts(hosts) => parallel::map(limit, hosts, find_of_host),
+            })
+        });
+        found.unwrap_or_default()
+    }
+}
+
+/// Builds the images of `batch` in one run of Nix, which continues where one fails. Returns one item for each, in their
+/// order; `None` for a host without an image.
+///
+/// # Errors
+/// That of a machine without Nix.
+pub fn build_all(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<Vec<Result<Option<Built>>>> {
+    let version = nix::require(&cx.launcher)?;
+    let found = batch.find(cx, nix_args).into_iter().map(|found| {
+        let Some(image) = found? else { return Ok(None) };
+        require_buildable(cx, version, &image, nix_args)?;
+        Ok(Some(image))
+    });
+    let found = found.collect::<Vec<Result<Option<HostImage>>>>();
+    let images = found.iter().flatten().flatten();
+    let installables = images.map(|image| image.installable(cx)).collect::<Vec<_>>();
+    let built = if installables.is_empty() { vec![] } else { nix::build_each(cx, &installables, nix_args) };
+    let mut built = built.into_iter();
+    let files = found.into_iter().map(|found| {
+        let Some(image) = found? else { return Ok(None) };
+        let built = built.next().unwrap_or_else(|| bail!(Other, "nix did not build {image}"));
+        find_file(cx, image, built, None).map(Some)
+    });
+    Ok(files.collect())
+}
+
+/// What a build of the images of `batch` would do.
 ///
 /// # Errors
 /// Those of [`HostImage::find`], and those of [`nix::plan`].
-pub fn plan(cx: &Context, source: &ImageSource, nix_args: &[String]) -> Result<BuildPlan> {
+pub fn plan(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<BuildPlan> {
     nix::require(&cx.launcher)?;
-    let image = cx.in_phase("evaluate", || HostImage::find(cx, source, &nix::eval_args(nix_args)))?;
-    image.remark(source).into_iter().for_each(|text| cx.note(text));
-    cx.in_phase("plan", || nix::plan(cx, &[image.installable(cx)], nix_args))
+    let images = checks::all(batch.find(cx, nix_args))?;
+    let installables = images.iter().flatten().map(|image| image.installable(cx)).collect::<Vec<_>>();
+    cx.in_phase("plan", || nix::plan(cx, &installables, nix_args))
 }
 
 /// As [`build`], once `check` accepts the layout of the host: a refusal comes before a build of minutes.
@@ -57,16 +114,6 @@ pub fn build_checked(
     build_found(cx, version, image, file, nix_args)
 }
 
-/// Builds the image of `host`; `None` for a host without an image.
-///
-/// # Errors
-/// Those of [`HostImage::find_of_host`] and of [`build`].
-pub fn build_of_host(cx: &Context, host: &HostName, nix_args: &[String]) -> Result<Option<Built>> {
-    let version = nix::require(&cx.launcher)?;
-    let found = cx.in_phase("evaluate", || HostImage::find_of_host(cx, host, &nix::eval_args(nix_args)))?;
-    found.map(|image| build_found(cx, version, image, None, nix_args)).transpose()
-}
-
 /// Builds `image`, and finds its file in the output.
 fn build_found(
     cx: &Context,
@@ -75,12 +122,25 @@ fn build_found(
     file: Option<&str>,
     nix_args: &[String],
 ) -> Result<Built> {
-    let installable = image.installable(cx);
-    if let Some(system) = &image.system {
-        let builds_nothing = || nix::builds_nothing(&cx.launcher, &installable, nix_args);
-        emulation::require_unless(cx, version, system, nix_args, builds_nothing)?;
-    }
-    let built = nix::build(cx, &installable, nix_args);
+    require_buildable(cx, version, &image, nix_args)?;
+    let built = nix::build(cx, &image.installable(cx), nix_args);
+    find_file(cx, image, built, file)
+}
+
+/// Refuses an `image` that this machine cannot build, unless there is nothing to build.
+fn require_buildable(
+    cx: &Context,
+    version: nix::Version,
+    image: &HostImage,
+    nix_args: &[String],
+) -> Result<()> {
+    let Some(system) = &image.system else { return Ok(()) };
+    let builds_nothing = || nix::builds_nothing(&cx.launcher, &image.installable(cx), nix_args);
+    emulation::require_unless(cx, version, system, nix_args, builds_nothing)
+}
+
+/// Finds the file of `image` in what was `built`: where the output has several, `file` names one.
+fn find_file(cx: &Context, image: HostImage, built: Result<nix::Built>, file: Option<&str>) -> Result<Built> {
     let built = built.map_err(|error| nix::with_untracked_hint(&cx.launcher, &cx.flake, error))?;
     let file = find::find(&built.out, Wanted { declared: image.file.as_deref(), chosen: file })?;
     Ok(Built { file, layout: image.layout })

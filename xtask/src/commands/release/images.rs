@@ -7,18 +7,20 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::base::{Context, interrupt};
-use crate::card::image::{self, Algorithm, Hasher, Source};
+use crate::base::{Context, checks, interrupt};
+use crate::card::image::{self, Algorithm, Batch, Hasher, Source};
 use crate::deploy::{ReleasedHost, ReleasedImage};
 use crate::nix::StorePath;
 
-/// Builds the image of each of `hosts` that has one.
+/// Builds the images of those of `hosts` that have one.
 ///
 /// # Errors
 /// Those of the builds, and that of a file that is no image of a disk.
 pub fn add(cx: &Context, hosts: &mut [ReleasedHost], nix_args: &[String]) -> Result<()> {
-    for host in hosts {
-        let Some(built) = image::build_of_host(cx, &host.host, nix_args)? else {
+    let batch = Batch::OfHosts(hosts.iter().map(|host| host.host.clone()).collect());
+    let images = checks::all(image::build_all(cx, &batch, nix_args)?)?;
+    for (host, built) in hosts.iter_mut().zip(images) {
+        let Some(built) = built else {
             cx.note(format!("{} has no image", host.host));
             continue;
         };

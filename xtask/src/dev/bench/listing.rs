@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::image_there::image_that_is_there;
 use super::preflight::require_nix;
 use super::samples::median;
 use super::stats::Row;
@@ -40,7 +41,7 @@ enum StateFolder {
 const CASES: &[(StateFolder, &str)] =
     &[(StateFolder::New, "60 hosts"), (StateFolder::WithEvalCache, "60 hosts, remembered")];
 
-/// Lists the hosts in each of the `rounds` by the tool and by Nix alone.
+/// Lists the hosts in each of the `rounds` by the tool and by Nix alone. The last row is that of an image.
 ///
 /// # Errors
 /// `Refused` without Nix, `Other` for a listing that fails, and Ctrl-C.
@@ -70,6 +71,7 @@ pub fn listings(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
         let [tool, nix] = times;
         rows.push(row(case, tool, nix));
     }
+    rows.push(image_that_is_there(cx, folder.path(), rounds)?);
     Ok(rows)
 }
 

@@ -1,7 +1,8 @@
 //! Benchmarks: `flash` against its alternatives on a device as slow as a card; a flash of several such cards against
 //! one; the assembly of an image with native against emulated programs; the way from a small change of a host to its
-//! card; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names; hosts evaluated
-//! together against each on its own; and a reboot on trial against one without.
+//! card; `deploy` against deploy-rs alone; `hosts` against a bare evaluation of names, and `sd-image` of an image that
+//! is there against `nix build`; hosts evaluated together against each on its own; and a reboot on trial against one
+//! without.
 //!
 //! Benchmarks pass at any speed: the numbers are for people, and only ratios within one run are meaningful. They fail
 //! where the card does not hold the image after a run of the tool, or a host does not run the deployed system.
@@ -21,6 +22,7 @@ mod fixtures;
 mod fleet;
 mod hosts;
 mod image;
+mod image_there;
 mod listing;
 mod peers;
 mod plan;

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::algorithm::NamedAlgorithm;
 use super::file::{ChecksumFile, Names, Scope};
 use crate::bail;
+use crate::nix::StorePath;
 
 /// The largest number of checksum files that are read beside one image.
 const MAX_FILES: usize = 64;
@@ -31,6 +32,9 @@ const IMAGE_ENDINGS: &[&str] =
 /// # Errors
 /// `Refused` for more than [`MAX_FILES`].
 pub fn checksum_files_beside(names: &Names) -> Result<Vec<ChecksumFile>> {
+    if is_store_path(&names.image) {
+        return Ok(Vec::new());
+    }
     let folder = names.image.parent().unwrap_or(Path::new("/"));
     let candidates = file_names(folder, names).into_iter().filter_map(|name| {
         let Role { scope, algorithm } = role(&name, names)?;
@@ -48,6 +52,12 @@ pub fn checksum_files_beside(names: &Names) -> Result<Vec<ChecksumFile>> {
         );
     }
     Ok(files)
+}
+
+/// Whether `image` is a store path itself: beside it are other store paths, tens of thousands of them.
+fn is_store_path(image: &Path) -> bool {
+    let text = image.to_string_lossy();
+    StorePath::containing(&text).is_some_and(|path| path.as_str() == text)
 }
 
 /// The names of the files in `folder`, sorted. Where the folder of the image `names` cannot be listed: the usual names
@@ -139,6 +149,19 @@ fn list_role(stem: &str) -> Option<Role> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_that_is_a_store_path_has_no_files_beside_it() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-pi.img";
+        for (image, expected) in [
+            (path, true),
+            (&format!("{path}/pi.img"), false),
+            ("/home/me/pi.img", false),
+            ("/nix/store/pi.img", false),
+        ] {
+            assert_eq!(is_store_path(Path::new(image)), expected, "{image}");
+        }
+    }
 
     /// The names of checksum files for the image `Pi.img.zst`, and the scope and the algorithm of each.
     const ROLES: &[(&str, &str)] = &[

@@ -1,6 +1,8 @@
-//! `sd-image HOST`: builds the image of a host and prints its path.
+//! `sd-image HOST…`: builds the images of hosts and prints their paths.
 
-use std::path::PathBuf;
+mod several;
+
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -8,26 +10,47 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::{Context, Format, HostName, ImageSource, JsonResult};
-use crate::card::image::{self, CheckCache, Source};
+use crate::card::image::{self, Batch, CheckCache, Source};
 use crate::cli::SdImage;
 use crate::commands::{build_plan, next_step};
 use crate::ui;
 
+#[cfg(test)]
+pub use several::SdImagesResult;
+
 pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
+    let sources = args.sources()?;
+    let batch = if args.all { Batch::OfHosts(several::all_hosts(cx, args)?) } else { Batch::Named(sources) };
     if args.plan {
-        return build_plan::show(cx, image::plan(cx, &args.source(), &args.build.nix.nix_args)?);
+        return build_plan::show(cx, image::plan(cx, &batch, &args.build.nix.nix_args)?);
     }
+    match &batch {
+        Batch::Named(sources) if sources.len() == 1 => build_one(cx, args, &sources[0]),
+        _ => several::build(cx, args, &batch),
+    }
+}
+
+fn build_one(cx: &Context, args: &SdImage, wanted: &ImageSource) -> Result<()> {
     let start = Instant::now();
-    let built = image::build(cx, &args.source(), args.build.file.as_deref(), &args.build.nix.nix_args)?;
-    let source = Source::open(&built.file)?;
-    image::require_disk_image(&source)?;
+    let built = image::build(cx, wanted, args.build.file.as_deref(), &args.build.nix.nix_args)?;
+    let source = open_image(&built.file)?;
     let seconds = start.elapsed().as_secs_f64();
     warn_of_content(cx, &source)?;
-    show(cx, args, &source, seconds)?;
-    if let Some(host) = args.source().host() {
+    show(cx, wanted, &source, seconds)?;
+    if let Some(host) = wanted.host() {
         next_step::after_image(&host);
     }
     Ok(())
+}
+
+/// Opens the image in `file`.
+///
+/// # Errors
+/// `Refused` for a file that is no image of a disk.
+fn open_image(file: &Path) -> Result<Source> {
+    let source = Source::open(file)?;
+    image::require_disk_image(&source)?;
+    Ok(source)
 }
 
 /// The JSON result.
@@ -65,9 +88,9 @@ fn warn_of_content(cx: &Context, source: &Source) -> Result<()> {
 }
 
 /// Prints only the path on stdout, for `$(cargo xtask sd-image HOST)`.
-fn show(cx: &Context, args: &SdImage, image: &Source, seconds: f64) -> Result<()> {
+fn show(cx: &Context, wanted: &ImageSource, image: &Source, seconds: f64) -> Result<()> {
     if cx.json {
-        let host = if let ImageSource::Host(host) = args.source() { Some(host) } else { None };
+        let host = named_host(wanted).cloned();
         return ui::print_json(&SdImageResult {
             host,
             image: image.path.clone(),
@@ -79,4 +102,12 @@ fn show(cx: &Context, args: &SdImage, image: &Source, seconds: f64) -> Result<()
     }
     cx.note(format!("{image}, in {seconds:.1} s"));
     ui::print_verbatim(&image.path.display().to_string())
+}
+
+/// The host that the user named; `None` for an attribute.
+fn named_host(wanted: &ImageSource) -> Option<&HostName> {
+    match wanted {
+        ImageSource::Host(host) => Some(host),
+        ImageSource::Attribute(_) => None,
+    }
 }
