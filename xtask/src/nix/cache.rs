@@ -138,7 +138,11 @@ pub fn push(
 }
 
 /// The command line by which a host fetches the closure of `path` from the cache and from nowhere else, and checks the
-/// signatures by its own `trusted-public-keys`. It builds nothing. `prefix` makes it root, if anything.
+/// signatures by its own `trusted-public-keys`. It builds nothing. `prefix` makes it root, if anything. It succeeds
+/// where the host has the closure afterwards.
+///
+/// Nix writes its events one by one, some hundred in a second, and each would be a packet that this machine
+/// acknowledges. `dd` gathers those of a few MiB.
 pub fn fetch_command(prefix: &str, url: &CacheUrl, path: &StorePath) -> String {
     let own = [("substitute", "true"), ("substituters", url.as_str()), ("require-sigs", "true")];
     let mut words = ["nix-store", "--realise", path.as_str(), "--log-format", "internal-json"]
@@ -148,7 +152,8 @@ pub fn fetch_command(prefix: &str, url: &CacheUrl, path: &StorePath) -> String {
     let words = words.iter().map(|word| shell::quote(word)).collect::<Vec<_>>().join(" ");
     let options = url.is_ssh().then(|| shell::quote(&batch_options(SSH_SECONDS)));
     let env = options.map(|options| format!("env NIX_SSHOPTS={options} ")).unwrap_or_default();
-    format!("{prefix}{env}{words}")
+    let check = format!("nix-store --check-validity {path}");
+    format!("{prefix}{env}{words} 2>&1 >/dev/null | dd obs=16k >&2 2>/dev/null; {check}")
 }
 
 /// Follows a fetch of a host, which `run` runs, and reports its progress. Returns what came, or why not all did.
@@ -240,6 +245,10 @@ mod tests {
             assert!(web.contains(words), "{web}");
         }
         assert!(!web.contains("trusted-public-keys"), "{web}");
+        assert!(
+            web.ends_with(&format!(" | dd obs=16k >&2 2>/dev/null; nix-store --check-validity {}", path())),
+            "{web}"
+        );
         let by_ssh = command("ssh-ng://nas");
         assert!(
             by_ssh.starts_with("sudo -u root env NIX_SSHOPTS='-oBatchMode=yes -oConnectTimeout=4' "),

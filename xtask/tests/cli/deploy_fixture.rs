@@ -58,12 +58,12 @@ impl Fixture {
                 esac
             done
         }
-        nonce="$*"; nonce=${nonce##* }; nonce=${nonce%.end}"#;
+        nonce="$*"; nonce=${nonce%%.begin*}; nonce=${nonce##* }"#;
         let mktemp = format!("*mktemp*) echo {WORKDIR};;");
         // The shared connection stays open until its stdin ends.
         let share = r#"*ControlMaster=yes*) for word; do case $word in ControlPath=*) : >"${word#*=}";; esac; done; cat;;"#;
         let body = format!(
-            r#"{print}; case "$*" in {share} *.end) {{ {answers}; }} | print;; {mktemp} {others} esac"#
+            r#"{print}; case "$*" in {share} *.begin*) {{ {answers}; }} | print;; {mktemp} {others} esac"#
         );
         self.sandbox.fake("ssh", &body);
     }
@@ -146,7 +146,9 @@ fn without_nonces(text: &str) -> String {
 fn query_command(parts: &[(&str, &str)]) -> String {
     let marker = |name: &str| format!(r"printf '\000%s\000' NONCE.{name}");
     let parts = parts.iter().map(|(name, command)| format!("{}; {command}; ", marker(name)));
-    format!("{}{}", parts.collect::<String>(), marker("end"))
+    let script = format!("{}{}", parts.collect::<String>(), marker("end"));
+    let script = script.replace('\'', r"'\''");
+    format!("{}; sh -c '{script}' 2>/dev/null | dd obs=16k 2>/dev/null", marker("begin"))
 }
 
 /// The command of a probe, with further parts before and after those that read the state of the host.
@@ -219,8 +221,8 @@ pub fn ssh_args(control: [&str; 2], destination: &str, command: &str) -> Vec<Str
 pub fn master_args(socket: &str, destination: &str) -> Vec<String> {
     let words = format!(
         "-o ControlMaster=yes -o ControlPath={socket} -E {socket}%log -o ControlPersist=no -o ClearAllForwardings=yes \
-         -o BatchMode=yes -p 2222 -o ConnectTimeout=4 -o ConnectTimeout=10 -o ServerAliveInterval=5 \
-         -o ServerAliveCountMax=3 -T -- {destination} cat"
+         -o BatchMode=yes -p 2222 -o ConnectTimeout=4 -o ServerAliveInterval=15 -o ServerAliveCountMax=1 \
+         -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -T -- {destination} cat"
     );
     words.split_whitespace().map(str::to_owned).collect()
 }
@@ -231,7 +233,9 @@ pub fn first_probe_command() -> String {
         format!("readlink -f {PROFILE_LINK} | grep -qxF {NEW_PROFILE} || test ! -e /run/current-system");
     let query = format!("{unless_current} || nix-store --query --requisites /run/current-system");
     let sizes = format!("{query} | xargs nix-store --query --size");
-    let script = include_str!("../../src/deploy/host/boot_facts.sh");
+    let lines = include_str!("../../src/deploy/host/boot_facts.sh").lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect::<Vec<_>>();
+    let script = lines.join("\n");
     let boot = format!("{unless_current} || sh -c '{script}' || echo asked=no");
     let after = [
         ("store", "nix-store --store dummy:// --version 2>&1"),

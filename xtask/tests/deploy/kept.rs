@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::fixture::Fixture;
 use crate::machine;
 use crate::support::Outcome;
+use crate::support::xtask::SignalTo;
 
 /// A host that runs the profile `one`.
 fn deployed() -> Fixture {
@@ -20,13 +21,26 @@ fn keep(fixture: &Fixture) -> Outcome {
     fixture.run(&["--json", "status", "--keep-connections=60"])
 }
 
+/// How often the log of the host's sshd has `text`.
+fn count_in_log(fixture: &Fixture, text: &str) -> usize {
+    let log = fs::read_to_string(fixture.machine.path("log")).expect("the log of sshd");
+    log.matches(text).count()
+}
+
+/// Lets `act` end the host's sshd, and waits for the next one.
+fn restart_sshd(fixture: &Fixture, act: impl FnOnce()) {
+    let count = || count_in_log(fixture, "Server listening on 0.0.0.0 port 2222");
+    let before = count();
+    act();
+    while count() == before {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Asserts how many logins the host's sshd accepts while `act` runs.
 #[track_caller]
 fn assert_logins<T>(fixture: &Fixture, expected: usize, act: impl FnOnce() -> T) -> T {
-    let count = || {
-        let log = fs::read_to_string(fixture.machine.path("log")).expect("the log of sshd");
-        log.matches("Accepted publickey for ").count()
-    };
+    let count = || count_in_log(fixture, "Accepted publickey for ");
     let before = count();
     let returned = act();
     assert_eq!(count() - before, expected);
@@ -97,15 +111,13 @@ fn a_connection_that_is_lost_is_made_anew() {
             machine::run("kill", &["-KILL", &master]);
         }
     };
-    let restart = "old=$(pgrep -o -x sshd); pkill -x sshd; while [ -e /proc/$old ]; do sleep 0.05; done
-         until ss -ltn | grep -q :2222; do sleep 0.05; done";
+    let restart = || restart_sshd(&fixture, || drop(fixture.machine.run_inside("pkill -x sshd")));
     // Such a host takes what it is sent over that connection, and answers nothing.
-    let freeze = "pkill -STOP -f '^sshd: root'";
-    for fault in [restart, freeze, ""] {
-        match fault {
-            "" => kill_masters(),
-            fault => _ = fixture.machine.run_inside(fault),
-        }
+    let freeze = || drop(fixture.machine.run_inside("pkill -STOP -f '^sshd: root'"));
+    let faults: [(&str, &dyn Fn()); 3] =
+        [("restart", &restart), ("freeze", &freeze), ("kill", &kill_masters)];
+    for (fault, make) in faults {
+        make();
         assert_logins(&fixture, 1, || {
             for _ in 0..2 {
                 assert_eq!(keep(&fixture).assert_code(0).json()["hosts"][0]["current"], true, "{fault}");
@@ -154,8 +166,7 @@ fn a_connection_is_of_use_only_where_ssh_would_make_the_same_one() {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_host_that_allows_one_session_is_asked_over_a_kept_connection() {
     let fixture = deployed();
-    crate::ssh_mux::allow_one_session(&fixture);
-    fixture.machine.run_inside("until ss -ltn | grep -q :2222; do sleep 0.05; done");
+    restart_sshd(&fixture, || crate::ssh_mux::allow_one_session(&fixture));
     assert_logins(&fixture, 1, || {
         for _ in 0..2 {
             keep(&fixture).assert_code(0);
@@ -172,4 +183,52 @@ fn a_state_folder_in_which_ssh_takes_no_socket_keeps_no_connection() {
     fixture.sandbox.env("XTASK_STATE", state);
     let outcome = fixture.run(&["status", "--keep-connections"]);
     outcome.assert_stderr_contains("no connection is kept: ssh takes no socket in ").assert_code(0);
+}
+
+/// The jump is made for the connection alone, and ends with it.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_behind_another_is_asked_over_a_kept_connection() {
+    let fixture = deployed();
+    let config = fixture.sandbox.path("config");
+    let [key, known_hosts] = [fixture.machine.path("client_key"), fixture.known_hosts.clone()];
+    let settings = format!(
+        "IdentityFile {}\nUserKnownHostsFile {}\nStrictHostKeyChecking yes\n",
+        key.display(),
+        known_hosts.display()
+    );
+    fs::write(&config, settings).expect("writing the settings of ssh");
+    let alias = format!("HostKeyAlias={}", fixture.machine.address);
+    let config_name = config.display().to_string();
+    let options = ["-F", &config_name, "-J", &fixture.login(), "-o", &alias].map(str::to_owned);
+    // Behind the jump the host is reached by another address.
+    fixture.add_host("target", "127.0.0.1", &options, "one", ":");
+    // The jump and the host.
+    assert_logins(&fixture, 2, || {
+        for _ in 0..2 {
+            keep(&fixture).assert_code(0);
+        }
+    });
+    fixture.machine.run_inside("pkill -STOP -f '^sshd: root'");
+    assert_logins(&fixture, 2, || keep(&fixture)).assert_code(0);
+    end(&fixture).assert_code(0);
+    while machine::run("ps", &["-eo", "args"]).contains(&config_name) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Nothing answers, so that the tool waits for the connection that it makes.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn an_interrupt_leaves_no_connection_that_is_being_made() {
+    let fixture = deployed();
+    fixture.machine.run_inside("pkill -STOP -x -o sshd");
+    let flake = fixture.flake();
+    let args = ["--flake", &flake, "status", "--keep-connections"];
+    let state = fixture.sandbox.path("state/kept").display().to_string();
+    let is_ready = || machine::run("ps", &["-eo", "args"]).lines().any(|line| line.contains(&state));
+    let outcome = fixture.sandbox.xtask(&args).interrupt_once(is_ready, SignalTo::Group);
+    outcome.assert_code(130);
+    assert!(!is_ready());
+    assert_eq!(fs::read_dir(state).expect("a folder").count(), 0);
 }

@@ -63,7 +63,7 @@ pub struct BootFacts {
 impl BootAnswer {
     /// Adds the script to `query`. The host skips the script if the command `skip_if` succeeds.
     pub fn add_queries(query: &mut Query, skip_if: &str, target: &Target) {
-        let script = format!("{}sh -c {}", root_prefix(target), shell::quote(SCRIPT));
+        let script = format!("{}sh -c {}", root_prefix(target), shell::quote(&without_comments(SCRIPT)));
         query.add(PART, &format!("{skip_if} || {script} || echo asked=no"));
     }
 
@@ -184,6 +184,12 @@ impl Firmware for BootFacts {
             FirmwareFile { is_empty: self.empty.contains(&key), addresses: self.uboots.get(&key).copied() };
         Ok(self.sums.contains_key(&key).then_some(file))
     }
+}
+
+/// `script` without its comments and indentation, which each host would be sent. None of its texts has several lines.
+fn without_comments(script: &str) -> String {
+    let lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest, Sha256};
 
 use super::first_contact::{first_contact, first_contact_within};
-use super::options::{BATCH_MODE, owned_options};
+use super::options::{BATCH_MODE, RARE_KEEPALIVE, owned_options};
 use super::query::PROBE_TIMEOUT;
 use super::ssh::{Remote, SSH_FAILED};
 use super::ssh_mux::{MAX_LOG, POLL_INTERVAL, control_path, is_plain_path};
@@ -164,7 +164,7 @@ impl KeptConnections {
         let control = ["-o", "ControlMaster=auto", "-o", &path, "-o", &persist, "-n", "-E", &log];
         let is_interactive = std::io::IsTerminal::is_terminal(&std::io::stdin());
         let batch_mode: &[&str] = if is_interactive { &[] } else { BATCH_MODE };
-        owned_options(&[&control[..], OVERRIDES, batch_mode].concat())
+        owned_options(&[&control[..], OVERRIDES, RARE_KEEPALIVE, batch_mode].concat())
     }
 }
 

@@ -17,6 +17,9 @@ const NO_TERMINAL: &str = "-T";
 const TIMEOUTS: &[&str] =
     &["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"];
 
+/// The same limit of 15 s for a connection that is open and idle for minutes: each question costs packets.
+pub const RARE_KEEPALIVE: &[&str] = &["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=1"];
+
 /// For a connection that carries texts: commands and their answers. Copies are compressed already, or have a fast link.
 pub const COMPRESSION: &[&str] = &["-o", "Compression=yes"];
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::base::shell;
+
 /// How long a host may take to report its state.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a host may take to list a closure with its sizes: a Pi reads them from its card.
@@ -18,11 +20,14 @@ pub const CLOSURE_TIMEOUT: Duration = Duration::from_secs(300);
 /// The part before the first marker: what the shell of the host prints on its own.
 const GREETING: &str = "";
 
+/// The name of the first marker, which comes at once.
+const BEGIN: &str = "begin";
 /// The name of the last marker. An answer without it is incomplete.
 const END: &str = "end";
 
-/// A command line of plain programs in a row, which any login shell understands. The part of a program that fails or
-/// does not exist stays empty.
+/// A script of plain programs in a row. The part of a program that fails or does not exist stays empty.
+///
+/// Each line that a program on the host writes would be a packet, which this machine acknowledges. `dd` gathers them.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// The name of the query in the error of a failure on the host: `the query of the state on pi exited with 1: …`.
@@ -57,9 +62,14 @@ impl Query {
         output.split('\0').any(|token| token.starts_with(&self.nonce))
     }
 
-    /// The command line for the host.
+    /// The command line for the host, which any login shell understands.
     pub fn command(&self) -> String {
-        format!("{}{}", self.text, self.marker(END))
+        let script = format!("{}{}", self.text, self.marker(END));
+        format!(
+            "{}; sh -c {} 2>/dev/null | dd obs=16k 2>/dev/null",
+            self.marker(BEGIN),
+            shell::quote(&script)
+        )
     }
 
     /// The command that prints the marker of the part `name`.

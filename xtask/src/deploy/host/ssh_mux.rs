@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::first_contact;
-use super::options::{BATCH_MODE, COMPRESSION, owned_options};
+use super::options::{BATCH_MODE, COMPRESSION, RARE_KEEPALIVE, owned_options};
 use super::query::PROBE_TIMEOUT;
 use super::ssh_errors::connection_error;
 use crate::bail;
@@ -50,6 +50,7 @@ impl SshMux {
             connection.options.extend(owned_options(COMPRESSION));
         }
         connection.options.extend(first_contact::timeout_options());
+        connection.options.extend(owned_options(RARE_KEEPALIVE));
         Self::open(&cx.launcher, &connection, cx.state.join("ssh").join(name))
     }
 

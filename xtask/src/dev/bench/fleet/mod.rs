@@ -79,7 +79,10 @@ pub fn measure_fleet(
 ) -> Result<FleetResult> {
     let signals = interrupt::guard()?;
     let started = std::time::Instant::now();
-    let fleet = Fleet::start(launcher, program, dir, count as usize)?;
+    let fleet = Fleet::start(launcher, program, dir, count as usize);
+    // A child that was stopped is no fault.
+    signals.check()?;
+    let fleet = fleet?;
     note(format!("{count} hosts run after {:.1} s", started.elapsed().as_secs_f64()));
     let bench = Bench { fleet, note };
     let mut rows = bench.measure_status()?;
