@@ -8,7 +8,7 @@ cd "$TMPDIR"
 # Links from the names of the applets to busybox, and scripts that run Debian's programs by their own loader.
 "$inputs/bin/busybox" mkdir bin
 "$inputs/bin/busybox" --install -s bin
-for name in dash debugfs mcopy mke2fs mkfs.vfat mmd sfdisk tar zstd; do
+for name in dash debugfs e2fsck mcopy mke2fs mkfs.vfat mmd sfdisk tar tune2fs zstd; do
     case $name in
         mcopy | mmd) program=mtools ;;
         mkfs.vfat) program=mkfs.fat ;;

@@ -3,7 +3,9 @@
 use tempfile::TempDir;
 
 use crate::fake_build::{build_with_files, event_script};
-use crate::fake_nix::{Answers, FLAKE, FakeNix, IMAGE_DERIVATION, image_json, print_script, system};
+use crate::fake_nix::{
+    Answers, FLAKE, FakeNix, IMAGE_DERIVATION, image_json, no_image_json, print_script, system,
+};
 
 /// The derivation of the image of `host`, one of the two hosts.
 fn derivation(host: &str) -> String {
@@ -20,7 +22,12 @@ fn print_built(out: &TempDir) -> String {
 fn flake_with_two_hosts(both: &str) -> (FakeNix, [TempDir; 2]) {
     let outs = ["one", "two"].map(|host| build_with_files(&[&format!("{host}.img.zst")]).1);
     let image_of = |host: &str| print_script(&image_json(&system()).replace("stinky", host));
-    let image = format!("case \"$*\" in *'\"one\"'*) {};; *) {};; esac", image_of("one"), image_of("two"));
+    let image = format!(
+        "case \"$*\" in *'\"one\"'*) {};; *'\"two\"'*) {};; *) {};; esac",
+        image_of("one"),
+        image_of("two"),
+        print_script(&no_image_json(false))
+    );
     let [one, two] = ["one", "two"].map(derivation);
     let build = format!(
         "case \"$*\" in *{one}*{two}*) {both};; *{one}*) {};; *{two}*) {};; esac",
@@ -76,6 +83,17 @@ fn an_image_that_fails_hides_no_other() {
     let images = &json["images"];
     assert!(images[0]["error"]["message"].as_str().is_some_and(|message| message.contains(&text)), "{json}");
     assert_eq!((&images[0]["image"], &images[1]["image"]), (&serde_json::Value::Null, &two.into()), "{json}");
+}
+
+#[test]
+fn unknown_hosts_are_refused_before_a_build() {
+    let (nix, _outs) = flake_with_two_hosts("exit 1");
+    let outcome = nix.run(&["--flake", FLAKE, "sd-image", "six", "one", "ten"]);
+    outcome.assert_code(2).assert_stdout("");
+    for host in ["six", "ten"] {
+        outcome.assert_stderr_contains(format!("has no host '{host}'"));
+    }
+    assert!(!nix.nix_calls().iter().any(|call| call.starts_with("build ")), "{:?}", nix.nix_calls());
 }
 
 #[test]

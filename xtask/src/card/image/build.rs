@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::find::{self, Wanted};
 use crate::bail;
+use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, HostName, ImageSource, checks, parallel};
 use crate::nix;
 use crate::nix::BuildPlan;
@@ -64,10 +65,10 @@ impl Batch {
 /// order; `None` for a host without an image.
 ///
 /// # Errors
-/// That of a machine without Nix.
+/// That of a machine without Nix, and before a build those of all hosts and images that the flake does not have.
 pub fn build_all(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<Vec<Result<Option<Built>>>> {
     let version = nix::require(&cx.launcher)?;
-    let found = batch.find(cx, nix_args).into_iter().map(|found| {
+    let found = refuse_unknown(batch.find(cx, nix_args))?.into_iter().map(|found| {
         let Some(image) = found? else { return Ok(None) };
         require_buildable(cx, version, &image, nix_args)?;
         Ok(Some(image))
@@ -83,6 +84,19 @@ pub fn build_all(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<Vec
         find_file(cx, image, built, None).map(Some)
     });
     Ok(files.collect())
+}
+
+/// Returns `found`, unless some of it are mistakes of the user.
+///
+/// # Errors
+/// These mistakes, of the kind `Usage`.
+fn refuse_unknown<T>(found: Vec<Result<T>>) -> Result<Vec<Result<T>>> {
+    let is_mistake =
+        |found: &Result<T>| found.as_ref().err().is_some_and(|error| kind(error) == ExitKind::Usage);
+    if !found.iter().any(is_mistake) {
+        return Ok(found);
+    }
+    checks::all(found.into_iter().filter(is_mistake)).map(|_| Vec::new())
 }
 
 /// What a build of the images of `batch` would do.
