@@ -163,7 +163,7 @@ pub fn print_event(event: &Event, json: bool) {
     if json { json::JsonLines.report(event) } else { bars::PlainLines.report(event) }
 }
 
-/// The lines of an error for people. Each of several reasons is one line, followed by the line of its hint.
+/// The lines of an error for people. Each of several reasons is an item of a list, followed by its hint.
 fn error_lines(message: &str, hint: Option<&str>, reasons: &[Reason]) -> String {
     let colon = if reasons.is_empty() { "" } else { ":" };
     let reasons = reasons.iter().map(reason_lines).collect::<String>();
@@ -171,10 +171,12 @@ fn error_lines(message: &str, hint: Option<&str>, reasons: &[Reason]) -> String 
     format!("error: {}{colon}{reasons}{hint}", escape::lines(message))
 }
 
-/// The line of a reason and that of its hint, each with a line break before it.
+/// The lines of a reason and of its hint, each with a line break before it. The later lines of a reason, such as those
+/// of the log of a build, are indented further than its hint.
 fn reason_lines(reason: &Reason) -> String {
+    let message = escape::lines(&reason.message).replace("\n  ", "\n      ");
     let hint = reason.hint.as_ref().map(|hint| format!("\n    hint: {}", escape::line(hint)));
-    format!("\n  - {}{}", escape::line(&reason.message), hint.unwrap_or_default())
+    format!("\n  - {message}{}", hint.unwrap_or_default())
 }
 
 /// Prints the help or the version that the user asked for.

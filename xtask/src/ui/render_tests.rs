@@ -182,9 +182,11 @@ fn fuzz_questions_and_errors() {
         // No line of a message looks like a hint.
         let both = super::error_lines(text, Some(text), &[]);
         assert_eq!(both.lines().filter(|line| line.starts_with("hint: ")).count(), 1, "{both}");
-        // Each reason and each hint is one line.
+        // No line of a reason looks like another reason, or like its hint.
         let listed = super::error_lines("two", None, &[reason(text), reason("b")]);
-        assert_drawn(&listed, 5);
+        let begins = |start| listed.lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!((begins("  - "), begins("    hint: ")), (2, 2), "{listed}");
+        assert_drawn(&listed, listed.lines().count());
     });
 }
 
@@ -197,4 +199,8 @@ fn reasons_and_their_hints_are_told_apart() {
     let reasons = [reason("a"), Reason { hint: None, ..reason("b") }];
     let lines = super::error_lines("refused for 2 reasons", None, &reasons);
     assert_eq!(lines, "error: refused for 2 reasons:\n  - a\n    hint: a\n  - b");
+    let reasons = [Reason { hint: None, ..reason("no build\n  log:\n  | - x\n\nhint: y") }, reason("b")];
+    let lines = super::error_lines("refused for 2 reasons", None, &reasons);
+    let expected = "error: refused for 2 reasons:\n  - no build\n      log:\n      | - x\n\n      hint: y\n  - b\n    hint: b";
+    assert_eq!(lines, expected);
 }
