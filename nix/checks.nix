@@ -45,5 +45,5 @@ toplevels
   inherit formatting;
   trial = import ./trial-test.nix { inherit self inputs pkgs; };
   shell = self.devShells.${system}.default;
-  inherit (self.packages.${system}) xtask;
+  xtask = self.packages.${system}.xtask.overrideAttrs { doCheck = true; };
 }
