@@ -4,6 +4,8 @@
 //! then `receipt` and `qemu`, then `card`, `deploy` and `setup`, then `boot`, `identity` and `nix`, then `base`. Only
 //! `commands` and this file import `ui`, and only the commands for development and their command lines import `dev`.
 
+#[cfg(test)]
+mod as_root_tests;
 pub mod base;
 mod boot;
 mod card;

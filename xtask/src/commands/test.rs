@@ -64,9 +64,11 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
         return partly_result;
     }
     let whole_result = run_whole(cx, &sorted.whole, staged);
-    show(cx, suites::report(&cx.launcher, &sorted))?;
+    let reports = suites::report(&cx.launcher, &sorted, Extent::of_this_user());
+    let verdict = if is_suite_named { require_whole(&reports) } else { Ok(()) };
+    show(cx, reports)?;
     partly_result.and(whole_result)?;
-    if is_suite_named { require_whole(&sorted.partly) } else { Ok(()) }
+    verdict
 }
 
 /// Provides the Nix of each suite that has its own. A suite whose Nix cannot be fetched does not run whole.
@@ -89,16 +91,17 @@ fn stage_nixes(cx: &Context, sorted: &mut SortedSuites) -> Result<Vec<(&'static 
     Ok(staged)
 }
 
-/// Runs all tests of `suites`: those with the machine's Nix in one run of cargo, each of those that are `staged` in its
-/// own. All run, also if one fails, unless the user stops one.
+/// Runs all tests of `suites` that this user can run: those with the machine's Nix in one run of cargo, each of those
+/// that are `staged` in its own. All run, also if one fails, unless the user stops one.
 fn run_whole(cx: &Context, suites: &[&'static Suite], staged: Vec<(&'static Suite, Launcher)>) -> Result<()> {
     let own = suites.iter().copied().filter(|suite| suite.nix.is_none()).collect::<Vec<_>>();
-    let mut result = run_group(cx, &own, Extent::Whole);
+    let extent = Extent::of_this_user();
+    let mut result = run_group(cx, &own, extent);
     for (suite, launcher) in staged {
         if is_interrupted(&result) {
             break;
         }
-        result = result.and(cargo_by(cx, launcher, &suites::cargo_args(&[suite], Extent::Whole)));
+        result = result.and(cargo_by(cx, launcher, &suites::cargo_args(&[suite], extent)));
     }
     result
 }
@@ -128,14 +131,15 @@ fn show(cx: &Context, reports: Vec<suites::Report>) -> Result<()> {
     ui::print_table(&suites::table(&reports))
 }
 
-/// Fails if there are suites in `partly`: each with the reason why this machine cannot run it whole.
-fn require_whole(partly: &[(&Suite, String)]) -> Result<()> {
-    if partly.is_empty() {
+/// Fails if one of the suites did not run whole: each with the reason.
+fn require_whole(reports: &[suites::Report]) -> Result<()> {
+    let partly = reports.iter().filter_map(|report| Some((report.suite, report.why.as_ref()?)));
+    let lines = partly.map(|(suite, why)| format!("the suite '{suite}' was not run whole: {why}"));
+    let lines = lines.collect::<Vec<_>>();
+    if lines.is_empty() {
         return Ok(());
     }
-    let lines =
-        partly.iter().map(|(suite, why)| format!("the suite '{}' was not run whole: {why}", suite.name));
-    bail!(Other, "{}", lines.collect::<Vec<_>>().join("\n"))
+    bail!(Other, "{}", lines.join("\n"))
 }
 
 /// Runs the property tests of all parsers for about `minutes`. Cargo prints the smallest input of each finding.

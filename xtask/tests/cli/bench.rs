@@ -47,7 +47,8 @@ fn bench_flash_lists_its_missing_programs_or_asks_for_root() {
 #[test]
 fn bench_deploy_lists_its_missing_programs() {
     let outcome = Sandbox::with_fakes_only().run(&["bench", "deploy"]);
-    let root = if rustix::process::geteuid().is_root() { "" } else { "needs root; " };
+    let root =
+        if rustix::process::geteuid().is_root() { "" } else { "needs root: run this command as root; " };
     outcome.assert_stderr_contains(format!("error: measuring deploys {root}needs Nix: no nix on PATH"));
     outcome
         .assert_stderr_contains("needs deploy, activate")

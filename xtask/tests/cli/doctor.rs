@@ -213,33 +213,37 @@ fn builders_are_asked_in_parallel_and_those_that_do_not_answer_are_not_ok() {
     assert!(outcome.stdout.contains("ok       aarch64-linux  by a remote builder\n"), "{}", outcome.stdout);
 }
 
-/// Another user plants the names that the probe of the kernel once used, for the next process ids.
-#[test]
-#[ignore = "needs root: run `cargo xtask test`"]
-fn files_that_another_user_planted_are_not_run() {
-    use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
-    let nix = answers_with_remote_builder().install();
-    let shared = nix.path("shared");
-    let other_users_folder = nix.path("theirs");
-    let ran = nix.path("ran");
-    for folder in [&shared, &other_users_folder] {
-        std::fs::create_dir(folder).unwrap();
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+mod as_root {
+    use super::*;
+
+    /// Another user plants the names that the probe of the kernel once used, for the next process ids.
+    #[test]
+    #[ignore = "needs root: run `cargo xtask test`"]
+    fn files_that_another_user_planted_are_not_run() {
+        use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+        let nix = answers_with_remote_builder().install();
+        let shared = nix.path("shared");
+        let other_users_folder = nix.path("theirs");
+        let ran = nix.path("ran");
+        for folder in [&shared, &other_users_folder] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let script = format!("#!/bin/sh\ntouch {}\nexit 42\n", ran.display());
+        let file = other_users_folder.join("script");
+        std::fs::write(&file, &script).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o777)).unwrap();
+        chown(&file, Some(65_534), Some(65_534)).unwrap();
+        let own_pid = std::process::id();
+        for (pid, ending) in (own_pid..own_pid + 3000).flat_map(|pid| [(pid, ""), (pid, ".run")]) {
+            let link = shared.join(format!("xtask-probe-{pid}-0{ending}"));
+            symlink(&file, &link).unwrap();
+            lchown(&link, Some(65_534), Some(65_534)).unwrap();
+        }
+        let before = shared.read_dir().unwrap().count();
+        nix.xtask(&["doctor"]).env("TMPDIR", &shared).run();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), script, "a file of another user was written to");
+        assert!(!ran.exists());
+        assert_eq!(shared.read_dir().unwrap().count(), before);
     }
-    let script = format!("#!/bin/sh\ntouch {}\nexit 42\n", ran.display());
-    let file = other_users_folder.join("script");
-    std::fs::write(&file, &script).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o777)).unwrap();
-    chown(&file, Some(65_534), Some(65_534)).unwrap();
-    let own_pid = std::process::id();
-    for (pid, ending) in (own_pid..own_pid + 3000).flat_map(|pid| [(pid, ""), (pid, ".run")]) {
-        let link = shared.join(format!("xtask-probe-{pid}-0{ending}"));
-        symlink(&file, &link).unwrap();
-        lchown(&link, Some(65_534), Some(65_534)).unwrap();
-    }
-    let before = shared.read_dir().unwrap().count();
-    nix.xtask(&["doctor"]).env("TMPDIR", &shared).run();
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), script, "a file of another user was written to");
-    assert!(!ran.exists());
-    assert_eq!(shared.read_dir().unwrap().count(), before);
 }

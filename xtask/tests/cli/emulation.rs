@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::symlink;
 
 use crate::fake_nix::{Answers, FakeNix, config_json, print_script};
 use crate::support::binfmt;
@@ -111,43 +111,49 @@ fn each_verdict_is_that_of_a_real_kernel() {
     }
 }
 
-/// A machine whose nix-daemon belongs to another user, who trusts this user or not: the daemon has the settings that
-/// Nix prints without the files and the variables of this user.
-fn nix_with_daemon(trusted: &str) -> FakeNix {
-    let own = print_script(&config_json(r#"["aarch64-linux"]"#, ""));
-    let of_daemon = print_script(&config_json("[]", ""));
-    let config = format!("if [ \"$NIX_USER_CONF_FILES\" = /dev/null ]; then {of_daemon}; else {own}; fi");
-    let nix = Answers { config, ..Answers::default() }
-        .install_with("*' store ping --json'", &print_script(&format!("{{\"trusted\":{trusted}}}")));
-    let socket = nix.path("nix/daemon-socket/socket");
-    fs::create_dir_all(socket.parent().unwrap()).unwrap();
-    fs::write(&socket, "").unwrap();
-    // The rights of root over files of others are dropped in this suite.
-    for path in [&nix.path("nix"), &socket] {
-        chown(path, Some(65_534), Some(65_534)).unwrap();
-    }
-    nix
-}
+mod as_root {
+    use std::os::unix::fs::chown;
 
-#[test]
-#[ignore = "needs root: run `cargo xtask test`"]
-fn the_own_settings_of_an_untrusted_user_do_not_count() {
-    for (trusted, is_ignored) in
-        [("0", true), ("false", true), ("1", false), ("true", false), ("null", false)]
-    {
-        let nix = nix_with_daemon(trusted);
-        let doctor = nix.xtask(&["--json", "doctor"]).env("NIX_STATE_DIR", nix.path("nix"));
-        // The suite itself runs without settings of the user.
-        let outcome = doctor.env_remove("NIX_USER_CONF_FILES").run();
-        let found = &outcome.json()["requirements"][1];
-        let message = found["message"].as_str().unwrap();
-        // Whether this machine runs such programs does not matter here.
-        let is_of_daemon = message.contains("only your own settings list it in extra-platforms")
-            || message.contains("there is no emulation and no remote builder");
-        assert_eq!(is_of_daemon, is_ignored, "{trusted} {message}");
-        if is_ignored {
-            let hint = found["hint"].as_str().unwrap();
-            assert!(hint.contains("add `extra-platforms = aarch64-linux` to "), "{hint}");
+    use super::*;
+
+    /// A machine whose nix-daemon belongs to another user, who trusts this user or not: the daemon has the settings
+    /// that Nix prints without the files and the variables of this user.
+    fn nix_with_daemon(trusted: &str) -> FakeNix {
+        let own = print_script(&config_json(r#"["aarch64-linux"]"#, ""));
+        let of_daemon = print_script(&config_json("[]", ""));
+        let config = format!("if [ \"$NIX_USER_CONF_FILES\" = /dev/null ]; then {of_daemon}; else {own}; fi");
+        let nix = Answers { config, ..Answers::default() }
+            .install_with("*' store ping --json'", &print_script(&format!("{{\"trusted\":{trusted}}}")));
+        let socket = nix.path("nix/daemon-socket/socket");
+        fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        fs::write(&socket, "").unwrap();
+        // The rights of root over files of others are dropped in this suite.
+        for path in [&nix.path("nix"), &socket] {
+            chown(path, Some(65_534), Some(65_534)).unwrap();
+        }
+        nix
+    }
+
+    #[test]
+    #[ignore = "needs root: run `cargo xtask test`"]
+    fn the_own_settings_of_an_untrusted_user_do_not_count() {
+        for (trusted, is_ignored) in
+            [("0", true), ("false", true), ("1", false), ("true", false), ("null", false)]
+        {
+            let nix = nix_with_daemon(trusted);
+            let doctor = nix.xtask(&["--json", "doctor"]).env("NIX_STATE_DIR", nix.path("nix"));
+            // The suite itself runs without settings of the user.
+            let outcome = doctor.env_remove("NIX_USER_CONF_FILES").run();
+            let found = &outcome.json()["requirements"][1];
+            let message = found["message"].as_str().unwrap();
+            // Whether this machine runs such programs does not matter here.
+            let is_of_daemon = message.contains("only your own settings list it in extra-platforms")
+                || message.contains("there is no emulation and no remote builder");
+            assert_eq!(is_of_daemon, is_ignored, "{trusted} {message}");
+            if is_ignored {
+                let hint = found["hint"].as_str().unwrap();
+                assert!(hint.contains("add `extra-platforms = aarch64-linux` to "), "{hint}");
+            }
         }
     }
 }

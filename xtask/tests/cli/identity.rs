@@ -67,8 +67,8 @@ fn identity_make_makes_one_private_key_and_keeps_it() {
         |call: &Vec<String>| call[..4] == ["-y", "-P", "", "-f"] && call[4].starts_with("/proc/self/fd/");
     assert!(calls[1..].iter().all(reads_open_key) && calls.len() == 7, "{calls:?}");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&key), 0o600);
     assert_eq!(mode(&folder), 0);
+    assert_eq!(mode(opened(&key)), 0o600);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn identity_dir_is_relative_to_the_working_directory() {
     let flake = make_flake(&sandbox);
     let args = ["--flake", &flake, "identity", "make", "pi", "--identity-dir", "keys"];
     sandbox.xtask(&args).current_dir(sandbox.path("home")).run().assert_code(0);
-    assert!(sandbox.path("home/keys/pi/ssh_host_ed25519_key").exists());
+    assert!(opened(&sandbox.path("home/keys/pi/ssh_host_ed25519_key")).exists());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn identity_prints_json_and_takes_another_folder() {
     fake_keygen(&sandbox);
     let flake = make_flake(&sandbox);
     let keys = sandbox.path("home/keys").display().to_string();
-    let absent = format!("hint: flash the host, or run `cargo xtask identity make pi --identity-dir {keys}`");
+    let absent = format!("hint: flash the host, or run `cargo xtask identity make --identity-dir {keys} pi`");
     sandbox
         .run(&["identity", "show", "pi", "--identity-dir", &keys])
         .assert_stderr_contains(&absent)
@@ -142,12 +142,12 @@ fn keys_that_nix_would_copy_are_refused_before_the_build() {
 fn a_pending_key_is_shown_and_kept() {
     let (sandbox, key) = sandbox_with_key();
     let pending_key = key.with_extension("new");
-    std::fs::copy(key, &pending_key).unwrap();
+    std::fs::copy(opened(&key), &pending_key).unwrap();
     let pending = format!("pending {FINGERPRINT}: a card may have it; `flash --identity new` uses it\n");
     for outcome in [run_identity_make(&sandbox, "pi"), sandbox.run(&["identity", "show", "pi"])] {
         assert!(outcome.assert_code(0).stdout.ends_with(&pending), "{outcome:?}");
     }
-    assert!(pending_key.exists());
+    assert!(opened(&pending_key).exists());
 }
 
 /// A sandbox with a key of the host `pi`. Returns the sandbox and the path of the key.
@@ -157,6 +157,13 @@ fn sandbox_with_key() -> (Sandbox, PathBuf) {
     run_identity_make(&sandbox, "pi").assert_code(0);
     let key = sandbox.path("state/identity/pi/ssh_host_ed25519_key");
     (sandbox, key)
+}
+
+/// `key`, whose folder is opened until the tool closes it again: no user but root can read what is in a closed folder.
+fn opened(key: &Path) -> &Path {
+    let folder = key.parent().expect("a folder");
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700)).expect("opening a folder");
+    key
 }
 
 /// Runs `identity make HOST`.
@@ -188,12 +195,14 @@ fn keys_that_others_can_access_are_refused() {
     let (sandbox, key) = sandbox_with_key();
     let folder = key.parent().unwrap();
     for (path, mode, private) in [(key.as_path(), 0o644, 0o600), (folder, 0o750, 0o700)] {
+        opened(&key);
         std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         let error = format!(
             "{0} has mode 0{mode:o}, so others can access it\nhint: run `chmod {private:o} {0}`",
             path.display()
         );
         sandbox.run(&["identity", "show", "pi"]).assert_stderr_contains(error).assert_code(3);
+        opened(&key);
         std::fs::set_permissions(path, Permissions::from_mode(private)).unwrap();
     }
 }
@@ -219,7 +228,7 @@ fn unusable_keys_are_refused() {
 #[test]
 fn a_fifo_in_place_of_the_key_is_refused() {
     let (sandbox, key) = sandbox_with_key();
-    std::fs::remove_file(&key).unwrap();
+    std::fs::remove_file(opened(&key)).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &key, 0o600.into()).unwrap();
     let error = format!(
         "error: the host key {} is not a file\nhint: move it away, then run the command again\n",

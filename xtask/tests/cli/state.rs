@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use xtask::base::program_file;
@@ -101,39 +101,46 @@ fn state_files_are_private_whatever_the_umask() {
     assert!(files >= 1, "{}", state.display());
 }
 
-#[test]
-#[ignore = "needs root: run `cargo xtask test`"]
-fn a_state_folder_of_another_user_is_refused() {
-    let nix = build_with_image().0.install();
-    let state = nix.path("state");
-    let keys = state.join("identity/stinky");
-    fs::create_dir_all(&keys).unwrap();
-    fs::create_dir_all(state.join("receipts")).unwrap();
-    let planted = "stinky ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw\n";
-    fs::write(state.join("identity/known_hosts"), planted).unwrap();
-    for path in [&state, &state.join("identity"), &keys] {
-        fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
-        chown(path, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
+mod as_root {
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root: run `cargo xtask test`"]
+    fn a_state_folder_of_another_user_is_refused() {
+        let nix = build_with_image().0.install();
+        let state = nix.path("state");
+        let keys = state.join("identity/stinky");
+        fs::create_dir_all(&keys).unwrap();
+        fs::create_dir_all(state.join("receipts")).unwrap();
+        let planted =
+            "stinky ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw\n";
+        fs::write(state.join("identity/known_hosts"), planted).unwrap();
+        for path in [&state, &state.join("identity"), &keys] {
+            fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+            chown(path, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
+        }
+        let text =
+            format!("{} belongs to user 65534, who could change the files of user 0 there", state.display());
+        for args in [&["history"][..], &["identity", "make", "stinky"], &["identity", "show", "stinky"]] {
+            nix.run(args).assert_stderr_contains(&text).assert_code(3);
+        }
+        let device = make_card(&nix).display().to_string();
+        let options = ["--allow-virtual", "--yes", "--expect-size", "4MiB"];
+        let flash = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "flash"], words, &options[..]].concat());
+        flash(&["stinky", &device]).assert_stderr_contains(&text).assert_code(3);
+        assert!(fs::read(&device).unwrap().iter().all(|byte| *byte == 0xee));
+        assert_eq!(fs::read_dir(&keys).unwrap().count(), 0);
+        // Without an identity the state folder is needed for the receipt alone.
+        let file = nix.path("home").join("a.img").display().to_string();
+        fs::write(&file, image_bytes()).unwrap();
+        let outcome = flash(&["--image", &file, &device]);
+        outcome
+            .assert_stderr_contains("warning: no receipt of this flash was written: writing a receipt to ")
+            .assert_stderr_contains(&text)
+            .assert_code(0);
     }
-    let text =
-        format!("{} belongs to user 65534, who could change the files of user 0 there", state.display());
-    for args in [&["history"][..], &["identity", "make", "stinky"], &["identity", "show", "stinky"]] {
-        nix.run(args).assert_stderr_contains(&text).assert_code(3);
-    }
-    let device = make_card(&nix).display().to_string();
-    let options = ["--allow-virtual", "--yes", "--expect-size", "4MiB"];
-    let flash = |words: &[&str]| nix.run(&[&["--flake", FLAKE, "flash"], words, &options[..]].concat());
-    flash(&["stinky", &device]).assert_stderr_contains(&text).assert_code(3);
-    assert!(fs::read(&device).unwrap().iter().all(|byte| *byte == 0xee));
-    assert_eq!(fs::read_dir(&keys).unwrap().count(), 0);
-    // Without an identity the state folder is needed for the receipt alone.
-    let file = nix.path("home").join("a.img").display().to_string();
-    fs::write(&file, image_bytes()).unwrap();
-    let outcome = flash(&["--image", &file, &device]);
-    outcome
-        .assert_stderr_contains("warning: no receipt of this flash was written: writing a receipt to ")
-        .assert_stderr_contains(&text)
-        .assert_code(0);
 }
 
 #[test]

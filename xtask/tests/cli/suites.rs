@@ -47,6 +47,31 @@ fn a_suite_that_needs_nothing_passes_or_fails_as_cargo_does() {
         .assert_code(1);
 }
 
+/// In a user namespace without root, as an ordinary user.
+#[test]
+#[ignore = "needs user namespaces: run `cargo xtask test`"]
+fn tests_that_need_root_are_left_out_and_named() {
+    let list =
+        "case \"$*\" in *--list*) printf 'a: test\\nb::as_root::c: test\\nd::as_root::e: test\\n';; esac";
+    let unshare = ["/usr/bin/unshare", "--user"];
+    let sandbox = sandbox_with_cargo(list);
+    let outcome = sandbox.xtask(&["test", "cli"]).wrapped_in(&unshare).run();
+    let why = "2 tests need root: run this command as root";
+    outcome
+        .assert_stdout(format!("\nSUITE  RUN           WHY NOT ALL OF IT\ncli    1 of 3 tests  {why}\n"))
+        .assert_stderr_contains(format!("error: the suite 'cli' was not run whole: {why}\n"))
+        .assert_code(1);
+    let run = &sandbox.calls("cargo")[0].join(" ");
+    let expected = "test --workspace --no-fail-fast --test cli -- --include-ignored --skip as_root::";
+    assert_eq!(run, expected);
+    // Where no suite is named, the table alone says so.
+    let sandbox = sandbox_with_cargo(list);
+    let outcome = sandbox.xtask(&["--json", "test"]).wrapped_in(&unshare).run();
+    let suites = outcome.assert_code(0).json()["suites"].clone();
+    let cli = suites.as_array().unwrap().iter().find(|suite| suite["suite"] == "cli").unwrap();
+    assert_eq!((&cli["run"]["partly"]["run"], cli["why"].as_str()), (&1.into(), Some(why)));
+}
+
 #[test]
 fn fuzz_divides_the_minutes_among_the_parsers_and_fails_as_cargo_does() {
     let sandbox = sandbox_with_cargo(&format!("{CARGO}\necho \"seconds: $XTASK_FUZZ_SECONDS\""));

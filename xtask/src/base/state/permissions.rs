@@ -193,7 +193,7 @@ fn is_unmapped_root(user: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 
     use super::*;
     use crate::base::failure::{ExitKind, kind, with_hint};
@@ -229,8 +229,7 @@ mod tests {
             assert_eq!(refusal(dir.path(), "shared/state"), expected);
             set_mode(&path, 0o700);
         }
-        // As /tmp is.
-        set_mode(&dir.path().join("shared"), 0o1777);
+        set_mode(&dir.path().join("shared"), 0o1777); // As /tmp is.
         check_folder(&state).unwrap();
     }
 
@@ -250,23 +249,27 @@ mod tests {
         assert_eq!(refusal(dir.path(), "round"), "DIR/round leads over too many links; move it away");
     }
 
-    #[test]
-    #[ignore = "needs root: run `cargo xtask test`"]
-    fn folders_of_other_users_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("theirs/state")).unwrap();
-        symlink("theirs", dir.path().join("link")).unwrap();
-        chown(dir.path().join("theirs"), Some(OTHER), Some(OTHER)).unwrap();
-        let text = format!(
-            "DIR/theirs belongs to user 65534, who could change the files of user 0 there; use a folder of your own \
-             ({FOLDER_VARIABLES})"
-        );
-        for folder in ["theirs", "theirs/state", "link/state"] {
-            assert_eq!(refusal(dir.path(), folder), text, "{folder}");
+    mod as_root {
+        use super::*;
+
+        #[test]
+        #[ignore = "needs root: run `cargo xtask test`"]
+        fn folders_of_other_users_are_refused() {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("theirs/state")).unwrap();
+            symlink("theirs", dir.path().join("link")).unwrap();
+            chown(dir.path().join("theirs"), Some(OTHER), Some(OTHER)).unwrap();
+            let text = format!(
+                "DIR/theirs belongs to user 65534, who could change the files of user 0 there; use a folder of your own \
+                 ({FOLDER_VARIABLES})"
+            );
+            for folder in ["theirs", "theirs/state", "link/state"] {
+                assert_eq!(refusal(dir.path(), folder), text, "{folder}");
+            }
+            // In a sticky folder, the link of another user can lead anywhere.
+            lchown(dir.path().join("link"), Some(OTHER), Some(OTHER)).unwrap();
+            assert!(refusal(dir.path(), "link/state").starts_with("DIR/link belongs to user 65534"));
         }
-        // In a sticky folder, the link of another user can lead anywhere.
-        std::os::unix::fs::lchown(dir.path().join("link"), Some(OTHER), Some(OTHER)).unwrap();
-        assert!(refusal(dir.path(), "link/state").starts_with("DIR/link belongs to user 65534"));
     }
 
     #[test]

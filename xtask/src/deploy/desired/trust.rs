@@ -127,7 +127,7 @@ pub fn is_store_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::base::failure::{ExitKind, hint, kind};
@@ -166,42 +166,64 @@ mod tests {
         }
     }
 
+    fn is_open(path: &Path) -> Trust {
+        Trust::Limited(format!("others can write to {}", path.display()))
+    }
+
     #[test]
     fn a_checkout_that_others_can_change_is_not_trusted() {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("a/b");
         fs::create_dir_all(&below).unwrap();
-        let flake = dir.path().join("flake.nix");
-        fs::write(&flake, "").unwrap();
+        fs::write(dir.path().join("flake.nix"), "").unwrap();
         let trust = || Trust::find(&FlakeRef::of_folder(&below), false);
         assert_eq!(trust(), Trust::Full);
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        let is_open = |path: &Path| Trust::Limited(format!("others can write to {}", path.display()));
-        let is_foreign = |path: &Path| Trust::Limited(format!("{} belongs to another user", path.display()));
         assert_eq!(trust(), is_open(dir.path()));
-        fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        // A group with other members, and a repository around the flake that determines what Nix takes of it.
-        let team = if rustix::process::geteuid().is_root() { Some(65_533) } else { None };
-        if team.is_some() {
-            chown(&flake, None, team).unwrap();
+    }
+
+    /// Only root can give files away.
+    mod as_root {
+        use std::os::unix::fs::chown;
+
+        use super::*;
+
+        fn is_foreign(path: &Path) -> Trust {
+            Trust::Limited(format!("{} belongs to another user", path.display()))
+        }
+
+        #[test]
+        #[ignore = "needs root: run `cargo xtask test`"]
+        fn a_checkout_of_another_user_or_of_a_group_with_other_members_is_not_trusted() {
+            let dir = tempfile::tempdir().unwrap();
+            let flake = dir.path().join("flake.nix");
+            fs::write(&flake, "").unwrap();
+            let trust = || Trust::find(&FlakeRef::of_folder(dir.path()), false);
+            assert_eq!(trust(), Trust::Full);
+            chown(&flake, None, Some(65_533)).unwrap();
             fs::set_permissions(&flake, PermissionsExt::from_mode(0o664)).unwrap();
             assert_eq!(trust(), is_open(&flake));
             fs::set_permissions(&flake, PermissionsExt::from_mode(0o644)).unwrap();
-            let inner = dir.path().join("around/flake");
-            fs::create_dir_all(&inner).unwrap();
+            assert_eq!(trust(), Trust::Full);
+            chown(&flake, Some(65_534), None).unwrap();
+            assert_eq!(trust(), is_foreign(&flake));
+        }
+
+        /// The repository around the flake determines what Nix takes of it.
+        #[test]
+        #[ignore = "needs root: run `cargo xtask test`"]
+        fn a_checkout_in_the_repository_of_another_user_is_not_trusted() {
+            let dir = tempfile::tempdir().unwrap();
+            let inner = dir.path().join("flake");
+            fs::create_dir(&inner).unwrap();
             fs::write(inner.join("flake.nix"), "").unwrap();
             let trust = || Trust::find(&FlakeRef::of_folder(&inner), false);
             assert_eq!(trust(), Trust::Full);
-            let git = dir.path().join("around/.git");
+            let git = dir.path().join(".git");
             fs::create_dir(&git).unwrap();
             assert_eq!(trust(), Trust::Full);
-            chown(&git, Some(65534), None).unwrap();
+            chown(&git, Some(65_534), None).unwrap();
             assert_eq!(trust(), is_foreign(&git));
-        }
-        // Only root can give files away.
-        if rustix::process::geteuid().is_root() {
-            chown(&flake, Some(65534), None).unwrap();
-            assert_eq!(trust(), is_foreign(&flake));
         }
     }
 

@@ -4,9 +4,8 @@ mod debian_nix;
 pub mod property;
 mod report;
 mod requirements;
+mod run;
 mod sorted;
-
-use std::num::NonZero;
 
 use anyhow::Result;
 
@@ -15,6 +14,7 @@ use crate::base::Context;
 pub use debian_nix::DebianNix;
 pub use report::{Report, report, table};
 pub use requirements::Requirement;
+pub use run::{Extent, cargo_args};
 pub use sorted::{SortedSuites, sort};
 
 /// One test target of cargo.
@@ -226,35 +226,6 @@ pub fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
     Ok(ALL.iter().filter(is_selected).collect())
 }
 
-/// The arguments for cargo to run `suites`.
-pub fn cargo_args(suites: &[&Suite], extent: Extent) -> Vec<String> {
-    let targets = suites.iter().flat_map(|suite| suite.target.iter().copied());
-    let mut args = vec!["test", "--workspace", "--no-fail-fast"];
-    args.extend(targets);
-    let mut args = args.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    if extent == Extent::Whole {
-        args.extend(["--", "--include-ignored"].map(str::to_owned));
-        args.extend(test_threads(suites).map(|count| format!("--test-threads={count}")));
-    }
-    args
-}
-
-/// The number of tests that run at once; `None` leaves the number to cargo. Guests wait much, for deadlines and
-/// watchdogs: where all `suites` have guests, one more test runs than there are processors.
-fn test_threads(suites: &[&Suite]) -> Option<usize> {
-    let have_guests = suites.iter().all(|suite| suite.needs(Requirement::Qemu));
-    have_guests.then(|| std::thread::available_parallelism().map_or(1, NonZero::get) + 1)
-}
-
-/// Which tests of a suite run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// All tests.
-    Whole,
-    /// Only the tests that need nothing but cargo.
-    WithoutRequirements,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,19 +252,5 @@ mod tests {
             error,
             "there is no suite 'nixx'; the suites are unit, boot, boot-cuts, build, cli, database, deploy, device, docs, evaluation, flake, fuzz, host, image, nix, nix-forky, nix-trixie, setup, shells, trial"
         );
-    }
-
-    #[test]
-    fn one_cargo_command_runs_all_suites() {
-        let suites = select(&["unit".into(), "cli".into()]).unwrap();
-        let args = cargo_args(&suites, Extent::Whole).join(" ");
-        assert_eq!(args, "test --workspace --no-fail-fast --lib --test cli -- --include-ignored");
-        let args = cargo_args(&suites[1..], Extent::WithoutRequirements).join(" ");
-        assert_eq!(args, "test --workspace --no-fail-fast --test cli");
-        let suites = select(&["boot".into()]).unwrap();
-        let args = cargo_args(&suites, Extent::Whole).join(" ");
-        let start =
-            "test --workspace --no-fail-fast --test boot --test trial -- --include-ignored --test-threads=";
-        assert!(args.starts_with(start), "{args}");
     }
 }

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{SortedSuites, Suite};
+use super::run::AS_ROOT;
+use super::{Extent, Requirement, SortedSuites, Suite};
 use crate::base::Table;
 use crate::base::process::Launcher;
 
@@ -31,10 +32,21 @@ pub enum Coverage {
     None,
 }
 
-/// The reports of all suites, in the order of their names.
-pub fn report(launcher: &Launcher, sorted: &SortedSuites) -> Vec<Report> {
-    let whole =
-        sorted.whole.iter().map(|suite| Report { suite: suite.name, run: Coverage::Whole, why: None });
+impl Report {
+    /// The report of a `suite` whose requirements are met: this user runs the `extent` of it.
+    fn of_whole(launcher: &Launcher, suite: &Suite, extent: Extent) -> Self {
+        let all = || list_tests(launcher, suite, &[]);
+        let (run, why) = match extent {
+            Extent::WithoutRoot => without_root(&all()),
+            Extent::Whole | Extent::WithoutRequirements => (Coverage::Whole, None),
+        };
+        Self { suite: suite.name, run, why }
+    }
+}
+
+/// The reports of all suites, in the order of their names. This user runs the `extent` of those that are whole.
+pub fn report(launcher: &Launcher, sorted: &SortedSuites, extent: Extent) -> Vec<Report> {
+    let whole = sorted.whole.iter().map(|suite| Report::of_whole(launcher, suite, extent));
     let partly = sorted.partly.iter().map(|(suite, why)| Report {
         suite: suite.name,
         run: coverage(launcher, suite),
@@ -43,6 +55,17 @@ pub fn report(launcher: &Launcher, sorted: &SortedSuites) -> Vec<Report> {
     let mut reports = whole.chain(partly).collect::<Vec<_>>();
     reports.sort_by_key(|report| report.suite);
     reports
+}
+
+/// How many of the tests `names` need no root, and why the others did not run.
+fn without_root(names: &[String]) -> (Coverage, Option<String>) {
+    let left_out = names.iter().filter(|name| name.contains(AS_ROOT)).count();
+    if left_out == 0 {
+        return (Coverage::Whole, None);
+    }
+    let (noun, verb) = if left_out == 1 { ("test", "needs") } else { ("tests", "need") };
+    let why = format!("{left_out} {noun} {verb} root{}", Requirement::Root.remedy());
+    (Coverage::Partly { run: names.len() - left_out, of: names.len() }, Some(why))
 }
 
 /// The table of all reports.
@@ -85,6 +108,16 @@ pub fn test_names(list: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_that_need_root_are_counted() {
+        let count = |names: &[&str]| without_root(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(count(&["a::b", "a::as_rooted"]), (Coverage::Whole, None));
+        let why = |text: &str| Some(format!("{text} root: run this command as root"));
+        assert_eq!(count(&["a::as_root::b", "c"]), (Coverage::Partly { run: 1, of: 2 }, why("1 test needs")));
+        let (coverage, reason) = count(&["a::as_root::b", "as_root::c", "d", "e"]);
+        assert_eq!((coverage, reason), (Coverage::Partly { run: 2, of: 4 }, why("2 tests need")));
+    }
 
     #[test]
     fn the_table_shows_how_much_of_each_suite_ran() {

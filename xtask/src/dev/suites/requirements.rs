@@ -68,7 +68,7 @@ impl Requirement {
     }
 
     /// The remedy, as the end of the reason.
-    fn remedy(self) -> &'static str {
+    pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Root => ": run this command as root",
             Self::LoopDevices => ": load the kernel module loop",

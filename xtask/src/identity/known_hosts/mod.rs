@@ -89,7 +89,7 @@ impl KnownHosts {
         let context = || format!("writing to {}", folder.display());
         access(folder, Access::WRITE_OK | Access::EXEC_OK).with_context(context)?;
         if !folder.is_dir() {
-            bail!(Refused, "{} is not a folder", folder.display());
+            bail!(Refused, "{} is not a folder", folder.display(); hint: "move it away, or name another folder");
         }
         Ok(())
     }
@@ -215,19 +215,23 @@ mod tests {
         refuse("is larger than the limit of 16.0 MiB");
     }
 
-    #[test]
-    #[ignore = "needs root: run `cargo xtask test`"]
-    fn a_link_to_a_file_of_somebody_else_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let own = dir.path().join("identity");
-        let theirs = dir.path().join("theirs");
-        fs::create_dir(&own).unwrap();
-        fs::write(&theirs, format!("pi {KEY}\n")).unwrap();
-        std::os::unix::fs::symlink(&theirs, own.join("known_hosts")).unwrap();
-        assert_eq!(KnownHosts::of(&own).keys_of("pi").unwrap(), [KEY]);
-        std::os::unix::fs::chown(&theirs, Some(65_534), None).unwrap();
-        let error = KnownHosts::of(&own).keys_of("pi").unwrap_err();
-        let text = format!("{} belongs to user 65534", theirs.display());
-        assert!(error.to_string().starts_with(&text), "{error}");
+    mod as_root {
+        use super::*;
+
+        #[test]
+        #[ignore = "needs root: run `cargo xtask test`"]
+        fn a_link_to_a_file_of_somebody_else_is_refused() {
+            let dir = tempfile::tempdir().unwrap();
+            let own = dir.path().join("identity");
+            let theirs = dir.path().join("theirs");
+            fs::create_dir(&own).unwrap();
+            fs::write(&theirs, format!("pi {KEY}\n")).unwrap();
+            std::os::unix::fs::symlink(&theirs, own.join("known_hosts")).unwrap();
+            assert_eq!(KnownHosts::of(&own).keys_of("pi").unwrap(), [KEY]);
+            std::os::unix::fs::chown(&theirs, Some(65_534), None).unwrap();
+            let error = KnownHosts::of(&own).keys_of("pi").unwrap_err();
+            let text = format!("{} belongs to user 65534", theirs.display());
+            assert!(error.to_string().starts_with(&text), "{error}");
+        }
     }
 }
