@@ -39,6 +39,7 @@ pub mod project;
 mod reach;
 mod reason;
 pub mod redact;
+pub mod repeated_options;
 pub mod room;
 pub mod run_log;
 pub mod shell;

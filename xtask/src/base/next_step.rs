@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::repeated_options::with_passed_words;
+
 /// The next sensible step after a command. Also the JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NextStep {
@@ -17,9 +19,9 @@ pub struct NextStep {
 }
 
 impl NextStep {
-    /// The step of running `command`.
+    /// The step of running `command`, with what this command line passes to Nix and deploy-rs.
     pub fn run(command: impl Into<String>) -> Self {
-        Self { by_hand: None, command: command.into(), reason: None }
+        Self { by_hand: None, command: with_passed_words(command.into()), reason: None }
     }
 
     /// The step with what the user does by hand before.

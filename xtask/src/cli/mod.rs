@@ -20,6 +20,7 @@ mod output;
 mod payload;
 mod recorded;
 mod release;
+mod repeated;
 mod restore;
 mod up;
 mod usage_error;
@@ -212,30 +213,5 @@ impl Hosts {
     /// a host whose evaluation does not end must not keep all others waiting for long.
     fn eval_timeout(&self) -> Option<TimeLimit> {
         self.nix.eval.eval_timeout.or_else(|| self.evaluate.then(|| TimeLimit::from_minutes(5)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-    use crate::base::program::{FLAKE_COMMANDS, HOST_COMMANDS};
-
-    /// The names of the commands that users see and for which `accepts` holds.
-    fn names(accepts: impl Fn(&clap::Command) -> bool) -> Vec<String> {
-        let cli = Cli::command();
-        let shown = cli.get_subcommands().filter(|command| !command.is_hide_set() && accepts(command));
-        shown.map(|command| command.get_name().to_owned()).collect()
-    }
-
-    #[test]
-    fn commands_in_texts_repeat_the_options_that_they_accept() {
-        let hides_flake =
-            |command: &clap::Command| command.get_arguments().any(|arg| arg.get_id() == "flake");
-        // `devices` has the option, and looks at no flake.
-        let of_flake = names(|command| !hides_flake(command) && command.get_name() != "devices");
-        assert_eq!(of_flake, FLAKE_COMMANDS);
-        assert_eq!(names(|command| command.get_arguments().any(|arg| arg.get_id() == "to")), HOST_COMMANDS);
     }
 }

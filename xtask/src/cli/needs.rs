@@ -128,11 +128,23 @@ impl Command {
 
     /// The longest time that one evaluation may take; `None` for the default.
     pub fn eval_timeout(&self) -> Option<TimeLimit> {
-        match (self, self.deploy_args()) {
-            (Self::Hosts(args), _) => args.eval_timeout(),
-            (_, Some(how)) => how.eval.eval_timeout,
-            _ => self.nix()?.eval.eval_timeout,
+        match self {
+            Self::Hosts(args) => args.eval_timeout(),
+            _ => self.given_eval_timeout(),
         }
+    }
+
+    /// The time of `--eval-timeout`.
+    pub(super) fn given_eval_timeout(&self) -> Option<TimeLimit> {
+        match self.deploy_args() {
+            Some(how) => how.eval.eval_timeout,
+            None => self.nix()?.eval.eval_timeout,
+        }
+    }
+
+    /// All words for deploy-rs, with those for Nix behind them.
+    pub(super) fn words_for_deploy_rs(&self) -> &[String] {
+        self.deploy_args().map_or(&[], |how| &how.deploy_args)
     }
 
     /// The user's arguments for Nix.
@@ -209,6 +221,14 @@ impl Command {
             Self::Restore(args) => args.identity_dir.as_deref(),
             Self::Up(args) => args.payload.identity_dir.as_deref(),
             _ => None,
+        }
+    }
+
+    /// The folder of `--identity-dir`, for all commands that have the option.
+    pub fn key_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Identity(args) => args.command.keys()?.dir(),
+            _ => self.identity_dir(),
         }
     }
 

@@ -67,8 +67,9 @@ use anyhow::{Context as _, Result};
 
 use crate::base::failure;
 use crate::base::process::Launcher;
+use crate::base::repeated_options::repeat_in_texts;
 use crate::base::run_log::RunLog;
-use crate::base::{Always, Approver, Context, FlakeRef, program, project, state};
+use crate::base::{Always, Approver, Context, FlakeRef, project, state};
 use crate::card::worker::{self, Access};
 use crate::cli::{Cli, Command, Internal};
 use crate::{nix, ui};
@@ -115,12 +116,13 @@ fn make_context(cli: &mut Cli, log: &Arc<RunLog>) -> Result<Context> {
     if let Some(file) = &cli.output.log_file {
         log.write_to(file)?;
     }
+    let taken = take_flake(cli)?;
     cli.command.iter_mut().for_each(Command::pass_builders_to_nix);
     if let Some(command) = &cli.command {
         command.check_nix_args()?;
         nix::check_passed(command.nix_args(), command.is_build())?;
     }
-    let flake = take_flake(cli)?;
+    let flake = find_flake(cli, taken.as_deref())?;
     let build_logs = cli.command.as_ref().is_some_and(Command::prints_build_logs);
     let reporter = ui::reporter(cli.json, cli.output.verbosity(), build_logs, log.clone());
     let here = std::env::current_dir().context("finding the working directory")?;
@@ -146,23 +148,32 @@ fn approver(cli: &Cli) -> Arc<dyn Approver> {
     }
 }
 
-/// Takes the flake out of the command line. Checks that the flake exists, if the command evaluates it, or if the user
-/// names it and the command has keys and receipts of its hosts.
+/// Takes the flake that the user names out of the command line, and lets texts repeat what names it.
+///
+/// # Errors
+/// `Usage` for words that name no host.
+fn take_flake(cli: &mut Cli) -> Result<Option<String>> {
+    let is_for_all = |words: &[String]| nix::check_passed(words, false).is_ok();
+    // The error of taking the flake may name a command, too.
+    if cli.flake.is_some() {
+        repeat_in_texts(cli.repeated(cli.flake.as_deref(), is_for_all));
+    }
+    let taken = cli.take_flake()?;
+    repeat_in_texts(cli.repeated(taken.as_deref(), is_for_all));
+    Ok(taken)
+}
+
+/// The flake of the command line, which has `taken` from it. Checks that the flake exists, if the command evaluates it,
+/// or if the user names it and the command has keys and receipts of its hosts.
 ///
 /// # Errors
 /// `Usage` for a folder without a flake, and for a text that is no flake reference.
-fn take_flake(cli: &mut Cli) -> Result<FlakeRef> {
-    // The error of taking the flake may name a command, too.
-    if let Some(given) = &cli.flake {
-        program::repeat_in_texts(Some(given), cli.command.as_ref().and_then(Command::address));
-    }
-    let taken = cli.take_flake()?;
+fn find_flake(cli: &Cli, taken: Option<&str>) -> Result<FlakeRef> {
     let command = cli.command.as_ref();
     if command.is_none_or(Command::uses_state) {
         project::check_named_state()?;
     }
-    program::repeat_in_texts(taken.as_deref(), command.and_then(Command::address));
-    let named = project::named_flake(taken.as_deref())?;
+    let named = project::named_flake(taken)?;
     // The overview says what to do without a flake, unless the user names one.
     let must_exist = match command {
         Some(command) => command.evaluates() || named.is_some() && command.uses_state(),

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::planned_card::WrittenCard;
 use crate::base::{Context, HostName, NextStep, program, shell};
-use crate::boot::boots_only_qemu;
+use crate::boot::{BoardProof, boots_only_qemu};
 use crate::card::disk::Disk;
 use crate::card::worker::{self, InspectJob};
 use crate::cli::ImageArg;
@@ -183,11 +183,24 @@ pub fn after_card_boot(cx: &Context, card: &Disk) -> Result<()> {
 pub fn after_boot(image: &ImageArg) {
     match image {
         ImageArg::Built(_) => image.host().iter().for_each(after_image),
-        ImageArg::File(file) => {
-            let file = shell::quote(&file.to_string_lossy());
-            ui::end_with(NextStep::run(format!("cargo xtask flash --image {file}")));
-        }
+        ImageArg::File(file) => flash_file(file),
     }
+}
+
+/// After the compressed image in `file` was inspected, with these proofs of `boards`: a boot at the desk for one
+/// without the firmware of a Pi.
+pub fn after_image_file(file: &Path, boards: &[BoardProof]) {
+    if boots_only_qemu(boards) {
+        let file = shell::quote(&file.to_string_lossy());
+        return ui::end_with(NextStep::run(format!("cargo xtask boot --image {file}")));
+    }
+    flash_file(file);
+}
+
+/// After the image in `file` was found to be good.
+fn flash_file(file: &Path) {
+    let file = shell::quote(&file.to_string_lossy());
+    ui::end_with(NextStep::run(format!("cargo xtask flash --image {file}")));
 }
 
 /// After the public keys in `file` of a checkout were changed, which the user commits.
@@ -228,9 +241,10 @@ fn private_key_beside(files: &[PathBuf]) -> Option<PathBuf> {
     public.map(|file| file.with_extension("")).find(|private| private.is_file())
 }
 
-/// After keys were restored.
-pub fn after_restored_keys() {
-    ui::end_with(NextStep::run("cargo xtask").because("shows the hosts and their keys"));
+/// After keys were restored, to a folder of its own if `has_own_folder`, which the overview does not see.
+pub fn after_restored_keys(has_own_folder: bool) {
+    let command = if has_own_folder { "cargo xtask identity list" } else { "cargo xtask" };
+    ui::end_with(NextStep::run(command).because("shows the hosts and their keys"));
 }
 
 /// After the set-up of this machine.

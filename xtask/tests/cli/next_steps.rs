@@ -120,3 +120,65 @@ fn keys_that_differ_are_shown() {
     let show = "cargo xtask identity show pi\n  shows which file has another key";
     assert_eq!(next(&identity(&sandbox, &["list"])), show);
 }
+
+/// The folder of the keys that the user names is that of the next command too, which works as it is printed.
+#[test]
+fn the_next_command_has_the_keys_of_this_one() {
+    let sandbox = sandbox();
+    let keys = sandbox.path("home/my keys");
+    let public = make_key(&sandbox, "key").with_extension("pub");
+    let file = sandbox.path("home/backup");
+    let option = format!("--identity-dir '{}'", keys.display());
+    let run = |args: &[&str]| identity(&sandbox, &[args, &["--identity-dir", text(&keys)]].concat());
+    assert_eq!(next(&run(&["make", "pi"])), format!("cargo xtask flash {option} pi"));
+    let backed_up = run(&["backup", text(&file), "--recipients-file", text(&public)]);
+    let private = public.with_extension("");
+    let step = format!(
+        "cargo xtask identity restore {option} {} --age-identity {} --list",
+        file.display(),
+        private.display()
+    );
+    assert_eq!(next(&backed_up), format!("{step}\n  proves that the backup opens, and changes nothing"));
+    let pasted = |command: &str| {
+        let output = sandbox.shell(command).current_dir(sandbox.path("flake")).output().unwrap();
+        Outcome::of(&output)
+    };
+    // The step after that repeats the options where they stand.
+    let listed = pasted(&step);
+    let restore = step.strip_suffix(" --list").unwrap();
+    assert_eq!(next(&listed), restore);
+    run(&["remove", "pi", "--yes"]).assert_code(0);
+    let restored = pasted(restore);
+    let list = format!("cargo xtask identity list {option}");
+    assert_eq!(next(&restored), format!("{list}\n  shows the hosts and their keys"));
+    pasted(&list).assert_code(0).assert_stdout_contains("pi ");
+    // A hint too. `publish` knows no folder.
+    let refused = run(&["show", "attic"]);
+    let hint = format!("hint: flash the host, or run `cargo xtask identity make {option} attic`\n");
+    refused.assert_code(3).assert_stderr_contains(hint);
+}
+
+/// What Nix needs to evaluate the flake now, it needs the next time as well.
+#[test]
+fn the_next_command_passes_the_same_to_nix() {
+    let (answers, _out) = build_with_image();
+    let nix = answers.install();
+    for (args, expected) in [
+        (&["sd-image", "stinky", "--", "--impure"][..], "flash stinky -- --impure"),
+        (&["sd-image", "stinky", "--", "--max-jobs", "1"], "flash stinky -- --max-jobs 1"),
+        (&["sd-image", "stinky", "--eval-timeout", "90s"], "flash --eval-timeout 90s stinky"),
+        (&["sd-image", "stinky", "--builder", "ssh://b"], "flash stinky"),
+    ] {
+        let outcome = nix.run(&[&["--flake", FLAKE], args].concat());
+        assert_eq!(next(&outcome), format!("cargo xtask --flake {FLAKE} {expected}"));
+        let json = nix.run(&[&["--json", "--flake", FLAKE], args].concat());
+        let json = serde_json::from_str::<serde_json::Value>(&json.assert_code(0).stdout).unwrap();
+        assert_eq!(json["next"]["command"], format!("cargo xtask --flake {FLAKE} {expected}"));
+    }
+    let card = make_card(&nix);
+    let flash = ["flash", "stinky", text(&card), "--allow-virtual", "--yes", "--expect-size", "4MiB"];
+    let options = ["--identity", "none", "--", "--impure"];
+    let flashed = nix.run(&[&["--flake", FLAKE], &flash[..], &options].concat());
+    let deploy = format!("cargo xtask --flake {FLAKE} deploy stinky --wait -- -- --impure");
+    assert_eq!(next(&flashed), format!("put the card into the Pi, then: {deploy}"));
+}

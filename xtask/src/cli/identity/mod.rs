@@ -74,6 +74,21 @@ impl IdentityCommand {
         }
     }
 
+    /// The folder of the keys; `None` for a command that has no option for it.
+    pub fn keys(&self) -> Option<&KeysArg> {
+        match self {
+            Self::List(args) => Some(&args.keys),
+            Self::Show(args) => Some(&args.keys),
+            Self::Make(args) => Some(&args.of.keys),
+            Self::Import(args) => Some(&args.keys),
+            Self::Remove(args) => Some(&args.keys),
+            Self::Rename(args) => Some(&args.keys),
+            Self::Backup(args) => Some(&args.keys),
+            Self::Restore(args) => Some(&args.keys),
+            Self::Trust(_) | Self::Publish(_) | Self::CacheKey(_) => None,
+        }
+    }
+
     /// Whether the command looks its host up in the flake.
     pub fn looks_host_up(&self) -> bool {
         match self {

@@ -31,7 +31,7 @@ pub fn run(cx: &Context, args: &IdentityRestore) -> Result<()> {
     let plan = confirm_losses(plan, args.yes)?;
     identity::adopt(&identities, &cx.launcher, &plan)?;
     if !plan.is_empty() {
-        next_step::after_restored_keys();
+        next_step::after_restored_keys(args.keys.dir().is_some());
     }
     show(cx, &identities, &plan)
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::{Context, HostName, JsonResult, shell};
+use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityOf;
 use crate::failure;
 use crate::identity::{KeyFolder, fingerprint_of};
@@ -46,12 +46,10 @@ pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
 fn no_key_error(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     let host = &of.host;
     let dir = folder.path().display();
-    let option = of.keys.dir().map(|dir| {
-        let dir = shell::quote(&dir.display().to_string());
-        format!(" --identity-dir {dir}")
-    });
-    let command = format!("cargo xtask identity make {host:#}{}", option.unwrap_or_default());
-    failure!(Refused, "{host} has no key in {dir}"; hint: "flash the host, or run `{command}`")
+    failure!(
+        Refused, "{host} has no key in {dir}";
+        hint: "flash the host, or run `cargo xtask identity make {host:#}`"
+    )
 }
 
 /// The facts about an identity. Also the JSON result of the commands that show it.
