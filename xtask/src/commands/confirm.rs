@@ -5,10 +5,7 @@ use anyhow::Result;
 use crate::bail;
 use crate::card::disk::{ConfirmPhrases, Confirmation, Disk, VirtualCards};
 use crate::cli::{ConfirmArgs, WriteArgs};
-use crate::ui::{self, Prompt};
-
-/// How often the user may answer the question for the phrase.
-const MAX_ANSWERS: usize = 2;
+use crate::ui::{self, Answer, Prompt, is_no};
 
 impl ConfirmArgs {
     /// Whether virtual cards are accepted, by `--allow-virtual`.
@@ -64,18 +61,15 @@ impl ConfirmArgs {
         }
         let confirm_phrase = ConfirmPhrases::of(disks);
         let question = format!("Type {} to go on:", confirm_phrase.question());
-        let mut notice = consequence.to_owned();
-        for _ in 0..MAX_ANSWERS {
-            let prompt =
-                Prompt { notice: &notice, question: &question, unanswered: "stopped; nothing was written" };
-            let answer = prompt.ask_before_loss()?;
-            if confirm_phrase.accepts(&answer) {
-                return Ok(());
-            }
-            if is_no(&answer) {
-                break;
-            }
-            notice = format!("{answer:?} is not {}.", confirm_phrase.question());
+        let prompt =
+            Prompt { notice: consequence, question: &question, unanswered: "stopped; nothing was written" };
+        let confirmed = prompt.ask_before_loss(|answer| match answer {
+            _ if confirm_phrase.accepts(answer) => Answer::Accepted(()),
+            _ if is_no(answer) => Answer::Declined,
+            _ => Answer::Again(format!("{answer:?} is not {}.", confirm_phrase.question())),
+        })?;
+        if confirmed.is_some() {
+            return Ok(());
         }
         bail!(Refused, "not confirmed; nothing was written")
     }
@@ -101,9 +95,4 @@ impl WriteArgs {
         }
         bail!(Refused, "not confirmed; nothing was unmounted, and nothing was written")
     }
-}
-
-/// Whether `answer` is that of a user who does not want to go on: no, or nothing.
-fn is_no(answer: &str) -> bool {
-    matches!(answer.to_lowercase().as_str(), "" | "n" | "no")
 }

@@ -6,10 +6,7 @@ use super::listed_disk::{self, Listed, ListedDisk};
 use crate::bail;
 use crate::base::{Bytes, Context, Table};
 use crate::card::disk::{Disk, Request};
-use crate::ui::{self, Prompt};
-
-/// How often the user may answer.
-const MAX_ANSWERS: usize = 2;
+use crate::ui::{self, Answer, MAX_ANSWERS_BEFORE_LOSS, Prompt};
 
 /// Lists the cards that are in and not `taken`, names those that `request` refuses, and asks which of the others is the
 /// one. `None` where the user waits for another card, and where no card is accepted. The card is returned as it was
@@ -51,18 +48,14 @@ fn ask(count: usize) -> Result<Option<usize>> {
     let numbers =
         if count == 1 { "1 for this card".to_owned() } else { format!("the number of a card (1-{count})") };
     let question = format!("Type {numbers}, or press Enter to insert another one later:");
-    let mut notice = String::new();
-    for _ in 0..MAX_ANSWERS {
-        let prompt =
-            Prompt { notice: &notice, question: &question, unanswered: "stopped; nothing was written" };
-        let answer = prompt.ask()?;
-        if answer.is_empty() {
-            return Ok(None);
-        }
-        match answer.parse::<usize>() {
-            Ok(number) if (1..=count).contains(&number) => return Ok(Some(number - 1)),
-            _ => notice = format!("{answer:?} is no number of a card."),
-        }
+    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
+    let picked = prompt.ask_until(MAX_ANSWERS_BEFORE_LOSS, |answer| match answer.parse::<usize>() {
+        _ if answer.is_empty() => Answer::Accepted(None),
+        Ok(number) if (1..=count).contains(&number) => Answer::Accepted(Some(number - 1)),
+        _ => Answer::Again(format!("{answer:?} is no number of a card.")),
+    })?;
+    if let Some(picked) = picked {
+        return Ok(picked);
     }
     bail!(Refused, "no card was picked; nothing was written")
 }

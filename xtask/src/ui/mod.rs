@@ -31,7 +31,7 @@ pub use bars::reporter;
 pub use json::{EventLine, PrintedResult};
 pub use json::{print_json, print_json_result};
 pub use next::{end_with, print_next_step};
-pub use prompt::{Prompt, TerminalApprover, can_ask};
+pub use prompt::{Answer, MAX_ANSWERS, MAX_ANSWERS_BEFORE_LOSS, Prompt, TerminalApprover, can_ask, is_no};
 
 use std::io::{ErrorKind, Write};
 

@@ -1,5 +1,6 @@
 //! Questions to the user, on the terminal.
 
+use std::cell::RefCell;
 use std::io::{BufRead, IsTerminal, Stderr, Write};
 
 use anyhow::{Context, Result};
@@ -9,14 +10,29 @@ use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflu
 
 use super::filter;
 use super::style::{Role, Stream};
-use crate::bail;
 use crate::base::failure::ExitKind;
 use crate::base::interrupt::{self, SignalGuard};
 use crate::base::{Approver, Question, escape};
+use crate::failure;
 
 /// Whether a user can answer a question: both stdin and stderr are a terminal.
 pub fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// How often the user may answer the question which card or key is lost: who types two other names does not mean this
+/// one.
+pub const MAX_ANSWERS_BEFORE_LOSS: usize = 2;
+/// How often the user may answer another question whose answer is checked.
+pub const MAX_ANSWERS: usize = 3;
+
+/// What the check of an answer found.
+pub enum Answer<T> {
+    Accepted(T),
+    /// The user may answer again, for this reason.
+    Again(String),
+    /// The user does not want to go on.
+    Declined,
 }
 
 /// A question on the terminal. The text goes to stderr; stdout is for the result.
@@ -39,12 +55,43 @@ impl Prompt<'_> {
         self.ask_in(None)
     }
 
-    /// Like [`Self::ask`], where the notice names what will be lost.
+    /// Asks until `check` accepts an answer, at most `count` times: before each further time with the reason in place
+    /// of the notice. `None` where the user declines, and where no answer was accepted.
     ///
     /// # Errors
     /// Those of [`Self::ask`].
-    pub fn ask_before_loss(&self) -> Result<String> {
-        self.ask_in(Some(Role::Loss))
+    pub fn ask_until<T>(&self, count: usize, check: impl Fn(&str) -> Answer<T>) -> Result<Option<T>> {
+        self.repeat(count, |prompt| Ok(check(&prompt.ask()?)))
+    }
+
+    /// Like [`Self::ask_until`], at most [`MAX_ANSWERS_BEFORE_LOSS`] times, where the notice names what will be lost.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn ask_before_loss<T>(&self, check: impl Fn(&str) -> Answer<T>) -> Result<Option<T>> {
+        self.repeat(MAX_ANSWERS_BEFORE_LOSS, |prompt| Ok(check(&prompt.ask_in(Some(Role::Loss))?)))
+    }
+
+    /// Like [`Self::ask_until`], for an answer that the terminal does not show.
+    ///
+    /// # Errors
+    /// Those of `check` and of [`Self::ask`].
+    pub fn ask_secret_until<T>(&self, check: impl Fn(String) -> Result<Answer<T>>) -> Result<Option<T>> {
+        self.repeat(MAX_ANSWERS, |prompt| check(prompt.ask_secret()?))
+    }
+
+    /// Calls `ask` with this prompt, and up to `count` times in all with the reason why the last answer was not
+    /// accepted.
+    fn repeat<T>(&self, count: usize, ask: impl Fn(&Prompt) -> Result<Answer<T>>) -> Result<Option<T>> {
+        let mut notice = self.notice.to_owned();
+        for _ in 0..count {
+            match ask(&Prompt { notice: &notice, ..*self })? {
+                Answer::Accepted(accepted) => return Ok(Some(accepted)),
+                Answer::Again(reason) => notice = reason,
+                Answer::Declined => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// Asks once, with the notice in `role`.
@@ -91,18 +138,28 @@ impl Prompt<'_> {
     }
 
     /// Asks twice for a new secret, called `noun`, so that a slip is found. Between the questions, `parse` checks the
-    /// first answer.
+    /// first answer. Asks again, at most [`MAX_ANSWERS`] times in all, where it refuses that or the answers differ.
     ///
     /// # Errors
-    /// `Refused` for two answers that differ, and those of `parse` and of [`Self::ask`].
-    pub fn ask_new_secret<T>(&self, noun: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-        let first = self.ask_secret()?;
-        let secret = parse(&first)?;
+    /// `Refused` for two answers that differ at last, and those of `parse` and of [`Self::ask`].
+    pub fn ask_new_secret<T>(&self, noun: &str, parse: impl Fn(&str) -> Result<T>) -> Result<T> {
+        let last = RefCell::new(None);
         let again = Self { notice: "", question: "The same again:", unanswered: self.unanswered };
-        if again.ask_secret()? == first {
-            return Ok(secret);
-        }
-        bail!(Refused, "the two {noun}s differ; nothing was written"; hint: "run the command again")
+        let secret = self.ask_secret_until(|first| {
+            let (reason, error) = match parse(&first) {
+                Ok(secret) if again.ask_secret()? == first => return Ok(Answer::Accepted(secret)),
+                Ok(_) => {
+                    let reason = format!("the two {noun}s differ");
+                    let error =
+                        failure!(Refused, "{reason}; nothing was written"; hint: "run the command again");
+                    (reason, error)
+                }
+                Err(error) => (error.to_string(), error),
+            };
+            *last.borrow_mut() = Some(error);
+            Ok(Answer::Again(format!("{reason}; once more:")))
+        })?;
+        secret.ok_or_else(|| last.take().unwrap_or_else(|| failure!(Refused, "no {noun} was given")))
     }
 
     /// The escaped lines of the prompt.
@@ -122,13 +179,23 @@ impl Prompt<'_> {
         }
     }
 
-    /// Asks once, and returns whether the answer is `y` or `yes`.
+    /// Returns whether the answer is `y` or `yes`. Asks again for what is neither that nor `n`, `no` or nothing.
     ///
     /// # Errors
     /// Those of [`Self::ask`].
     pub fn confirm(&self) -> Result<bool> {
-        Ok(matches!(self.ask()?.to_lowercase().as_str(), "y" | "yes"))
+        let agreed = self.ask_until(MAX_ANSWERS, |answer| match answer.to_lowercase().as_str() {
+            "y" | "yes" => Answer::Accepted(()),
+            _ if is_no(answer) => Answer::Declined,
+            _ => Answer::Again(format!("{answer:?} is neither y nor n.")),
+        })?;
+        Ok(agreed.is_some())
     }
+}
+
+/// Whether `answer` is that of a user who does not want to go on: no, or nothing.
+pub fn is_no(answer: &str) -> bool {
+    matches!(answer.to_lowercase().as_str(), "" | "n" | "no")
 }
 
 /// Asks the user on the terminal, where there is one.

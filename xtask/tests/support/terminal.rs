@@ -76,7 +76,7 @@ impl Terminal {
 
     /// Runs the tool to its end, and types what `answer` has for the last line of the screen, and Enter. `answer` sees
     /// each line once.
-    pub fn answer_all(&mut self, answer: impl Fn(&str) -> Option<String>) -> &mut Self {
+    pub fn answer_all(&mut self, mut answer: impl FnMut(&str) -> Option<String>) -> &mut Self {
         let mut seen = 0;
         while self.read_screen() {
             let line = self.output[seen..].lines().last().unwrap_or_default();

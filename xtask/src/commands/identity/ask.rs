@@ -5,8 +5,8 @@ use anyhow::Result;
 use crate::bail;
 use crate::base::{HostName, descriptor};
 use crate::cli::identity::PassphraseFd;
-use crate::identity::backup::SecretString;
-use crate::ui::{self, Prompt};
+use crate::identity::backup::{self, SecretString};
+use crate::ui::{self, Answer, Prompt, is_no};
 
 /// The maximum size of a passphrase, in bytes.
 const MAX_PASSPHRASE: u64 = 4096;
@@ -22,7 +22,12 @@ pub fn confirm_host(host: &HostName, notice: &str, yes: bool) -> Result<()> {
     require_terminal(notice)?;
     let question = format!("Type the name of the host ({host}) to go on:");
     let prompt = Prompt { notice, question: &question, unanswered: "stopped; nothing was changed" };
-    if prompt.ask_before_loss()? == host.as_str() {
+    let confirmed = prompt.ask_before_loss(|answer| match answer {
+        _ if answer == host.as_str() => Answer::Accepted(()),
+        _ if is_no(answer) => Answer::Declined,
+        _ => Answer::Again(format!("{answer:?} is not {host}.")),
+    })?;
+    if confirmed.is_some() {
         return Ok(());
     }
     bail!(Refused, "not confirmed; nothing was changed")
@@ -49,28 +54,58 @@ fn require_terminal(notice: &str) -> Result<()> {
     bail!(Refused, "{}", notice.trim_end(); hint: "pass --yes if this is intended")
 }
 
-/// Reads a passphrase from the descriptor, or asks for it; `subject` is what it is for. Asks twice if `is_new`.
+/// Reads the passphrase of a new backup from the descriptor, or asks for it twice.
 ///
 /// # Errors
-/// `Refused` where nobody can be asked, and where the two answers differ.
-pub fn passphrase(source: &PassphraseFd, subject: &str, is_new: bool) -> Result<SecretString> {
-    if let Some(number) = source.passphrase_fd {
-        return read_passphrase(number);
-    }
-    if !ui::can_ask() {
-        bail!(
-            Refused, "the passphrase of {subject} is needed, and nobody can be asked without a terminal";
-            hint: "pass it by --passphrase-fd N, or use --recipient and --age-identity"
-        );
-    }
-    let question = format!("Passphrase of {subject}:");
-    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was changed" };
-    let answer = if is_new {
-        prompt.ask_new_secret("passphrase", |answer| Ok(answer.to_owned()))?
-    } else {
-        prompt.ask_secret()?
+/// `Refused` where nobody can be asked, where the two answers differ at last, and for a passphrase that is too short.
+pub fn new_passphrase(source: &PassphraseFd) -> Result<SecretString> {
+    let check = |passphrase: SecretString| {
+        backup::check_passphrase(&passphrase)?;
+        Ok(passphrase)
     };
-    Ok(SecretString::from(answer))
+    if let Some(number) = source.passphrase_fd {
+        return read_passphrase(number).and_then(check);
+    }
+    let question = question_for("the new backup")?;
+    prompt(&question).ask_new_secret("passphrase", |answer| check(SecretString::from(answer)))
+}
+
+/// What `unlock` makes of the passphrase of `subject`, which is read from the descriptor or asked for; `None` where
+/// the passphrase is another. The user is asked again then.
+///
+/// # Errors
+/// Those of `unlock`, and `Refused` where nobody can be asked.
+pub fn unlock<T>(
+    source: &PassphraseFd,
+    subject: &str,
+    unlock: impl Fn(SecretString) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    if let Some(number) = source.passphrase_fd {
+        return unlock(read_passphrase(number)?);
+    }
+    let question = question_for(subject)?;
+    prompt(&question).ask_secret_until(|answer| {
+        let again = || Answer::Again("the passphrase is another; once more:".to_owned());
+        Ok(unlock(SecretString::from(answer))?.map_or_else(again, Answer::Accepted))
+    })
+}
+
+/// The question for the passphrase of `subject`.
+///
+/// # Errors
+/// `Refused` where nobody can be asked.
+fn question_for(subject: &str) -> Result<String> {
+    if ui::can_ask() {
+        return Ok(format!("Passphrase of {subject}:"));
+    }
+    bail!(
+        Refused, "the passphrase of {subject} is needed, and nobody can be asked without a terminal";
+        hint: "pass it by --passphrase-fd N, or use --recipient and --age-identity"
+    )
+}
+
+fn prompt(question: &str) -> Prompt<'_> {
+    Prompt { notice: "", question, unanswered: "stopped; nothing was changed" }
 }
 
 /// The passphrase that the file descriptor has: all of it, without the line end.

@@ -78,9 +78,7 @@ fn sealing(args: &IdentityBackup) -> Result<Sealing> {
     if args.has_recipients() {
         return Recipients::read(&args.recipient, &args.recipients_file).map(Sealing::Recipients);
     }
-    let passphrase = ask::passphrase(&args.passphrase, "the new backup", true)?;
-    backup::check_passphrase(&passphrase)?;
-    Ok(Sealing::Passphrase(passphrase))
+    ask::new_passphrase(&args.passphrase).map(Sealing::Passphrase)
 }
 
 /// The JSON result.

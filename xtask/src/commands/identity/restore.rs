@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::ask;
 use crate::base::{Context, HostName, JsonResult, state};
-use crate::cli::identity::{IdentityRestore, PassphraseFd};
+use crate::cli::identity::IdentityRestore;
 use crate::commands::next_step;
 use crate::identity::backup::{self, AgeKeys, Opening};
 use crate::identity::{self, Adoption, Identities, StoredIdentity};
-use crate::{bail, ui};
+use crate::{bail, failure, ui};
 
 pub fn run(cx: &Context, args: &IdentityRestore) -> Result<()> {
     let stored = wanted(open(cx, args)?, &args.hosts)?;
@@ -39,15 +39,28 @@ pub fn run(cx: &Context, args: &IdentityRestore) -> Result<()> {
 /// Decrypts and checks the backup.
 fn open(cx: &Context, args: &IdentityRestore) -> Result<Vec<StoredIdentity>> {
     let sealed = backup::read_file(&args.file)?;
-    let opening = opening(args, backup::is_for_passphrase(&sealed)?)?;
-    let plain = cx.in_phase("decrypt", || backup::open(&sealed, &opening))?;
+    let is_for_passphrase = backup::is_for_passphrase(&sealed)?;
+    check_options(args, is_for_passphrase)?;
+    let decrypt = |opening: &Opening| cx.in_phase("decrypt", || backup::open(&sealed, opening));
+    let plain = if is_for_passphrase {
+        let opened = ask::unlock(&args.passphrase, "the backup", |passphrase| {
+            decrypt(&Opening::Passphrase(passphrase))
+        })?;
+        opened.ok_or_else(|| failure!(Refused, "the passphrase is wrong; nothing was changed"))?
+    } else {
+        decrypt(&Opening::Keys(read_keys(args)?))?.ok_or_else(|| {
+            failure!(
+                Refused, "the backup is encrypted to other keys; nothing was changed";
+                hint: "pass the private key of one of its recipients as --age-identity FILE"
+            )
+        })?
+    };
     backup::unpack(&cx.launcher, &plain)
 }
 
-/// What decrypts the backup: private keys, or a passphrase that is asked for.
-fn opening(args: &IdentityRestore, is_for_passphrase: bool) -> Result<Opening> {
+/// Refuses private keys for a backup with a passphrase, and a backup to public keys without them.
+fn check_options(args: &IdentityRestore, is_for_passphrase: bool) -> Result<()> {
     match (is_for_passphrase, args.age_identity.is_empty()) {
-        (true, true) => ask::passphrase(&args.passphrase, "the backup", false).map(Opening::Passphrase),
         (true, false) => bail!(
             Usage, "{} is encrypted to a passphrase, not to a key", args.file.display();
             hint: "leave out --age-identity"
@@ -56,12 +69,15 @@ fn opening(args: &IdentityRestore, is_for_passphrase: bool) -> Result<Opening> {
             Usage, "{} is encrypted to keys, not to a passphrase", args.file.display();
             hint: "pass the private key of one of its recipients as --age-identity FILE, such as ~/.ssh/id_ed25519"
         ),
-        (false, false) => {
-            let source = PassphraseFd { passphrase_fd: args.passphrase.passphrase_fd };
-            let ask = |file: &std::path::Path| ask::passphrase(&source, &file.display().to_string(), false);
-            AgeKeys::read(&args.age_identity, ask).map(Opening::Keys)
-        }
+        _ => Ok(()),
     }
+}
+
+/// The private keys of `--age-identity`; the passphrase of one that has one is asked for.
+fn read_keys(args: &IdentityRestore) -> Result<AgeKeys> {
+    AgeKeys::read(&args.age_identity, |file, unlock| {
+        ask::unlock(&args.passphrase, &file.display().to_string(), |passphrase| Ok(unlock(passphrase)))
+    })
 }
 
 /// The identities of the named hosts, or all.

@@ -12,7 +12,7 @@ use crate::cli::identity::{IdentityTrust, KeysArg};
 use crate::commands::next_step;
 use crate::deploy::{self, OfferedKey};
 use crate::identity::{Adoption, Identities, KnownKey, StoredIdentity, adopt};
-use crate::ui::{self, Prompt};
+use crate::ui::{self, Answer, MAX_ANSWERS, Prompt, is_no};
 use crate::{bail, failure, nix};
 
 pub fn run(cx: &Context, args: &IdentityTrust) -> Result<()> {
@@ -127,10 +127,16 @@ fn confirm_key(args: &IdentityTrust, key: &KnownKey, adoption: &Adoption) -> Res
         question: "Type yes, or paste that fingerprint:",
         unanswered: "stopped; nothing was changed",
     };
-    match prompt.ask()?.as_str() {
-        "yes" => Ok(()),
-        typed if typed.starts_with("SHA256:") => key.check_fingerprint(typed),
-        _ => bail!(Refused, "not confirmed; nothing was changed"),
+    let typed = prompt.ask_until(MAX_ANSWERS, |answer| match answer {
+        "yes" => Answer::Accepted(None),
+        typed if typed.starts_with("SHA256:") => Answer::Accepted(Some(typed.to_owned())),
+        _ if is_no(answer) => Answer::Declined,
+        _ => Answer::Again(format!("{answer:?} is neither yes nor a fingerprint, SHA256:…")),
+    })?;
+    match typed {
+        Some(None) => Ok(()),
+        Some(Some(fingerprint)) => key.check_fingerprint(&fingerprint),
+        None => bail!(Refused, "not confirmed; nothing was changed"),
     }
 }
 

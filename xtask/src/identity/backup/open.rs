@@ -21,6 +21,9 @@ pub enum Opening {
     Keys(AgeKeys),
 }
 
+/// Unlocks a key of ssh by a passphrase; `None` where the passphrase is another.
+type Unlock<'a> = dyn Fn(SecretString) -> Option<ssh::Identity> + 'a;
+
 /// Private keys of age and of ssh.
 #[derive(Default)]
 pub struct AgeKeys {
@@ -28,11 +31,15 @@ pub struct AgeKeys {
 }
 
 impl AgeKeys {
-    /// Reads the keys in `files`. `ask` asks for the passphrase of a key of ssh that has one.
+    /// Reads the keys in `files`. `ask` asks for the passphrase of a key of ssh that has one, and returns what unlocks
+    /// by it; `None` where the passphrase is another.
     ///
     /// # Errors
     /// `Refused` for a file without a usable key.
-    pub fn read(files: &[impl AsRef<Path>], ask: impl Fn(&Path) -> Result<SecretString>) -> Result<Self> {
+    pub fn read(
+        files: &[impl AsRef<Path>],
+        ask: impl Fn(&Path, &Unlock) -> Result<Option<ssh::Identity>>,
+    ) -> Result<Self> {
         let mut keys = Self::default();
         for file in files.iter().map(AsRef::as_ref) {
             keys.add(file, &ask).with_context(|| format!("reading the age identity {}", file.display()))?;
@@ -40,7 +47,11 @@ impl AgeKeys {
         Ok(keys)
     }
 
-    fn add(&mut self, file: &Path, ask: impl Fn(&Path) -> Result<SecretString>) -> Result<()> {
+    fn add(
+        &mut self,
+        file: &Path,
+        ask: impl Fn(&Path, &Unlock) -> Result<Option<ssh::Identity>>,
+    ) -> Result<()> {
         let bytes = bounded::read(file, MAX_KEY_FILE, Links::Follow)?;
         if !bytes.starts_with(b"-----BEGIN") {
             return self.add_age_keys(&bytes);
@@ -56,9 +67,10 @@ impl AgeKeys {
             }
             ssh::Identity::Unencrypted(_) => self.keys.push(Box::new(key)),
             ssh::Identity::Encrypted(locked) => {
-                let unlocked = locked.decrypt(ask(file)?);
-                let unlocked = unlocked.map_err(|_| failure!(Refused, "its passphrase is another"))?;
-                self.keys.push(Box::new(ssh::Identity::from(unlocked)));
+                let unlocked =
+                    ask(file, &|passphrase| locked.decrypt(passphrase).ok().map(ssh::Identity::from))?;
+                let unlocked = unlocked.ok_or_else(|| failure!(Refused, "its passphrase is another"))?;
+                self.keys.push(Box::new(unlocked));
             }
             ssh::Identity::Unsupported(_) => {
                 bail!(Refused, "its kind of key cannot decrypt"; hint: "name an ed25519 key of ssh, or a key of age")
@@ -107,11 +119,12 @@ fn decryptor(sealed: &[u8]) -> Result<Decryptor<&[u8]>> {
     })
 }
 
-/// Decrypts the backup `sealed`. The content has at most [`MAX_SIZE`] bytes.
+/// Decrypts the backup `sealed`; `None` where its passphrase or its keys are others. The content has at most
+/// [`MAX_SIZE`] bytes.
 ///
 /// # Errors
-/// `Refused` for a wrong passphrase or key, and for a damaged or truncated file.
-pub fn open(sealed: &[u8], opening: &Opening) -> Result<Vec<u8>> {
+/// `Refused` for a damaged or truncated file.
+pub fn open(sealed: &[u8], opening: &Opening) -> Result<Option<Vec<u8>>> {
     let decryptor = decryptor(sealed)?;
     let passphrase_key;
     let keys: Vec<&dyn Identity> = match opening {
@@ -123,28 +136,25 @@ pub fn open(sealed: &[u8], opening: &Opening) -> Result<Vec<u8>> {
         }
         Opening::Keys(keys) => keys.keys.iter().map(AsRef::as_ref).collect(),
     };
-    let reader = decryptor.decrypt(keys.into_iter()).map_err(|error| decrypt_error(&error, opening))?;
+    let reader = match decryptor.decrypt(keys.into_iter()) {
+        Ok(reader) => reader,
+        Err(
+            DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys,
+        ) => return Ok(None),
+        Err(error) => return Err(decrypt_error(&error)),
+    };
     let mut plain = Vec::new();
     BufReader::new(reader).take(MAX_SIZE).read_to_end(&mut plain).map_err(|_| truncated_error())?;
-    Ok(plain)
+    Ok(Some(plain))
 }
 
 /// The error of age in the words of this tool.
-fn decrypt_error(error: &DecryptError, opening: &Opening) -> anyhow::Error {
+fn decrypt_error(error: &DecryptError) -> anyhow::Error {
     match error {
         DecryptError::ExcessiveWork { required, .. } => failure!(
             Refused, "the passphrase of the file would take 2^{required} rounds of work, more than this tool does";
             hint: "decrypt a file that you trust by `age -d`"
         ),
-        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys => {
-            match opening {
-                Opening::Passphrase(_) => failure!(Refused, "the passphrase is wrong; nothing was changed"),
-                Opening::Keys(_) => failure!(
-                    Refused, "the backup is encrypted to other keys; nothing was changed";
-                    hint: "pass the private key of one of its recipients as --age-identity FILE"
-                ),
-            }
-        }
         _ => truncated_error(),
     }
 }
