@@ -34,12 +34,15 @@ pub enum CardCommand {
 
 #[derive(Debug, Args)]
 pub struct CardInspect {
-    /// The card, as `cargo xtask devices` lists it, or a file with the content of a card
+    /// The card, as `cargo xtask devices` lists it, or a file with the content of a card, which may be compressed
     #[arg(add = Candidates::Cards)]
     pub device: PathBuf,
     /// Show what this board would load from the card; fail if the board does not boot from it
     #[arg(long, value_enum, value_name = "BOARD")]
     pub board: Option<Board>,
+    /// Allow decompression this much memory, such as 1GiB, where the file declares more than 256 MiB
+    #[arg(long, value_name = "SIZE", value_parser = super::parse_memory_limit)]
+    pub memory_limit: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -171,3 +171,30 @@ fn only_the_write_worker_takes_jobs_that_write() {
     }
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 7));
 }
+
+#[test]
+fn a_compressed_image_is_inspected_as_what_it_has() {
+    let sandbox = Sandbox::new();
+    let [raw, packed] = ["a.img", "a.img.zst"].map(|name| sandbox.path("home").join(name));
+    std::fs::write(&raw, image_bytes()).unwrap();
+    std::fs::write(&packed, zstd::encode_all(&image_bytes()[..], 1).unwrap()).unwrap();
+    let inspect = |file: &std::path::Path, args: &[&str]| {
+        sandbox.run(&[&["card", "inspect", file.to_str().unwrap()], args].concat())
+    };
+    let [raw_json, packed_json] =
+        [&raw, &packed].map(|file| inspect(file, &["--json"]).assert_code(4).json().clone());
+    for key in ["layout", "partitions", "verdict", "boards", "origin"] {
+        assert_eq!(packed_json[key], raw_json[key], "{key}");
+    }
+    assert_eq!(raw_json["image"], serde_json::Value::Null);
+    assert_eq!(packed_json["image"], serde_json::json!({ "format": "zstd", "bytes": image_bytes().len() }));
+    let text = inspect(&packed, &[]);
+    text.assert_code(4)
+        .assert_stdout_contains("image   2.0 MiB, compressed with zstd\n")
+        .assert_stdout_contains("boots   not: ")
+        .assert_stderr_contains("does not boot: ");
+    // A damaged file is no card that does not boot.
+    let bytes = std::fs::read(&packed).unwrap();
+    std::fs::write(&packed, &bytes[..bytes.len() - 5]).unwrap();
+    inspect(&packed, &[]).assert_code(3).assert_stdout("");
+}

@@ -25,7 +25,8 @@ mod zstd_frames;
 pub use board_check::{BoardCheck, check_board};
 pub use build::{Batch, Built, build, build_all, build_checked, plan};
 pub use check::{
-    Depth, Image, examine, examine_and_remember, examine_once, optical_disc_warning, require_disk_image,
+    Depth, Image, examine, examine_and_remember, examine_once, inspect_compressed, optical_disc_warning,
+    require_disk_image,
 };
 pub use check_cache::CheckCache;
 pub use checksums::{Algorithm, GivenSums, Hasher, Sum, parse_sha256};

@@ -1,7 +1,6 @@
 //! The inspection of a card: one of this project, a blank one, a foreign one, or what an interrupted flash left.
 
 use std::fmt;
-use std::fs::File;
 
 use anyhow::Result;
 use schemars::JsonSchema;
@@ -11,6 +10,7 @@ use super::boot_files::{BootReading, Filesystem, identify_filesystem, read, read
 use super::budget::Budget;
 use super::partition::Partition;
 use super::partition_table::{HEAD, PartitionTable};
+use super::read_at::ReadAt;
 use super::verdict::Verdict;
 use crate::bail;
 use crate::base::{Bytes, Format, is_all_zero};
@@ -46,13 +46,13 @@ const SAMPLE_SIZE: u64 = 4096;
 ///
 /// # Errors
 /// A card whose first MiB cannot be read, and a request to stop. Every other fault is part of the result.
-pub fn inspect(disk: &File, size: u64, budget: &Budget) -> Result<Inspection> {
+pub fn inspect(disk: &dyn ReadAt, size: u64, budget: &Budget) -> Result<Inspection> {
     let head = read(disk, 0, HEAD.min(size), budget)?;
     inspect_with_head(disk, &head, size, budget)
 }
 
 /// Like [`inspect`], for a card whose first MiB is `head`.
-fn inspect_with_head(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Inspection> {
+fn inspect_with_head(disk: &dyn ReadAt, head: &[u8], size: u64, budget: &Budget) -> Result<Inspection> {
     let layout = match layout(disk, head, size, budget) {
         Ok(layout) => layout,
         Err(error) => {
@@ -61,18 +61,24 @@ fn inspect_with_head(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Re
             return Ok(Inspection { layout: None, partitions: Vec::new(), verdict, boards: Vec::new() });
         }
     };
+    let inspection = inspect_partitions(disk, layout, budget);
+    budget.check_stop()?;
+    Ok(inspection)
+}
+
+/// Inspects the partitions of `layout` on `disk`.
+pub fn inspect_partitions(disk: &dyn ReadAt, layout: PartitionTable, budget: &Budget) -> Inspection {
     let BootReading { files, boards } = read_boot(disk, &layout, budget);
     let verdict = Verdict::of(files, &boards);
     let partitions = layout.partitions.iter().map(|partition| identify(disk, partition, budget)).collect();
-    budget.check_stop()?;
-    Ok(Inspection { layout: Some(layout), partitions, verdict, boards })
+    Inspection { layout: Some(layout), partitions, verdict, boards }
 }
 
 /// The partition table in `head`, the first MiB of the card.
 ///
 /// # Errors
 /// A card without a valid partition table, named by what the card has instead, and a sample that cannot be read.
-fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<PartitionTable> {
+fn layout(disk: &dyn ReadAt, head: &[u8], size: u64, budget: &Budget) -> Result<PartitionTable> {
     if is_all_zero(head) {
         if is_blank(disk, size, budget)? {
             bail!(Verification, "the card is blank");
@@ -100,7 +106,7 @@ fn layout(disk: &File, head: &[u8], size: u64, budget: &Budget) -> Result<Partit
 
 /// Whether samples of a card are blank: of its first 64 MiB, where an image would be, and of the whole card. Fails
 /// where a sample cannot be read.
-fn is_blank(disk: &File, size: u64, budget: &Budget) -> Result<bool> {
+fn is_blank(disk: &dyn ReadAt, size: u64, budget: &Budget) -> Result<bool> {
     let last = size.saturating_sub(SAMPLE_SIZE);
     let step = size / SAMPLES;
     for at in (1..=SAMPLES).flat_map(|index| [index * HEAD, index * step]) {
@@ -113,7 +119,7 @@ fn is_blank(disk: &File, size: u64, budget: &Budget) -> Result<bool> {
 }
 
 /// `partition` with its file system. A partition that cannot be read has none.
-fn identify(disk: &File, partition: &Partition, budget: &Budget) -> FoundPartition {
+fn identify(disk: &dyn ReadAt, partition: &Partition, budget: &Budget) -> FoundPartition {
     let head = read(disk, partition.start, partition.size.min(2048), budget).unwrap_or_default();
     let filesystem = known_filesystem(&head);
     FoundPartition {

@@ -25,7 +25,7 @@ pub use budget::{Budget, LimitedRegion, MAX_MEMORY};
 pub use ext4::{Ext4, Inode, Superblock};
 #[cfg(test)]
 pub(crate) use fat::tests::make_fat32;
-pub use inspection::{Inspection, inspect};
+pub use inspection::{Inspection, inspect, inspect_partitions};
 pub use other_file::{OTHER_HEAD, OtherFile, WITH_DICTIONARY, content_path};
 pub use partition::{Partition, SECTOR};
 #[cfg(test)]

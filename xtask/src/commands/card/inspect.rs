@@ -5,9 +5,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bail;
-use crate::base::{Context, JsonResult};
+use crate::base::{Bytes, Context, Format, JsonResult};
 use crate::boot::{Board, BoardProof, Outcome, boots_only_qemu, summarize};
-use crate::card::disk::Disk;
+use crate::card::disk::{Disk, DiskKind};
+use crate::card::image::{self, Limits, Source};
 use crate::card::inspect::{Inspection, Verdict};
 use crate::card::worker::{self, InspectJob};
 use crate::cli::CardInspect;
@@ -17,9 +18,12 @@ use crate::ui;
 
 pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     let disk = super::load_readable(cx, &args.device)?;
-    let inspection = worker::run(cx, &InspectJob { disk: disk.clone() })?;
+    let (inspection, image) = match compressed(&disk, args)? {
+        Some(source) => inspect_image(cx, source).map(|(inspection, image)| (inspection, Some(image)))?,
+        None => (worker::run(cx, &InspectJob { disk: disk.clone() })?, None),
+    };
     let origin = Origin::find(receipt::of_card(cx, &disk), &inspection);
-    let facts = CardFacts { disk, inspection, origin };
+    let facts = CardFacts { disk, inspection, origin, image };
     show(cx, &facts, args.board)?;
     args.board.into_iter().for_each(|board| required_boards::note_unseen(cx, board));
     offer_next_step(cx, &facts)?;
@@ -34,10 +38,38 @@ pub fn run(cx: &Context, args: &CardInspect) -> Result<()> {
     }
 }
 
+/// The compressed image in the file `disk`; `None` for a card, and for a file with the content of a card.
+fn compressed(disk: &Disk, args: &CardInspect) -> Result<Option<Source>> {
+    if !matches!(disk.kind, DiskKind::File { .. }) || !Source::is_compressed(&disk.path)? {
+        return Ok(None);
+    }
+    let limits = Limits::new(args.memory_limit, None);
+    Source::open(&disk.path).map(|source| Some(source.with_limits(limits)))
+}
+
+/// Inspects a compressed image, which is read once from its start to its end.
+///
+/// # Errors
+/// `Refused` for what `flash` refuses as an image, and where too much of the image would have to be kept.
+fn inspect_image(cx: &Context, source: Source) -> Result<(Inspection, CompressedImage)> {
+    let (image, inspection) = image::inspect_compressed(source, cx.reporter.as_ref())?;
+    let format = image.source.format;
+    let Some(inspection) = inspection else {
+        let path = image.source.path.display();
+        let command = format.decompress_command().unwrap_or_default();
+        bail!(
+            Refused, "the inspection of {path} takes more memory than it may, as the image is compressed";
+            hint: "decompress it first, `{command} IMAGE >DISK.img`, and inspect that file"
+        );
+    };
+    Ok((inspection, CompressedImage { format, bytes: image.size }))
+}
+
 /// Offers the next step for a card that boots; after an error its hint counts.
 fn offer_next_step(cx: &Context, facts: &CardFacts) -> Result<()> {
-    let CardFacts { disk, inspection, origin } = facts;
+    let CardFacts { disk, inspection, origin, image } = facts;
     match origin {
+        _ if image.is_some() => next_step::after_image_file(&disk.path, &inspection.boards),
         _ if boots_only_qemu(&inspection.boards) => next_step::boot(&disk.path),
         Some(Origin { receipt, overwritten: false }) => next_step::after_good_card(cx, receipt)?,
         _ => {}
@@ -56,6 +88,16 @@ pub struct CardFacts {
     inspection: Inspection,
     /// `None` where no receipt of this project is for this card.
     origin: Option<Origin>,
+    /// The compressed image that was inspected; `None` for a card, and for a file with the content of a card.
+    image: Option<CompressedImage>,
+}
+
+/// A compressed image.
+#[derive(Serialize, JsonSchema)]
+struct CompressedImage {
+    format: Format,
+    /// The size of the content.
+    bytes: u64,
 }
 
 impl JsonResult for CardFacts {}
@@ -82,8 +124,11 @@ fn show(cx: &Context, facts: &CardFacts, board: Option<Board>) -> Result<()> {
     if cx.json {
         return ui::print_json(facts);
     }
-    let CardFacts { disk, inspection, origin } = facts;
+    let CardFacts { disk, inspection, origin, image } = facts;
     ui::print_result(&format!("card    {}", disk.summary()))?;
+    if let Some(CompressedImage { format, bytes }) = image {
+        ui::print_result(&format!("image   {}, compressed with {format}", Bytes(*bytes)))?;
+    }
     for (index, partition) in inspection.partitions.iter().enumerate() {
         ui::print_result(&format!("{:8}{partition}", if index == 0 { "holds" } else { "" }))?;
     }

@@ -1,5 +1,6 @@
 //! Checking an image before anything is written: that it is complete, undamaged, and a disk image.
 
+mod content;
 mod layout;
 
 use std::io::Read;
@@ -10,16 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::check_cache::{CachedCheck, CheckCache, FileId};
 use super::checksums::{Algorithm, Checksums, HashingReader, ImageSums};
-use super::chunk_hash::{self, CHUNK, ChunkHash, read_chunk};
-use super::decode::DOWNLOAD_AGAIN;
 use super::facts::{ImageFacts, KeptParts};
-use super::host_keys::{HostKeyFile, HostKeySearch};
-use super::source::{Source, may_be_whole};
-use crate::bail;
-use crate::base::failure::ExitKind;
+use super::host_keys::HostKeyFile;
+use super::source::Source;
 use crate::base::{Bytes, Event, Format, Phase, Reporter, interrupt};
-use crate::card::inspect::{HEAD, Partition, PartitionTable};
+use crate::card::inspect::{HEAD, Inspection, PartitionTable};
 
+use content::{ImageContent, StoppableReader, read_content};
 pub use layout::{optical_disc_warning, require_disk_image};
 
 /// The window in bytes above which decompression causes a warning: `zstd` refuses a larger one by default.
@@ -170,6 +168,30 @@ fn image_from_head(source: Source, size: u64, hash: Option<blake3::Hash>) -> Res
 /// A truncated or damaged file, bytes that are no disk image or do not match the `checksums`, and an interrupt by the
 /// user.
 fn check_whole(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -> Result<(Image, ImageSums)> {
+    let (mut image, sums, parts) = read_whole(source, checksums, reporter)?;
+    image.kept_facts = parts.map(|parts| parts.facts(&image.layout));
+    Ok((image, sums))
+}
+
+/// Reads all of `source`, and inspects it by the parts that are kept of its content; `None` where they are too few.
+///
+/// # Errors
+/// As for [`examine`].
+pub fn inspect_compressed(source: Source, reporter: &dyn Reporter) -> Result<(Image, Option<Inspection>)> {
+    source.check_limits()?;
+    warn_of_file(&source, reporter);
+    let checksums = source.checksums()?;
+    let (image, _, parts) = read_whole(source, &checksums, reporter)?;
+    let inspection = parts.and_then(|parts| parts.inspect(&image.layout));
+    Ok((image, inspection))
+}
+
+/// Like [`check_whole`], with what is kept of a compressed image in place of its facts.
+fn read_whole(
+    source: Source,
+    checksums: &Checksums,
+    reporter: &dyn Reporter,
+) -> Result<(Image, ImageSums, Option<KeptParts>)> {
     let interrupts = interrupt::guard()?;
     let is_stopped = || interrupts.is_stop_requested();
     let mut phase = Phase::begin(reporter, "check", source.size);
@@ -190,101 +212,8 @@ fn check_whole(source: Source, checksums: &Checksums, reporter: &dyn Reporter) -
     let ImageContent { head, size, hash, host_keys, parts } = content;
     let layout = layout::parse_layout(&source, &head, size)?;
     let file_sha256 = sums.file_sha256();
-    let kept_facts = parts.map(|parts| parts.facts(&layout));
-    Ok((Image { source, size, hash: Some(hash), layout, file_sha256, host_keys, kept_facts }, sums))
-}
-
-/// The facts of the content of an image that a check finds.
-#[derive(Debug)]
-struct ImageContent {
-    /// The first [`HEAD`] bytes, or all where there are fewer.
-    head: Vec<u8>,
-    /// The size in bytes.
-    size: u64,
-    hash: blake3::Hash,
-    host_keys: Vec<HostKeyFile>,
-    /// What is kept of a compressed image.
-    parts: Option<KeptParts>,
-}
-
-/// Reads `stream`, the decompressed bytes of `source`, to its end.
-///
-/// # Errors
-/// [`ExitKind::Refused`] for a decoder that fails, for content that exceeds the limits, and after the first chunk for
-/// an invalid partition table, or partitions that exceed the limits. [`ExitKind::Interrupted`] where `is_stopped` is
-/// true.
-fn read_content(
-    source: &Source,
-    mut stream: impl Read,
-    phase: &mut Phase,
-    is_stopped: &(dyn Fn() -> bool + Sync),
-) -> Result<ImageContent> {
-    let mut hashes = Vec::new();
-    let mut keys = HostKeySearch::default();
-    let mut parts = None;
-    let mut buffer = vec![0; CHUNK];
-    let mut head = Vec::new();
-    let mut size = 0;
-    loop {
-        let read = read_chunk(&mut stream, &mut buffer);
-        if is_stopped() {
-            bail!(Interrupted, "stopped while the image was checked; nothing was written");
-        }
-        let len = read.map_err(|(len, error)| decode_error(source, size + len as u64, &error))?;
-        if size == 0 {
-            head = buffer[..len].to_vec();
-            (keys, parts) = check_head(source, &head)?;
-        }
-        if len > 0 {
-            hashes.push(ChunkHash::of(&buffer[..len]));
-        }
-        keys.feed(&buffer[..len]);
-        if let Some(parts) = &mut parts {
-            KeptParts::feed(parts, &buffer[..len]);
-        }
-        size += len as u64;
-        source.limits.check_content(size)?;
-        phase.advance(len);
-        if len < CHUNK {
-            let hash = chunk_hash::content_hash(&hashes);
-            return Ok(ImageContent { head, size, hash, host_keys: keys.finish(), parts });
-        }
-    }
-}
-
-/// The error of a decoder after it has returned `len` bytes: a refusal, because nothing was written.
-fn decode_error(source: &Source, len: u64, error: &std::io::Error) -> anyhow::Error {
-    if may_be_whole(error) {
-        return source.decode_refusal(error);
-    }
-    let message = format_args!("after {len} bytes: {error}");
-    ExitKind::Refused.error_with_hint(message, DOWNLOAD_AGAIN).context(source.decoding_context())
-}
-
-/// Checks the partition table in `head`, the first chunk, so that a wrong table is reported before the rest of the
-/// image is read. Returns the search for host keys in the partitions, and what keeps parts of a compressed image. For
-/// an image of less than one chunk, the table is checked later, and both are empty.
-fn check_head(source: &Source, head: &[u8]) -> Result<(HostKeySearch, Option<KeptParts>)> {
-    if head.len() < CHUNK {
-        return Ok((HostKeySearch::default(), None));
-    }
-    let layout = layout::parse_layout_early(source, head)?;
-    let end = layout.partitions.iter().map(Partition::end).max();
-    source.limits.check_content(end.unwrap_or_default())?;
-    let parts = (source.format != Format::Raw).then(|| KeptParts::new(&layout));
-    Ok((HostKeySearch::new(&layout), parts))
-}
-
-/// A reader that fails once `is_stopped` is true, so that a decoder that returns nothing stops, too.
-struct StoppableReader<'a, R> {
-    file: R,
-    is_stopped: &'a (dyn Fn() -> bool + Sync),
-}
-
-impl<R: Read> Read for StoppableReader<'_, R> {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        if (self.is_stopped)() { Err(std::io::Error::other("stopped")) } else { self.file.read(bytes) }
-    }
+    let image = Image { source, size, hash: Some(hash), layout, file_sha256, host_keys, kept_facts: None };
+    Ok((image, sums, parts))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::super::chunk_hash::tests::hash;
 use super::super::limits::Limits;
 use super::*;
 use crate::base::Silent;
+use crate::base::failure::ExitKind;
 use crate::card::inspect::mbr;
 
 /// Checks an image file with the bytes `file`.

@@ -5,7 +5,9 @@ use super::super::partition_stream::{PartitionStream, Piece};
 use super::ImageFacts;
 use super::kept_sectors::{KeptSectors, TooManySectors};
 use crate::card::inspect::ext4::KeptBlocks;
-use crate::card::inspect::{Partition, PartitionTable, identify_filesystem};
+use crate::card::inspect::{
+    Budget, Inspection, Partition, PartitionTable, identify_filesystem, inspect_partitions,
+};
 
 /// How much of a partition identifies its file system, in bytes.
 const HEAD: usize = 2048;
@@ -57,6 +59,15 @@ impl KeptParts {
     /// The facts in the parts of the image with this `layout`.
     pub fn facts(&self, layout: &PartitionTable) -> ImageFacts {
         self.kept.as_ref().map(|kept| ImageFacts::of_kept(kept, layout)).unwrap_or_default()
+    }
+}
+
+impl KeptParts {
+    /// The inspection of the image with this `layout`; `None` where it needs parts that were not kept.
+    pub fn inspect(&self, layout: &PartitionTable) -> Option<Inspection> {
+        let kept = self.kept.as_ref()?;
+        let inspection = inspect_partitions(kept, layout.clone(), &Budget::without_stop());
+        (!kept.take_is_missed()).then_some(inspection)
     }
 }
 

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use super::super::{
     BoardCheck, CheckCache, Depth, Source, check_board, examine, examine_and_remember, examine_once,
+    inspect_compressed,
 };
 use super::*;
 use crate::base::Silent;
 use crate::base::failure::{ExitKind, kind};
 use crate::boot::{Board, Outcome, kernel_header, uboot_program};
 use crate::card::inspect::ext4::tests::make_ext4;
-use crate::card::inspect::{make_fat32, mbr};
+use crate::card::inspect::{Verdict, inspect, make_fat32, mbr};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKCcGufY3wZYjbxCpm9xo3W2XeGl1+70HxLJuItPZBaw me\n";
 const SYSTEM: &str = "nix/store/h-nixos-system-pi-26.05";
@@ -106,6 +107,27 @@ fn a_compressed_image_has_the_facts_of_the_decompressed_one() {
         };
         assert!(boots(Board::Pi4) && !boots(Board::Pi3), "{:?}", raw.boards);
         assert_eq!(compressed, raw, "{block_size}");
+    }
+}
+
+/// Also where the system does not boot, and where there is no system.
+#[test]
+fn a_compressed_image_is_inspected_as_the_decompressed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let without_init = |root: &Path| std::fs::remove_file(root.join(SYSTEM).join("init")).unwrap();
+    let without_boot = |root: &Path| std::fs::remove_dir_all(root.join("boot")).unwrap();
+    for (bytes, boots) in [
+        (image("4096", |_| ()), true),
+        (image("1024", without_init), false),
+        (image("4096", without_boot), false),
+    ] {
+        let raw = check(dir.path(), &bytes, "img");
+        let file = std::fs::File::open(&raw.source.path).unwrap();
+        let expected = inspect(&file, raw.size, &Budget::without_stop()).unwrap();
+        assert_eq!(!matches!(expected.verdict, Verdict::No { .. }), boots, "{:?}", expected.verdict);
+        let compressed = check(dir.path(), &bytes, "img.zst").source;
+        let (image, found) = inspect_compressed(compressed, &Silent).unwrap();
+        assert_eq!((found, image.size), (Some(expected), raw.size));
     }
 }
 

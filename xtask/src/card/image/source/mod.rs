@@ -80,6 +80,14 @@ impl Source {
         Ok(source)
     }
 
+    /// Whether the regular file at `path` is compressed, by how it begins.
+    pub fn is_compressed(path: &Path) -> Result<bool> {
+        let mut head = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(OTHER_HEAD).read_to_end(&mut head));
+        read.with_context(|| format!("reading {}", path.display()))?;
+        Ok(Format::sniff(&head) != Format::Raw)
+    }
+
     /// Reads the size and the window from the structure of `file`, which begins with `head`. Fails for a file that is
     /// no image.
     fn read_structure(&mut self, file: &File, head: &[u8]) -> Result<()> {
