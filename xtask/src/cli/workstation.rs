@@ -3,10 +3,14 @@
 use clap::Args;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Setup {
     /// Run commands by sudo without asking first
     #[arg(long)]
     pub yes: bool,
+    /// Show the steps, and their commands that need root, without changing anything
+    #[arg(long)]
+    pub dry_run: bool,
     /// Also install what `boot` needs: QEMU and a U-Boot for it
     #[arg(long)]
     pub boot: bool,

@@ -59,13 +59,32 @@ pub enum Sudo {
     Confirmed,
 }
 
+/// A step that installs what is missing. Also the JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SetupStep")]
+pub struct PlannedStep {
+    /// The step in words.
+    pub step: String,
+    /// The commands of the step that need root.
+    pub root_commands: Vec<String>,
+}
+
+impl From<&Step> for PlannedStep {
+    fn from(step: &Step) -> Self {
+        let commands = step.root_commands().iter().map(ToString::to_string).collect();
+        Self { step: step.to_string(), root_commands: commands }
+    }
+}
+
 /// The result of a setup. Also the JSON of `setup`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "SetupReport")]
 pub struct Report {
     /// The requirements that the machine met before the setup.
     pub present: Vec<&'static str>,
-    /// The steps that were run, in words.
+    /// What was missing.
+    pub steps: Vec<PlannedStep>,
+    /// The steps that were run, in words; none in a dry run.
     pub done: Vec<String>,
     /// The duration of the setup.
     pub seconds: f64,
@@ -88,7 +107,40 @@ pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Repo
         _ => format!("setup: done in {seconds:.1} s"),
     });
     let done = steps.iter().map(Step::to_string).collect();
-    Ok(Report { present: facts.met_requirements(purposes), done, seconds })
+    Ok(Report { done, seconds, ..Report::planned(&facts, purposes, &steps) })
+}
+
+/// Shows what [`ensure`] would do, and changes nothing.
+///
+/// # Errors
+/// `Refused` where `setup` does not support the system; the hint names the manual steps.
+pub fn plan(cx: &Context, purposes: &[Purpose]) -> Result<Report> {
+    let start = Instant::now();
+    let facts = Facts::gather(cx, purposes);
+    let steps = plan_steps(&facts);
+    if !steps.is_empty() {
+        unsupported::check_machine(&facts, &steps)?;
+        show_steps(cx, &steps);
+    }
+    if let Some(lines) = root_lines(&steps) {
+        cx.note(format!("These commands need root:\n{lines}"));
+    }
+    Ok(Report { seconds: start.elapsed().as_secs_f64(), ..Report::planned(&facts, purposes, &steps) })
+}
+
+impl Report {
+    /// The report of the `steps` before they are run.
+    fn planned(facts: &Facts, purposes: &[Purpose], steps: &[Step]) -> Self {
+        let steps = steps.iter().map(PlannedStep::from).collect();
+        Self { present: facts.met_requirements(purposes), steps, done: Vec::new(), seconds: 0.0 }
+    }
+}
+
+/// The commands of `steps` that need root, each on a line of its own; `None` without such a command.
+fn root_lines(steps: &[Step]) -> Option<String> {
+    let commands = steps.iter().flat_map(Step::root_commands);
+    let lines = commands.map(|command| format!("  {command}")).collect::<Vec<_>>();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// Shows `steps` and runs them, and makes the context use the programs that they install.
@@ -125,12 +177,10 @@ fn show_steps(cx: &Context, steps: &[Step]) {
 /// # Errors
 /// `Permission` where there is no sudo, or the user does not confirm.
 fn confirm_privilege(cx: &Context, steps: &[Step], sudo: Sudo) -> Result<Privilege> {
-    let commands = steps.iter().flat_map(Step::root_commands).collect::<Vec<_>>();
     let privilege = Privilege::detect(&cx.launcher);
-    if commands.is_empty() || privilege == Privilege::Root {
+    let Some(lines) = root_lines(steps).filter(|_| privilege != Privilege::Root) else {
         return Ok(privilege);
-    }
-    let lines = commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n");
+    };
     if privilege == Privilege::Unavailable {
         bail!(
             Permission, "setup needs root, and there is no sudo on PATH";

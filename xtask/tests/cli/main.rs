@@ -40,6 +40,7 @@ mod restore;
 mod rollback;
 mod sd_image;
 mod sd_images;
+mod setup;
 mod state;
 mod status;
 mod suites;
