@@ -21,7 +21,10 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let named = deploy::deduplicate(&args.hosts()?);
     let release = release_file::open(cx, &args.from)?;
     if release.is_some() && options.overrides.remote_build {
-        bail!(Usage, "--remote-build cannot be passed with --release: the host has nothing to build");
+        bail!(
+            Usage, "--remote-build cannot be passed with --release: the host has nothing to build";
+            hint: "leave out --remote-build"
+        );
     }
     let options = DeployOptions { release, ..options };
     let version = nix::require(&cx.launcher)?;

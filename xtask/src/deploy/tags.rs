@@ -89,7 +89,10 @@ impl Tags {
             let texts =
                 list.as_array().map(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
             let Some(Some(texts)) = texts else {
-                bail!(Refused, "the tags of {host} in {place} are no list of texts");
+                bail!(
+                    Refused, "the tags of {host} in {place} are no list of texts";
+                    hint: "write them as in `[ \"canary\" \"kitchen\" ]`"
+                );
             };
             self.0.entry(host.clone()).or_default().extend(texts.into_iter().map(str::to_owned));
         }

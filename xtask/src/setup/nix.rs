@@ -199,7 +199,12 @@ fn to_utf8(path: &Path) -> Result<String> {
 /// # Errors
 /// `Refused` where there are no packages of Nix for it.
 pub(super) fn this_arch() -> Result<Arch> {
-    let unsupported = || failure!(Refused, "setup has no Nix for {} machines", std::env::consts::ARCH);
+    let unsupported = || {
+        failure!(
+            Refused, "setup has no Nix for {} machines", std::env::consts::ARCH;
+            hint: "put a Nix of your own on PATH, 2.18 or newer"
+        )
+    };
     Arch::of_this_machine().ok_or_else(unsupported)
 }
 

@@ -21,7 +21,10 @@ const MAX_NAME: usize = 250;
 pub fn find_commit(launcher: &Launcher, folder: &Path, name: &str) -> Result<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@~^".contains(c);
     if name.is_empty() || name.len() > MAX_NAME || name.starts_with('-') || !name.chars().all(is_plain) {
-        bail!(Usage, "`{}` names no revision of git", Plain(name));
+        bail!(
+            Usage, "`{}` names no revision of git", Plain(name);
+            hint: "name a commit by its first digits, a branch or a tag"
+        );
     }
     let commit = OsString::from(format!("{name}^{{commit}}"));
     let output = capture(launcher, folder, Command::FindCommit, &[&commit])?;
@@ -30,7 +33,10 @@ pub fn find_commit(launcher: &Launcher, folder: &Path, name: &str) -> Result<Str
     }
     let why =
         output.stderr.lines().next().map(|line| format!(" ({})", Plain(line.trim()))).unwrap_or_default();
-    Err(failure!(Refused, "the revision {name} is not in the repository of {}{why}", folder.display()))
+    Err(failure!(
+        Refused, "the revision {name} is not in the repository of {}{why}", folder.display();
+        hint: "run `git fetch` there if the revision is of another clone, or name one that `git log` shows"
+    ))
 }
 
 #[cfg(test)]

@@ -173,8 +173,14 @@ pub fn read(state: &Path, host: Option<&HostName>) -> Result<(PathBuf, String)> 
 
 fn missing_error(host: Option<&HostName>) -> anyhow::Error {
     match host {
-        Some(host) => failure!(Usage, "there is no log of a flash or a deploy of {host}"),
-        None => failure!(Usage, "there is no log yet: no command that keeps one has run"),
+        Some(host) => failure!(
+            Usage, "there is no log of a flash or a deploy of {host}";
+            hint: "`cargo xtask log` without a host prints that of the last run"
+        ),
+        None => failure!(
+            Usage, "there is no log yet: no command that keeps one has run";
+            hint: "flash or deploy first; --log-file FILE writes the log of any command"
+        ),
     }
 }
 

@@ -95,18 +95,20 @@ impl BoardProof {
     /// Fails with the `kind` where the board does not boot.
     ///
     /// # Errors
-    /// The first fault that prevents the boot.
+    /// The first fault that prevents the boot. Its hint is the remedy of the fault, or else another image.
     pub fn require_boots(&self, kind: ExitKind) -> Result<()> {
         let board = self.board;
         match (self.outcome, self.fatal_fault()) {
             (Outcome::Boots, _) => Ok(()),
             (_, Some(BoardFault { message, hint, .. })) => {
                 let text = format!("a {board} does not boot from it: {message}");
-                Err(kind.error_with(text, hint.clone(), Vec::new()))
+                let hint = hint.clone().unwrap_or_else(|| other_image(board));
+                Err(kind.error_with_hint(text, hint))
             }
-            (_, None) => {
-                Err(kind.error(format!("whether a {board} boots from it is {}", self.outcome_text())))
-            }
+            (_, None) => Err(kind.error_with_hint(
+                format!("whether a {board} boots from it is {}", self.outcome_text()),
+                "`cargo xtask card inspect` with --board shows how far the proof came",
+            )),
         }
     }
 
@@ -157,4 +159,9 @@ impl BoardProof {
         steps.extend(self.faults.iter().map(|fault| (label(fault), fault.to_string())));
         steps
     }
+}
+
+/// The remedy for a `board` that does not boot from an image, where the fault has none.
+fn other_image(board: Board) -> String {
+    format!("take an image that is made for a {board}: `raspberryPi.boards` of a host names its boards")
 }

@@ -85,7 +85,10 @@ fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Ve
     let own_mounts = usage::mounts_of(roots, disk);
     if let Some(new) = own_mounts.iter().find(|mount| !confirmed.contains(&mount.at)) {
         let at = new.at.display();
-        bail!(Refused, "{path} has been mounted at {at} since it was confirmed; nothing was written");
+        bail!(
+            Refused, "{path} has been mounted at {at} since it was confirmed; nothing was written";
+            hint: "run the command again"
+        );
     }
     let stands_on_own = |other: &Mount| own_mounts.iter().any(|mount| mount.id == other.parent);
     let foreign_on_top =
@@ -269,7 +272,7 @@ mod tests {
         machine.mount("8:17", "/media/new", "ext4", "/dev/sdb1");
         assert_refused(
             &machine,
-            "/dev/sdb has been mounted at /media/new since it was confirmed; nothing was written",
+            "/dev/sdb has been mounted at /media/new since it was confirmed; nothing was written; run the command again",
         );
         let machine = machine_with_mounts();
         machine.mount("0:50", "/mnt/scratch", "tmpfs", "scratch");

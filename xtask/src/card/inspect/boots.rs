@@ -47,7 +47,10 @@ impl Inspection {
                 let text = format!("a {board} does not boot from it: {why}");
                 Err(ExitKind::Verification.error_with(text, hint.clone(), Vec::new()))
             }
-            (None, _) => bail!(Verification, "whether a {board} boots from it is unknown"),
+            (None, _) => bail!(
+                Verification, "whether a {board} boots from it is unknown";
+                hint: "leave out --board: the verdict without it says what the card has"
+            ),
         }
     }
 }

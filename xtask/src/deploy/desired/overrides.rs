@@ -110,8 +110,8 @@ fn parse_value<T: FromStr>(text: Option<&str>) -> Option<T> {
 fn check_passable(name: &str) -> Result<()> {
     match REFUSED.iter().find(|(refused, ..)| *refused == name) {
         None => Ok(()),
-        Some((_, why, None)) => bail!(Usage, "{name} cannot be passed to deploy-rs: {why}"),
-        Some((_, why, Some(remedy))) => {
+        Some((_, why, remedy)) => {
+            let remedy = remedy.unwrap_or("leave it out");
             bail!(Usage, "{name} cannot be passed to deploy-rs: {why}"; hint: "{remedy}")
         }
     }

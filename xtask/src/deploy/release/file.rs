@@ -102,7 +102,11 @@ impl Content {
 
     /// Refuses what no release has: no host, a host twice, names and times that are none.
     fn check(&self) -> Result<()> {
-        let refuse = |what: String| Err(failure!(Refused, "it is no release: {what}"));
+        let refuse = |what: String| {
+            Err(
+                failure!(Refused, "it is no release: {what}"; hint: "make it again with `cargo xtask release`"),
+            )
+        };
         if self.hosts.is_empty() || self.hosts.len() > MAX_HOSTS {
             return refuse(format!("it has {} hosts", self.hosts.len()));
         }

@@ -166,7 +166,10 @@ impl Contents {
             }
         }
         if !has_manifest {
-            bail!(Refused, "the file is encrypted, but is no backup of identities: it has no {MANIFEST}");
+            bail!(
+                Refused, "the file is encrypted, but is no backup of identities: it has no {MANIFEST}";
+                hint: "name a file of `cargo xtask identity backup`"
+            );
         }
         Ok(contents)
     }
@@ -210,7 +213,10 @@ fn check_version(manifest: &[u8]) -> Result<()> {
 }
 
 fn unreadable_error(error: impl std::fmt::Display) -> anyhow::Error {
-    failure!(Refused, "the file is encrypted, but is no backup of identities: {error}")
+    failure!(
+        Refused, "the file is encrypted, but is no backup of identities: {error}";
+        hint: "name a file of `cargo xtask identity backup`"
+    )
 }
 
 fn unexpected_error(path: &str) -> anyhow::Error {

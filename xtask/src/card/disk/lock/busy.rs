@@ -18,7 +18,9 @@ pub fn open_error(roots: &Roots, disk: &Disk, claim: Claim, error: std::io::Erro
         Some(Errno::ACCESS | Errno::PERM) => {
             failure!(Permission, "{path} may not be {access} by this user"; hint: "run as root")
         }
-        Some(Errno::ROFS) => failure!(Refused, "{path} is read-only"),
+        Some(Errno::ROFS) => {
+            failure!(Refused, "{path} is read-only"; hint: "move the lock switch of the card, or try another reader")
+        }
         Some(Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::NOMEDIUM) => {
             failure!(Io, "{path} is gone"; hint: "insert the card again")
         }
