@@ -142,6 +142,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs ssh-keygen: run `cargo xtask test`"]
     fn an_ed25519_key_is_read_with_any_line_ends() {
         let dir = tempfile::tempdir().unwrap();
         let file = make_key(dir.path(), &["-t", "ed25519", "-N", ""]);
@@ -159,6 +160,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs ssh-keygen: run `cargo xtask test`"]
     fn other_keys_are_refused_with_the_way_out() {
         for (options, expected) in [
             (
@@ -179,6 +181,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs ssh-keygen: run `cargo xtask test`"]
     fn other_files_are_refused_by_what_they_are() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");

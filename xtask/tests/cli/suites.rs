@@ -82,7 +82,12 @@ fn fuzz_divides_the_minutes_among_the_parsers_and_fails_as_cargo_does() {
     assert_eq!(seconds, format!("seconds: {}", 90 * threads));
     outcome.assert_stderr_contains(format!("fuzz: 2 parsers, {} s for each\n", 90 * threads));
     let run = sandbox.calls("cargo").pop().expect("a run of cargo").join(" ");
-    assert_eq!(run, format!("test --workspace --lib fuzz -- --skip a_fuzz_run --test-threads={threads}"));
+    assert_eq!(
+        run,
+        format!(
+            "test --workspace --lib fuzz -- --include-ignored --skip a_fuzz_run --test-threads={threads}"
+        )
+    );
     let failing_cargo = format!("{CARGO}\ncase \"$*\" in *--list*) ;; *) exit 101;; esac");
     sandbox_with_cargo(&failing_cargo).run(&["test", "fuzz"]).assert_code(1);
 }

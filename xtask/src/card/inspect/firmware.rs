@@ -40,6 +40,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
     fn a_firmware_with_nothing_to_start_is_refused() {
         let nothing = "and there is no kernel8.img either: the firmware of a Pi starts nothing";
         assert_eq!(count_programs(&[]).unwrap_err(), format!("there is no config.txt, {nothing}"));

@@ -32,7 +32,7 @@ pub struct Suite {
 
 /// All suites, in the order in which cargo runs them.
 const ALL: &[Suite] = &[
-    suite("unit", &["--lib"], &[Requirement::Emulators]),
+    suite("unit", &["--lib"], &[Requirement::Emulators, Requirement::UnitTools]),
     suite(
         "boot",
         &["--test", "boot"],

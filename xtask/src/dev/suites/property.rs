@@ -45,7 +45,8 @@ impl Run {
 
     /// The arguments of cargo for the run.
     pub fn cargo_args(&self) -> Vec<String> {
-        let args = [&["test", "--workspace", "--lib", "fuzz", "--"], SKIP].concat();
+        // Some need programs, which a run for minutes may expect.
+        let args = [&["test", "--workspace", "--lib", "fuzz", "--", "--include-ignored"], SKIP].concat();
         let threads = format!("--test-threads={}", self.threads);
         args.into_iter().map(str::to_owned).chain([threads]).collect()
     }

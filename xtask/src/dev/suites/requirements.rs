@@ -25,6 +25,8 @@ pub enum Requirement {
     /// The user-mode emulators of other architectures, as programs.
     Emulators,
     DeployRs,
+    /// Programs that make file systems and keys for unit tests.
+    UnitTools,
     /// Nix and deploy-rs in folders that the target of a deploy sees.
     VisibleTools,
     ImageTools,
@@ -87,6 +89,7 @@ impl Requirement {
             | Self::TlsServer
             | Self::Emulators
             | Self::DeployRs
+            | Self::UnitTools
             | Self::ImageTools
             | Self::Qemu
             | Self::ImageReaders
@@ -117,6 +120,7 @@ impl Requirement {
             Self::Emulation => missing_emulation(cx),
             Self::Emulators => missing_programs(cx, &["qemu-aarch64-static", "qemu-riscv64-static"]),
             Self::DeployRs => missing_programs(cx, &["deploy", "activate"]),
+            Self::UnitTools => missing_programs(cx, &["mcopy", "mkfs.vfat", "mke2fs", "ssh-keygen"]),
             Self::VisibleTools => hidden_programs(&cx.launcher, &["nix-store", "activate"]),
             Self::ImageTools => missing_programs(
                 cx,

@@ -44,6 +44,7 @@ fn refusal(result: Result<impl Sized>) -> String {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn a_backup_is_opened_by_each_recipient_and_by_the_passphrase() {
     let dir = tempfile::tempdir().unwrap();
     let stored = identities(dir.path());
@@ -76,6 +77,7 @@ fn a_backup_is_opened_by_each_recipient_and_by_the_passphrase() {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn a_key_of_ssh_with_a_passphrase_opens_a_backup() {
     let dir = tempfile::tempdir().unwrap();
     let key = make_key(dir.path(), "locked", "open sesame");
@@ -88,6 +90,7 @@ fn a_key_of_ssh_with_a_passphrase_opens_a_backup() {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn a_backup_that_is_cut_or_changed_at_any_place_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (sealing, opening) = recipients(dir.path());
@@ -136,6 +139,7 @@ fn archive(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn hostile_archives_are_refused() {
     use tar::EntryType;
     let manifest = ("manifest.json", EntryType::Regular, &br#"{"version":1}"#[..]);
@@ -193,6 +197,7 @@ fn other_files_are_no_backups() {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn private_and_other_keys_are_no_recipients() {
     let dir = tempfile::tempdir().unwrap();
     let private = make_key(dir.path(), "key", "");
@@ -222,6 +227,7 @@ fn a_backup_is_private_and_replaces_no_file_by_itself() {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn fuzz() {
     let dir = tempfile::tempdir().unwrap();
     let (sealing, opening) = recipients(dir.path());

@@ -90,6 +90,7 @@ fn check(dir: &Path, bytes: &[u8], ending: &str) -> Image {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_compressed_image_has_the_facts_of_the_decompressed_one() {
     let dir = tempfile::tempdir().unwrap();
     for block_size in ["1024", "4096"] {
@@ -112,6 +113,7 @@ fn a_compressed_image_has_the_facts_of_the_decompressed_one() {
 
 /// Also where the system does not boot, and where there is no system.
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_compressed_image_is_inspected_as_the_decompressed_one() {
     let dir = tempfile::tempdir().unwrap();
     let without_init = |root: &Path| std::fs::remove_file(root.join(SYSTEM).join("init")).unwrap();
@@ -132,6 +134,7 @@ fn a_compressed_image_is_inspected_as_the_decompressed_one() {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_cached_check_has_the_facts_too() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pi.img.zst");
@@ -153,6 +156,7 @@ fn a_cached_check_has_the_facts_too() {
 
 /// What a card would be refused for after the flash, the image is refused for before.
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn an_image_is_refused_for_a_board_as_the_card_would_be() {
     let dir = tempfile::tempdir().unwrap();
     let without_menu = |root: &Path| std::fs::remove_file(root.join("boot/extlinux/extlinux.conf")).unwrap();
@@ -179,6 +183,7 @@ fn an_image_is_refused_for_a_board_as_the_card_would_be() {
 
 /// A kernel that the proof of the boards lacks.
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn login_keys_are_known_where_boards_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = image("4096", |root| write(root, "boot/kernel", "no kernel"));
@@ -189,6 +194,7 @@ fn login_keys_are_known_where_boards_are_not() {
 
 /// A file that does not look like one with keys is not taken for an empty one.
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn what_is_not_kept_is_unknown_and_never_none() {
     let dir = tempfile::tempdir().unwrap();
     let hidden = |root: &Path| {

@@ -61,6 +61,7 @@ fn faults(options: &[&str], fstab: &str) -> (bool, Vec<String>) {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn the_partitions_of_a_card_have_their_names() {
     let (disk, layout) = card(FAT16, |_| ());
     let volumes = volumes(&disk, &layout, &Budget::without_stop()).unwrap();
@@ -97,6 +98,7 @@ fn the_partitions_of_a_card_have_their_names() {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_system_with_links_is_read_to_its_fstab() {
     let link = |target: &'static str| {
         card(FAT32, move |dir| {
@@ -128,6 +130,7 @@ fn a_system_with_links_is_read_to_its_fstab() {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_large_fstab_has_few_and_short_faults() {
     let (boots, found) = faults(FAT32, &"LABEL=x /nix e\n".repeat(60_000));
     assert!(!boots && found.len() == 8, "{found:?}");
@@ -138,6 +141,7 @@ fn a_large_fstab_has_few_and_short_faults() {
 
 /// A card that is too slow, or that needs too many reads, is not one that does not boot.
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_spent_budget_proves_nothing() {
     let (disk, layout) = card(FAT32, |_| ());
     assert_eq!(prove(&disk, &layout, &Budget::without_stop()).outcome, Outcome::Boots);
@@ -153,6 +157,7 @@ fn a_spent_budget_proves_nothing() {
 
 /// A file system that ends in the middle, at any place.
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_truncated_card_has_proofs() {
     let (disk, layout) = card(FAT32, |_| ());
     for size in [47 << 20, 36 << 20, 35 << 20, 20 << 20, (1 << 20) + 4096, 1 << 20, 4096] {

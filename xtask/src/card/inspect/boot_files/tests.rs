@@ -111,6 +111,7 @@ fn files_of_card(options: &[&str]) -> Result<BootFiles> {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn a_pi_boots_from_fat16_as_from_fat32() {
     use super::super::fat::tests::{FAT16, FAT32};
     for (options, expected) in [(FAT32, "FAT32"), (FAT16, "FAT16")] {
@@ -121,6 +122,7 @@ fn a_pi_boots_from_fat16_as_from_fat32() {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn not_every_pi_boots_from_fat12() {
     let error = files_of_card(&["-F", "12", "-s", "64"]).unwrap_err();
     let words = "no partition has FAT32 or FAT16, from which every Pi reads its firmware";

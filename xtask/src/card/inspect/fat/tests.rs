@@ -164,6 +164,7 @@ fn config() -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn fat16_is_read_as_fat32_is() {
     let files = [("config.txt", config()), ("a long name.bin", vec![7; 5000])];
     for options in [FAT32, FAT16] {
@@ -179,6 +180,7 @@ fn fat16_is_read_as_fat32_is() {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn files_in_folders_are_read_by_their_paths() {
     for options in [FAT32, FAT16] {
         let image = make_fat(options, &[("overlays/Deep er/a long name.dtbo", vec![7; 5000])]);
@@ -206,11 +208,13 @@ fn fat12_is_refused() {
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn fuzz() {
     fuzz_metadata(FAT32, |image| le32(&image[36..]));
 }
 
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn fuzz_fat16() {
     fuzz_metadata(FAT16, |image| le16(&image[22..]).into());
 }
@@ -265,6 +269,7 @@ fn a_folder_is_read_once_for_many_lookups() {
 
 /// Thousands of large files may share the same clusters.
 #[test]
+#[ignore = "needs mtools and dosfstools: run `cargo xtask test`"]
 fn the_budget_limits_all_files_together() {
     let image = make_fat32(&[("config.txt", config()), ("k", vec![7; 20 << 20])]);
     let disk = tempfile::tempfile().unwrap();

@@ -38,6 +38,7 @@ fn line(principals: &str, key: &Path) -> String {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn the_signer_of_a_release_is_named() {
     let keys = Keys::new();
     for (name, of_kind) in [("ed", "ed25519"), ("ec", "ecdsa"), ("rsa", "rsa")] {
@@ -51,6 +52,7 @@ fn the_signer_of_a_release_is_named() {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn what_another_signed_and_another_text_are_no_release() {
     let keys = Keys::new();
     let [key, other] = ["key", "other"].map(|name| keys.make(name, "ed25519"));
@@ -90,6 +92,7 @@ fn refusal(launcher: &Launcher, key: &Path) -> String {
 }
 
 #[test]
+#[ignore = "needs ssh-keygen: run `cargo xtask test`"]
 fn a_key_of_an_agent_signs_by_its_public_key() {
     let mut keys = Keys::new();
     let [key, other] = ["key", "other"].map(|name| keys.make(name, "ed25519"));
