@@ -12,6 +12,8 @@ use crate::card::image::{GivenSums, Sum, parse_sha256};
 
 /// The system of every 64-bit Pi.
 const RASPBERRY_PI_SYSTEM: &str = "aarch64-linux";
+/// The feature that kernels, compilers and browsers of nixpkgs require of a machine.
+const BIG_BUILDS: &str = "big-parallel";
 
 #[derive(Debug, Args)]
 pub struct SdImage {
@@ -85,7 +87,8 @@ fn parse_builder(text: &str) -> Result<String, String> {
     match words[..] {
         [] => Err("a builder has an address, such as ssh-ng://me@server".to_owned()),
         _ if is_list(text) => Err("one builder is one line; name several by several options".to_owned()),
-        [address] => Ok(format!("{address} {RASPBERRY_PI_SYSTEM}")),
+        // Without the feature, Nix would keep the builds that take longest from the builder.
+        [address] => Ok(format!("{address} {RASPBERRY_PI_SYSTEM} - - - {BIG_BUILDS}")),
         _ => Ok(words.join(" ")),
     }
 }
@@ -127,5 +130,23 @@ impl ChecksumArgs {
     /// The checksums that the user gave.
     pub fn given_sums(&self) -> GivenSums {
         GivenSums { sha256: self.sha256.clone(), file: self.checksums.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_is_a_line_of_a_machines_file() {
+        for (text, expected) in [
+            ("ssh-ng://me@server", Some("ssh-ng://me@server aarch64-linux - - - big-parallel")),
+            (" ssh-ng://me@server  x86_64-linux - 4", Some("ssh-ng://me@server x86_64-linux - 4")),
+            ("", None),
+            ("a ; b", None),
+            ("@/etc/nix/machines", None),
+        ] {
+            assert_eq!(parse_builder(text).ok().as_deref(), expected, "{text}");
+        }
     }
 }

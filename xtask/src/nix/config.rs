@@ -1,5 +1,6 @@
 //! The settings of Nix that decide what can be built here.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -19,6 +20,8 @@ pub struct Config {
     pub builders: String,
     /// How many builds run on this machine at once; with 0, only remote builders build.
     pub max_jobs: u64,
+    /// What this machine has for builds that need it (`system-features`); `None` where Nix does not say.
+    pub system_features: Option<Vec<String>>,
     /// The binary caches, separated by spaces.
     pub substituters: String,
     /// Whether Nix signs the store paths that it builds on this machine (`secret-key-files`).
@@ -57,6 +60,9 @@ impl Config {
             ignored_platforms: Vec::new(),
             builders: text("builders"),
             max_jobs: value("max-jobs").as_u64().unwrap_or(1),
+            system_features: value("system-features")
+                .is_array()
+                .then(|| split_words(value("system-features"))),
             substituters: split_words(value("substituters")).join(" "),
             signs: !split_words(value("secret-key-files")).is_empty(),
             sandbox: *value("sandbox") != false && *value("sandbox") != "false",
@@ -67,6 +73,11 @@ impl Config {
     /// Whether the sandbox hides `path` from builds.
     pub fn hides(&self, path: &str) -> bool {
         self.sandbox && !self.sandbox_paths.iter().any(|shown| Path::new(path).starts_with(&shown.inside))
+    }
+
+    /// Whether this machine has all of `features`.
+    pub fn has_features(&self, features: &BTreeSet<String>) -> bool {
+        self.system_features.as_ref().is_none_or(|own| features.iter().all(|feature| own.contains(feature)))
     }
 
     /// Whether Nix would build for `system` on this machine. Nix does not check whether the kernel runs such programs.
@@ -146,6 +157,16 @@ mod tests {
     }
 
     #[test]
+    fn the_features_of_this_machine_are_read() {
+        let own = parse(r#"{"system-features":{"value":["kvm","big-parallel"]}}"#);
+        let features = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        for (words, expected) in [(&[][..], true), (&["kvm"], true), (&["kvm", "gpu"], false)] {
+            assert_eq!(own.has_features(&features(words)), expected, "{words:?}");
+        }
+        assert!(parse("{}").has_features(&features(&["gpu"])), "a Nix that does not say");
+    }
+
+    #[test]
     fn the_settings_of_each_version_are_parsed() {
         let expected = Config {
             system: "x86_64-linux".to_owned(),
@@ -153,6 +174,7 @@ mod tests {
             ignored_platforms: Vec::new(),
             builders: "@/etc/nix/machines".to_owned(),
             max_jobs: 1,
+            system_features: None,
             substituters: "https://cache.nixos.org/".to_owned(),
             signs: false,
             sandbox: true,

@@ -146,6 +146,32 @@ fn an_image_is_built_on_the_machine_of_the_command_line() {
     assert!(built_text(&sandbox).starts_with("target "), "{}", built_text(&sandbox));
 }
 
+/// Nix would build it here, and say nothing.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_builder_whose_line_lacks_a_feature_does_not_count_for_what_needs_it() {
+    let host = Machine::start();
+    let system = format!("{}-linux", std::env::consts::ARCH);
+    let line = machines_line("ssh-ng://", &host).replace("aarch64-linux", &system);
+    let sandbox = sandbox_with_image();
+    let flake = sandbox.path("flake/flake.nix");
+    let text = fs::read_to_string(&flake).expect("the flake");
+    let needing = text.replace("name = ", r#"requiredSystemFeatures = [ "big-parallel" ]; name = "#);
+    fs::write(&flake, needing).expect("writing the flake");
+    let mut words = line.split(' ').collect::<Vec<_>>();
+    assert_eq!(words[5], "-", "{line}");
+    let planned = sd_image_with_builders(&sandbox, &[&line], &["--plan"]);
+    assert!(planned.assert_code(0).stdout.starts_with(&format!("build   1 derivation: 1 for {system}\n")));
+    planned.assert_stderr_contains(format!(
+        "warning: no remote builder for {system} takes builds that need big-parallel"
+    ));
+    words[5] = "big-parallel";
+    let line = words.join(" ");
+    let built = sd_image_with_builders(&sandbox, &[&line], &[]);
+    built.assert_stderr_contains(format!("building a.img on ssh-ng://root@{}", host.address));
+    assert!(built_text(&sandbox).starts_with("target "), "{}", built_text(&sandbox));
+}
+
 /// A port that takes connections and never answers: ssh alone would wait for minutes.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]

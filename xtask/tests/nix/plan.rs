@@ -75,6 +75,33 @@ fn the_plan_of_a_deploy_asks_no_host() {
     fixture.run(&["deploy", "one", "--plan", "--reboot"]).assert_code(2);
 }
 
+/// Nix gives a derivation only to machines with the features that it needs, however it says so.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn what_needs_a_feature_of_no_machine_is_built_nowhere() {
+    let needing = |name: &str, more: &str| {
+        let features = r#"requiredSystemFeatures = [ "feature-of-no-machine" ];"#;
+        builder(name, "exit 1").replace("system =", &format!("{features} {more} system ="))
+    };
+    let fixture = Fixture::with_images(&[
+        ("plain", &needing("plain", "")),
+        ("structured", &needing("structured", "__structuredAttrs = true;")),
+        ("big", &needing("big", "").replace("feature-of-no-machine", "big-parallel")),
+    ]);
+    for (host, expected) in [
+        ("plain", ", which nothing here builds for"),
+        ("structured", ", which nothing here builds for"),
+        ("big", ""),
+    ] {
+        let planned = fixture.run(&["sd-image", host, "--plan"]);
+        let line = format!("build   1 derivation: 1 for {}{expected}\n", system());
+        assert!(planned.assert_code(0).stdout.starts_with(&line), "{planned:?}");
+    }
+    let builder = format!("file:///nowhere {}", system());
+    let planned = fixture.run(&["sd-image", "big", "--plan", "--builder", &builder]);
+    assert!(!planned.stdout.contains("by a remote builder"), "{planned:?}");
+}
+
 /// Ctrl-C while Nix plans: nothing is built afterwards.
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]

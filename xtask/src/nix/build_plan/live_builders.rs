@@ -7,7 +7,8 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::Context;
+use super::systems::Needs;
+use crate::base::{Context, Event};
 use crate::nix::Config;
 use crate::nix::emulation::{self, Answer, Builder};
 
@@ -59,9 +60,29 @@ impl AskedBuilders {
         Ok(asked)
     }
 
-    /// Whether a builder that answers builds for `system`.
-    pub fn build_for(&self, system: &str) -> bool {
-        self.live.iter().any(|builder| builder.builds_for(system))
+    /// Whether a builder that answers takes a derivation with these `needs`.
+    pub fn take(&self, needs: &Needs) -> bool {
+        self.live.iter().any(|builder| builder.takes(&needs.system, &needs.features))
+    }
+
+    /// Warns of `needs` that builders which answer do not take for want of a feature alone: Nix builds such a
+    /// derivation here, or not at all.
+    pub fn warn_of_features(&self, cx: &Context, needs: &Needs) {
+        let Some(builder) = self.live.iter().find(|builder| builder.builds_for(&needs.system)) else {
+            return;
+        };
+        if self.take(needs) || needs.features.is_empty() {
+            return;
+        }
+        let features = needs.features.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let system = &needs.system;
+        cx.reporter.report(&Event::warning_with_hint(
+            format!("no remote builder for {system} takes builds that need {features}"),
+            format!(
+                "where a builder has that, say so in its line: `{} {system} - - - {features}`",
+                builder.address
+            ),
+        ));
     }
 
     /// The options for Nix that name the builders that answer; none where all do.

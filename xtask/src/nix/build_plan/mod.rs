@@ -22,6 +22,7 @@ use crate::base::Context;
 use crate::base::process::Launcher;
 
 use live_builders::AskedBuilders;
+use systems::Needs;
 
 pub use agree::agree;
 pub use dry_run::DryRun;
@@ -148,11 +149,11 @@ pub fn dry_run(launcher: &Launcher, installables: &[Installable], options: &[Str
     Ok(run)
 }
 
-/// The systems of derivations, and how this machine builds for each.
+/// What derivations need, and where what needs that is built.
 #[derive(Default)]
 struct Places {
-    systems: HashMap<String, System>,
-    by_system: BTreeMap<System, Place>,
+    needs: HashMap<String, Needs>,
+    by_needs: BTreeMap<Needs, Place>,
     builders: AskedBuilders,
     /// How many builds run at once.
     jobs: u64,
@@ -164,41 +165,58 @@ impl Places {
             return Ok(Self::default());
         }
         let config = Config::load(&cx.launcher, version::require(&cx.launcher)?, options)?;
-        let systems = systems::systems_of(&cx.launcher, derivations)?;
-        let distinct = systems.values().map(String::as_str).collect::<BTreeSet<_>>();
+        let needs = systems::needs_of(&cx.launcher, derivations)?;
+        let systems = needs.values().map(|needs| needs.system.as_str()).collect::<BTreeSet<_>>();
         let are_of_this_run = options.iter().any(|option| option == "--builders");
-        let builders = AskedBuilders::ask(cx, &config, &distinct, are_of_this_run)?;
-        let mut by_system = BTreeMap::new();
-        for system in distinct {
-            by_system.insert(system.to_owned(), Place::of(&cx.launcher, &config, &builders, system)?);
+        let builders = AskedBuilders::ask(cx, &config, &systems, are_of_this_run)?;
+        let mut here = BTreeMap::new();
+        for system in systems {
+            here.insert(system.to_owned(), Place::here(&cx.launcher, &config, system)?);
         }
-        Ok(Self { by_system, builders, jobs: config.max_jobs.max(1), systems })
+        let distinct = needs.values().cloned().collect::<BTreeSet<_>>();
+        distinct.iter().for_each(|needs| builders.warn_of_features(cx, needs));
+        let place = |needs: Needs| {
+            let here = here.get(&needs.system).copied().unwrap_or(Place::Unknown);
+            (needs.clone(), Place::of(&config, &builders, &needs, here))
+        };
+        let by_needs = distinct.into_iter().map(place).collect();
+        Ok(Self { by_needs, builders, jobs: config.max_jobs.max(1), needs })
     }
 
     fn planned(&self, path: &StorePath, times: &BuildTimes) -> PlannedBuild {
         let name = path.name().trim_end_matches(".drv").to_owned();
-        let system = path.as_str().rsplit('/').next().and_then(|file| self.systems.get(file)).cloned();
-        let place = system.as_ref().and_then(|system| self.by_system.get(system)).copied();
-        let place = place.unwrap_or(Place::Unknown);
+        let needs = path.as_str().rsplit('/').next().and_then(|file| self.needs.get(file));
+        let place = needs.and_then(|needs| self.by_needs.get(needs)).copied().unwrap_or(Place::Unknown);
         PlannedBuild {
             seconds: times.seconds(&name, place == Place::Emulated),
             is_heavy: heavy::is_heavy(&name),
             derivation: path.clone(),
             name,
-            system,
+            system: needs.map(|needs| needs.system.clone()),
             place,
         }
     }
 }
 
 impl Place {
-    /// Where a derivation for `system` is built: Nix asks remote builders first, also for what it could build itself.
-    fn of(launcher: &Launcher, config: &Config, builders: &AskedBuilders, system: &str) -> Result<Self> {
+    /// Where a derivation with these `needs` is built: Nix asks remote builders first, also for what it could build
+    /// itself. This machine builds for the system as `here` says.
+    fn of(config: &Config, builders: &AskedBuilders, needs: &Needs, here: Self) -> Self {
+        if needs.system == emulation::BUILTIN {
+            Self::Native
+        } else if builders.take(needs) {
+            Self::Remote
+        } else if config.has_features(&needs.features) {
+            here
+        } else {
+            Self::Nowhere
+        }
+    }
+
+    /// How this machine itself builds for `system`.
+    fn here(launcher: &Launcher, config: &Config, system: &str) -> Result<Self> {
         if system == emulation::BUILTIN {
             return Ok(Self::Native);
-        }
-        if builders.build_for(system) {
-            return Ok(Self::Remote);
         }
         Ok(match emulation::support_here(launcher, config, system)? {
             BuildSupport::Native | BuildSupport::RunByKernel => Self::Native,

@@ -1,9 +1,10 @@
-//! The systems of derivations, by `nix derivation show`.
+//! What derivations need of a machine that builds them, by `nix derivation show`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::base::process::Launcher;
 use crate::nix::{FEATURES, StorePath, System};
@@ -24,29 +25,54 @@ enum Shown {
 #[derive(Deserialize)]
 struct Derivation {
     system: System,
+    #[serde(default)]
+    env: Value,
+    /// From Nix 2.31 on; before, they are a text of the environment.
+    #[serde(default, rename = "structuredAttrs")]
+    attributes: Value,
 }
 
-/// The systems for which `derivations` are built, by their names in the store. A derivation that Nix does not show is
-/// left out.
+/// What a machine must have that builds a derivation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needs {
+    pub system: System,
+    /// The features that the derivation requires, such as `big-parallel`.
+    pub features: BTreeSet<String>,
+}
+
+impl Derivation {
+    fn needs(self) -> Needs {
+        const NAME: &str = "requiredSystemFeatures";
+        let in_text = self.env["__json"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let structured = [&self.attributes, in_text.as_ref().unwrap_or(&Value::Null)]
+            .into_iter()
+            .flat_map(|attributes| attributes[NAME].as_array().into_iter().flatten())
+            .filter_map(Value::as_str);
+        let plain = self.env[NAME].as_str().unwrap_or_default().split_whitespace();
+        Needs { features: structured.chain(plain).map(str::to_owned).collect(), system: self.system }
+    }
+}
+
+/// What `derivations` need, by their names in the store. A derivation that Nix does not show is left out.
 ///
 /// # Errors
 /// That of Nix, and output that is no JSON of a known shape.
-pub fn systems_of(launcher: &Launcher, derivations: &[StorePath]) -> Result<HashMap<String, System>> {
-    let mut systems = HashMap::new();
+pub fn needs_of(launcher: &Launcher, derivations: &[StorePath]) -> Result<HashMap<String, Needs>> {
+    let mut needs = HashMap::new();
     for batch in derivations.chunks(BATCH) {
         let fixed = FEATURES.into_iter().chain(["derivation", "show"]);
         let args = fixed.chain(batch.iter().map(StorePath::as_str)).collect::<Vec<_>>();
-        systems.extend(parse(&launcher.read("nix", &args)?)?);
+        needs.extend(parse(&launcher.read("nix", &args)?)?);
     }
-    Ok(systems)
+    Ok(needs)
 }
 
 /// Parses the output of `nix derivation show`.
-fn parse(json: &str) -> Result<HashMap<String, System>> {
+fn parse(json: &str) -> Result<HashMap<String, Needs>> {
     let shown = serde_json::from_str(json).context("reading the output of nix derivation show")?;
     let (Shown::Named { derivations } | Shown::Plain(derivations)) = shown;
     let name = |path: String| path.rsplit('/').next().unwrap_or_default().to_owned();
-    Ok(derivations.into_iter().map(|(path, derivation)| (name(path), derivation.system)).collect())
+    Ok(derivations.into_iter().map(|(path, derivation)| (name(path), derivation.needs())).collect())
 }
 
 #[cfg(test)]
@@ -61,8 +87,12 @@ mod tests {
         let named =
             r#"{"derivations":{"h-a.drv":{"name":"a","system":"aarch64-linux","version":4}},"version":4}"#;
         for json in [plain, named] {
-            let systems = parse(json).unwrap();
-            assert_eq!(systems.get("h-a.drv").map(String::as_str), Some("aarch64-linux"), "{json}");
+            let needs = parse(json).unwrap();
+            assert_eq!(
+                needs["h-a.drv"],
+                Needs { system: "aarch64-linux".into(), features: [].into() },
+                "{json}"
+            );
         }
         assert!(parse("{}").unwrap().is_empty());
         assert!(parse("[]").is_err() && parse(r#"{"a":{}}"#).is_err());
@@ -70,9 +100,23 @@ mod tests {
 
     #[test]
     fn the_system_of_each_version_is_read() {
-        let expected = HashMap::from([(recorded::DERIVATION.to_owned(), "aarch64-linux".to_owned())]);
+        let needs = Needs { system: "aarch64-linux".into(), features: [].into() };
+        let expected = HashMap::from([(recorded::DERIVATION.to_owned(), needs)]);
         for recorded in recorded::ALL {
             assert_eq!(parse(recorded.derivation).unwrap(), expected, "{}", recorded.release);
+        }
+    }
+
+    #[test]
+    fn the_features_are_read_in_every_shape() {
+        for more in [
+            r#""env":{"requiredSystemFeatures":"big-parallel kvm"}"#,
+            r#""env":{"__json":"{\"requiredSystemFeatures\":[\"big-parallel\",\"kvm\"]}"}"#,
+            r#""env":{},"structuredAttrs":{"requiredSystemFeatures":["big-parallel","kvm"]}"#,
+        ] {
+            let json = format!(r#"{{"/nix/store/h-a.drv":{{"system":"s",{more}}}}}"#);
+            let features = ["big-parallel", "kvm"].map(str::to_owned).into();
+            assert_eq!(parse(&json).unwrap()["h-a.drv"], Needs { system: "s".into(), features }, "{more}");
         }
     }
 

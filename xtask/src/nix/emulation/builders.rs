@@ -18,6 +18,9 @@ pub struct Builder {
     /// The address of the builder's store, as the line has it, but always with a scheme.
     pub address: String,
     systems: Vec<System>,
+    /// The features that the builder has, and those without which it builds nothing.
+    features: Vec<String>,
+    mandatory_features: Vec<String>,
     /// The file of the private key for ssh.
     key: Option<String>,
     /// The public host key, in base64.
@@ -30,11 +33,14 @@ impl Builder {
     fn parse(line: &str, this_system: &str) -> Option<Self> {
         let words = line.split_whitespace().collect::<Vec<_>>();
         let word = |index: usize| words.get(index).filter(|word| **word != "-").map(ToString::to_string);
-        let systems = word(1).unwrap_or_else(|| this_system.to_owned());
+        let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let features = |index| word(index).map(list).unwrap_or_default();
         Some(Self {
             line: line.to_owned(),
             address: with_scheme(&word(0)?),
-            systems: systems.split(',').map(str::to_owned).collect(),
+            systems: list(word(1).unwrap_or_else(|| this_system.to_owned())),
+            features: features(5),
+            mandatory_features: features(6),
             key: word(2),
             host_key: word(7),
         })
@@ -43,6 +49,14 @@ impl Builder {
     /// Whether the builder builds for `system`.
     pub fn builds_for(&self, system: &str) -> bool {
         self.systems.iter().any(|listed| listed == system)
+    }
+
+    /// Whether the builder takes builds for `system` that need these `features` of a machine, and no others.
+    pub fn takes(&self, system: &str, features: &BTreeSet<String>) -> bool {
+        let has =
+            |feature: &String| self.features.contains(feature) || self.mandatory_features.contains(feature);
+        let are_mandatory_met = self.mandatory_features.iter().all(|feature| features.contains(feature));
+        self.builds_for(system) && features.iter().all(has) && are_mandatory_met
     }
 
     /// The address of the store, with the keys of the line as options where ssh reaches the store.
@@ -133,6 +147,22 @@ mod tests {
         let builders = parse_all("pi - ; pi2", "aarch64-linux", |_| None);
         assert_eq!(builders.len(), 2);
         assert!(builders.iter().all(|builder| builder.builds_for("aarch64-linux")));
+    }
+
+    #[test]
+    fn a_builder_takes_what_it_has_the_features_for() {
+        for (line, features, expected) in [
+            ("pi s", &[][..], true),
+            ("pi s", &["big-parallel"], false),
+            ("pi s - 4 1 kvm,big-parallel", &["big-parallel"], true),
+            ("pi s - 4 1 kvm,big-parallel", &[], true),
+            ("pi s - 4 1 - gpu", &[], false),
+            ("pi s - 4 1 - gpu", &["gpu"], true),
+            ("pi x - 4 1 kvm", &["kvm"], false),
+        ] {
+            let features = features.iter().map(ToString::to_string).collect();
+            assert_eq!(Builder::parse(line, "x").unwrap().takes("s", &features), expected, "{line}");
+        }
     }
 
     #[test]
