@@ -105,7 +105,7 @@ fn build_support(
     match support {
         BuildSupport::Remote if all_fail => Err(reason(format!("{text}, and none can be used"), None)),
         support if support.can_build() => Ok(text),
-        support => Err(reason(text, support.hint(SYSTEM))),
+        support => Err(reason(text, support.hint(SYSTEM, &emulation::conf_file(&cx.launcher)))),
     }
 }
 

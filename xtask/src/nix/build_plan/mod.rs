@@ -174,7 +174,9 @@ impl Places {
             here.insert(system.to_owned(), Place::here(&cx.launcher, &config, system)?);
         }
         let distinct = needs.values().cloned().collect::<BTreeSet<_>>();
-        distinct.iter().for_each(|needs| builders.warn_of_features(cx, needs));
+        for needs in &distinct {
+            builders.warn_of_features(cx, needs);
+        }
         let place = |needs: Needs| {
             let here = here.get(&needs.system).copied().unwrap_or(Place::Unknown);
             (needs.clone(), Place::of(&config, &builders, &needs, here))

@@ -73,7 +73,7 @@ pub fn debian_command(system: &str) -> &'static str {
 }
 
 /// The command that writes `word` into the file `name` of `binfmt_misc`.
-fn write_command(word: &str, name: &str) -> String {
+pub(super) fn write_command(word: &str, name: &str) -> String {
     format!("`echo {word} | sudo tee /proc/sys/fs/binfmt_misc/{name}`")
 }
 

@@ -22,6 +22,8 @@ pub enum KernelSupport {
 /// An emulator that works, but not in the sandbox of Nix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HiddenEmulator {
+    /// The name of its entry in `binfmt_misc`.
+    pub entry: String,
     pub path: String,
     /// Whether its entry has the flag F: then the sandbox lacks only what the emulator loads.
     pub fixed: bool,
@@ -30,7 +32,7 @@ pub struct HiddenEmulator {
 impl HiddenEmulator {
     /// Why the emulator does not work there.
     pub fn explain(&self) -> String {
-        let Self { path, fixed } = self;
+        let Self { path, fixed, .. } = self;
         let why = if *fixed {
             format!("the emulator {path} is not static, and the sandbox lacks what it loads")
         } else {

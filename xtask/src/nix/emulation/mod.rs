@@ -12,7 +12,7 @@ mod probe;
 mod sandbox_probe;
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -46,6 +46,13 @@ pub fn build_support(
     let config = Config::load(launcher, version, options)?;
     let has_remote_builder = read_builders(&config).iter().any(|builder| builder.builds_for(system));
     Ok(BuildSupport::new(system, &config, kernel_support(launcher, &config, system)?, has_remote_builder))
+}
+
+/// The file of settings that a hint names: that of the Nix of `setup`, else that of the machine. The daemon reads no
+/// other, and no user of a machine without a daemon lacks it.
+pub fn conf_file(launcher: &Launcher) -> PathBuf {
+    let folder = launcher.env("NIX_CONF_DIR").filter(|folder| !folder.is_empty());
+    PathBuf::from(folder.unwrap_or_else(|| "/etc/nix".into())).join("nix.conf")
 }
 
 /// Asks all remote builders whether they answer.
@@ -135,7 +142,7 @@ pub fn require_unless(
         return Ok(());
     }
     let explanation = support.explain();
-    match support.hint(system) {
+    match support.hint(system, &conf_file(&cx.launcher)) {
         None if support == BuildSupport::Untested => {
             cx.warn(format!(
                 "whether this machine can build for {system} is unknown, so the build may fail: {explanation}"

@@ -21,7 +21,10 @@ pub fn run(
 ) -> Result<KernelSupport> {
     let here = Launcher::new("/");
     let path = entry.interpreter.display().to_string();
-    let hidden = || KernelSupport::Hidden(HiddenEmulator { path: path.clone(), fixed: entry.fixed });
+    let hidden = || {
+        let name = entry.name.clone();
+        KernelSupport::Hidden(HiddenEmulator { entry: name, path: path.clone(), fixed: entry.fixed })
+    };
     Ok(match here.run_in_own_root(program, &[])? {
         OwnRootRun::Exited(EXIT_CODE) => KernelSupport::Emulates,
         // The kernel opens the file by its path, which is missing in the sandbox: that is certain also without a test.

@@ -1,6 +1,8 @@
 //! Whether this machine builds for a system, with the remedy where it does not.
 
-use super::fault::{BinfmtFault, debian_command, is_native_to_cpu};
+use std::path::Path;
+
+use super::fault::{BinfmtFault, debian_command, is_native_to_cpu, write_command};
 use super::kernel_support::{HiddenEmulator, KernelSupport};
 use crate::nix::Config;
 
@@ -125,11 +127,12 @@ impl BuildSupport {
         }
     }
 
-    /// The hint how to make this machine build for `system`; `None` where [`Self::can_build`].
-    pub fn hint(&self, system: &str) -> Option<String> {
+    /// The hint how to make this machine build for `system`, where Nix reads the file of settings `conf`; `None` where
+    /// [`Self::can_build`].
+    pub fn hint(&self, system: &str, conf: &Path) -> Option<String> {
+        let conf = conf.display();
         match self {
             Self::NotConfigured | Self::IgnoredByDaemon => {
-                let file = if *self == Self::IgnoredByDaemon { "/etc/nix/nix.conf" } else { "nix.conf" };
                 let setting = if is_native_to_cpu(system) {
                     "nix.settings.extra-platforms"
                 } else {
@@ -137,21 +140,22 @@ impl BuildSupport {
                 };
                 Some(format!(
                     "NixOS: set `{setting} = [ \"{system}\" ];`; elsewhere: \
-                     add `extra-platforms = {system}` to {file}, and restart nix-daemon if it runs"
+                     add `extra-platforms = {system}` to {conf}, and restart nix-daemon if it runs"
                 ))
             }
-            Self::NotInSandbox(HiddenEmulator { path, .. }) => Some(format!(
+            Self::NotInSandbox(HiddenEmulator { entry, .. }) => Some(format!(
                 "NixOS: set `boot.binfmt.preferStaticEmulators = true;`; \
-                 Debian or Ubuntu: remove the binfmt_misc entry of {path}, then run `{}`",
+                 Debian or Ubuntu: remove the binfmt_misc entry with {}, then run `{}`",
+                write_command("-1", entry),
                 debian_command(system)
             )),
             Self::NoEmulator(fault) => Some(fault.hint(system)),
             Self::Impossible(fault) => {
-                Some(format!("{}; then add `extra-platforms = {system}` to nix.conf", fault.hint(system)))
+                Some(format!("{}; then add `extra-platforms = {system}` to {conf}", fault.hint(system)))
             }
             Self::Unknown => Some(format!("add a machine that builds for {system} to /etc/nix/machines")),
             Self::NoJobs => Some(format!(
-                "set `max-jobs = auto` in nix.conf, or add a machine that builds for {system} to /etc/nix/machines"
+                "set `max-jobs = auto` in {conf}, or add a machine that builds for {system} to /etc/nix/machines"
             )),
             _ => None,
         }
@@ -162,8 +166,10 @@ impl BuildSupport {
 mod tests {
     use super::*;
 
+    const CONF: &str = "/c/nix.conf";
+
     fn emulator(fixed: bool) -> HiddenEmulator {
-        HiddenEmulator { path: "/q".into(), fixed }
+        HiddenEmulator { entry: "q".into(), path: "/q".into(), fixed }
     }
 
     fn config(extra: &[&str]) -> Config {
@@ -230,21 +236,23 @@ mod tests {
 
     #[test]
     fn without_jobs_and_remote_builders_the_hint_is_to_allow_jobs() {
-        let hint = BuildSupport::NoJobs.hint("aarch64-linux").unwrap();
-        assert!(hint.starts_with("set `max-jobs = auto` in nix.conf") && !BuildSupport::NoJobs.can_build());
+        let hint = BuildSupport::NoJobs.hint("aarch64-linux", CONF.as_ref()).unwrap();
+        assert!(
+            hint.starts_with("set `max-jobs = auto` in /c/nix.conf") && !BuildSupport::NoJobs.can_build()
+        );
     }
 
     #[test]
     fn every_hint_is_for_the_given_system() {
         for (support, expected) in [
-            (BuildSupport::NotConfigured, "add `extra-platforms = riscv64-linux` to nix.conf"),
+            (BuildSupport::NotConfigured, "add `extra-platforms = riscv64-linux` to /c/nix.conf"),
             (
                 BuildSupport::NotConfigured,
                 "NixOS: set `boot.binfmt.emulatedSystems = [ \"riscv64-linux\" ];`",
             ),
             (
                 BuildSupport::NotInSandbox(emulator(false)),
-                "remove the binfmt_misc entry of /q, then run `apt install qemu-user-static`",
+                "with `echo -1 | sudo tee /proc/sys/fs/binfmt_misc/q`, then run `apt install qemu-user-static`",
             ),
             (
                 BuildSupport::NoEmulator(BinfmtFault::NoEntry),
@@ -252,19 +260,19 @@ mod tests {
             ),
             (
                 BuildSupport::Impossible(BinfmtFault::NoEntry),
-                "then add `extra-platforms = riscv64-linux` to nix.conf",
+                "then add `extra-platforms = riscv64-linux` to /c/nix.conf",
             ),
-            (BuildSupport::IgnoredByDaemon, "add `extra-platforms = riscv64-linux` to /etc/nix/nix.conf"),
+            (BuildSupport::IgnoredByDaemon, "add `extra-platforms = riscv64-linux` to /c/nix.conf"),
             (BuildSupport::Unknown, "add a machine that builds for riscv64-linux to /etc/nix/machines"),
         ] {
-            let hint = support.hint("riscv64-linux").unwrap();
+            let hint = support.hint("riscv64-linux", CONF.as_ref()).unwrap();
             assert!(hint.contains(expected) && !hint.contains("aarch64"), "{hint}");
             assert!(!support.can_build() && !support.explain().contains("aarch64"));
         }
-        let hint = BuildSupport::NotInSandbox(emulator(false)).hint("aarch64-linux").unwrap();
-        assert!(hint.ends_with("remove the binfmt_misc entry of /q, then run `cargo xtask setup`"), "{hint}");
+        let hint = BuildSupport::NotInSandbox(emulator(false)).hint("aarch64-linux", CONF.as_ref()).unwrap();
+        assert!(hint.ends_with("/binfmt_misc/q`, then run `cargo xtask setup`"), "{hint}");
         if cfg!(target_arch = "x86_64") {
-            let hint = BuildSupport::NotConfigured.hint("i686-linux").unwrap();
+            let hint = BuildSupport::NotConfigured.hint("i686-linux", CONF.as_ref()).unwrap();
             assert!(
                 hint.contains("NixOS: set `nix.settings.extra-platforms = [ \"i686-linux\" ];`"),
                 "{hint}"
@@ -277,7 +285,7 @@ mod tests {
         for support in
             [BuildSupport::Untested, BuildSupport::RunByKernel, BuildSupport::EmulatedOutside("why".into())]
         {
-            assert!(support.can_build() && support.hint("riscv64-linux").is_none());
+            assert!(support.can_build() && support.hint("riscv64-linux", CONF.as_ref()).is_none());
         }
     }
 }
