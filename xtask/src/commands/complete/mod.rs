@@ -121,6 +121,7 @@ mod tests {
         "SIZE",
         "TIME",
         "MINUTES",
+        "SECONDS",
         "SUM",
         "NAME",
         "TEXT",
