@@ -111,7 +111,7 @@ pub enum Command {
     /// Take a host from the flake to a running machine: image, card, first boot and deploy, as far as they are left
     #[command(after_help = up::EXAMPLES)]
     Up(Box<Up>),
-    /// Build a host's SD image and print its path
+    /// Build the SD images of hosts and print their paths
     SdImage(SdImage),
     /// Write an image to a card and verify it
     #[command(
