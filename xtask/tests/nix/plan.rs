@@ -97,7 +97,7 @@ fn what_needs_a_feature_of_no_machine_is_built_nowhere() {
         let line = format!("build   1 derivation: 1 for {}{expected}\n", system());
         assert!(planned.assert_code(0).stdout.starts_with(&line), "{planned:?}");
     }
-    let builder = format!("file:///nowhere {}", system());
+    let builder = format!("file://{} {}", fixture.path("store").display(), system());
     let planned = fixture.run(&["sd-image", "big", "--plan", "--builder", &builder]);
     assert!(!planned.stdout.contains("by a remote builder"), "{planned:?}");
 }
