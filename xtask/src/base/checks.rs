@@ -1,6 +1,6 @@
 //! Independent checks, whose failures the user sees at once.
 
-use super::failure::{Reason, kind, reasons, with_hint};
+use super::failure::{ExitKind, Reason, kind, reasons, with_hint};
 
 /// Both results of two independent checks. Where both failed, their errors as the reasons of one, which has the kind of
 /// the first.
@@ -42,6 +42,21 @@ pub fn all<T>(results: impl IntoIterator<Item = anyhow::Result<T>>) -> anyhow::R
     Err(errors.fold(first, both_errors))
 }
 
+/// Fails where some of `count` things have `errors`: with the only error, or with one of the worst kind that has them as
+/// reasons and says how many failed and `what`, such as "hosts cannot be built".
+///
+/// # Errors
+/// Where there are `errors`.
+pub fn none_failed(mut errors: Vec<anyhow::Error>, count: usize, what: &str) -> anyhow::Result<()> {
+    if errors.len() < 2 {
+        return errors.pop().map_or(Ok(()), Err);
+    }
+    let worst = errors.iter().map(kind).max_by_key(|kind| kind.severity());
+    let reasons = errors.iter().map(Reason::of_error).collect();
+    let message = format!("{} of {count} {what}", errors.len());
+    Err(worst.unwrap_or(ExitKind::Other).error_with_reasons(message, reasons))
+}
+
 /// The reasons of `error`; the error itself where it has none.
 fn as_reasons(error: &anyhow::Error) -> Vec<Reason> {
     match reasons(error) {
@@ -54,7 +69,6 @@ fn as_reasons(error: &anyhow::Error) -> Vec<Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::failure::{ExitKind, with_hint};
     use crate::failure;
 
     #[test]
@@ -85,5 +99,16 @@ mod tests {
             assert_eq!(error.as_ref().map(kind), kind_of_both);
             assert_eq!(error.as_ref().map(with_hint).unwrap_or_default(), text);
         }
+    }
+
+    #[test]
+    fn an_error_says_how_many_of_all_failed() {
+        let refused = || failure!(Refused, "a"; hint: "pass --yes");
+        let text =
+            |errors| none_failed(errors, 3, "images cannot be built").map_err(|error| with_hint(&error));
+        assert_eq!(text(vec![]), Ok(()));
+        assert_eq!(text(vec![refused()]), Err("a; pass --yes".into()));
+        let several = "2 of 3 images cannot be built\n  - a; pass --yes\n  - b";
+        assert_eq!(text(vec![refused(), failure!(Io, "b")]), Err(several.into()));
     }
 }

@@ -141,17 +141,17 @@ impl<'a> BegunFlash<'a> {
         self.job.card_writer(self.job.image.file())
     }
 
-    /// As [`Self::make_image`], for one of several cards: an image file that another card gets too is checked once for
-    /// the same boards. `checked` has the images of the earlier cards, each with its boards.
+    /// As the second half of [`Self::make_image`], for one of several cards: an image file that another card gets too
+    /// is checked once for the same boards. `checked` has the images of the earlier cards, each with its boards.
     ///
     /// # Errors
     /// As those of [`Self::make_image`].
-    pub fn make_shared_image(
+    pub fn check_shared_image(
         &mut self,
         cx: &Context,
+        Built { file, layout }: Built,
         checked: &mut Vec<(Image, Vec<Board>)>,
     ) -> Result<ReadyImage> {
-        let Built { file, layout } = self.build(cx, |_| Ok(()))?;
         let path = Source::open(&file)?.path;
         let boards = required_boards::of(self.job.write.board, layout.as_ref());
         let is_same = |(image, of): &&(Image, Vec<Board>)| image.source.path == path && *of == boards;

@@ -58,14 +58,18 @@ impl FakeFlake {
     }
 }
 
+/// The derivation of the image of `host`.
+pub fn derivation(host: &str) -> String {
+    format!("/nix/store/00000000000000000000000000000000-{host}.img.drv")
+}
+
 /// The script of a Nix whose builds for all `hosts`, which have this `layout`, have the output `out`.
 fn script(hosts: &[&str], out: &Path, layout: &Value) -> String {
     let system = format!("{}-linux", std::env::consts::ARCH);
     let answers = hosts.iter().map(|host| {
         let image = json!({
             "place": "convention", "path": ["packages", system, format!("{host}-sdImage")], "name": "pi.img",
-            "system": system, "derivation": "/nix/store/00000000000000000000000000000000-pi.img.drv", "file": null,
-            "layout": layout
+            "system": system, "derivation": derivation(host), "file": null, "layout": layout
         });
         let found = json!({ "images": [image], "isos": [], "is_configured": false });
         format!(" *' outputs).imageOf '*'\"{host}\"'*) echo '{found}';;\n")

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::card::{Card, MIB};
-use crate::fake_flake::{FLAKE, FakeFlake};
+use crate::fake_flake::{FLAKE, FakeFlake, derivation};
 use crate::host_image::{assert_differs_only_in, assert_sound, host_image, payload_chunks, private_key};
 use crate::image::{image, pack};
 use crate::payload::KEY;
@@ -234,6 +234,11 @@ fn hosts_without_cards_get_those_that_are_picked_or_inserted() {
         outcome.assert_stderr_contains(format!("{name} {host}: write"));
     }
     outcome.assert_stderr_contains("next: put the cards into the Pis, then: ");
+    let joint = ["one", "two"].map(|host| format!("{}^*", derivation(host)));
+    let is_joint = |call: &&Vec<String>| joint.iter().all(|each| call.contains(each));
+    let calls = flake.sandbox.calls("nix");
+    let builds = calls.iter().filter(is_joint).filter(|call| !call.contains(&"--dry-run".to_owned())).count();
+    assert_eq!(builds, 1, "one run of Nix builds both images");
     first.assert_holds(&image(8));
     second.assert_holds(&image(8));
 }

@@ -128,6 +128,37 @@ pub fn build_checked(
     build_found(cx, version, image, file, nix_args)
 }
 
+/// As [`build_checked`], for the images of `sources`, which one run of Nix builds: all refusals come before it. `check`
+/// gets the place of the image in `sources`, and the layout of its host. Returns the images in the order of `sources`.
+///
+/// # Errors
+/// As those of [`build_checked`]; where several images fail, one error for all of them.
+pub fn build_all_checked(
+    cx: &Context,
+    sources: Vec<ImageSource>,
+    file: Option<&str>,
+    nix_args: &[String],
+    mut check: impl FnMut(usize, Option<&HostLayout>) -> Result<()>,
+) -> Result<Vec<Built>> {
+    let version = nix::require(&cx.launcher)?;
+    let found = checks::all(Batch::Named(sources).find(cx, nix_args))?;
+    let images = found.into_iter().flatten().collect::<Vec<_>>();
+    checks::all(images.iter().enumerate().map(|(index, image)| {
+        check(index, image.layout.as_ref())?;
+        require_buildable(cx, version, image, nix_args)
+    }))?;
+    let installables = images.iter().map(|image| image.installable(cx)).collect::<Vec<_>>();
+    let built = nix::build_each(cx, &installables, nix_args);
+    let files = images.into_iter().zip(built).map(|(image, built)| find_file(cx, image, built, file));
+    let (good, bad): (Vec<_>, Vec<_>) = files.partition(Result::is_ok);
+    checks::none_failed(
+        bad.into_iter().filter_map(Result::err).collect(),
+        installables.len(),
+        "images cannot be built",
+    )?;
+    good.into_iter().collect()
+}
+
 /// Builds `image`, and finds its file in the output.
 fn build_found(
     cx: &Context,

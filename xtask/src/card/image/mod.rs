@@ -23,7 +23,7 @@ mod xz;
 mod zstd_frames;
 
 pub use board_check::{BoardCheck, check_board};
-pub use build::{Batch, Built, build, build_all, build_checked, plan};
+pub use build::{Batch, Built, build, build_all, build_all_checked, build_checked, plan};
 pub use check::{
     Depth, Image, examine, examine_and_remember, examine_once, inspect_compressed, optical_disc_warning,
     require_disk_image,

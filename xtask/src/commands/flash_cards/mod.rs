@@ -17,7 +17,9 @@ use crate::bail;
 use crate::base::{Context, Subject, checks};
 use crate::card::disk::Disk;
 use crate::card::flash::{CardPlans, Plan};
-use crate::cli::WriteArgs;
+use crate::card::image::{self, Built};
+use crate::cli::{BuildArgs, ImageArg, WriteArgs};
+use crate::nix::flake::HostLayout;
 use crate::ui;
 
 /// Flashes the cards of `jobs`, which `args` says how to write.
@@ -70,8 +72,10 @@ fn require_distinct(disks: &[&Disk]) -> Result<()> {
 /// Builds the images, finds the cards, and plans each.
 fn plan_cards<'a>(cx: &Context, mut flashes: Vec<BegunFlash<'a>>) -> Result<Vec<PlannedCard<'a>>> {
     flashes.iter_mut().try_for_each(|flash| flash.prepare_state(cx))?;
+    let built = build_images(cx, &mut flashes)?;
     let mut checked = Vec::new();
-    let images = flashes.iter_mut().map(|flash| flash.make_shared_image(cx, &mut checked));
+    let images = flashes.iter_mut().zip(built);
+    let images = images.map(|(flash, built)| flash.check_shared_image(cx, built, &mut checked));
     let images = images.collect::<Result<Vec<_>>>()?;
     // All refusals of cards that are known already, before the first one that is waited for.
     let found = flashes.iter_mut().zip(&images).map(|(flash, image)| {
@@ -81,6 +85,27 @@ fn plan_cards<'a>(cx: &Context, mut flashes: Vec<BegunFlash<'a>>) -> Result<Vec<
     let found = checks::all(found)?;
     let parts = flashes.into_iter().zip(images).zip(found);
     Ok(parts.map(|((flash, image), card)| flash.plan(image, card)).collect())
+}
+
+/// The image of each flash: the file that is named for all cards, or those of the hosts, which one run of Nix builds.
+/// Before the build, each host must read the files of its payload.
+fn build_images(cx: &Context, flashes: &mut [BegunFlash]) -> Result<Vec<Built>> {
+    let mut sources = Vec::new();
+    let mut files = Vec::new();
+    for flash in flashes.iter() {
+        match flash.job.image {
+            ImageArg::Built(source) => sources.push(source.clone()),
+            ImageArg::File(file) => files.push(Built { file: file.to_path_buf(), layout: None }),
+        }
+    }
+    let Some(BuildArgs { file, nix, .. }) =
+        flashes.first().filter(|_| files.is_empty()).map(|it| it.job.build)
+    else {
+        return Ok(files);
+    };
+    let check =
+        |index: usize, layout: Option<&HostLayout>| flashes[index].payload_setup.find_own_entries(layout);
+    image::build_all_checked(cx, sources, file.as_deref(), &nix.nix_args, check)
 }
 
 /// What the events of `card` are about.

@@ -3,8 +3,7 @@
 use anyhow::Result;
 
 use super::ReleasedHost;
-use crate::base::failure::{ExitKind, Reason, kind};
-use crate::base::{Context, HostName};
+use crate::base::{Context, HostName, checks};
 use crate::deploy::desired::Overrides;
 use crate::deploy::find_target::evaluate_all;
 use crate::deploy::gather::{require_build_support, warn_of_parts_left_out};
@@ -28,7 +27,11 @@ impl Candidate {
         let overrides = Overrides { without_pin: true, ..Overrides::default() };
         let found = evaluate_all(cx, &overrides, nix_args, hosts).into_iter().map(|(target, _)| target);
         let (good, bad): (Vec<_>, Vec<_>) = found.partition(Result::is_ok);
-        all_or_error(bad.into_iter().filter_map(Result::err).collect(), hosts.len(), "evaluated")?;
+        checks::none_failed(
+            bad.into_iter().filter_map(Result::err).collect(),
+            hosts.len(),
+            "hosts cannot be evaluated",
+        )?;
         Ok(good.into_iter().flatten().map(|target| Self { target }).collect())
     }
 
@@ -65,7 +68,7 @@ impl Candidate {
         let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, nix_args);
         let errors = nix::build_all(cx, &installables, &nix_args).into_iter().flatten();
         let errors = errors.map(|error| nix::with_untracked_hint(&cx.launcher, &cx.flake, error));
-        all_or_error(errors.collect(), candidates.len(), "built")?;
+        checks::none_failed(errors.collect(), candidates.len(), "hosts cannot be built")?;
         match candidates.iter().find(|candidate| !candidate.target.path.exists()) {
             None => Ok(()),
             Some(Self { target }) => {
@@ -73,17 +76,6 @@ impl Candidate {
             }
         }
     }
-}
-
-/// Fails where some of `count` hosts have `errors`: with the only one, or with one that names all of them.
-fn all_or_error(mut errors: Vec<anyhow::Error>, count: usize, what: &str) -> Result<()> {
-    if errors.len() < 2 {
-        return errors.pop().map_or(Ok(()), Err);
-    }
-    let worst = errors.iter().map(kind).max_by_key(|kind| kind.severity());
-    let message = format!("{} of {count} hosts cannot be {what}", errors.len());
-    let reasons = errors.iter().map(Reason::of_error).collect();
-    Err(worst.unwrap_or(ExitKind::Other).error_with_reasons(message, reasons))
 }
 
 /// The refusal of a flake that changed while it was evaluated.

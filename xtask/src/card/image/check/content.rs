@@ -18,7 +18,7 @@ use crate::card::inspect::Partition;
 /// The facts of the content of an image that a check finds.
 #[derive(Debug)]
 pub(super) struct ImageContent {
-    /// The first [`HEAD`] bytes, or all where there are fewer.
+    /// The first [`HEAD`](crate::card::inspect::HEAD) bytes, or all where there are fewer.
     pub head: Vec<u8>,
     /// The size in bytes.
     pub size: u64,
