@@ -42,8 +42,8 @@ pub fn all<T>(results: impl IntoIterator<Item = anyhow::Result<T>>) -> anyhow::R
     Err(errors.fold(first, both_errors))
 }
 
-/// Fails where some of `count` things have `errors`: with the only error, or with one of the worst kind that has them as
-/// reasons and says how many failed and `what`, such as "hosts cannot be built".
+/// Fails where some of `count` things have `errors`: with the only error, or with one of the worst kind, which has them
+/// as reasons and says how many failed and `what`, such as "hosts cannot be built".
 ///
 /// # Errors
 /// Where there are `errors`.
