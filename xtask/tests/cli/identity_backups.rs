@@ -151,6 +151,7 @@ fn what_cannot_be_written_leaves_everything_as_it_was() {
         &["remove", "pi", "--yes"][..],
         &["rename", "pi", "new", "--yes"],
         &["import", "new", text(&key), "--yes"],
+        &["make", "new", "--yes"],
         &["backup", text(&file), "--yes", "--recipients-file", text(&key.with_extension("pub"))],
     ] {
         let sealed = fs::read(&file).unwrap();

@@ -100,8 +100,16 @@ fn temporary_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     Ok(file)
 }
 
+/// Fails where `path` could not be written: of a child that failed to write it, this is the reason.
+///
+/// # Errors
+/// Those of [`write`].
+pub fn check_room(path: &Path) -> Result<()> {
+    temporary_file(path, &[0; 4096]).map(drop)
+}
+
 /// The `error` while `doing` something in `folder`. Where the disk is at fault, a hint says what to do about it.
-fn write_error(error: std::io::Error, doing: &str, folder: &Path) -> anyhow::Error {
+pub fn write_error(error: std::io::Error, doing: &str, folder: &Path) -> anyhow::Error {
     let folder = folder.display();
     let hint = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("make room on the disk of {folder}"),

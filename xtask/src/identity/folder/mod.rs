@@ -155,17 +155,29 @@ impl KeyFolder {
     }
 
     /// Makes a private key in `file`, and its public key beside it. An interrupted run leaves no incomplete key in
-    /// `file`.
+    /// `file`. Where no key can be made, a folder without keys is removed: its host has none.
     fn make(&self, launcher: &Launcher, file: &str) -> Result<()> {
+        let made =
+            self.remove_part().and_then(|()| self.make_part(launcher)).and_then(|()| self.rename(PART, file));
+        made.inspect_err(|_| {
+            // The error of the key is the one to report. A folder with another key stays.
+            let _ = self.remove_part().and_then(|()| Ok(fs::remove_dir(&self.dir)?));
+        })
+    }
+
+    fn remove_part(&self) -> Result<()> {
         let path = self.dir.join(PART);
-        for stale in [path.clone(), public_file(&path)] {
-            remove(&stale)?;
-        }
+        remove(&public_file(&path)).and_then(|()| remove(&path))
+    }
+
+    fn make_part(&self, launcher: &Launcher) -> Result<()> {
+        let path = self.dir.join(PART);
         let mut args = ["-q", "-t", "ed25519", "-N", "", "-C", &self.host, "-f"].map(OsString::from).to_vec();
-        args.push(path.into_os_string());
+        args.push(path.clone().into_os_string());
         private_key::require_keygen(launcher)?;
-        launcher.read("ssh-keygen", &args).context("making the host key")?;
-        self.rename(PART, file)
+        let made = launcher.read("ssh-keygen", &args).map(drop);
+        // ssh-keygen has one exit code for all failures; a disk at fault has a remedy.
+        made.or_else(|error| state::check_room(&path).and(Err(error))).context("making the host key")
     }
 
     /// The private key in `file`.
@@ -259,7 +271,8 @@ fn public_file(private: &Path) -> PathBuf {
 fn remove(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", file.display()))
+            let folder = file.parent().unwrap_or(Path::new("/"));
+            Err(state::write_error(error, &format!("removing {}", file.display()), folder))
         }
         _ => Ok(()),
     }

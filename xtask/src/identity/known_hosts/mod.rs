@@ -86,8 +86,9 @@ impl KnownHosts {
     fn check_writable(&self) -> Result<()> {
         let path = self.resolve()?;
         let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-        let context = || format!("writing to {}", folder.display());
-        access(folder, Access::WRITE_OK | Access::EXEC_OK).with_context(context)?;
+        access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|errno| {
+            state::write_error(errno.into(), &format!("writing to {}", folder.display()), folder)
+        })?;
         if !folder.is_dir() {
             bail!(Refused, "{} is not a folder", folder.display(); hint: "move it away, or name another folder");
         }
