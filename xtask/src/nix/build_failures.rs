@@ -36,8 +36,9 @@ impl BuildFailures {
         let Ok(needed) = path_info::needed_derivations(launcher, installable) else {
             return Some(self.error(&name, &programs));
         };
-        let is_needed = |text: &&String| {
-            error::first_derivation(text).is_none_or(|derivation| needed.contains(derivation))
+        let is_needed = |text: &&String| match error::failed_derivations(text) {
+            Some(mut failed) => failed.any(|derivation| needed.contains(derivation)),
+            None => error::first_derivation(text).is_none_or(|derivation| needed.contains(derivation)),
         };
         let causes = self.causes.iter().filter(is_needed).cloned().collect::<Vec<_>>();
         (!causes.is_empty()).then(|| self.error_of(&causes, &name, &programs))

@@ -39,7 +39,7 @@ fn a_failed_builder_is_reported_with_the_end_of_its_log() {
         let tail = (11..=30).map(|number| format!("  | line {number}\n")).collect::<Vec<_>>().concat();
         let stderr = format!(
             "            building dep\n            building other\nerror: nix failed on {}: {cause}\n  \
-             last lines of the builder's log:\n{tail}  full log: nix-store --read-log /nix/store/a-dep.drv\n",
+             last lines of the builder's log:\n{tail}  full log: `nix-store --read-log /nix/store/a-dep.drv`\n",
             attribute()
         );
         outcome.assert_code(1).assert_stdout("").assert_stderr(stderr);

@@ -54,6 +54,8 @@ fn one_run_of_nix_builds_all_images() {
     let outcome = nix.run(&["--flake", FLAKE, "sd-image", "one", "two", "one"]);
     outcome.assert_code(0).assert_stdout(format!("{one}\n{two}\n"));
     outcome.assert_stderr_contains(" flash one two\n");
+    // A log of a host is that of a flash or a deploy.
+    nix.run(&["--flake", FLAKE, "log", "one"]).assert_code(2);
     let builds = nix.nix_calls();
     let builds = builds.iter().filter(|call| call.starts_with("build --json ") && call.contains("one.img"));
     let joint = format!("{}^* {}^* --keep-going", derivation("one"), derivation("two"));
@@ -72,8 +74,13 @@ fn one_run_of_nix_builds_all_images() {
 #[test]
 fn an_image_that_fails_hides_no_other() {
     let text = format!("builder for '{}' failed with exit code 7", derivation("one"));
-    let event = serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")});
-    let (nix, outs) = flake_with_two_hosts(&format!("{}exit 1", event_script(&event.to_string())));
+    // Where several builds failed, Nix adds them up at the end.
+    let sum = format!("build of '{}^*', '/nix/store/a-other.drv^*' failed", derivation("one"));
+    let event = |text: &str| {
+        let event = serde_json::json!({"action": "msg", "level": 0, "msg": format!("error: {text}")});
+        event_script(&event.to_string())
+    };
+    let (nix, outs) = flake_with_two_hosts(&format!("{}{}exit 1", event(&text), event(&sum)));
     let [_, two] = files(&outs);
     let outcome = nix.run(&["--flake", FLAKE, "sd-image", "one", "two"]);
     outcome.assert_code(1).assert_stdout(format!("{two}\n"));

@@ -178,7 +178,7 @@ fn a_failed_builder_shows_the_end_of_its_log() {
         .assert_stderr_contains("failed with exit code 3")
         .assert_stderr_contains(format!("\n  last lines of the builder's log:\n{tail}"));
     let command =
-        outcome.stderr.split("\n  full log: ").nth(1).expect("a command").lines().next().expect("a line");
+        outcome.stderr.split("\n  full log: `").nth(1).expect("a command").split('`').next().expect("a line");
     assert!(command.contains("nix-store --read-log /nix/store/"), "{command}");
     // The printed command works in a shell without the settings of this suite.
     let path = std::env::var("PATH").expect("PATH is set");

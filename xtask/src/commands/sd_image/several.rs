@@ -112,9 +112,6 @@ fn end(cx: &Context, wanted: &ImageSource, built: Result<Option<Built>>) -> Opti
     let host = super::named_host(wanted).cloned();
     let host_cx = host.as_ref().map(|host| cx.for_host(host));
     let cx = host_cx.as_ref().unwrap_or(cx);
-    if let Some(host) = &host {
-        cx.log.keep_for_host(host);
-    }
     let result = match built {
         Ok(None) => {
             cx.note("no image");

@@ -110,9 +110,9 @@ pub fn build_failed(
         message.push_str("\n  last lines of the builder's log:");
         message.extend(log.iter().map(|line| format!("\n{QUOTE}{line}")));
         if let Some(derivation) = first_derivation(&cause) {
-            // `nix-store` needs no feature of Nix.
+            // `nix-store` needs no feature of Nix. A path in backquotes stays whole on a narrow terminal.
             let program = programs.command("nix-store");
-            message = format!("{message}\n  full log: {program} --read-log {derivation}");
+            message = format!("{message}\n  full log: `{program} --read-log {derivation}`");
         }
     }
     let of_errors = messages.iter().map(|text| own_words::of_error(text));
@@ -180,6 +180,15 @@ pub fn first_derivation(message: &str) -> Option<&str> {
     let path = message[start..].split('\'').next()?;
     let is_derivation = path.strip_suffix(".drv").is_some();
     is_derivation.then_some(path)
+}
+
+/// The derivations that failed, if `message` is the sum at the end of a run in which several builds failed. Their names
+/// may end with outputs, as in `x.drv^*`.
+pub fn failed_derivations(message: &str) -> Option<impl Iterator<Item = &str>> {
+    let message = message.strip_prefix(own_words::ERROR).unwrap_or(message).trim_start();
+    let rest = message.strip_prefix("build of '")?;
+    let paths = rest.split('\'').filter_map(|path| path.split('^').next());
+    Some(paths.filter(|path| path.strip_suffix(".drv").is_some()))
 }
 
 /// The hint of the first rule that fits `text`; `None` where no rule fits.

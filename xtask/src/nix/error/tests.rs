@@ -53,7 +53,7 @@ fn a_failed_build_names_the_cause_and_shows_the_log() {
   last lines of the builder's log:
   | one
   | two
-  full log: nix-store --read-log /nix/store/a-dep.drv";
+  full log: `nix-store --read-log /nix/store/a-dep.drv`";
     assert_eq!(error.to_string(), expected);
     let error =
         build_failed("F", &["error: x".into()], &[], &["p: Exec format error".into()], &Programs::default());
