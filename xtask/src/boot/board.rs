@@ -25,6 +25,8 @@ pub enum Board {
     #[serde(rename = "pi3+")]
     Pi3Plus,
     /// Raspberry Pi Zero 2 W
+    // The name in `config.txt` is not the one on the board.
+    #[value(alias = "zero2w")]
     Pi02,
     /// Compute Module 0
     Cm0,

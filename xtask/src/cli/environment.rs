@@ -3,13 +3,13 @@
 /// Each variable with its meaning.
 const VARIABLES: &[(&str, &str)] = &[
     ("XTASK_FLAKE", "the flake to work on, where --flake names none"),
-    ("XTASK_STATE", "the folder of keys, receipts and logs (default: .xtask beside flake.nix)"),
+    ("XTASK_STATE", "keys, receipts, logs (default: .xtask of the flake)"),
     ("XTASK_CACHE_KEY", "the file of the key that signs what is deployed"),
-    ("XTASK_KEEP_CONNECTIONS", "how many seconds `status` keeps connections to hosts open"),
-    ("XTASK_TOOLS", "the folder of what `setup` installs (default: in XDG_DATA_HOME)"),
+    ("XTASK_KEEP_CONNECTIONS", "the seconds that `status` keeps connections open"),
+    ("XTASK_TOOLS", "what `setup` installs (default: in XDG_DATA_HOME)"),
     ("XTASK_UBOOT", "the U-Boot by which `boot` starts the machine virt"),
-    ("XDG_STATE_HOME", "the folder of the state of flakes that cannot hold it (default: ~/.local/state)"),
-    ("XDG_DATA_HOME", "the folder of the folder of XTASK_TOOLS (default: ~/.local/share)"),
+    ("XDG_STATE_HOME", "the parent of other state (default: ~/.local/state)"),
+    ("XDG_DATA_HOME", "the parent of XTASK_TOOLS (default: ~/.local/share)"),
     ("NO_COLOR", "set and not empty: no colours"),
     ("CLICOLOR, CLICOLOR_FORCE", "0: no colours; force, not 0: colours also in a pipe"),
     ("TERM", "dumb: plain lines without progress"),
@@ -39,6 +39,13 @@ mod tests {
             let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
             word.strip_prefix("XTASK_").is_some_and(|rest| !rest.is_empty() && rest.chars().all(is_name))
         })
+    }
+
+    /// clap folds longer lines without an indent, on a terminal of 80 columns.
+    #[test]
+    fn the_lines_of_the_help_are_not_folded() {
+        let long = help().lines().find(|line| line.chars().count() > 79).map(str::to_owned);
+        assert_eq!(long, None);
     }
 
     #[test]

@@ -95,10 +95,11 @@ pub fn after_restore(host: &HostName) {
     ui::end_with(NextStep::run(format!("cargo xtask status {host:#}")).after(INSERT));
 }
 
-/// After a release was written to `file`: its deploy.
-pub fn after_release(file: &Path) {
+/// After a release was written to `file`: its deploy, which takes a file without a signature only where it has to.
+pub fn after_release(file: &Path, is_signed: bool) {
     let file = shell::quote(&file.to_string_lossy());
-    ui::end_with(NextStep::run(format!("cargo xtask deploy --release {file}")));
+    let unsigned = if is_signed { "" } else { " --unsigned" };
+    ui::end_with(NextStep::run(format!("cargo xtask deploy --release {file}{unsigned}")));
 }
 
 /// After a dry run: the same command without `--dry-run`.

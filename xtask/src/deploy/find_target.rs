@@ -85,16 +85,18 @@ pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: 
 fn target_of(cx: &Context, nodes: Nodes, overrides: &Overrides, host: &HostName) -> Result<Target> {
     let trust = Trust::find(&cx.flake, cx.trust_flake);
     let missing_error = nodes.missing_error(&cx.flake, host);
-    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_wait_hint(missing_error, host))
+    nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_number_hint(missing_error, host))
 }
 
 /// Replaces the hint of the `error` for an unknown `host` whose name is a number: the parser of the command line takes
-/// the 5 of `--wait 5` for a host. Returns the error for any other host unchanged.
-fn with_wait_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
+/// the 5 of `deploy --wait 5` and of `status --keep-connections 5` for a host. Returns the error for any other host
+/// unchanged.
+fn with_number_hint(error: anyhow::Error, host: &HostName) -> anyhow::Error {
     match host.parse::<u64>() {
-        Ok(minutes) => {
-            crate::failure!(Usage, "{error}"; hint: "write the minutes to wait as `--wait={minutes}`")
-        }
+        Ok(number) => crate::failure!(
+            Usage, "{error}";
+            hint: "write a number behind `=`: `deploy --wait={number}`, `status --keep-connections={number}`"
+        ),
         Err(_) => error,
     }
 }

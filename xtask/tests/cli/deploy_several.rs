@@ -68,7 +68,7 @@ fn an_unknown_host_stops_the_deploy_of_all_hosts() {
         (
             &["one", "--wait", "5"],
             format!(
-                "{unknown} '5' (nodes: one, two); nothing was deployed\nhint: write the minutes to wait as `--wait=5`"
+                "{unknown} '5' (nodes: one, two); nothing was deployed\nhint: write a number behind `=`: `deploy --wait=5`, `status --keep-connections=5`"
             ),
         ),
         (
@@ -77,7 +77,12 @@ fn an_unknown_host_stops_the_deploy_of_all_hosts() {
                 "nothing was deployed, as 2 hosts cannot be deployed:\n  - {unknown} 'six' (nodes: one, two)\n  - {unknown} 'ten' (nodes: one, two)"
             ),
         ),
-        (&["5"], format!("{unknown} '5' (nodes: one, two)\nhint: write the minutes to wait as `--wait=5`")),
+        (
+            &["5"],
+            format!(
+                "{unknown} '5' (nodes: one, two)\nhint: write a number behind `=`: `deploy --wait=5`, `status --keep-connections=5`"
+            ),
+        ),
     ] {
         assert_refused(&fixture_with_two_nodes(NO_CHANGE), args, 2, &error);
     }

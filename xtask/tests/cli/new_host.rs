@@ -218,6 +218,14 @@ fn a_board_that_nobody_has_seen_is_named_with_its_checklist() {
 }
 
 #[test]
+fn a_zero_2_w_has_the_name_on_the_board_too() {
+    let flake = Flake::registry();
+    flake.run(&["smelly", "--board", "zero2w", "--admin", "anna", "--git-add"]).assert_code(0);
+    let file = flake.read("hosts/smelly/default.nix");
+    assert!(file.contains("raspberryPi.boards = [ \"pi02\" ];"), "{file}");
+}
+
+#[test]
 fn wrong_names_and_keys_are_refused() {
     let flake = Flake::registry();
     fs::write(flake.sandbox.path("private"), "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();

@@ -119,6 +119,7 @@ fn a_release_is_judged_as_a_deploy_and_a_changed_file_is_refused() {
         .assert_stderr_contains("has changes that no commit has\nhint: commit the flake, or pass ");
     let made = released.make(&["target", "--allow-dirty"]);
     made.assert_code(0).assert_stderr_contains("is not signed: `deploy` takes it only with --unsigned");
+    made.assert_stderr_contains(" --unsigned\n");
     assert!(
         !fs::exists(released.file() + ".sig").expect("a folder"),
         "the signature of the earlier file is left"

@@ -97,7 +97,7 @@ fn choose(cx: &Context, args: &MakeRelease) -> Result<(Vec<HostName>, Tags)> {
 
 fn show(cx: &Context, args: &MakeRelease, written: write::Written, content: Content) -> Result<()> {
     let write::Written { sha256, signature } = written;
-    next_step::after_release(&args.out);
+    next_step::after_release(&args.out, signature.is_some());
     let Content { time, expires, revision, hosts, .. } = content;
     let file = args.out.clone();
     if cx.json {
