@@ -113,12 +113,15 @@ pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Repo
 /// Shows what [`ensure`] would do, and changes nothing.
 ///
 /// # Errors
-/// `Refused` where `setup` does not support the system; the hint names the manual steps.
+/// `Refused` where `setup` does not support the system, and where it has no step for what is missing; the hint names
+/// the manual steps.
 pub fn plan(cx: &Context, purposes: &[Purpose]) -> Result<Report> {
     let start = Instant::now();
     let facts = Facts::gather(cx, purposes);
     let steps = plan_steps(&facts);
-    if !steps.is_empty() {
+    if steps.is_empty() {
+        verify(cx, purposes)?;
+    } else {
         unsupported::check_machine(&facts, &steps)?;
         show_steps(cx, &steps);
     }

@@ -1,5 +1,7 @@
 //! The names that a new host may have.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 
 use crate::bail;
@@ -58,7 +60,10 @@ pub fn check_user(name: &str) -> Result<()> {
 /// # Errors
 /// `Usage` for any other text.
 pub fn check_address(address: &str) -> Result<()> {
-    if is_hostname(address) {
+    // A name whose last part is a number is none of DNS: it is an IP address with a slip.
+    let is_number = |part: &str| part.chars().all(|c| c.is_ascii_digit());
+    let is_dotted = address.rsplit_once('.').is_some_and(|(_, last)| !last.is_empty() && is_number(last));
+    if is_hostname(address) && (!is_dotted || address.parse::<IpAddr>().is_ok()) {
         return Ok(());
     }
     bail!(
@@ -88,7 +93,7 @@ mod tests {
         }
         check_address("10.0.0.7").unwrap();
         check_address("pi.lan").unwrap();
-        for address in ["", "anna@pi", "-o", "a b", "\"", "${x}"] {
+        for address in ["", "10.0.0.300", "10.0.7", "anna@pi", "-o", "a b", "\"", "${x}"] {
             assert!(check_address(address).is_err(), "{address}");
         }
     }
