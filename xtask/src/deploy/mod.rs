@@ -59,7 +59,7 @@ pub use outcome::Outcome;
 pub use plan::Plan;
 pub use release::{
     Accept, Candidate, Content, Release, ReleaseMark, ReleasedHost, ReleasedImage, SCHEMA, SIGNERS_FILE,
-    changed_error, hex_sha256, require_keygen, sign, signature_path,
+    changed_error, hex_sha256, is_release, require_keygen, sign, signature_path,
 };
 pub use results::HostResult;
 pub use status::{DesiredBy, History, Status, status_table, statuses, unreadable_states_error};

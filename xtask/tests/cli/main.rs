@@ -35,6 +35,7 @@ mod next_steps;
 mod nix_args;
 mod overview;
 mod platforms;
+mod release_out;
 mod releases;
 mod restore;
 mod rollback;

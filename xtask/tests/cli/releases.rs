@@ -204,7 +204,7 @@ fn wrong_command_lines_of_releases_are_usage_errors() {
 }
 
 /// A host that runs the old system until deploy-rs has run, and the release of its new one.
-fn fixture() -> (Fixture, String) {
+pub fn fixture() -> (Fixture, String) {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
     let file = fixture.path("release.json");
     fixture.write("release.json", &release().to_string());

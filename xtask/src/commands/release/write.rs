@@ -31,6 +31,7 @@ pub fn check(cx: &Context, args: &MakeRelease) -> Result<()> {
     if args.out.is_dir() || !folder.is_dir() {
         bail!(Refused, "{} cannot be written: it is no file in a folder", args.out.display(); hint: "pass another --out");
     }
+    check_replaced(&args.out)?;
     let Some(key) = &args.sign else { return Ok(()) };
     deploy::require_keygen(&cx.launcher)?;
     if !key.is_file() {
@@ -38,6 +39,16 @@ pub fn check(cx: &Context, args: &MakeRelease) -> Result<()> {
             Refused, "there is no key in {}", key.display();
             hint: "pass the file of an ssh key, such as ~/.ssh/id_ed25519"
         );
+    }
+    Ok(())
+}
+
+/// Refuses to replace a file that is neither empty nor a release: a slip overwrites nothing.
+fn check_replaced(out: &Path) -> Result<()> {
+    let Ok(stat) = out.metadata() else { return Ok(()) };
+    let is_replaced = stat.is_file() && (stat.len() == 0 || deploy::is_release(out));
+    if !is_replaced {
+        bail!(Refused, "{} is there already, and no release", out.display(); hint: "name a new file with --out");
     }
     Ok(())
 }

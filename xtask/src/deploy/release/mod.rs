@@ -222,6 +222,12 @@ fn read_signers(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether the file at `path` is a release, signed or not.
+pub fn is_release(path: &Path) -> bool {
+    let bytes = bounded::read(path, MAX_RELEASE, Links::Follow);
+    bytes.is_ok_and(|bytes| Content::parse(&bytes).is_ok())
+}
+
 /// The file of the signature of the release at `path`.
 pub fn signature_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

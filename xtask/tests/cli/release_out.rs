@@ -1,0 +1,22 @@
+//! The file that `release --out` replaces.
+
+use std::fs;
+
+use crate::releases::fixture;
+
+#[test]
+fn a_release_replaces_only_a_release_or_an_empty_file() {
+    let (fixture, file) = fixture();
+    let made = |out: &str| fixture.sandbox.run(&["--flake", "github:o/f", "release", "stinky", "--out", out]);
+    let flake = fixture.path("flake.nix");
+    fs::write(&flake, "{ }").unwrap();
+    made(&flake).assert_code(3).assert_stderr_contains("flake.nix is there already, and no release\nhint: ");
+    made("/dev/null").assert_code(3).assert_stderr_contains("/dev/null is there already");
+    assert_eq!(fs::read_to_string(&flake).unwrap(), "{ }");
+    let empty = fixture.path("empty");
+    fs::write(&empty, "").unwrap();
+    for out in [&file, &empty] {
+        let outcome = made(out);
+        assert!(!outcome.stderr.contains("is there already"), "{}", outcome.stderr);
+    }
+}
