@@ -156,9 +156,9 @@ fn nix_with_builders(builders: &str, script: &str) -> FakeNix {
 fn a_nix_without_local_builds_and_builders_is_not_ok_and_builds_no_image() {
     let nix = nix_with_builders("@/no/such/file", "exit 98");
     let expected = "MISSING  aarch64-linux  nix builds nothing here (`max-jobs = 0`), and no remote builder builds \
-                    for it; set `max-jobs = auto` in /etc/nix/nix.conf, or add a machine that builds for \
+                    for it; set `max-jobs = auto` in /conf/nix.conf, or add a machine that builds for \
                     aarch64-linux to /etc/nix/machines\n";
-    let outcome = nix.run(&["doctor"]);
+    let outcome = nix.xtask(&["doctor"]).env("NIX_CONF_DIR", "/conf").run();
     assert!(outcome.assert_code(3).stdout.contains(expected), "{}", outcome.stdout);
     nix.run(&["sd-image", "stinky"]).assert_stderr_contains("this machine cannot build for ").assert_code(3);
 }

@@ -167,9 +167,9 @@ fn a_host_without_nix_store_is_refused_before_the_build() {
     let outcome = fixture.deploy(&["--wait"]);
     outcome
         .assert_stderr_contains(
-            "error: nothing can be copied to target: `nix-store` does not run there: bash: ",
+            "error: nothing can be copied to target: `nix-store` does not run there: sh: ",
         )
-        .assert_stderr_contains("nix-store: command not found\nhint: install Nix on the host")
+        .assert_stderr_contains("nix-store: not found\nhint: install Nix on the host")
         .assert_code(3);
     assert!(!outcome.stderr.contains("     build  "), "{}", outcome.stderr);
 }
