@@ -10,8 +10,9 @@ const ASKS_NIX_FOR_HOSTS: &[&str] = &["boot", "card verify"];
 
 impl Cli {
     /// What commands in texts repeat of this command line, where the user names the `flake`. The flake `.` is found
-    /// without an option. `is_for_all` is whether words for Nix are for all commands, not only for those that build.
-    pub fn repeated(&self, flake: Option<&str>, is_for_all: fn(&[String]) -> bool) -> Repeated {
+    /// without an option. Of the words for Nix, `eval_args` keeps those that are not for a build alone: none repeats
+    /// `--rebuild`.
+    pub fn repeated(&self, flake: Option<&str>, eval_args: fn(&[String]) -> Vec<String>) -> Repeated {
         let mut options = Vec::new();
         if let Some(flake) = flake.filter(|flake| *flake != ".") {
             let value = Some(flake.to_owned());
@@ -21,7 +22,7 @@ impl Cli {
         options.extend(command.map(Command::repeated_options).unwrap_or_default());
         Repeated {
             options,
-            passed: command.map(|command| command.passed_words(is_for_all)).unwrap_or_default(),
+            passed: command.map(|command| command.passed_words(eval_args)).unwrap_or_default(),
         }
     }
 }
@@ -43,17 +44,15 @@ impl Command {
     }
 
     /// The words behind `--`: those for Nix, and those for deploy-rs.
-    fn passed_words(&self, is_for_all: fn(&[String]) -> bool) -> Vec<PassedWords> {
-        let words = self.nix_args().to_vec();
+    fn passed_words(&self, eval_args: fn(&[String]) -> Vec<String>) -> Vec<PassedWords> {
+        let words = eval_args(self.nix_args());
         let of_deploy = self.words_for_deploy_rs().to_vec();
         if words.is_empty() && of_deploy.is_empty() {
             return Vec::new();
         }
         let separated = [vec!["--".to_owned()], words.clone()].concat();
         let of_deploy = if of_deploy.is_empty() { separated } else { of_deploy };
-        let ids: &[&str] =
-            if is_for_all(&words) { &["nix_args"] } else { &["nix_args", "allow_slow_builds"] };
-        let mut commands = commands_with(ids);
+        let mut commands = commands_with(&["nix_args"]);
         commands.retain(|command| !ASKS_NIX_FOR_HOSTS.contains(&command.as_str()));
         let deploys = commands_with(&["deploy_args"]);
         vec![PassedWords { words: of_deploy, commands: deploys }, PassedWords { words, commands }]
@@ -95,7 +94,7 @@ mod tests {
     /// The options of the command line `words`, each with the number of its commands, and the words behind `--`.
     fn repeated(words: &str) -> Repeated {
         let cli = Cli::try_parse_from(std::iter::once("xtask").chain(words.split(' '))).unwrap();
-        cli.repeated(Some("f"), |words| words.iter().all(|word| word != "--rebuild"))
+        cli.repeated(Some("f"), |words| words.iter().filter(|word| *word != "--rebuild").cloned().collect())
     }
 
     /// The options that a command line repeats for `command`.
@@ -137,8 +136,8 @@ mod tests {
             ("sd-image pi -- --impure", "status", Some("--impure")),
             ("sd-image pi -- --impure", "deploy", Some("-- --impure")),
             ("sd-image pi -- --impure", "boot", None),
-            ("sd-image pi -- --rebuild", "flash", Some("--rebuild")),
-            ("sd-image pi -- --rebuild", "status", None),
+            ("sd-image pi -- --rebuild", "flash", None),
+            ("sd-image pi -- --rebuild --impure", "flash", Some("--impure")),
             ("sd-image pi -- --max-jobs 1", "status", Some("--max-jobs 1")),
             ("deploy pi -- --hostname a -- --impure", "rollback", Some("--hostname a -- --impure")),
             ("deploy pi -- --hostname a -- --impure", "status", Some("--impure")),

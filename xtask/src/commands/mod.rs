@@ -153,13 +153,12 @@ fn approver(cli: &Cli) -> Arc<dyn Approver> {
 /// # Errors
 /// `Usage` for words that name no host.
 fn take_flake(cli: &mut Cli) -> Result<Option<String>> {
-    let is_for_all = |words: &[String]| nix::check_passed(words, false).is_ok();
     // The error of taking the flake may name a command, too.
     if cli.flake.is_some() {
-        repeat_in_texts(cli.repeated(cli.flake.as_deref(), is_for_all));
+        repeat_in_texts(cli.repeated(cli.flake.as_deref(), nix::eval_args));
     }
     let taken = cli.take_flake()?;
-    repeat_in_texts(cli.repeated(taken.as_deref(), is_for_all));
+    repeat_in_texts(cli.repeated(taken.as_deref(), nix::eval_args));
     Ok(taken)
 }
 

@@ -229,18 +229,24 @@ fn the_password_of_a_network_is_asked_for_and_not_shown() {
     let iwd = "networking.wireless.iwd.enable = true;
         environment.persistence.\"/nix/persist\".directories = [ \"/var/lib/iwd\" ];";
     let fixture = host_in_memory(iwd);
-    let run = |answers: [&str; 2]| {
+    let questions = ["Password of the Wi-Fi network \"home\": ", "The same again: "];
+    let run = |answers: &[[&str; 2]]| {
         let args = flash_args(&fixture, &["--wifi", "home"]);
-        let mut terminal =
-            Terminal::run(fixture.command(&args.iter().map(String::as_str).collect::<Vec<_>>()));
-        terminal.answer("Password of the Wi-Fi network \"home\": ", answers[0]);
-        terminal.answer("The same again: ", answers[1]);
+        let args = args.iter().map(String::as_str).collect::<Vec<_>>();
+        let mut terminal = Terminal::run(fixture.command(&args));
+        let mut answers = answers.as_flattened().iter();
+        terminal.answer_all(|line| {
+            let is_question = questions.iter().any(|question| line.ends_with(question));
+            is_question.then(|| answers.next().expect("no more questions").to_string())
+        });
+        assert_eq!(answers.count(), 0);
         terminal.finish()
     };
-    let outcome = run([PASSWORD, PASSWORD]);
+    let [slip, right] = [[PASSWORD, "another one"], [PASSWORD, PASSWORD]];
+    run(&[slip; 3]).assert_code(3).assert_stderr_contains("the two passwords differ");
+    let outcome = run(&[slip, right]);
     outcome.assert_code(0);
     assert!(!outcome.stderr.contains("$(true)"), "{}", outcome.stderr);
     let content = read_from_card(&fixture, "/persist/var/lib/iwd/home.psk");
     assert_eq!(content, "[Security]\nPassphrase=a\\s\"password\"\\swith\\s\\\\\\sand\\s$(true)\n");
-    run([PASSWORD, "another one"]).assert_code(3).assert_stderr_contains("the two passwords differ");
 }

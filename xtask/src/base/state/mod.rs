@@ -103,7 +103,7 @@ fn temporary_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
 /// Fails where `path` could not be written: of a child that failed to write it, this is the reason.
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn check_room(path: &Path) -> Result<()> {
     temporary_file(path, &[0; 4096]).map(drop)
 }
