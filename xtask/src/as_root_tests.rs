@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::wings_tests::append_sources;
+use crate::wings_tests::own_sources;
 
 /// What only root may call, or what a test that needs root says. The suites in `OF_ROOT_ALONE` run as root alone.
 const OF_ROOT: &[&str] = &["chown(", "fchown(", "lchown(", "setuid(", "ignore = \"needs root"];
@@ -41,11 +41,8 @@ fn lines_of_root(text: &str, is_test_file: bool) -> Vec<usize> {
 #[test]
 fn tests_that_need_root_are_in_modules_of_that_name() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    append_sources(&package.join("src"), &mut files);
-    append_sources(&package.join("tests"), &mut files);
     let mut found = Vec::new();
-    for file in files {
+    for file in own_sources() {
         let name = file.strip_prefix(package).unwrap();
         let is_of_root = OF_ROOT_ALONE.iter().any(|suite| name.starts_with(Path::new("tests").join(suite)));
         let is_for_root = is_of_root || name.starts_with("src/dev") || name.ends_with("as_root_tests.rs");

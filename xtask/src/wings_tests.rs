@@ -41,6 +41,15 @@ pub fn append_sources(folder: &Path, files: &mut Vec<PathBuf>) {
     append_files(folder, "rs", files);
 }
 
+/// The paths of all Rust files of the package, tests included.
+pub fn own_sources() -> Vec<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    append_sources(&package.join("src"), &mut files);
+    append_sources(&package.join("tests"), &mut files);
+    files
+}
+
 /// Appends the paths of all files below `folder` whose names end in `.ending` to `files`.
 pub fn append_files(folder: &Path, ending: &str, files: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().unwrap() {
@@ -144,9 +153,7 @@ fn named_tests(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn the_tests_that_security_md_names_exist() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    append_sources(&package.join("src"), &mut files);
-    append_sources(&package.join("tests"), &mut files);
+    let files = own_sources();
     let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect::<String>();
     let security = std::fs::read_to_string(package.join("../SECURITY.md")).unwrap();
     let has_module = |module: &str| {

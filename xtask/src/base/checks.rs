@@ -42,18 +42,25 @@ pub fn all<T>(results: impl IntoIterator<Item = anyhow::Result<T>>) -> anyhow::R
     Err(errors.fold(first, both_errors))
 }
 
-/// Fails where some of `count` things have `errors`: with the only error, or with one of the worst kind, which has them
-/// as reasons and says how many failed and `what`, such as "hosts cannot be built".
+/// The values of `results`. Where several failed, their errors as the reasons of one of the worst kind, which says how
+/// many failed of how many, and `what`, such as "hosts cannot be built".
 ///
 /// # Errors
-/// Where there are `errors`.
-pub fn none_failed(mut errors: Vec<anyhow::Error>, count: usize, what: &str) -> anyhow::Result<()> {
+/// Where one of the results is an error.
+pub fn all_of<T>(results: impl IntoIterator<Item = anyhow::Result<T>>, what: &str) -> anyhow::Result<Vec<T>> {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
     if errors.len() < 2 {
-        return errors.pop().map_or(Ok(()), Err);
+        return errors.pop().map_or(Ok(values), Err);
     }
     let worst = errors.iter().map(kind).max_by_key(|kind| kind.severity());
     let reasons = errors.iter().map(Reason::of_error).collect();
-    let message = format!("{} of {count} {what}", errors.len());
+    let message = format!("{} of {} {what}", errors.len(), errors.len() + values.len());
     Err(worst.unwrap_or(ExitKind::Other).error_with_reasons(message, reasons))
 }
 
@@ -104,11 +111,10 @@ mod tests {
     #[test]
     fn an_error_says_how_many_of_all_failed() {
         let refused = || failure!(Refused, "a"; hint: "pass --yes");
-        let text =
-            |errors| none_failed(errors, 3, "images cannot be built").map_err(|error| with_hint(&error));
-        assert_eq!(text(vec![]), Ok(()));
-        assert_eq!(text(vec![refused()]), Err("a; pass --yes".into()));
+        let text = |results| all_of(results, "images cannot be built").map_err(|error| with_hint(&error));
+        assert_eq!(text(vec![Ok(1), Ok(2)]), Ok(vec![1, 2]));
+        assert_eq!(text(vec![Ok(1), Err(refused())]), Err("a; pass --yes".into()));
         let several = "2 of 3 images cannot be built\n  - a; pass --yes\n  - b";
-        assert_eq!(text(vec![refused(), failure!(Io, "b")]), Err(several.into()));
+        assert_eq!(text(vec![Err(refused()), Ok(1), Err(failure!(Io, "b"))]), Err(several.into()));
     }
 }

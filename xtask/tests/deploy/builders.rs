@@ -131,12 +131,18 @@ fn built_text(sandbox: &Sandbox) -> String {
     fs::read_to_string(path).expect("reading the image")
 }
 
-#[test]
-#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
-fn an_image_is_built_on_the_machine_of_the_command_line() {
+/// A machine that builds for the system of this one, with that system and its line in a machines file.
+fn builder_for_this_system() -> (Machine, String, String) {
     let host = Machine::start();
     let system = format!("{}-linux", std::env::consts::ARCH);
     let line = machines_line("ssh-ng://", &host).replace("aarch64-linux", &system);
+    (host, system, line)
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn an_image_is_built_on_the_machine_of_the_command_line() {
+    let (host, system, line) = builder_for_this_system();
     let sandbox = sandbox_with_image();
     let planned = sd_image_with_builders(&sandbox, &[&line], &["--plan"]);
     let expected = format!("build   1 derivation: 1 for {system} by a remote builder\n");
@@ -150,9 +156,7 @@ fn an_image_is_built_on_the_machine_of_the_command_line() {
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_builder_whose_line_lacks_a_feature_does_not_count_for_what_needs_it() {
-    let host = Machine::start();
-    let system = format!("{}-linux", std::env::consts::ARCH);
-    let line = machines_line("ssh-ng://", &host).replace("aarch64-linux", &system);
+    let (host, system, line) = builder_for_this_system();
     let sandbox = sandbox_with_image();
     let flake = sandbox.path("flake/flake.nix");
     let text = fs::read_to_string(&flake).expect("the flake");

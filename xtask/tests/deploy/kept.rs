@@ -232,3 +232,19 @@ fn an_interrupt_leaves_no_connection_that_is_being_made() {
     assert!(!is_ready());
     assert_eq!(fs::read_dir(state).expect("a folder").count(), 0);
 }
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_connection_that_does_not_answer_is_not_called_ended() {
+    let fixture = deployed();
+    keep(&fixture).assert_code(0);
+    let masters = masters(&fixture);
+    let [master] = &masters[..] else { panic!("{masters:?}") };
+    machine::run("kill", &["-STOP", master]);
+    let outcome = fixture.run(&["status", "--keep-connections=0"]);
+    machine::run("kill", &["-KILL", master]);
+    outcome
+        .assert_stderr_contains("warning: 1 kept connection does not answer: it ends by itself")
+        .assert_code(0);
+    assert!(!outcome.stderr.contains("ended"), "{}", outcome.stderr);
+}

@@ -42,7 +42,7 @@ pub enum Batch {
 impl Batch {
     /// Finds the images in the flake, of which several are evaluated at once. Returns one item for each, in their
     /// order; `None` for a host without an image.
-    fn find(&self, cx: &Context, nix_args: &[String]) -> Vec<Result<Option<HostImage>>> {
+    fn find(&self, cx: &Context, nix_args: &[String]) -> Result<Vec<Result<Option<HostImage>>>> {
         let options = nix::eval_args(nix_args);
         let limit = parallel::max_evaluations();
         let find = |source: &ImageSource| {
@@ -51,13 +51,12 @@ impl Batch {
             Ok(Some(image))
         };
         let find_of_host = |host: &HostName| HostImage::find_of_host(cx, host, &options);
-        let found: Result<Vec<_>> = cx.in_phase("evaluate", || {
+        cx.in_phase("evaluate", || {
             Ok(match self {
                 Self::Named(sources) => parallel::map(limit, sources, find),
                 Self::OfHosts(hosts) => parallel::map(limit, hosts, find_of_host),
             })
-        });
-        found.unwrap_or_default()
+        })
     }
 }
 
@@ -68,7 +67,7 @@ impl Batch {
 /// That of a machine without Nix, and before a build those of all hosts and images that the flake does not have.
 pub fn build_all(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<Vec<Result<Option<Built>>>> {
     let version = nix::require(&cx.launcher)?;
-    let found = refuse_unknown(batch.find(cx, nix_args))?.into_iter().map(|found| {
+    let found = refuse_unknown(batch.find(cx, nix_args)?)?.into_iter().map(|found| {
         let Some(image) = found? else { return Ok(None) };
         require_buildable(cx, version, &image, nix_args)?;
         Ok(Some(image))
@@ -105,7 +104,7 @@ fn refuse_unknown<T>(found: Vec<Result<T>>) -> Result<Vec<Result<T>>> {
 /// Those of [`HostImage::find`], and those of [`nix::plan`].
 pub fn plan(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<BuildPlan> {
     nix::require(&cx.launcher)?;
-    let images = checks::all(batch.find(cx, nix_args))?;
+    let images = checks::all(batch.find(cx, nix_args)?)?;
     let installables = images.iter().flatten().map(|image| image.installable(cx)).collect::<Vec<_>>();
     cx.in_phase("plan", || nix::plan(cx, &installables, nix_args))
 }
@@ -141,7 +140,7 @@ pub fn build_all_checked(
     mut check: impl FnMut(usize, Option<&HostLayout>) -> Result<()>,
 ) -> Result<Vec<Built>> {
     let version = nix::require(&cx.launcher)?;
-    let found = checks::all(Batch::Named(sources).find(cx, nix_args))?;
+    let found = checks::all(Batch::Named(sources).find(cx, nix_args)?)?;
     let images = found.into_iter().flatten().collect::<Vec<_>>();
     checks::all(images.iter().enumerate().map(|(index, image)| {
         check(index, image.layout.as_ref())?;
@@ -150,13 +149,7 @@ pub fn build_all_checked(
     let installables = images.iter().map(|image| image.installable(cx)).collect::<Vec<_>>();
     let built = nix::build_each(cx, &installables, nix_args);
     let files = images.into_iter().zip(built).map(|(image, built)| find_file(cx, image, built, file));
-    let (good, bad): (Vec<_>, Vec<_>) = files.partition(Result::is_ok);
-    checks::none_failed(
-        bad.into_iter().filter_map(Result::err).collect(),
-        installables.len(),
-        "images cannot be built",
-    )?;
-    good.into_iter().collect()
+    checks::all_of(files, "images cannot be built")
 }
 
 /// Builds `image`, and finds its file in the output.

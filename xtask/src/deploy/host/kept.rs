@@ -4,7 +4,6 @@
 //! still has the host key that is known: that was so when the connection was made. So nothing but `status` uses one.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -213,34 +212,41 @@ fn key_files(settings: &str) -> impl Iterator<Item = &str> {
     values.flat_map(str::split_whitespace)
 }
 
-/// Ends the connection of `socket`, if there is one.
-fn end(launcher: &Launcher, socket: &Path) {
+/// Ends the connection of `socket`, if there is one. Returns whether its ssh says so: one that is stopped says nothing,
+/// and ends with its time.
+fn end(launcher: &Launcher, socket: &Path) -> bool {
     let path = control_path(socket);
     // Of the settings of ssh none counts for this, but ssh wants a host.
     let args = ["-F", "none", "-O", "exit", "-o", &path, "kept"];
-    let _ = launcher.run_bounded("ssh", &args, END, &|| Ok(()));
+    let output = launcher.run_bounded("ssh", &args, END, &|| Ok(()));
     let _ = fs::remove_file(socket);
+    output.is_ok_and(|output| output.success())
 }
 
-/// Ends all connections of `folder`, and notes how many there were.
+/// Ends all connections of `folder`, and notes how many have ended.
 fn end_all(cx: &Context, folder: &Path) {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    let (sockets, others): (Vec<_>, Vec<_>) =
-        files.partition(|file| file.file_type().is_ok_and(|kind| kind.is_socket()));
-    let is_served = |file: fs::DirEntry| {
-        let is_served = is_open(&file.path());
-        end(&cx.launcher, &file.path());
-        is_served
-    };
-    let ended = parallel::map(MAX_ENDS, sockets, is_served).into_iter().filter(|was_open| *was_open).count();
-    // The logs of runs that were killed.
-    for file in others {
-        let _ = fs::remove_file(file.path());
-    }
-    match ended {
+    let files =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path()).collect::<Vec<_>>();
+    let ends = parallel::map(MAX_ENDS, files, |file| {
+        if is_open(&file) {
+            return Some(end(&cx.launcher, &file));
+        }
+        // A socket without an ssh, or the log of a run that was killed.
+        let _ = fs::remove_file(file);
+        None
+    });
+    let ends = ends.into_iter().flatten().collect::<Vec<_>>();
+    match ends.iter().filter(|has_ended| **has_ended).count() {
         0 => {}
         1 => cx.note("1 kept connection was ended"),
-        _ => cx.note(format!("{ended} kept connections were ended")),
+        ended => cx.note(format!("{ended} kept connections were ended")),
+    }
+    match ends.iter().filter(|has_ended| !**has_ended).count() {
+        0 => {}
+        1 => cx.warn("1 kept connection does not answer: it ends by itself with its time"),
+        left => {
+            cx.warn(format!("{left} kept connections do not answer: they end by themselves with their time"));
+        }
     }
 }
 

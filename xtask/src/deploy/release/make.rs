@@ -26,13 +26,8 @@ impl Candidate {
         // A release has no key of a host, and asks none.
         let overrides = Overrides { without_pin: true, ..Overrides::default() };
         let found = evaluate_all(cx, &overrides, nix_args, hosts).into_iter().map(|(target, _)| target);
-        let (good, bad): (Vec<_>, Vec<_>) = found.partition(Result::is_ok);
-        checks::none_failed(
-            bad.into_iter().filter_map(Result::err).collect(),
-            hosts.len(),
-            "hosts cannot be evaluated",
-        )?;
-        Ok(good.into_iter().flatten().map(|target| Self { target }).collect())
+        let targets = checks::all_of(found, "hosts cannot be evaluated")?;
+        Ok(targets.into_iter().map(|target| Self { target }).collect())
     }
 
     /// What the file says of the host, which has `tags`. An image is added later.
@@ -66,9 +61,10 @@ impl Candidate {
         let installables = candidates.iter().map(|candidate| candidate.target.installable(&cx.flake));
         let installables = installables.collect::<Result<Vec<_>>>()?;
         let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, nix_args);
-        let errors = nix::build_all(cx, &installables, &nix_args).into_iter().flatten();
-        let errors = errors.map(|error| nix::with_untracked_hint(&cx.launcher, &cx.flake, error));
-        checks::none_failed(errors.collect(), candidates.len(), "hosts cannot be built")?;
+        let ended = nix::build_all(cx, &installables, &nix_args).into_iter().map(|error| {
+            error.map_or(Ok(()), |error| Err(nix::with_untracked_hint(&cx.launcher, &cx.flake, error)))
+        });
+        checks::all_of(ended, "hosts cannot be built")?;
         match candidates.iter().find(|candidate| !candidate.target.path.exists()) {
             None => Ok(()),
             Some(Self { target }) => {

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::in_turn::times_in_turn;
 use super::samples::median;
 use super::stats::{Quantity, Row};
-use crate::bail;
-use crate::base::process::Launcher;
-use crate::base::{Context, FlakeRef, interrupt};
+use crate::base::{Context, FlakeRef};
 use crate::nix::this_system;
 
 /// A flake with an image of 5 KiB: the start of a boot record, its table with one partition, and zeros as digits.
@@ -43,21 +42,11 @@ const MAX_SECONDS: f64 = 0.3;
 /// # Errors
 /// A build that fails, and Ctrl-C.
 pub fn image_that_is_there(cx: &Context, folder: &Path, rounds: NonZero<u32>) -> Result<Row> {
-    let signals = interrupt::guard()?;
     let flake = write_flake(&folder.join("image"))?;
     let launcher = cx.launcher.clone().with_env("XTASK_STATE", folder.join("image-state"));
-    let commands = [tool_command(&flake)?, nix_command(&flake)];
-    let mut times = [Vec::new(), Vec::new()];
     // The first round builds.
-    for round in 0..=rounds.get() {
-        signals.check()?;
-        for (command, times) in commands.iter().zip(&mut times) {
-            let seconds = run(&launcher, command)?;
-            if round > 0 {
-                times.push(seconds);
-            }
-        }
-    }
+    let times =
+        times_in_turn(&launcher, &[tool_command(&flake)?, nix_command(&flake)], rounds, "building an image")?;
     let [tool, nix] = times.map(|times| median(times).unwrap_or(f64::NAN));
     Ok(row(tool, nix))
 }
@@ -82,15 +71,6 @@ fn nix_command(flake: &FlakeRef) -> Vec<OsString> {
     let image = format!("{flake}#packages.{}.pi-sdImage", this_system());
     let words = ["nix", "--extra-experimental-features", "nix-command flakes", "build", "--no-link", &image];
     words.map(OsString::from).to_vec()
-}
-
-/// Runs `command` and returns its time in seconds.
-fn run(launcher: &Launcher, command: &[OsString]) -> Result<f64> {
-    let measured = launcher.measure(&[command.to_vec()])?;
-    if measured.code == 0 {
-        return Ok(measured.cost.seconds);
-    }
-    bail!(Other, "building an image failed with exit code {}: {}", measured.code, measured.stderr.trim())
 }
 
 /// The row of the difference between these times, in seconds.

@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::image_there::image_that_is_there;
+use super::in_turn::times_in_turn;
 use super::preflight::require_nix;
 use super::samples::median;
 use super::stats::Row;
 use super::workdir::{TemporaryFolder, Workdir};
-use crate::bail;
 use crate::base::process::Launcher;
-use crate::base::{Context, FlakeRef, interrupt};
+use crate::base::{Context, FlakeRef};
 
 /// A flake with 60 hosts, none of which evaluates.
 const FLAKE: &str = r#"{
@@ -47,7 +47,6 @@ const CASES: &[(StateFolder, &str)] =
 /// `Refused` without Nix, `Other` for a listing that fails, and Ctrl-C.
 pub fn listings(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     require_nix(cx, "the listing of hosts")?;
-    let signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;
     let folder = TemporaryFolder::new(workdir.join("listing"))?;
     let flake = folder.path().join("flake");
@@ -57,18 +56,7 @@ pub fn listings(cx: &Context, rounds: NonZero<u32>) -> Result<Vec<Row>> {
     for &(state, case) in CASES {
         let launcher = with_state(&cx.launcher, folder.path(), state)?;
         let commands = [tool_command(&flake)?, nix_command(&flake)];
-        let mut times = [Vec::new(), Vec::new()];
-        // The first round fills caches.
-        for round in 0..=rounds.get() {
-            signals.check()?;
-            for (command, times) in commands.iter().zip(&mut times) {
-                let seconds = run(&launcher, command)?;
-                if round > 0 {
-                    times.push(seconds);
-                }
-            }
-        }
-        let [tool, nix] = times;
+        let [tool, nix] = times_in_turn(&launcher, &commands, rounds, "listing hosts")?;
         rows.push(row(case, tool, nix));
     }
     rows.push(image_that_is_there(cx, folder.path(), rounds)?);
@@ -96,15 +84,6 @@ fn nix_command(flake: &FlakeRef) -> Vec<OsString> {
     let features = ["--extra-experimental-features", "nix-command flakes"];
     let args = ["eval", "--json", &configurations, "--apply", "builtins.attrNames"];
     std::iter::once("nix").chain(features).chain(args).map(OsString::from).collect()
-}
-
-/// Runs `command` and returns its time in seconds.
-fn run(launcher: &Launcher, command: &[OsString]) -> Result<f64> {
-    let measured = launcher.measure(&[command.to_vec()])?;
-    if measured.code == 0 {
-        return Ok(measured.cost.seconds);
-    }
-    bail!(Other, "listing hosts failed with exit code {}: {}", measured.code, measured.stderr.trim())
 }
 
 /// The row of a case, with the medians of the times of the tool and of Nix, in seconds.

@@ -23,6 +23,7 @@ mod fleet;
 mod hosts;
 mod image;
 mod image_there;
+mod in_turn;
 mod listing;
 mod peers;
 mod plan;
