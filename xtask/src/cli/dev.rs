@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, CompletionCandidate};
 
+use crate::dev::bench::Payload;
 use crate::dev::suites;
 
 #[derive(Debug, Args)]
@@ -43,6 +44,9 @@ pub struct BenchFleet {
     /// How many hosts the flake has
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=250))]
     pub hosts: u32,
+    /// What the path that changes has
+    #[arg(long, value_enum, default_value_t = Payload::Programs)]
+    pub payload: Payload,
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +143,10 @@ pub struct Test {
     /// suite that this machine cannot run whole is a failure
     #[arg(value_name = "SUITE", add = ArgValueCandidates::new(suite_names))]
     pub suites: Vec<String>,
+    /// Fail where a suite is not run whole, as named suites do. evaluation, whose sources only variables name, may be
+    /// left out
+    #[arg(long, conflicts_with = "suites")]
+    pub whole: bool,
     /// The duration of the suite fuzz in minutes, for all parsers together (default: 1)
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub minutes: Option<NonZero<u32>>,

@@ -134,7 +134,7 @@ fn bench_evaluate(cx: &Context, args: &BenchEvaluate) -> Result<()> {
 impl JsonResult for FleetResult {}
 
 fn bench_fleet(cx: &Context, args: &BenchFleet) -> Result<()> {
-    let fleet = bench::fleet(cx, args.hosts)?;
+    let fleet = bench::fleet(cx, args.hosts, args.payload)?;
     for host in &fleet.unexpected {
         cx.warn(format!("not what the bench made it for, but true: {host}"));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use xtask::Launcher;
-use xtask::dev::bench;
+use xtask::dev::bench::{self, Payload};
 
 /// One host is dead, one fails, and one loses its link: all others get the new system.
 #[test]
@@ -13,7 +13,8 @@ fn a_fleet_is_measured_and_every_verdict_is_true() {
     let dir = tempfile::tempdir().expect("making a folder");
     let tool = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let note = |text| eprintln!("{text}");
-    let measured = bench::measure_fleet(&Launcher::new("/"), tool, dir.path(), 6, &note).expect("measuring");
+    let measured = bench::measure_fleet(&Launcher::new("/"), tool, dir.path(), 6, Payload::Random, &note);
+    let measured = measured.expect("measuring");
     let expected = [("done", 3), ("rolled_back", 2), ("unreachable", 1)];
     let expected = expected.map(|(verdict, count)| (verdict.to_owned(), count));
     assert_eq!(measured.verdicts, BTreeMap::from(expected));

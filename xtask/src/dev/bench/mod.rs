@@ -43,7 +43,7 @@ pub use deploys::deploys;
 pub use edit::{EditCost, EditPlan, edit_table};
 pub use emulation::{Comparison, compare};
 pub use evaluations::evaluations;
-pub use fleet::{FleetResult, fleet, measure_fleet};
+pub use fleet::{FleetResult, Payload, fleet, measure_fleet};
 pub use listing::listings;
 pub use plan::Plan;
 pub use preflight::require;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::absent::AbsentHosts;
 use super::kept::KeptConnections;
+use super::payload::{self, Payload};
 use super::role::{Role, roles};
 use crate::base::process::{Cost, Launcher};
 use crate::base::{FlakeRef, parallel};
@@ -59,11 +60,19 @@ pub struct Run {
 }
 
 impl Fleet {
-    /// Starts the hosts, with their files, their flake and their cache in `dir`, and lets them run `base`.
-    pub fn start(launcher: &Launcher, program: &Path, dir: &Path, count: usize) -> Result<Self> {
+    /// Starts the hosts, with their files, their flake and their cache in `dir`, and lets them run `base`. The path
+    /// that changes has the `payload`.
+    pub fn start(
+        launcher: &Launcher,
+        program: &Path,
+        dir: &Path,
+        count: usize,
+        payload: Payload,
+    ) -> Result<Self> {
         let roles = roles(count);
         fs::create_dir(dir.join("shared")).context("making the folder of the cache")?;
         let flake_files = HostsFlake::new(launcher, &dir.join("flake"))?;
+        payload.write(&dir.join("flake/payload"))?;
         let alive = roles.iter().enumerate().filter(|(_, role)| **role != Role::Dead);
         let dirs = alive.map(|(number, _)| dir.join(host_name(number))).collect::<Vec<_>>();
         dirs.iter().try_for_each(fs::create_dir).context("making the folders of hosts")?;
@@ -109,8 +118,8 @@ impl Fleet {
         prepared.into_iter().collect()
     }
 
-    /// Makes `system` the desired system of all hosts, with a package of `payload` MiB that no host has.
-    pub fn set_system(&self, system: &str, activation: &str, payload: Option<u32>) -> Result<()> {
+    /// Makes `system` the desired system of all hosts, with a package of `mebibytes` MiB that no host has.
+    fn set_system(&self, system: &str, activation: &str, mebibytes: Option<u32>) -> Result<()> {
         let mut absent = self.absent.addresses();
         for member in &self.members {
             let any = self.members.iter().find_map(|member| member.machine.as_ref());
@@ -123,7 +132,7 @@ impl Fleet {
             let connection = Connection { hostname: &address, ssh_options: &options };
             self.flake_files.set_host(&member.name, connection, Profile { name: system, activation })?;
         }
-        let payload = payload.map(|size| json!({ "name": format!("{system}-payload"), "mebibytes": size }));
+        let payload = mebibytes.map(|size| json!({ "name": format!("{system}-payload"), "mebibytes": size }));
         self.flake_files.change(|facts| {
             facts["payload"] = payload.into();
             let nodes = facts["hosts"].as_object_mut().into_iter().flatten();
@@ -131,9 +140,9 @@ impl Fleet {
         })
     }
 
-    /// Makes a new system with a path of `payload` MiB the desired one of all hosts.
-    pub fn set_new_system(&self, system: &str, payload: u32) -> Result<()> {
-        self.set_system(system, &format!("{FAULT}\n{ACTIVATION}"), Some(payload))
+    /// Makes a new system with a new path the desired one of all hosts.
+    pub fn set_new_system(&self, system: &str) -> Result<()> {
+        self.set_system(system, &format!("{FAULT}\n{ACTIVATION}"), Some(payload::MEBIBYTES))
     }
 
     /// The options of `deploy` by which the hosts fetch from the folder that they share with this machine.

@@ -3,6 +3,7 @@
 mod absent;
 mod hosts;
 mod kept;
+mod payload;
 mod role;
 mod verdicts;
 
@@ -20,11 +21,9 @@ use crate::base::process::Launcher;
 use crate::base::{Context, interrupt};
 
 use hosts::{Fleet, Run};
+pub use payload::Payload;
 use role::Role;
 use verdicts::{Actual, Verdicts};
-
-/// The size of the path that changes, in MiB.
-const PAYLOAD: u32 = 20;
 
 /// The options with which `status` keeps connections, for longer than it takes to ask all hosts twice.
 const KEEP: &[&str] = &["--keep-connections=600"];
@@ -52,21 +51,21 @@ impl FleetResult {
     }
 }
 
-/// Measures `status` and `deploy --all` of `count` hosts.
+/// Measures `status` and `deploy --all` of `count` hosts. The path that changes has the `payload`.
 ///
 /// # Errors
 /// `Refused` for a missing requirement, `Verification` for a host that does not run what the tool says, and Ctrl-C.
-pub fn fleet(cx: &Context, count: u32) -> Result<FleetResult> {
+pub fn fleet(cx: &Context, count: u32, payload: Payload) -> Result<FleetResult> {
     require_hosts(cx, "a fleet")?;
     let _signals = interrupt::guard()?;
     let workdir = Workdir::take(cx)?;
     let folder = TemporaryFolder::new(workdir.join("fleet"))?;
     let program = std::env::current_exe().context("finding the tool itself")?;
-    measure_fleet(&cx.launcher, &program, folder.path(), count, &|text| cx.note(text))
+    measure_fleet(&cx.launcher, &program, folder.path(), count, payload, &|text| cx.note(text))
 }
 
-/// Measures a fleet of `count` hosts by the tool `program`, in the empty folder `dir`. `note` gets what is found out
-/// meanwhile.
+/// Measures a fleet of `count` hosts by the tool `program`, in the empty folder `dir`, where the path that changes has
+/// the `payload`. `note` gets what is found out meanwhile.
 ///
 /// # Errors
 /// As [`fleet`], without the requirements.
@@ -75,11 +74,12 @@ pub fn measure_fleet(
     program: &Path,
     dir: &Path,
     count: u32,
+    payload: Payload,
     note: &dyn Fn(String),
 ) -> Result<FleetResult> {
     let signals = interrupt::guard()?;
     let started = std::time::Instant::now();
-    let fleet = Fleet::start(launcher, program, dir, count as usize);
+    let fleet = Fleet::start(launcher, program, dir, count as usize, payload);
     // A child that was stopped is no fault.
     signals.check()?;
     let fleet = fleet?;
@@ -156,7 +156,7 @@ impl Bench<'_> {
         let hosts = self.actual(&all.before, &running);
         let verdicts = verdicts::of_deploy(&all.run.result, &hosts)?;
         let [time, peer] = [&all, &one].map(|deploy| Some(deploy.run.cost.seconds));
-        let closure = f64::from(PAYLOAD << 20);
+        let closure = f64::from(payload::MEBIBYTES << 20);
         let rows = vec![
             Row::of_times("deploy --all", "one host", time, peer, Some(40.0)),
             Row::of_bytes("deploy --all", "one closure", all.sent, closure, 1.1),
@@ -168,7 +168,7 @@ impl Bench<'_> {
 
     /// Deploys a new system called `name` to `hosts` by way of the cache.
     fn deploy(&self, name: &str, hosts: &[&str]) -> Result<Deploy> {
-        self.fleet.set_new_system(name, PAYLOAD)?;
+        self.fleet.set_new_system(name)?;
         let options = self.fleet.cache_options();
         let options = options.iter().map(String::as_str).collect::<Vec<_>>();
         let before = self.fleet.running()?;
