@@ -65,7 +65,7 @@ fn run_suites(cx: &mut Context, args: &Test, suites: Vec<&'static Suite>) -> Res
     }
     let whole_result = run_whole(cx, &sorted.whole, staged);
     let reports = suites::report(&cx.launcher, &sorted, Extent::of_this_user());
-    let verdict = if is_suite_named { require_whole(&reports) } else { Ok(()) };
+    let verdict = if is_suite_named || args.whole { require_whole(&reports, is_suite_named) } else { Ok(()) };
     show(cx, reports)?;
     partly_result.and(whole_result)?;
     verdict
@@ -131,9 +131,12 @@ fn show(cx: &Context, reports: Vec<suites::Report>) -> Result<()> {
     ui::print_table(&suites::table(&reports))
 }
 
-/// Fails if one of the suites did not run whole: each with the reason.
-fn require_whole(reports: &[suites::Report]) -> Result<()> {
-    let partly = reports.iter().filter_map(|report| Some((report.suite, report.why.as_ref()?)));
+/// Fails if one of the suites did not run whole: each with the reason. What needs source trees counts only if it
+/// `is_named`.
+fn require_whole(reports: &[suites::Report], is_named: bool) -> Result<()> {
+    let counts = |report: &&suites::Report| is_named || !suites::needs(report.suite, Requirement::Inputs);
+    let partly =
+        reports.iter().filter(counts).filter_map(|report| Some((report.suite, report.why.as_ref()?)));
     let lines = partly.map(|(suite, why)| format!("the suite '{suite}' was not run whole: {why}"));
     let lines = lines.collect::<Vec<_>>();
     if lines.is_empty() {

@@ -8,6 +8,7 @@ mod facts;
 #[cfg(feature = "dev")]
 mod newest_nix;
 mod nix;
+mod packages;
 mod plan;
 mod root;
 mod step_runner;
@@ -212,7 +213,10 @@ fn verify(cx: &Context, purposes: &[Purpose]) -> Result<()> {
     let missing = tools::required_tools(purposes).filter(is_missing).map(|tool| tool.program);
     let missing = missing.collect::<Vec<_>>();
     if !missing.is_empty() {
-        bail!(Other, "these programs are missing after setup: {}", missing.join(", "));
+        bail!(
+            Other, "these programs are missing after setup: {}", missing.join(", ");
+            hint: "install them by the package manager of this machine"
+        );
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::facts::{BINFMT, Facts, NIX_CONF, QEMU_ENTRY, Store};
+use super::packages;
 use super::root::RootCommand;
 
 /// A step of the setup.
@@ -81,10 +82,7 @@ impl Step {
     /// The commands of the step that need root.
     pub fn root_commands(&self) -> Vec<RootCommand> {
         match self {
-            Self::Packages(names) => vec![
-                apt_command(&["update"]),
-                apt_command(&[&["install", "--yes", "--no-install-recommends"], &names[..]].concat()),
-            ],
+            Self::Packages(names) => vec![packages::update(), packages::install(names)],
             Self::MountBinfmt => {
                 vec![RootCommand::new(&["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT])]
             }
@@ -108,12 +106,6 @@ impl Step {
 /// The script for awk that appends a line to the configuration of Nix, which may be empty, or lack its last line break.
 /// The line adds to the systems that are listed already.
 const APPEND_EXTRA_PLATFORM: &str = r#"BEGIN { print "\nextra-extra-platforms = aarch64-linux" >> ARGV[1] }"#;
-
-/// The command that runs apt-get without questions, and waits up to 400 s for another apt-get to end.
-fn apt_command(words: &[&str]) -> RootCommand {
-    let fixed = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=400"];
-    RootCommand::new(&[&fixed, words].concat())
-}
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,7 +248,7 @@ mod tests {
             commands.collect::<Vec<_>>(),
             [
                 format!("{apt} update"),
-                format!("{apt} install --yes --no-install-recommends git"),
+                format!("{apt} install --yes --no-install-recommends --no-remove git"),
                 "cp /usr/lib/binfmt.d/qemu-aarch64.conf /proc/sys/fs/binfmt_misc/register".into(),
                 append.into(),
                 "systemctl try-restart nix-daemon.service".into(),

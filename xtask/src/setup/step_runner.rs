@@ -5,8 +5,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::nix;
+use super::packages::{self, Conflict};
 use super::plan::Step;
-use super::root::{Privilege, run_streaming};
+use super::root::{Privilege, RootCommand, run_streaming};
 use crate::bail;
 use crate::base::process::Launcher;
 use crate::base::{Context, Event, project, state};
@@ -21,19 +22,36 @@ pub fn run(cx: &Context, step: &Step, privilege: Privilege) -> Result<()> {
         Step::InstallNix { suites } => nix::install(cx, suites, &project::tools_dir().join("nix")),
         Step::ConfigureNix => nix::configure(&project::tools_dir().join("nix")),
         Step::InstallDeployRs => install_deploy_rs(cx),
-        Step::Packages(_)
-        | Step::MountBinfmt
-        | Step::RegisterQemu
-        | Step::AddExtraPlatform { .. }
-        | Step::CreateStore { .. } => run_root_commands(cx, step, privilege),
+        Step::Packages(names) => install_packages(cx, names, privilege),
+        Step::MountBinfmt | Step::RegisterQemu | Step::AddExtraPlatform { .. } | Step::CreateStore { .. } => {
+            run_root_commands(cx, step, privilege)
+        }
     }
 }
 
 fn run_root_commands(cx: &Context, step: &Step, privilege: Privilege) -> Result<()> {
-    for command in step.root_commands() {
-        in_phase(cx, &command.to_string(), |on_line| command.run(&cx.launcher, privilege, on_line))?;
+    step.root_commands().iter().try_for_each(|command| run_root_command(cx, command, privilege))
+}
+
+fn run_root_command(cx: &Context, command: &RootCommand, privilege: Privilege) -> Result<()> {
+    in_phase(cx, &command.to_string(), |on_line| command.run(&cx.launcher, privilege, on_line))
+}
+
+/// Installs the packages `names`, but leaves out those for which apt would remove packages of the machine.
+fn install_packages(cx: &Context, names: &[&str], privilege: Privilege) -> Result<()> {
+    run_root_command(cx, &packages::update(), privilege)?;
+    let conflicts = packages::conflicts(&cx.launcher, names);
+    for Conflict { package, removed } in &conflicts {
+        let text = format!("{package} was not installed: apt would remove {} for it", removed.join(", "));
+        let hint = format!("`sudo apt-get install {package}` shows what it changes, and asks");
+        cx.reporter.report(&Event::warning_with_hint(text, hint));
     }
-    Ok(())
+    let is_left_out = |name: &str| conflicts.iter().any(|conflict| conflict.package == name);
+    let names = names.iter().copied().filter(|name| !is_left_out(name)).collect::<Vec<_>>();
+    if names.is_empty() {
+        return Ok(());
+    }
+    run_root_command(cx, &packages::install(&names), privilege)
 }
 
 /// Compiles deploy-rs into the folder of the project's tools.

@@ -31,6 +31,7 @@ const TOOLS: &[(&str, &str, Purpose)] = &[
     ("qemu-system-aarch64", "qemu-system-arm", Purpose::Boot),
     ("qemu-img", "qemu-utils", Purpose::Snapshot),
     ("/usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot-qemu", Purpose::Snapshot),
+    ("age", "age", Purpose::Tests),
     ("busybox", "busybox-static", Purpose::Tests),
     ("cpio", "cpio", Purpose::Tests),
     ("faketime", "faketime", Purpose::Tests),

@@ -70,6 +70,11 @@ fn tests_that_need_root_are_left_out_and_named() {
     let suites = outcome.assert_code(0).json()["suites"].clone();
     let cli = suites.as_array().unwrap().iter().find(|suite| suite["suite"] == "cli").unwrap();
     assert_eq!((&cli["run"]["partly"]["run"], cli["why"].as_str()), (&1.into(), Some(why)));
+    // With --whole it fails, but not for the sources of the suite evaluation.
+    let outcome = sandbox.xtask(&["test", "--whole"]).wrapped_in(&unshare).run();
+    outcome.assert_code(1).assert_stderr_contains(format!("the suite 'cli' was not run whole: {why}\n"));
+    assert!(!outcome.stderr.contains("'evaluation'"), "{}", outcome.stderr);
+    sandbox.run(&["test", "cli", "--whole"]).assert_code(2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! The Nix of a suite, which `test` installs from Debian's packages: real apt, dpkg and patchelf with an archive of the
-//! test, whose Nix knows no more than its version.
+//! What `setup` and `test` install from Debian's packages: real apt with archives of the tests; for the Nix of a suite
+//! real dpkg and patchelf, though that Nix knows no more than its version.
 
+mod packages;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -50,7 +51,7 @@ impl Archive {
             arch().0,
             support::sha256(&fs::read(&deb).expect("the package"))
         );
-        self.write_lists(&packages);
+        write_lists(&self.sandbox, &packages);
     }
 
     /// Makes the files of the package, and returns their folder.
@@ -78,24 +79,6 @@ impl Archive {
         let program = tree.join("usr/bin/nix");
         run("cc", &["-o", &program.display().to_string(), &source.display().to_string()]);
         tree.display().to_string()
-    }
-
-    /// Writes the lists of the suites trixie and sid.
-    fn write_lists(&self, packages: &str) {
-        let arch = arch().0;
-        for suite in ["trixie", "sid"] {
-            let folder = self.sandbox.path("mirror/dists").join(suite);
-            let file = format!("main/binary-{arch}/Packages");
-            fs::create_dir_all(folder.join(&file).parent().expect("a folder")).expect("making a folder");
-            fs::write(folder.join(&file), packages).expect("writing a list");
-            let sum = support::sha256(packages.as_bytes());
-            let release = format!(
-                "Suite: {suite}\nCodename: {suite}\nComponents: main\nArchitectures: {arch}\n\
-                 Date: Mon, 01 Jan 2024 00:00:00 UTC\nSHA256:\n {sum} {} {file}\n",
-                packages.len()
-            );
-            fs::write(folder.join("Release"), release).expect("writing a release");
-        }
     }
 
     /// The file of the package.
@@ -128,6 +111,24 @@ impl Archive {
         for ending in ["new", "old"] {
             assert!(!self.prefix().with_extension(ending).exists(), "{ending}");
         }
+    }
+}
+
+/// Writes the lists of the suites trixie and sid in the archive of `sandbox`.
+fn write_lists(sandbox: &Sandbox, packages: &str) {
+    let arch = arch().0;
+    for suite in ["trixie", "sid"] {
+        let folder = sandbox.path("mirror/dists").join(suite);
+        let file = format!("main/binary-{arch}/Packages");
+        fs::create_dir_all(folder.join(&file).parent().expect("a folder")).expect("making a folder");
+        fs::write(folder.join(&file), packages).expect("writing a list");
+        let sum = support::sha256(packages.as_bytes());
+        let release = format!(
+            "Suite: {suite}\nCodename: {suite}\nComponents: main\nArchitectures: {arch}\n\
+             Date: Mon, 01 Jan 2024 00:00:00 UTC\nSHA256:\n {sum} {} {file}\n",
+            packages.len()
+        );
+        fs::write(folder.join("Release"), release).expect("writing a release");
     }
 }
 

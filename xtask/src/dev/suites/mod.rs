@@ -211,6 +211,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|suite| suite.name)
 }
 
+/// Whether the suite `name` needs `requirement`.
+pub fn needs(name: &str, requirement: Requirement) -> bool {
+    ALL.iter().any(|suite| suite.name == name && suite.needs(requirement))
+}
+
 /// The suites and groups called `names`; without names, all but those in `ONLY_NAMED`.
 ///
 /// # Errors
