@@ -30,14 +30,13 @@ fn blocks(heading: &str) -> Vec<Block> {
     let (_, section) = page.split_once(&format!("\n## {heading}")).expect("a section");
     let section = section.split("\n## ").next().unwrap_or_default();
     let fences = section.split("\n```").skip(1).step_by(2);
-    let commands = fences.filter_map(|fence| fence.strip_prefix("sh"));
-    let commands = commands.filter(|block| !block.starts_with(" by-hand "));
-    let blocks = commands.map(|block| {
-        let (words, script) = block.split_once('\n').expect("commands");
+    let commands = fences.filter_map(|fence| fence.strip_prefix("sh")?.split_once('\n'));
+    let blocks = commands.map(|(words, script)| {
         let workstation = if words.trim().is_empty() { WORKSTATIONS[0] } else { words.trim() };
         Block { workstation: workstation.to_owned(), script: script.to_owned() }
     });
-    blocks.collect()
+    // The suite docs runs the others.
+    blocks.filter(|block| WORKSTATIONS.contains(&block.workstation.as_str())).collect()
 }
 
 /// Workstations with a clone of one repository, and a stick that goes from hand to hand.

@@ -40,6 +40,7 @@ mod kept;
 mod link_cuts;
 mod machine;
 mod made_nodes;
+mod new_pi;
 mod releases;
 mod rollback;
 mod several_hosts;

@@ -73,8 +73,12 @@ fn run(block: &Block, command: &str, bytes: &[u8]) {
     scene.names.extend(readers.map(|(reader, card)| (*reader, card.device.device().to_owned())));
     scene.names.push(("--image FILE", "--image nixos-sd-image.img.zst".to_owned()));
     scene.names.push(("640MiB", size.clone()));
-    let is_asked = command.contains(" flash ") && !command.contains("--yes");
-    let more = if is_asked { format!(" --allow-virtual --expect-size {size}") } else { String::new() };
+    let of_flash =
+        [" --allow-virtual".to_owned(), format!(" --expect-size {size}")].into_iter().filter(|option| {
+            let name = option.split(' ').nth(1).expect("an option");
+            command.contains(" flash ") && !command.contains(name)
+        });
+    let more = of_flash.collect::<String>();
     scene.run_block(&Block { text: format!("{command}{more}\n"), ..block.clone() });
     for (name, card) in &cards {
         if command.contains("--dry-run") {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of a suite panic like its tests")]
 
+mod age;
 #[path = "../image/board_layouts.rs"]
 #[allow(dead_code, reason = "the suite image uses the rest")]
 mod board_layouts;
@@ -13,6 +14,7 @@ mod cache_server;
 mod card;
 mod card_of_pi_5;
 mod ci;
+mod clone;
 #[path = "../image/content.rs"]
 #[allow(dead_code, reason = "the suite image uses the rest")]
 mod content;
@@ -44,6 +46,8 @@ mod new_host;
 #[path = "../cli/new_host_fixture.rs"]
 #[allow(dead_code, reason = "the suite cli uses the rest")]
 mod new_host_fixture;
+#[path = "../deploy/new_pi.rs"]
+mod new_pi;
 mod nix;
 mod page;
 mod pi;
@@ -55,3 +59,4 @@ mod script;
 #[path = "../support/mod.rs"]
 mod support;
 mod uninstall;
+mod up;

@@ -11,7 +11,7 @@ use crate::support::{Outcome, Sandbox};
 const FOLDER_OF_THE_PAGES: &str = "/home/me/cluster";
 
 /// The end of the question before cards are overwritten, behind the names of the devices and their brackets.
-const QUESTION: &str = ") to go on: ";
+pub const QUESTION: &str = ") to go on: ";
 
 /// A user's folder, and what stands there for the names of the pages.
 pub struct Scene<'a> {
@@ -30,7 +30,7 @@ impl<'a> Scene<'a> {
     }
 
     /// `text` of a page with the names of this scene.
-    fn here(&self, text: &str) -> String {
+    pub fn here(&self, text: &str) -> String {
         self.names.iter().fold(text.to_owned(), |text, (name, here)| text.replace(name, here))
     }
 
@@ -49,13 +49,17 @@ impl<'a> Scene<'a> {
         answers.map(|(_, answer)| (*answer).to_owned()).next().filter(|_| line.ends_with(": "))
     }
 
-    /// Runs a shell script on a terminal without cursor movements, and answers its questions. The `stderr` of the
-    /// outcome has both streams.
-    #[track_caller]
-    pub fn run(&self, script: &str, is_asked: bool) -> Outcome {
+    /// Starts a shell script on a terminal without cursor movements. The `stderr` of its outcome has both streams.
+    pub fn start(&self, script: &str) -> Terminal {
         let mut shell = self.sandbox.shell(&format!("exec >&0\n{script}"));
         shell.current_dir(&self.folder).env("TERM", "dumb");
-        let mut terminal = Terminal::run_with_width(shell, 120);
+        Terminal::run_with_width(shell, 120)
+    }
+
+    /// Runs a shell script as [`Self::start`] does, and answers its questions.
+    #[track_caller]
+    pub fn run(&self, script: &str, is_asked: bool) -> Outcome {
+        let mut terminal = self.start(script);
         if is_asked {
             terminal.answer_all(|line| self.answer(line));
         }

@@ -137,7 +137,7 @@ impl Requirement {
             }
             Self::Shells => missing_programs(cx, &["bash", "zsh", "fish", "setsid"]),
             Self::Packaging => missing_programs(cx, &["apt-get", "dpkg-deb", "patchelf", "cc"]),
-            Self::PageTools => missing_programs(cx, &["jq"]),
+            Self::PageTools => missing_programs(cx, &["age", "jq"]),
             Self::ImageReaders => missing_programs(cx, &["sqlite3", "debugfs"]),
             Self::MountNamespaces => missing_mount_namespaces(cx),
             Self::Inputs => unset_variables(&["XTASK_NIXPKGS", "XTASK_INPUTS"]),
