@@ -46,7 +46,7 @@ impl SubjectBoard {
     /// Shows an event of `subject`; `line`, if there is one, scrolls above the lines of the board.
     pub fn report(&self, subject: &Subject, event: &Event, line: Option<&str>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Event::PhaseEnded = event {
+        if ends_line(subject, event) {
             lines.remove(subject).iter().for_each(|line| line.bar.finish_and_clear());
         } else if has_line(subject, event) {
             let index = lines.keys().take_while(|other| *other < subject).count();
@@ -72,6 +72,11 @@ impl SubjectBoard {
         }
         Line { bar, phase: None }
     }
+}
+
+/// Whether `event` ends the line of `subject`. A card shows a phase that is done until its next phase.
+fn ends_line(subject: &Subject, event: &Event) -> bool {
+    matches!(event, Event::PhaseEnded) || matches!(event, Event::Done { .. }) && subject.device().is_none()
 }
 
 /// Whether `event` changes the line of `subject`, or begins it.
@@ -127,6 +132,33 @@ impl Drop for SubjectBoard {
         let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
         for line in lines.values() {
             line.bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_host_ends_with_its_phase_and_that_of_a_card_with_the_run() {
+        let phase = Event::Phase { name: "check".into(), total: Some(2), is_in_bytes: true };
+        let done = Event::Done { name: "check".into(), amount: 2, is_in_bytes: true, seconds: 1.0 };
+        let host = Subject::Host("pi".into());
+        let card = Subject::Card { device: "/dev/sdb".into(), host: None };
+        for (subject, events, is_shown) in [
+            (&host, &[&phase][..], true),
+            (&host, &[&phase, &done], false),
+            (&host, &[&phase, &Event::PhaseEnded], false),
+            (&host, &[&phase, &done, &phase], true),
+            (&card, &[&phase, &done], true),
+            (&card, &[&phase, &done, &Event::PhaseEnded], false),
+        ] {
+            let board = SubjectBoard::default();
+            for event in events {
+                board.report(subject, event, None);
+            }
+            assert_eq!(board.lines.lock().unwrap().contains_key(subject), is_shown, "{events:?}");
         }
     }
 }
