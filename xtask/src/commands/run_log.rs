@@ -42,6 +42,9 @@ pub fn end_log(log: &RunLog, ended: &Result<()>, json: bool) -> Option<Event> {
         failure::with_hint(error).lines().for_each(|line| log.line(&format!("error: {line}")));
     }
     log.line(&format!("exit code {}", kind.map_or(0, ExitKind::code)));
+    if kind == Some(ExitKind::Usage) {
+        log.forget_hosts();
+    }
     if let Some(error) = log.write_error() {
         ui::print_event(&Event::warning(format!("the file of --log-file is incomplete: {error}")), json);
     }

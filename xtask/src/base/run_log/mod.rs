@@ -40,6 +40,8 @@ struct Parts {
     waiting: String,
     /// The file in the state folder.
     kept: Option<Kept>,
+    /// The names of the kept file as the log of a host.
+    links: Vec<PathBuf>,
     /// The file that the user names.
     named: Option<LogFile>,
     /// Whether the log has the output of a child, which the user may not have seen.
@@ -86,13 +88,21 @@ impl RunLog {
 
     /// Makes this log that of the last flash or deploy of `host`, if the log is kept.
     pub fn keep_for_host(&self, host: &HostName) {
-        let parts = self.parts();
+        let mut parts = self.parts();
         let Some(kept) = &parts.kept else { return };
         let folder = kept.path.parent().unwrap_or(Path::new("/"));
         let link = folder.join(file_name_of(host));
         // By the descriptor: another run may have replaced the file of the last run.
         let _ = fs::remove_file(&link);
         let _ = kept.file.link_to(&link);
+        parts.links.push(link);
+    }
+
+    /// Takes back [`Self::keep_for_host`]: a wrong command line may name a host that does not exist.
+    pub fn forget_hosts(&self) {
+        for link in self.parts().links.drain(..) {
+            let _ = fs::remove_file(link);
+        }
     }
 
     /// Adds a line: `text` without passwords in addresses, with its line breaks and all invisible characters escaped,
