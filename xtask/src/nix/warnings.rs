@@ -36,6 +36,9 @@ const HIDDEN_PREFIXES: &[&str] = &[
     "could not update mtime for file",
     "could not update cached head",
 ];
+/// The beginning and the end of the warning about files that are not committed. The plan of a flash or a deploy names
+/// the revision, with the word dirty.
+const DIRTY: (&str, &str) = ("Git tree ", " is dirty");
 /// The most warnings that are kept.
 const MAX_WARNINGS: usize = 100;
 /// The most lines that are kept after the first line of a warning.
@@ -47,6 +50,12 @@ const MAX_LINE_LENGTH: usize = 1000;
 pub fn warning_text(line: &str) -> Option<&str> {
     let flake_text = || FLAKE_PREFIXES.iter().find_map(|prefix| line.strip_prefix(prefix));
     line.strip_prefix(NIX_PREFIX).or_else(flake_text)
+}
+
+/// Whether the warning `text` tells the user nothing to do.
+pub fn is_hidden(text: &str) -> bool {
+    let is_dirty = text.starts_with(DIRTY.0) && text.trim_end().ends_with(DIRTY.1);
+    is_dirty || HIDDEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// The warning `text` as the tool shows it: without passwords. Nix warns of each attempt to reach a server, with the
@@ -101,8 +110,7 @@ impl Collector {
     }
 
     fn begin_warning(&mut self, text: &str) {
-        let is_hidden = HIDDEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
-        if is_hidden || self.warnings.len() >= MAX_WARNINGS {
+        if is_hidden(text) || self.warnings.len() >= MAX_WARNINGS {
             self.lines_left = 0;
             return;
         }
@@ -183,10 +191,10 @@ mod tests {
     #[test]
     fn warnings_of_nix_and_of_flakes_are_collected() {
         for (stderr, expected) in [
-            ("warning: Git tree '/f' is dirty\n", &["Git tree '/f' is dirty"][..]),
+            ("warning: Git tree '/f' is odd\n", &["Git tree '/f' is odd"][..]),
             (
-                "\u{1b}[35;1mwarning:\u{1b}[0m Git tree '/f' is dirty\ncopying path 'x'\n  y",
-                &["Git tree '/f' is dirty"],
+                "\u{1b}[35;1mwarning:\u{1b}[0m Git tree '/f' is odd\ncopying path 'x'\n  y",
+                &["Git tree '/f' is odd"],
             ),
             (
                 "trace: \u{1b}[1;31mwarning: `a' is deprecated\u{1b}[0m\ntrace: hello\nevaluation warning: one\n- two\n\n",
@@ -204,6 +212,7 @@ mod tests {
                 "warning: could not update mtime for file '\"/c\"': x\nwarning: could not update cached head 'm'",
                 &[],
             ),
+            ("warning: Git tree '/f' is dirty\n", &[]),
             ("error: x\n  warning: no\n  at y", &[]),
         ] {
             assert_eq!(collect(stderr), expected, "{stderr}");
@@ -248,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_warning_of_anything_else_keeps_its_text() {
-        assert_eq!(display_text("Git tree '/f' is dirty\n"), "Git tree '/f' is dirty");
+        assert_eq!(display_text("Git tree '/f' is odd\n"), "Git tree '/f' is odd");
     }
 
     #[test]
@@ -257,7 +266,7 @@ mod tests {
             "error: unable to download 'https://h/x': Could not resolve hostname (6); retrying in 9 ms";
         crate::base::fuzz::check_text(&[attempt], display_text);
         let sample =
-            "trace: warning: a\nb\nwarning: Git tree '/f' is dirty\ncopying path 'x'\nevaluation warning: c";
+            "trace: warning: a\nb\nwarning: Git tree '/f' is odd\ncopying path 'x'\nevaluation warning: c";
         crate::base::fuzz::check_text(&[sample], collect);
     }
 }

@@ -45,7 +45,7 @@ pub fn build_with_files(names: &[&str]) -> (Answers, TempDir) {
         r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/a-image.drv"]}"#,
         r#"{"action":"result","id":1,"type":105,"fields":[0,1,1,0]}"#,
         r#"{"action":"result","id":2,"type":101,"fields":["a line of the log"]}"#,
-        r#"{"action":"msg","level":1,"msg":"warning: Git tree '/f' is dirty"}"#,
+        r#"{"action":"msg","level":1,"msg":"warning: Git tree '/f' is odd"}"#,
     ];
     let built =
         serde_json::json!([{"drvPath": "/nix/store/a-i.drv", "outputs": {"dev": "/x", "out": out.path()}}]);

@@ -20,7 +20,7 @@ fn sd_image_prints_the_path_alone_to_stdout_and_the_story_to_stderr() {
     outcome.assert_code(0).assert_stdout(format!("{}\n", file.display()));
     let lines = outcome.stderr.lines().collect::<Vec<_>>();
     let stored = small_image().len();
-    assert_eq!(lines[..2], ["            building image", "warning: Git tree '/f' is dirty"]);
+    assert_eq!(lines[..2], ["            building image", "warning: Git tree '/f' is odd"]);
     assert!(lines[2].starts_with("     build  1 step in "), "{lines:?}");
     assert!(lines[3].starts_with("     check  5.0 KiB in "), "{lines:?}");
     assert!(

@@ -233,7 +233,9 @@ impl<'a> BuildMonitor<'a> {
     }
 
     fn warn(&self, text: &str) {
-        self.reporter.warn_once(&warnings::display_text(text));
+        if !warnings::is_hidden(text) {
+            self.reporter.warn_once(&warnings::display_text(text));
+        }
     }
 }
 

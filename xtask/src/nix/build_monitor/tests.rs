@@ -11,7 +11,7 @@ fn the_log_of_the_build_that_failed_is_shown() {
         r#"{"action":"start","id":2,"type":105,"fields":["/nix/store/b-good.drv","",1,1]}"#,
         r#"{"action":"result","id":1,"type":101,"fields":["bad says"]}"#,
         r#"{"action":"result","id":2,"type":101,"fields":["good says"]}"#,
-        r#"{"action":"msg","level":1,"msg":"warning: Git tree is dirty"}"#,
+        r#"{"action":"msg","level":1,"msg":"warning: Git tree is odd"}"#,
         r#"{"action":"msg","level":0,"msg":"error: Cannot build '/nix/store/a-bad.drv'.\n"}"#,
     ] {
         monitor.process_line(&format!("@nix {line}"));
@@ -24,7 +24,7 @@ fn the_log_of_the_build_that_failed_is_shown() {
         events.first(),
         Some(&Event::TaskStarted { task: 1, text: "building bad".into(), is_emulated: false })
     );
-    assert_eq!(events.last(), Some(&Event::warning("Git tree is dirty")));
+    assert_eq!(events.last(), Some(&Event::warning("Git tree is odd")));
 }
 
 #[test]
