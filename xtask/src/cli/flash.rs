@@ -121,7 +121,7 @@ pub struct WriteArgs {
     #[arg(long, value_enum, value_name = "BOARD")]
     pub board: Option<Board>,
     /// Show the plan and check the card, but write nothing and ask nothing; needs the device
-    #[arg(long)]
+    #[arg(long, alias = "plan")]
     pub dry_run: bool,
     /// Do not eject the card afterwards
     #[arg(long)]

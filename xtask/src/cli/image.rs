@@ -24,7 +24,7 @@ pub struct SdImage {
     #[arg(long)]
     pub all: bool,
     /// Show what would be built and fetched, and how long that takes, without building
-    #[arg(long)]
+    #[arg(long, alias = "dry-run")]
     pub plan: bool,
     #[command(flatten)]
     pub build: BuildArgs,

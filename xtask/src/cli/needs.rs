@@ -242,6 +242,18 @@ impl Command {
         }
     }
 
+    /// Whether a loop device or a file may be a card.
+    pub fn allows_virtual_cards(&self) -> bool {
+        match self {
+            Self::Devices(args) => args.allow_virtual,
+            Self::Flash(args) => args.write.confirm.allow_virtual,
+            Self::Restore(args) => args.write.confirm.allow_virtual,
+            Self::Up(args) => args.write.confirm.allow_virtual,
+            Self::Card(Card { command: CardCommand::Check(args) }) => args.confirm.allow_virtual,
+            _ => false,
+        }
+    }
+
     /// Whether the flake may set all ssh options, also those that run programs on this machine.
     pub fn trusts_flake(&self) -> bool {
         match self {

@@ -37,6 +37,7 @@ impl Command {
             ("--identity-dir", "identity_dir", dir.map(Some)),
             ("--trust-flake", "trust_flake", self.trusts_flake().then_some(None)),
             ("--eval-timeout", "eval_timeout", limit.map(Some)),
+            ("--allow-virtual", "allow_virtual", self.allows_virtual_cards().then_some(None)),
         ];
         let given = options.into_iter().filter_map(|(name, id, given)| Some((name, id, given?)));
         let option = |(name, id, value)| RepeatedOption { name, value, commands: commands_with(&[id]) };

@@ -22,12 +22,31 @@ const NIX_OPTIONS: &[&str] = &[
     "--substituters",
 ];
 
+/// What other tools call commands of this one, with the command.
+const OTHER_NAMES: &[(&[&str], &str)] = &[
+    (&["build", "image"], "sd-image"),
+    (&["burn", "dd", "write"], "flash"),
+    (&["apply", "push", "switch", "update", "upgrade"], "deploy"),
+    (&["wait"], "deploy HOST --wait"),
+    (&["list", "ls", "show"], "hosts"),
+    (&["check", "health"], "doctor"),
+    (&["inspect", "verify"], "card"),
+    (&["add", "create", "init", "new"], "new-host"),
+    (&["keys", "ssh-key"], "identity"),
+    (&["install"], "setup"),
+    (&["qemu", "vm"], "boot"),
+    (&["logs"], "log"),
+];
+
 /// The `error` about the command line `words`, with a tip where a word that nothing takes stands behind an option, such
-/// as `new-host NAME --wifi SSID`, and for an option of Nix in the wrong place.
+/// as `new-host NAME --wifi SSID`, for an option of Nix in the wrong place, and for a command that other tools have.
 ///
 /// The parser itself would tip to pass any unknown option behind `--`: to Nix or deploy-rs, which do not know the
 /// options that this program lacks.
 pub fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        return with_command(error, words);
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
@@ -43,6 +62,21 @@ pub fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
     let Some(option) = option_before(words, word) else { return error };
     let tip = format!("the word behind '{option}' is no value of it");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
+}
+
+/// The `error` about an unknown command, with the command of that meaning. A tip of the parser is a similar word alone.
+fn with_command(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let is_first = words.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'))
+        == Some(&OsString::from(word));
+    let Some((_, command)) = OTHER_NAMES.iter().find(|(names, _)| is_first && names.contains(&word.as_str()))
+    else {
+        return error;
+    };
+    error.remove(ContextKind::SuggestedSubcommand);
+    let tip = format!("the command for this is '{command}'");
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     error
 }
@@ -98,6 +132,10 @@ mod tests {
                 "arguments for Nix stand behind `--`, of `deploy` and `rollback` behind a second `--`",
             ),
             ("flsh", "unrecognized subcommand 'flsh'", "a similar subcommand exists: 'flash'"),
+            ("build pi", "unrecognized subcommand 'build'", "the command for this is 'sd-image'"),
+            ("list", "unrecognized subcommand 'list'", "the command for this is 'hosts'"),
+            ("-q update pi", "unrecognized subcommand 'update'", "the command for this is 'deploy'"),
+            ("card health", "unrecognized subcommand 'health'", "a similar subcommand exists: 'help'"),
             ("deploy a --wait=x", "invalid value 'x' for '--wait", help),
             ("flash a b --board pi9", "[possible values: pi3, pi3+,", "a similar value exists: 'pi5'"),
         ] {

@@ -9,7 +9,7 @@ pub struct Setup {
     #[arg(long)]
     pub yes: bool,
     /// Show the steps, and their commands that need root, without changing anything
-    #[arg(long)]
+    #[arg(long, alias = "plan")]
     pub dry_run: bool,
     /// Also install what `boot` needs: QEMU and a U-Boot for it
     #[arg(long)]

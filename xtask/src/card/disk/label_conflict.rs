@@ -22,10 +22,13 @@ fn label_conflict(other: &Disk) -> Option<String> {
     if same.is_empty() {
         return None;
     }
+    let path = other.path.display();
     let advice = if other.uses.iter().any(Use::is_system) {
-        ", and this machine runs from it: remove the new card before this machine boots again"
+        ", and this machine runs from it: remove the new card before this machine boots again".to_owned()
+    } else if other.kind.is_virtual() {
+        format!(": detach it by `losetup -d {path}` before a program finds a card by its label")
     } else {
-        ": unplug it before a program finds a card by its label"
+        ": unplug it before a program finds a card by its label".to_owned()
     };
-    Some(format!("{} has the label {} too{advice}", other.path.display(), same.join(" and ")))
+    Some(format!("{path} has the label {} too{advice}", same.join(" and ")))
 }

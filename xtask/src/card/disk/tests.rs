@@ -239,6 +239,14 @@ fn another_card_with_the_same_labels_is_warned_of() {
     let words =
         "/dev/mmcblk0 has the label NIXOS_SD too: unplug it before a program finds a card by its label";
     assert_eq!(warnings(&machine), [words]);
+    let attributes = [("loop/backing_file", "/card.img"), ("size", "262144")];
+    machine.add_device("virtual/block/loop3", "7:3", &attributes);
+    machine.add_device("virtual/block/loop3/loop3p1", "259:3", &[("partition", "1")]);
+    machine.write_file("run/udev/data/b259:3", "E:ID_FS_LABEL=FIRMWARE\n");
+    let of_loop = "/dev/loop3 has the label FIRMWARE too: detach it by `losetup -d /dev/loop3` before a program finds a \
+        card by its label";
+    assert_eq!(warnings(&machine), [of_loop, words]);
+    machine.write_file("run/udev/data/b259:3", "");
     machine.mount("179:2", "/nix", "ext4", "/dev/mmcblk0p2");
     let words = "/dev/mmcblk0 has the label NIXOS_SD too, and this machine runs from it: \
         remove the new card before this machine boots again";
