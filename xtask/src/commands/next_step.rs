@@ -25,11 +25,19 @@ pub fn new_host() -> NextStep {
     NextStep::run("cargo xtask new-host NAME --board pi4 --admin USER")
 }
 
-/// After the files of a new `host` were written: all steps to the running host, with the network of its Wi-Fi. Before
-/// that, git has to list the `unlisted` files in `folder`.
-pub fn after_new_host(host: &str, has_wifi: bool, folder: &Path, unlisted: &[PathBuf]) {
+/// All steps to the running `host`, with the network of its Wi-Fi.
+pub fn up(host: &str, has_wifi: bool) -> NextStep {
     let wifi = if has_wifi { " --wifi SSID" } else { "" };
-    let step = NextStep::run(format!("cargo xtask up {host}{wifi}"));
+    NextStep::run(format!("cargo xtask up {host}{wifi}"))
+}
+
+/// What shows why a host does not evaluate.
+pub fn evaluate() -> NextStep {
+    NextStep::run("cargo xtask hosts --evaluate").because("no host of the flake evaluates now")
+}
+
+/// After the files of a new host were written: `step`. Before that, git has to list the `unlisted` files in `folder`.
+pub fn after_new_host(step: NextStep, folder: &Path, unlisted: &[PathBuf]) {
     if unlisted.is_empty() {
         return ui::end_with(step);
     }

@@ -90,7 +90,11 @@ fn write(
     warn_of_no_key(cx, folder, host);
     let needed = draft.needed_paths();
     let unlisted = if is_listed == Some(false) { needed.as_slice() } else { &[] };
-    next_step::after_new_host(&host.name, host.has_wifi, folder, unlisted);
+    let step = match evaluated {
+        Evaluated::System => next_step::up(&host.name, host.has_wifi),
+        Evaluated::Name => next_step::evaluate(),
+    };
+    next_step::after_new_host(step, folder, unlisted);
     show(cx, host, draft, evaluated, is_listed)
 }
 

@@ -72,7 +72,9 @@ fn blame(cx: &Context, before: &Catalogue, options: &[String], error: anyhow::Er
             Err(_) => {}
         }
     }
-    cx.warn(format!("no configuration of the flake evaluates now: {}", with_hint(&error)));
+    // The error names the copy of the flake that was evaluated.
+    let reason = with_hint(&error).replace(&cx.flake.to_string(), "the flake");
+    cx.warn(format!("no configuration of the flake evaluates now: {reason}"));
     Ok(Evaluated::Name)
 }
 

@@ -114,7 +114,8 @@ impl NewHost {
         };
         let wifi = if self.has_wifi {
             "\n  # The networks are files of the card, such as `flash --wifi SSID` writes.\n  raspberryPi.wifi.enable = \
-             true;\n"
+             true;\n  # Your country, for its channels: without it the radio may miss networks of 5 GHz.\n  \
+             # raspberryPi.wifi.country = \"DE\";\n"
         } else {
             ""
         };
