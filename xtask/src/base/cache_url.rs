@@ -48,6 +48,12 @@ impl CacheUrl {
         self.scheme() == "file"
     }
 
+    /// The absolute path of a cache that is a folder; `None` for another cache, and for a path that Nix may decode.
+    pub fn folder(&self) -> Option<&str> {
+        let path = self.0.strip_prefix("file://")?.split('?').next()?;
+        (path.starts_with('/') && !path.contains('%')).then_some(path)
+    }
+
     /// Whether ssh reaches the cache.
     pub fn is_ssh(&self) -> bool {
         self.scheme().starts_with("ssh")
@@ -145,10 +151,24 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_known_by_its_path() {
+        for (text, expected) in [
+            ("file:///srv/cache", Some("/srv/cache")),
+            ("file:///srv/cache?compression=xz", Some("/srv/cache")),
+            ("file://cache", None),
+            ("file:///srv/my%20cache", None),
+            ("http://desk/srv", None),
+        ] {
+            assert_eq!(text.parse::<CacheUrl>().unwrap().folder(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn fuzz() {
         crate::base::fuzz::check_text(&["s3://pis?region=x", "http://me:pw@desk"], |text| {
-            text.parse::<CacheUrl>()
-                .map(|url| (url.for_push(), url.to_string(), url.require_no_secret().is_ok()))
+            text.parse::<CacheUrl>().map(|url| {
+                (url.folder().map(str::len), url.for_push(), url.to_string(), url.require_no_secret().is_ok())
+            })
         });
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::build_monitor::BuildMonitor;
 use super::ssh_options::{batch_options, with_batch_options};
 use super::store_path::StorePath;
-use super::{FEATURES, FetchFault, error};
+use super::{FEATURES, FetchFault, cache_folder, error};
 use crate::base::process::{Launcher, Output, TimedOut};
 use crate::base::{CacheUrl, Event, Reporter, memfd, shell};
 use crate::failure;
@@ -152,8 +152,12 @@ pub fn fetch_command(prefix: &str, url: &CacheUrl, path: &StorePath) -> String {
     let words = words.iter().map(|word| shell::quote(word)).collect::<Vec<_>>().join(" ");
     let options = url.is_ssh().then(|| shell::quote(&batch_options(SSH_SECONDS)));
     let env = options.map(|options| format!("env NIX_SSHOPTS={options} ")).unwrap_or_default();
-    let check = format!("nix-store --check-validity {path}");
-    format!("{prefix}{env}{words} 2>&1 >/dev/null | dd obs=16k >&2 2>/dev/null; {check}")
+    let fetch = format!("{prefix}{env}{words} 2>&1 >/dev/null | dd obs=16k >&2 2>/dev/null");
+    let fetch = match url.folder() {
+        Some(folder) => cache_folder::checked(prefix, folder, path, &fetch),
+        None => fetch,
+    };
+    format!("{fetch}; nix-store --check-validity {path}")
 }
 
 /// Follows a fetch of a host, which `run` runs, and reports its progress. Returns what came, or why not all did.

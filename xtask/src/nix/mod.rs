@@ -6,6 +6,7 @@ mod build_monitor;
 mod build_plan;
 mod build_sandbox;
 mod cache;
+mod cache_folder;
 mod config;
 mod copy;
 mod daemon_settings;

@@ -48,6 +48,11 @@ impl StorePath {
         &self.0
     }
 
+    /// The hash, by which a binary cache names the path.
+    pub fn hash(&self) -> &str {
+        &self.0[STORE.len()..STORE.len() + HASH_LENGTH]
+    }
+
     /// The name after the hash.
     pub fn name(&self) -> &str {
         &self.0[STORE.len() + HASH_LENGTH + 1..]

@@ -105,6 +105,34 @@ fn a_host_that_does_not_reach_the_cache_is_copied_to_directly_and_the_others_are
     fleet.assert_run(&fixture_name("first"));
 }
 
+/// The first host has the folder of the cache, the second a cache without the system, the third no such folder.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_host_without_the_folder_of_the_cache_is_named_with_the_remedy() {
+    let fleet = Fleet::new(3, |_| Answer::Serve);
+    // A host sees the folder of its machine at /mnt, and has a /tmp of its own.
+    let folder = fleet.machines[0].path("cache").display().to_string();
+    let url = format!("file://{folder}");
+    let parent = folder.rsplit_once('/').expect("a path").0;
+    fleet.machines[0].run_inside(&format!("mkdir -p {parent} && ln -s /mnt/cache {folder}"));
+    fleet.machines[1]
+        .run_inside(&format!("mkdir -p {folder} && echo StoreDir: /nix/store >{folder}/nix-cache-info"));
+    let outcome = fleet.deploy_with(&["--via-cache", &url]);
+    outcome
+        .assert_code(0)
+        .assert_stderr_contains(format!("copied directly: this host has no binary cache in {folder}\n"))
+        .assert_stderr_contains(format!(
+            "copied directly: the binary cache that this host has in {folder} lacks /nix/"
+        ))
+        .assert_stderr_contains("hint: mount the folder of the cache on host2 at the same path, or");
+    fleet.machines[2].run_inside(&format!("test ! -e {folder}"));
+    fleet.assert_run(&fixture_name("first"));
+    fleet.set_profiles(&fixture_name("second"));
+    let result = fleet.deploy_with(&["--via-cache", &url, "--json"]).assert_code(0).json();
+    assert_eq!(fallbacks(&result), ["none", "incomplete", "unreachable"], "{result}");
+    assert!(result["cache"]["fault"].is_null(), "{result}");
+}
+
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn ctrl_c_during_the_push_activates_nothing() {

@@ -25,7 +25,7 @@ impl ViaCache {
         let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
         if reach.from_here.is_none() {
             let answers = self.push_to == self.url || self.answers(paths)?;
-            reach.from_here = Some(answers && !self.url.is_folder());
+            reach.from_here = Some(answers);
         }
         Ok(())
     }
@@ -41,14 +41,15 @@ impl ViaCache {
     }
 
     /// Judges the `fault` of a host that could not reach the cache to fetch `path`: the cache is gone where it answers
-    /// this machine no more. A cache that never answered this machine is gone if no host has reached it.
+    /// this machine no more. A cache that never answered this machine is gone if no host has reached it. A folder is
+    /// that of each host: what one lacks, another may have, and nothing is waited for.
     ///
     /// # Errors
     /// `Interrupted` where the user stops the question.
     pub(super) fn judge_unreached(&self, fault: &FetchFault, path: &StorePath) -> Result<()> {
         // Hosts that begin meanwhile wait for the judgement, and not for the cache.
         let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
-        if reach.gone.is_some() {
+        if reach.gone.is_some() || self.url.is_folder() {
             return Ok(());
         }
         let is_gone = match reach.from_here {

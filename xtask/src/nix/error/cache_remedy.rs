@@ -1,6 +1,6 @@
 //! The remedies for faults of binary caches that no waiting mends.
 
-use super::fetch::{FetchFault, FetchFaultKind};
+use super::fetch::{FetchFault, FetchFaultKind, LACKED_IN_FOLDER, NO_CACHE_IN_FOLDER};
 
 /// Where the Nix runs that could not use a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ type Remedy = fn(CacheClient<'_>) -> String;
 const REMEDIES: &[(&str, Remedy)] = &[
     ("don't know how to open Nix store", missing_kind),
     ("SSL peer certificate", unknown_authority),
+    (NO_CACHE_IN_FOLDER, unmounted_folder),
+    (LACKED_IN_FOLDER, unmounted_folder),
     ("HTTP error 401", refused_login),
     ("HTTP error 403", refused_login),
 ];
@@ -66,6 +68,18 @@ fn unknown_authority(client: CacheClient<'_>) -> String {
     }
 }
 
+/// A folder that is that of the cache here, and not on the host.
+fn unmounted_folder(client: CacheClient<'_>) -> String {
+    let host = match client {
+        CacheClient::Here => "each host",
+        CacheClient::Host(host) => host,
+    };
+    format!(
+        "mount the folder of the cache on {host} at the same path, or let a web server give it to the hosts: \
+         `--via-cache http://…`, with the folder behind `--push-to`"
+    )
+}
+
 /// A cache that wants a login, or another one.
 fn refused_login(client: CacheClient<'_>) -> String {
     let place = match client {
@@ -101,6 +115,8 @@ mod tests {
             ),
             ("unable to download 'http://h/x': HTTP error 401", "give this machine a login", "root on pi"),
             ("unable to upload 'http://h/x': HTTP error 403", "`netrc-file`", "~/.aws/credentials"),
+            ("this host has no binary cache in /mnt/cache", "on each host at", "on pi at the same path"),
+            ("the binary cache that this host has in /mnt/x lacks /nix/store/a-x", "`--push-to`", "on pi at"),
         ] {
             assert!(hint(message, CacheClient::Here).is_some_and(|text| text.contains(here)), "{message}");
             let text = hint(message, CacheClient::Host("pi"));

@@ -10,6 +10,12 @@ use crate::base::redact::without_passwords;
 /// The most characters of a cause.
 const MAX_CAUSE: usize = 300;
 
+/// What the command of a fetch prints in front of the folder on a host that has no binary cache there.
+pub const NO_CACHE_IN_FOLDER: &str = "this host has no binary cache in ";
+
+/// What it prints in front of the folder with a binary cache that lacks the system.
+pub const LACKED_IN_FOLDER: &str = "the binary cache that this host has in ";
+
 /// Why a host did not get a system from the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +53,8 @@ const RULES: &[(&str, FetchFaultKind)] = &[
     ("does not have a valid signature", FetchFaultKind::Unsigned), // 2.18
     ("lacks a signature by a trusted key", FetchFaultKind::Unsigned),
     ("lacks a valid signature", FetchFaultKind::Unsigned), // 2.3
+    (NO_CACHE_IN_FOLDER, FetchFaultKind::Unreachable),
+    (LACKED_IN_FOLDER, FetchFaultKind::Incomplete),
     ("does not exist in binary cache", FetchFaultKind::Incomplete),
     ("unable to download", FetchFaultKind::Unreachable),
     ("does not appear to be a binary cache", FetchFaultKind::Unreachable),
@@ -60,11 +68,11 @@ impl FetchFault {
     /// The fault by the `lines` that the Nix of the host, sudo and ssh have printed, in their order.
     pub fn of_lines(lines: &[String]) -> Self {
         let found = RULES.iter().find_map(|(text, kind)| {
-            lines.iter().find(|line| line.contains(text)).map(|line| (*kind, line.as_str()))
+            lines.iter().position(|line| line.contains(text)).map(|at| (*kind, with_list(&lines[at..])))
         });
-        let last = || lines.last().map_or("it printed no error", String::as_str);
-        let (kind, line) = found.unwrap_or_else(|| (FetchFaultKind::Failed, last()));
-        Self { kind, message: one_line(line) }
+        let last = || lines.last().cloned().unwrap_or_else(|| "it printed no error".to_owned());
+        let (kind, text) = found.unwrap_or_else(|| (FetchFaultKind::Failed, last()));
+        Self { kind, message: one_line(&text) }
     }
 
     /// The remedy for `client`, whose Nix met the fault; `None` where the cache may only be switched off.
@@ -82,6 +90,14 @@ pub fn cache_cause(errors: &[String], ssh_lines: &[String]) -> String {
 /// Whether `text` is the error of Nix for a store that answers, and lacks a path.
 pub fn is_missing_path(text: &str) -> bool {
     text.contains("is not valid")
+}
+
+/// The first of `lines`, with the indented lines that follow it where it is the head of a list.
+fn with_list(lines: &[String]) -> String {
+    let Some((head, rest)) = lines.split_first() else { return String::new() };
+    let is_head = head.trim_end().ends_with(':');
+    let list = rest.iter().take_while(|line| is_head && line.starts_with(' '));
+    [head].into_iter().chain(list).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// `text` in one line, without its mark, its secrets and its end, where it is long.
@@ -122,6 +138,8 @@ mod tests {
                 Incomplete,
             ),
             (&["don't know how to build these paths:", "build of '/nix/store/a-x' failed"], Incomplete),
+            (&["this host has no binary cache in /mnt/cache"], Unreachable),
+            (&["the binary cache that this host has in /mnt/cache lacks /nix/store/a-x"], Incomplete),
             (&["ignoring untrusted substituter 'http://h', you are not a trusted user."], NotAllowed),
             (&["sudo: a password is required"], NotAllowed),
             (&["error: writing to file: No space left on device"], Failed),
@@ -129,6 +147,26 @@ mod tests {
         ] {
             let lines = lines.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!(FetchFault::of_lines(&lines).kind, expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_list_has_the_list() {
+        for (lines, expected) in [
+            (
+                &[
+                    "don't know how to build these paths:",
+                    "  /nix/store/a-x",
+                    "  /nix/store/b-y",
+                    "build failed",
+                ][..],
+                "don't know how to build these paths: /nix/store/a-x /nix/store/b-y",
+            ),
+            (&["x", "unable to download 'http://h': no", "  more"], "unable to download 'http://h': no"),
+            (&["don't know how to build these paths:"], "don't know how to build these paths:"),
+        ] {
+            let lines = lines.iter().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!(FetchFault::of_lines(&lines).message, expected);
         }
     }
 

@@ -29,7 +29,9 @@ use rules::RULES;
 
 pub use cache_remedy::CacheClient;
 pub use copy::{CopyFault, copy_failed, is_silent_host};
-pub use fetch::{FetchFault, FetchFaultKind, cache_cause, is_missing_path};
+pub use fetch::{
+    FetchFault, FetchFaultKind, LACKED_IN_FOLDER, NO_CACHE_IN_FOLDER, cache_cause, is_missing_path,
+};
 pub use own_words::{failed_download, without_details};
 pub use plain_text::strip_ansi;
 
