@@ -131,7 +131,8 @@ pub struct Status {
     #[arg(long, value_name = "[USER@]ADDRESS", requires = "hosts")]
     pub to: Option<Address>,
     /// Keep the connection to each host open until so many seconds after its last use, and ask over those that an
-    /// earlier `status` kept (default: `XTASK_KEEP_CONNECTIONS`). 0 ends all connections that are kept
+    /// earlier `status` kept, each with its own time (default: `XTASK_KEEP_CONNECTIONS`). 0 ends all connections that
+    /// are kept
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "600",
           value_parser = clap::value_parser!(u32).range(0..=MAX_KEPT_SECONDS))]
     pub keep_connections: Option<u32>,

@@ -57,13 +57,13 @@ const MAX_KEY_FILE: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct KeptConnections {
     folder: PathBuf,
-    /// How long a connection is kept after its last use, in seconds.
+    /// How long a connection that is made is kept after its last use, in seconds. One that is there keeps its own time.
     seconds: u32,
 }
 
 impl KeptConnections {
-    /// The connections of the state folder, each of which is kept for `seconds` after its last use. For 0 seconds all
-    /// are ended. `None` where none are to be kept, or where none can be, which a warning says.
+    /// The connections of the state folder; those that are made are kept for `seconds` after their last use. For 0
+    /// seconds all are ended. `None` where none are to be kept, or where none can be, which a warning says.
     pub fn of(cx: &Context, seconds: u32) -> Option<Self> {
         let folder = cx.state.join(FOLDER);
         if seconds == 0 {
@@ -123,7 +123,7 @@ impl KeptConnections {
     fn socket(&self, remote: &Remote) -> Option<PathBuf> {
         let args = remote.connection.arguments(vec!["-G".to_owned()], "true");
         let output = remote.launcher.run_bounded("ssh", &args, LOCAL, &|| Ok(())).ok()?;
-        let name = output.success().then(|| name(remote.connection, &output.stdout, self.seconds))?;
+        let name = output.success().then(|| name(remote.connection, &output.stdout))?;
         Some(self.folder.join(name))
     }
 
@@ -183,10 +183,10 @@ fn is_open(socket: &Path) -> bool {
 }
 
 /// The name of the socket for `connection`, for which `ssh -G` prints `settings`. It is another one wherever ssh is run
-/// or configured otherwise, where other host keys are known, and for another time.
-fn name(connection: &Connection, settings: &str, seconds: u32) -> String {
-    let time = seconds.to_string();
-    let words = connection.arguments(Vec::new(), &time);
+/// or configured otherwise, and where other host keys are known. The time for which it is kept does not count: a
+/// connection of another time serves as well.
+fn name(connection: &Connection, settings: &str) -> String {
+    let words = connection.arguments(Vec::new(), "true");
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update(bytes.len().to_be_bytes());
@@ -261,22 +261,21 @@ mod tests {
         let file = dir.path().join("known_hosts");
         let settings = format!("user root\nuserknownhostsfile /missing {}\n", file.display());
         fs::write(&file, "pi ssh-ed25519 AAAA\n").unwrap();
-        let first = name(&connection(&[]), &settings, 60);
+        let first = name(&connection(&[]), &settings);
         assert_eq!(first.len(), NAME_LENGTH);
-        assert_eq!(name(&connection(&[]), &settings, 60), first);
+        assert_eq!(name(&connection(&[]), &settings), first);
         let mut others = vec![
-            name(&connection(&["-p", "23"]), &settings, 60),
-            name(&connection(&["-p23"]), &settings, 60),
-            name(&pinned(&[]), &settings, 60),
-            name(&connection(&[]), "user root\n", 60),
-            name(&connection(&[]), &settings, 61),
+            name(&connection(&["-p", "23"]), &settings),
+            name(&connection(&["-p23"]), &settings),
+            name(&pinned(&[]), &settings),
+            name(&connection(&[]), "user root\n"),
         ];
         fs::write(&file, "pi ssh-ed25519 BBBB\n").unwrap();
-        others.push(name(&connection(&[]), &settings, 60));
+        others.push(name(&connection(&[]), &settings));
         others.push(first);
         others.sort_unstable();
         others.dedup();
-        assert_eq!(others.len(), 7);
+        assert_eq!(others.len(), 6);
     }
 
     #[test]
