@@ -109,8 +109,8 @@ pub struct NixArgs {
 
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct EvalArgs {
-    /// Stop an evaluation of the flake that takes longer, such as 90s, 30m or 2h (default: 10m, and 5m for each host of
-    /// `hosts --evaluate`)
+    /// Stop an evaluation of the flake that takes longer, such as 90s, 30m or 2h; a number alone is minutes
+    /// (default: 10m, and 5m for each host of `hosts --evaluate`)
     #[arg(long, value_name = "TIME", value_parser = TimeLimit::parse)]
     pub eval_timeout: Option<TimeLimit>,
 }
