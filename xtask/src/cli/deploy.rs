@@ -19,8 +19,7 @@ pub const MAX_KEPT_SECONDS: i64 = 24 * 60 * 60;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
-#[command(group = ArgGroup::new("which").args(["hosts", "all", "release"]).required(true).multiple(true))]
-#[command(group = ArgGroup::new("many").args(["all", "release"]).multiple(true))]
+#[command(group = ArgGroup::new("which").args(["hosts", "all", "on", "release"]).required(true).multiple(true))]
 pub struct Deploy {
     /// The hosts, as `cargo xtask hosts` lists them: nodes of deploy-rs, `deploy.nodes.<HOST>`, or NixOS configurations
     /// whose address is known
@@ -29,9 +28,9 @@ pub struct Deploy {
     /// Deploy all nodes of the flake, or all hosts of the release, in parallel
     #[arg(long, conflicts_with = "to")]
     pub all: bool,
-    /// With --all or --release: deploy only the hosts with this tag, from `deploy.nodes.HOST.tags` or
-    /// `xtask.tags.HOST` of the flake. May be given several times
-    #[arg(long, value_name = "TAG", requires = "many", conflicts_with = "hosts", value_parser = parse_tag)]
+    /// Deploy the hosts with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake: of all nodes,
+    /// or of the release. May be given several times
+    #[arg(long, value_name = "TAG", conflicts_with = "hosts", value_parser = parse_tag)]
     pub on: Vec<String>,
     /// Deploy in waves, such as 1,10%,100%: each number is how many hosts are done when its wave ends. Hosts with the
     /// tag `canary` come first
@@ -48,10 +47,10 @@ pub struct Deploy {
     #[command(flatten)]
     pub how: DeployArgs,
     /// Keep the system that is on trial: make it the boot default. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "release", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
+    #[arg(long, conflicts_with_all = ["all", "on", "release", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "abort_trial"])]
     pub bless: bool,
     /// Cancel the trial of the pending system: the next boot starts the boot default. Nothing is deployed
-    #[arg(long, conflicts_with_all = ["all", "release", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
+    #[arg(long, conflicts_with_all = ["all", "on", "release", "dry_run", "boot", "reboot", "health", "wait", "keep_firmware"])]
     pub abort_trial: bool,
 }
 

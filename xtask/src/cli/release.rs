@@ -17,17 +17,17 @@ Examples:
   cargo xtask deploy --release release.json                                   on another machine";
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("released").args(["hosts", "all"]).required(true))]
+#[command(group = ArgGroup::new("released").args(["hosts", "all", "on"]).required(true).multiple(true))]
 pub struct MakeRelease {
     /// The hosts, as `cargo xtask hosts` lists them
-    #[arg(value_name = "HOST", value_parser = parse_host, add = Candidates::Hosts)]
+    #[arg(value_name = "HOST", value_parser = parse_host, add = Candidates::Hosts, conflicts_with = "all")]
     pub hosts: Vec<HostName>,
     /// Take all nodes of the flake
     #[arg(long)]
     pub all: bool,
-    /// With --all: take only the hosts with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake.
-    /// May be given several times
-    #[arg(long, value_name = "TAG", requires = "all", conflicts_with = "hosts", value_parser = parse_tag)]
+    /// Take the nodes of the flake with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake. May
+    /// be given several times
+    #[arg(long, value_name = "TAG", conflicts_with = "hosts", value_parser = parse_tag)]
     pub on: Vec<String>,
     /// The file to write; its signature is FILE.sig
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

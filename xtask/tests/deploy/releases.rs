@@ -162,7 +162,7 @@ fn a_release_has_the_tags_and_the_hosts_that_the_user_chooses() {
         facts["hosts"]["second"] = facts["hosts"]["target"].clone();
         facts["hosts"]["target"]["node"]["tags"] = serde_json::json!(["lab"]);
     });
-    let made = released.make(&["--all", "--on", "@lab", "--allow-dirty", "--images", "--json"]);
+    let made = released.make(&["--on", "@lab", "--allow-dirty", "--images", "--json"]);
     let json = made.assert_code(0).json();
     assert_eq!((&json["hosts"][0]["host"], json["hosts"].as_array().unwrap().len()), (&"target".into(), 1));
     assert_eq!((&json["hosts"][0]["tags"][0], &json["hosts"][0]["image"]), (&"lab".into(), &Value::Null));

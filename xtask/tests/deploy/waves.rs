@@ -111,7 +111,10 @@ fn hosts_are_chosen_by_tags_that_exist() {
     let planned = fleet.fixture.run(&["deploy", "--all", "--on", "canary", "--dry-run"]);
     planned.assert_code(0);
     assert!(!format!("{planned:?}").contains("host0"), "{planned:?}");
-    let refused = fleet.fixture.run(&["deploy", "--all", "--on", "@attic"]);
+    // A tag alone means all nodes with it.
+    let alone = fleet.fixture.run(&["deploy", "--on", "canary", "--dry-run"]);
+    assert_eq!(alone.assert_code(0).stdout, planned.stdout);
+    let refused = fleet.fixture.run(&["deploy", "--on", "@attic"]);
     refused.assert_code(2).assert_stderr_contains("no host has the tag attic (tags: canary, lab)\nhint: ");
     fleet.fixture.run(&["deploy", "target", "--on", "lab"]).assert_code(2);
     fleet.fixture.run(&["deploy", "--all", "--waves", "0"]).assert_code(2);

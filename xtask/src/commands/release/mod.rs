@@ -90,7 +90,7 @@ fn check_unchanged(cx: &Context, before: Option<&Revision>) -> Result<()> {
 fn choose(cx: &Context, args: &MakeRelease) -> Result<(Vec<HostName>, Tags)> {
     let nix_args = &args.nix.nix_args[..];
     let named = deploy::deduplicate(&args.hosts()?);
-    let hosts = if args.all { deploy::deployable_hosts(cx, nix_args)? } else { named };
+    let hosts = if named.is_empty() { deploy::deployable_hosts(cx, nix_args)? } else { named };
     let tags = cx.in_phase("evaluate", || Tags::read(cx, &hosts, nix_args))?;
     Ok((tags.choose(hosts, &args.on)?, tags))
 }
