@@ -103,8 +103,10 @@ fn show(cx: &Context, args: &MakeRelease, written: write::Written, content: Cont
     if cx.json {
         return ui::print_json(&ReleaseResult { file, sha256, signature, time, expires, revision, hosts });
     }
+    let width =
+        hosts.iter().map(|released| released.host.to_string().chars().count()).max().unwrap_or_default();
     for ReleasedHost { host, system, profile, .. } in &hosts {
-        cx.note(format!("{host}  {}", system.as_ref().unwrap_or(profile)));
+        cx.note(format!("{:width$}  {}", host.to_string(), system.as_ref().unwrap_or(profile)));
     }
     let count = if hosts.len() == 1 { "1 host".to_owned() } else { format!("{} hosts", hosts.len()) };
     let at = revision.map(|revision| format!(" at {}", revision.short())).unwrap_or_default();
