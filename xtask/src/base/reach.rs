@@ -11,6 +11,16 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// Whether this is the lower of the two, however many hosts there are: a number and a percentage do not compare.
+    pub fn is_below(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Hosts(own), Self::Hosts(other)) | (Self::Percent(own), Self::Percent(other)) => {
+                own < other
+            }
+            _ => false,
+        }
+    }
+
     /// How many of `total` hosts this is: at least one.
     pub fn of(self, total: usize) -> usize {
         match self {

@@ -14,6 +14,7 @@ use crate::{bail, nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     let waves = Waves::new(args.waves.clone(), args.max_failures);
+    waves.check()?;
     let options = DeployOptions { waves, ..deploy_host::options(cx, &args.how)? };
     if let Some(decision) = decision(args) {
         return decide(cx, &options, decision, &args.only_host()?);

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use anyhow::Result;
+
+use crate::bail;
 use crate::base::Reach;
 
 /// How far the waves of a deploy reach, and how many hosts may fail.
@@ -18,6 +21,23 @@ impl Waves {
     pub fn new(reaches: Vec<Reach>, max_failures: Option<usize>) -> Self {
         let max_failures = max_failures.or((!reaches.is_empty()).then_some(0));
         Self { reaches, max_failures }
+    }
+
+    /// Refuses waves of which a later one reaches fewer hosts than the one before, as a list of their sizes would.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn check(&self) -> Result<()> {
+        for pair in self.reaches.windows(2) {
+            let [earlier, later] = pair else { continue };
+            if later.is_below(*earlier) {
+                bail!(
+                    Usage, "--waves reaches {later} after {earlier}: each number is how many hosts are done when its wave ends";
+                    hint: "let the numbers rise, such as `--waves 1,10%,100%`"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// `items` in waves, none of which is empty.
@@ -86,6 +106,20 @@ mod tests {
             assert_eq!(sizes, expected, "{reaches} of {total}");
         }
         assert_eq!(waves("1,2").split(vec!["a", "b", "c"]), [["a"], ["b"], ["c"]]);
+    }
+
+    #[test]
+    fn waves_that_fall_are_refused() {
+        for (reaches, falls) in [
+            ("", false),
+            ("1,10%,100%", false),
+            ("2,2", false),
+            ("50%,3,60%", false),
+            ("5,3", true),
+            ("1,50%,20%", true),
+        ] {
+            assert_eq!(waves(reaches).check().is_err(), falls, "{reaches}");
+        }
     }
 
     #[test]
