@@ -124,7 +124,9 @@ fn a_release_is_judged_as_a_deploy_and_a_changed_file_is_refused() {
         !fs::exists(released.file() + ".sig").expect("a folder"),
         "the signature of the earlier file is left"
     );
-    released.run("deploy", &[]).assert_code(3).assert_stderr_contains("is not signed: there is no ");
+    let unsigned = released.run("deploy", &[]);
+    unsigned.assert_code(3).assert_stderr_contains("is not signed: there is no ");
+    unsigned.assert_stderr_contains(".json.sig too, from where the release was made, or pass --unsigned for");
     let failed = released.run("deploy", &["--unsigned", "--json"]).assert_code(10).json();
     assert_eq!(failed["hosts"][0]["verdict"], "rolled_back");
     assert_eq!(failed["release"]["revision"]["dirty"], true);

@@ -180,7 +180,8 @@ fn verified_signer(cx: &Context, path: &Path, signers: &Path, bytes: &[u8]) -> R
     if !signature.exists() {
         bail!(
             Refused, "{name} is not signed: there is no {}", signature.display();
-            hint: "sign it with `cargo xtask release --sign KEY`, or pass --unsigned for a file that you vouch for"
+            hint: "fetch {} too, from where the release was made, or pass --unsigned for a file that you vouch for",
+                signature.display()
         );
     }
     let signature_bytes =
