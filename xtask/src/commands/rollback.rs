@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{deploy_host, keys, next_step};
+use super::{deploy_host, flake_hosts, keys, next_step};
+use crate::base::failure::kind;
 use crate::base::{Context, FlakeRef, HostName, Plain};
 use crate::cli::Rollback;
 use crate::commands::recorded_revision::{self, Remedies};
@@ -18,7 +19,8 @@ pub fn run(cx: &Context, args: &Rollback) -> Result<()> {
     let options = deploy_host::options(cx, &args.how)?;
     let version = nix::require(&cx.launcher)?;
     deploy::require_deploy_rs(&cx.launcher)?;
-    let chosen = Chosen::find(cx, &args.host, args.wanted.as_deref())?;
+    let chosen = Chosen::find(cx, &args.host, args.wanted.as_deref());
+    let chosen = chosen.map_err(|error| unknown_host_error(cx, &args.host).unwrap_or(error))?;
     let mut pinned = cx.with_flake(chosen.pinned.clone());
     keys::check_inputs(&mut pinned, options.nix_args())?;
     if options.goal != Goal::Show {
@@ -57,9 +59,7 @@ impl Chosen {
             (Some(system), _) => {
                 recorded_revision::of_receipt(cx, host, system, &remedies(host, Some(system)))?
             }
-            (None, word) => {
-                recorded_revision::named(cx, word.unwrap_or_default(), "TO", &remedies(host, None))?
-            }
+            (None, word) => named_revision(cx, host, word.unwrap_or_default())?,
         };
         let pinned = cx.flake.at_revision(&revision.rev, revision.url.as_deref())?;
         Ok(Self { host: host.clone(), pinned, revision, recorded })
@@ -99,6 +99,35 @@ impl fmt::Display for Chosen {
     }
 }
 
+/// The revision that the user names by `word`, for which no receipt was found.
+///
+/// # Errors
+/// Those of [`recorded_revision::named`].
+fn named_revision(cx: &Context, host: &HostName, word: &str) -> Result<Revision> {
+    let remedies = if has_receipts(cx, host)? { remedies(host, None) } else { only_revisions(host) };
+    recorded_revision::named(cx, word, "TO", &remedies).map_err(|error| match word.parse::<u64>() {
+        Ok(number) => {
+            kind(&error).error_with_hint_of(format!("{host} has no receipt {number}, and {error}"), &error)
+        }
+        Err(_) => error,
+    })
+}
+
+/// Whether `history` lists a receipt of `host`.
+fn has_receipts(cx: &Context, host: &HostName) -> Result<bool> {
+    Ok(receipt::read_numbered(cx)?.iter().any(|numbered| numbered.receipt.host() == Some(host)))
+}
+
+/// The error for a `host` that neither the flake nor a receipt knows; `None` for one that is known, and where the flake
+/// does not say.
+fn unknown_host_error(cx: &Context, host: &HostName) -> Option<anyhow::Error> {
+    if has_receipts(cx, host).unwrap_or(true) {
+        return None;
+    }
+    let listing = flake_hosts::list_without_builds(&mut cx.with_flake(cx.flake.clone())).ok()?;
+    listing.catalogue.host(host).err()
+}
+
 /// `receipt 12`.
 fn receipt_name(system: &RecordedSystem) -> String {
     system.number.map_or_else(|| "its receipt".to_owned(), |number| format!("receipt {number}"))
@@ -112,7 +141,7 @@ fn earlier_system<'a>(
 ) -> Result<&'a RecordedSystem> {
     let mut known = systems.iter().filter(|system| system.system.is_some());
     let Some(present) = known.next() else {
-        return Err(remedies(host, None).unknown_error(format!(
+        return Err(only_revisions(host).unknown_error(format!(
             "no receipt names a system of {host}: no flash and no deploy of it was made from {} here",
             cx.flake
         )));
@@ -120,7 +149,7 @@ fn earlier_system<'a>(
     let earlier = known.find(|system| system.system != present.system);
     earlier.ok_or_else(|| {
         let name = Plain(present.system.as_deref().unwrap_or_default());
-        remedies(host, None).unknown_error(format!("no receipt names a system of {host} before {name}"))
+        only_revisions(host).unknown_error(format!("no receipt names a system of {host} before {name}"))
     })
 }
 
@@ -150,6 +179,12 @@ fn find_receipt(
             hint: "name another receipt, as `cargo xtask history {host}` lists them"
         )),
     }
+}
+
+/// [`remedies`] where no other receipt leads to an earlier system of `host` either.
+fn only_revisions(host: &HostName) -> Remedies {
+    let unknown = format!("name a revision of the flake: `cargo xtask rollback {host} REV`");
+    Remedies { unknown, ..remedies(host, None) }
 }
 
 /// What a user can do where a receipt of `host` leads to no revision.

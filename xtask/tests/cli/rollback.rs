@@ -95,7 +95,8 @@ fn a_receipt_without_a_clean_revision_is_refused_with_what_remains_possible() {
 fn receipts_that_lead_to_no_system_are_refused() {
     let none = fixture(&[]);
     rollback(&none, &[]).assert_code(3).assert_stderr_contains(
-        "error: no receipt names a system of stinky: no flash and no deploy of it was made from github:o/f here\n",
+        "error: no receipt names a system of stinky: no flash and no deploy of it was made from github:o/f here\n\
+         hint: name a revision of the flake: `cargo xtask ",
     );
     let one = fixture(&[receipt(NEW, "done", &clean()), receipt(OLD, "rolled_back", &clean())]);
     rollback(&one, &[])
@@ -125,7 +126,10 @@ fn a_revision_that_builds_another_system_than_the_receipt_is_refused() {
 fn wrong_arguments_of_rollback_are_usage_errors() {
     let fixture = fixture(&[receipt(NEW, "done", &clean())]);
     for (args, text) in [
-        (&["7"][..], "github:o/f is not in a repository of this machine, so TO takes a whole hash\n"),
+        (
+            &["7"][..],
+            "error: stinky has no receipt 7, and github:o/f is not in a repository of this machine, so TO takes a whole hash\n",
+        ),
         (&["1", "2"], "unexpected argument '2'"),
         (&["--dry-run", "--reboot"], "cannot be used with"),
     ] {

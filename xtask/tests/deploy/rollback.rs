@@ -117,3 +117,35 @@ fn a_rollback_with_a_reboot_is_a_trial_of_the_older_system() {
     fixture.run(&["rollback", "target", "--boot"]).assert_code(0);
     assert_booted_and_next(&fixture, "old", "new");
 }
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn what_neither_a_receipt_nor_the_flake_knows_is_named() {
+    let fixture = Fixture::new();
+    commit_profile(&fixture, "system-1", "curl-8.1");
+    for wanted in [&[][..], &["12"], &["v1"]] {
+        let outcome = fixture.run(&[&["rollback", "nosuch"], wanted].concat());
+        outcome
+            .assert_code(2)
+            .assert_stderr_contains(" has no host 'nosuch'")
+            .assert_stderr_contains("(hosts: target)\n");
+    }
+    fixture
+        .run(&["rollback", "nosuch", "HEAD"])
+        .assert_code(2)
+        .assert_stderr_contains("'nosuch' (nodes: target)\n");
+    // A host of the flake without a receipt.
+    let none = fixture.run(&["rollback", "target"]);
+    none.assert_code(3).assert_stderr_contains("hint: name a revision of the flake: `cargo xtask ");
+    assert!(!none.stderr.contains("history"), "{}", none.stderr);
+    fixture.deploy(&[]).assert_code(0);
+    let number = fixture.run(&["rollback", "target", "99"]);
+    number
+        .assert_code(3)
+        .assert_stderr_contains(
+            "error: target has no receipt 99, and the revision 99 is not in the repository of ",
+        )
+        .assert_stderr_contains("as `cargo xtask ");
+    assert!(number.stderr.contains("history target` lists them"), "{}", number.stderr);
+    fixture.assert_runs("system-1");
+}
