@@ -109,7 +109,8 @@ pub fn run_json(
         output = run_with_limit(launcher, &[args, &["--no-eval-cache"]].concat(), subject, reporter)?;
     }
     if !output.success() {
-        return Err(error::evaluation_failed(&output.stderr, subject, folder, &Programs::of(launcher)));
+        let failed = error::evaluation_failed(&output.stderr, subject, folder, &Programs::of(launcher));
+        return Err(error::blame_arguments(failed, &output.stderr, &args, folder));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }

@@ -31,6 +31,30 @@ const REFUSED: &[(&str, &str, Option<&str>)] = &[
 const READS: &str = "the tool reads what Nix prints";
 const OF_FLAKE: &str = "hosts come from the flake";
 
+/// Options without a value. Nix has more: what follows another option may be its value.
+const FLAGS: &[&str] = &[
+    "--accept-flake-config",
+    "--debug",
+    "--fallback",
+    "--impure",
+    "--keep-going",
+    "--no-eval-cache",
+    "--no-update-lock-file",
+    "--no-write-lock-file",
+    "--offline",
+    "--quiet",
+    "--refresh",
+    "--repair",
+    "--show-trace",
+    "--verbose",
+    "-L",
+    "-k",
+    "-v",
+];
+
+/// The most values that an option of Nix takes.
+const MAX_VALUES: usize = 2;
+
 /// Refuses those of the user's `words` for Nix that keep the tool from its result. Options of builds are for a command
 /// that `builds`.
 ///
@@ -50,7 +74,29 @@ pub fn check_passed(words: &[String], builds: bool) -> Result<()> {
             );
         }
     }
-    Ok(())
+    match stray_word(words) {
+        None => Ok(()),
+        Some(word) => bail!(
+            Usage, "`{word}` stands among the arguments for Nix, and is neither an option nor the value of one";
+            hint: "name hosts in front of `--`, or correct the arguments for Nix"
+        ),
+    }
+}
+
+/// The first of `words` that cannot be the value of an option.
+fn stray_word(words: &[String]) -> Option<&str> {
+    let mut values_left = 0;
+    for word in words {
+        if word.starts_with('-') {
+            let is_flag = split_flags(word).iter().all(|option| FLAGS.contains(&option.as_str()));
+            values_left = if is_flag { 0 } else { MAX_VALUES };
+        } else if values_left == 0 {
+            return Some(word);
+        } else {
+            values_left -= 1;
+        }
+    }
+    None
 }
 
 /// The options of one word of a command line: Nix takes `-Lo` for `-L -o`, and `-j8` for `-j 8`.
@@ -107,6 +153,22 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_belongs_to_no_option_is_named() {
+        for (line, word) in [
+            ("nosuch", "nosuch"),
+            ("nosuch -L", "nosuch"),
+            ("-L nosuch", "nosuch"),
+            ("-vL nosuch", "nosuch"),
+            ("--impure --offline pi", "pi"),
+            ("--override-input nixpkgs ../nixpkgs pi", "pi"),
+        ] {
+            let error = check(line, false).unwrap_err();
+            assert_eq!(kind(&error), ExitKind::Usage);
+            assert!(error.to_string().starts_with(&format!("`{word}` stands among ")), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn all_other_options_reach_nix() {
         for line in [
             "-L",
@@ -115,8 +177,8 @@ mod tests {
             "--override-input nixpkgs ../nixpkgs",
             "--impure",
             "--option cores 2",
-            "-",
-            "",
+            "--option cores 2 --arg a 1 -L --offline --max-jobs 2 -I x=y",
+            "-j 8 -",
         ] {
             check(line, false).unwrap();
         }

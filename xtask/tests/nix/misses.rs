@@ -185,3 +185,32 @@ fn an_image_in_the_store_needs_no_build() {
     let fixture = crate::shapes::fixture(&outputs(&missing));
     fixture.run(&no_jobs).assert_code(3).assert_stderr_contains("nix builds nothing here");
 }
+
+/// The flake is right, and an argument for Nix is not.
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_argument_for_nix_that_leads_nowhere_is_named() {
+    let fixture = crate::fixture::Fixture::plain(
+        "{ inputs.o = { url = \"path:/nonexistent/x\"; flake = false; };
+           outputs = { self, o }: { nixosConfigurations.pi = { }; deploy.nodes.pi = { }; }; }",
+    );
+    let gone = fixture.path("gone").display().to_string();
+    let by_path = format!("path:{gone}");
+    for words in [
+        &["--override-input", "o", "../gone"][..],
+        &["--override-input", "o", &gone],
+        &["--override-input", "o", &by_path],
+        &["--override-flake", "o", "./gone"],
+        &["--inputs-from", &gone],
+    ] {
+        for command in [&["hosts"][..], &["hosts", "--evaluate"], &["status", "pi"]] {
+            let outcome = fixture.run(&[command, &["--"], words].concat());
+            outcome
+                .assert_code(2)
+                .assert_stderr_contains("hint: correct the arguments for Nix behind `--`\n");
+        }
+    }
+    let slip = fixture.run(&["status", "--", "nosuch"]);
+    slip.assert_code(2)
+        .assert_stderr_contains("error: `nosuch` stands among the arguments for Nix, and is neither");
+}

@@ -1,6 +1,7 @@
 //! Errors of Nix, with their hints. Nix exits with 1 for every error, so the text of the error is classified: in one
 //! table, here.
 
+mod arguments;
 mod cache_remedy;
 mod copy;
 mod fetch;
@@ -70,6 +71,22 @@ pub fn evaluation_failed(
     let is_unreachable = || reasons.contains("Could not resolve host").then(|| NO_NETWORK.to_owned());
     let hint = hint.or_else(is_unreachable);
     kind_of(hint.as_deref()).error_with(message, hint, Vec::new())
+}
+
+/// `error`, of an evaluation that failed with `stderr`, with another hint where one of the `args` of Nix is at fault.
+/// `folder` is the folder of the flake, if the flake is on this machine.
+pub fn blame_arguments(
+    error: anyhow::Error,
+    stderr: &str,
+    args: &[&str],
+    folder: Option<&Path>,
+) -> anyhow::Error {
+    let may_be_of_arguments =
+        hint(&error).is_some_and(|hint| [NO_FLAKE, NO_INPUT, UNTRACKED].contains(&hint));
+    if !may_be_of_arguments || !arguments::are_at_fault(&strip_ansi(stderr), args, folder) {
+        return error;
+    }
+    ExitKind::Usage.error_with(error.to_string(), Some(WRONG_ARGUMENT.to_owned()), Vec::new())
 }
 
 /// The kind of an error with this `hint`.
