@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::{Command, Context};
 use crate::base::failure::{self, ExitKind};
+use crate::base::program;
 use crate::base::run_log::RunLog;
 use crate::base::{Event, Plain, Timestamp, redact, shell};
 use crate::ui;
@@ -18,7 +19,8 @@ pub fn begin_log() -> Arc<RunLog> {
     let here = std::env::current_dir().unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     let when = Timestamp::now();
-    let header = format!("{version}, {when}\ncargo xtask {}\nin {}", Plain(command), Plain(here.display()));
+    let header =
+        format!("{version}, {when}\n{} {}\nin {}", program::name(), Plain(command), Plain(here.display()));
     Arc::new(RunLog::begin(&header))
 }
 

@@ -18,7 +18,7 @@ fn a_log_has_the_events_the_children_and_the_end() {
     let log = fixture.sandbox.run(&["log", "stinky"]);
     let text = &log.assert_code(0).assert_stderr("").stdout;
     for expected in [
-        "log of cargo xtask ",
+        "log of xtask ",
         "deploy stinky",
         "] $ nix --version\n",
         "] $ deploy --skip-checks ",

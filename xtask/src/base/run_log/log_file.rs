@@ -79,12 +79,12 @@ impl LogFile {
     }
 }
 
-/// Opens the file at `path`, which the user names, for a log that begins with `magic`. Only this user can read a new
-/// file.
+/// Opens the file at `path`, which the user names, for a log. An earlier one begins with one of the texts `magics`.
+/// Only this user can read a new file.
 ///
 /// # Errors
 /// `Refused` for anything else than an empty file or an earlier log.
-pub(super) fn create_named(path: &Path, magic: &str) -> Result<LogFile> {
+pub(super) fn create_named(path: &Path, magics: &[&str]) -> Result<LogFile> {
     let doing = || format!("opening the log {}", path.display());
     let mut options = File::options();
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -102,8 +102,10 @@ pub(super) fn create_named(path: &Path, magic: &str) -> Result<LogFile> {
         return Err(foreign_error(path));
     }
     let mut beginning = Vec::new();
-    (&mut file).take(magic.len() as u64).read_to_end(&mut beginning).with_context(doing)?;
-    if !beginning.is_empty() && beginning != magic.as_bytes() {
+    let length = magics.iter().map(|magic| magic.len()).max().unwrap_or_default();
+    (&mut file).take(length as u64).read_to_end(&mut beginning).with_context(doing)?;
+    let is_log = magics.iter().any(|magic| beginning.starts_with(magic.as_bytes()));
+    if !beginning.is_empty() && !is_log {
         return Err(foreign_error(path));
     }
     file.set_len(0).and_then(|()| file.rewind()).with_context(doing)?;
@@ -143,7 +145,7 @@ mod tests {
         let fifo = dir.path().join("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, 0o600.into()).unwrap();
         for path in [dir.path(), &fifo, Path::new("/dev/null")] {
-            assert!(create_named(path, "log").is_err(), "{path:?}");
+            assert!(create_named(path, &["log"]).is_err(), "{path:?}");
         }
     }
 }

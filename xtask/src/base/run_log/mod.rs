@@ -20,7 +20,9 @@ use crate::failure;
 /// The folder of the logs in the state folder.
 const FOLDER: &str = "logs";
 /// The first words of each log.
-const MAGIC: &str = "log of cargo xtask ";
+const MAGIC: &str = "log of xtask ";
+/// The first words of the logs of earlier versions.
+const EARLIER_MAGIC: &str = "log of cargo xtask ";
 /// The largest log in the state folder, in bytes.
 const MAX_LOG: u64 = 8 << 20;
 /// The most bytes that are logged of a line.
@@ -66,7 +68,7 @@ impl RunLog {
     /// # Errors
     /// `Refused` where a file at `path` is no log of this tool, and where it cannot be written.
     pub fn write_to(&self, path: &Path) -> Result<()> {
-        let mut file = log_file::create_named(path, MAGIC)?;
+        let mut file = log_file::create_named(path, &[MAGIC, EARLIER_MAGIC])?;
         let mut parts = self.parts();
         file.append(&parts.waiting).with_context(|| format!("writing the log {}", path.display()))?;
         parts.named = Some(file);
@@ -220,7 +222,7 @@ mod tests {
         let (path, text) = read(&state, Some(&host)).unwrap();
         let lines = text.lines().map(|line| line.get(10..).unwrap_or_default()).collect::<Vec<_>>();
         assert_eq!(lines[1..], ["before", "a\\u{1b}[2J\\u{a}b", "after"], "{text}");
-        assert!(text.starts_with("log of cargo xtask 0.1.0\n"));
+        assert!(text.starts_with("log of xtask 0.1.0\n"));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let (_, text) = read(&state, None).unwrap();
         assert!(text.ends_with(" second\n") && !text.contains("after"), "{text}");
@@ -236,9 +238,15 @@ mod tests {
             log.line("hello");
             assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 2);
         }
-        fs::write(&file, "precious").unwrap();
-        let error = RunLog::begin("x").write_to(&file).unwrap_err();
-        assert_eq!(kind(&error), ExitKind::Refused);
-        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+        for earlier in ["", "log of cargo xtask 0.1.0, 2026-11-28 18:13 UTC\n"] {
+            fs::write(&file, earlier).unwrap();
+            RunLog::begin("x").write_to(&file).unwrap();
+        }
+        for precious in ["precious", "log of my days", "log of cargo", "log of xtask"] {
+            fs::write(&file, precious).unwrap();
+            let error = RunLog::begin("x").write_to(&file).unwrap_err();
+            assert_eq!(kind(&error), ExitKind::Refused);
+            assert_eq!(fs::read_to_string(&file).unwrap(), precious);
+        }
     }
 }
