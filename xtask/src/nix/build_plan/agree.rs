@@ -48,7 +48,7 @@ pub fn agree(cx: &Context, plan: &BuildPlan) -> Result<()> {
 /// # Errors
 /// `Refused` where nothing else builds a derivation of the plan.
 fn check_builders(cx: &Context, plan: &BuildPlan) -> Result<()> {
-    let Some(text) = plan.dead_builders_text() else { return Ok(()) };
+    let Some(text) = plan.dead_builders_text(" ") else { return Ok(()) };
     let is_stuck = plan.derivations.iter().find(|build| build.place == Place::Nowhere);
     if let Some(build) = is_stuck {
         let system = build.system.as_deref().unwrap_or_default();
@@ -57,7 +57,8 @@ fn check_builders(cx: &Context, plan: &BuildPlan) -> Result<()> {
             hint: "start a builder, correct its line in the machines file of nix, or name another by --builder"
         );
     }
-    cx.warn(format!("{text}: this build does without"));
+    let text = plan.dead_builders_text(", which ").unwrap_or_default();
+    cx.warn(format!("this build does without {text}"));
     Ok(())
 }
 

@@ -29,8 +29,8 @@ pub struct DeadBuilder {
 }
 
 impl AskedBuilders {
-    /// Asks the builders of `config` that build for one of `systems`. Warns of others if the builders
-    /// `are_of_this_run`: the user has named them for it.
+    /// Asks the builders of `config` that build for one of `systems`. If the builders `are_of_this_run`, as the user
+    /// has named them for it, the others are asked too, and a warning names each.
     ///
     /// # Errors
     /// `Interrupted` if the user stops the probes.
@@ -43,16 +43,11 @@ impl AskedBuilders {
         let is_wanted = |builder: &Builder| systems.iter().any(|system| builder.builds_for(system));
         let (wanted, idle): (Vec<_>, Vec<_>) =
             emulation::read_builders(config).into_iter().partition(is_wanted);
-        for builder in idle.iter().filter(|_| are_of_this_run) {
-            let systems = systems.iter().copied().collect::<Vec<_>>().join(", ");
-            cx.warn(format!(
-                "the remote builder `{}` builds nothing of this: {systems} is needed",
-                builder.line
-            ));
-        }
+        let named = if are_of_this_run { idle } else { Vec::new() };
         let mut asked = Self::default();
-        for (builder, answer) in emulation::probe_all(&cx.launcher, wanted)? {
+        for (builder, answer) in emulation::probe_all(&cx.launcher, [wanted, named].concat())? {
             match answer {
+                answer if !is_wanted(&builder) => warn_of_idle(cx, &builder, &answer, systems),
                 Answer::Fails(reason) => asked.dead.push(DeadBuilder { address: builder.address, reason }),
                 Answer::Builds | Answer::ForDaemon => asked.live.push(builder),
             }
@@ -92,5 +87,18 @@ impl AskedBuilders {
         }
         let lines = self.live.iter().map(|builder| builder.line.as_str()).collect::<Vec<_>>();
         vec!["--builders".to_owned(), lines.join(" ; ")]
+    }
+}
+
+/// Warns of a builder of this run that builds for none of `systems`, and of its `answer` where that is a fault.
+fn warn_of_idle(cx: &Context, builder: &Builder, answer: &Answer, systems: &BTreeSet<&str>) {
+    let name = builder.name();
+    let needed = systems.iter().copied().collect::<Vec<_>>().join(", ");
+    let built = builder.systems.join(", ");
+    cx.warn(format!(
+        "the remote builder `{name}` builds for {built}, and nothing of this: {needed} is needed"
+    ));
+    if let Answer::Fails(reason) = answer {
+        cx.warn(format!("the remote builder `{name}` {reason}"));
     }
 }

@@ -25,7 +25,7 @@ impl fmt::Display for BuildPlan {
             let paths = self.unavailable.iter().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>();
             writeln!(f, "lacks   {}, which nix can neither build nor fetch", paths.join(", "))?;
         }
-        if let Some(text) = self.dead_builders_text() {
+        if let Some(text) = self.dead_builders_text(", which ") {
             writeln!(f, "without {text}")?;
         }
         writeln!(f, "fetch   {}", self.fetches())?;
@@ -53,9 +53,10 @@ impl BuildPlan {
         }
     }
 
-    /// The remote builders that do not answer, with the reasons; `None` where all do.
-    pub fn dead_builders_text(&self) -> Option<String> {
-        let texts = self.dead_builders.iter().map(|dead| format!("{} {}", dead.address, dead.reason));
+    /// The remote builders that do not answer, each with the words `between` and the reason: `the remote builder
+    /// ssh://pi, which does not answer: …`. `None` where all do.
+    pub fn dead_builders_text(&self, between: &str) -> Option<String> {
+        let texts = self.dead_builders.iter().map(|dead| format!("{}{between}{}", dead.address, dead.reason));
         let texts = texts.collect::<Vec<_>>();
         (!texts.is_empty()).then(|| format!("the remote builder {}", texts.join("; ")))
     }

@@ -17,7 +17,7 @@ pub struct Builder {
     pub line: String,
     /// The address of the builder's store, as the line has it, but always with a scheme.
     pub address: String,
-    systems: Vec<System>,
+    pub systems: Vec<System>,
     /// The features that the builder has, and those without which it builds nothing.
     features: Vec<String>,
     mandatory_features: Vec<String>,
@@ -44,6 +44,11 @@ impl Builder {
             key: word(2),
             host_key: word(7),
         })
+    }
+
+    /// The address as the line has it.
+    pub fn name(&self) -> &str {
+        self.line.split_whitespace().next().unwrap_or_default()
     }
 
     /// Whether the builder builds for `system`.
