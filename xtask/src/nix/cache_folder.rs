@@ -27,9 +27,9 @@ pub fn checked(prefix: &str, folder: &str, path: &StorePath, fetch: &str) -> Str
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::process::Command;
 
     use super::*;
+    use crate::base::process::Launcher;
 
     /// What `checked` prints and whether it runs the fetch, for a folder with these files.
     fn run(files: &[&str], prefix: &str) -> (String, String) {
@@ -42,10 +42,10 @@ mod tests {
         let path = StorePath::containing("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x").unwrap();
         let name = folder.display().to_string();
         let command = checked(prefix, &name, &path, "echo 'it fetches' | cat");
-        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap().trim().replace(&name, "FOLDER");
+        let output = Launcher::new("/").capture("sh", &["-c", &command]).unwrap();
+        let text = |printed: &str| printed.trim().replace(&name, "FOLDER");
         assert_eq!(folder.exists(), !files.is_empty(), "the check makes nothing");
-        (text(output.stdout), text(output.stderr))
+        (text(&output.stdout), text(&output.stderr))
     }
 
     #[test]

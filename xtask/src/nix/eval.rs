@@ -110,7 +110,7 @@ pub fn run_json(
     }
     if !output.success() {
         let failed = error::evaluation_failed(&output.stderr, subject, folder, &Programs::of(launcher));
-        return Err(error::blame_arguments(failed, &output.stderr, &args, folder));
+        return Err(error::blame_arguments(failed, &output.stderr, args, folder));
     }
     serde_json::from_str(&output.stdout).with_context(|| format!("reading the evaluation of {subject}"))
 }
