@@ -130,7 +130,7 @@ pub enum Command {
     Restore(Restore),
     /// Deploy hosts over ssh with deploy-rs, and verify on each host that it runs the new system
     #[command(
-        override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --release <FILE> [HOST]... [-- <DEPLOY ARGS>...]"
+        override_usage = "cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] <--all|--on <TAG>> [-- <DEPLOY ARGS>...]\n       cargo xtask deploy [OPTIONS] --release <FILE> [HOST]... [-- <DEPLOY ARGS>...]"
     )]
     Deploy(Deploy),
     /// Deploy what an older receipt of a host says: the git revision that its system was built from
@@ -141,7 +141,7 @@ pub enum Command {
     Rollback(Rollback),
     /// Build hosts, and write a signed file that says what each is to run, which `deploy --release` takes
     #[command(
-        override_usage = "cargo xtask release [OPTIONS] --out <FILE> <HOST>... [-- <NIX ARGS>...]\n       cargo xtask release [OPTIONS] --out <FILE> --all [-- <NIX ARGS>...]",
+        override_usage = "cargo xtask release [OPTIONS] --out <FILE> <HOST>... [-- <NIX ARGS>...]\n       cargo xtask release [OPTIONS] --out <FILE> <--all|--on <TAG>> [-- <NIX ARGS>...]",
         after_help = release::EXAMPLES
     )]
     Release(MakeRelease),

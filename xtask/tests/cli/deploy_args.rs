@@ -29,9 +29,9 @@ fn wait_takes_1_to_10080_minutes() {
 #[test]
 fn deploy_takes_either_hosts_or_all() {
     let usage = "\n\nUsage: cargo xtask deploy [OPTIONS] <HOST>... [-- <DEPLOY ARGS>...]\n       \
-                 cargo xtask deploy [OPTIONS] --all [-- <DEPLOY ARGS>...]\n       \
+                 cargo xtask deploy [OPTIONS] <--all|--on <TAG>> [-- <DEPLOY ARGS>...]\n       \
                  cargo xtask deploy [OPTIONS] --release <FILE> [HOST]... [-- <DEPLOY ARGS>...]\n";
-    let missing = "<HOST|--all|--release <FILE>>";
+    let missing = "<HOST|--all|--on <TAG>|--release <FILE>>";
     let none = format!("error: the following required arguments were not provided:\n  {missing}{usage}");
     let both =
         |one: &str, other: &str| format!("error: the argument '{one}' cannot be used with '{other}'{usage}");
