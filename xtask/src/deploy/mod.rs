@@ -27,6 +27,7 @@ mod release;
 mod results;
 mod stand_in;
 mod status;
+mod status_table;
 mod summary;
 mod tags;
 mod target;
@@ -62,7 +63,8 @@ pub use release::{
     changed_error, hex_sha256, is_release, require_keygen, sign, signature_path,
 };
 pub use results::HostResult;
-pub use status::{DesiredBy, History, Status, status_table, statuses, unreadable_states_error};
+pub use status::{DesiredBy, History, Status, statuses, unreadable_states_error};
+pub use status_table::status_table;
 pub use summary::{cache_text, error_names, verdict_table, worst_failure};
 pub use tags::Tags;
 pub use timings::Timings;
