@@ -10,7 +10,7 @@ use crate::boot::{BoardProof, boots_only_qemu};
 use crate::card::disk::Disk;
 use crate::card::worker::{self, InspectJob};
 use crate::cli::ImageArg;
-use crate::deploy::Ending;
+use crate::deploy::{Ending, Left, Status};
 use crate::nix::Revision;
 use crate::receipt::{self, Flashed, Receipt};
 use crate::ui;
@@ -120,13 +120,40 @@ pub fn without(option: &str) {
     ui::end_with(NextStep::run(program::command_line_without(option)));
 }
 
-/// After a host became known, or some were found that differ from the flake, or from the release that the `options`
-/// name.
-pub fn deploy<'a>(options: &str, hosts: impl IntoIterator<Item = &'a HostName>) {
-    let names = hosts.into_iter().map(|host| format!(" {host:#}")).collect::<String>();
-    if !names.is_empty() {
-        ui::end_with(NextStep::run(format!("cargo xtask deploy{options}{names}")));
+/// After the key of `host` became known.
+pub fn deploy(host: &HostName) {
+    ui::end_with(NextStep::run(format!("cargo xtask deploy {host:#}")));
+}
+
+/// After the `statuses` of hosts, which were compared with the flake, or with the release that the `options` name: the
+/// deploy of those that differ; else the reboot of those that wait for one; else a look at failed units.
+pub fn after_status(options: &str, statuses: &[Status]) {
+    let left = statuses.iter().filter_map(|status| Some((&status.host, status.left()?))).collect::<Vec<_>>();
+    let hosts_with = |wanted: &[Left]| {
+        let hosts = left.iter().filter(|(_, left)| wanted.contains(left));
+        hosts.map(|(host, _)| format!("{host:#}")).collect::<Vec<_>>()
+    };
+    let [behind, to_boot, to_reboot] =
+        [&[Left::Deploy][..], &[Left::FirstBoot], &[Left::FirstBoot, Left::Reboot]].map(hosts_with);
+    let failed_units = left.iter().find_map(|(_, left)| match left {
+        Left::FailedUnits { command } => Some(command),
+        _ => None,
+    });
+    if !behind.is_empty() {
+        ui::end_with(NextStep::run(format!("cargo xtask deploy{options} {}", behind.join(" "))));
+    } else if !to_reboot.is_empty() {
+        let command = format!("cargo xtask deploy{options} {}", to_reboot.join(" "));
+        ui::end_with(reboot(&command, !to_boot.is_empty()));
+    } else if let Some(command) = failed_units {
+        ui::end_with(NextStep::run(command).because("shows why units have failed"));
     }
+}
+
+/// The step of rebooting the hosts of the deploy, or rollback, `command`. Where a system waits for `its_first_boot`, it
+/// is not activated before.
+fn reboot(command: &str, its_first_boot: bool) -> NextStep {
+    let boot = if its_first_boot { " --boot" } else { "" };
+    NextStep::run(format!("{command}{boot} --reboot")).because(REBOOT)
 }
 
 /// After deploys from the flake, or from the release that the `options` name: the deploys themselves after a dry run,
@@ -134,11 +161,13 @@ pub fn deploy<'a>(options: &str, hosts: impl IntoIterator<Item = &'a HostName>) 
 pub fn after_deploy<'a>(options: &str, endings: impl IntoIterator<Item = &'a Ending>) {
     let mut hosts = Vec::new();
     let mut is_planned = false;
+    let mut is_first_boot = false;
     for ending in endings {
         match ending {
             Ending::Planned(plan) => is_planned |= plan.already_done().is_none(),
             Ending::Ended(outcome) if outcome.awaits_reboot() => {
                 hosts.push(format!("{:#}", outcome.plan.target.host));
+                is_first_boot |= outcome.awaits_first_boot();
             }
             Ending::Ended(_) | Ending::NotReached(_) => {}
         }
@@ -146,8 +175,8 @@ pub fn after_deploy<'a>(options: &str, endings: impl IntoIterator<Item = &'a End
     if is_planned {
         after_dry_run();
     } else if !hosts.is_empty() {
-        let command = format!("cargo xtask deploy{options} {} --reboot", hosts.join(" "));
-        ui::end_with(NextStep::run(command).because(REBOOT));
+        let command = format!("cargo xtask deploy{options} {}", hosts.join(" "));
+        ui::end_with(reboot(&command, is_first_boot));
     }
 }
 
@@ -156,8 +185,8 @@ pub fn after_rollback(host: &HostName, revision: &Revision, ending: &Ending) {
     match ending {
         Ending::Planned(_) => after_deploy("", [ending]),
         Ending::Ended(outcome) if outcome.awaits_reboot() => {
-            let command = format!("cargo xtask rollback {host:#} {} --reboot", revision.short());
-            ui::end_with(NextStep::run(command).because(REBOOT));
+            let command = format!("cargo xtask rollback {host:#} {}", revision.short());
+            ui::end_with(reboot(&command, outcome.awaits_first_boot()));
         }
         Ending::Ended(_) | Ending::NotReached(_) => {
             let step = NextStep::run(format!("cargo xtask deploy {host:#}"));

@@ -46,7 +46,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     } else {
         ui::print_table(&deploy::status_table(&statuses))?;
     }
-    next_step::deploy(&options, statuses.iter().filter(|status| status.differs()).map(|status| &status.host));
+    next_step::after_status(&options, &statuses);
     deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
 }
 

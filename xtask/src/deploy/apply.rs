@@ -74,9 +74,9 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
         workdir.remove(&remote);
     }
     let verdict = verdict::judge(target, plan.goal, &plan.before, &after, exit);
-    // Whoever stops deploy-rs knows why it ended.
-    let is_stopped = exit.is_interrupted() && verdict.failure() == Some(ExitKind::Interrupted);
-    if !is_stopped && (!confirmed || verdict.failure().is_some()) {
+    // Whoever stops deploy-rs knows why it ended, and units that fail are none of its business.
+    let has_failed = verdict.failure().is_some_and(|kind| kind != ExitKind::Degraded);
+    if !exit.is_interrupted() && (!confirmed || has_failed) {
         tail.report(reporter);
     }
     plan.timings = timings;

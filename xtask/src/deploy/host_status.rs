@@ -20,6 +20,8 @@ pub struct HostStatus {
     error: Option<ErrorReport>,
     /// Whether the host runs what the flake has.
     current: Option<bool>,
+    /// Whether the host runs something else, and starts or tries what the flake has at its next boot.
+    boots_desired_next: Option<bool>,
     /// The system that the host runs.
     system: Option<StorePath>,
     booted_system: Option<StorePath>,
@@ -47,6 +49,7 @@ impl HostStatus {
             reachable: status.is_reachable(),
             error: status.observation.as_ref().err().map(ErrorReport::of),
             current: read.map(|read| matches!(read.drift, Drift::Current)),
+            boots_desired_next: read.map(|read| read.next_boot().is_some()),
             system: state.and_then(|state| state.current.clone()),
             booted_system: state.and_then(|state| state.booted.clone()),
             profile: state.and_then(|state| state.profile.clone()),

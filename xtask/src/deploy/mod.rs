@@ -24,6 +24,7 @@ mod options;
 mod outcome;
 mod plan;
 mod release;
+mod remedies;
 mod results;
 mod stand_in;
 mod status;
@@ -63,7 +64,7 @@ pub use release::{
     changed_error, hex_sha256, is_release, require_keygen, sign, signature_path,
 };
 pub use results::HostResult;
-pub use status::{DesiredBy, History, Status, statuses, unreadable_states_error};
+pub use status::{DesiredBy, History, Left, Status, statuses, unreadable_states_error};
 pub use status_table::status_table;
 pub use summary::{cache_text, error_names, verdict_table, worst_failure};
 pub use tags::Tags;

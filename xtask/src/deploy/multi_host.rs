@@ -264,6 +264,14 @@ impl Member {
     pub fn failure(&self) -> Option<ExitKind> {
         failure_of(&self.result)
     }
+
+    /// Whether the user stopped the deploy of the host, or the run before it.
+    pub fn is_stopped(&self) -> bool {
+        match &self.result {
+            Ok(Ending::Ended(outcome)) => outcome.is_stopped(),
+            _ => self.failure() == Some(ExitKind::Interrupted),
+        }
+    }
 }
 
 /// The exit kind of a deploy that has failed; `None` for any other.

@@ -3,6 +3,7 @@
 use super::activation::DeployExit;
 use super::host::{Check, State, boot_changes_clause};
 use super::plan::{Plan, path_text};
+use super::remedies;
 use super::target::Target;
 use super::trial;
 use super::verdict::{self, Basis, Verdict};
@@ -102,7 +103,7 @@ impl Outcome {
             self.plan.target.host,
             path_text(self.running_path()),
             self.desired(),
-            self.contradiction_clause()
+            self.rollback_clause()
         )
     }
 
@@ -142,22 +143,24 @@ impl Outcome {
 
     /// Whether the host was deployed to, and what was deployed starts only with a reboot.
     pub fn awaits_reboot(&self) -> bool {
-        let is_next_boot = matches!(self.verdict, Verdict::Ready | Verdict::RebootNeeded);
-        self.verdict.failure().is_none() && (is_next_boot || self.after.reboot_needed)
+        let is_due = self.awaits_first_boot() || self.after.reboot_needed;
+        self.verdict.failure().is_none() && is_due
+    }
+
+    /// Whether the host runs another system until its next boot, which starts or tries what was deployed.
+    pub fn awaits_first_boot(&self) -> bool {
+        matches!(self.verdict, Verdict::Ready | Verdict::OnTrial)
     }
 
     /// Whether the host rolled back because it cannot activate the new system while it runs.
-    fn needs_boot_goal(&self) -> bool {
+    pub(super) fn needs_boot_goal(&self) -> bool {
         self.verdict == Verdict::RolledBack && self.deploy_rs.is_some_and(|exit| exit.needs_reboot)
     }
 
     /// The error of a verdict that is a failure; `None` for a success.
     pub fn error(&self) -> Option<anyhow::Error> {
         let kind = self.verdict.failure()?;
-        let copy_hint = self.copy_failed.as_ref().and_then(|reason| reason.hint.clone());
-        let boot_hint = || self.needs_boot_goal().then(|| "deploy again with `--boot --reboot`".to_owned());
-        let hint = copy_hint.or_else(boot_hint).or_else(|| trial::hint(self));
-        Some(kind.error_with(self.summary(), hint, Vec::new()))
+        Some(kind.error_with(self.summary(), remedies::hint(self), Vec::new()))
     }
 
     /// The remark about the links that were read on the host, and what each was compared with.
@@ -204,16 +207,27 @@ impl Outcome {
 
     /// The system that the deployed profile activates, if it is another than the NixOS system of the flake. `None` also
     /// if the flake has no NixOS system, or if the host has another profile.
-    fn other_wrapped_system(&self) -> Option<&StorePath> {
+    pub(super) fn other_wrapped_system(&self) -> Option<&StorePath> {
         let Target { path, system, .. } = &self.plan.target;
         let wrapped = self.after.profile_system.as_ref()?;
         let has_profile = self.after.profile.as_ref() == Some(path);
         (has_profile && wrapped != system.as_ref()?).then_some(wrapped)
     }
 
-    /// A clause for a rollback after which deploy-rs exited with 0; empty for another exit code.
-    fn contradiction_clause(&self) -> &'static str {
-        if self.deploy_rs_code() == 0 { ", although deploy-rs reported success" } else { "" }
+    /// Whether the user stopped the deploy, before or during the activation.
+    pub fn is_stopped(&self) -> bool {
+        let is_interrupted = self.deploy_rs.is_some_and(DeployExit::is_interrupted);
+        is_interrupted || self.verdict.failure() == Some(ExitKind::Interrupted)
+    }
+
+    /// A clause for a rollback that the user caused, and for one after which deploy-rs exited with 0; empty for another
+    /// exit code.
+    fn rollback_clause(&self) -> &'static str {
+        match self.deploy_rs_code() {
+            0 => ", although deploy-rs reported success",
+            _ if self.is_stopped() => ", as the run was stopped",
+            _ => "",
+        }
     }
 
     fn failed_checks_text(&self) -> String {
@@ -239,7 +253,12 @@ impl Outcome {
 
     /// The verdict for people, such as `rolled back`.
     pub fn verdict_words(&self) -> String {
-        self.verdict_name().replace('_', " ")
+        let words = self.verdict_name().replace('_', " ");
+        if self.verdict == Verdict::RolledBack && self.is_stopped() {
+            format!("{words}: stopped")
+        } else {
+            words
+        }
     }
 
     /// The store path that the host runs, as text.

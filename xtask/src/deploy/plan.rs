@@ -60,6 +60,9 @@ impl Plan {
         let to = self.target.named_path();
         match (self.already_done(), &self.diff) {
             (Some(_), _) => format!("{host} already runs {to}: nothing to do"),
+            (None, _) if self.other_profile().is_some() => {
+                format!("{host} already runs {to}: only its profile would change")
+            }
             (None, Some(diff)) => format!("{host} would run {to}: {}", diff.summary()),
             (None, None) => format!("{host} would run {to}"),
         }
@@ -78,6 +81,23 @@ impl Plan {
             ),
             _ => Some("automatic rollback is not possible: the current generation was not made by deploy-rs"),
         }
+    }
+
+    /// The profile of a host that runs the desired system, and has another profile than the desired one.
+    fn other_profile(&self) -> Option<&StorePath> {
+        let runs_desired = self.target.system.is_some() && self.before.current == self.target.system;
+        self.before.profile.as_ref().filter(|profile| runs_desired && **profile != self.target.path)
+    }
+
+    /// What the user should know where only the profile changes.
+    fn profile_note(&self) -> Option<String> {
+        let Target { host, path, .. } = &self.target;
+        self.other_profile().map(|profile| {
+            format!(
+                "{host} runs this system already: only its profile and its next boot change, the profile from {profile} \
+                 to {path}"
+            )
+        })
     }
 
     /// Whether the deploy will reboot the host. A host that is current and has booted what it runs is not rebooted.
@@ -128,7 +148,8 @@ impl fmt::Display for Plan {
             write!(f, "\n{diff}")?;
         }
         let rollback = self.rollback_note().map(str::to_owned);
-        let notes = rollback.into_iter().chain(self.trial_note()).chain(self.boot_notes());
+        let notes = [self.profile_note(), rollback, self.trial_note()].into_iter().flatten();
+        let notes = notes.chain(self.boot_notes());
         notes.into_iter().try_for_each(|note| write!(f, "\n  note  {note}"))
     }
 }

@@ -12,10 +12,11 @@ use super::host::{
 use super::multi_host::MAX_QUERIES;
 use super::options::Goal;
 use super::release::Release;
+use super::remedies::failed_units_command;
 use super::summary;
 use super::target::Target;
 use super::trial;
-use super::verdict;
+use super::verdict::{self, Verdict};
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::parallel;
 use crate::base::{Context, Event, HostName, interrupt};
@@ -60,11 +61,29 @@ pub(super) enum Drift {
     Differs(Option<Diff>),
 }
 
+/// What is left to do on a host, the first thing of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// A deploy.
+    Deploy,
+    /// The reboot that starts or tries the desired system.
+    FirstBoot,
+    /// The reboot that starts the kernel, or the like, of the system that runs.
+    Reboot,
+    /// A look at the units that have failed, by this command.
+    FailedUnits { command: String },
+}
+
 impl Status {
     /// Whether the host runs something else than the flake has.
     pub fn differs(&self) -> bool {
         let drift = self.observation.as_ref().map(|observation| &observation.drift);
         matches!(drift, Ok(Drift::Differs(_)))
+    }
+
+    /// What is left to do on the host; `None` for one that is well, and for one whose state could not be read.
+    pub fn left(&self) -> Option<Left> {
+        self.observation.as_ref().ok()?.left()
     }
 }
 
@@ -153,6 +172,28 @@ impl Observation {
     /// The packages that differ; `None` where nothing differs, or where a closure could not be read.
     pub(super) fn diff(&self) -> Option<&Diff> {
         if let Drift::Differs(diff) = &self.drift { diff.as_ref() } else { None }
+    }
+
+    /// [`Verdict::Ready`] or [`Verdict::OnTrial`] for a host that starts or tries the desired system at its next boot,
+    /// and runs another one until then; `None` for any other.
+    pub(super) fn next_boot(&self) -> Option<Verdict> {
+        match self.drift {
+            Drift::Current => None,
+            Drift::Differs(_) => verdict::judge_current(&self.target, Goal::Boot, &self.state),
+        }
+    }
+
+    /// See [`Status::left`]. Failed units come before the reboot of a host that runs the desired system: a deploy
+    /// reboots no such host.
+    fn left(&self) -> Option<Left> {
+        match self.drift {
+            Drift::Differs(_) if self.next_boot().is_some() => Some(Left::FirstBoot),
+            Drift::Differs(_) => Some(Left::Deploy),
+            Drift::Current if !self.state.known_failed_units().is_empty() => {
+                Some(Left::FailedUnits { command: failed_units_command(&self.target) })
+            }
+            Drift::Current => self.state.reboot_needed.then_some(Left::Reboot),
+        }
     }
 }
 

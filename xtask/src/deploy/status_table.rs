@@ -3,16 +3,21 @@
 use super::host::{self, State};
 use super::status::{Drift, Observation, Status};
 use super::trial;
+use super::verdict::Verdict;
 use crate::base::{Bytes, Cell, Table, Tone};
 
 impl Observation {
     /// The cell of the column `RUNS`.
     fn runs_cell(&self) -> Cell {
-        match &self.drift {
-            Drift::Current => Cell::new("current", Tone::Good),
-            Drift::Differs(Some(diff)) => Cell::new(format!("behind: {}", diff.summary()), Tone::Attention),
-            Drift::Differs(None) => Cell::new("another system", Tone::Attention),
-        }
+        let Drift::Differs(diff) = &self.drift else { return Cell::new("current", Tone::Good) };
+        let words = match self.next_boot() {
+            Some(Verdict::OnTrial) => "tries the new one next",
+            Some(_) => "boots the new one next",
+            None if diff.is_some() => "behind",
+            None => "another system",
+        };
+        let changes = diff.as_ref().map(|diff| format!(": {}", diff.summary())).unwrap_or_default();
+        Cell::new(format!("{words}{changes}"), Tone::Attention)
     }
 
     /// The cell of the column `BOOTED`.

@@ -9,6 +9,8 @@ use crate::base::{Cell, Table, Tone};
 const MAX_ROWS: usize = 24;
 /// How many hosts a line names.
 const MAX_NAMED: usize = 8;
+/// What the same command does with the hosts of the command before.
+const LEFT_ALONE: &str = "hosts that are done are left alone";
 
 impl Member {
     /// What became of the host, in a word or two.
@@ -114,14 +116,22 @@ pub fn worst_failure(members: &[Member]) -> Option<anyhow::Error> {
     let names = failed.map(|member| member.host.as_str()).collect::<Vec<_>>();
     let all = members.len();
     let noun = if all == 1 { "host" } else { "hosts" };
+    let is_stopped = members.iter().any(Member::is_stopped);
+    let stopped = if is_stopped { "stopped: " } else { "" };
     let failures = format!("{} of {all} {noun} failed: {}", names.len(), error_names(names.iter().copied()));
     let text = match (names.len(), unreached.len()) {
-        (_, 0) => return Some(kind.error(failures)),
-        (0, count) => format!("stopped: {count} of {all} {noun} not reached"),
-        (_, count) => format!("{failures}; {count} not reached"),
+        (_, 0) => format!("{stopped}{failures}"),
+        (0, count) => format!("{stopped}{count} of {all} {noun} not reached"),
+        (_, count) => format!("{stopped}{failures}; {count} not reached"),
     };
-    let hint = "run the same command again once they are well: hosts that are done are left alone";
-    let hint = if names.is_empty() { hint.replace(" once they are well", "") } else { hint.to_owned() };
+    let again = "run the same command again";
+    let hint = match (is_stopped, unreached.len(), names.len()) {
+        (true, ..) => format!("{again}: {LEFT_ALONE}"),
+        (false, 0, _) => return Some(kind.error(text)),
+        (false, _, failed) => format!(
+            "{again} once they are well: {LEFT_ALONE}. Where they stay as they are, it goes on with `--max-failures {failed}`"
+        ),
+    };
     Some(kind.error_with_hint(text, hint))
 }
 
@@ -171,10 +181,31 @@ mod tests {
         assert_eq!(kind(&error), ExitKind::Interrupted);
         let mixed = [member("a", ExitKind::Unreachable), unreached(Unreached::Stopped)];
         let error = worst_failure(&mixed).unwrap();
-        assert_eq!(error.to_string(), "1 of 2 hosts failed: a; 1 not reached");
+        assert_eq!(error.to_string(), "stopped: 1 of 2 hosts failed: a; 1 not reached");
         assert_eq!(kind(&error), ExitKind::Interrupted);
         let limited = [member("a", ExitKind::Unreachable), unreached(Unreached::TooManyFailed)];
         assert_eq!(kind(&worst_failure(&limited).unwrap()), ExitKind::Unreachable);
+    }
+
+    /// While a host stays away, the same command would never reach the others.
+    #[test]
+    fn the_hint_leads_past_hosts_that_stay_away_and_past_a_stop() {
+        let unreached = |reason| Member { host: "x".into(), result: Ok(Ending::NotReached(reason)) };
+        let away = |count| (0..count).map(|_| member("a", ExitKind::Unreachable)).collect::<Vec<_>>();
+        let once_well = "run the same command again once they are well: hosts that are done are left alone";
+        let again = "run the same command again: hosts that are done are left alone";
+        for (failed, left, expected) in [
+            (1, Some(Unreached::TooManyFailed), format!("{once_well}. Where they stay as they are, it goes on with `--max-failures 1`")),
+            (3, Some(Unreached::TooManyFailed), format!("{once_well}. Where they stay as they are, it goes on with `--max-failures 3`")),
+            (1, Some(Unreached::Stopped), again.to_owned()),
+            (0, Some(Unreached::Stopped), again.to_owned()),
+            (2, None, String::new()),
+        ] {
+            let members = away(failed).into_iter().chain(left.map(unreached)).collect::<Vec<_>>();
+            let error = worst_failure(&members).unwrap();
+            let hint = crate::base::failure::hint(&error).unwrap_or_default();
+            assert_eq!(hint, expected, "{failed} failed, {left:?}");
+        }
     }
 
     #[test]

@@ -95,6 +95,11 @@ impl Deployed {
         }
     }
 
+    /// Whether the host runs what was deployed, and nothing else is to say of it.
+    pub fn is_plain_success(&self) -> bool {
+        self.tone() == Tone::Good && Verdict::from_name(&self.verdict) != Some(Verdict::Ready)
+    }
+
     /// The receipt with the `result` of the deploy. `None` where the deploy ended without a verdict: with an error
     /// other than that of a host that is unreachable, or whose state is undecided.
     pub fn with_result(self, result: &anyhow::Result<Outcome>) -> Option<Self> {

@@ -26,7 +26,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Context, FlakeRef, HostName, Timestamp, Tone, failure};
+use crate::base::{Context, FlakeRef, HostName, Timestamp, failure};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 use crate::nix::Revision;
@@ -106,7 +106,7 @@ impl Receipt {
         match self {
             Self::Flash(_) => format!("flashed {day}"),
             Self::BrokenFlash(_) => format!("flash broken off {day}"),
-            Self::Deploy(deploy) if deploy.tone() == Tone::Good => format!("deployed {day}"),
+            Self::Deploy(deploy) if deploy.is_plain_success() => format!("deployed {day}"),
             Self::Deploy(deploy) => format!("deployed {day}: {}", deploy.verdict.replace('_', " ")),
         }
     }

@@ -45,6 +45,16 @@ fn the_plan_shows_the_changes() {
     fixture.assert_runs("system-2");
 }
 
+/// Asserts that `status` says what a deploy with `--boot` has said.
+#[track_caller]
+fn assert_status_offers_the_reboot(fixture: &Fixture) {
+    let status = fixture.run(&["status"]);
+    status.assert_code(0).assert_stdout_contains("target  boots the new one next");
+    status.assert_stdout_contains(": ready").assert_stderr_contains("deploy target --boot --reboot\n");
+    let json = fixture.run(&["--json", "status"]).assert_code(0).json()["hosts"][0].take();
+    assert_eq!((&json["current"], &json["boots_desired_next"]), (&false.into(), &true.into()));
+}
+
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_system_for_the_next_boot_is_not_activated() {
@@ -56,10 +66,21 @@ fn a_system_for_the_next_boot_is_not_activated() {
     fixture.set_nixos("new", "new");
     let planned = fixture.deploy(&["--boot"]);
     planned.assert_stderr_contains("which the next boot starts, with deploy.nodes.target");
-    planned.assert_stderr_contains("deploy target --reboot\n  starts what was deployed\n");
+    planned.assert_stderr_contains("deploy target --boot --reboot\n  starts what was deployed\n");
     assert!(planned.assert_code(0).stdout.ends_with("-new from its next boot on\n"), "{}", planned.stdout);
     assert!(fixture.machine.run_inside("readlink -f /run/current-system").ends_with("-old"));
     assert!(fixture.deploy(&["--boot"]).assert_code(0).stdout.ends_with("-new from its next boot on\n"));
+    assert_status_offers_the_reboot(&fixture);
+    // Whoever changes the flake back sees that the host never ran the new system.
+    fixture.set_profile("old-profile", ":");
+    fixture.set_nixos("old", "old");
+    let back = fixture.deploy(&["--dry-run"]);
+    back.assert_stderr_contains(
+        "note  target runs this system already: only its profile and its next boot change",
+    );
+    assert!(back.assert_code(0).stdout.ends_with("-old: only its profile would change\n"), "{}", back.stdout);
+    fixture.set_profile("new-profile", ":");
+    fixture.set_nixos("new", "new");
     let rebooted = fixture.deploy(&["--boot", "--reboot"]);
     rebooted.assert_stderr_contains("rebooting target");
     assert!(rebooted.assert_code(0).stdout.ends_with("-new\n"), "{}", rebooted.stdout);
@@ -112,6 +133,7 @@ fn a_failed_health_check_fails_a_deploy_also_to_a_current_host() {
     fixture.set_profile("one", ":");
     let sick = fixture.deploy(&["--health", "test -e /run/current-system", "--health", "echo sick; exit 3"]);
     sick.assert_stderr_contains("but failed a health check: `echo sick; exit 3` exited with 3\n  | sick\n")
+        .assert_stderr_contains("hint: mend the configuration and deploy again, or run `cargo xtask ")
         .assert_code(11);
     fixture.assert_runs("one");
     fixture.deploy(&["--health", "true"]).assert_code(0);

@@ -36,10 +36,14 @@ fn status_shows_the_state_of_a_host() {
         status[0]["diff"]["packages"].as_array().expect("packages").iter().map(|package| &package["name"]);
     assert_eq!(names.collect::<Vec<_>>(), ["linux", "new", "old"]);
     fixture.deploy(&[]).assert_code(0);
+    let pending = fixture.run(&["status"]);
+    pending.assert_code(0).assert_stderr_contains(" deploy target --reboot\n  starts what was deployed\n");
     fs::write(fixture.machine.path("failed-units"), "a.service loaded failed failed A\n").expect("writing");
     let status = &status_json(&fixture, &[], 0)[0];
     assert_eq!((&status["current"], &status["reboot_pending"]), (&true.into(), &true.into()));
     assert_eq!(status["failed_units"][0], "a.service");
+    let ill = fixture.run(&["status"]);
+    ill.assert_code(0).assert_stderr_contains(" systemctl status --failed\n  shows why units have failed\n");
     assert!(status["free_bytes"].as_u64().is_some_and(|free| free > 0), "{status}");
 }
 

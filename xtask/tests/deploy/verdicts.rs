@@ -32,10 +32,15 @@ fn a_failed_activation_is_rolled_back() {
     failed.assert_stderr_contains("target rolled back to /nix/store/").assert_code(10);
     // Only a failure shows the lines of deploy-rs; the log has them in any case.
     failed.assert_stderr_contains("\n  | ").assert_stderr_contains("Activation");
+    failed.assert_stderr_contains("hint: mend the configuration, then deploy again; `cargo xtask ");
+    failed.assert_stderr_contains("`journalctl -b` on target may know more\n");
     let log = fixture.sandbox.run(&["log", "target"]);
     log.assert_stdout_contains("] $ deploy --skip-checks ")
         .assert_stdout_contains("Revoking previous deploys");
     fixture.assert_runs("good");
+    let quiet = fixture.deploy(&["--quiet"]);
+    quiet.assert_stderr_contains("error: target rolled back to /nix/store/").assert_code(10);
+    assert!(!quiet.stderr.contains("\n  | ") && quiet.stderr.lines().count() == 3, "{}", quiet.stderr);
 }
 
 /// deploy-rs ends as soon as it hears that the activation failed, while the host goes back and prints what it does.
@@ -107,12 +112,22 @@ fn a_stale_canary_deceives_deploy_rs_but_not_the_verdict() {
 fn failed_units_fail_the_deploy() {
     let fixture = Fixture::new();
     fixture.set_profile("ill", "echo 'octoprint.service loaded failed failed OctoPrint' >/mnt/failed-units");
-    fixture.deploy(&[]).assert_stderr_contains("but units have failed: octoprint.service").assert_code(11);
+    let failed = fixture.deploy(&[]);
+    failed.assert_stderr_contains("but units have failed: octoprint.service").assert_code(11);
     fixture.assert_runs("ill");
     let again = fixture.deploy(&[]);
     again
         .assert_stderr_contains("but is degraded by units that had failed before: octoprint.service")
         .assert_code(11);
+    for outcome in [&failed, &again] {
+        outcome.assert_stderr_contains("hint: `ssh ");
+        outcome.assert_stderr_contains(format!(" {} systemctl status --failed` shows why", fixture.login()));
+        // deploy-rs did what it was to do.
+        assert!(!outcome.stderr.contains("\n  | "), "{}", outcome.stderr);
+    }
+    let status = fixture.run(&["status"]);
+    status.assert_code(0).assert_stderr_contains("next: ssh ");
+    status.assert_stderr_contains(" systemctl status --failed\n  shows why units have failed\n");
 }
 
 #[test]
@@ -249,6 +264,7 @@ fn an_interrupted_deploy_reports_what_the_host_runs() {
     outcome
         .assert_stderr_contains("stopped; reading what target runs")
         .assert_stderr_contains("target rolled back to /nix/store/")
+        .assert_stderr_contains(" was not kept, as the run was stopped\nhint: deploy again: ")
         .assert_code(10);
     fixture.assert_runs("good");
 }

@@ -59,7 +59,8 @@ fn a_canary_that_fails_stops_the_next_wave_and_the_same_command_goes_on_later() 
     stopped
         .assert_code(10)
         .assert_stderr_contains("wave 1 of 2: host2\n")
-        .assert_stderr_contains("error: 1 of 3 hosts failed: host2; 2 not reached\n");
+        .assert_stderr_contains("error: 1 of 3 hosts failed: host2; 2 not reached\n")
+        .assert_stderr_contains("it goes on with `--max-failures 1`\n");
     assert!(!stopped.stderr.contains("wave 2 of 2"), "{}", stopped.stderr);
     assert_eq!(stopped.stdout.matches("not reached").count(), 2, "{}", stopped.stdout);
     assert_eq!(fleet.running(), ["first0", "first1", "first2"]);
@@ -98,7 +99,9 @@ fn ctrl_c_during_a_wave_begins_no_other_host() {
     let run = run.stop_timeout(Duration::from_secs(60));
     let outcome = run.interrupt_once(|| fleet.machines[2].path("began").exists(), SignalTo::Group);
     // Nobody confirms the activation that goes on, so it is rolled back.
-    outcome.assert_code(130).assert_stderr_contains("1 of 3 hosts failed: host2; 2 not reached\n");
+    outcome.assert_code(130).assert_stderr_contains("error: stopped: 1 of 3 hosts failed: host2; 2 not reached\n");
+    outcome.assert_stderr_contains("hint: run the same command again: hosts that are done are left alone\n");
+    assert!(outcome.stdout.contains("rolled back: stopped"), "{}", outcome.stdout);
     assert!(!outcome.stderr.contains("wave 2 of 2"), "{}", outcome.stderr);
     assert_eq!(outcome.stdout.matches("not reached").count(), 2, "{}", outcome.stdout);
     assert_eq!(fleet.running()[..2], ["first0", "first1"]);

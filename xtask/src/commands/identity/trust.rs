@@ -37,7 +37,7 @@ pub fn run(cx: &Context, args: &IdentityTrust) -> Result<()> {
     if !adoption.is_done {
         adopt(&identities, &cx.launcher, &[adoption])?;
     }
-    next_step::deploy("", [&args.host]);
+    next_step::deploy(&args.host);
     if cx.json {
         return ui::print_json(&IdentityTrustResult {
             host: args.host.clone(),
