@@ -62,8 +62,9 @@ pub struct DeployArgs {
     /// makes one
     #[arg(long, value_name = "[USER@]ADDRESS")]
     pub to: Option<Address>,
-    /// Build the system and show the changes, without changing the host
-    #[arg(long, conflicts_with_all = ["boot", "reboot", "health"])]
+    /// Build the system and show the changes, without changing the host. With --boot or --reboot, also show whether the
+    /// host would boot the system
+    #[arg(long, conflicts_with = "health")]
     pub dry_run: bool,
     /// Make the new system the boot default without activating it now
     #[arg(long)]

@@ -8,7 +8,7 @@ use crate::cli::Deploy;
 use crate::commands::build_plan;
 use crate::commands::deploy_host::{self, DeployResult};
 use crate::commands::{next_step, release_file};
-use crate::deploy::{self, Decision, DeployOptions, Ending, Goal, HostResult, Tags, Waves};
+use crate::deploy::{self, Decision, DeployOptions, Ending, HostResult, Tags, Waves};
 use crate::receipt::{self, Deployed};
 use crate::{bail, nix, ui};
 
@@ -37,7 +37,7 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     if args.plan {
         return build_plan::show_deploy(cx, &options, &hosts);
     }
-    if options.goal != Goal::Show {
+    if !options.is_dry_run {
         for host in &hosts {
             cx.log.keep_for_host(host);
         }

@@ -27,13 +27,9 @@ pub fn options(cx: &Context, args: &DeployArgs) -> Result<DeployOptions> {
     args.check_health()?;
     let cache_key = cache_key(cx, args.cache.cache_key.as_deref())?;
     let cache = cache(cx, &args.cache, cache_key.as_ref())?;
-    let goal = match (args.dry_run, args.boot) {
-        (true, _) => Goal::Show,
-        (_, true) => Goal::Boot,
-        _ => Goal::Switch,
-    };
     Ok(DeployOptions {
-        goal,
+        goal: if args.boot { Goal::Boot } else { Goal::Switch },
+        is_dry_run: args.dry_run,
         afterwards: if args.reboot { Afterwards::Reboot } else { Afterwards::Stay },
         wait: args.wait.map(|minutes| Duration::from_secs(minutes * 60)),
         health: args.health.clone(),
@@ -161,7 +157,7 @@ pub fn show_and_apply(
         deploy::warn_of_refused_next_deploy(cx, options, &plan)?;
     }
     deploy::check_boot(cx, options, &plan)?;
-    if options.goal == Goal::Show {
+    if options.is_dry_run {
         return Ok(Ending::Planned(plan.into()));
     }
     let receipt = Deployed::begin(flake, &plan);

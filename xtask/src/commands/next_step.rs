@@ -164,7 +164,7 @@ pub fn after_deploy<'a>(options: &str, endings: impl IntoIterator<Item = &'a End
     let mut is_first_boot = false;
     for ending in endings {
         match ending {
-            Ending::Planned(plan) => is_planned |= plan.already_done().is_none(),
+            Ending::Planned(plan) => is_planned |= plan.has_work(),
             Ending::Ended(outcome) if outcome.awaits_reboot() => {
                 hosts.push(format!("{:#}", outcome.plan.target.host));
                 is_first_boot |= outcome.awaits_first_boot();

@@ -10,7 +10,6 @@ use crate::base::failure::kind;
 use crate::base::{Context, FlakeRef, HostName, Plain};
 use crate::cli::Rollback;
 use crate::commands::recorded_revision::{self, Remedies};
-use crate::deploy::Goal;
 use crate::nix::{self, Revision};
 use crate::receipt::{self, RecordedSystem};
 use crate::{bail, deploy, failure};
@@ -23,7 +22,7 @@ pub fn run(cx: &Context, args: &Rollback) -> Result<()> {
     let chosen = chosen.map_err(|error| unknown_host_error(cx, &args.host).unwrap_or(error))?;
     let mut pinned = cx.with_flake(chosen.pinned.clone());
     keys::check_inputs(&mut pinned, options.nix_args())?;
-    if options.goal != Goal::Show {
+    if !options.is_dry_run {
         cx.log.keep_for_host(&args.host);
     }
     cx.note(chosen.to_string());

@@ -172,6 +172,7 @@ mod tests {
         let extra = extra.to_vec();
         DeployOptions {
             goal,
+            is_dry_run: false,
             afterwards: Afterwards::Stay,
             wait: None,
             health: Vec::new(),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::find_target::find_targets;
-use super::options::{DeployOptions, Goal};
+use super::options::DeployOptions;
 use super::plan::Plan;
 use super::release;
 use super::target::Target;
@@ -24,7 +24,7 @@ pub fn build(cx: &Context, options: &DeployOptions, plans: &mut [&mut Plan]) -> 
     };
     let built = plans.iter().filter(is_copied).map(|plan| plan.target.path.clone()).collect::<Vec<_>>();
     sign(cx, options, &built);
-    if let Some(cache) = options.cache.as_ref().filter(|_| options.goal != Goal::Show) {
+    if let Some(cache) = options.cache.as_ref().filter(|_| !options.is_dry_run) {
         for path in &built {
             cache.expect(path);
         }

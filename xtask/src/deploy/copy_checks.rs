@@ -187,31 +187,11 @@ fn query_absent_paths(remote: &Remote, paths: &[(StorePath, u64)]) -> Result<Vec
 mod tests {
     use super::*;
     use crate::base::failure::{ExitKind, kind};
-    use crate::deploy::host::{BootAnswer, RemoteStore, State};
-    use crate::deploy::options::{Afterwards, Goal};
-    use crate::deploy::timings::Timings;
-    use crate::deploy::verdict::tests::target;
 
     /// A plan for a host whose boot folder gets files of 60 MiB.
     fn plan(shares_store: bool) -> Plan {
         let boot = BootOutlook { needed: 60 << 20, shares_store, ..BootOutlook::default() };
-        Plan {
-            target: target(None),
-            goal: Goal::Switch,
-            afterwards: Afterwards::Stay,
-            before: State::default(),
-            closure: None,
-            diff: None,
-            store: RemoteStore::default(),
-            missing: Vec::new(),
-            boot_answer: BootAnswer::default(),
-            boot: Some(boot),
-            copied: None,
-            cache: None,
-            timings: Timings::default(),
-            mux: None,
-            lock: None,
-        }
+        Plan { boot: Some(boot), ..crate::deploy::plan::tests::plan() }
     }
 
     #[test]

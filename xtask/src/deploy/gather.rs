@@ -7,7 +7,7 @@ use super::copy_checks;
 use super::find_target::FoundTarget;
 use super::host::{self, Activity, BootAnswer, CLOSURE_TIMEOUT, Query, Remote, RemoteStore, SshMux, State};
 use super::host_lock::HostLock;
-use super::options::{Afterwards, DeployOptions, Goal};
+use super::options::{Afterwards, DeployOptions};
 use super::plan::Plan;
 use super::target::Target;
 use super::timings::Timings;
@@ -20,7 +20,7 @@ use crate::nix::emulation;
 
 /// Locks `host`; `None` for a plan that is only shown, which needs no lock.
 pub fn lock_host(cx: &Context, options: &DeployOptions, host: &HostName) -> Result<Option<HostLock>> {
-    if options.goal == Goal::Show { Ok(None) } else { HostLock::take(cx, host).map(Some) }
+    if options.is_dry_run { Ok(None) } else { HostLock::take(cx, host).map(Some) }
 }
 
 /// Reads the state of the host, checks that a deploy can succeed, and returns the plan. Whether this machine can build
@@ -45,6 +45,7 @@ pub fn gather(
     let plan = Plan {
         target,
         goal: options.goal,
+        is_dry_run: options.is_dry_run,
         afterwards: options.afterwards,
         before,
         closure,
@@ -125,9 +126,9 @@ fn query_first(
     let open = || SshMux::of(cx, target, target.builds_here && options.cache.is_none());
     if let Some(limit) = options.wait {
         let facts = host::wait_until_reachable(target, limit, cx.reporter.as_ref(), || query(&remote))?;
-        return Ok((facts, if options.goal == Goal::Show { None } else { open() }));
+        return Ok((facts, if options.is_dry_run { None } else { open() }));
     }
-    let Some(mux) = (options.goal != Goal::Show).then(open).flatten() else {
+    let Some(mux) = (!options.is_dry_run).then(open).flatten() else {
         return Ok((host::first_contact(&remote, query)?, None));
     };
     match mux.wait(target) {

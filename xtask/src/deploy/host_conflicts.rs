@@ -4,15 +4,14 @@ use anyhow::Result;
 
 use super::find_target::FoundTarget;
 use super::host::State;
-use super::options::Goal;
 use super::plan::Plan;
 use super::target::Target;
 use crate::base::HostName;
 use crate::base::failure::{ExitKind, Reason, kind};
 use crate::{bail, failure};
 
-/// Checks that all hosts that were `found` can be deployed to by one command. With the goal [`Goal::Show`], a host may
-/// ask for a password.
+/// Checks that all hosts that were `found` can be deployed to by one command. In a dry run, a host may ask for a
+/// password.
 ///
 /// The errors of a host that is broken in the flake stay with that host. A name that the flake does not have stops
 /// all hosts, because the user may have meant any of them.
@@ -20,7 +19,7 @@ use crate::{bail, failure};
 /// # Errors
 /// `Usage` for a name that the flake does not have, and for hosts that ask for a password; `Refused` if two hosts are
 /// the same machine.
-pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
+pub fn check(is_dry_run: bool, found: &[Result<FoundTarget>]) -> Result<()> {
     let errors = found.iter().filter_map(|found| found.as_ref().err());
     let unknown = errors.filter(|error| kind(error) == ExitKind::Usage).collect::<Vec<_>>();
     if !unknown.is_empty() {
@@ -31,7 +30,7 @@ pub fn check(goal: Goal, found: &[Result<FoundTarget>]) -> Result<()> {
         check_distinct(target, &targets[..position])?;
     }
     // A plan that is only shown needs no password.
-    if goal == Goal::Show { Ok(()) } else { refuse_password_prompts(&targets) }
+    if is_dry_run { Ok(()) } else { refuse_password_prompts(&targets) }
 }
 
 /// One error for all names that the flake does not have; each of several names keeps its hint.

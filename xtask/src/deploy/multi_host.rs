@@ -93,7 +93,7 @@ pub fn deploy_all(
     let signals = interrupt::guard()?;
     let found = find_targets(cx, options, &hosts);
     if !signals.is_stop_requested() {
-        host_conflicts::check(options.goal, &found)?;
+        host_conflicts::check(options.is_dry_run, &found)?;
     }
     let waves = options.waves.split(hosts.into_iter().zip(found).collect());
     let machines = Machines::default();

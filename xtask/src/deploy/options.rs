@@ -12,8 +12,6 @@ use crate::identity::CacheKey;
 /// What a deploy is to achieve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// Only show the plan; change nothing on the host.
-    Show,
     /// The host runs the system, now and after each boot.
     Switch,
     /// The host runs the system from its next boot on.
@@ -33,6 +31,8 @@ pub enum Afterwards {
 #[derive(Debug)]
 pub struct DeployOptions {
     pub goal: Goal,
+    /// Whether the plan is only shown, and nothing changes on the host.
+    pub is_dry_run: bool,
     pub afterwards: Afterwards,
     /// How long to wait for a host that does not answer yet, and after a reboot; `None` for no wait, and for
     /// [`BOOT_TIMEOUT`] after a reboot.

@@ -20,6 +20,8 @@ use crate::nix::StorePath;
 pub struct Plan {
     pub target: Target,
     pub goal: Goal,
+    /// Whether the plan is only shown.
+    pub is_dry_run: bool,
     pub afterwards: Afterwards,
     pub before: State,
     /// The current closure of the host, if the host listed it together with its state.
@@ -54,17 +56,36 @@ impl Plan {
         verdict::judge_current(&self.target, self.goal, &self.before)
     }
 
+    /// Whether the deploy would change or reboot the host.
+    pub fn has_work(&self) -> bool {
+        self.already_done().is_none() || self.will_reboot()
+    }
+
     /// One line that says what would be done.
     pub fn summary(&self) -> String {
         let host = &self.target.host;
         let to = self.target.named_path();
-        match (self.already_done(), &self.diff) {
-            (Some(_), _) => format!("{host} already runs {to}: nothing to do"),
-            (None, _) if self.other_profile().is_some() => {
-                format!("{host} already runs {to}: only its profile would change")
+        let Some(verdict) = self.already_done() else { return format!("{host} {}", self.changes_text()) };
+        let state = match verdict {
+            Verdict::Ready => format!("already boots {to} from its next boot on"),
+            Verdict::OnTrial => format!("already tries {to} at its next boot"),
+            _ => format!("already runs {to}"),
+        };
+        let left = if self.will_reboot() { "only the reboot is left" } else { "nothing to do" };
+        format!("{host} {state}: {left}")
+    }
+
+    /// What would become of a host that is not current.
+    fn changes_text(&self) -> String {
+        let to = self.target.named_path();
+        let changes = self.diff.as_ref().map(|diff| format!(": {}", diff.summary())).unwrap_or_default();
+        match self.goal {
+            _ if self.will_reboot() => format!("would run {to} after a reboot{changes}"),
+            _ if self.other_profile().is_some() => {
+                format!("already runs {to}: only its profile would change")
             }
-            (None, Some(diff)) => format!("{host} would run {to}: {}", diff.summary()),
-            (None, None) => format!("{host} would run {to}"),
+            Goal::Boot => format!("would boot {to} from its next boot on{changes}"),
+            Goal::Switch => format!("would run {to}{changes}"),
         }
     }
 
@@ -100,10 +121,15 @@ impl Plan {
         })
     }
 
-    /// Whether the deploy will reboot the host. A host that is current and has booted what it runs is not rebooted.
+    /// Whether the deploy will reboot the host. Neither a host that is current and has booted what it runs is rebooted,
+    /// nor one that is current with failed units.
     pub fn will_reboot(&self) -> bool {
-        let is_current = self.already_done() == Some(Verdict::AlreadyCurrent);
-        self.afterwards == Afterwards::Reboot && (!is_current || self.before.awaits_reboot())
+        let has_reason = match self.already_done() {
+            None => true,
+            Some(Verdict::AlreadyCurrent) => self.before.awaits_reboot(),
+            Some(verdict) => verdict.failure().is_none(),
+        };
+        self.afterwards == Afterwards::Reboot && has_reason
     }
 
     /// The faults of the next boot as notes. None if this deploy is about the next boot, because they refuse it then.
@@ -133,12 +159,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { host, connection, .. } = &self.target;
         let before = path_text(self.before.current.as_ref().or(self.before.profile.as_ref()));
-        let verb = match self.goal {
-            Goal::Show => "would deploy",
-            Goal::Switch => "deploy",
-            Goal::Boot => "deploy for the next boot of",
-        };
-        writeln!(f, "{verb} {host} as {}", connection.destination)?;
+        let would = if self.is_dry_run { "would " } else { "" };
+        let boot = if self.goal == Goal::Boot { " for the next boot of" } else { "" };
+        writeln!(f, "{would}deploy{boot} {host} as {}", connection.destination)?;
         writeln!(f, "  from  {before}")?;
         write!(f, "  to    {}", self.target.named_path())?;
         if let Some(cache) = &self.cache {
@@ -157,4 +180,32 @@ impl fmt::Display for Plan {
 /// The store path of a system as text; `an unknown system` for `None`.
 pub fn path_text(path: Option<&StorePath>) -> &str {
     path.map_or("an unknown system", StorePath::as_str)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::deploy::verdict::tests::target;
+
+    /// A plan for the host `stinky`, of which nothing is known.
+    pub fn plan() -> Plan {
+        Plan {
+            target: target(None),
+            goal: Goal::Switch,
+            is_dry_run: false,
+            afterwards: Afterwards::Stay,
+            before: State::default(),
+            closure: None,
+            diff: None,
+            store: RemoteStore::default(),
+            missing: Vec::new(),
+            boot_answer: BootAnswer::default(),
+            boot: None,
+            copied: None,
+            cache: None,
+            timings: Timings::default(),
+            mux: None,
+            lock: None,
+        }
+    }
 }

@@ -9,6 +9,11 @@ use crate::base::{Cell, Table, Tone};
 const MAX_ROWS: usize = 24;
 /// How many hosts a line names.
 const MAX_NAMED: usize = 8;
+/// The words of the table for a host whose plan was shown, for one that was not begun, and for one whose deploy ended
+/// with an error that has no word of its own.
+pub const PLANNED: &str = "planned";
+pub const NOT_REACHED: &str = "not reached";
+pub const FAILED: &str = "failed";
 /// What the same command does with the hosts of the command before.
 const LEFT_ALONE: &str = "hosts that are done are left alone";
 
@@ -16,10 +21,10 @@ impl Member {
     /// What became of the host, in a word or two.
     fn verdict(&self) -> Cell {
         match &self.result {
-            Ok(Ending::Planned(_)) => "planned".into(),
-            Ok(Ending::NotReached(_)) => Cell::new("not reached", Tone::Attention),
+            Ok(Ending::Planned(_)) => PLANNED.into(),
+            Ok(Ending::NotReached(_)) => Cell::new(NOT_REACHED, Tone::Attention),
             Ok(Ending::Ended(outcome)) => Cell::new(outcome.verdict_words(), outcome.tone()),
-            Err(error) => Cell::new(host::failure_label(error).unwrap_or("failed"), Tone::Bad),
+            Err(error) => Cell::new(host::failure_label(error).unwrap_or(FAILED), Tone::Bad),
         }
     }
 
@@ -195,8 +200,16 @@ mod tests {
         let once_well = "run the same command again once they are well: hosts that are done are left alone";
         let again = "run the same command again: hosts that are done are left alone";
         for (failed, left, expected) in [
-            (1, Some(Unreached::TooManyFailed), format!("{once_well}. Where they stay as they are, it goes on with `--max-failures 1`")),
-            (3, Some(Unreached::TooManyFailed), format!("{once_well}. Where they stay as they are, it goes on with `--max-failures 3`")),
+            (
+                1,
+                Some(Unreached::TooManyFailed),
+                format!("{once_well}. Where they stay as they are, it goes on with `--max-failures 1`"),
+            ),
+            (
+                3,
+                Some(Unreached::TooManyFailed),
+                format!("{once_well}. Where they stay as they are, it goes on with `--max-failures 3`"),
+            ),
             (1, Some(Unreached::Stopped), again.to_owned()),
             (0, Some(Unreached::Stopped), again.to_owned()),
             (2, None, String::new()),

@@ -181,7 +181,7 @@ pub fn partial_verdict(before: &State, after: &State) -> Option<Verdict> {
 fn is_goal_reached(target: &Target, goal: Goal, state: &State) -> bool {
     let has_desired = match goal {
         Goal::Boot => state.profile.as_ref() == Some(&target.path),
-        Goal::Show | Goal::Switch => runs_desired_system(target, state),
+        Goal::Switch => runs_desired_system(target, state),
     };
     has_desired && other_next_boot(target, state).is_none()
 }

@@ -131,7 +131,7 @@ fn wrong_arguments_of_rollback_are_usage_errors() {
             "error: stinky has no receipt 7, and github:o/f is not in a repository of this machine, so TO takes a whole hash\n",
         ),
         (&["1", "2"], "unexpected argument '2'"),
-        (&["--dry-run", "--reboot"], "cannot be used with"),
+        (&["--dry-run", "--health", "true"], "cannot be used with"),
     ] {
         rollback(&fixture, args).assert_code(2).assert_stderr_contains(text);
     }

@@ -216,10 +216,15 @@ fn a_firmware_of_another_configuration_is_refused() {
     let remedy = format!("`cargo xtask --flake {} deploy target --keep-firmware`, and", pi.fixture.flake());
     let words =
         "error: FIRMWARE of target is not that of the new system: `update-firmware` would change config.txt";
-    pi.assert_refused(
-        &["--boot"],
-        &format!("{words}\nhint: run {remedy} then `sudo update-firmware` on target"),
-    );
+    // A dry run shows beforehand what would be refused.
+    for args in [&["--boot", "--dry-run"][..], &["--reboot", "--dry-run"], &["--boot"]] {
+        pi.assert_refused(
+            args,
+            &format!("{words}\nhint: run {remedy} then `sudo update-firmware` on target"),
+        );
+    }
+    let noted = pi.fixture.deploy(&["--dry-run"]);
+    noted.assert_stderr_contains("  note  FIRMWARE of target is not that of the new system").assert_code(0);
     // A switch that does not change kernel, initrd and device trees is not refused.
     let switched = pi.fixture.deploy(&[]);
     switched

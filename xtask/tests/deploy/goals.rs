@@ -94,6 +94,44 @@ fn a_system_for_the_next_boot_is_not_activated() {
 
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_dry_run_shows_what_becomes_of_the_next_boot() {
+    let fixture = Fixture::new();
+    fixture.set_profile("old-profile", ":");
+    fixture.set_nixos("old", "old");
+    fixture.deploy(&["--reboot"]).assert_code(0);
+    let reboot = fixture.deploy(&["--dry-run", "--reboot"]);
+    assert!(reboot.assert_code(0).stdout.ends_with("-old: nothing to do\n"), "{}", reboot.stdout);
+    fixture.set_profile("new-profile", ":");
+    fixture.set_nixos("new", "new");
+    let assert_plans = |cases: &[(&[&str], &str, &str)]| {
+        for (args, text, next) in cases {
+            let planned = fixture.deploy(&[&["--dry-run"], *args].concat());
+            assert!(planned.assert_code(0).stdout.contains(text), "{args:?}: {}", planned.stdout);
+            let ends_with_next = planned.stderr.ends_with(&format!("deploy target{next}\n"));
+            assert!(ends_with_next || next.is_empty(), "{args:?}: {}", planned.stderr);
+        }
+    };
+    assert_plans(&[
+        (&["--boot"], "target would boot /nix/store/", " --boot"),
+        (&["--boot"], "-new from its next boot on: 1 added", " --boot"),
+        (&["--boot", "--reboot"], "-new after a reboot: 1 added", " --boot --reboot"),
+        (&["--reboot"], "-new after a reboot: 1 added", " --reboot"),
+    ]);
+    assert!(fixture.machine.run_inside("readlink -f /nix/var/nix/profiles/system").ends_with("-old-profile"));
+    fixture.deploy(&["--boot"]).assert_code(0);
+    assert_plans(&[
+        (&["--boot"], "-new from its next boot on: nothing to do\n", ""),
+        (
+            &["--boot", "--reboot"],
+            "-new from its next boot on: only the reboot is left\n",
+            " --boot --reboot",
+        ),
+        (&["--reboot"], "-new after a reboot: 1 added", " --reboot"),
+    ]);
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_new_kernel_runs_after_a_reboot() {
     let fixture = Fixture::new();
     fixture.set_profile("old-profile", ":");

@@ -99,7 +99,9 @@ fn ctrl_c_during_a_wave_begins_no_other_host() {
     let run = run.stop_timeout(Duration::from_secs(60));
     let outcome = run.interrupt_once(|| fleet.machines[2].path("began").exists(), SignalTo::Group);
     // Nobody confirms the activation that goes on, so it is rolled back.
-    outcome.assert_code(130).assert_stderr_contains("error: stopped: 1 of 3 hosts failed: host2; 2 not reached\n");
+    outcome
+        .assert_code(130)
+        .assert_stderr_contains("error: stopped: 1 of 3 hosts failed: host2; 2 not reached\n");
     outcome.assert_stderr_contains("hint: run the same command again: hosts that are done are left alone\n");
     assert!(outcome.stdout.contains("rolled back: stopped"), "{}", outcome.stdout);
     assert!(!outcome.stderr.contains("wave 2 of 2"), "{}", outcome.stderr);

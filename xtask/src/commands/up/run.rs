@@ -169,6 +169,7 @@ fn deploy(cx: &Context, args: &Up, version: nix::Version, host: &HostName) -> Re
     let of_address = args.to.iter().flat_map(crate::base::Address::deploy_rs_options);
     let options = DeployOptions {
         goal: Goal::Switch,
+        is_dry_run: false,
         afterwards: Afterwards::Stay,
         wait: Some(Duration::from_secs(args.wait * 60)),
         health: Vec::new(),
