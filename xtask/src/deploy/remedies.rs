@@ -54,3 +54,46 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
 pub fn failed_units_command(target: &Target) -> String {
     format!("ssh {} systemctl status --failed", target.connection.ssh_words())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+    use crate::deploy::activation::DeployExit;
+    use crate::deploy::host::State;
+    use crate::deploy::plan::tests::plan;
+
+    /// The hint for a `verdict` after deploy-rs exited with `code`.
+    fn hint_after(verdict: Verdict, code: i32) -> Option<String> {
+        let exit = DeployExit { code, activated: true, needs_reboot: false };
+        let outcome = Outcome { deploy_rs: Some(exit), ..Outcome::new(plan(), State::default(), verdict) };
+        hint(&outcome)
+    }
+
+    #[test]
+    fn each_failure_has_a_remedy_unless_the_user_stopped_it() {
+        let without = [Verdict::Stopped, Verdict::Unchecked];
+        for verdict in Verdict::value_variants() {
+            let is_failure = verdict.failure().is_some();
+            let expected = is_failure && !without.contains(verdict);
+            assert_eq!(hint_after(*verdict, 1).is_some(), expected, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_rollback_after_a_stop_needs_no_other_configuration() {
+        for (code, expected) in [(130, "deploy again: stinky went back"), (1, "mend the"), (0, "mend the")] {
+            let hint = hint_after(Verdict::RolledBack, code).unwrap();
+            assert!(hint.starts_with(expected), "{code}: {hint}");
+        }
+    }
+
+    #[test]
+    fn failed_units_are_shown_by_a_command_that_reaches_the_host() {
+        let mut target = plan().target;
+        target.connection.options = ["-p", "2222", "-i", "a key"].map(str::to_owned).to_vec();
+        let expected = "ssh -p 2222 -i 'a key' root@pi systemctl status --failed";
+        assert_eq!(failed_units_command(&target), expected);
+    }
+}
