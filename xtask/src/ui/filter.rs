@@ -38,7 +38,7 @@ impl Filter {
         match event {
             Event::ChildLine { .. } => false,
             // Whoever saw all lines needs no last ones.
-            Event::Tail { .. } => self.verbosity == Verbosity::Normal,
+            Event::Tail { .. } => self.verbosity != Verbosity::Verbose,
             Event::ChildStarted { .. } | Event::ChildEnded { .. } => self.verbosity == Verbosity::Verbose,
             Event::Warning { .. } | Event::Failed(_) | Event::LogFile { .. } => true,
             _ => self.verbosity != Verbosity::Quiet,
@@ -96,7 +96,7 @@ mod tests {
         let tail = Event::Tail { lines: vec!["a".into()] };
         for (verbosity, build_logs, expected) in [
             (Verbosity::Normal, false, vec![child.clone(), builder.clone(), tail.clone()]),
-            (Verbosity::Quiet, false, vec![]),
+            (Verbosity::Quiet, false, vec![tail.clone()]),
             (Verbosity::Verbose, false, vec![Event::log("a"), child.clone(), builder.clone()]),
             (Verbosity::Normal, true, vec![child.clone(), Event::log("x> b"), builder.clone(), tail.clone()]),
         ] {
