@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use schemars::JsonSchema;
@@ -99,28 +99,26 @@ impl fmt::Display for Release {
     }
 }
 
-/// Checks that there is a `nix` of any version on the launcher's `PATH`.
+/// The `nix` of any version on the launcher's `PATH`.
 ///
 /// # Errors
-/// `Other` where there is none.
-pub fn require_any(launcher: &Launcher) -> Result<()> {
-    if launcher.which("nix").is_none() {
-        bail!(Other, "no nix on PATH"; hint: "run `cargo xtask setup`");
-    }
-    Ok(())
+/// `Refused` where there is none.
+pub fn require_any(launcher: &Launcher) -> Result<PathBuf> {
+    let missing_error = || failure!(Refused, "no nix on PATH"; hint: "run `cargo xtask setup`");
+    launcher.which("nix").ok_or_else(missing_error)
 }
 
 /// The version of the `nix` on the launcher's `PATH`, even if that Nix is too old.
 ///
 /// # Errors
-/// `Other` where there is no Nix, or where it prints no version.
+/// `Refused` where there is no Nix, or where it prints no version.
 pub fn current(launcher: &Launcher) -> Result<Version> {
     require_any(launcher)?;
     let output = launcher.read("nix", &["--version"])?;
     let line = output.trim();
     let no_version_error = || {
         failure!(
-            Other, "`nix --version` prints no version: {line}";
+            Refused, "`nix --version` prints no version: {line}";
             hint: "check which program `nix` is: `command -v nix`"
         )
     };
@@ -151,11 +149,14 @@ fn program_identity(file: &Path) -> Option<String> {
 /// Checks that the `nix` on the launcher's `PATH` is [`MINIMUM`] or newer, and returns its version.
 ///
 /// # Errors
-/// Those of [`current`]; `Other` for an older Nix.
+/// Those of [`current`]; `Refused` for an older Nix.
 pub fn require(launcher: &Launcher) -> Result<Version> {
     let found = current(launcher)?;
     if !found.is_supported() {
-        bail!(Other, "nix {found} is too old: {MINIMUM} or newer is needed"; hint: "run `cargo xtask setup`");
+        bail!(
+            Refused, "nix {found} is too old: {MINIMUM} or newer is needed";
+            hint: "run `cargo xtask setup`"
+        );
     }
     Ok(found)
 }

@@ -22,7 +22,7 @@ fn wait_takes_1_to_10080_minutes() {
         Sandbox::with_fakes_only()
             .run(&["deploy", "stinky", allowed])
             .assert_stderr_contains("no nix on PATH")
-            .assert_code(1);
+            .assert_code(3);
     }
 }
 

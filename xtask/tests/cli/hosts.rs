@@ -7,7 +7,6 @@ use serde_json::Value;
 use crate::fake_nix::{
     Answers, FLAKE, LIST_NAMES, fail_script, find_image, image_json, names_json, no_image_json, print_script,
 };
-use crate::support::Sandbox;
 
 const VERSION: &str = "--version";
 pub const HOSTS_ARGS: &[&str] = &["--flake", FLAKE, "hosts"];
@@ -281,19 +280,7 @@ fn a_nix_that_is_too_old_or_prints_no_version_is_refused() {
         let nix = Answers { version, names, ..Answers::default() }.install();
         let outcome = nix.run(HOSTS_ARGS);
         let lines = format!("error: {message}\nhint: {hint}\n");
-        outcome.assert_code(1).assert_stdout("").assert_stderr(lines);
+        outcome.assert_code(3).assert_stdout("").assert_stderr(lines);
         assert_eq!(nix.nix_calls(), [VERSION, &format!("{LIST_NAMES} {NO_BUILDS}")]);
     }
-}
-
-#[test]
-fn a_missing_nix_is_an_error() {
-    let outcome = Sandbox::with_fakes_only().run(HOSTS_ARGS);
-    outcome.assert_code(1).assert_stdout("");
-    assert_eq!(outcome.stderr, "error: no nix on PATH\nhint: run `cargo xtask setup`\n");
-    let outcome = Sandbox::with_fakes_only().run(&["--json", "hosts"]);
-    let error = serde_json::json!({
-        "code": 1, "kind": "other", "message": "no nix on PATH", "hint": "run `cargo xtask setup`", "reasons": []
-    });
-    assert_eq!(outcome.assert_code(1).json_error(), error);
 }

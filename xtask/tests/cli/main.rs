@@ -29,6 +29,7 @@ mod identity;
 mod identity_backups;
 mod identity_walks;
 mod logs;
+mod missing_nix;
 mod new_host;
 mod new_host_fixture;
 mod next_steps;

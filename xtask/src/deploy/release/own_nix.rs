@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::base::process::Launcher;
 use crate::base::{Context, HostName};
 use crate::deploy::stand_in::StandIn;
-use crate::failure;
+use crate::nix;
 
 /// The program; see the file.
 const PROGRAM: &str = include_str!("nix.sh");
@@ -18,8 +18,7 @@ const REAL_NIX: &str = "REAL_NIX";
 /// # Errors
 /// `Refused` without Nix, and those of [`StandIn::write`].
 pub fn launcher(cx: &Context, host: &HostName) -> Result<(Launcher, StandIn)> {
-    let missing = || failure!(Refused, "no nix on PATH"; hint: "run `cargo xtask setup`");
-    let nix = cx.launcher.which("nix").ok_or_else(missing)?;
+    let nix = nix::require_any(&cx.launcher)?;
     let stand_in = StandIn::write(&cx.state, host, "nix", PROGRAM)?;
     Ok((stand_in.on_path_of(&cx.launcher).with_env(REAL_NIX, nix), stand_in))
 }
