@@ -67,8 +67,7 @@ pub fn all_of<T>(results: impl IntoIterator<Item = anyhow::Result<T>>, what: &st
 /// The reasons of `error`; the error itself where it has none.
 fn as_reasons(error: &anyhow::Error) -> Vec<Reason> {
     match reasons(error) {
-        [] => vec![Reason::of_error(error)],
-        [only] => vec![Reason { kind: only.kind, ..Reason::of_error(error) }],
+        [] | [_] => vec![Reason::of_error(error)],
         several => several.to_vec(),
     }
 }

@@ -15,7 +15,7 @@ pub struct ErrorReport {
     pub message: String,
     /// The remedy.
     pub hint: Option<String>,
-    /// Where there are several reasons, each with its remedy.
+    /// Of a refusal each reason with its remedy, at least one; of another error each of several.
     pub reasons: Vec<Reason>,
 }
 
@@ -27,7 +27,7 @@ impl ErrorReport {
             kind,
             message: format!("{error:#}"),
             hint: failure::hint(error).map(str::to_owned),
-            reasons: failure::reasons(error).to_vec(),
+            reasons: failure::reported_reasons(error),
         }
     }
 
@@ -44,11 +44,13 @@ mod tests {
 
     #[test]
     fn an_error_survives_as_data() {
-        let reasons = vec![Reason {
+        let mounted = Reason {
             kind: Some(ReasonKind::InUse),
             message: "mounted".into(),
             hint: Some("unmount it".into()),
-        }];
+        };
+        let small = Reason { kind: None, message: "small".into(), hint: None };
+        let reasons = vec![mounted, small];
         for (error, json) in [
             (crate::failure!(Io, "no"), r#"{"code":5,"kind":"io","message":"no","hint":null,"reasons":[]}"#),
             (
@@ -57,7 +59,21 @@ mod tests {
             ),
             (
                 ExitKind::Refused.error_with_reasons("no", reasons),
-                r#"{"code":3,"kind":"refused","message":"no","hint":null,"reasons":[{"kind":"in_use","message":"mounted","hint":"unmount it"}]}"#,
+                r#"{"code":3,"kind":"refused","message":"no","hint":null,"reasons":[{"kind":"in_use","message":"mounted","hint":"unmount it"},{"kind":null,"message":"small","hint":null}]}"#,
+            ),
+            // A single reason repeats the error, whoever made it.
+            (
+                crate::failure!(Refused, "no"; hint: "yes").context("outer"),
+                r#"{"code":3,"kind":"refused","message":"outer: no","hint":"yes","reasons":[{"kind":null,"message":"outer: no","hint":"yes"}]}"#,
+            ),
+            (
+                crate::failure!(Refused(InUse), "{} is mounted", "a"; hint: "unmount {}", "a")
+                    .context("outer"),
+                r#"{"code":3,"kind":"refused","message":"outer: a is mounted","hint":"unmount a","reasons":[{"kind":"in_use","message":"outer: a is mounted","hint":"unmount a"}]}"#,
+            ),
+            (
+                crate::failure!(Refused(NotACard), "no"),
+                r#"{"code":3,"kind":"refused","message":"no","hint":null,"reasons":[{"kind":"not_a_card","message":"no","hint":null}]}"#,
             ),
         ] {
             let report = ErrorReport::of(&error);

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::reason::{Reason, ReasonKind};
+pub use super::reason::{Reason, ReasonKind, refuse, reported_reasons};
 
 /// What the exit code 0 means.
 pub const SUCCESS: &str = "success";
@@ -152,9 +152,18 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Makes an `anyhow::Error` of an [`ExitKind`], with the remedy as an optional hint:
-/// `failure!(Refused, "{disk} is mounted"; hint: "run `umount {disk}`")`.
+/// `failure!(Refused, "{disk} is mounted"; hint: "run `umount {disk}`")`. A refusal may have a word for programs, a
+/// [`ReasonKind`]: `failure!(Refused(InUse), "{disk} is mounted")`.
 #[macro_export]
 macro_rules! failure {
+    (Refused($reason:ident), $message:literal $(, $value:expr)* $(; hint: $hint:literal $(, $part:expr)*)? $(,)?) => {
+        $crate::base::failure::ReasonKind::$reason.refusal(
+            format_args!($message $(, $value)*),
+            $crate::failure!(@optional $($hint $(, $part)*)?),
+        )
+    };
+    (@optional) => { None };
+    (@optional $hint:literal $(, $part:expr)*) => { Some(format!($hint $(, $part)*)) };
     ($kind:ident, $message:literal $(, $value:expr)* $(,)?) => {
         $crate::base::failure::ExitKind::$kind.error(format_args!($message $(, $value)*))
     };
@@ -187,24 +196,6 @@ pub fn kind(error: &anyhow::Error) -> ExitKind {
 /// The hint of `error`: the hint of the outermost [`Failure`] in its chain that has one.
 pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref())
-}
-
-/// Fails with all `reasons` as one refusal; succeeds where there are none.
-///
-/// # Errors
-/// `Refused`.
-pub fn refuse(reasons: Vec<Reason>) -> anyhow::Result<()> {
-    let error = match &reasons[..] {
-        [] => return Ok(()),
-        [Reason { message, hint, .. }] => {
-            ExitKind::Refused.error_with(message.clone(), hint.clone(), reasons)
-        }
-        several => {
-            let message = format!("refused for {} reasons", several.len());
-            ExitKind::Refused.error_with_reasons(message, reasons)
-        }
-    };
-    Err(error)
 }
 
 /// The reasons that people see in lines of their own: those of an error with several.

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::failure;
+use super::failure::{self, ExitKind};
 
 /// One reason of a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +25,10 @@ pub struct Reason {
 pub enum ReasonKind {
     /// The disk is of a kind that is never a card.
     NotACard,
+    /// There is no disk of the name.
+    NoSuchDisk,
+    /// Several disks may be meant, or one is named twice.
+    Ambiguous,
     /// The drive has no medium.
     NoMedium,
     /// The running system needs the disk.
@@ -38,7 +42,7 @@ pub enum ReasonKind {
     /// The disk has other sectors than a card.
     SectorSize,
     ReadOnly,
-    /// The disk has another size or serial number than the command line expects.
+    /// The disk is another than the command line expects, or than was confirmed.
     NotExpected,
     /// Nobody has confirmed that the disk is overwritten.
     NotConfirmed,
@@ -50,11 +54,52 @@ pub enum ReasonKind {
     Trial,
 }
 
+impl ReasonKind {
+    /// The error of a refusal for this one reason, with the remedy as `hint`.
+    pub fn refusal(self, message: impl fmt::Display, hint: Option<String>) -> anyhow::Error {
+        let message = message.to_string();
+        let reason = Reason { kind: Some(self), message: message.clone(), hint: hint.clone() };
+        ExitKind::Refused.error_with(message, hint, vec![reason])
+    }
+}
+
 impl Reason {
-    /// The text and the hint of `error` as a reason.
+    /// The text and the hint of `error` as a reason, of the kind of its only reason.
     pub fn of_error(error: &anyhow::Error) -> Self {
+        let kind = match failure::reasons(error) {
+            [only] => only.kind,
+            _ => None,
+        };
         let hint = failure::hint(error).map(str::to_owned);
-        Self { kind: None, message: format!("{error:#}"), hint }
+        Self { kind, message: format!("{error:#}"), hint }
+    }
+}
+
+/// Fails with all `reasons` as one refusal; succeeds where there are none.
+///
+/// # Errors
+/// `Refused`.
+pub fn refuse(reasons: Vec<Reason>) -> anyhow::Result<()> {
+    let error = match &reasons[..] {
+        [] => return Ok(()),
+        [Reason { message, hint, .. }] => {
+            ExitKind::Refused.error_with(message.clone(), hint.clone(), reasons)
+        }
+        several => {
+            let message = format!("refused for {} reasons", several.len());
+            ExitKind::Refused.error_with_reasons(message, reasons)
+        }
+    };
+    Err(error)
+}
+
+/// The reasons of `error` for programs. A refusal has at least one; a single one has the text and the hint of `error`,
+/// with its contexts.
+pub fn reported_reasons(error: &anyhow::Error) -> Vec<Reason> {
+    match failure::reasons(error) {
+        [] if failure::kind(error) != ExitKind::Refused => Vec::new(),
+        [] | [_] => vec![Reason::of_error(error)],
+        several => several.to_vec(),
     }
 }
 

@@ -71,7 +71,7 @@ impl ConfirmArgs {
         if confirmed.is_some() {
             return Ok(());
         }
-        bail!(Refused, "not confirmed; nothing was written")
+        bail!(Refused(NotConfirmed), "not confirmed; nothing was written")
     }
 }
 
@@ -93,6 +93,6 @@ impl WriteArgs {
         if prompt.confirm()? {
             return Ok(());
         }
-        bail!(Refused, "not confirmed; nothing was unmounted, and nothing was written")
+        bail!(Refused(NotConfirmed), "not confirmed; nothing was unmounted, and nothing was written")
     }
 }

@@ -57,5 +57,5 @@ fn ask(count: usize) -> Result<Option<usize>> {
     if let Some(picked) = picked {
         return Ok(picked);
     }
-    bail!(Refused, "no card was picked; nothing was written")
+    bail!(Refused(NotConfirmed), "no card was picked; nothing was written")
 }

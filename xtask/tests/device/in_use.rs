@@ -2,13 +2,18 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::interrupt::wait_for_worker_end;
+use crate::interrupt::{wait_for_worker_end, worker_of};
 use crate::refusals::{CONFIRMED, MIB, assert_refused, flash, small_image};
+use crate::support::Sandbox;
 use crate::support::loops::{Loop, Mounted, Swap, make_ext4};
+use crate::support::xtask::Running;
 
 #[test]
 #[ignore = "needs root and loop devices: run `cargo xtask test`"]
@@ -142,4 +147,47 @@ fn a_card_that_another_program_claims_or_locks_is_refused() {
     assert!(std::fs::read(card.backing_file()).unwrap().iter().all(|byte| *byte == 0));
     flash(card.device(), CONFIRMED).assert_code(0);
     assert_eq!(std::fs::read(card.backing_file()).unwrap()[..1 << 20], small_image());
+}
+
+/// Stops the worker of `flash` as soon as it has `device` open, and returns its process id.
+fn stop_worker(flash: &Running, device: &str) -> Pid {
+    let start = Instant::now();
+    loop {
+        let worker = worker_of(&flash.child);
+        let has_card = |worker: Pid| {
+            let folder = format!("/proc/{}/fd", worker.as_raw_nonzero());
+            let links = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            links
+                .filter_map(|link| std::fs::read_link(link.path()).ok())
+                .any(|file| file == Path::new(device))
+        };
+        if let Some(worker) = worker.filter(|worker| has_card(*worker)) {
+            kill_process(worker, Signal::STOP).expect("stopping the worker");
+            return worker;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "no worker has the card open");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn another_flash_of_the_card_is_waited_for() {
+    let card = Loop::new(64 * MIB);
+    let sandbox = Sandbox::new();
+    let image = [small_image(), vec![5; 48 << 20]].concat();
+    let file = sandbox.path("card.img");
+    std::fs::write(&file, &image).unwrap();
+    let args = [&["flash", "--image", file.to_str().unwrap(), card.device()], CONFIRMED].concat();
+    let mut first = sandbox.xtask(&args).spawn();
+    let worker = stop_worker(&first, card.device());
+    let error = sandbox.run(&[&args[..], &["--json"]].concat()).assert_code(3).json_error();
+    kill_process(worker, Signal::CONT).unwrap();
+    let [message, hint] = ["message", "hint"].map(|field| error[field].as_str().unwrap_or_default());
+    assert!(message.contains(&format!("xtask ({})", worker.as_raw_nonzero())), "{error}");
+    assert!(hint.starts_with("wait until xtask (") && hint.ends_with(" done"), "{error}");
+    let reason = serde_json::json!({ "kind": "in_use", "message": message, "hint": hint });
+    assert_eq!(error["reasons"], serde_json::json!([reason]));
+    first.finish().assert_code(0);
+    assert!(card.bytes().starts_with(&image));
 }

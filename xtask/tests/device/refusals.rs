@@ -189,3 +189,59 @@ fn devices_lists_virtual_cards_on_request() {
     });
     assert_eq!(disk["refusals"], serde_json::json!([refusal]));
 }
+
+/// The kinds of the reasons for which `args` are refused.
+#[track_caller]
+fn reason_kinds(args: &[&str]) -> Vec<Option<String>> {
+    let outcome = Sandbox::new().run(&[&["--json"], args].concat());
+    let error = outcome.assert_code(3).json_error();
+    let reasons = error["reasons"].as_array().expect("a list of reasons");
+    if let [only] = &reasons[..] {
+        assert_eq!((&only["message"], &only["hint"]), (&error["message"], &error["hint"]));
+    }
+    reasons.iter().map(|reason| reason["kind"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+#[ignore = "needs root and loop devices: run `cargo xtask test`"]
+fn each_refusal_of_a_card_has_a_reason_with_a_word_for_programs() {
+    let mounted = Loop::attach(64 * MIB, &[], make_ext4);
+    let _mounted = Mounted::new(mounted.device());
+    let [card, tiny, read_only] =
+        [Loop::new(64 * MIB), Loop::new(512), Loop::attach(64 * MIB, &["--read-only"], |_| ())];
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("card.img");
+    std::fs::write(&image, small_image()).unwrap();
+    let image = image.to_str().unwrap();
+    for (device, options, kinds) in [
+        ("/dev/null", CONFIRMED, &["not_a_card"][..]),
+        (dir.path().to_str().unwrap(), CONFIRMED, &["not_a_card"]),
+        ("/dev/nope", CONFIRMED, &["no_such_disk"]),
+        ("nope", CONFIRMED, &["no_such_disk"]),
+        (card.device(), &CONFIRMED[1..], &["not_a_card"]),
+        (card.device(), &["--allow-virtual", "--yes"], &["not_confirmed"]),
+        (card.device(), &["--allow-virtual"], &["not_confirmed"]),
+        (card.device(), &["--allow-virtual", "--yes", "--expect-size", "1GiB"], &["not_expected"]),
+        (mounted.device(), CONFIRMED, &["in_use"]),
+        (read_only.device(), CONFIRMED, &["read_only"]),
+        (tiny.device(), CONFIRMED, &["too_small", "not_expected"]),
+    ] {
+        let args = [&["flash", "--image", image, device], options].concat();
+        assert_eq!(
+            reason_kinds(&args),
+            kinds.iter().map(|kind| Some((*kind).to_owned())).collect::<Vec<_>>()
+        );
+    }
+    for (command, device, kind) in [
+        ("inspect", "/dev/nope", "no_such_disk"),
+        ("verify", "/dev/zero", "not_a_card"),
+        ("inspect", "/", "not_a_card"),
+    ] {
+        assert_eq!(reason_kinds(&["card", command, device]), [Some(kind.to_owned())], "{command} {device}");
+    }
+    let check = |device| reason_kinds(&[&["card", "check", device], CONFIRMED].concat());
+    assert_eq!(check("/dev/nope"), [Some("no_such_disk".to_owned())]);
+    assert_eq!(check(mounted.device()), [Some("in_use".to_owned())]);
+    let missing = [&["flash", "--image", "/no/image.img", "/dev/null"], CONFIRMED].concat();
+    assert_eq!(reason_kinds(&missing), [None, Some("not_a_card".to_owned())]);
+}

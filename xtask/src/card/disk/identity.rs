@@ -10,7 +10,10 @@ impl Disk {
     pub fn require_same(&self, now: &Self) -> Result<()> {
         if let Some(changed) = self.difference(now) {
             let path = self.path.display();
-            bail!(Refused, "{path} is not the card that was confirmed: {changed}"; hint: "run the command again");
+            bail!(
+                Refused(NotExpected), "{path} is not the card that was confirmed: {changed}";
+                hint: "run the command again"
+            );
         }
         Ok(())
     }

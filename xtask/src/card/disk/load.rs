@@ -66,7 +66,7 @@ fn not_a_disk_error(path: &Path, file_type: FileType) -> anyhow::Error {
     } else {
         "a pipe or a socket"
     };
-    failure!(Refused, "{shown} is {what}, not a disk"; hint: "run `cargo xtask devices` to list the disks")
+    failure!(Refused(NotACard), "{shown} is {what}, not a disk"; hint: "run `cargo xtask devices` to list the disks")
 }
 
 /// The error for a `path` that does not exist. Where only `/dev/` is missing in front of the path, the hint is the
@@ -76,10 +76,10 @@ fn missing_error(roots: &Roots, path: &Path) -> anyhow::Error {
     let in_dev = Path::new("/dev").join(path);
     let is_name = path.is_relative() && path.file_name().is_some();
     if is_name && BlockDevice::by_path(roots, &in_dev).is_some() {
-        return failure!(Refused, "there is no {shown}"; hint: "did you mean {}?", in_dev.display());
+        return failure!(Refused(NoSuchDisk), "there is no {shown}"; hint: "did you mean {}?", in_dev.display());
     }
     failure!(
-        Refused,
+        Refused(NoSuchDisk),
         "there is no {shown}";
         hint: "is the card plugged in? `cargo xtask devices` lists the cards"
     )
@@ -109,7 +109,7 @@ fn refuse_partition(device: &BlockDevice) -> Result<()> {
         let part = device.path();
         let disk = device.disk().path();
         bail!(
-            Refused,
+            Refused(NotACard),
             "{} is a partition, not a whole disk",
             part.display();
             hint: "name the whole disk: {}",

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::MountOwner;
+use crate::base::failure::ReasonKind;
 use crate::base::{Bytes, Plain};
 
 /// A whole disk, or a plain file that is a virtual card.
@@ -176,6 +177,11 @@ impl Use {
     /// The state of a disk with this use, for refusals: `a disk of the running system` or `in use`.
     pub fn disk_state(&self) -> &'static str {
         if self.is_system() { "a disk of the running system" } else { "in use" }
+    }
+
+    /// The word for programs of a refusal for this use.
+    pub fn refusal_kind(&self) -> ReasonKind {
+        if self.is_system() { ReasonKind::SystemDisk } else { ReasonKind::InUse }
     }
 
     /// This use as a use of the device `upper`, which is stacked on `device`: `device` becomes the first of `through`.

@@ -1,6 +1,7 @@
 //! The processes that keep a mounted file system busy, have a disk open, or see a mount of it, as far as this user may
 //! see them.
 
+use std::fmt;
 use std::fs::read_link;
 use std::path::{Path, PathBuf};
 
@@ -12,25 +13,67 @@ use super::{DeviceNumber, Disk, DiskKind, Roots, mounts};
 /// The number of processes that a message lists at most.
 const MAX_LISTED: usize = 5;
 
-/// The processes that use `folder` or something below it as an open file, working directory, root or program:
-/// `bash (1234)`. Reads only the names of the files, so that a file system that hangs does no harm.
-pub fn users(roots: &Roots, folder: &Path) -> Vec<String> {
+/// A process that uses a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    id: u32,
+    name: Option<String>,
+    /// Whether the process is another run of this tool, or a program that one has started.
+    is_of_tool: bool,
+}
+
+impl fmt::Display for Process {
+    /// The name and the id: `bash (1234)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name.as_deref().unwrap_or("a process"), self.id)
+    }
+}
+
+/// The titles of `processes`: `bash (1234), vlc (3)`.
+pub fn titles<'a>(processes: impl IntoIterator<Item = &'a Process>) -> String {
+    processes.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The hint that says how the use of a disk by `processes` ends: other runs of this tool are waited for, since ending
+/// one would leave its card half written; other programs are ended.
+pub fn end_hint(processes: &[Process]) -> String {
+    let (of_tool, others) = processes.iter().partition::<Vec<_>, _>(|process| process.is_of_tool);
+    let are = if of_tool.len() == 1 { "is" } else { "are" };
+    match (titles(of_tool.iter().copied()), titles(others.iter().copied())) {
+        (runs, others) if runs.is_empty() => format!("end {others} first"),
+        (runs, others) if others.is_empty() => format!("wait until {runs} {are} done"),
+        (runs, others) => format!("wait until {runs} {are} done, and end {others}"),
+    }
+}
+
+/// As [`end_hint`], for a lock, which `processes` may hold for a moment only.
+pub fn wait_hint(processes: &[Process]) -> String {
+    let others = processes.iter().filter(|process| !process.is_of_tool).collect::<Vec<_>>();
+    if others.is_empty() {
+        return end_hint(processes);
+    }
+    format!("wait until it ends, or end {}", titles(others))
+}
+
+/// The processes that use `folder` or something below it as an open file, working directory, root or program.
+/// Reads only the names of the files, so that a file system that hangs does no harm.
+pub fn users(roots: &Roots, folder: &Path) -> Vec<Process> {
     matching_processes(roots, |process| uses_folder(process, folder))
 }
 
 /// The processes other than this one that have `disk` or a partition of it open for writing: the kernel lets them write
 /// even while another process claims the disk exclusively.
-pub fn writers(roots: &Roots, disk: &Disk) -> Vec<String> {
+pub fn writers(roots: &Roots, disk: &Disk) -> Vec<Process> {
     other_processes(roots, disk, is_for_writing)
 }
 
 /// The processes other than this one that have `disk` or a partition of it open.
-pub fn openers(roots: &Roots, disk: &Disk) -> Vec<String> {
+pub fn openers(roots: &Roots, disk: &Disk) -> Vec<Process> {
     other_processes(roots, disk, |_| true)
 }
 
 /// The processes other than this one that have `disk` or a partition of it open and locked.
-pub fn lockers(roots: &Roots, disk: &Disk) -> Vec<String> {
+pub fn lockers(roots: &Roots, disk: &Disk) -> Vec<Process> {
     other_processes(roots, disk, |info| info.lines().any(|line| line.starts_with("lock:")))
 }
 
@@ -39,7 +82,7 @@ pub fn lockers(roots: &Roots, disk: &Disk) -> Vec<String> {
 pub struct HiddenMount {
     pub at: PathBuf,
     /// A process that sees the mount.
-    pub process: String,
+    pub process: Process,
 }
 
 /// The first mount of `disk` or a partition of it that any process sees; `None` where no process sees one. The caller
@@ -49,7 +92,7 @@ pub fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<HiddenMount> {
     process_ids(roots).into_iter().find_map(|id| {
         let mounts = mounts::mounts_of_process(roots, id);
         let mount = mounts.into_iter().find(|mount| numbers.contains(&mount.number))?;
-        Some(HiddenMount { at: mount.at, process: process_title(roots, id) })
+        Some(HiddenMount { at: mount.at, process: process(roots, id) })
     })
 }
 
@@ -62,7 +105,7 @@ fn device_numbers(roots: &Roots, disk: &Disk) -> Vec<DeviceNumber> {
 
 /// The processes other than this one that have `disk` or a partition of it open, with an fdinfo file whose content
 /// satisfies `matches`.
-fn other_processes(roots: &Roots, disk: &Disk, matches: impl Fn(&str) -> bool) -> Vec<String> {
+fn other_processes(roots: &Roots, disk: &Disk, matches: impl Fn(&str) -> bool) -> Vec<Process> {
     let numbers = device_numbers(roots, disk);
     let own_id = read_link(roots.proc.join("self")).ok();
     let is_own = |process: &Path| own_id.as_deref() == process.file_name().map(Path::new);
@@ -83,10 +126,10 @@ fn is_of_disk(stat: &Statx, disk: &Disk, numbers: &[DeviceNumber]) -> bool {
     }
 }
 
-/// The titles of the first [`MAX_LISTED`] processes whose folders in `/proc` satisfy `matches`.
-fn matching_processes(roots: &Roots, matches: impl Fn(&Path) -> bool) -> Vec<String> {
+/// The first [`MAX_LISTED`] processes whose folders in `/proc` satisfy `matches`.
+fn matching_processes(roots: &Roots, matches: impl Fn(&Path) -> bool) -> Vec<Process> {
     let found = process_ids(roots).into_iter().filter(|id| matches(&roots.proc.join(id.to_string())));
-    found.map(|id| process_title(roots, id)).take(MAX_LISTED).collect()
+    found.take(MAX_LISTED).map(|id| process(roots, id)).collect()
 }
 
 /// The ids of all processes, in ascending order.
@@ -129,10 +172,25 @@ fn uses_folder(process: &Path, folder: &Path) -> bool {
     links.filter_map(|link| read_link(link).ok()).any(|target: PathBuf| target.starts_with(folder))
 }
 
-/// The name and the id of a process: `bash (1234)`.
-fn process_title(roots: &Roots, id: u32) -> String {
-    let name = std::fs::read_to_string(roots.proc.join(id.to_string()).join("comm"));
-    format!("{} ({id})", name.as_deref().map_or("a process", str::trim))
+/// The process with this id.
+fn process(roots: &Roots, id: u32) -> Process {
+    let name = name(roots, &id.to_string());
+    let parent = parent(roots, id).and_then(|parent| self::name(roots, &parent));
+    let tool = self::name(roots, "self");
+    let is_of_tool = tool.is_some() && (name == tool || parent == tool);
+    Process { id, name, is_of_tool }
+}
+
+/// The name of the process with the folder `id` in `/proc`.
+fn name(roots: &Roots, id: &str) -> Option<String> {
+    let name = std::fs::read_to_string(roots.proc.join(id).join("comm")).ok()?;
+    Some(name.trim().to_owned())
+}
+
+/// The id of the process that has started the process with this id (proc_pid_status(5)).
+fn parent(roots: &Roots, id: u32) -> Option<String> {
+    let status = std::fs::read_to_string(roots.proc.join(id.to_string()).join("status")).ok()?;
+    status.lines().find_map(|line| Some(line.strip_prefix("PPid:")?.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -155,7 +213,7 @@ mod tests {
             machine.write_file(&format!("proc/{id}/fd/info"), "");
             symlink(to, roots.proc.join(id).join(link)).unwrap();
         }
-        assert_eq!(users(&roots, Path::new("/media/me/CARD")), ["vlc (3)", "bash (20)"]);
+        assert_eq!(titles(&users(&roots, Path::new("/media/me/CARD"))), "vlc (3), bash (20)");
     }
 
     #[test]
@@ -187,11 +245,46 @@ mod tests {
         std::fs::remove_dir_all(roots.proc.join("self")).unwrap();
         symlink("7", roots.proc.join("self")).unwrap();
         let disk = Disk::load(&roots, &card).unwrap();
-        assert_eq!(writers(&roots, &disk), ["qemu (3)", "dd (20)"]);
-        assert_eq!(openers(&roots, &disk), ["qemu (3)", "cat (4)", "path (5)", "dd (20)"]);
+        assert_eq!(titles(&writers(&roots, &disk)), "qemu (3), dd (20)");
+        assert_eq!(titles(&openers(&roots, &disk)), "qemu (3), cat (4), path (5), dd (20)");
         assert!(lockers(&roots, &disk).is_empty());
         let lock = "flags:\t0100000\nlock:\t1: FLOCK  ADVISORY  WRITE 4 00:05:211 0 EOF\n";
         machine.write_file("proc/4/fdinfo/3", lock);
-        assert_eq!(lockers(&roots, &disk), ["cat (4)"]);
+        assert_eq!(titles(&lockers(&roots, &disk)), "cat (4)");
+    }
+
+    #[test]
+    fn another_run_of_this_tool_is_waited_for_and_not_ended() {
+        let machine = FakeMachine::new();
+        let roots = machine.roots();
+        std::fs::remove_dir_all(roots.proc.join("self")).unwrap();
+        symlink("7", roots.proc.join("self")).unwrap();
+        for (id, name, parent) in [
+            (7, "xtask", 1),
+            (8, "xtask", 1),
+            (9, "e2image", 8),
+            (10, "dd", 1),
+            (11, "sh", 10),
+            (12, "xtask", 9),
+        ] {
+            machine.write_file(&format!("proc/{id}/comm"), &format!("{name}\n"));
+            let status = format!("Name:\t{name}\nPid:\t{id}\nPPid:\t{parent}\n");
+            machine.write_file(&format!("proc/{id}/status"), &status);
+        }
+        for (ids, hint) in [
+            (&[8][..], "wait until xtask (8) is done"),
+            (&[8, 9], "wait until xtask (8), e2image (9) are done"),
+            (&[8, 12], "wait until xtask (8), xtask (12) are done"),
+            (&[9], "wait until e2image (9) is done"),
+            (&[10], "end dd (10) first"),
+            (&[10, 11], "end dd (10), sh (11) first"),
+            (&[8, 10], "wait until xtask (8) is done, and end dd (10)"),
+            (&[99], "end a process (99) first"),
+        ] {
+            let processes = ids.iter().map(|id| process(&roots, *id)).collect::<Vec<_>>();
+            assert_eq!(end_hint(&processes), hint);
+        }
+        std::fs::remove_file(roots.proc.join("self")).unwrap();
+        assert_eq!(end_hint(&[process(&roots, 99)]), "end a process (99) first");
     }
 }

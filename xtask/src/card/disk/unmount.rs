@@ -15,7 +15,7 @@ use rustix::process::{chdir, fchdir};
 use super::mounts::{Mount, mounts};
 use super::{Disk, Role, Roots, Use, open_files, usage};
 use crate::bail;
-use crate::base::failure::ExitKind;
+use crate::base::failure::{ExitKind, ReasonKind};
 use crate::base::shell;
 
 /// The longest wait after unmounting for the end of the mount's copies in other mount namespaces.
@@ -80,13 +80,14 @@ fn wait_for_mount_copies(disk: &Disk) {
 fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Vec<Mount>> {
     let path = disk.path.display();
     if let Some(used) = disk.uses.iter().find(|used| !used.is_plain_mount()) {
-        bail!(Refused, "{path} is {}: {used}; nothing was written", used.disk_state());
+        let why = format_args!("{path} is {}: {used}; nothing was written", used.disk_state());
+        return Err(used.refusal_kind().refusal(why, None));
     }
     let own_mounts = usage::mounts_of(roots, disk);
     if let Some(new) = own_mounts.iter().find(|mount| !confirmed.contains(&mount.at)) {
         let at = new.at.display();
         bail!(
-            Refused, "{path} has been mounted at {at} since it was confirmed; nothing was written";
+            Refused(InUse), "{path} has been mounted at {at} since it was confirmed; nothing was written";
             hint: "run the command again"
         );
     }
@@ -96,7 +97,7 @@ fn unmount_order(roots: &Roots, disk: &Disk, confirmed: &[PathBuf]) -> Result<Ve
     if let Some(Mount { source, at, .. }) = foreign_on_top {
         let mount_point = shell::quote(&at.to_string_lossy());
         bail!(
-            Refused,
+            Refused(InUse),
             "{source} is mounted at {}, on top of {path}; nothing was written",
             at.display();
             hint: "run `umount {mount_point}`"
@@ -169,11 +170,10 @@ fn is_visible(mount: &Mount, path: &Path) -> bool {
 fn unmount_error(roots: &Roots, mount: &Mount, unmounted: &[PathBuf], error: Errno) -> anyhow::Error {
     let mount_point = shell::quote(&mount.at.to_string_lossy());
     let Cause { kind, why, hint } = match error {
-        Errno::BUSY if !is_visible(mount, &mount.at) => Cause {
-            kind: ExitKind::Refused,
-            why: "another mount hides it".to_owned(),
-            hint: format!("`findmnt --target {mount_point}` shows the other mount: unmount it first"),
-        },
+        Errno::BUSY if !is_visible(mount, &mount.at) => {
+            let hint = format!("`findmnt --target {mount_point}` shows the other mount: unmount it first");
+            Cause { kind: ExitKind::Refused, why: "another mount hides it".to_owned(), hint }
+        }
         Errno::BUSY => busy_cause(roots, &mount.at),
         Errno::PERM | Errno::ACCESS => Cause {
             kind: ExitKind::Permission,
@@ -181,14 +181,16 @@ fn unmount_error(roots: &Roots, mount: &Mount, unmounted: &[PathBuf], error: Err
             hint: format!("run `umount {mount_point}` as root"),
         },
         other => {
-            let hint = format!("run `umount {mount_point}`");
-            Cause { kind: ExitKind::Io, why: other.to_string(), hint }
+            Cause { kind: ExitKind::Io, why: other.to_string(), hint: format!("run `umount {mount_point}`") }
         }
     };
     let before = unmounted.iter().map(|at| format!("; {} is unmounted", at.display())).collect::<String>();
     let at = mount.at.display();
-    let message = format_args!("{at} could not be unmounted: {why}; nothing was written{before}");
-    kind.error_with_hint(message, hint)
+    let message = format!("{at} could not be unmounted: {why}; nothing was written{before}");
+    match kind {
+        ExitKind::Refused => ReasonKind::InUse.refusal(message, Some(hint)),
+        kind => kind.error_with_hint(message, hint),
+    }
 }
 
 /// The cause of a failed unmount, for its error.
@@ -200,13 +202,13 @@ struct Cause {
 
 /// The cause where the file system at the mount point `at` is busy, with the processes that use it.
 fn busy_cause(roots: &Roots, at: &Path) -> Cause {
-    let kind = ExitKind::Refused;
-    let users = open_files::users(roots, at).join(", ");
+    let users = open_files::users(roots, at);
     if users.is_empty() {
         let hint = format!("run `fuser -vm {}` to list its users", shell::quote(&at.to_string_lossy()));
-        return Cause { kind, why: "it is busy".to_owned(), hint };
+        return Cause { kind: ExitKind::Refused, why: "it is busy".to_owned(), hint };
     }
-    Cause { kind, why: format!("it is busy with {users}"), hint: format!("end {users} first") }
+    let why = format!("it is busy with {}", open_files::titles(&users));
+    Cause { kind: ExitKind::Refused, why, hint: open_files::end_hint(&users) }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub fn check(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool) -> 
 pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool) -> Result<usize> {
     let card_io = CardIo::new(card);
     if probe_positions(card_io.size()).is_empty() {
-        bail!(Refused, "a card of {} bytes is too small for the capacity check", card_io.size());
+        bail!(Refused(TooSmall), "a card of {} bytes is too small for the capacity check", card_io.size());
     }
     io_monitor::with_stall_watchdog(&card_io.monitor, reporter, STALL_TIMEOUT, || {
         run(&card_io, reporter, cancel, RESTORED)

@@ -62,15 +62,16 @@ impl Caller {
             DiskKind::SdCard | DiskKind::Usb => {}
             DiskKind::Loop { backing: Some(file) } if self.owns(disk, file)? => {}
             DiskKind::Loop { .. } => bail!(
-                Refused, "the file behind {path} does not belong to the user who asked for it; {CARDS_ONLY}";
+                Refused(NotACard), "the file behind {path} does not belong to the user who asked for it; {CARDS_ONLY}";
                 hint: "use a loop device over a file of your own"
             ),
-            other => bail!(Refused, "{path} is not a card ({other}); {CARDS_ONLY}"),
+            other => bail!(Refused(NotACard), "{path} is not a card ({other}); {CARDS_ONLY}"),
         }
         let is_in_use = |used: &&Use| used.is_system() || used.role == Role::Held;
         match disk.uses.iter().find(is_in_use) {
             Some(used) if access == Access::Read => {
-                bail!(Refused, "{path} is {}: {used}; {CARDS_ONLY}", used.disk_state())
+                let why = format_args!("{path} is {}: {used}; {CARDS_ONLY}", used.disk_state());
+                return Err(used.refusal_kind().refusal(why, None));
             }
             // For writing, `claim` refuses a card with any use.
             _ => Ok(()),

@@ -36,7 +36,7 @@ pub fn run(cx: &Context, args: &Card) -> Result<()> {
 fn load_readable(cx: &Context, device: &Path) -> Result<Disk> {
     let disk = Disk::load(&Roots::default(), device)?;
     if disk.size == 0 {
-        bail!(Refused, "there is no card in {}", disk.path.display(); hint: "insert the card and retry");
+        bail!(Refused(NoMedium), "there is no card in {}", disk.path.display(); hint: "insert the card and retry");
     }
     worker::check_access(cx, &disk.path, Access::Read)?;
     Ok(disk)

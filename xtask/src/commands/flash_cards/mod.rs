@@ -63,7 +63,7 @@ fn pick_cards(cx: &Context, flashes: &mut [BegunFlash]) -> Result<()> {
 fn require_distinct(disks: &[&Disk]) -> Result<()> {
     for (index, disk) in disks.iter().enumerate() {
         if let Some(same) = disks[..index].iter().find(|other| other.is_same_device(disk)) {
-            bail!(Refused, "{} is named for two cards", same.path.display(); hint: "name each card once");
+            bail!(Refused(Ambiguous), "{} is named for two cards", same.path.display(); hint: "name each card once");
         }
     }
     Ok(())

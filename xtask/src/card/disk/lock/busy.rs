@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::Claim;
-use crate::base::failure::ExitKind;
+use crate::base::failure::ReasonKind;
 use crate::card::disk::open_files::{self, HiddenMount};
 use crate::card::disk::refusals::LIST_CARDS;
 use crate::card::disk::{Disk, Partition, Roots, Use};
@@ -19,7 +19,10 @@ pub fn open_error(roots: &Roots, disk: &Disk, claim: Claim, error: std::io::Erro
             failure!(Permission, "{path} may not be {access} by this user"; hint: "run as root")
         }
         Some(Errno::ROFS) => {
-            failure!(Refused, "{path} is read-only"; hint: "move the lock switch of the card, or try another reader")
+            failure!(
+                Refused(ReadOnly), "{path} is read-only";
+                hint: "move the lock switch of the card, or try another reader"
+            )
         }
         Some(Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::NOMEDIUM) => {
             failure!(Io, "{path} is gone"; hint: "insert the card again")
@@ -42,7 +45,8 @@ pub fn busy_error(roots: &Roots, disk: &Disk) -> anyhow::Error {
         .unwrap_or_else(unknown_use);
     let of_system = now.uses.iter().find(|used| used.is_system());
     let state = of_system.map_or("in use", Use::disk_state);
-    ExitKind::Refused.error_with_hint(format_args!("{} is {state}: {why}", disk.path.display()), hint)
+    let kind = of_system.map_or(ReasonKind::InUse, Use::refusal_kind);
+    kind.refusal(format_args!("{} is {state}: {why}", disk.path.display()), Some(hint))
 }
 
 /// A cause for which a disk is busy, for the error.
@@ -54,14 +58,15 @@ struct Cause {
 /// The error for a disk that another program has locked.
 pub fn locked_error(roots: &Roots, disk: &Disk) -> anyhow::Error {
     let path = disk.path.display();
-    let lockers = open_files::lockers(roots, disk).join(", ");
+    let lockers = open_files::lockers(roots, disk);
     if lockers.is_empty() {
         let hint = format!("wait until it ends; `fuser {path}` shows it");
-        return failure!(Refused, "another program holds the lock of {path}"; hint: "{hint}");
+        return failure!(Refused(InUse), "another program holds the lock of {path}"; hint: "{hint}");
     }
+    let titles = open_files::titles(&lockers);
     failure!(
-        Refused, "another program holds the lock of {path}: {lockers}";
-        hint: "wait until it ends, or end {lockers}"
+        Refused(InUse), "another program holds the lock of {path}: {titles}";
+        hint: "{}", open_files::wait_hint(&lockers)
     )
 }
 
@@ -77,15 +82,15 @@ fn known_uses(roots: &Roots, disk: &Disk) -> Option<Cause> {
         let hint = if is_of_system { LIST_CARDS } else { "end this use first" };
         return Some(Cause { why: uses, hint: hint.to_owned() });
     }
-    let users = users.join(", ");
-    Some(Cause { why: format!("{uses}; it is busy with {users}"), hint: format!("end {users} first") })
+    let why = format!("{uses}; it is busy with {}", open_files::titles(&users));
+    Some(Cause { why, hint: open_files::end_hint(&users) })
 }
 
 /// The cause by a mount of `disk` in another mount namespace; `None` where no such mount is visible.
 fn hidden_mount(roots: &Roots, disk: &Disk) -> Option<Cause> {
     let HiddenMount { at, process } = open_files::hidden_mount(roots, disk)?;
     let why = format!("it is mounted at {} in the mount namespace of {process}", at.display());
-    Some(Cause { why, hint: format!("unmount it there, or end {process} first") })
+    Some(Cause { why, hint: format!("unmount it there, or {}", open_files::end_hint(&[process])) })
 }
 
 /// The cause by the processes that have `disk` open; `None` where no such process is visible.
@@ -95,8 +100,8 @@ fn openers(roots: &Roots, disk: &Disk) -> Option<Cause> {
         return None;
     }
     let have = if openers.len() == 1 { "has" } else { "have" };
-    let openers = openers.join(", ");
-    Some(Cause { why: format!("{openers} {have} it open"), hint: format!("end {openers} first") })
+    let why = format!("{} {have} it open", open_files::titles(&openers));
+    Some(Cause { why, hint: open_files::end_hint(&openers) })
 }
 
 /// The cause by the array or pool of which `disk` is a part; `None` where udev shows none.

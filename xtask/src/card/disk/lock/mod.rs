@@ -96,8 +96,9 @@ fn wait_for_writers(roots: &Roots, disk: &Disk) -> Result<()> {
         }
         if Instant::now() > deadline {
             let path = disk.path.display();
-            let writers = writers.join(", ");
-            bail!(Refused, "{path} is open for writing in {writers}"; hint: "end {writers} first");
+            let hint = open_files::end_hint(&writers);
+            let writers = open_files::titles(&writers);
+            bail!(Refused(InUse), "{path} is open for writing in {writers}"; hint: "{hint}");
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -156,7 +157,7 @@ impl Locked {
             return Ok(Disk { size, kind, number: None, read_only, uses, ..self.disk.clone() });
         }
         if !stat.file_type().is_block_device() {
-            bail!(Refused, "{path} is no longer a disk"; hint: "run the command again");
+            bail!(Refused(NotExpected), "{path} is no longer a disk"; hint: "run the command again");
         }
         let sector_size = rustix::fs::ioctl_blksszget(&self.file).with_context(inspecting)?;
         let gone_error = |_| failure!(Io, "{path} is gone"; hint: "was it unplugged? insert the card again");

@@ -155,7 +155,7 @@ fn is_complete(roots: &Roots, card: &Disk) -> bool {
 fn at_most_one(mut cards: Vec<Disk>) -> Result<Option<Disk>> {
     let [first, second, ..] = cards.as_slice() else { return Ok(cards.pop()) };
     bail!(
-        Refused,
+        Refused(Ambiguous),
         "{} and {} were inserted at the same time; nothing was written",
         first.path.display(),
         second.path.display();
