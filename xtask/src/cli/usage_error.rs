@@ -92,12 +92,27 @@ fn option_before(words: &[OsString], word: &str) -> Option<String> {
 /// to read it are for people.
 pub fn failure(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let subcommands = subcommands_of(&text).join(", ");
+        return crate::failure!(
+            Usage, "a subcommand is missing: {subcommands}";
+            hint: "`--help` lists what each subcommand does"
+        );
+    }
     let mut lines = text.lines().map(str::trim);
     let problem = lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
     let tips = lines.filter_map(|line| line.strip_prefix("tip: ")).collect::<Vec<_>>().join("; ");
     let hint = if tips.is_empty() { "`--help` lists what the command takes".to_owned() } else { tips };
     ExitKind::Usage.error_with_hint(problem, hint)
+}
+
+/// The subcommands that `help` lists, without `help` itself. Further lines of a description are indented more.
+fn subcommands_of(help: &str) -> Vec<&str> {
+    let list =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = list.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
 }
 
 #[cfg(test)]
@@ -130,6 +145,16 @@ mod tests {
                 "sd-image a --override-input nixpkgs ../nixpkgs",
                 "unexpected argument '--override-input' found",
                 "arguments for Nix stand behind `--`, of `deploy` and `rollback` behind a second `--`",
+            ),
+            (
+                "card",
+                "a subcommand is missing: inspect, verify, check",
+                "`--help` lists what each subcommand does",
+            ),
+            (
+                "identity --quiet",
+                "a subcommand is missing: list, ",
+                "`--help` lists what each subcommand does",
             ),
             ("flsh", "unrecognized subcommand 'flsh'", "a similar subcommand exists: 'flash'"),
             ("build pi", "unrecognized subcommand 'build'", "the command for this is 'sd-image'"),
