@@ -90,7 +90,7 @@ fn a_log_of_ones_own_is_written_and_nothing_else_overwritten() {
 #[test]
 fn without_a_run_there_is_no_log() {
     let sandbox = Sandbox::new();
-    sandbox.run(&["log"]).assert_code(2).assert_stderr_contains("error: there is no log yet: ");
+    sandbox.run(&["log"]).assert_code(3).assert_stderr_contains("error: there is no log yet: ");
     let text = "error: there is no log of a flash or a deploy of pi\nhint: `cargo xtask log` without a host prints that \
                 of the last run\n";
     sandbox.run(&["log", "pi"]).assert_code(2).assert_stderr(text);

@@ -190,7 +190,7 @@ fn missing_error(host: Option<&HostName>) -> anyhow::Error {
             hint: "`cargo xtask log` without a host prints that of the last run"
         ),
         None => failure!(
-            Usage, "there is no log yet: no command that keeps one has run";
+            Refused, "there is no log yet: no command that keeps one has run";
             hint: "flash or deploy first; --log-file FILE writes the log of any command"
         ),
     }
@@ -208,7 +208,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join(".xtask");
         let host = HostName::from("a/b");
-        assert_eq!(kind(&read(&state, None).unwrap_err()), ExitKind::Usage);
+        assert_eq!(kind(&read(&state, None).unwrap_err()), ExitKind::Refused);
+        assert_eq!(kind(&read(&state, Some(&host)).unwrap_err()), ExitKind::Usage);
         let log = RunLog::begin("0.1.0");
         log.line("before");
         log.keep_in(&state).unwrap();
