@@ -197,7 +197,7 @@ fn the_card_is_confirmed_as_for_a_flash() {
     let up = Up::new();
     let card = up.card.to_str().unwrap();
     for (args, text, code) in [
-        (&[][..], "stinky has to be flashed, and no card is named", 2),
+        (&[][..], "stinky has to be flashed, and no card is named", 3),
         (&[card, "--allow-virtual"], "there is no terminal", 3),
         (&[card, "--allow-virtual", "--yes"], "--yes alone does not identify the card", 3),
         (&[card, "--allow-virtual", "--yes", "--expect-size", "5MiB"], "but 5242880 are expected", 3),

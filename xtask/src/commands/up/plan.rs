@@ -127,11 +127,11 @@ impl Plan {
     }
 
     /// # Errors
-    /// `Usage` for a flash without a card, where no terminal can ask for one.
+    /// `Refused` for a flash without a card, where no terminal can ask for one.
     pub fn check(&self, args: &Up) -> Result<()> {
         if self.has_to_do(Step::Flash) && args.device.is_none() && !args.write.dry_run && !ui::can_ask() {
             bail!(
-                Usage, "{} has to be flashed, and no card is named", self.host;
+                Refused(NotConfirmed), "{} has to be flashed, and no card is named", self.host;
                 hint: "name the card behind the host, as `cargo xtask devices` lists it; or run the command on a terminal"
             );
         }
