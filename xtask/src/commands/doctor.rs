@@ -46,7 +46,7 @@ pub fn run(cx: &Context) -> Result<()> {
     let verb = if missing.len() == 1 { "is" } else { "are" };
     let text = format!("{} of {} requirements {verb} missing", missing.len(), findings.len());
     if missing.iter().any(|finding| finding.is_for_setup) {
-        bail!(Refused, "{text}"; hint: "`cargo xtask setup` installs what it can; the table names the other remedies");
+        bail!(Refused, "{text}"; hint: "`cargo xtask setup` installs what it can; each of the others names its remedy");
     }
     bail!(Refused, "{text}")
 }

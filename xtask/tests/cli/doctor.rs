@@ -13,7 +13,7 @@ fn answers_with_remote_builder() -> Answers {
 }
 
 /// The hint of a machine that lacks something.
-const SETUP: &str = "hint: `cargo xtask setup` installs what it can; the table names the other remedies\n";
+const SETUP: &str = "hint: `cargo xtask setup` installs what it can; each of the others names its remedy\n";
 
 #[test]
 fn doctor_passes_if_no_requirement_is_missing() {
