@@ -35,6 +35,35 @@ pub fn list(cx: &mut Context, options: &[String], evaluates: bool) -> Result<Lis
     list_once(cx, options, evaluates)
 }
 
+/// The error that says that the flake has no `host`; `None` where it has, and where nobody knows, of
+/// which a note says why.
+///
+/// # Errors
+/// `Interrupted`.
+pub fn find_unknown(cx: &mut Context, host: &HostName, nix_args: &[String]) -> Result<Option<anyhow::Error>> {
+    let unchecked = |cx: &Context, why: &str| {
+        cx.note(format!("{host} was not looked up in the flake: {why}"));
+    };
+    if cx.launcher.which("nix").is_none() {
+        unchecked(cx, "there is no nix on PATH");
+        return Ok(None);
+    }
+    if let Err(error) = cx.flake.check() {
+        unchecked(cx, &error.to_string());
+        return Ok(None);
+    }
+    let listed = keys::protect_without_builds(cx).and_then(|()| list(cx, nix_args, false));
+    match listed {
+        Ok(listing) => Ok(listing.catalogue.host(host).err()),
+        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
+        Err(error) => {
+            let first = error.to_string();
+            unchecked(cx, first.lines().next().unwrap_or_default());
+            Ok(None)
+        }
+    }
+}
+
 /// Lists the hosts without a build: an output that needs one counts as broken.
 ///
 /// # Errors

@@ -227,7 +227,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::Deploy(args) => deploy::run(&cx, &args),
         Command::Devices(args) => devices::run(&cx, &args),
         Command::Doctor => doctor::run(&cx),
-        Command::History(args) => history::run(&cx, &args),
+        Command::History(args) => history::run(&mut cx, &args),
         Command::Hosts(args) => hosts::run(&mut cx, &args),
         Command::Log(args) => log::run(&cx, &args),
         Command::Identity(args) => identity::run(&mut cx, &args),

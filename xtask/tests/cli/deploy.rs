@@ -262,7 +262,8 @@ fn history_explains_that_a_host_has_no_receipt() {
     let fixture = Fixture::new(&probe_answer(NEW_PROFILE, NEW, ""), ACTIVATING, 0);
     let text = |host: &str, others: &str| {
         format!(
-            "there is no receipt of {host}: no flash and no deploy of it was made from github:o/f yet{others}\n"
+            "{host} was not looked up in the flake: reading the names in github:o/f\n\
+             there is no receipt of {host}: no flash and no deploy of it was made from github:o/f yet{others}\n"
         )
     };
     let history = |host: &str| fixture.sandbox.run(&["--flake", "github:o/f", "history", host]).stderr;

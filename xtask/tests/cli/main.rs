@@ -22,6 +22,7 @@ mod fake_build;
 mod fake_nix;
 mod flash;
 mod help;
+mod history;
 mod hosts;
 mod hosts_evaluated;
 mod identities;

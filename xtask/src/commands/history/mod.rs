@@ -12,15 +12,21 @@ use serde::Serialize;
 
 use crate::base::{Context, FlakeRef, HostName, JsonResult, Timestamp};
 use crate::cli::History;
+use crate::commands::flake_hosts;
 use crate::receipt::{self, Numbered};
 use crate::ui;
 
-pub fn run(cx: &Context, args: &History) -> Result<()> {
+pub fn run(cx: &mut Context, args: &History) -> Result<()> {
     let mut receipts = receipt::read_numbered(cx)?;
     let host_of = |numbered: &Numbered| numbered.receipt.host().map(str::to_owned);
     let all_hosts = receipts.iter().filter_map(host_of).collect::<BTreeSet<_>>();
     receipts.retain(|numbered| args.host.is_none() || numbered.receipt.host() == args.host.as_deref());
     receipts.reverse();
+    if let Some(host) = args.host.as_ref().filter(|_| receipts.is_empty())
+        && let Some(error) = flake_hosts::find_unknown(cx, host, &[])?
+    {
+        return Err(error.context(format!("there is no receipt of {host}")));
+    }
     if let Some(host) = args.host.as_ref().filter(|_| args.diff) {
         return diffs::show(cx, host, || no_receipt_note(&cx.flake, Some(host), all_hosts));
     }

@@ -4,24 +4,24 @@ use anyhow::Result;
 
 use super::ask;
 use crate::bail;
-use crate::base::failure::{self, ExitKind, kind};
+use crate::base::failure;
 use crate::base::{Context, HostName};
-use crate::commands::{flake_hosts, keys};
+use crate::commands::flake_hosts;
 use crate::ui;
 
 /// Asks whether to go on where the flake has no `host`, unless `yes`. Where the names cannot be listed, notes it. Nix
 /// gets `nix_args`.
 ///
 /// # Errors
-/// `Refused` where the user does not want it, or cannot be asked.
+/// `Usage` where the user cannot be asked, and `Refused` where the user does not want it.
 pub fn require_known_host(cx: &mut Context, host: &HostName, yes: bool, nix_args: &[String]) -> Result<()> {
     if yes {
         return Ok(());
     }
-    let Some(error) = find_unknown(cx, host, nix_args)? else { return Ok(()) };
+    let Some(error) = flake_hosts::find_unknown(cx, host, nix_args)? else { return Ok(()) };
     let message = failure::with_hint(&error);
     if !ui::can_ask() {
-        bail!(Refused, "{message}"; hint: "correct the name, or pass --yes if the flake gets this host later");
+        bail!(Usage, "{message}"; hint: "correct the name, or pass --yes if the flake gets this host later");
     }
     if ask::confirm(&message, &format!("Go on with {host}?"), false)? {
         return Ok(());
@@ -35,30 +35,5 @@ pub fn warn_of_unused_nix_args(cx: &Context, host: &HostName, nix_args: &[String
         cx.warn(format!(
             "`{first}` is not used: the key of {host} is here already, and Nix is not asked for {host}"
         ));
-    }
-}
-
-/// The error that says that the flake has no `host`; `None` where it has, and where nobody knows.
-fn find_unknown(cx: &mut Context, host: &HostName, nix_args: &[String]) -> Result<Option<anyhow::Error>> {
-    let unchecked = |cx: &Context, why: &str| {
-        cx.note(format!("{host} was not looked up in the flake: {why}"));
-    };
-    if cx.launcher.which("nix").is_none() {
-        unchecked(cx, "there is no nix on PATH");
-        return Ok(None);
-    }
-    if let Err(error) = cx.flake.check() {
-        unchecked(cx, &error.to_string());
-        return Ok(None);
-    }
-    let listed = keys::protect_without_builds(cx).and_then(|()| flake_hosts::list(cx, nix_args, false));
-    match listed {
-        Ok(listing) => Ok(listing.catalogue.host(host).err()),
-        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
-        Err(error) => {
-            let first = error.to_string();
-            unchecked(cx, first.lines().next().unwrap_or_default());
-            Ok(None)
-        }
     }
 }
