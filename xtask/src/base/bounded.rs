@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use crate::base::Bytes;
+use crate::base::failure::ExitKind;
+use crate::failure;
 
 /// Whether a symbolic link as the last component of a path is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,25 @@ pub fn read_all(source: impl Read, limit: u64) -> Result<Vec<u8>> {
     Err(Error::new(ErrorKind::FileTooLarge, text))
 }
 
+/// The error for the file at `path`, which the command line names, and which cannot be read because of `error`: a wrong
+/// path is refused, and no fault of input or output.
+pub fn named_file_error(path: &Path, error: Error) -> anyhow::Error {
+    let shown = path.display();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            failure!(Refused, "there is no such file"; hint: "check the path: {shown}")
+        }
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => {
+            failure!(Refused, "it is {error}"; hint: "check the path: {shown}")
+        }
+        ErrorKind::PermissionDenied => failure!(
+            Permission, "this user may not read it";
+            hint: "make the file and the folders above it readable for this user"
+        ),
+        _ => ExitKind::Io.error(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +116,31 @@ mod tests {
             read(&file, 1 << 20, Links::Follow).unwrap_err();
         });
         assert!(spent.bytes_max < 4 << 20, "{spent:?}");
+    }
+
+    #[test]
+    fn a_wrong_path_of_the_command_line_is_refused_without_words_of_the_system() {
+        use crate::base::failure::kind;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "12345").unwrap();
+        for (path, kind_of_error, words) in [
+            (dir.path().join("none"), ExitKind::Refused, "there is no such file"),
+            (dir.path().join("none/file"), ExitKind::Refused, "there is no such file"),
+            (file.join("below"), ExitKind::Refused, "there is no such file"),
+            (dir.path().to_owned(), ExitKind::Refused, "it is not a regular file"),
+            ("/dev/null".into(), ExitKind::Refused, "it is not a regular file"),
+            (file.clone(), ExitKind::Refused, "it is larger than the limit of 4 bytes"),
+        ] {
+            let error = named_file_error(&path, read(&path, 4, Links::Follow).unwrap_err());
+            assert_eq!((error.to_string().as_str(), kind(&error)), (words, kind_of_error), "{path:?}");
+        }
+        let denied = named_file_error(&file, ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            (kind(&denied), denied.to_string().as_str()),
+            (ExitKind::Permission, "this user may not read it")
+        );
+        let broken = named_file_error(&file, Error::from_raw_os_error(5));
+        assert_eq!(kind(&broken), ExitKind::Io);
     }
 }

@@ -41,6 +41,7 @@ pub fn read_key_file(launcher: &Launcher, file: &Path) -> Result<KeyFile> {
             Ok(bytes)
         })
     };
+    let bytes = bytes.map_err(|error| bounded::named_file_error(file, error));
     let bytes = bytes.with_context(|| format!("reading the key in {name}"))?;
     let pair = parse(launcher, &name, &bytes)?;
     let warning = if is_stdin { None } else { shared_file_warning(file)? };

@@ -195,3 +195,18 @@ fn a_backup_replaces_no_link_and_no_device() {
     }
     assert!(link.is_symlink());
 }
+
+#[test]
+fn a_file_that_is_not_there_is_refused_without_words_of_the_system() {
+    let sandbox = Sandbox::new();
+    let none = sandbox.path("none");
+    let none = none.to_str().unwrap();
+    for (args, doing) in [
+        (&["identity", "import", "pi", none, "--yes"][..], "reading the key in"),
+        (&["identity", "restore", none], "reading"),
+    ] {
+        let outcome = sandbox.run(args);
+        let error = format!("error: {doing} {none}: there is no such file\nhint: check the path: {none}\n");
+        outcome.assert_code(3).assert_stderr(error);
+    }
+}

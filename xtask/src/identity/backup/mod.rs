@@ -38,7 +38,7 @@ pub fn read_file(file: &Path) -> Result<Vec<u8>> {
         ErrorKind::FileTooLarge | ErrorKind::InvalidInput => {
             failure!(Refused, "{} is no backup of identities: it is {error}", file.display())
         }
-        _ => anyhow::Error::new(error).context(format!("reading {}", file.display())),
+        _ => bounded::named_file_error(file, error).context(format!("reading {}", file.display())),
     })
 }
 

@@ -52,7 +52,8 @@ impl AgeKeys {
         file: &Path,
         ask: impl Fn(&Path, &Unlock) -> Result<Option<ssh::Identity>>,
     ) -> Result<()> {
-        let bytes = bounded::read(file, MAX_KEY_FILE, Links::Follow)?;
+        let bytes = bounded::read(file, MAX_KEY_FILE, Links::Follow)
+            .map_err(|error| bounded::named_file_error(file, error))?;
         if !bytes.starts_with(b"-----BEGIN") {
             return self.add_age_keys(&bytes);
         }

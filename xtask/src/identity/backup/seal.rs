@@ -47,7 +47,9 @@ impl Recipients {
     /// Adds the lines of `file`; comments and empty lines count for nothing.
     fn add_lines(&mut self, file: &Path) -> Result<()> {
         let doing = || format!("reading the recipients in {}", file.display());
-        let bytes = bounded::read(file, MAX_RECIPIENTS_FILE, Links::Follow).with_context(doing)?;
+        let bytes = bounded::read(file, MAX_RECIPIENTS_FILE, Links::Follow)
+            .map_err(|error| bounded::named_file_error(file, error))
+            .with_context(doing)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let before = self.keys.len();
