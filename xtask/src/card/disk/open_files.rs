@@ -187,7 +187,7 @@ fn name(roots: &Roots, id: &str) -> Option<String> {
     Some(name.trim().to_owned())
 }
 
-/// The id of the process that has started the process with this id (proc_pid_status(5)).
+/// The id of the process that has started the process with this id (`proc_pid_status(5)`).
 fn parent(roots: &Roots, id: u32) -> Option<String> {
     let status = std::fs::read_to_string(roots.proc.join(id.to_string()).join("status")).ok()?;
     status.lines().find_map(|line| Some(line.strip_prefix("PPid:")?.trim().to_owned()))

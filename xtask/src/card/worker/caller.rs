@@ -71,7 +71,7 @@ impl Caller {
         match disk.uses.iter().find(is_in_use) {
             Some(used) if access == Access::Read => {
                 let why = format_args!("{path} is {}: {used}; {CARDS_ONLY}", used.disk_state());
-                return Err(used.refusal_kind().refusal(why, None));
+                Err(used.refusal_kind().refusal(why, None))
             }
             // For writing, `claim` refuses a card with any use.
             _ => Ok(()),
