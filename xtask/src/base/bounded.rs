@@ -130,7 +130,7 @@ mod tests {
             (file.join("below"), ExitKind::Refused, "there is no such file"),
             (dir.path().to_owned(), ExitKind::Refused, "it is not a regular file"),
             ("/dev/null".into(), ExitKind::Refused, "it is not a regular file"),
-            (file.clone(), ExitKind::Refused, "it is larger than the limit of 4 bytes"),
+            (file.clone(), ExitKind::Refused, "it is larger than the limit of 4 B"),
         ] {
             let error = named_file_error(&path, read(&path, 4, Links::Follow).unwrap_err());
             assert_eq!((error.to_string().as_str(), kind(&error)), (words, kind_of_error), "{path:?}");

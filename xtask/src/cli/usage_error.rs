@@ -92,8 +92,7 @@ fn option_before(words: &[OsString], word: &str) -> Option<String> {
 /// to read it are for people.
 pub fn failure(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let subcommands = subcommands_of(&text).join(", ");
+    if let Some(subcommands) = missing_subcommands(error, &text) {
         return crate::failure!(
             Usage, "a subcommand is missing: {subcommands}";
             hint: "`--help` lists what each subcommand does"
@@ -105,6 +104,18 @@ pub fn failure(error: &clap::Error) -> anyhow::Error {
     let tips = lines.filter_map(|line| line.strip_prefix("tip: ")).collect::<Vec<_>>().join("; ");
     let hint = if tips.is_empty() { "`--help` lists what the command takes".to_owned() } else { tips };
     ExitKind::Usage.error_with_hint(problem, hint)
+}
+
+/// The subcommands of which `error`, whose text is `text`, misses one; `None` for another error.
+fn missing_subcommands(error: &clap::Error, text: &str) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::ValidSubcommand)) {
+        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => Some(subcommands_of(text).join(", ")),
+        (ErrorKind::MissingSubcommand, Some(ContextValue::Strings(names))) => {
+            let names = names.iter().map(String::as_str).filter(|name| *name != "help");
+            Some(names.collect::<Vec<_>>().join(", "))
+        }
+        _ => None,
+    }
 }
 
 /// The subcommands that `help` lists, without `help` itself. Further lines of a description are indented more.
@@ -146,16 +157,6 @@ mod tests {
                 "unexpected argument '--override-input' found",
                 "arguments for Nix stand behind `--`, of `deploy` and `rollback` behind a second `--`",
             ),
-            (
-                "card",
-                "a subcommand is missing: inspect, verify, check",
-                "`--help` lists what each subcommand does",
-            ),
-            (
-                "identity --quiet",
-                "a subcommand is missing: list, ",
-                "`--help` lists what each subcommand does",
-            ),
             ("flsh", "unrecognized subcommand 'flsh'", "a similar subcommand exists: 'flash'"),
             ("build pi", "unrecognized subcommand 'build'", "the command for this is 'sd-image'"),
             ("list", "unrecognized subcommand 'list'", "the command for this is 'hosts'"),
@@ -174,6 +175,24 @@ mod tests {
                 "{words:?}: {error}"
             );
             assert_eq!((kind(&error), hint(&error)), (ExitKind::Usage, Some(remedy)), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_without_a_subcommand_names_its_subcommands() {
+        for (words, problem) in [
+            ("card", "a subcommand is missing: inspect, verify, check"),
+            ("card --quiet", "a subcommand is missing: inspect, verify, check"),
+            ("identity", "a subcommand is missing: list, show, "),
+            ("identity --quiet", "a subcommand is missing: list, show, "),
+            ("--flake f card", "a subcommand is missing: inspect, "),
+        ] {
+            let words = std::iter::once("xtask").chain(words.split(' ')).map(OsString::from);
+            let error = failure(&Cli::try_parse_from(words).unwrap_err());
+            assert!(error.to_string().starts_with(problem), "{error}");
+            assert!(!error.to_string().contains("help"), "{error}");
+            let remedy = "`--help` lists what each subcommand does";
+            assert_eq!((kind(&error), hint(&error)), (ExitKind::Usage, Some(remedy)));
         }
     }
 }

@@ -31,11 +31,6 @@ pub fn up(host: &str, has_wifi: bool) -> NextStep {
     NextStep::run(format!("cargo xtask up {host}{wifi}"))
 }
 
-/// What shows why a host does not evaluate.
-pub fn evaluate() -> NextStep {
-    NextStep::run("cargo xtask hosts --evaluate").because("no host of the flake evaluates now")
-}
-
 /// After the files of a new host were written: `step`. Before that, git has to list the `unlisted` files in `folder`.
 pub fn after_new_host(step: NextStep, folder: &Path, unlisted: &[PathBuf]) {
     if unlisted.is_empty() {

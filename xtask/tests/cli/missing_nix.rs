@@ -11,7 +11,6 @@ const NEED_NIX: &[&[&str]] = &[
     &["status"],
     &["status", "pi"],
     &["release", "pi", "--out", "release.json"],
-    &["boot", "pi"],
     &["up", "pi"],
     &["rollback", "pi"],
     &["identity", "cache-key"],

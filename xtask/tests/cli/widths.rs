@@ -120,7 +120,7 @@ fn commands_about_cards_fit() {
     check(&nix, &["card", "check", &card], None, 3);
     check(&nix, &["card", "check", &card, "--allow-virtual", "--yes", "--expect-size", "4MiB"], None, 0);
     check(&nix, &["history", "--flake", FLAKE], None, 0);
-    check(&nix, &["history", "--flake", FLAKE, "other-host"], None, 0);
+    check(&nix, &["history", "--flake", FLAKE, "other-host"], None, 2);
     check(&nix, &["restore", "--flake", FLAKE, "stinky", &card, "--allow-virtual"], None, 3);
     check(&nix, &["devices", "--all"], None, 0);
     check(&nix, &["devices"], None, 0);

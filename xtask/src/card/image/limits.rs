@@ -83,11 +83,15 @@ impl Limits {
             return Ok(());
         }
         if self.content == MAX_CONTENT {
-            bail!(Refused, "the image is larger than any card: it has more than {}", Bytes(MAX_CONTENT));
+            bail!(
+                Refused(TooSmall),
+                "the image is larger than any card: it has more than {}",
+                Bytes(MAX_CONTENT)
+            );
         }
         let card = self.content;
         bail!(
-            Refused,
+            Refused(TooSmall),
             "the image is larger than the card: the image has at least {} ({size} bytes), the card has {} \
              ({card} bytes), {} bytes too few",
             Bytes(size),

@@ -16,7 +16,7 @@ use super::payload::read_keys;
 use super::plan_facts::PlanFacts;
 use super::required_boards;
 use crate::base::failure::ExitKind;
-use crate::base::{Context, FlakeRef, JsonResult};
+use crate::base::{Context, FlakeRef, JsonResult, NextStep};
 use crate::cli::NewHost as Args;
 use crate::nix::flake::Catalogue;
 use crate::nix::new_host::{self, Draft, Drafted, NewHost};
@@ -92,7 +92,9 @@ fn write(
     let unlisted = if is_listed == Some(false) { needed.as_slice() } else { &[] };
     let step = match evaluated {
         Evaluated::System => next_step::up(&host.name, host.has_wifi),
-        Evaluated::Name => next_step::evaluate(),
+        Evaluated::Name => {
+            NextStep::run("cargo xtask hosts --evaluate").because("no host of the flake evaluates now")
+        }
     };
     next_step::after_new_host(step, folder, unlisted);
     show(cx, host, draft, evaluated, is_listed)
