@@ -60,7 +60,9 @@ pub fn run_command_line() -> ExitCode {
 /// Parses `words` as the command line; help and errors have the styles of `ui`.
 fn parse<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Result<Cli, clap::Error> {
     let words = words.into_iter().map(Into::into).collect::<Vec<OsString>>();
-    let mut command = Cli::command().styles(ui::style::help_styles());
+    let width = ui::help_width();
+    let mut command =
+        Cli::command().styles(ui::style::help_styles()).term_width(width).after_help(cli::after_help(width));
     let matches = command.try_get_matches_from_mut(&words).map_err(|error| cli::with_tip(error, &words))?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }

@@ -1,7 +1,7 @@
 //! The variables of the environment that the tool reads, for the help. docs/output.md has the same list.
 
 /// Each variable with its meaning.
-const VARIABLES: &[(&str, &str)] = &[
+pub const VARIABLES: &[(&str, &str)] = &[
     ("XTASK_FLAKE", "the flake to work on, where --flake names none"),
     ("XTASK_STATE", "keys, receipts, logs (default: .xtask of the flake)"),
     ("XTASK_CACHE_KEY", "the file of the key that signs what is deployed"),
@@ -18,12 +18,6 @@ const VARIABLES: &[(&str, &str)] = &[
     ("RESTIC_…", "as for restic, by which `restore` reads backups"),
 ];
 
-/// The lines of the help.
-pub fn help() -> String {
-    let lines = VARIABLES.iter().map(|(names, meaning)| format!("  {names:<24}  {meaning}"));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -39,13 +33,6 @@ mod tests {
             let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
             word.strip_prefix("XTASK_").is_some_and(|rest| !rest.is_empty() && rest.chars().all(is_name))
         })
-    }
-
-    /// clap folds longer lines without an indent, on a terminal of 80 columns.
-    #[test]
-    fn the_lines_of_the_help_are_not_folded() {
-        let long = help().lines().find(|line| line.chars().count() > 79).map(str::to_owned);
-        assert_eq!(long, None);
     }
 
     #[test]

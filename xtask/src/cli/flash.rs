@@ -17,7 +17,7 @@ Examples:
   cargo xtask flash --image nixos.img.zst /dev/sdb
   cargo xtask flash stinky /dev/sdb --yes --expect-serial 4C530001
   cargo xtask flash stinky smelly
-  cargo xtask flash --image nixos.img.zst --to /dev/sdb=stinky --to /dev/sdc=smelly";
+  cargo xtask flash --image nixos.img --to /dev/sdb=stinky --to /dev/sdc=smelly";
 
 /// The image that a command writes or compares: of a host, or in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

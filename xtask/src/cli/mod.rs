@@ -10,6 +10,7 @@ mod dev;
 mod environment;
 mod flash;
 mod flash_targets;
+mod help_text;
 mod host_ref;
 pub mod identity;
 mod image;
@@ -26,8 +27,6 @@ mod up;
 mod usage_error;
 mod workstation;
 
-use std::iter;
-
 use clap::{Arg, Args, Parser, Subcommand, ValueHint};
 
 pub use boot::{Boot, BootArg};
@@ -42,6 +41,7 @@ pub use dev::{
 };
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use flash_targets::{CardTarget, CardTo};
+pub use help_text::{DEFAULT_WIDTH, after_help};
 pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, BuildHow, ChecksumArgs, EvalArgs, NixArgs, SdImage};
 pub use log::Log;
@@ -56,26 +56,6 @@ pub use usage_error::{failure as usage_error, with_tip};
 pub use workstation::{Devices, Setup};
 
 use crate::base::TimeLimit;
-use crate::base::failure::{ExitKind, SUCCESS};
-
-/// The usual commands in their order, shown after the list of all commands.
-const WORKFLOW: &str = "\
-From a flake to a running host:
-  cargo xtask                      show where things stand, and what comes next
-  cargo xtask new-host NAME …      write the files of a new host
-  cargo xtask up HOST              all of the following, as far as it is left to do
-  cargo xtask sd-image HOST        build the image and print its path
-  cargo xtask flash HOST DEVICE    build the image, write it to a card and verify the card
-  cargo xtask deploy HOST          update the running host over ssh
-  cargo xtask status               show what each host runs";
-
-/// The text after the list of all commands: the usual commands, the exit codes, and the variables of the environment.
-fn after_help() -> String {
-    let failures = ExitKind::all().iter().map(|kind| (kind.code(), kind.meaning()));
-    let codes = iter::once((0, SUCCESS)).chain(failures);
-    let lines = codes.map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect::<Vec<_>>();
-    format!("{WORKFLOW}\n\nExit codes:\n{}\n\nEnvironment:\n{}", lines.join("\n"), environment::help())
-}
 
 /// The heading of the options that all commands share.
 const GLOBAL_HEADING: &str = "Global options";
@@ -86,7 +66,7 @@ const GLOBAL_HEADING: &str = "Global options";
     name = "cargo xtask",
     bin_name = "cargo xtask",
     version,
-    after_help = after_help()
+    after_help = after_help(DEFAULT_WIDTH)
 )]
 pub struct Cli {
     /// The flake to work on, a folder or a reference such as github:owner/name (default: `XTASK_FLAKE`, or the nearest

@@ -11,8 +11,8 @@ use crate::boot::Board;
 /// The text after the options of `new-host`.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  cargo xtask new-host smelly --board pi4 --admin anna --ssh-key ~/.ssh/id_ed25519.pub
-  cargo xtask new-host garage --board pi02 --admin anna --wifi --address 10.0.0.7 --git-add";
+  cargo xtask new-host smelly --board pi4 --admin anna --ssh-key anna.pub
+  cargo xtask new-host garage --board pi02 --admin anna --wifi --address 10.0.0.7";
 
 /// A board that a host can name in its option `raspberryPi.boards`.
 #[derive(Clone, Copy, Debug)]

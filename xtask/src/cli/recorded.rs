@@ -10,7 +10,7 @@ use crate::base::HostName;
 pub(super) const ROLLBACK_EXAMPLES: &str = "\
 Examples:
   cargo xtask rollback stinky                the system before the present one
-  cargo xtask rollback stinky 12 --dry-run   that of the receipt 12, as `history stinky` lists it
+  cargo xtask rollback stinky 12 --dry-run   that of receipt 12 of `history stinky`
   cargo xtask rollback stinky v1.2 --reboot  that of a revision, tried by a reboot";
 
 #[derive(Debug, Args)]

@@ -12,9 +12,9 @@ use crate::base::HostName;
 /// The text after the options of `release`.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  cargo xtask release --all --out release.json --sign ~/.ssh/id_ed25519.pub   with a key of the agent
+  cargo xtask release --all --out release.json --sign ~/.ssh/id_ed25519.pub
   cargo xtask release stinky --images --out release.json --sign ci_key
-  cargo xtask deploy --release release.json                                   on another machine";
+  cargo xtask deploy --release release.json";
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("released").args(["hosts", "all", "on"]).required(true).multiple(true))]

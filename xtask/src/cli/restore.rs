@@ -14,9 +14,9 @@ use crate::card::saved_state::{ResticOptions, StateArg};
 pub(super) const EXAMPLES: &str = "\
 Examples:
   cargo xtask restore stinky /dev/sdb
-  cargo xtask restore stinky /dev/sdb --state restic:sftp:nas:/backup/pis --password-file ~/.restic-password
+  cargo xtask restore stinky /dev/sdb --state restic:sftp:nas:/backup/pis
   cargo xtask restore stinky /dev/sdb --state persist.tar.zst
-  cargo xtask restore stinky /dev/sdb --state /mnt/old-card/persist --revision v1.2";
+  cargo xtask restore stinky /dev/sdb --state /mnt/persist --revision v1.2";
 
 #[derive(Debug, Args)]
 pub struct Restore {

@@ -16,7 +16,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   cargo xtask up stinky
   cargo xtask up stinky --dry-run
-  cargo xtask up stinky /dev/sdb --yes --expect-serial 4C530001 --ssh-key ~/.ssh/id_ed25519.pub";
+  cargo xtask up stinky /dev/sdb --yes --expect-size 62.5GB --ssh-key me.pub";
 
 /// A step that the user can leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

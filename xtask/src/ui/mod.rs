@@ -179,6 +179,11 @@ fn reason_lines(reason: &Reason) -> String {
     format!("\n  - {message}{}", hint.unwrap_or_default())
 }
 
+/// The width of the help, in columns: that of the terminal, as far as lines are easy to read.
+pub fn help_width() -> usize {
+    Stream::Stdout.width().unwrap_or(crate::cli::DEFAULT_WIDTH).min(crate::cli::DEFAULT_WIDTH)
+}
+
 /// Prints the help or the version that the user asked for.
 pub fn print_help(text: &clap::Error) -> Result<()> {
     write_result(for_people(parser_text(text, Stream::Stdout)).trim_end())
