@@ -57,6 +57,11 @@ pub struct Member {
 /// `Usage` if the flake has no deploy nodes; that of the evaluation if its output `deploy` does not evaluate.
 pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostName>> {
     let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, nix_args))?;
+    let hint = if catalogue.hosts().next().is_some() {
+        "name a host and its address, as in `HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` to the flake"
+    } else {
+        "`cargo xtask new-host` adds a host"
+    };
     let names = catalogue.hosts().filter(|host| host.deploy_node).map(|host| host.name.clone());
     let names = names.collect::<Vec<_>>();
     let broken_nodes = catalogue.broken.into_iter().find(|output| output.path[0] == "deploy");
@@ -64,8 +69,7 @@ pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostNam
         Some(broken) => Err(broken.error),
         None if names.is_empty() => Err(crate::failure!(
             Usage, "{} has no deploy nodes", cx.flake;
-            hint: "name a host and its address, as in `HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` \
-                   to the flake"
+            hint: "{hint}"
         )),
         None => Ok(names),
     }

@@ -14,6 +14,7 @@ use super::timings::Timings;
 use super::trial::{DecisionOutcome, DecisionPlan, DecisionVerdict};
 use super::verdict::{self, Basis, Verdict};
 use super::via_cache::Copied;
+use crate::base::failure::{self, ExitKind};
 use crate::base::{ErrorReport, HostName};
 use crate::nix::StorePath;
 
@@ -21,7 +22,8 @@ use crate::nix::StorePath;
 #[derive(Serialize, JsonSchema)]
 pub struct HostResult {
     host: HostName,
-    /// Whether the deploy was begun; false where too many other hosts failed before, or where the user stopped the run.
+    /// Whether the deploy was begun; false where too many other hosts failed before, where the user stopped the run,
+    /// and for a host that the flake does not have.
     reached: bool,
     /// What is true on the host; `None` for a dry run, and where a deploy ended without a verdict.
     verdict: Option<AnyVerdict>,
@@ -121,7 +123,8 @@ impl HostResult {
 
     /// A deploy that ended with `error`, without a verdict.
     pub fn failed(host: &HostName, error: &anyhow::Error) -> Self {
-        Self { error: Some(ErrorReport::of(error)), ..Self::new(host) }
+        let reached = failure::kind(error) != ExitKind::Usage;
+        Self { reached, error: Some(ErrorReport::of(error)), ..Self::new(host) }
     }
 
     /// A deploy that was only planned.

@@ -67,10 +67,13 @@ fn find_revision(cx: &Context, args: &MakeRelease) -> Result<Option<Revision>> {
         None => format!("no commit identifies {}", cx.flake),
         Some(_) => return Ok(revision),
     };
+    // Without a revision, a folder may be in no repository.
+    let remedy =
+        if revision.is_some() { "commit the flake" } else { "commit the flake, after `git init` if need be" };
     if !args.allow_dirty {
         bail!(
             Refused, "nothing was released: {fault}";
-            hint: "commit the flake, or pass --allow-dirty for a release that nobody can make again"
+            hint: "{remedy}, or pass --allow-dirty for a release that nobody can make again"
         );
     }
     cx.warn(format!("{fault}: nobody can make this release again"));
