@@ -229,6 +229,6 @@ fn deploys_leave_receipts() {
         (&10.into(), &"deploy".into())
     );
     assert_eq!(json["receipts"][0]["system"], json["receipts"][1]["system_before"]);
-    let none = fixture.run(&["--json", "history", "nobody"]).assert_code(0).json();
-    assert_eq!(none["receipts"], serde_json::json!([]));
+    let unknown = fixture.run(&["--json", "history", "nobody"]).assert_code(2).json();
+    assert_eq!(unknown["error"]["kind"], "usage");
 }

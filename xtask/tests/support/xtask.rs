@@ -217,18 +217,19 @@ fn tool_args(command: &Command) -> Vec<String> {
     words.skip_while(|word| !word.ends_with("xtask")).skip(1).collect()
 }
 
-/// The words before a program that is to heed Ctrl-C.
-const HEED_INTERRUPTS: [&str; 2] = ["/usr/bin/env", "--default-signal=INT"];
+/// The words before a program that is to heed Ctrl-C, and the end of its terminal.
+const HEED_INTERRUPTS: [&str; 2] = ["/usr/bin/env", "--default-signal=INT,HUP"];
 
-/// A command of `program` that heeds Ctrl-C even if the suite ignores the signal. A shell without job control lets the
-/// programs that it starts with `&` ignore the signal, and children inherit ignored signals.
+/// A command of `program` that heeds Ctrl-C and the end of its terminal even if the suite ignores these signals. A shell
+/// without job control lets the programs that it starts with `&` ignore the first, `nohup` the second, and children
+/// inherit ignored signals.
 #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 pub fn command_that_heeds_interrupts(program: &str) -> Command {
-    // The bit of SIGINT, which has the number 2, in the mask of ignored signals.
-    const INTERRUPT: u64 = 1 << (2 - 1);
+    // The bits of SIGHUP and SIGINT, which have the numbers 1 and 2, in the mask of ignored signals.
+    const SIGNALS: u64 = 0b11;
     let status = fs::read_to_string("/proc/self/status").expect("reading the state of this process");
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a line SigIgn");
-    if u64::from_str_radix(mask.trim(), 16).expect("a mask") & INTERRUPT == 0 {
+    if u64::from_str_radix(mask.trim(), 16).expect("a mask") & SIGNALS == 0 {
         return Command::new(program);
     }
     let mut command = Command::new(HEED_INTERRUPTS[0]);
