@@ -11,6 +11,9 @@ use super::shell;
 /// The package of this program, which cargo names to the programs that it runs.
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
+/// The largest width of the help, in columns: longer lines are hard to read.
+pub const HELP_WIDTH: usize = 100;
+
 /// How the user calls this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Call {

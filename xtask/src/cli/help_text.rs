@@ -8,9 +8,6 @@ use super::environment;
 use crate::base::failure::{ExitKind, SUCCESS};
 use crate::base::program;
 
-/// The width of a text that goes to no terminal, in columns.
-pub const DEFAULT_WIDTH: usize = 100;
-
 /// The usual commands in their order.
 const WORKFLOW: &[(&str, &str)] = &[
     ("cargo xtask", "show where things stand, and what comes next"),

@@ -41,7 +41,7 @@ pub use dev::{
 };
 pub use flash::{ConfirmArgs, Flash, ImageArg, WriteArgs};
 pub use flash_targets::{CardTarget, CardTo};
-pub use help_text::{DEFAULT_WIDTH, after_help};
+pub use help_text::after_help;
 pub use identity::{Identity, IdentityCommand};
 pub use image::{BuildArgs, BuildHow, ChecksumArgs, EvalArgs, NixArgs, SdImage};
 pub use log::Log;
@@ -66,7 +66,7 @@ const GLOBAL_HEADING: &str = "Global options";
     name = "cargo xtask",
     bin_name = "cargo xtask",
     version,
-    after_help = after_help(DEFAULT_WIDTH)
+    after_help = after_help(crate::base::program::HELP_WIDTH)
 )]
 pub struct Cli {
     /// The flake to work on, a folder or a reference such as github:owner/name (default: `XTASK_FLAKE`, or the nearest

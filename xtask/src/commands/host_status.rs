@@ -39,5 +39,7 @@ fn last_receipts(receipts: &[Receipt], host: &HostName) -> History {
     // A greater position is an older receipt.
     positions.sort_unstable_by_key(|position| Reverse(*position));
     let found = positions.into_iter().map(|position| &receipts[position]).collect::<Vec<_>>();
-    History { last: found.last().map(|receipt| receipt.summary()) }
+    let has_failed =
+        deploy.is_some_and(|at| matches!(&receipts[at], Receipt::Deploy(deploy) if deploy.exit_code != 0));
+    History { last: found.last().map(|receipt| receipt.summary()), has_failed }
 }

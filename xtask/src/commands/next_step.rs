@@ -115,14 +115,9 @@ pub fn without(option: &str) {
     ui::end_with(NextStep::run(program::command_line_without(option)));
 }
 
-/// After the key of `host` became known.
-pub fn deploy(host: &HostName) {
-    ui::end_with(NextStep::run(format!("cargo xtask deploy {host:#}")));
-}
-
 /// After the `statuses` of hosts, which were compared with the flake, or with the release that the `options` name: the
 /// deploy of those that differ; else the reboot of those that wait for one; else a look at failed units.
-pub fn after_status(options: &str, statuses: &[Status]) {
+pub fn of_status(options: &str, statuses: &[Status]) -> Option<NextStep> {
     let left = statuses.iter().filter_map(|status| Some((&status.host, status.left()?))).collect::<Vec<_>>();
     let hosts_with = |wanted: &[Left]| {
         let hosts = left.iter().filter(|(_, left)| wanted.contains(left));
@@ -135,12 +130,18 @@ pub fn after_status(options: &str, statuses: &[Status]) {
         _ => None,
     });
     if !behind.is_empty() {
-        ui::end_with(NextStep::run(format!("cargo xtask deploy{options} {}", behind.join(" "))));
+        let step = NextStep::run(format!("cargo xtask deploy{options} {}", behind.join(" ")));
+        let is_to_mend = |status: &Status| status.history.has_failed && status.left() == Some(Left::Deploy);
+        Some(if statuses.iter().any(is_to_mend) {
+            step.after("mend what failed in the last deploy")
+        } else {
+            step
+        })
     } else if !to_reboot.is_empty() {
         let command = format!("cargo xtask deploy{options} {}", to_reboot.join(" "));
-        ui::end_with(reboot(&command, !to_boot.is_empty()));
-    } else if let Some(command) = failed_units {
-        ui::end_with(NextStep::run(command).because("shows why units have failed"));
+        Some(reboot(&command, !to_boot.is_empty()))
+    } else {
+        failed_units.map(|command| NextStep::run(command).because("shows why units have failed"))
     }
 }
 

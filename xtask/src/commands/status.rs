@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{host_status, release_file};
 use crate::bail;
+use crate::base::failure::kind;
 use crate::base::{Context, JsonResult};
 use crate::cli::{MAX_KEPT_SECONDS, Status};
 use crate::commands::next_step;
@@ -46,8 +47,17 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     } else {
         ui::print_table(&deploy::status_table(&statuses))?;
     }
-    next_step::after_status(&options, &statuses);
-    deploy::unreadable_states_error(&statuses).map_or(Ok(()), Err)
+    let step = next_step::of_status(&options, &statuses);
+    match (deploy::unreadable_states_error(&statuses), step) {
+        (None, step) => {
+            step.into_iter().for_each(ui::end_with);
+            Ok(())
+        }
+        (Some(error), Some(step)) => {
+            Err(kind(&error).error_with_hint(&error, format!("for the other hosts: `{}`", step.command)))
+        }
+        (Some(error), None) => Err(error),
+    }
 }
 
 /// How many seconds connections are kept, by the option or by `XTASK_KEEP_CONNECTIONS`; `None` where neither is set.

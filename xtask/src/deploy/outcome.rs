@@ -190,15 +190,20 @@ impl Outcome {
     fn mismatch_summary(&self) -> String {
         let target @ Target { host, path, link, .. } = &self.plan.target;
         let runs = path_text(self.after.current.as_ref());
-        let profile = self.after.profile.as_ref().map_or("no store path", StorePath::as_str);
+        let profile = match &self.after.profile {
+            Some(profile) if profile == path => format!("{link} is as expected, {path}"),
+            profile => {
+                let found = profile.as_ref().map_or("no store path", StorePath::as_str);
+                format!("{link} is {found}, expected {path}")
+            }
+        };
         let other_next_boot = verdict::other_next_boot(&self.plan.target, &self.after);
         let next_boot = other_next_boot.map(|next| format!("; its next boot starts {next}"));
         let node = self.other_wrapped_system().map(|wrapped| {
             format!("\n  {} deploys {wrapped}, which is not {}", target.profile_name(), target.system_name())
         });
         format!(
-            "{host} does not run what was deployed: it runs {runs}, expected {}; {link} is {profile}, expected \
-             {path}{}{}",
+            "{host} does not run what was deployed: it runs {runs}, expected {}; {profile}{}{}",
             self.desired(),
             next_boot.unwrap_or_default(),
             node.unwrap_or_default()

@@ -44,6 +44,8 @@ pub struct Status {
 pub struct History {
     /// The last flash or deploy, short enough for a table.
     pub last: Option<String>,
+    /// Whether the last deploy did not end well.
+    pub has_failed: bool,
 }
 
 /// What was read of a host.
@@ -81,9 +83,13 @@ impl Status {
         matches!(drift, Ok(Drift::Differs(_)))
     }
 
-    /// What is left to do on the host; `None` for one that is well, and for one whose state could not be read.
+    /// What is left to do on the host; `None` for one that is well, and for one whose state could not be read. A system
+    /// whose deploy has failed is not for the next boot, even if that starts it.
     pub fn left(&self) -> Option<Left> {
-        self.observation.as_ref().ok()?.left()
+        match self.observation.as_ref().ok()?.left()? {
+            Left::FirstBoot if self.history.has_failed => Some(Left::Deploy),
+            left => Some(left),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ impl Observation {
         let words = match self.next_boot() {
             Some(Verdict::OnTrial) => "tries the new one next",
             Some(_) => "boots the new one next",
+            None if self.state.current.is_none() => "unknown",
             None if diff.is_some() => "behind",
             None => "another system",
         };
@@ -24,8 +25,8 @@ impl Observation {
     fn booted_cell(&self) -> Cell {
         match &self.state {
             State { reboot_needed: true, .. } => Cell::new("reboot pending", Tone::Attention),
-            State { booted, current, .. } if booted == current => "current".into(),
             State { booted: None, .. } => "-".into(),
+            State { booted, current, .. } if booted == current => "current".into(),
             _ => "an earlier system".into(),
         }
     }

@@ -181,7 +181,7 @@ fn reason_lines(reason: &Reason) -> String {
 
 /// The width of the help, in columns: that of the terminal, as far as lines are easy to read.
 pub fn help_width() -> usize {
-    Stream::Stdout.width().unwrap_or(crate::cli::DEFAULT_WIDTH).min(crate::cli::DEFAULT_WIDTH)
+    Stream::Stdout.width().unwrap_or(program::HELP_WIDTH).min(program::HELP_WIDTH)
 }
 
 /// Prints the help or the version that the user asked for.

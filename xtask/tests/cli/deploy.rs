@@ -211,7 +211,8 @@ fn a_flake_without_deploy_nodes_is_a_usage_error() {
     outcome.assert_code(2).assert_stdout("");
     assert_eq!(
         outcome.stderr,
-        "error: github:o/f has no deploy nodes\nhint: add deploy.nodes.stinky to the flake\n"
+        "error: github:o/f has no host to deploy: it has neither a deploy node nor a NixOS configuration\nhint: add \
+         deploy.nodes.HOST or nixosConfigurations.HOST to the flake\n"
     );
 }
 

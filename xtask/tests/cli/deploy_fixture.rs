@@ -153,8 +153,11 @@ fn query_command(parts: &[(&str, &str)]) -> String {
 
 /// The command of a probe, with further parts before and after those that read the state of the host.
 fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
-    let links =
-        |name: &str| format!("readlink -f /run/booted-system/{name}; readlink -f /run/current-system/{name}");
+    let links = |name: &str| {
+        format!(
+            "readlink -e /run/booted-system/{name} || echo -; readlink -e /run/current-system/{name} || echo -"
+        )
+    };
     let profile = format!("readlink -f {PROFILE_LINK}");
     let offered = format!("readlink -f {NEW_PROFILE}/activate");
     let rollback = format!("ls {PROFILE_LINK}/deploy-rs-activate");

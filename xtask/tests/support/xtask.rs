@@ -220,9 +220,9 @@ fn tool_args(command: &Command) -> Vec<String> {
 /// The words before a program that is to heed Ctrl-C, and the end of its terminal.
 const HEED_INTERRUPTS: [&str; 2] = ["/usr/bin/env", "--default-signal=INT,HUP"];
 
-/// A command of `program` that heeds Ctrl-C and the end of its terminal even if the suite ignores these signals. A shell
-/// without job control lets the programs that it starts with `&` ignore the first, `nohup` the second, and children
-/// inherit ignored signals.
+/// A command of `program` that heeds Ctrl-C and the end of its terminal even if the suite ignores these signals. A
+/// shell without job control lets the programs that it starts with `&` ignore the first, `nohup` the second, and
+/// children inherit ignored signals.
 #[expect(clippy::disallowed_methods, reason = "the suites start the binary itself")]
 pub fn command_that_heeds_interrupts(program: &str) -> Command {
     // The bits of SIGHUP and SIGINT, which have the numbers 1 and 2, in the mask of ignored signals.

@@ -66,7 +66,7 @@ pub fn new_passphrase(source: &PassphraseFd) -> Result<SecretString> {
     if let Some(number) = source.passphrase_fd {
         return read_passphrase(number).and_then(check);
     }
-    let question = question_for("the new backup")?;
+    let question = question_for("the new backup", "--recipient KEY")?;
     prompt(&question).ask_new_secret("passphrase", |answer| check(SecretString::from(answer)))
 }
 
@@ -83,7 +83,7 @@ pub fn unlock<T>(
     if let Some(number) = source.passphrase_fd {
         return unlock(read_passphrase(number)?);
     }
-    let question = question_for(subject)?;
+    let question = question_for(subject, "--age-identity FILE")?;
     prompt(&question).ask_secret_until(|answer| {
         let again = || Answer::Again("the passphrase is another; once more:".to_owned());
         Ok(unlock(SecretString::from(answer))?.map_or_else(again, Answer::Accepted))
@@ -93,14 +93,14 @@ pub fn unlock<T>(
 /// The question for the passphrase of `subject`.
 ///
 /// # Errors
-/// `Refused` where nobody can be asked.
-fn question_for(subject: &str) -> Result<String> {
+/// `Refused` where nobody can be asked; the hint names the option that is the `other_way`.
+fn question_for(subject: &str, other_way: &str) -> Result<String> {
     if ui::can_ask() {
         return Ok(format!("Passphrase of {subject}:"));
     }
     bail!(
         Refused, "the passphrase of {subject} is needed, and nobody can be asked without a terminal";
-        hint: "pass it by --passphrase-fd N, or use --recipient and --age-identity"
+        hint: "pass it by --passphrase-fd N, or use {other_way}"
     )
 }
 

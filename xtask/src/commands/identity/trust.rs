@@ -7,9 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ask;
-use crate::base::{Context, HostName, JsonResult};
+use crate::base::{Context, HostName, JsonResult, NextStep};
 use crate::cli::identity::{IdentityTrust, KeysArg};
-use crate::commands::next_step;
 use crate::deploy::{self, OfferedKey};
 use crate::identity::{Adoption, Identities, KnownKey, StoredIdentity, adopt};
 use crate::ui::{self, Answer, MAX_ANSWERS, Prompt, is_no};
@@ -37,7 +36,7 @@ pub fn run(cx: &Context, args: &IdentityTrust) -> Result<()> {
     if !adoption.is_done {
         adopt(&identities, &cx.launcher, &[adoption])?;
     }
-    next_step::deploy(&args.host);
+    ui::end_with(NextStep::run(format!("cargo xtask deploy {:#}", args.host)));
     if cx.json {
         return ui::print_json(&IdentityTrustResult {
             host: args.host.clone(),

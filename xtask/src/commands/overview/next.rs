@@ -94,7 +94,7 @@ fn first_flash(overview: &Overview) -> Option<NextStep> {
 fn failed_deploy(overview: &Overview) -> Option<NextStep> {
     let has_failed = |host: &&HostRow| host.last_deploy.as_ref().is_some_and(|deploy| !deploy.is_good);
     let host = overview.hosts.iter().find(has_failed)?;
-    let step = NextStep::run(format!("cargo xtask deploy {:#}", host.name));
+    let step = NextStep::run(format!("cargo xtask status {:#}", host.name));
     Some(step.because(format!("the last deploy of {} did not end well", host.name)))
 }
 
@@ -197,7 +197,7 @@ mod tests {
             (overview(vec![new(), flashed()], vec![card(Some("b"), true)]), "cargo xtask deploy b --wait"),
             (overview(vec![new(), flashed()], vec![card(Some("c"), true)]), "cargo xtask flash a /dev/sdb"),
             (overview(vec![done(), host("d", Some(false), None)], vec![]), "cargo xtask flash d"),
-            (overview(vec![done(), host("d", Some(true), Some(false))], vec![]), "cargo xtask deploy d"),
+            (overview(vec![done(), host("d", Some(true), Some(false))], vec![]), "cargo xtask status d"),
             (overview(vec![done()], vec![card(None, true)]), "cargo xtask status"),
         ] {
             assert_eq!(next_step(&overview).unwrap().command, expected);

@@ -7,13 +7,17 @@ use crate::nix::StorePath;
 const LINKS: &[(&str, &str)] =
     &[("kernel", "kernel"), ("kernel-modules", "kernel"), ("initrd", "initrd"), ("dtbs", "device trees")];
 
+/// The answer for a link that a system does not have: a machine that is no Pi has no device trees.
+const ABSENT: &str = "-";
+
 /// The parts of the query with the kernel parameters, and the systems that have these.
 const PARAMETERS: [(&str, &str); 2] = [("booted-params", "booted"), ("current-params", "current")];
 
 /// Adds the commands from whose output the changes are read.
 pub fn add_queries(query: &mut Query) {
     for (name, _) in LINKS {
-        let links = ["booted", "current"].map(|system| format!("readlink -f /run/{system}-system/{name}"));
+        let links = ["booted", "current"]
+            .map(|system| format!("readlink -e /run/{system}-system/{name} || echo {ABSENT}"));
         query.add(name, &links.join("; "));
     }
     for (name, system) in PARAMETERS {
@@ -23,7 +27,9 @@ pub fn add_queries(query: &mut Query) {
 
 /// The parts of the current system that differ from the booted ones.
 pub fn read(answer: &Answer) -> Vec<&'static str> {
-    let changed_links = LINKS.iter().filter(|(name, _)| are_different_paths(answer.lines(name)));
+    // Nothing is known of a machine that did not boot a NixOS, such as a container.
+    let is_booted = answer.first_line("booted").is_some_and(|line| StorePath::containing(line).is_some());
+    let changed_links = LINKS.iter().filter(|(name, _)| is_booted && are_different_paths(answer.lines(name)));
     let mut changes = changed_links.map(|(_, word)| *word).collect::<Vec<_>>();
     let [booted, current] = PARAMETERS.map(|(name, _)| answer.first_line(name));
     if booted.is_some() && current.is_some() && booted != current {
@@ -33,10 +39,11 @@ pub fn read(answer: &Answer) -> Vec<&'static str> {
     changes
 }
 
-/// Whether `lines` are two store paths, and these differ.
+/// Whether `lines` are two links, be it absent ones, and these differ.
 fn are_different_paths<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
     // A third path shows that the lines are not the two links.
-    let paths = lines.filter(|line| StorePath::containing(line).is_some()).take(3).collect::<Vec<_>>();
+    let is_link = |line: &&str| *line == ABSENT || StorePath::containing(line).is_some();
+    let paths = lines.filter(is_link).take(3).collect::<Vec<_>>();
     matches!(paths[..], [booted, current] if booted != current)
 }
 
@@ -60,6 +67,26 @@ mod tests {
         path(booted) + &path(current)
     }
 
+    /// The answer of a host that booted a NixOS.
+    const BOOTED: (&str, &str) = ("booted", "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a");
+
+    /// A machine that is no Pi has no device trees, and a container booted no NixOS.
+    #[test]
+    fn absent_links_differ_only_from_present_ones() {
+        let path = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a/file";
+        for (text, booted, expected) in [
+            ("-\n-\n".to_owned(), BOOTED.1, 0),
+            (format!("{path}\n{path}\n"), BOOTED.1, 0),
+            (format!("-\n{path}\n"), BOOTED.1, 1),
+            (format!("{path}\n-\n"), BOOTED.1, 1),
+            (format!("-\n{path}\n"), "/run/booted-system", 0),
+            (format!("-\n{path}\n"), "", 0),
+        ] {
+            let answer = Answer::of(&[("dtbs", &text), ("booted", booted)]);
+            assert_eq!(read(&answer).len(), expected, "{text} {booted}");
+        }
+    }
+
     #[test]
     fn parts_that_differ_from_the_booted_system_are_named() {
         let same = links("a", "a");
@@ -78,7 +105,8 @@ mod tests {
                 "its kernel, initrd, device trees are not yet those of this system",
             ),
         ] {
-            let parts = parts.into_iter().map(|(name, text)| (name, text.as_str())).collect::<Vec<_>>();
+            let parts = parts.into_iter().map(|(name, text)| (name, text.as_str())).chain([BOOTED]);
+            let parts = parts.collect::<Vec<_>>();
             assert_eq!(clause(&read(&Answer::of(&parts)), "this system"), expected, "{parts:?}");
         }
         for (booted, current, expected) in

@@ -161,7 +161,9 @@ pub fn no_node_error(
         return unknown_name_error(&message, name, suggest::nearest_name(name, hosts.into_iter()));
     }
     if nodes.is_empty() {
-        return failure!(Usage, "{flake} has no deploy nodes"; hint: "add deploy.nodes.{name} to the flake");
+        let message =
+            format!("{flake} has no host to deploy: it has neither a deploy node nor a NixOS configuration");
+        return failure!(Usage, "{message}"; hint: "add deploy.nodes.HOST or nixosConfigurations.HOST to the flake");
     }
     let names = nodes.iter().map(String::as_str);
     let message = format!("{flake} has no deploy node '{name}' (nodes: {})", join_names(names.clone()));
@@ -264,12 +266,14 @@ mod tests {
 
     #[test]
     fn an_unknown_host_to_deploy_gets_the_nearest_name_as_a_hint() {
+        const NO_HOST: &str = "F has no host to deploy: it has neither a deploy node nor a NixOS configuration; add \
+                               deploy.nodes.HOST or nixosConfigurations.HOST to the flake";
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         for (nodes, configurations, expected) in [
             (&["pi"][..], &["pi"][..], "F has no deploy node 'pii' (nodes: pi); did you mean 'pi'?"),
             (&["a"], &["a", "pi"], "F has no host 'pii' to deploy (hosts: a, pi); did you mean 'pi'?"),
             (&[], &["pi"], "F has no host 'pii' to deploy (hosts: pi); did you mean 'pi'?"),
-            (&[], &[], "F has no deploy nodes; add deploy.nodes.pii to the flake"),
+            (&[], &[], NO_HOST),
         ] {
             let error = no_node_error(&flake(), "pii", &owned(nodes), &owned(configurations));
             assert_eq!(with_hint(&error), expected);
