@@ -155,7 +155,8 @@ fn query_command(parts: &[(&str, &str)]) -> String {
 fn probe_with(before: &[(&str, &str)], after: &[(&str, &str)]) -> String {
     let links = |name: &str| {
         format!(
-            "readlink -e /run/booted-system/{name} || echo -; readlink -e /run/current-system/{name} || echo -"
+            "test -e /run/booted-system/{name} && readlink -f /run/booted-system/{name} || echo -; \
+             test -e /run/current-system/{name} && readlink -f /run/current-system/{name} || echo -"
         )
     };
     let profile = format!("readlink -f {PROFILE_LINK}");

@@ -16,8 +16,11 @@ const PARAMETERS: [(&str, &str); 2] = [("booted-params", "booted"), ("current-pa
 /// Adds the commands from whose output the changes are read.
 pub fn add_queries(query: &mut Query) {
     for (name, _) in LINKS {
-        let links = ["booted", "current"]
-            .map(|system| format!("readlink -e /run/{system}-system/{name} || echo {ABSENT}"));
+        // busybox has no `readlink -e`.
+        let links = ["booted", "current"].map(|system| {
+            let link = format!("/run/{system}-system/{name}");
+            format!("test -e {link} && readlink -f {link} || echo {ABSENT}")
+        });
         query.add(name, &links.join("; "));
     }
     for (name, system) in PARAMETERS {
