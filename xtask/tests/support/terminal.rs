@@ -1,10 +1,11 @@
 //! Runs the tool on a terminal and answers its questions.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{read, retry_on_intr};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -153,11 +154,16 @@ impl Terminal {
         while !std::fs::read_to_string(&stat).expect("reading the state of the tool").contains(") T ") {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        while poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&now)).expect("polling") > 0 {
+        while self.has_output() {
             assert!(self.read_screen(), "the tool has ended");
         }
         self.draw_on(screen)
+    }
+
+    /// Whether the terminal has something to read. A signal to the tests does not end the question.
+    fn has_output(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        retry_on_intr(|| poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&now))).expect("polling") > 0
     }
 
     /// Makes the terminal `width` columns wide, as a user who drags its edge.
@@ -170,7 +176,7 @@ impl Terminal {
     /// Reads from the terminal. Returns false at its end, which Linux reports as an error.
     fn read_screen(&mut self) -> bool {
         let mut bytes = [0; 4096];
-        let Ok(count @ 1..) = self.screen.read(&mut bytes) else { return false };
+        let Ok(count @ 1..) = retry_on_intr(|| read(&self.screen, &mut bytes)) else { return false };
         self.raw.extend(&bytes[..count]);
         self.output.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
         true
