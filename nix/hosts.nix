@@ -26,18 +26,26 @@ let
     }
   ) registry;
 
-  withImage = lib.filterAttrs (
-    _: host: host.config.system.build ? sdImageAssembledBy
-  ) nixosConfigurations;
+  # By their facts alone: a host whose configuration is broken must not take the images of all others along.
+  withImage = lib.filterAttrs (_: facts: facts.system == "aarch64-linux") registry;
 in
 {
   inherit nixosConfigurations;
 
-  # The SD images, assembled by the tools of `pkgs`.
+  # The SD images, assembled by the tools of `pkgs`. A host without the modules of a Raspberry Pi has none.
   images =
     pkgs:
     lib.mapAttrs' (
-      name: host: lib.nameValuePair "${name}-sdImage" (host.config.system.build.sdImageAssembledBy pkgs)
+      name: _:
+      let
+        build = nixosConfigurations.${name}.config.system.build;
+      in
+      lib.nameValuePair "${name}-sdImage" (
+        if build ? sdImageAssembledBy then
+          build.sdImageAssembledBy pkgs
+        else
+          throw "${name} has no SD image: its modules do not import hosts/raspberry-pi"
+      )
     ) withImage;
 
   deployNodes = lib.mapAttrs (name: facts: {

@@ -94,7 +94,8 @@ fn report_parse_error(error: &clap::Error) -> ExitCode {
     }
     let has_json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
     if has_json {
-        return report_end(Err(cli::usage_error(error)), has_json);
+        let words = std::env::args_os().collect::<Vec<_>>();
+        return report_end(Err(cli::usage_error(error, &words)), has_json);
     }
     ui::print_usage_error(error, escaped_usage_error().as_ref());
     ExitKind::Usage.code().into()
@@ -135,7 +136,7 @@ fn end_run_when_stopped(log: Arc<RunLog>, json: bool) -> anyhow::Result<()> {
         let mut has_ended = HAS_ENDED.lock().unwrap_or_else(PoisonError::into_inner);
         if !*has_ended {
             *has_ended = true;
-            end_run(&log, Err(ExitKind::Interrupted.error("stopped")), json, true);
+            end_run(&log, Err(interrupt::stopped_error()), json, true);
             std::process::exit(ExitKind::Interrupted.code().into());
         }
     })
@@ -143,13 +144,15 @@ fn end_run_when_stopped(log: Arc<RunLog>, json: bool) -> anyhow::Result<()> {
 
 /// Reports how the run has `ended`, in its log too. Returns the exit code.
 fn end_run(log: &RunLog, ended: anyhow::Result<()>, json: bool, quiet: bool) -> ExitCode {
+    // A result that cannot be printed is an error of the run, too.
+    let ended = if json { print_result(ended) } else { ended };
     let log_named = commands::end_log(log, &ended, json);
     // With `--json` the error is the last event.
     if let Some(event) = log_named.as_ref().filter(|_| json) {
         ui::print_event(event, json);
     }
     let has_next_step = ended.is_ok() && !json && !quiet;
-    let code = report_end(ended, json);
+    let code = report_error(ended, json);
     if has_next_step {
         ui::print_next_step();
     }
@@ -159,10 +162,24 @@ fn end_run(log: &RunLog, ended: anyhow::Result<()>, json: bool, quiet: bool) -> 
     code
 }
 
-/// Reports how a command `ended`: where `json` is set by its result on stdout, and in any case by its error, if it has
-/// failed. Returns the exit code.
+/// Reports how a command without a log `ended`: where `json` is set by its result on stdout, and in any case by its
+/// error, if it has failed. Returns the exit code.
 fn report_end(ended: anyhow::Result<()>, json: bool) -> ExitCode {
-    match if json { ui::print_json_result(ended) } else { ended } {
+    report_error(if json { print_result(ended) } else { ended }, json)
+}
+
+/// Prints the result of a command that `ended`, as JSON. The ends of what has begun come before. Returns `ended`.
+///
+/// # Errors
+/// The error of the command, or else that of printing.
+fn print_result(ended: anyhow::Result<()>) -> anyhow::Result<()> {
+    ui::end_events();
+    ui::print_json_result(ended)
+}
+
+/// Prints the error of a command that `ended` with one. Returns the exit code.
+fn report_error(ended: anyhow::Result<()>, json: bool) -> ExitCode {
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             ui::print_error(&error, json);

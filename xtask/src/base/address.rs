@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 /// The characters of a hostname beside letters and digits.
-pub const HOSTNAME_CHARS: &str = "._-:[]";
+pub const HOSTNAME_CHARS: &str = "._-:";
 
 /// The characters of a user beside letters and digits.
 pub const USER_CHARS: &str = "._-+@";
@@ -46,15 +46,21 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (user, hostname) = split_destination(text);
+        if has_port(hostname) {
+            return Err("must have no port; add a name with this port to ~/.ssh/config");
+        }
+        let hostname = without_brackets(hostname).unwrap_or(hostname);
         if !is_hostname(hostname) || user.is_some_and(|user| !is_user(user)) {
             return Err("must be a hostname or an IP address, optionally after USER@; \
                         for another address, add a name to ~/.ssh/config");
         }
-        if has_port(hostname) {
-            return Err("must have no port; add a name with this port to ~/.ssh/config");
-        }
         Ok(Self { user: user.map(str::to_owned), hostname: hostname.to_owned() })
     }
+}
+
+/// The IPv6 address in the brackets of `hostname`, which URLs need and ssh does not take.
+pub fn without_brackets(hostname: &str) -> Option<&str> {
+    hostname.strip_prefix('[')?.strip_suffix(']').filter(|address| address.contains(':'))
 }
 
 /// Whether `hostname` ends with a port, which ssh would take for a part of the name. An IPv6 address has at least two
@@ -92,13 +98,18 @@ mod tests {
             ("stinky.lan", None, "stinky.lan"),
             ("root@10.0.0.5", Some("root"), "10.0.0.5"),
             ("fe80::1", None, "fe80::1"),
-            ("pi@[fe80::1]", Some("pi"), "[fe80::1]"),
             ("first.last@example.org@stinky", Some("first.last@example.org"), "stinky"),
         ] {
             let expected = Address { user: user.map(str::to_owned), hostname: hostname.to_owned() };
             assert_eq!(expected.to_string(), text);
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_has_no_brackets() {
+        let expected = Address { user: Some("pi".to_owned()), hostname: "fe80::1".to_owned() };
+        assert_eq!("pi@[fe80::1]".parse(), Ok(expected));
     }
 
     #[test]
@@ -123,6 +134,8 @@ mod tests {
             ("-l@stinky", "must be a hostname"),
             ("fe80::1%eth0", "must be a hostname"),
             ("a b", "must be a hostname"),
+            ("[stinky]", "must be a hostname"),
+            ("[[fe80::1]]", "must be a hostname"),
             ("stinky:2222", "must have no port"),
             ("root@[fe80::1]:22", "must have no port"),
             ("stinky:", "must have no port"),

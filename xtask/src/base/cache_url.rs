@@ -48,10 +48,9 @@ impl CacheUrl {
         self.scheme() == "file"
     }
 
-    /// The absolute path of a cache that is a folder; `None` for another cache, and for a path that Nix may decode.
+    /// The absolute path of a cache that is a folder; `None` for another cache.
     pub fn folder(&self) -> Option<&str> {
-        let path = self.0.strip_prefix("file://")?.split('?').next()?;
-        (path.starts_with('/') && !path.contains('%')).then_some(path)
+        self.0.strip_prefix("file://")?.split('?').next()
     }
 
     /// Whether ssh reaches the cache.
@@ -88,6 +87,16 @@ impl FromStr for CacheUrl {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err("must have no spaces: Nix takes them for the end of a URL");
         }
+        if let Some(path) = text.strip_prefix("file://") {
+            if !path.starts_with('/') {
+                return Err("must have the absolute path of a folder, as in file:///srv/cache");
+            }
+            if path.contains('%') {
+                return Err(
+                    "must have no `%`: some parts of Nix decode it in the path of a folder, others do not",
+                );
+            }
+        }
         Ok(Self(text.to_owned()))
     }
 }
@@ -106,6 +115,8 @@ mod tests {
             ("s3://pis?region=eu-west-1&endpoint=minio:9000", true),
             ("ssh-ng://nix@nas", true),
             ("/srv/cache", false),
+            ("file://srv/cache", false),
+            ("file:///srv/my%20cache", false),
             ("http://", false),
             ("daemon", false),
             ("local?root=/x", false),
@@ -155,8 +166,6 @@ mod tests {
         for (text, expected) in [
             ("file:///srv/cache", Some("/srv/cache")),
             ("file:///srv/cache?compression=xz", Some("/srv/cache")),
-            ("file://cache", None),
-            ("file:///srv/my%20cache", None),
             ("http://desk/srv", None),
         ] {
             assert_eq!(text.parse::<CacheUrl>().unwrap().folder(), expected, "{text}");

@@ -55,7 +55,8 @@ pub fn all_of<T>(results: impl IntoIterator<Item = anyhow::Result<T>>, what: &st
             Err(error) => errors.push(error),
         }
     }
-    if errors.len() < 2 {
+    // A run that the user stopped has one reason, however many results are missing.
+    if errors.len() < 2 || errors.iter().all(|error| kind(error) == ExitKind::Interrupted) {
         return errors.pop().map_or(Ok(values), Err);
     }
     let worst = errors.iter().map(kind).max_by_key(|kind| kind.severity());

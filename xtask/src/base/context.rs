@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::host_name::HostName;
 use crate::base::process::Launcher;
 use crate::base::run_log::RunLog;
-use crate::base::{Approver, Event, FlakeRef, Reporter, Subject, SubjectReporter};
+use crate::base::{Approver, Event, FlakeRef, Reporter, RunningPhase, Subject, SubjectReporter};
 
 /// The context of a command, made once at its start.
 pub struct Context {
@@ -70,6 +70,11 @@ impl Context {
         self.reporter.report(&Event::warning(text));
     }
 
+    /// Warns of `error`, with its hint.
+    pub fn warn_of(&self, error: &anyhow::Error) {
+        self.reporter.report(&Event::warning_of(error));
+    }
+
     /// Reports a plan: each line as a note, or with `--json` the whole plan as an event with the `facts`, which
     /// `PlanFacts` of the commands describes. All lines begin at the left edge, so the plan must escape its foreign
     /// values by [`Plain`](crate::base::Plain).
@@ -90,9 +95,7 @@ impl Context {
     /// Runs `work` as the phase `phase`, and returns what `work` returns. The events of the phase have no progress and
     /// no result.
     pub fn in_phase<T>(&self, phase: &str, work: impl FnOnce() -> T) -> T {
-        self.reporter.report(&Event::Phase { name: phase.into(), total: None, is_in_bytes: false });
-        let returned = work();
-        self.reporter.report(&Event::PhaseEnded);
-        returned
+        let _running = RunningPhase::begin(self.reporter.as_ref(), phase);
+        work()
     }
 }

@@ -25,7 +25,7 @@ impl ErrorReport {
         Self {
             code: kind.code(),
             kind,
-            message: format!("{error:#}"),
+            message: failure::text(error),
             hint: failure::hint(error).map(str::to_owned),
             reasons: failure::reported_reasons(error),
         }
@@ -76,10 +76,31 @@ mod tests {
                 r#"{"code":3,"kind":"refused","message":"no","hint":null,"reasons":[{"kind":"not_a_card","message":"no","hint":null}]}"#,
             ),
         ] {
-            let report = ErrorReport::of(&error);
-            assert_eq!(serde_json::to_string(&report).unwrap(), json);
-            let same = serde_json::from_str::<ErrorReport>(json).unwrap().into_error();
-            assert_eq!(ErrorReport::of(&same), report);
+            assert_survives(&error, json);
         }
+    }
+
+    #[test]
+    fn errors_that_are_no_refusals_have_a_reason_where_it_has_a_word() {
+        for (error, json) in [
+            (
+                crate::failure!(Usage(UnknownHost), "no"; hint: "yes").context("outer"),
+                r#"{"code":2,"kind":"usage","message":"outer: no","hint":"yes","reasons":[{"kind":"unknown_host","message":"outer: no","hint":"yes"}]}"#,
+            ),
+            (
+                anyhow::Error::from(std::io::Error::from_raw_os_error(28)).context("writing a"),
+                r#"{"code":5,"kind":"io","message":"writing a: No space left on device","hint":null,"reasons":[{"kind":"no_room","message":"writing a: No space left on device","hint":null}]}"#,
+            ),
+        ] {
+            assert_survives(&error, json);
+        }
+    }
+
+    /// Checks that `error` is `json` as data, and the same when it is read back.
+    fn assert_survives(error: &anyhow::Error, json: &str) {
+        let report = ErrorReport::of(error);
+        assert_eq!(serde_json::to_string(&report).unwrap(), json);
+        let same = serde_json::from_str::<ErrorReport>(json).unwrap().into_error();
+        assert_eq!(ErrorReport::of(&same), report);
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunk_map::ChunkRun;
 use super::error_report::ErrorReport;
+use super::error_text::without_numbers;
 use super::failure;
 use super::subject::Subject;
 use super::table::Tone;
@@ -72,7 +73,8 @@ pub enum Event {
         child: u64,
         text: String,
     },
-    /// A child process has ended; `exit_code` is unknown where it could not be started or waited for.
+    /// A child process has ended; `exit_code` is unknown where it could not be started or waited for, or goes
+    /// on after the run.
     ChildEnded {
         child: u64,
         exit_code: Option<i32>,
@@ -104,7 +106,7 @@ pub enum Event {
     Ahead {
         bytes: u64,
     },
-    /// The current phase has ended after `seconds`; `amount` is in bytes for phases that move bytes, else a count.
+    /// The phase `name` has ended after `seconds`; `amount` is in bytes for phases that move bytes, else a count.
     Done {
         name: String,
         amount: u64,
@@ -113,13 +115,15 @@ pub enum Event {
         is_in_bytes: bool,
         seconds: f64,
     },
-    /// The result of the check `name`; the current phase, if there is one, has ended.
+    /// The result of the check `name`; if a phase has this name, it has ended.
     Found {
         name: String,
         text: String,
     },
-    /// The current phase has ended without a result.
-    PhaseEnded,
+    /// The phase `name` has ended; without a name, which programs never read, all phases of the host or the card.
+    PhaseEnded {
+        name: Option<String>,
+    },
     /// The chunk map of the card: the state of each MiB of the image, in order.
     Map {
         runs: Vec<ChunkRun>,
@@ -134,11 +138,11 @@ impl Event {
     }
 
     pub fn warning(text: impl Into<String>) -> Self {
-        Self::Warning { text: text.into(), hint: None }
+        Self::Warning { text: without_numbers(&text.into()), hint: None }
     }
 
     pub fn warning_with_hint(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Warning { text: text.into(), hint: Some(hint.into()) }
+        Self::Warning { text: without_numbers(&text.into()), hint: Some(hint.into()) }
     }
 
     /// The event of the plan with this `text` and these `facts`, which the schema of events describes.
@@ -149,7 +153,7 @@ impl Event {
     /// The warning of `error`, which ends less than the command.
     pub fn warning_of(error: &anyhow::Error) -> Self {
         let reasons = failure::listed_reasons(error).iter().map(|reason| format!("\n  - {reason}"));
-        let text = format!("{error:#}{}", reasons.collect::<String>());
+        let text = format!("{}{}", failure::text(error), reasons.collect::<String>());
         Self::Warning { text, hint: failure::hint(error).map(str::to_owned) }
     }
 

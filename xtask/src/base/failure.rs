@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::error_text::text;
 pub use super::reason::{Reason, ReasonKind, refuse, reported_reasons};
 
 /// What the exit code 0 means.
@@ -152,12 +153,13 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Makes an `anyhow::Error` of an [`ExitKind`], with the remedy as an optional hint:
-/// `failure!(Refused, "{disk} is mounted"; hint: "run `umount {disk}`")`. A refusal may have a word for programs, a
+/// `failure!(Refused, "{disk} is mounted"; hint: "run `umount {disk}`")`. The reason may have a word for programs, a
 /// [`ReasonKind`]: `failure!(Refused(InUse), "{disk} is mounted")`.
 #[macro_export]
 macro_rules! failure {
-    (Refused($reason:ident), $message:literal $(, $value:expr)* $(; hint: $hint:literal $(, $part:expr)*)? $(,)?) => {
-        $crate::base::failure::ReasonKind::$reason.refusal(
+    ($kind:ident($reason:ident), $message:literal $(, $value:expr)* $(; hint: $hint:literal $(, $part:expr)*)? $(,)?) => {
+        $crate::base::failure::ReasonKind::$reason.error(
+            $crate::base::failure::ExitKind::$kind,
             format_args!($message $(, $value)*),
             $crate::failure!(@optional $($hint $(, $part)*)?),
         )
@@ -216,7 +218,7 @@ pub fn reasons(error: &anyhow::Error) -> &[Reason] {
 /// The hint of a message of several lines has a line of its own: the last line may quote a host or a program.
 pub fn with_hint(error: &anyhow::Error) -> String {
     let reasons = listed_reasons(error).iter().map(|reason| format!("\n  - {reason}")).collect::<String>();
-    let message = format!("{error:#}");
+    let message = text(error);
     let separator = if message.contains('\n') { "\n  hint: " } else { "; " };
     match hint(error) {
         Some(hint) => format!("{message}{separator}{hint}{reasons}"),
@@ -226,7 +228,7 @@ pub fn with_hint(error: &anyhow::Error) -> String {
 
 /// A copy of `error`: its kind, its text, its hint and its reasons.
 pub fn copy(error: &anyhow::Error) -> anyhow::Error {
-    kind(error).error_with_hint_of(format_args!("{error:#}"), error)
+    kind(error).error_with_hint_of(text(error), error)
 }
 
 #[cfg(test)]

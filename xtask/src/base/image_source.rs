@@ -22,6 +22,11 @@ impl ImageSource {
             Self::Attribute(path) => host_of(path),
         }
     }
+
+    /// The host, or the attribute where that names none.
+    pub fn name(&self) -> HostName {
+        self.host().unwrap_or_else(|| self.to_string().into())
+    }
 }
 
 /// The host in `nixosConfigurations.HOST.…`, `images.HOST` or `packages.SYSTEM.HOST-sdImage`; `None` for other paths.

@@ -12,6 +12,9 @@ use signal_hook::iterator;
 
 use crate::base::failure::ExitKind;
 
+/// What a run that is stopped has not done, in words; see [`set_undone`].
+static UNDONE: Mutex<Option<&str>> = Mutex::new(None);
+
 static SIGNALS: LazyLock<std::io::Result<Signals>> = LazyLock::new(Signals::watch);
 
 struct Signals {
@@ -106,6 +109,19 @@ fn is_ignored(status: &str, signal: i32) -> bool {
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
+/// Lets the error of a run that is stopped say what it has not done, such as `no card was written`. `None` once the run
+/// may have done it.
+pub fn set_undone(words: Option<&'static str>) {
+    *UNDONE.lock().unwrap_or_else(PoisonError::into_inner) = words;
+}
+
+/// The error of a run that is stopped.
+pub fn stopped_error() -> anyhow::Error {
+    let undone = *UNDONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let undone = undone.map(|words| format!("; {words}")).unwrap_or_default();
+    ExitKind::Interrupted.error(format!("stopped{undone}"))
+}
+
 /// While a guard lives, stop requests set a flag instead of ending the process.
 pub struct SignalGuard(&'static Signals);
 
@@ -128,7 +144,7 @@ impl SignalGuard {
     /// # Errors
     /// [`ExitKind::Interrupted`].
     pub fn check(&self) -> Result<()> {
-        if self.is_stop_requested() { Err(ExitKind::Interrupted.error("stopped")) } else { Ok(()) }
+        if self.is_stop_requested() { Err(stopped_error()) } else { Ok(()) }
     }
 }
 

@@ -55,7 +55,7 @@ impl Lock {
             if Instant::now() >= deadline {
                 let quoted = shell::quote(&path.to_string_lossy());
                 bail!(
-                    Refused, "another process holds the lock {}", path.display();
+                    Refused(Locked), "another process holds the lock {}", path.display();
                     hint: "wait for it to end, or find it by `fuser {quoted}`"
                 );
             }
@@ -79,7 +79,8 @@ fn try_lock(file: &File, path: &Path) -> Result<bool> {
 /// # Errors
 /// `Refused` for a path that is not a regular file of this user, or that others can change.
 fn open(path: &Path) -> Result<File> {
-    state::check_folder(path.parent().unwrap_or(Path::new("/")))?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    state::check_folder(folder)?;
     // Without NONBLOCK, opening a pipe would wait for its other end.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = File::options();
@@ -90,7 +91,7 @@ fn open(path: &Path) -> Result<File> {
         Err(_) if path.symlink_metadata().is_ok_and(|stat| !stat.is_file()) => {
             return Err(not_regular_error());
         }
-        opened => opened.with_context(doing)?,
+        opened => opened.map_err(|error| state::write_error(error, &doing(), folder))?,
     };
     let stat = file.metadata().with_context(doing)?;
     if !stat.is_file() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use super::repeated_options::{ALIAS, repeated};
-use super::shell;
+use super::{redact, shell};
 
 /// The package of this program, which cargo names to the programs that it runs.
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
@@ -102,8 +102,8 @@ pub fn command_line_without(option: &str) -> String {
 
 /// The command line with these `words`, see [`command_line_without`].
 fn again(words: impl Iterator<Item = String>, option: &str) -> String {
-    let words = words.filter(|word| word != option).map(|word| format!(" {}", shell::quote(&word)));
-    ALIAS.to_owned() + &words.collect::<String>()
+    let words = redact::arguments(words.filter(|word| word != option));
+    ALIAS.to_owned() + &words.iter().map(|word| format!(" {}", shell::quote(word))).collect::<String>()
 }
 
 /// Like [`as_called`], for `text` that is serialized JSON.

@@ -11,14 +11,21 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// Whether this is the lower of the two, however many hosts there are: a number and a percentage do not compare.
-    pub fn is_below(self, other: Self) -> bool {
+    /// Whether this is at most `other`, however many hosts there are. Of the numbers and percentages only 1, which is
+    /// the least, and 100%, which is all, compare with each other.
+    fn is_at_most(self, other: Self) -> bool {
         match (self, other) {
+            (Self::Hosts(1), _) | (_, Self::Percent(100)) => true,
             (Self::Hosts(own), Self::Hosts(other)) | (Self::Percent(own), Self::Percent(other)) => {
-                own < other
+                own <= other
             }
             _ => false,
         }
+    }
+
+    /// Whether this reaches no host beyond those of `other`, which is another reach, however many hosts there are.
+    pub fn is_below(self, other: Self) -> bool {
+        self != other && self.is_at_most(other)
     }
 
     /// How many of `total` hosts this is: at least one.

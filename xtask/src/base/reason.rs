@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{self, ExitKind};
+use super::room;
 
 /// One reason of a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,26 +53,58 @@ pub enum ReasonKind {
     Firmware,
     /// The host cannot try the new system.
     Trial,
+    /// The flake, the release or the backup lacks the host.
+    UnknownHost,
+    /// The flake lacks a deploy node of the host, and none can be made.
+    NoNode,
+    /// There is no Nix on `PATH`, or it is too old.
+    MissingNix,
+    /// A program that the command needs is missing.
+    MissingProgram,
+    /// The flake has changes that no commit has.
+    DirtyTree,
+    /// Another run holds what the command needs.
+    Locked,
+    /// A disk is too full, on this machine or on the host.
+    NoRoom,
+    /// This machine cannot build for the system of the host.
+    NoEmulation,
+    /// Nix could not evaluate the flake.
+    EvaluationFailed,
+    /// Nix could not build what the command needs.
+    BuildFailed,
+    /// A server of the internet, or an input of the flake, cannot be fetched.
+    NoNetwork,
 }
 
 impl ReasonKind {
     /// The error of a refusal for this one reason, with the remedy as `hint`.
     pub fn refusal(self, message: impl fmt::Display, hint: Option<String>) -> anyhow::Error {
+        self.error(ExitKind::Refused, message, hint)
+    }
+
+    /// The error of this `kind` for this one reason, with the remedy as `hint`.
+    pub fn error(self, kind: ExitKind, message: impl fmt::Display, hint: Option<String>) -> anyhow::Error {
         let message = message.to_string();
         let reason = Reason { kind: Some(self), message: message.clone(), hint: hint.clone() };
-        ExitKind::Refused.error_with(message, hint, vec![reason])
+        kind.error_with(message, hint, vec![reason])
+    }
+
+    /// What the only reason of `error` found, or what its input/output error says.
+    fn of(error: &anyhow::Error) -> Option<Self> {
+        match failure::reasons(error) {
+            [only] => only.kind,
+            [] => room::is_of_full_disk(error).then_some(Self::NoRoom),
+            _ => None,
+        }
     }
 }
 
 impl Reason {
     /// The text and the hint of `error` as a reason, of the kind of its only reason.
     pub fn of_error(error: &anyhow::Error) -> Self {
-        let kind = match failure::reasons(error) {
-            [only] => only.kind,
-            _ => None,
-        };
         let hint = failure::hint(error).map(str::to_owned);
-        Self { kind, message: format!("{error:#}"), hint }
+        Self { kind: ReasonKind::of(error), message: failure::text(error), hint }
     }
 }
 
@@ -93,11 +126,11 @@ pub fn refuse(reasons: Vec<Reason>) -> anyhow::Result<()> {
     Err(error)
 }
 
-/// The reasons of `error` for programs. A refusal has at least one; a single one has the text and the hint of `error`,
-/// with its contexts.
+/// The reasons of `error` for programs. A refusal has at least one, and any other error where the reason has a word; a
+/// single one has the text and the hint of `error`, with its contexts.
 pub fn reported_reasons(error: &anyhow::Error) -> Vec<Reason> {
     match failure::reasons(error) {
-        [] if failure::kind(error) != ExitKind::Refused => Vec::new(),
+        [] if failure::kind(error) != ExitKind::Refused && ReasonKind::of(error).is_none() => Vec::new(),
         [] | [_] => vec![Reason::of_error(error)],
         several => several.to_vec(),
     }

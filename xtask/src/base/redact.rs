@@ -6,14 +6,39 @@ const REDACTED: &str = "…";
 /// The words in the name of an option or a variable whose value is a secret.
 const SECRET_WORDS: &[&str] = &["token", "password", "passphrase", "passwd", "secret"];
 
+/// What Nix prints before the line of a setting that it cannot parse.
+const QUOTED_SETTING: &str = "configuration line '";
+
 /// The ends of names whose value only leads to a secret: a file, a file descriptor, a program.
 const REFERENCE_ENDS: &[&str] = &["-file", "-files", "-fd", "-command", "-path"];
 
 /// `text` without the passwords and tokens in its addresses. A web address loses all text before `@`, which may be a
 /// token; any other address keeps the user, and loses the text after the `:`. Parameters that are named after a secret,
-/// such as `?private_token=…`, lose their values.
+/// such as `?private_token=…`, lose their values, and so do lines of settings that Nix quotes because it cannot parse
+/// them.
 pub fn without_passwords(text: &str) -> String {
-    without_secret_parameters(&without_logins(text))
+    without_secret_settings(&without_secret_parameters(&without_logins(text)))
+}
+
+/// `text` without what follows the name of a secret in the lines that Nix quotes as `configuration line '…' in`.
+fn without_secret_settings(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, quoted)) = rest.split_once(QUOTED_SETTING) {
+        let end = quoted.find("' in ").unwrap_or(quoted.len());
+        let (setting, behind) = quoted.split_at(end);
+        let name =
+            setting.trim_start().split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
+        let lower = setting.to_ascii_lowercase();
+        plain.extend([before, QUOTED_SETTING]);
+        match SECRET_WORDS.iter().any(|word| lower.contains(word)) {
+            true if names_secret(name) => plain.extend([name, " ", REDACTED]),
+            true => plain.push_str(REDACTED),
+            false => plain.push_str(setting),
+        }
+        rest = behind;
+    }
+    plain + rest
 }
 
 /// `text` without the secrets before the `@` of its addresses.
@@ -107,6 +132,22 @@ mod tests {
             let shown = arguments(words.split(' ').map(str::to_owned));
             assert_eq!(shown.join(" "), expected);
         }
+    }
+
+    #[test]
+    fn quoted_lines_of_settings_lose_their_secrets() {
+        let quoted =
+            |line: &str| format!("error: syntax error in configuration line '{line}' in 'NIX_CONFIG'\nTry");
+        for (line, expected) in [
+            ("access-tokens github.com=ghp_1", "access-tokens …"),
+            ("extra-access-tokens=github.com=ghp_1", "extra-access-tokens …"),
+            ("  ACCESS-TOKENS it's=ghp_1", "ACCESS-TOKENS …"),
+            ("github.com access-tokens ghp_1", "…"),
+            ("max-jobs 4", "max-jobs 4"),
+        ] {
+            assert_eq!(without_passwords(&quoted(line)), quoted(expected));
+        }
+        assert_eq!(without_passwords("configuration line 'tokens x"), "configuration line 'tokens …");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use super::{escape, shell};
+use super::{escape, redact, shell};
 
 /// The name of this program in its texts: an alias of cargo.
 pub(super) const ALIAS: &str = "cargo xtask";
@@ -85,7 +85,10 @@ impl Repeated {
         let passed = self.passed.iter().find(|passed| command_of(&passed.commands, rest).is_some());
         // The file of an image asks nothing of Nix.
         match passed.filter(|passed| !passed.words.is_empty() && !rest.contains(" --image ")) {
-            Some(passed) => format!("{command} -- {}", shell::quote_all(&passed.words)),
+            Some(passed) => {
+                let words = redact::arguments(passed.words.iter().cloned());
+                format!("{command} -- {}", shell::quote_all(&words))
+            }
             None => command,
         }
     }
@@ -105,9 +108,13 @@ impl RepeatedOption {
     }
 
     /// Whether the command at the beginning of `rest`, which ends with a line, a quoted text or a string of JSON, has
-    /// the option.
+    /// the option; the flake also as a part of `FLAKE#HOST`.
     fn is_in(&self, rest: &str) -> bool {
         let command = rest.split(['`', '\n', '"']).next().unwrap_or_default();
+        let flake = self.value.as_ref().filter(|_| self.name == FLAKE);
+        if flake.is_some_and(|flake| command.contains(&format!("{flake}#"))) {
+            return true;
+        }
         let named = command.split(self.name).skip(1);
         named.into_iter().any(|behind| behind.is_empty() || behind.starts_with([' ', '=']))
     }
@@ -169,6 +176,10 @@ mod tests {
                 "cargo xtask --flake f deploy pi --to=a\n`cargo xtask status --to b`",
                 "x --flake f deploy pi --to=a\n`x --flake 'my flake' status --to b`",
             ),
+            (
+                "cargo xtask deploy 'my flake#pi'\n`cargo xtask hosts`",
+                "x deploy --to root@10.0.0.5 --trust-flake 'my flake#pi'\n`x --flake 'my flake' hosts`",
+            ),
             ("no command", "no command"),
         ] {
             assert_eq!(spell(&options, text), expected);
@@ -188,6 +199,7 @@ mod tests {
                 passed(&["--impure"], &["flash", "status"]),
                 passed(&["--", "--impure"], &["deploy"]),
                 passed(&[], &["hosts"]),
+                passed(&["--option", "access-tokens", "github.com=t0k3n"], &["sd-image"]),
             ],
         };
         for (command, expected) in [
@@ -196,6 +208,7 @@ mod tests {
             ("cargo xtask flash pi -- --offline", "cargo xtask flash pi -- --offline"),
             ("cargo xtask flash --image a.img", "cargo xtask flash --image a.img"),
             ("cargo xtask hosts", "cargo xtask hosts"),
+            ("cargo xtask sd-image pi", "cargo xtask sd-image pi -- --option access-tokens '…'"),
             ("git add a", "git add a"),
         ] {
             assert_eq!(repeated.pass_words(command.to_owned()), expected);

@@ -1,12 +1,17 @@
-//! Full disks.
+//! Full disks, and those that cannot be written.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Error;
 
+use crate::base::failure::{ExitKind, ReasonKind};
+
 /// The least room of a disk that is not full, in bytes.
 const MIN_ROOM: u64 = 1 << 20;
+
+/// What helps where a file that the user names cannot be written.
+pub const ANOTHER_FILE: &str = "name a file on another disk";
 
 /// The folder of `file`, if its disk has no room for more of `file`.
 pub fn full_folder(file: &Path) -> Option<&Path> {
@@ -22,4 +27,20 @@ pub fn is_of_full_disk(error: &Error) -> bool {
     let kinds =
         error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     kinds.into_iter().any(|kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+}
+
+/// The `error` while `doing` something in `folder`. Where the disk is at fault, a hint says what to do about it;
+/// `instead` is what helps without another disk.
+pub fn write_error(error: std::io::Error, doing: &str, folder: &Path, instead: &str) -> Error {
+    let folder = folder.display();
+    let text = format!("{doing}: {}", error.kind());
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            ReasonKind::NoRoom.error(ExitKind::Io, text, Some(format!("make room on the disk of {folder}")))
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            ExitKind::Io.error_with_hint(text, format!("mount the disk of {folder} writable, or {instead}"))
+        }
+        _ => Error::new(error).context(doing.to_owned()),
+    }
 }

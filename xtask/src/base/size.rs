@@ -2,10 +2,6 @@
 
 use std::fmt;
 
-use anyhow::Result;
-
-use crate::failure;
-
 /// The units of displayed sizes, the largest first.
 const UNITS: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
@@ -37,26 +33,29 @@ const SUFFIXES: &[(&str, u64)] = &[
     ("B", 1),
 ];
 
-/// Parses `640MiB`, `31 GiB`, `32GB`, `1000B` or a bare number of bytes. Returns the bytes.
+/// Parses `640MiB`, `31 GiB`, `62.5GB`, `1000B` or a bare number of bytes. Returns the bytes.
 ///
 /// # Errors
-/// `Usage` for another text, and for more than 2^64 - 1 bytes.
-pub fn parse_bytes(text: &str) -> Result<u64> {
-    let invalid = || {
-        failure!(
-            Usage, "'{text}' is not a size";
-            hint: "write bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB"
-        )
-    };
+/// For another text, for a part of a byte, and for more than 2^64 - 1 bytes.
+pub fn parse_bytes(text: &str) -> Result<u64, &'static str> {
     let suffix = SUFFIXES.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
     let (number, unit) = suffix.unwrap_or((text, 1));
-    let digits = number.trim_end();
+    multiply(number.trim_end(), unit)
+        .ok_or("must be whole bytes: a number, and KiB, MiB, GiB, TiB, KB, MB, GB or TB if not in bytes")
+}
+
+/// `unit` times the decimal number `text`; `None` for another text, and where that is no whole number of 64 bits.
+fn multiply(text: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     // `parse` would accept a sign.
-    if digits.starts_with('+') {
-        return Err(invalid());
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
     }
-    let count: u64 = digits.parse().map_err(|_| invalid())?;
-    count.checked_mul(unit).ok_or_else(invalid)
+    let scale = 10_u128.checked_pow(fraction.len().try_into().ok()?)?;
+    let number = whole.parse::<u128>().ok()?.checked_mul(scale)?.checked_add(fraction.parse().ok()?)?;
+    let bytes = number.checked_mul(unit.into())?;
+    if bytes % scale == 0 { u64::try_from(bytes / scale).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -70,16 +69,33 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_with_or_without_a_unit_are_sizes() {
-        let good = [("640MiB", 640 << 20), ("31 GiB", 31 << 30), ("512KiB", 524_288), ("7", 7), ("9B", 9)];
-        for (text, bytes) in good.into_iter().chain([("32GB", 32_000_000_000), ("5KB", 5000)]) {
+    fn numbers_with_or_without_a_unit_are_sizes() {
+        let binary =
+            [("640MiB", 640 << 20), ("31 GiB", 31 << 30), ("512KiB", 524_288), ("1.5GiB", 1536 << 20)];
+        let decimal =
+            [("32GB", 32_000_000_000), ("62.5GB", 62_500_000_000), ("5KB", 5000), ("7", 7), ("9.0B", 9)];
+        for (text, bytes) in binary.into_iter().chain(decimal) {
             assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
         }
     }
 
     #[test]
     fn other_texts_are_no_sizes() {
-        for text in ["", "MiB", "-1", "+1", "1.5GiB", "12mb", "99999999999GiB"] {
+        let long = format!("0.{}1GiB", "0".repeat(40));
+        for text in [
+            "",
+            "MiB",
+            "-1",
+            "+1",
+            "1.5",
+            "0.7KiB",
+            "1.GB",
+            ".5GB",
+            "1.2.3GB",
+            "12mb",
+            "99999999999GiB",
+            &long,
+        ] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
     }

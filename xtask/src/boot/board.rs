@@ -137,6 +137,16 @@ impl Board {
         })
     }
 
+    /// The board whose hosts this board boots, where a host cannot name it: the same processor, and no more memory.
+    pub fn stand_in(self) -> Option<Self> {
+        Some(match self {
+            Self::Cm0 => Self::Pi02,
+            Self::Cm3 | Self::Cm3Plus => Self::Pi3,
+            Self::Cm4s => Self::Cm4,
+            _ => return None,
+        })
+    }
+
     /// The name in a list, as `--board` takes it, such as `pi4`.
     pub fn id(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, ValueHint};
 
 use super::host_ref;
+use super::whole_number::whole_number;
 use super::{BuildHow, Candidates, EvalArgs, NixArgs, ReleaseArgs};
 use crate::bail;
 use crate::base::{Address, CacheUrl, HostName, Reach};
@@ -15,7 +16,9 @@ use crate::base::{Address, CacheUrl, HostName, Reach};
 pub(super) const MAX_WAIT_MINUTES: u64 = 7 * 24 * 60;
 
 /// The longest time for which `status` keeps connections, in seconds: a day.
-pub const MAX_KEPT_SECONDS: i64 = 24 * 60 * 60;
+pub const MAX_KEPT_SECONDS: u32 = 24 * 60 * 60;
+/// The most hosts of a deploy that may fail.
+const MAX_HOSTS: usize = 1_000_000;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
@@ -28,8 +31,8 @@ pub struct Deploy {
     /// Deploy all nodes of the flake, or all hosts of the release, in parallel
     #[arg(long, conflicts_with = "to")]
     pub all: bool,
-    /// Deploy the hosts with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake: of all nodes,
-    /// or of the release. May be given several times
+    /// Deploy the hosts with this tag alone, also with --all: from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the
+    /// flake, of all nodes, or of the release. May be given several times
     #[arg(long, value_name = "TAG", conflicts_with = "hosts", value_parser = parse_tag)]
     pub on: Vec<String>,
     /// Deploy in waves, such as 1,10%,100%: each number is how many hosts are done when its wave ends. Hosts with the
@@ -37,7 +40,7 @@ pub struct Deploy {
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "to")]
     pub waves: Vec<Reach>,
     /// Begin no other host once more than so many have failed (default with --waves: 0)
-    #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "to", value_parser = whole_number(0..=MAX_HOSTS))]
     pub max_failures: Option<usize>,
     /// Show what would be built and fetched, and how long that takes, without building and without asking the host
     #[arg(long, conflicts_with_all = ["dry_run", "boot", "reboot", "health", "wait", "keep_firmware", "bless", "abort_trial", "release"])]
@@ -75,7 +78,7 @@ pub struct DeployArgs {
     pub reboot: bool,
     /// Wait up to this many minutes for a host that does not answer yet, as after a flash, and after a reboot
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "10",
-          value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT_MINUTES))]
+          value_parser = whole_number(1..=MAX_WAIT_MINUTES))]
     pub wait: Option<u64>,
     /// Run this command on the host as a health check: it must succeed after the deploy. May be given several times. Of
     /// a list `a; b` only the last command counts; write `a && b` for all of them. With --boot, it needs --reboot:
@@ -117,9 +120,11 @@ pub struct CacheArgs {
 }
 
 /// A tag, with or without the `@` of colmena.
-#[expect(clippy::unnecessary_wraps, reason = "a parser of clap")]
 pub(super) fn parse_tag(text: &str) -> Result<String, String> {
-    Ok(text.strip_prefix('@').unwrap_or(text).to_owned())
+    match text.strip_prefix('@').unwrap_or(text) {
+        "" => Err("a tag has at least one character".to_owned()),
+        tag => Ok(tag.to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -134,7 +139,7 @@ pub struct Status {
     /// earlier `status` kept, each with its own time (default: `XTASK_KEEP_CONNECTIONS`). 0 ends all connections that
     /// are kept
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "600",
-          value_parser = clap::value_parser!(u32).range(0..=MAX_KEPT_SECONDS))]
+          value_parser = whole_number(0..=MAX_KEPT_SECONDS))]
     pub keep_connections: Option<u32>,
     #[command(flatten)]
     pub from: ReleaseArgs,

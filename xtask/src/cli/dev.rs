@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, CompletionCandidate};
 
+use super::whole_number::whole_number;
 use crate::dev::bench::Payload;
 use crate::dev::suites;
 
@@ -42,7 +43,7 @@ pub enum Benchmark {
 #[derive(Debug, Args)]
 pub struct BenchFleet {
     /// How many hosts the flake has
-    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=250))]
+    #[arg(long, value_name = "N", default_value = "200", value_parser = whole_number(1..=250_u32))]
     pub hosts: u32,
     /// What the path that changes has
     #[arg(long, value_enum, default_value_t = Payload::Programs)]

@@ -11,7 +11,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("XDG_STATE_HOME", "the parent of other state (default: ~/.local/state)"),
     ("XDG_DATA_HOME", "the parent of XTASK_TOOLS (default: ~/.local/share)"),
     ("NO_COLOR", "set and not empty: no colours"),
-    ("CLICOLOR, CLICOLOR_FORCE", "0: no colours; force, not 0: colours also in a pipe"),
+    ("CLICOLOR, CLICOLOR_FORCE", "0: no colours; force, not empty: also in a pipe"),
     ("TERM", "dumb: plain lines without progress"),
     ("LC_ALL, LC_CTYPE, LANG", "the characters of the output: ASCII, or UTF-8"),
     ("NIX_CONFIG, NIX_…", "as for nix, which gets them"),

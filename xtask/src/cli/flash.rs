@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{BuildArgs, Candidates, CardTo, ChecksumArgs, PayloadArgs};
-use crate::base::{HostName, ImageSource};
+use crate::base::{HostName, ImageSource, parse_bytes};
 use crate::boot::Board;
 use crate::failure;
 
@@ -134,9 +134,9 @@ pub struct ConfirmArgs {
     /// Do not ask for the name of the card; needs --expect-size or --expect-serial
     #[arg(long)]
     pub yes: bool,
-    /// Refuse a card of another size: bytes, or a whole number with KiB, MiB, GiB, TiB, KB, MB, GB or TB
-    #[arg(long, value_name = "SIZE")]
-    pub expect_size: Option<String>,
+    /// Refuse a card of another size: bytes, or a number with KiB, MiB, GiB, TiB, KB, MB, GB or TB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub expect_size: Option<u64>,
     /// Refuse a card with another serial number
     #[arg(long, value_name = "SERIAL")]
     pub expect_serial: Option<String>,

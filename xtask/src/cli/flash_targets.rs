@@ -9,8 +9,9 @@ use anyhow::Result;
 
 use super::flash::{Flash, ImageArg, host_and_image_error, is_device, is_path};
 use super::host_ref::image_source;
-use crate::bail;
-use crate::base::HostName;
+use crate::base::{HostName, is_disk_name, shell};
+use crate::card::disk::absent_error;
+use crate::{bail, failure};
 
 /// The value of `--to`: a card, and the host whose image or identity it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,15 +76,34 @@ impl Flash {
             (hosts, None) if !hosts.is_empty() && !hosts.iter().any(|word| is_path(word)) => {
                 Ok(hosts.iter().map(|host| target(built(host), None)).collect())
             }
-            ([_, _, ..], None) => bail!(
-                Usage, "a device is named among several hosts";
-                hint: "name the card of each host by --to DEVICE=HOST"
+            ([device, host], None) if !is_path(host) => bail!(
+                Usage, "the host comes before its card";
+                hint: "`cargo xtask flash {} {}`", shell::quote(host), shell::quote(device)
             ),
+            ([_, _, ..], None) => Err(device_among_hosts_error()),
             _ => bail!(
                 Usage, "neither a host nor an image is named";
                 hint: "name the host or pass --image FILE; without a device, you pick or insert a card"
             ),
         }
+    }
+
+    /// The words behind the first that are read as hosts, and that are names of disks: each is a card, unless the flake
+    /// has a host of that name.
+    pub fn disk_names(&self) -> impl Iterator<Item = &str> {
+        let is_read_as_host =
+            self.image.is_none() && !matches!(&self.words[..], [_, device] if is_device(device));
+        let words = self.words.iter().skip(1).map(String::as_str);
+        words.filter(move |word| is_read_as_host && is_disk_name(word))
+    }
+
+    /// The error for the word `name`, which is the name of a disk, and no host of the flake: the disk is not there, or
+    /// stands among several hosts.
+    pub fn disk_name_error(&self, name: &str) -> anyhow::Error {
+        if self.words.len() == 2 {
+            return absent_error(&Path::new("/dev").join(name));
+        }
+        device_among_hosts_error()
     }
 
     /// The cards of `--to`.
@@ -122,6 +142,14 @@ impl Flash {
         }
         Ok(())
     }
+}
+
+/// The error for several hosts and a device among them.
+fn device_among_hosts_error() -> anyhow::Error {
+    failure!(
+        Usage, "a device is named among several hosts";
+        hint: "name the card of each host by --to DEVICE=HOST"
+    )
 }
 
 /// Fails where two of the `targets` name the same device, or the same host: two machines with one identity would get in
@@ -193,6 +221,8 @@ mod tests {
             ("/dev/x", "neither a host nor an image is named"),
             ("--image f a /dev/x", "a host and --image exclude each other"),
             ("a b /dev/x", "a device is named among several hosts"),
+            ("/dev/x a", "the host comes before its card"),
+            ("/dev/x a b", "a device is named among several hosts"),
             ("a b a", "a is named twice, and a host has one card"),
             ("--to /dev/x=a --to /dev/y=a", "a is named twice, and a host has one card"),
             ("--image f --to /dev/x=a --to /dev/y=a", "a is named twice, and a host has one card"),

@@ -49,6 +49,7 @@ impl Command {
             Self::Card(Card { command: CardCommand::Verify(args) }) => args.host_word().into_iter().collect(),
             Self::Deploy(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Rollback(args) => vec![args.host.as_mut_string()],
+            Self::Release(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Status(args) => args.hosts.iter_mut().map(HostName::as_mut_string).collect(),
             Self::History(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
             Self::Log(args) => args.host.iter_mut().map(HostName::as_mut_string).collect(),
@@ -109,6 +110,10 @@ pub(super) fn host(word: &HostName) -> Result<HostName> {
     let parts = split_attribute_path(attribute).unwrap_or_default();
     match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [host] | ["deploy", "nodes", host] if !host.is_empty() => Ok(host.into()),
+        [_, _, ..] => bail!(
+            Usage, "`{attribute}` is an attribute, and no host";
+            hint: "name the host as FLAKE#HOST, or with --flake FLAKE HOST; a name with a dot as 'FLAKE#\"HOST\"'"
+        ),
         _ => bail!(
             Usage, "`{attribute}` is no host";
             hint: "name the host as FLAKE#HOST, or with --flake FLAKE HOST"
@@ -170,11 +175,13 @@ mod tests {
             (&["identity", "backup", "file#1", "f#pi"], Some("f"), "pi"),
             (&["identity", "rename", "f#pi", "f#zero"], Some("f"), "pi"),
             (&["history", "f#pi"], Some("f"), "pi"),
+            (&["release", "--out", "r", "f#pi"], Some("f"), "pi"),
         ] {
             let (found, cli) = take_from(args).unwrap();
             let name = match cli.command {
                 Some(Command::Identity(mut args)) => args.command.host_names_mut()[0].clone(),
                 Some(Command::History(args)) => args.host.unwrap(),
+                Some(Command::Release(args)) => args.hosts().unwrap()[0].clone(),
                 _ => panic!("{args:?}"),
             };
             assert_eq!((found.as_deref(), name.as_str()), (flake, host), "{args:?}");

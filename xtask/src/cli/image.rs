@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Candidates, host_ref};
 use crate::bail;
-use crate::base::{HostName, ImageSource, TimeLimit};
+use crate::base::{Address, HostName, ImageSource, TimeLimit, is_hostname, is_user, split_destination};
 use crate::card::image::{GivenSums, Sum, parse_sha256};
 
 /// The system of every 64-bit Pi.
@@ -87,9 +87,30 @@ fn parse_builder(text: &str) -> Result<String, String> {
     match words[..] {
         [] => Err("a builder has an address, such as ssh-ng://me@server".to_owned()),
         _ if is_list(text) => Err("one builder is one line; name several by several options".to_owned()),
+        [address, ..] if !is_builder_address(address) => {
+            Err("the address of a builder is ssh-ng://[USER@]SERVER, ssh://[USER@]SERVER or [USER@]SERVER"
+                .to_owned())
+        }
         // Without the feature, Nix would keep the builds that take longest from the builder.
         [address] => Ok(format!("{address} {RASPBERRY_PI_SYSTEM} - - - {BIG_BUILDS}")),
         _ => Ok(words.join(" ")),
+    }
+}
+
+/// Whether Nix takes `address` for that of a store that builds: a URL of ssh or of a store here, or the name of a
+/// server.
+fn is_builder_address(address: &str) -> bool {
+    // The zone of a link-local address follows a percent sign.
+    let without_zone = address.replacen('%', "", 1);
+    match without_zone.split_once("://") {
+        Some(("ssh" | "ssh-ng", rest)) => {
+            let (user, server) = split_destination(rest.split(['?', '/']).next().unwrap_or_default());
+            // An IPv6 address is in brackets there.
+            is_hostname(&server.replacen(['[', ']'], "", 2)) && user.is_none_or(is_user)
+        }
+        Some(("file" | "local" | "unix", path)) => path.starts_with('/'),
+        Some(_) => false,
+        None => without_zone.parse::<Address>().is_ok(),
     }
 }
 
@@ -145,6 +166,25 @@ mod tests {
             ("", None),
             ("a ; b", None),
             ("@/etc/nix/machines", None),
+            ("me@server", Some("me@server aarch64-linux - - - big-parallel")),
+            ("ssh://me@server:22?remote-store=/x - - 2", Some("ssh://me@server:22?remote-store=/x - - 2")),
+            ("ssh-ng://[fe80::1]", Some("ssh-ng://[fe80::1] aarch64-linux - - - big-parallel")),
+            ("ssh://[fe80::1%eth0]:22 - - 1", Some("ssh://[fe80::1%eth0]:22 - - 1")),
+            ("fe80::1", Some("fe80::1 aarch64-linux - - - big-parallel")),
+            ("ssh-ng:/me@server", None),
+            ("ssh-ng:me@server", None),
+            ("ssh-ng//server", None),
+            ("ssh-ng://", None),
+            ("ssh-ng://me@", None),
+            ("ssh-ng://@server", None),
+            ("unix:///run/nix", Some("unix:///run/nix aarch64-linux - - - big-parallel")),
+            ("file://store", None),
+            ("sshng://server", None),
+            ("https://server", None),
+            ("-oProxyCommand=x", None),
+            ("ssh://-oProxyCommand=x", None),
+            ("non sense", Some("non sense")),
+            ("non/sense", None),
         ] {
             assert_eq!(parse_builder(text).ok().as_deref(), expected, "{text}");
         }

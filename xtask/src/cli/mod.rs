@@ -1,7 +1,9 @@
 //! The command line.
 
+mod board_tip;
 mod boot;
 mod card;
+mod command_path;
 mod completions;
 mod demo;
 mod deploy;
@@ -18,6 +20,7 @@ mod log;
 mod needs;
 mod new_host;
 mod output;
+mod output_file;
 mod payload;
 mod recorded;
 mod release;
@@ -25,6 +28,7 @@ mod repeated;
 mod restore;
 mod up;
 mod usage_error;
+mod whole_number;
 mod workstation;
 
 use clap::{Arg, Args, Parser, Subcommand, ValueHint};
@@ -172,9 +176,9 @@ fn hidden_flake_arg() -> Arg {
 }
 
 /// Parses a memory limit above 0, and returns it in bytes.
-fn parse_memory_limit(text: &str) -> anyhow::Result<u64> {
+fn parse_memory_limit(text: &str) -> Result<u64, &'static str> {
     match crate::base::parse_bytes(text)? {
-        0 => anyhow::bail!("0 leaves no memory for decompression; omit the option for 256 MiB"),
+        0 => Err("0 leaves no memory for decompression; omit the option for 256 MiB"),
         size => Ok(size),
     }
 }

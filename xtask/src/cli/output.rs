@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::GLOBAL_HEADING;
+use super::output_file::output_file;
 use crate::base::Verbosity;
 
 #[derive(Debug, Default, Args)]
@@ -16,7 +17,7 @@ pub struct OutputArgs {
     #[arg(short, long, global = true, help_heading = GLOBAL_HEADING)]
     pub verbose: bool,
     /// Also write the log of this run to a file: events, command lines, the stderr of programs, exit codes, times
-    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL_HEADING)]
+    #[arg(long, global = true, value_name = "FILE", value_parser = output_file(), help_heading = GLOBAL_HEADING)]
     pub log_file: Option<PathBuf>,
 }
 

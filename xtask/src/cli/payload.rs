@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Candidates;
+use super::whole_number::{MAX_DESCRIPTOR, whole_number};
 use crate::bail;
 use crate::base::HostName;
 use crate::identity::WifiPassword;
@@ -39,7 +40,7 @@ pub struct PayloadArgs {
     #[arg(long, value_name = "SSID")]
     pub wifi: Option<OsString>,
     /// Read the password of --wifi from this file descriptor instead
-    #[arg(long, value_name = "N", requires = "wifi")]
+    #[arg(long, value_name = "N", requires = "wifi", value_parser = whole_number(0..=MAX_DESCRIPTOR))]
     pub wifi_password_fd: Option<u32>,
     /// The password of --wifi, once it is known.
     #[arg(skip)]

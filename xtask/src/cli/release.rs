@@ -6,6 +6,8 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, ValueHint};
 
 use super::deploy::{Trust, parse_host, parse_tag};
+use super::output_file::output_file;
+use super::whole_number::whole_number;
 use super::{BuildHow, Candidates, NixArgs, host_ref};
 use crate::base::HostName;
 
@@ -25,12 +27,12 @@ pub struct MakeRelease {
     /// Take all nodes of the flake
     #[arg(long)]
     pub all: bool,
-    /// Take the nodes of the flake with this tag, from `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake. May
-    /// be given several times
+    /// Take the nodes of the flake with this tag alone, also with --all: from `deploy.nodes.HOST.tags` or
+    /// `xtask.tags.HOST` of the flake. May be given several times
     #[arg(long, value_name = "TAG", conflicts_with = "hosts", value_parser = parse_tag)]
     pub on: Vec<String>,
     /// The file to write; its signature is FILE.sig
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = output_file())]
     pub out: PathBuf,
     /// Sign with this ssh key: a private key, or the public key (.pub) of one that an agent has
     #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath)]
@@ -39,7 +41,7 @@ pub struct MakeRelease {
     #[arg(long)]
     pub images: bool,
     /// Refuse to deploy the release after this many days
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=MAX_DAYS))]
+    #[arg(long, value_name = "NUMBER", value_parser = whole_number(1..=MAX_DAYS))]
     pub expires_in_days: Option<u64>,
     /// Accept a work tree with changes that no commit has, and a flake outside git
     #[arg(long)]

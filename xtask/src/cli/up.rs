@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::completions::Candidates;
 use super::deploy::{MAX_WAIT_MINUTES, Trust};
 use super::host_ref;
+use super::whole_number::whole_number;
 use super::{BuildArgs, PayloadArgs, WriteArgs};
 use crate::base::{Address, HostName};
 
@@ -49,7 +50,7 @@ pub struct Up {
     pub flash: bool,
     /// Wait up to this many minutes for the host to answer
     #[arg(long, value_name = "MINUTES", default_value_t = 15,
-          value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT_MINUTES))]
+          value_parser = whole_number(1..=MAX_WAIT_MINUTES))]
     pub wait: u64,
     /// The address of the host, whatever the flake says. A host with a NixOS configuration then needs no node
     #[arg(long, value_name = "[USER@]ADDRESS")]

@@ -4,7 +4,10 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::board_tip;
+use super::command_path::CommandPath;
 use crate::base::failure::ExitKind;
+use crate::base::nearest_name;
 
 /// Options of Nix that users pass on, and that no command of this tool has.
 const NIX_OPTIONS: &[&str] = &[
@@ -44,8 +47,10 @@ const OTHER_NAMES: &[(&[&str], &str)] = &[
 /// The parser itself would tip to pass any unknown option behind `--`: to Nix or deploy-rs, which do not know the
 /// options that this program lacks.
 pub fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    if error.kind() == ErrorKind::InvalidSubcommand {
-        return with_command(error, words);
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => return with_command(error, words),
+        ErrorKind::InvalidValue => return board_tip::with_tip(error),
+        _ => {}
     }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -66,18 +71,24 @@ pub fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     error
 }
 
-/// The `error` about an unknown command, with the command of that meaning. A tip of the parser is a similar word alone.
+/// The `error` about an unknown command, with the command of that meaning, or else the one that is spelled alike: the
+/// parser has no tip for `help COMMAND`.
 fn with_command(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
-    let is_first = words.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'))
-        == Some(&OsString::from(word));
-    let Some((_, command)) = OTHER_NAMES.iter().find(|(names, _)| is_first && names.contains(&word.as_str()))
-    else {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand).cloned() else {
         return error;
     };
-    error.remove(ContextKind::SuggestedSubcommand);
-    let tip = format!("the command for this is '{command}'");
-    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    let path = CommandPath::of(words);
+    let meant = OTHER_NAMES.iter().find(|(names, _)| path.is_program() && names.contains(&word.as_str()));
+    if let Some((_, command)) = meant {
+        error.remove(ContextKind::SuggestedSubcommand);
+        let tip = format!("the command for this is '{command}'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    } else if error.get(ContextKind::SuggestedSubcommand).is_none() {
+        let names = path.subcommands();
+        if let Some(name) = nearest_name(&word, names.iter().map(String::as_str)) {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![name.to_owned()]));
+        }
+    }
     error
 }
 
@@ -88,42 +99,26 @@ fn option_before(words: &[OsString], word: &str) -> Option<String> {
     (option.len() > 2 && option.starts_with("--") && !option.contains('=')).then_some(option)
 }
 
-/// The `error` of the parser: its first paragraph is what is wrong, its tips are the remedy. The usage and the advice
-/// to read it are for people.
-pub fn failure(error: &clap::Error) -> anyhow::Error {
-    let text = error.render().to_string();
-    if let Some(subcommands) = missing_subcommands(error, &text) {
+/// The `error` of the parser about the command line `words`: its first paragraph is what is wrong, its tips are the
+/// remedy. The usage and the advice to read it are for people.
+pub fn failure(error: &clap::Error, words: &[OsString]) -> anyhow::Error {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
+    ) {
+        let subcommands = CommandPath::of(words).subcommands().join(", ");
         return crate::failure!(
             Usage, "a subcommand is missing: {subcommands}";
             hint: "`--help` lists what each subcommand does"
         );
     }
+    let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim);
     let problem = lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
     let tips = lines.filter_map(|line| line.strip_prefix("tip: ")).collect::<Vec<_>>().join("; ");
     let hint = if tips.is_empty() { "`--help` lists what the command takes".to_owned() } else { tips };
     ExitKind::Usage.error_with_hint(problem, hint)
-}
-
-/// The subcommands of which `error`, whose text is `text`, misses one; `None` for another error.
-fn missing_subcommands(error: &clap::Error, text: &str) -> Option<String> {
-    match (error.kind(), error.get(ContextKind::ValidSubcommand)) {
-        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => Some(subcommands_of(text).join(", ")),
-        (ErrorKind::MissingSubcommand, Some(ContextValue::Strings(names))) => {
-            let names = names.iter().map(String::as_str).filter(|name| *name != "help");
-            Some(names.collect::<Vec<_>>().join(", "))
-        }
-        _ => None,
-    }
-}
-
-/// The subcommands that `help` lists, without `help` itself. Further lines of a description are indented more.
-fn subcommands_of(help: &str) -> Vec<&str> {
-    let list =
-        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let names = list.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
-    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
 }
 
 #[cfg(test)]
@@ -158,6 +153,7 @@ mod tests {
                 "arguments for Nix stand behind `--`, of `deploy` and `rollback` behind a second `--`",
             ),
             ("flsh", "unrecognized subcommand 'flsh'", "a similar subcommand exists: 'flash'"),
+            ("--flake f update pi", "unrecognized subcommand 'update'", "the command for this is 'deploy'"),
             ("build pi", "unrecognized subcommand 'build'", "the command for this is 'sd-image'"),
             ("list", "unrecognized subcommand 'list'", "the command for this is 'hosts'"),
             ("-q update pi", "unrecognized subcommand 'update'", "the command for this is 'deploy'"),
@@ -168,13 +164,29 @@ mod tests {
             let words = std::iter::once("xtask").chain(words.split(' ')).map(OsString::from);
             let words = words.collect::<Vec<_>>();
             let parsed = Cli::try_parse_from(&words);
-            let error = failure(&with_tip(parsed.unwrap_err(), &words));
+            let error = failure(&with_tip(parsed.unwrap_err(), &words), &words);
             assert!(error.to_string().contains(problem), "{words:?}: {error}");
             assert!(
                 !error.to_string().contains("Usage") && !error.to_string().contains('\n'),
                 "{words:?}: {error}"
             );
             assert_eq!((kind(&error), hint(&error)), (ExitKind::Usage, Some(remedy)), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn help_about_an_unknown_command_has_the_tip_of_the_command() {
+        let help = "`--help` lists what the command takes";
+        for (words, problem, remedy) in [
+            ("help flsh", "unrecognized subcommand 'flsh'", "a similar subcommand exists: 'flash'"),
+            ("help card verfy", "unrecognized subcommand 'verfy'", "a similar subcommand exists: 'verify'"),
+            ("help write", "unrecognized subcommand 'write'", "the command for this is 'flash'"),
+            ("help octopus", "unrecognized subcommand 'octopus'", help),
+        ] {
+            let words = std::iter::once("xtask").chain(words.split(' ')).map(OsString::from);
+            let words = words.collect::<Vec<_>>();
+            let error = failure(&with_tip(Cli::try_parse_from(&words).unwrap_err(), &words), &words);
+            assert_eq!((error.to_string().as_str(), hint(&error)), (problem, Some(remedy)), "{words:?}");
         }
     }
 
@@ -186,9 +198,11 @@ mod tests {
             ("identity", "a subcommand is missing: list, show, "),
             ("identity --quiet", "a subcommand is missing: list, show, "),
             ("--flake f card", "a subcommand is missing: inspect, "),
+            ("--flake identity card", "a subcommand is missing: inspect, "),
         ] {
             let words = std::iter::once("xtask").chain(words.split(' ')).map(OsString::from);
-            let error = failure(&Cli::try_parse_from(words).unwrap_err());
+            let words = words.collect::<Vec<_>>();
+            let error = failure(&Cli::try_parse_from(&words).unwrap_err(), &words);
             assert!(error.to_string().starts_with(problem), "{error}");
             assert!(!error.to_string().contains("help"), "{error}");
             let remedy = "`--help` lists what each subcommand does";

@@ -19,7 +19,14 @@ pub use crate::dev::bench::TrialCost;
 use crate::dev::bench::{self, Comparison, EditCost, EditPlan, Measurements, Plan, Row};
 use crate::ui;
 
+/// The note of a program that cargo's profile `dev` compiled.
+const NOT_OPTIMIZED: &str = "this program is compiled without optimization, and what is short takes longer than by the \
+    installed one; `cargo run --release --package xtask --features dev -- bench` measures that";
+
 pub fn run(cx: &mut Context, args: &Bench) -> Result<()> {
+    if cfg!(debug_assertions) {
+        cx.note(NOT_OPTIMIZED);
+    }
     match &args.benchmark {
         Benchmark::Flash(args) => bench_flash(cx, args),
         Benchmark::Assemble(args) => bench_assemble(cx, args),

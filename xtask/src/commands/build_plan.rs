@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, ErrorReport, Event, HostName, JsonResult};
-use crate::deploy::{self, DeployOptions, Unplanned};
-use crate::nix::BuildPlan;
+use crate::deploy::{self, DeployOptions};
+use crate::nix::{BuildPlan, Unplanned};
 use crate::ui;
 
 /// The JSON result.
@@ -20,16 +20,11 @@ pub struct BuildPlanResult {
 
 impl JsonResult for BuildPlanResult {}
 
-/// A host that a plan leaves out.
+/// A host that a plan leaves out, or the attribute of an image that names none.
 #[derive(Serialize, JsonSchema)]
 struct UnplannedHost {
     host: HostName,
     error: ErrorReport,
-}
-
-/// Shows `plan`.
-pub fn show(cx: &Context, plan: BuildPlan) -> Result<()> {
-    show_without(cx, plan, &[])
 }
 
 /// Shows what the build of a deploy of `hosts` would do, also where some of them cannot be evaluated.
@@ -37,7 +32,15 @@ pub fn show(cx: &Context, plan: BuildPlan) -> Result<()> {
 /// # Errors
 /// The most severe of those hosts.
 pub fn show_deploy(cx: &Context, options: &DeployOptions, hosts: &[HostName]) -> Result<()> {
-    let (plan, mut unplanned) = deploy::plan_build(cx, options, hosts)?;
+    let (plan, unplanned) = deploy::plan_build(cx, options, hosts)?;
+    show(cx, plan, unplanned, hosts)
+}
+
+/// Shows the `plan` for the `hosts`, but for those that are `unplanned`, as they cannot be evaluated.
+///
+/// # Errors
+/// The most severe of the `unplanned`.
+pub fn show(cx: &Context, plan: BuildPlan, mut unplanned: Vec<Unplanned>, hosts: &[HostName]) -> Result<()> {
     if hosts.len() == 1
         && let Some(only) = unplanned.pop()
     {
@@ -47,13 +50,13 @@ pub fn show_deploy(cx: &Context, options: &DeployOptions, hosts: &[HostName]) ->
         cx.for_host(&left_out.host).reporter.report(&Event::warning_of(&left_out.error));
     }
     if unplanned.len() < hosts.len() {
-        show_without(cx, plan, &unplanned)?;
+        print(cx, plan, &unplanned)?;
     }
     let worst = unplanned.iter().map(|left_out| kind(&left_out.error)).max_by_key(|kind| kind.severity());
     worst.map_or(Ok(()), |worst| Err(unplanned_error(worst, &unplanned, hosts.len())))
 }
 
-fn show_without(cx: &Context, plan: BuildPlan, unplanned: &[Unplanned]) -> Result<()> {
+fn print(cx: &Context, plan: BuildPlan, unplanned: &[Unplanned]) -> Result<()> {
     if !cx.json {
         return ui::print_lines(&plan.to_string());
     }

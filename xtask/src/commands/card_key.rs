@@ -52,7 +52,7 @@ fn warn_of_another_published(cx: &Context, host: &HostName, key: Option<&str>) {
     let Some(file) = PublishedHosts::of(&cx.flake) else { return };
     let path = file.path().display();
     match file.keys_of(host) {
-        Err(error) => cx.warn(failure::with_hint(&error)),
+        Err(error) => cx.warn_of(&error),
         Ok(keys) if keys.is_empty() || keys.iter().any(|published| Some(published.as_str()) == key) => {}
         Ok(_) if key.is_some() => cx.warn(format!(
             "{path} has another key of {host}, so deploys stop: run `cargo xtask identity publish {host:#}`, and commit it"

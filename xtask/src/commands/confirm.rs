@@ -14,32 +14,26 @@ impl ConfirmArgs {
     }
 
     /// The confirmation that the options and the terminal allow.
-    ///
-    /// # Errors
-    /// `Usage` for an invalid size.
-    pub fn confirmation(&self) -> Result<Confirmation> {
+    pub fn confirmation(&self) -> Confirmation {
         self.confirmation_where(ui::can_ask())
     }
 
     /// The confirmation of a dry run, which asks nothing: with a terminal or without, the user would be asked later.
-    ///
-    /// # Errors
-    /// `Usage` for an invalid size.
-    pub fn dry_confirmation(&self) -> Result<Confirmation> {
+    pub fn dry_confirmation(&self) -> Confirmation {
         self.confirmation_where(true)
     }
 
-    fn confirmation_where(&self, can_ask: bool) -> Result<Confirmation> {
-        let size = self.expect_size.as_deref().map(crate::base::parse_bytes).transpose()?;
+    fn confirmation_where(&self, can_ask: bool) -> Confirmation {
+        let size = self.expect_size;
         let serial = self.expect_serial.clone();
         let is_expected = size.is_some() || serial.is_some();
-        Ok(if self.yes || (is_expected && can_ask) {
+        if self.yes || (is_expected && can_ask) {
             Confirmation::Expected { size, serial }
         } else if can_ask {
             Confirmation::Typed
         } else {
             Confirmation::Missing
-        })
+        }
     }
 
     /// Asks for the phrase that confirms `disk`, unless `--yes` was given; a second time after another answer than no.
@@ -62,7 +56,7 @@ impl ConfirmArgs {
         let confirm_phrase = ConfirmPhrases::of(disks);
         let question = format!("Type {} to go on:", confirm_phrase.question());
         let prompt =
-            Prompt { notice: consequence, question: &question, unanswered: "stopped; nothing was written" };
+            Prompt { notice: consequence, question: &question, unanswered: "stopped; no card was written" };
         let confirmed = prompt.ask_before_loss(|answer| match answer {
             _ if confirm_phrase.accepts(answer) => Answer::Accepted(()),
             _ if is_no(answer) => Answer::Declined,
@@ -71,7 +65,7 @@ impl ConfirmArgs {
         if confirmed.is_some() {
             return Ok(());
         }
-        bail!(Refused(NotConfirmed), "not confirmed; nothing was written")
+        bail!(Refused(NotConfirmed), "not confirmed; no card was written")
     }
 }
 
@@ -89,10 +83,10 @@ impl WriteArgs {
         }
         let pronoun = if sentences.len() > 1 { "them" } else { "it" };
         let question = format!("{}. Unmount {pronoun}? [y/N]", sentences.join(", "));
-        let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
+        let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; no card was written" };
         if prompt.confirm()? {
             return Ok(());
         }
-        bail!(Refused(NotConfirmed), "not confirmed; nothing was unmounted, and nothing was written")
+        bail!(Refused(NotConfirmed), "not confirmed; nothing was unmounted, and no card was written")
     }
 }

@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use super::plan_facts::PlanFacts;
-use crate::base::{Context, Event, HostName, Tone};
+use crate::base::{Context, HostName, Tone};
 use crate::cli::Deploy;
 use crate::commands::build_plan;
 use crate::commands::deploy_host::{self, DeployResult};
 use crate::commands::{next_step, release_file};
 use crate::deploy::{self, Decision, DeployOptions, Ending, HostResult, Tags, Waves};
-use crate::receipt::{self, Deployed};
+use crate::receipt::{self, DeployCommand, Deployed};
 use crate::{bail, nix, ui};
 
 pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
@@ -37,14 +37,13 @@ pub fn run(cx: &Context, args: &Deploy) -> Result<()> {
     if args.plan {
         return build_plan::show_deploy(cx, &options, &hosts);
     }
-    if !options.is_dry_run {
-        for host in &hosts {
-            cx.log.keep_for_host(host);
-        }
-    }
     match &hosts[..] {
         [host] => {
-            let ending = deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(()))?;
+            if !options.is_dry_run {
+                cx.log.keep_for_host(host);
+            }
+            let ending =
+                deploy_host::run(cx, DeployCommand::deploy(&cx.flake), &options, version, host, |_| Ok(()))?;
             next_step::after_deploy(&release_file::options(&args.from), [&ending]);
             Ok(())
         }
@@ -57,7 +56,7 @@ fn all_or_named(cx: &Context, options: &DeployOptions, named: Vec<HostName>) -> 
     match &options.release {
         _ if !named.is_empty() => Ok(named),
         Some(release) => Ok(release.names()),
-        None => deploy::deployable_hosts(cx, options.nix_args()),
+        None => deploy::deployable_hosts(cx, options.nix_args(), true),
     }
 }
 
@@ -118,11 +117,11 @@ fn deploy_several(
     hosts: Vec<HostName>,
 ) -> Result<()> {
     let members = deploy::deploy_all(cx, options, version, hosts, |host_cx, plan| {
-        let ending = deploy_host::show_and_apply(host_cx, &cx.flake, options, plan)?;
+        let ending = deploy_host::show_and_apply(host_cx, DeployCommand::deploy(&cx.flake), options, plan)?;
         if let Ending::Ended(outcome) = &ending {
             deploy_host::print_remarks(host_cx, outcome);
             match outcome.error() {
-                Some(error) => host_cx.reporter.report(&Event::warning_of(&error)),
+                Some(error) => host_cx.warn_of(&error),
                 None => host_cx.reporter.report(&outcome.event()),
             }
         }

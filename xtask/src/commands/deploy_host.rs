@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bail;
-use crate::base::{Address, Context, FlakeRef, HostName, JsonResult};
+use crate::base::{Address, Context, HostName, JsonResult};
 use crate::cli::{CacheArgs, DeployArgs};
 use crate::commands::plan_facts::PlanFacts;
 use crate::deploy::{
@@ -16,7 +16,7 @@ use crate::deploy::{
     ReleaseMark, ViaCache, Waves,
 };
 use crate::identity::CacheKey;
-use crate::receipt::{self, Deployed};
+use crate::receipt::{self, DeployCommand, Deployed};
 use crate::{nix, ui};
 
 /// The options of the command line.
@@ -74,21 +74,21 @@ fn cache(cx: &Context, args: &CacheArgs, key: Option<&CacheKey>) -> Result<Optio
     Ok(Some(ViaCache::new(cx, url.clone(), args.push_to.clone())))
 }
 
-/// Deploys `host` with the flake of `cx`, and shows the verdict, or the plan of a dry run. Receipts name `flake`, of
-/// which that of `cx` may be an older revision. `check` gets the path that the host is to run, before the host is
-/// asked.
+/// Deploys `host` with the flake of `cx`, and shows the verdict, or the plan of a dry run. Receipts name the flake of
+/// `command`, of which that of `cx` may be an older revision. `check` gets the path that the host is to run, before the
+/// host is asked.
 ///
 /// # Errors
 /// Those of `check`, of a deploy and of its verdict.
 pub fn run(
     cx: &Context,
-    flake: &FlakeRef,
+    command: DeployCommand,
     options: &DeployOptions,
     version: nix::Version,
     host: &HostName,
     check: impl FnOnce(&str) -> Result<()>,
 ) -> Result<Ending> {
-    let ending = match try_run(cx, flake, options, version, host, check) {
+    let ending = match try_run(cx, command, options, version, host, check) {
         Ok(ending) => ending,
         Err(error) => {
             ui::print_json(&DeployResult::new(options, vec![HostResult::failed(host, &error)]))?;
@@ -125,7 +125,7 @@ impl JsonResult for DeployResult {}
 /// Plans the deploy and carries it out.
 fn try_run(
     cx: &Context,
-    flake: &FlakeRef,
+    command: DeployCommand,
     options: &DeployOptions,
     version: nix::Version,
     host: &HostName,
@@ -139,13 +139,13 @@ fn try_run(
     if let Some(error) = deploy::build(cx, options, &mut [&mut plan]).into_iter().flatten().next() {
         return Err(error);
     }
-    show_and_apply(cx, flake, options, plan)
+    show_and_apply(cx, command, options, plan)
 }
 
-/// Checks and shows the plan; unless this is a dry run, applies it and keeps a receipt, which names `flake`.
+/// Checks and shows the plan; unless this is a dry run, applies it and keeps a receipt of `command`.
 pub fn show_and_apply(
     cx: &Context,
-    flake: &FlakeRef,
+    command: DeployCommand,
     options: &DeployOptions,
     mut plan: Plan,
 ) -> Result<Ending> {
@@ -160,7 +160,7 @@ pub fn show_and_apply(
     if options.is_dry_run {
         return Ok(Ending::Planned(plan.into()));
     }
-    let receipt = Deployed::begin(flake, &plan);
+    let receipt = Deployed::begin(&command, &plan);
     let ended = deploy::apply(cx, options, plan);
     if let Some(receipt) = receipt.with_result(&ended) {
         receipt::save(cx, receipt);

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, HostName, TimeLimit};
 use crate::commands::keys;
+use crate::commands::known_image::KnownImage;
 use crate::nix;
 use crate::nix::flake::Catalogue;
 use crate::nix::{EvalCache, Fingerprint};
@@ -35,40 +36,103 @@ pub fn list(cx: &mut Context, options: &[String], evaluates: bool) -> Result<Lis
     list_once(cx, options, evaluates)
 }
 
+/// What the flake has of a name.
+enum LookUp {
+    Listed,
+    /// The error that says that the flake has no such host.
+    Unknown(anyhow::Error),
+    /// Why nobody knows.
+    Unchecked(String),
+}
+
 /// The error that says that the flake has no `host`; `None` where it has, and where nobody knows, of
 /// which a note says why.
 ///
 /// # Errors
 /// `Interrupted`.
-pub fn find_unknown(cx: &mut Context, host: &HostName, nix_args: &[String]) -> Result<Option<anyhow::Error>> {
-    let unchecked = |cx: &Context, why: &str| {
-        cx.note(format!("{host} was not looked up in the flake: {why}"));
-    };
-    if cx.launcher.which("nix").is_none() {
-        unchecked(cx, "there is no nix on PATH");
-        return Ok(None);
-    }
-    if let Err(error) = cx.flake.check() {
-        unchecked(cx, &error.to_string());
-        return Ok(None);
-    }
-    let listed = keys::protect_without_builds(cx).and_then(|()| list(cx, nix_args, false));
-    match listed {
-        Ok(listing) => Ok(listing.catalogue.host(host).err()),
-        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
-        Err(error) => {
-            let first = error.to_string();
-            unchecked(cx, first.lines().next().unwrap_or_default());
-            Ok(None)
+pub fn find_unknown(cx: &Context, host: &HostName, nix_args: &[String]) -> Result<Option<anyhow::Error>> {
+    Ok(match look_up(cx, host, nix_args)? {
+        LookUp::Listed => None,
+        LookUp::Unknown(error) => Some(error),
+        LookUp::Unchecked(why) => {
+            cx.note(format!("{host} was not looked up in the flake: {why}"));
+            None
         }
+    })
+}
+
+/// Whether the flake has `host`; not where nobody knows.
+///
+/// # Errors
+/// `Interrupted`.
+pub fn is_listed(cx: &Context, host: &HostName, nix_args: &[String]) -> Result<bool> {
+    Ok(matches!(look_up(cx, host, nix_args)?, LookUp::Listed))
+}
+
+/// The `refusal` about a `host` of which this project has nothing; or where the flake has no such host, the error that
+/// says so.
+pub fn or_unknown(cx: &Context, host: &HostName, refusal: anyhow::Error) -> anyhow::Error {
+    match look_up(cx, host, &[]) {
+        Ok(LookUp::Unknown(error)) | Err(error) => error,
+        Ok(LookUp::Listed | LookUp::Unchecked(_)) => refusal,
     }
+}
+
+/// Looks `host` up among the names in the flake, without a build of it.
+///
+/// # Errors
+/// `Interrupted`.
+fn look_up(cx: &Context, host: &HostName, nix_args: &[String]) -> Result<LookUp> {
+    if let Some(why) = why_not_listed(cx) {
+        return Ok(LookUp::Unchecked(why));
+    }
+    let mut asking = cx.with_flake(cx.flake.clone());
+    let listed = keys::protect_without_builds(&mut asking).and_then(|()| list(&mut asking, nix_args, false));
+    match listed {
+        Ok(listing) => Ok(listing.catalogue.host(host).err().map_or(LookUp::Listed, LookUp::Unknown)),
+        Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
+        Err(error) => Ok(LookUp::Unchecked(error.to_string().lines().next().unwrap_or_default().to_owned())),
+    }
+}
+
+/// Why no names can be listed, without asking Nix; `None` where Nix can be asked.
+fn why_not_listed(cx: &Context) -> Option<String> {
+    if cx.launcher.which("nix").is_none() {
+        return Some("there is no nix on PATH".to_owned());
+    }
+    cx.flake.check().err().map(|error| error.to_string())
+}
+
+/// Whether the flake may let a deploy reach `host`, by a node or by a configuration of which one is made; also where
+/// nobody knows without the network.
+pub fn may_deploy(cx: &Context, host: &HostName) -> bool {
+    names_at_hand(cx)
+        .is_none_or(|catalogue| catalogue.host(host).is_ok_and(|known| known.deploy_node || known.configured))
+}
+
+/// Whether the flake may have an image of `host`; also where nobody knows without the network.
+pub fn may_flash(cx: &Context, host: &HostName) -> bool {
+    names_at_hand(cx).is_none_or(|catalogue| {
+        catalogue.host(host).is_ok_and(|known| !matches!(KnownImage::by_names(known), KnownImage::None))
+    })
+}
+
+/// The hosts by the names in the flake, for the words of a next step; `None` where nobody knows without the network.
+fn names_at_hand(cx: &Context) -> Option<Catalogue> {
+    if why_not_listed(cx).is_some() {
+        return None;
+    }
+    let mut asking = cx.with_flake(cx.flake.clone());
+    asking.launcher = nix::offline(&asking.launcher);
+    keys::protect_without_builds(&mut asking).ok()?;
+    Some(list_without_builds(&asking).ok()?.catalogue)
 }
 
 /// Lists the hosts without a build: an output that needs one counts as broken.
 ///
 /// # Errors
 /// Those of Nix.
-pub fn list_without_builds(cx: &mut Context) -> Result<Listing> {
+pub fn list_without_builds(cx: &Context) -> Result<Listing> {
     list_once(cx, &nix::with_keep_lock(&[]), false)
 }
 

@@ -221,7 +221,7 @@ impl<'a> BegunFlash<'a> {
     /// `Refused` for a card that is not accepted.
     pub fn find_card(&mut self, cx: &Context, ready: &ReadyImage) -> Result<FoundCard> {
         let writer = self.job.card_writer(Some(&ready.image.source.path));
-        let request = writer.request(cx, Some(ready.image.size))?;
+        let request = writer.request(cx, Some(ready.image.size));
         let disk = write_card::find_card(cx, self.named.take(), &request)?;
         Ok(FoundCard { disk, request })
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::base::{Context, HostName};
 use crate::deploy::{self, DesiredBy, History, KeptConnections, Overrides, Status};
-use crate::receipt::Receipt;
+use crate::receipt::{self, Receipt};
 
 /// Reads the state of `hosts`; `desired` says what they are to run. `receipts` begin with the newest. Hosts are asked
 /// over the connections that are `kept`, if any are to be.
@@ -39,7 +39,15 @@ fn last_receipts(receipts: &[Receipt], host: &HostName) -> History {
     // A greater position is an older receipt.
     positions.sort_unstable_by_key(|position| Reverse(*position));
     let found = positions.into_iter().map(|position| &receipts[position]).collect::<Vec<_>>();
-    let has_failed =
-        deploy.is_some_and(|at| matches!(&receipts[at], Receipt::Deploy(deploy) if deploy.exit_code != 0));
-    History { last: found.last().map(|receipt| receipt.summary()), has_failed }
+    let last = found.last().map(|receipt| receipt.summary());
+    let deployed = deploy.and_then(|at| match &receipts[at] {
+        Receipt::Deploy(deployed) => Some(deployed),
+        _ => None,
+    });
+    History {
+        last,
+        has_failed: deployed.is_some_and(|deployed| deployed.exit_code != 0),
+        is_stopped: deployed.is_some_and(|deployed| deployed.is_stopped),
+        rollback: receipt::past_rollback(receipts, host),
+    }
 }

@@ -27,7 +27,7 @@ pub fn run(cx: &mut Context, args: &Hosts) -> Result<()> {
         hosts.iter().map(|host| KnownImage::recall(cx, host, fingerprint.as_ref())).collect()
     };
     if hosts.is_empty() && cx.flake.folder().is_some() {
-        ui::end_with(next_step::new_host());
+        ui::end_with(next_step::new_host(""));
     }
     if images.iter().any(|image| matches!(image, KnownImage::NotEvaluated)) {
         next_step::evaluate_hosts();

@@ -15,7 +15,10 @@ pub fn run(cx: &Context, args: &Log) -> Result<()> {
     if cx.json {
         return ui::print_json(&LogResult { file: path, lines: text.lines().collect() });
     }
-    ui::print_log(&text)
+    if ui::print_log(&text)? {
+        cx.note(format!("long lines are cut here; {} has all of each", path.display()));
+    }
+    Ok(())
 }
 
 /// The JSON result.

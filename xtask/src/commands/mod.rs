@@ -65,7 +65,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use crate::base::failure;
 use crate::base::process::Launcher;
 use crate::base::repeated_options::repeat_in_texts;
 use crate::base::run_log::RunLog;
@@ -191,7 +190,7 @@ fn find_flake(cli: &Cli, taken: Option<&str>) -> Result<FlakeRef> {
 /// Checks and protects what `command` needs: the tools, the state folder, the keys of hosts.
 fn prepare(cx: &mut Context, command: &Command) -> Result<()> {
     if let Err(error) = state::check_folder(&project::tools_dir()) {
-        cx.warn(format!("the tools that setup installed are not used: {}", failure::with_hint(&error)));
+        cx.warn_of(&error.context("the tools that setup installed are not used"));
     }
     if command.uses_state() {
         earlier_state::move_to_flake(cx)?;
@@ -230,7 +229,7 @@ fn dispatch(mut cx: Context, command: Command) -> Result<()> {
         Command::History(args) => history::run(&mut cx, &args),
         Command::Hosts(args) => hosts::run(&mut cx, &args),
         Command::Log(args) => log::run(&cx, &args),
-        Command::Identity(args) => identity::run(&mut cx, &args),
+        Command::Identity(args) => identity::run(&cx, &args),
         Command::NewHost(args) => new_host::run(&mut cx, &args),
         Command::SdImage(args) => sd_image::run(&cx, &args),
         Command::Flash(args) => flash::run(&cx, &args),

@@ -48,7 +48,7 @@ fn ask(count: usize) -> Result<Option<usize>> {
     let numbers =
         if count == 1 { "1 for this card".to_owned() } else { format!("the number of a card (1-{count})") };
     let question = format!("Type {numbers}, or press Enter to insert another one later:");
-    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
+    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; no card was written" };
     let picked = prompt.ask_until(MAX_ANSWERS_BEFORE_LOSS, |answer| match answer.parse::<usize>() {
         _ if answer.is_empty() => Answer::Accepted(None),
         Ok(number) if (1..=count).contains(&number) => Answer::Accepted(Some(number - 1)),

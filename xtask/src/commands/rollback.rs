@@ -11,7 +11,7 @@ use crate::base::{Context, FlakeRef, HostName, Plain};
 use crate::cli::Rollback;
 use crate::commands::recorded_revision::{self, Remedies};
 use crate::nix::{self, Revision};
-use crate::receipt::{self, RecordedSystem};
+use crate::receipt::{self, DeployCommand, RecordedSystem};
 use crate::{bail, deploy, failure};
 
 pub fn run(cx: &Context, args: &Rollback) -> Result<()> {
@@ -27,7 +27,8 @@ pub fn run(cx: &Context, args: &Rollback) -> Result<()> {
     }
     cx.note(chosen.to_string());
     let check = |desired: &str| chosen.check(desired);
-    let ending = deploy_host::run(&pinned, &cx.flake, &options, version, &args.host, check)?;
+    let ending =
+        deploy_host::run(&pinned, DeployCommand::rollback(&cx.flake), &options, version, &args.host, check)?;
     next_step::after_rollback(&args.host, &chosen.revision, &ending);
     Ok(())
 }
@@ -123,7 +124,7 @@ fn unknown_host_error(cx: &Context, host: &HostName) -> Option<anyhow::Error> {
     if has_receipts(cx, host).unwrap_or(true) {
         return None;
     }
-    let listing = flake_hosts::list_without_builds(&mut cx.with_flake(cx.flake.clone())).ok()?;
+    let listing = flake_hosts::list_without_builds(&cx.with_flake(cx.flake.clone())).ok()?;
     listing.catalogue.host(host).err()
 }
 

@@ -32,7 +32,7 @@ pub fn keep_log(cx: &Context, command: &Command) {
         && command.keeps_log(has_state)
         && let Err(error) = cx.log.keep_in(&cx.state)
     {
-        cx.warn(format!("no log of this run is kept: {}", failure::with_hint(&error)));
+        cx.warn_of(&error.context("no log of this run is kept"));
     }
 }
 

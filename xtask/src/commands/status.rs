@@ -27,7 +27,7 @@ pub fn run(cx: &Context, args: &Status) -> Result<()> {
     let hosts = match &release {
         _ if !named.is_empty() => deploy::deduplicate(&named),
         Some(release) => release.names(),
-        None => deploy::deployable_hosts(cx, nix_args)?,
+        None => deploy::deployable_hosts(cx, nix_args, true)?,
     };
     let desired = release.as_deref().map_or(DesiredBy::Flake { nix_args }, DesiredBy::Release);
     let receipts = receipt::read_all(cx)?;
@@ -69,7 +69,7 @@ fn keep_seconds(cx: &Context, args: &Status) -> Result<Option<u32>> {
     let (None, Some(value)) = (args.keep_connections, variable) else { return Ok(args.keep_connections) };
     let value = value.to_string_lossy();
     match value.parse() {
-        Ok(seconds) if i64::from(seconds) <= MAX_KEPT_SECONDS => Ok(Some(seconds)),
+        Ok(seconds) if seconds <= MAX_KEPT_SECONDS => Ok(Some(seconds)),
         _ => bail!(
             Usage, "XTASK_KEEP_CONNECTIONS is `{value}`, and no number of seconds up to {MAX_KEPT_SECONDS}";
             hint: "unset it, or set it to a number such as 600"

@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::base::Context;
-use crate::base::failure::{ExitKind, kind, with_hint};
+use crate::base::failure::{ExitKind, kind};
 use crate::commands::sudo;
 use crate::dev::demo;
 use crate::setup::{self, Purpose};
@@ -51,7 +51,7 @@ fn or_warn<T>(cx: &Context, result: Result<T>) -> Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if kind(&error) == ExitKind::Interrupted => Err(error),
         Err(error) => {
-            cx.warn(with_hint(&error));
+            cx.warn_of(&error);
             Ok(None)
         }
     }

@@ -23,6 +23,9 @@ use crate::nix::Revision;
 use crate::receipt::{self, FlashSource, Flashed};
 use crate::ui;
 
+/// What a run that is stopped before the write says.
+pub const UNDONE: &str = "no card was written";
+
 /// How the user wants a card to be written.
 pub struct CardWriter<'a> {
     pub args: &'a WriteArgs,
@@ -51,11 +54,11 @@ impl CardWriter<'_> {
                     hint: "name the device: `cargo xtask devices` lists the cards"
                 );
             }
-            refuse(self.confirmation()?.refusal().as_slice())?;
+            refuse(self.confirmation().refusal().as_slice())?;
             return Ok(None);
         };
         let disk = Disk::load(&Roots::default(), device)?;
-        refuse(&refusals(&disk, &self.request(cx, None)?))?;
+        refuse(&refusals(&disk, &self.request(cx, None)))?;
         worker::check_access(cx, &disk.path, Access::Write)?;
         Ok(Some(disk))
     }
@@ -69,7 +72,7 @@ impl CardWriter<'_> {
         if self.args.confirm.yes || !ui::can_ask() {
             return Ok(None);
         }
-        let picked = pick_card::pick(cx, &self.request(cx, None)?, taken)?;
+        let picked = pick_card::pick(cx, &self.request(cx, None), taken)?;
         if let Some(disk) = &picked {
             worker::check_access(cx, &disk.path, Access::Write)?;
         }
@@ -77,22 +80,22 @@ impl CardWriter<'_> {
     }
 
     /// How the user confirms the card.
-    fn confirmation(&self) -> Result<Confirmation> {
+    fn confirmation(&self) -> Confirmation {
         let confirm = &self.args.confirm;
         if self.args.dry_run { confirm.dry_confirmation() } else { confirm.confirmation() }
     }
 
     /// What the user asks of the card, for its refusals. `image_size` is in bytes; `None` while unknown.
-    pub fn request(&self, cx: &Context, image_size: Option<u64>) -> Result<Request> {
+    pub fn request(&self, cx: &Context, image_size: Option<u64>) -> Request {
         let may_ask = !self.args.confirm.yes && (self.args.dry_run || ui::can_ask());
         let mounted = if self.args.unmount || may_ask { Mounted::Unmounted } else { Mounted::Refused };
-        Ok(Request {
+        Request {
             image_size,
             virtual_cards: self.args.confirm.virtual_cards(),
             mounted,
             protected: protected_paths(cx, self.named),
-            confirmation: self.confirmation()?,
-        })
+            confirmation: self.confirmation(),
+        }
     }
 
     /// Shows `plan` and asks for confirmation. Returns the plan with the current mounts of the card: desktops mount a
@@ -187,6 +190,7 @@ pub fn record(
     let earlier_rates = receipt::rates_of(cx, &plan.disk);
     // Ctrl-C must not come between the written card and its key in known_hosts.
     let _signals = interrupt::guard()?;
+    interrupt::set_undone(None);
     let receipt = receipt::begin_flash(cx, source, plan);
     let written = receipt.record(cx, |cx| forget_damaged_image(cx, plan, run(cx, plan)));
     let report = written?.with_write_rate_of(earlier_rates);

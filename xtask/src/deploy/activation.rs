@@ -46,7 +46,9 @@ impl DeployExit {
 pub fn require_deploy_rs(launcher: &Launcher) -> Result<()> {
     match launcher.which("deploy") {
         Some(_) => Ok(()),
-        None => bail!(Refused, "no deploy-rs (`deploy`) on PATH"; hint: "run `cargo xtask setup`"),
+        None => {
+            bail!(Refused(MissingProgram), "no deploy-rs (`deploy`) on PATH"; hint: "run `cargo xtask setup`")
+        }
     }
 }
 

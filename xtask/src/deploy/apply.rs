@@ -2,20 +2,22 @@
 
 use anyhow::{Context as _, Result};
 
-use super::activation;
+use super::activation::{self, DeployExit};
 use super::gather::check_deployable;
 use super::host::{self, Remote, SshMux, State, Workdir, probe, probe_after_deploy};
+use super::lost_link::LostLink;
 use super::options::{Afterwards, DeployOptions};
 use super::outcome::Outcome;
 use super::plan::{Plan, path_text};
+use super::stand_in::StandIn;
 use super::target::Target;
 use super::timings::Timings;
 use super::trial;
 use super::verdict::{self, Verdict};
 use super::via_cache::Copied;
 use crate::bail;
-use crate::base::failure::{self, ExitKind, Reason, kind};
-use crate::base::{Context, Event, interrupt};
+use crate::base::failure::{ExitKind, Reason, kind};
+use crate::base::{Context, interrupt};
 use crate::nix::{self, Destination, Transferred};
 
 /// Applies the plan, reboots the host and runs the health checks where the user asks for them, and returns the outcome.
@@ -64,11 +66,11 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     // uses this one.
     mux.iter_mut().for_each(SshMux::close);
     if exit.is_interrupted() {
-        reporter.report(&Event::note(format!("stopped; reading what {} runs", target.host)));
+        host::report_stop(target, reporter);
     }
     let confirmed = exit.code == 0;
-    let probe = || probe_after_deploy(&remote, target, &workdir, confirmed);
-    let after = timings.show(reporter, "verify", || host::wait_for_activation(target, reporter, probe));
+    let read = || read_state_after(cx, &plan, exit, &workdir, ssh.as_ref());
+    let after = timings.show(reporter, "verify", read);
     let after = end_connection(mux, after).inspect_err(|_| tail.report(reporter))?;
     if !confirmed {
         workdir.remove(&remote);
@@ -81,6 +83,32 @@ fn deploy(cx: &Context, options: &DeployOptions, mut plan: Plan) -> Result<Outco
     }
     plan.timings = timings;
     Ok(Outcome { deploy_rs: Some(exit), ..Outcome::new(plan, after, verdict) })
+}
+
+/// Reads what the host runs once no activation runs there. deploy-rs, which worked in `workdir` and ran `ssh`, has
+/// exited.
+fn read_state_after(
+    cx: &Context,
+    plan: &Plan,
+    exit: DeployExit,
+    workdir: &Workdir,
+    ssh: Option<&StandIn>,
+) -> Result<State> {
+    let target = &plan.target;
+    let remote = Remote::new(&cx.launcher, &target.host, &target.connection);
+    let confirmed = exit.code == 0;
+    let link = LostLink::after(target, plan.goal, exit);
+    let probe = || probe_after_deploy(&remote, target, workdir, confirmed);
+    let may_begin = || !confirmed && ssh.is_some_and(host::has_activation);
+    let after = host::wait_for_activation(
+        target,
+        cx.reporter.as_ref(),
+        link,
+        probe,
+        may_begin,
+        exit.is_interrupted(),
+    );
+    after.map_err(|error| link.explain(error))
 }
 
 /// `after`, what the host runs after the activation. Where that is unknown, the host may still be activating or going
@@ -99,7 +127,7 @@ fn prepare_host(cx: &Context, plan: &mut Plan, mux: Option<&SshMux>) -> Result<W
     if plan.needs_rollback_generation() {
         // A failure is a warning: without that generation the deploy works, but cannot be rolled back.
         if let Err(error) = host::add_rollback_generation(&remote, target) {
-            cx.warn(failure::with_hint(&error));
+            cx.warn_of(&error);
         }
         plan.before = probe(&remote, target)?;
     }

@@ -8,8 +8,8 @@ use super::plan::Plan;
 use super::release;
 use super::target::Target;
 use super::timings::Timings;
-use crate::base::{Context, Event, HostName};
-use crate::nix::{self, BuildPlan, Installable, StorePath};
+use crate::base::{Context, HostName};
+use crate::nix::{self, BuildPlan, Installable, StorePath, Unplanned};
 
 /// Builds, in one run of Nix, all profiles that are not in the store yet. Returns one item for each plan, in their
 /// order: the error if the build failed and the profile is still missing, else `None`. deploy-rs handles profiles that
@@ -53,13 +53,12 @@ fn build_profiles(
         plans.iter().map(|plan| installable(plan).filter(|_| needs_build(cx, plan))).collect::<Vec<_>>();
     let installables = wanted.iter().flatten().cloned().collect::<Vec<_>>();
     if installables.is_empty() {
+        nix::note_idle_builders(cx, options.nix_args());
         return plans.iter().map(|_| None).collect();
     }
     let mut timings = Timings::default();
     let nix_args = nix::keep_unwritable_lock(&cx.launcher, &cx.flake, options.nix_args());
     let errors = timings.time("build", || nix::build_all(cx, &installables, &nix_args));
-    // Hosts whose profiles are built go on, below a line of their own.
-    cx.reporter.report(&Event::PhaseEnded);
     for plan in plans.iter_mut() {
         plan.timings.append(timings.clone());
     }
@@ -102,12 +101,6 @@ fn installable_here(cx: &Context, target: &Target) -> Result<Option<Installable>
     }
     cx.note(format!("{} builds its profile itself: the plan leaves it out", target.host));
     Ok(None)
-}
-
-/// A host that a plan leaves out, as it cannot be evaluated.
-pub struct Unplanned {
-    pub host: HostName,
-    pub error: anyhow::Error,
 }
 
 /// Whether this machine must build the profile of `plan`.

@@ -64,7 +64,7 @@ fn check_free(cx: &Context, target: &Target, free: Option<u64>) -> Result<()> {
     let Some(free) = free.filter(|free| *free < LOW_FREE) else { return Ok(()) };
     let hint = remedy(CopyFault::HostFull, target);
     if free < MIN_FREE {
-        bail!(Refused, "the disk of /nix on {} is full: {} are free", target.host, Bytes(free); hint: "{hint}");
+        bail!(Refused(NoRoom), "the disk of /nix on {} is full: {} are free", target.host, Bytes(free); hint: "{hint}");
     }
     cx.warn(format!("{} has only {} free in /nix; {hint}", target.host, Bytes(free)));
     Ok(())
@@ -139,7 +139,7 @@ fn total_size(paths: &[(StorePath, u64)]) -> u64 {
 fn check_fits(plan: &Plan, needed: u64, free: u64) -> Result<()> {
     if needed > free {
         bail!(
-            Refused, "the new system needs {} on {}, where {} are free in /nix", Bytes(needed), plan.target.host, Bytes(free);
+            Refused(NoRoom), "the new system needs {} on {}, where {} are free in /nix", Bytes(needed), plan.target.host, Bytes(free);
             hint: "{}", remedy(CopyFault::HostFull, &plan.target)
         );
     }
@@ -163,7 +163,7 @@ fn check_boot_room(plan: &Plan, outlook: &BootOutlook, free: Option<u64>) -> Res
         )
     };
     bail!(
-        Refused, "{folder} on {host} is too full: the new kernel, initrd and device trees need {} there, and {} are left for them",
+        Refused(NoRoom), "{folder} on {host} is too full: the new kernel, initrd and device trees need {} there, and {} are left for them",
         Bytes(*needed), Bytes(free);
         hint: "{}{then}", remedy(CopyFault::HostFull, &plan.target)
     );

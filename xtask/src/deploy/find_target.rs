@@ -8,7 +8,7 @@ use super::release::Release;
 use super::target::Target;
 use super::timings::Timings;
 use crate::base::{Context, HostName};
-use crate::nix::Metadata;
+use crate::nix::{self, Metadata};
 
 /// The target of a deploy, and how long its evaluation took.
 pub struct FoundTarget {
@@ -67,6 +67,7 @@ pub fn evaluate_all(
     let found = Nodes::load(cx, hosts, query).into_iter().zip(hosts);
     let targets = found.map(|(FoundNodes { nodes, seconds }, host)| {
         let target = nodes.and_then(|nodes| target_of(cx, nodes, overrides, host));
+        let target = if hosts.len() == 1 { target.map_err(|error| naming(host, error)) } else { target };
         (target.map(|target| Target { revision: revision.clone(), ..target }), seconds)
     });
     targets.collect()
@@ -81,10 +82,16 @@ pub fn evaluate(cx: &Context, overrides: &Overrides, nix_args: &[String], host: 
     found.map_or_else(|| Err(anyhow::anyhow!("{host} was not evaluated")), |(target, _)| target)
 }
 
+/// `error`, of the evaluation of `host` alone, with the name of the host. Of several hosts, each event and each row
+/// names its own.
+fn naming(host: &HostName, error: anyhow::Error) -> anyhow::Error {
+    if nix::is_evaluation_failure(&error) { error.context(format!("evaluating {host}")) } else { error }
+}
+
 /// The target for `host`, of which `nodes` has the node.
 fn target_of(cx: &Context, nodes: Nodes, overrides: &Overrides, host: &HostName) -> Result<Target> {
     let trust = Trust::find(&cx.flake, cx.trust_flake);
-    let missing_error = nodes.missing_error(&cx.flake, host);
+    let missing_error = nodes.missing_error(&cx.flake, host, overrides);
     nodes.target(cx, host, overrides, &trust)?.ok_or_else(|| with_number_hint(missing_error, host))
 }
 

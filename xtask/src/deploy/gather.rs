@@ -13,7 +13,7 @@ use super::target::Target;
 use super::timings::Timings;
 use super::trial;
 use crate::bail;
-use crate::base::failure::{self, ExitKind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, HostName, shell};
 use crate::nix;
 use crate::nix::emulation;
@@ -195,7 +195,7 @@ fn check_idle(target: &Target, state: &State) -> Result<()> {
     trial::check_not_on_trial(target, state)?;
     if state.activity == Activity::Running {
         bail!(
-            Refused, "nothing was deployed: an activation is running on {}", target.host;
+            Refused(Locked), "nothing was deployed: an activation is running on {}", target.host;
             hint: "wait until the other deploy has finished"
         );
     }
@@ -245,11 +245,7 @@ pub fn compare(cx: &Context, plan: &mut Plan) -> Result<()> {
         }
         Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => {
-            cx.warn(format!(
-                "the changes on {} are unknown: {}",
-                plan.target.host,
-                failure::with_hint(&error)
-            ));
+            cx.warn_of(&error.context(format!("the changes on {} are unknown", plan.target.host)));
         }
     }
     plan.timings.append(timings);

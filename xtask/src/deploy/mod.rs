@@ -18,10 +18,12 @@ mod host;
 mod host_conflicts;
 mod host_lock;
 mod host_status;
+mod lost_link;
 mod multi_host;
 mod next_deploy;
 mod options;
 mod outcome;
+mod past_rollback;
 mod plan;
 mod release;
 mod remedies;
@@ -46,7 +48,7 @@ mod waves;
 pub use activation::require_deploy_rs;
 pub use apply::apply;
 pub use boot_check::{add_boot_outlook, check_boot};
-pub use build::{Unplanned, build, plan_build};
+pub use build::{build, plan_build};
 pub use closure::{Diff, diff_in_store};
 pub use copy_checks::check_before_copy;
 pub use desired::Overrides;
@@ -58,10 +60,11 @@ pub use multi_host::{Ending, deduplicate, deploy_all, deployable_hosts};
 pub use next_deploy::warn_of_refused_next_deploy;
 pub use options::{Afterwards, DeployOptions, Goal};
 pub use outcome::Outcome;
+pub use past_rollback::PastRollback;
 pub use plan::Plan;
 pub use release::{
     Accept, Candidate, Content, Release, ReleaseMark, ReleasedHost, ReleasedImage, SCHEMA, SIGNERS_FILE,
-    changed_error, hex_sha256, is_release, require_keygen, sign, signature_path,
+    changed_error, hex_sha256, is_release, require_keygen, sign, signature_path, signing_fault,
 };
 pub use results::HostResult;
 pub use status::{DesiredBy, History, Left, Status, statuses, unreadable_states_error};

@@ -51,14 +51,19 @@ pub struct Member {
     pub result: Result<Ending>,
 }
 
-/// The names of all hosts of the flake that have a deploy node.
+/// The names of all hosts of the flake that have a deploy node, for a command that has the option `--to`, or not.
 ///
 /// # Errors
 /// `Usage` if the flake has no deploy nodes; that of the evaluation if its output `deploy` does not evaluate.
-pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostName>> {
+pub fn deployable_hosts(cx: &Context, nix_args: &[String], has_to: bool) -> Result<Vec<HostName>> {
     let catalogue = cx.in_phase("evaluate", || Catalogue::read(&cx.launcher, &cx.flake, nix_args))?;
-    let hint = if catalogue.hosts().next().is_some() {
+    let has_configurations = catalogue.hosts().any(|host| host.configured);
+    let hint = if has_configurations && !has_to {
+        "add `deploy.nodes.HOST` to the flake"
+    } else if has_configurations {
         "name a host and its address, as in `HOST --to [USER@]ADDRESS`, or add `deploy.nodes.HOST` to the flake"
+    } else if catalogue.hosts().next().is_some() {
+        "add `deploy.nodes.HOST` or `nixosConfigurations.HOST` to the flake: it has only images"
     } else {
         "`cargo xtask new-host` adds a host"
     };
@@ -68,7 +73,7 @@ pub fn deployable_hosts(cx: &Context, nix_args: &[String]) -> Result<Vec<HostNam
     match broken_nodes {
         Some(broken) => Err(broken.error),
         None if names.is_empty() => Err(crate::failure!(
-            Usage, "{} has no deploy nodes", cx.flake;
+            Usage(NoNode), "{} has no deploy nodes", cx.flake;
             hint: "{hint}"
         )),
         None => Ok(names),
@@ -158,31 +163,32 @@ impl Run<'_> {
         let members = hosts.into_iter().zip(plans).zip(are_named).collect::<Vec<_>>();
         parallel::map(MAX_DEPLOYS, members, |((host, plan), is_named)| {
             let host_cx = self.cx.for_host(&host);
-            let result = end_phase(&host_cx, self.deploy_host(&host_cx, plan, finish));
+            let result = end_phase(&host_cx, self.deploy_host(&host, &host_cx, plan, finish));
             if let Some(error) = result.as_ref().err().filter(|_| !is_named) {
-                host_cx.reporter.report(&Event::warning_of(error));
+                host_cx.warn_of(error);
             }
             Member { host, result }
         })
     }
 
-    /// Ends the deploy of a host with `plan`, unless no other host is to be begun, and counts its failure.
+    /// Ends the deploy of `host` with `plan`, unless no other host is to be begun, and counts its failure. A host that
+    /// is not reached keeps the log of its last deploy.
     fn deploy_host(
         &self,
+        host: &HostName,
         host_cx: &Context,
         plan: Result<Plan>,
         finish: &(impl Fn(&Context, Plan) -> Result<Ending> + Sync),
     ) -> Result<Ending> {
-        let plan = match plan {
-            Err(error) if kind(&error) == ExitKind::Interrupted => {
+        match (&plan, self.reason_to_end()) {
+            (Err(error), _) if kind(error) == ExitKind::Interrupted => {
                 return Ok(Ending::NotReached(Unreached::Stopped));
             }
-            plan => plan?,
-        };
-        if let Some(reason) = self.reason_to_end() {
-            return Ok(Ending::NotReached(reason));
+            (Ok(_), Some(reason)) => return Ok(Ending::NotReached(reason)),
+            _ if self.options.is_dry_run => {}
+            _ => self.cx.log.keep_for_host(host),
         }
-        let ended = finish(host_cx, plan);
+        let ended = finish(host_cx, plan?);
         if failure_of(&ended).is_some() {
             self.failures.add();
         }
@@ -214,7 +220,7 @@ impl Run<'_> {
             let plan = locked.and_then(|(found, lock)| gather(&host_cx, options, version, found, lock));
             let error = plan.as_ref().err().filter(|error| kind(error) != ExitKind::Interrupted);
             if let Some(error) = error {
-                host_cx.reporter.report(&Event::warning_of(error));
+                host_cx.warn_of(error);
             }
             end_phase(&host_cx, plan)
         })
@@ -244,7 +250,7 @@ fn lock_hosts(
 
 /// Ends the progress line of the host, whose work has ended with `result`, and returns `result`.
 fn end_phase<T>(host_cx: &Context, result: T) -> T {
-    host_cx.reporter.report(&Event::PhaseEnded);
+    host_cx.reporter.report(&Event::PhaseEnded { name: None });
     result
 }
 

@@ -219,6 +219,12 @@ impl Outcome {
         (has_profile && wrapped != system.as_ref()?).then_some(wrapped)
     }
 
+    /// Whether the host has the deployed profile, which it does not run, and deploy-rs has activated it.
+    pub(super) fn has_kept_profile(&self) -> bool {
+        let is_activated = self.deploy_rs.is_some_and(|exit| exit.activated);
+        is_activated && self.after.profile.as_ref() == Some(&self.plan.target.path)
+    }
+
     /// Whether the user stopped the deploy, before or during the activation.
     pub fn is_stopped(&self) -> bool {
         let is_interrupted = self.deploy_rs.is_some_and(DeployExit::is_interrupted);

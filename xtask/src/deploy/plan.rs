@@ -15,6 +15,9 @@ use super::via_cache::Copied;
 use crate::base::CacheUrl;
 use crate::nix::StorePath;
 
+/// What the plan shows of a host whose links lead to no store path: it has no NixOS, or is an odd one.
+const NO_SYSTEM: &str = "no NixOS system: neither /run/current-system nor the profile leads to one";
+
 /// A host, its current state and its desired system.
 #[derive(Debug)]
 pub struct Plan {
@@ -158,7 +161,8 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { host, connection, .. } = &self.target;
-        let before = path_text(self.before.current.as_ref().or(self.before.profile.as_ref()));
+        let before = self.before.current.as_ref().or(self.before.profile.as_ref());
+        let before = before.map_or(NO_SYSTEM, StorePath::as_str);
         let would = if self.is_dry_run { "would " } else { "" };
         let boot = if self.goal == Goal::Boot { " for the next boot of" } else { "" };
         writeln!(f, "{would}deploy{boot} {host} as {}", connection.destination)?;

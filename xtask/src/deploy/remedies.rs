@@ -18,10 +18,9 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
         Verdict::RolledBack if outcome.is_stopped() => {
             format!("deploy again: {host} went back because the run was stopped")
         }
-        Verdict::RolledBack => format!(
-            "mend the configuration, then deploy again; {log} has all lines of deploy-rs, and `journalctl -b` on {host} \
-             may know more"
-        ),
+        Verdict::RolledBack => {
+            format!("mend the configuration, then deploy again; {}", where_to_look(target))
+        }
         Verdict::UnitsFailed => {
             format!("{look} why; mend the configuration and deploy again, or run {go_back}")
         }
@@ -34,11 +33,11 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
         Verdict::Mismatch if outcome.other_wrapped_system().is_some() => {
             format!("let {} wrap {}, then deploy again", target.profile_name(), target.system_name())
         }
-        Verdict::Mismatch => {
-            format!(
-                "deploy again; {log} has all lines of deploy-rs, and `journalctl -b` on {host} may know more"
-            )
-        }
+        Verdict::Mismatch if outcome.has_kept_profile() => kept_profile_hint(outcome),
+        Verdict::Mismatch => format!(
+            "deploy again, unless somebody else has changed {host} meanwhile; {}",
+            where_to_look(target)
+        ),
         Verdict::NotActivated | Verdict::Undecided => {
             format!("{log} has all lines of deploy-rs: mend what they name, then deploy again")
         }
@@ -48,6 +47,38 @@ pub fn hint(outcome: &Outcome) -> Option<String> {
         },
         _ => return trial::hint(outcome),
     })
+}
+
+/// The remedy where an activation failed and the host has kept the new profile: the same deploy would fail again.
+fn kept_profile_hint(outcome: &Outcome) -> String {
+    let target = &outcome.plan.target;
+    let host = &target.host;
+    let why = if target.goes_back.after_failure {
+        format!("{host} has not gone back")
+    } else {
+        format!("{host} does not go back, as autoRollback is off")
+    };
+    let units = match outcome.after.known_failed_units() {
+        [] => String::new(),
+        _ => format!(
+            "; units have failed, {}: `{}` shows why",
+            outcome.after.failed_units_text(),
+            failed_units_command(target)
+        ),
+    };
+    format!(
+        "mend the configuration, then deploy again: {why}, and its next boot starts the new system; {}{units}",
+        where_to_look(target)
+    )
+}
+
+/// Where the reason of a failed activation is.
+fn where_to_look(target: &Target) -> String {
+    let host = &target.host;
+    let ssh = target.connection.ssh_words();
+    format!(
+        "`cargo xtask log {host:#}` has all lines of deploy-rs, and `ssh {ssh} journalctl -b -n 100` may know more"
+    )
 }
 
 /// The command that shows the failed units of the host with their last lines.
@@ -63,6 +94,7 @@ mod tests {
     use crate::deploy::activation::DeployExit;
     use crate::deploy::host::State;
     use crate::deploy::plan::tests::plan;
+    use crate::deploy::verdict::tests::state;
 
     /// The hint for a `verdict` after deploy-rs exited with `code`.
     fn hint_after(verdict: Verdict, code: i32) -> Option<String> {
@@ -87,6 +119,34 @@ mod tests {
             let hint = hint_after(Verdict::RolledBack, code).unwrap();
             assert!(hint.starts_with(expected), "{code}: {hint}");
         }
+    }
+
+    /// The same deploy would fail in the same way.
+    #[test]
+    fn an_activation_that_nothing_takes_back_is_to_be_mended() {
+        for (auto_rollback, failed, expected) in [
+            (
+                false,
+                None,
+                "stinky does not go back, as autoRollback is off, and its next boot starts the new",
+            ),
+            (true, None, "deploy again: stinky has not gone back, and its next boot starts the new"),
+            (
+                false,
+                Some("a.service"),
+                "`ssh root@pi journalctl -b -n 100` may know more; units have failed, a.service:",
+            ),
+        ] {
+            let exit = DeployExit { code: 1, activated: true, needs_reboot: false };
+            let mut plan = plan();
+            plan.target.goes_back.after_failure = auto_rollback;
+            let failed_units = failed.map(|unit| vec![unit.to_owned()]);
+            let after = State { failed_units, ..state("profile", Some("old")) };
+            let outcome = Outcome { deploy_rs: Some(exit), ..Outcome::new(plan, after, Verdict::Mismatch) };
+            let hint = hint(&outcome).unwrap();
+            assert!(hint.starts_with("mend the configuration, then ") && hint.contains(expected), "{hint}");
+        }
+        assert!(hint_after(Verdict::Mismatch, 1).unwrap().starts_with("deploy again, unless somebody else "));
     }
 
     #[test]

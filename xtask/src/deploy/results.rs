@@ -22,8 +22,8 @@ use crate::nix::StorePath;
 #[derive(Serialize, JsonSchema)]
 pub struct HostResult {
     host: HostName,
-    /// Whether the deploy was begun; false where too many other hosts failed before, where the user stopped the run,
-    /// and for a host that the flake does not have.
+    /// Whether the run came to this host, which need not have answered; false where too many other hosts failed before,
+    /// where the user stopped the run, and for a host that the flake does not have.
     reached: bool,
     /// What is true on the host; `None` for a dry run, and where a deploy ended without a verdict.
     verdict: Option<AnyVerdict>,

@@ -37,6 +37,19 @@ impl StandIn {
         launcher.clone().with_path_front(&self.folder)
     }
 
+    /// Whether a process runs the script with words that contain all of `parts`.
+    pub fn runs_with(&self, parts: &[&str]) -> bool {
+        let file = self.file();
+        let is_run = |process: &fs::DirEntry| {
+            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words);
+            // The interpreter comes first; a process that has become the program itself names the script no more.
+            let is_of_script = words.split('\0').take(2).any(|word| Path::new(word) == file);
+            is_of_script && parts.iter().all(|part| words.contains(part))
+        };
+        fs::read_dir("/proc").is_ok_and(|processes| processes.flatten().any(|process| is_run(&process)))
+    }
+
     fn file(&self) -> PathBuf {
         self.folder.join(self.program)
     }
@@ -51,6 +64,8 @@ impl Drop for StandIn {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -68,6 +83,25 @@ mod tests {
         }
         drop(stand_ins);
         assert_eq!(fs::read_dir(dir.path().join("stand-ins/ssh")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_process_runs_the_script_until_the_script_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let stand_in = StandIn::write(dir.path(), &"pi".into(), "ssh", "#!/bin/sh\nread line\n").unwrap();
+        let other = StandIn::write(dir.path(), &"pi2".into(), "ssh", "#!/bin/sh\nread line\n").unwrap();
+        let file = stand_in.file().display().to_string();
+        let silent = fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+        let run = Launcher::new("/").start(&file, &["root@pi", "activate it"], silent).unwrap();
+        // The kernel shows the words of a process a moment after its start.
+        let shows_words = || stand_in.runs_with(&["root@pi", "activate "]);
+        assert!((0..1000).any(|_| shows_words() || {
+            std::thread::sleep(Duration::from_millis(10));
+            false
+        }));
+        assert!(!stand_in.runs_with(&["root@pi", "wait "]) && !other.runs_with(&["root@pi"]));
+        drop(run);
+        assert!(!stand_in.runs_with(&[]));
     }
 
     #[test]

@@ -11,15 +11,16 @@ use super::host::{
 };
 use super::multi_host::MAX_QUERIES;
 use super::options::Goal;
+use super::past_rollback::PastRollback;
 use super::release::Release;
 use super::remedies::failed_units_command;
 use super::summary;
 use super::target::Target;
 use super::trial;
 use super::verdict::{self, Verdict};
-use crate::base::failure::{self, ExitKind, kind};
+use crate::base::failure::{ExitKind, kind};
 use crate::base::parallel;
-use crate::base::{Context, Event, HostName, interrupt};
+use crate::base::{Context, Event, HostName, Timestamp, interrupt};
 
 /// What says which systems hosts are to run.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,10 @@ pub struct History {
     pub last: Option<String>,
     /// Whether the last deploy did not end well.
     pub has_failed: bool,
+    /// Whether the user stopped the last deploy: then nothing need be wrong with what was deployed.
+    pub is_stopped: bool,
+    /// The rollback after which nothing was deployed to the host, if any.
+    pub rollback: Option<PastRollback>,
 }
 
 /// What was read of a host.
@@ -74,6 +79,8 @@ pub enum Left {
     Reboot,
     /// A look at the units that have failed, by this command.
     FailedUnits { command: String },
+    /// A flake that is to be mended: the host was rolled back at this time, and a deploy would undo that.
+    Mend { rolled_back: Timestamp },
 }
 
 impl Status {
@@ -86,9 +93,12 @@ impl Status {
     /// What is left to do on the host; `None` for one that is well, and for one whose state could not be read. A system
     /// whose deploy has failed is not for the next boot, even if that starts it.
     pub fn left(&self) -> Option<Left> {
-        match self.observation.as_ref().ok()?.left()? {
-            Left::FirstBoot if self.history.has_failed => Some(Left::Deploy),
-            left => Some(left),
+        let observation = self.observation.as_ref().ok()?;
+        let rollback = self.history.rollback.as_ref().filter(|past| past.explains(&observation.state));
+        match (observation.left()?, rollback) {
+            (Left::Deploy, Some(past)) => Some(Left::Mend { rolled_back: past.when.clone() }),
+            (Left::FirstBoot, _) if self.history.has_failed => Some(Left::Deploy),
+            (left, _) => Some(left),
         }
     }
 }
@@ -168,7 +178,7 @@ fn find_drift(
     match old.and_then(|old| Ok(Diff::new(&old, &Closure::read_local(&cx.launcher, desired)?))) {
         Ok(diff) => Drift::Differs(Some(diff)),
         Err(error) => {
-            cx.warn(failure::with_hint(&error));
+            cx.warn_of(&error);
             Drift::Differs(None)
         }
     }

@@ -3,7 +3,7 @@
 use super::host::{self, State};
 use super::status::{Drift, Observation, Status};
 use super::trial;
-use super::verdict::Verdict;
+use super::verdict::{Verdict, desired_system};
 use crate::base::{Bytes, Cell, Table, Tone};
 
 impl Observation {
@@ -14,11 +14,17 @@ impl Observation {
             Some(Verdict::OnTrial) => "tries the new one next",
             Some(_) => "boots the new one next",
             None if self.state.current.is_none() => "unknown",
+            None if self.runs_desired() => return Cell::new("current, boots another next", Tone::Attention),
             None if diff.is_some() => "behind",
             None => "another system",
         };
         let changes = diff.as_ref().map(|diff| format!(": {}", diff.summary())).unwrap_or_default();
         Cell::new(format!("{words}{changes}"), Tone::Attention)
+    }
+
+    /// Whether the host runs the desired system, although its system profile is another.
+    fn runs_desired(&self) -> bool {
+        desired_system(&self.target, &self.state) == self.state.current.as_ref()
     }
 
     /// The cell of the column `BOOTED`.

@@ -6,16 +6,17 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::bail;
-use crate::base::{Context, HostName, Reporter, Silent, failure, parallel};
+use crate::base::{Context, HostName, Plain, Reporter, Silent, parallel};
 use crate::nix;
+use crate::nix::flake::Outputs;
 
 /// The tag of the hosts that are deployed first.
 const CANARY: &str = "canary";
 
 /// The nodes of the flake, whose attribute `tags` has the tags of a host.
-const NODES: &str = "deploy.nodes";
+const NODES: &[&str] = &["deploy", "nodes"];
 /// The output of the flake that has a list of tags for each host.
-const OUTPUT: &str = "xtask.tags";
+const OUTPUT: &[&str] = &["xtask", "tags"];
 
 /// The tags of each host.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,21 +40,24 @@ impl Tags {
         Ok(tags)
     }
 
-    /// Adds the tags at `place`, by a Nix function for all hosts, or else by `function_of` each host's name.
+    /// Adds the tags at `path` of the flake, by a Nix function for all hosts, or else by `function_of` each host's
+    /// name.
     fn add_place(
         &mut self,
         cx: &Context,
         hosts: &[HostName],
         nix_args: &[String],
-        (place, function): (&str, &str),
+        (path, function): (&[&str], &str),
         function_of: impl Fn(&str) -> String + Sync,
     ) -> Result<()> {
         let read = |function: &str, reporter: &dyn Reporter| {
-            nix::eval(&cx.launcher, &cx.flake, place, function, nix_args, reporter)
+            let outputs = Outputs { launcher: &cx.launcher, flake: &cx.flake, options: nix_args, reporter };
+            outputs.eval_if_there(path, function)
         };
+        let place = path.join(".");
+        let place = place.as_str();
         match read(function, cx.reporter.as_ref()) {
-            Ok(found) => return self.add(place, &found),
-            Err(error) if nix::is_missing_attribute(&error) => return Ok(()),
+            Ok(found) => return found.map_or(Ok(()), |found| self.add(place, &found)),
             Err(error) if !nix::is_evaluation_failure(&error) => return Err(error),
             Err(_) => {}
         }
@@ -62,10 +66,9 @@ impl Tags {
         });
         for (host, found) in hosts.iter().zip(each) {
             match found {
-                Ok(found) => self.add(place, &found)?,
+                Ok(found) => found.iter().try_for_each(|found| self.add(place, found))?,
                 Err(error) if nix::is_evaluation_failure(&error) => {
-                    let reason = failure::with_hint(&error);
-                    cx.for_host(host).warn(format!("the tags in {place} are unknown: {reason}"));
+                    cx.for_host(host).warn_of(&error.context(format!("the tags in {place} are unknown")));
                 }
                 Err(error) => return Err(error),
             }
@@ -107,23 +110,21 @@ impl Tags {
     /// Those of `hosts` that have one of `wanted`; all of them where nothing is wanted.
     ///
     /// # Errors
-    /// `Usage` where no host has one.
-    pub fn choose(&self, hosts: Vec<HostName>, wanted: &[String]) -> Result<Vec<HostName>> {
-        if wanted.is_empty() {
-            return Ok(hosts);
-        }
-        let chosen = hosts.into_iter().filter(|host| wanted.iter().any(|tag| self.has(host, tag)));
-        let chosen = chosen.collect::<Vec<_>>();
-        if chosen.is_empty() {
-            let known = self.0.values().flatten().collect::<BTreeSet<_>>();
-            let known = known.into_iter().cloned().collect::<Vec<_>>().join(", ");
+    /// `Usage` for a tag that none of `hosts` has: it may be another one, misspelt, whose hosts would be left out.
+    pub fn choose(&self, mut hosts: Vec<HostName>, wanted: &[String]) -> Result<Vec<HostName>> {
+        if let Some(unknown) = wanted.iter().find(|tag| !hosts.iter().any(|host| self.has(host, tag))) {
+            let known = hosts.iter().flat_map(|host| self.of_host(host)).collect::<BTreeSet<_>>();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
             let known = if known.is_empty() { "none".to_owned() } else { known };
             bail!(
-                Usage, "no host has the tag {} (tags: {known})", wanted.join(" or ");
+                Usage, "no host has the tag {} (tags: {known})", Plain(unknown);
                 hint: "tags are lists of texts: `deploy.nodes.HOST.tags` or `xtask.tags.HOST` of the flake"
             );
         }
-        Ok(chosen)
+        if !wanted.is_empty() {
+            hosts.retain(|host| wanted.iter().any(|tag| self.has(host, tag)));
+        }
+        Ok(hosts)
     }
 
     /// Moves the hosts with the tag [`CANARY`] to the front.
@@ -153,8 +154,10 @@ mod tests {
         assert_eq!(choose(&["lab"]).unwrap(), hosts(&["a", "b"]));
         assert_eq!(choose(&["hall", "lab"]).unwrap(), hosts(&["a", "b", "c"]));
         assert_eq!(choose(&[]).unwrap(), hosts(&["a", "b", "c"]));
-        let error = choose(&["attic"]).unwrap_err().to_string();
-        assert_eq!(error, "no host has the tag attic (tags: canary, hall, lab)");
+        for wanted in [&["attic"][..], &["lab", "attic"], &["attic", "lab"]] {
+            let error = choose(wanted).unwrap_err().to_string();
+            assert_eq!(error, "no host has the tag attic (tags: canary, hall, lab)");
+        }
         let mut order = hosts(&["a", "b", "c"]);
         tags.canaries_first(&mut order);
         assert_eq!(order, hosts(&["c", "a", "b"]));

@@ -54,6 +54,15 @@ impl Pin {
     }
 }
 
+/// When the host goes back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoesBack {
+    /// Where an activation fails (`autoRollback`).
+    pub after_failure: bool,
+    /// Where nobody confirms an activation (`magicRollback`).
+    pub without_confirmation: bool,
+}
+
 /// A host, how to reach it, and the system that it is to run. Timeouts are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -70,6 +79,7 @@ pub struct Target {
     pub temp_path: String,
     pub confirm_timeout: u64,
     pub activation_timeout: u64,
+    pub goes_back: GoesBack,
     /// Whether everything is copied from this machine. Otherwise the host substitutes what its caches have.
     pub fast_connection: bool,
     /// Whether deploy-rs asks the user for the sudo password.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Event, Reporter};
+use crate::base::{Reporter, RunningPhase};
 
 /// The duration of one phase, in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,10 +35,8 @@ impl Timings {
 
     /// Like [`Self::time`], and reports the phase to `reporter`.
     pub fn show<T>(&mut self, reporter: &dyn Reporter, phase: &str, work: impl FnOnce() -> T) -> T {
-        reporter.report(&Event::Phase { name: phase.into(), total: None, is_in_bytes: false });
-        let result = self.time(phase, work);
-        reporter.report(&Event::PhaseEnded);
-        result
+        let _running = RunningPhase::begin(reporter, phase);
+        self.time(phase, work)
     }
 
     /// Adds the phases of `other` at the end.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::desired::Overrides;
+use super::desired::{Overrides, Purpose};
 use super::find_target::evaluate;
 use super::host;
 use crate::base::{Address, Context, HostName};
@@ -25,7 +25,7 @@ pub fn read_offered_key(
     to: Option<&Address>,
     nix_args: &[String],
 ) -> Result<OfferedKey> {
-    let overrides = Overrides { without_pin: true, ..Overrides::of_address(to) };
+    let overrides = Overrides { purpose: Purpose::Key, ..Overrides::of_address(to) };
     let target = evaluate(cx, &overrides, nix_args, host)?;
     let key = cx.in_phase("connect", || host::offered_key(&cx.launcher, host, &target.connection))?;
     Ok(OfferedKey { key, destination: target.connection.destination })

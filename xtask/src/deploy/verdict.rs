@@ -107,7 +107,7 @@ impl Verdict {
 /// Judges the host by its states `before` the deploy and `after` deploy-rs exited.
 pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, exit: DeployExit) -> Verdict {
     if !is_goal_reached(target, goal, after) {
-        return judge_missed_goal(before, after, exit);
+        return judge_missed_goal(target, before, after, exit);
     }
     match basis(target, goal, after) {
         Basis::Link if exit.code != 0 => Verdict::Undecided,
@@ -116,9 +116,14 @@ pub fn judge(target: &Target, goal: Goal, before: &State, after: &State, exit: D
     }
 }
 
-/// Judges a host that does not run, or boot, the desired system.
-fn judge_missed_goal(before: &State, after: &State, exit: DeployExit) -> Verdict {
-    if !is_unchanged(before, after) {
+/// Judges a host that does not run, or boot, the desired system. After an activation the profile decides whether the
+/// host has gone back: `before`, it may have been the desired one, of a deploy that failed in the same way.
+fn judge_missed_goal(target: &Target, before: &State, after: &State, exit: DeployExit) -> Verdict {
+    let [had_profile, has_profile] =
+        [before, after].map(|state| state.profile.as_ref() == Some(&target.path));
+    let has_gone_back = had_profile && !has_profile && before.current == after.current;
+    let is_as_before = is_unchanged(before, after) || exit.activated && has_gone_back;
+    if !is_as_before || exit.activated && has_profile {
         Verdict::Mismatch
     } else if exit.activated {
         Verdict::RolledBack
@@ -234,7 +239,7 @@ pub fn is_unchanged(before: &State, after: &State) -> bool {
 pub mod tests {
     use super::*;
     use crate::deploy::desired::NodeSettings;
-    use crate::deploy::target::Connection;
+    use crate::deploy::target::{Connection, GoesBack};
 
     /// A store path with this name.
     pub fn store(name: &str) -> StorePath {
@@ -252,6 +257,7 @@ pub mod tests {
             temp_path: "/tmp".into(),
             confirm_timeout: 30,
             activation_timeout: 240,
+            goes_back: GoesBack { after_failure: true, without_confirmation: true },
             fast_connection: false,
             interactive_sudo: false,
             builds_here: true,

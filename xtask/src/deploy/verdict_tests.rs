@@ -12,6 +12,7 @@ fn the_state_of_the_host_decides_and_not_the_exit_code() {
     let plain = target(None);
     let old = state("before", Some("old"));
     let new = state("profile", Some("new"));
+    let half = state("profile", Some("old"));
     let failing = State { failed_units: Some(vec!["a.service".into()]), ..new.clone() };
     for (target, before, after, exit_code, activated, expected) in [
         (&nixos, &old, &new, 0, true, Verdict::Done),
@@ -27,6 +28,14 @@ fn the_state_of_the_host_decides_and_not_the_exit_code() {
         (&plain, &old, &state("profile", Some("old")), 1, true, Verdict::Mismatch),
         (&nixos, &old, &state("other", Some("other")), 0, true, Verdict::Mismatch),
         (&target(Some("another")), &old, &new, 0, true, Verdict::Mismatch),
+        // The second deploy of a system that fails, where nothing goes back, finds what the first one has left.
+        (&nixos, &half, &half, 1, true, Verdict::Mismatch),
+        (&plain, &half, &half, 1, true, Verdict::Mismatch),
+        (&nixos, &half, &half, 1, false, Verdict::NotActivated),
+        (&nixos, &half, &half, 130, false, Verdict::Stopped),
+        (&nixos, &half, &old, 1, true, Verdict::RolledBack),
+        (&nixos, &half, &state("before", Some("other")), 1, true, Verdict::Mismatch),
+        (&target(Some("another")), &new, &new, 0, true, Verdict::Mismatch),
     ] {
         let exit = DeployExit { code: exit_code, activated, needs_reboot: false };
         let found = judge(target, Goal::Switch, before, after, exit);

@@ -117,6 +117,11 @@ mod tests {
             ("50%,3,60%", false),
             ("5,3", true),
             ("1,50%,20%", true),
+            ("100%,1", true),
+            ("100%,7", true),
+            ("50%,1", true),
+            ("7,100%,100%", false),
+            ("1,1%", false),
         ] {
             assert_eq!(waves(reaches).check().is_err(), falls, "{reaches}");
         }

@@ -1,7 +1,6 @@
 //! `nix build`, reported as it runs.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,12 +10,13 @@ use super::build_monitor::BuildMonitor;
 use super::build_plan::{BuildPlan, BuildTimes, DryRun, agree, dry_run};
 use super::build_sandbox::refuse_weakening_settings;
 use super::eval::run_json;
+use super::idle_builders::note_idle_builders;
 use super::installable::Installable;
 use super::programs::Programs;
 use super::{FEATURES, path_info};
 use crate::base::failure::{ExitKind, copy, kind};
 use crate::base::process::Launcher;
-use crate::base::{Context as Cx, Event, Reporter, Silent, parallel};
+use crate::base::{Context as Cx, Reporter, RunningPhase, Silent, parallel};
 use crate::failure;
 
 /// Flags that `nix build` accepts, but commands that evaluate do not.
@@ -144,23 +144,23 @@ fn run_build(cx: &Cx, installables: &[Installable], options: &[String]) -> Resul
     match cx.in_phase("plan", || BuildPlan::make(cx, &derivations, &options)) {
         Ok(plan) => {
             agree(cx, &plan)?;
+            if plan.derivations.is_empty() {
+                note_idle_builders(cx, &options);
+            }
             options.extend(plan.builder_options);
         }
         Err(error) if kind(&error) == ExitKind::Interrupted => return Err(explain_interrupt(error).into()),
         // Where Nix cannot plan the build, the build itself shows why.
         Err(_) => {}
     }
-    let started = Instant::now();
-    reporter.report(&Event::Phase { name: "build".into(), total: None, is_in_bytes: false });
+    let phase = RunningPhase::begin(reporter, "build");
     let mut attempt = Attempt::run(&cx.launcher, &derivations, &options, reporter)?;
     // A memory that cannot be written costs the next estimate alone.
     let _ = BuildTimes::remember(&cx.state, &attempt.monitor.take_times());
     let Some(json) = attempt.json else {
         return Err(Failure::Builds(attempt.monitor.into_failures()));
     };
-    let amount = attempt.monitor.made_count();
-    let seconds = started.elapsed().as_secs_f64();
-    reporter.report(&Event::Done { name: "build".into(), amount, is_in_bytes: false, seconds });
+    phase.end(attempt.monitor.made_count());
     Ok(json)
 }
 

@@ -1,7 +1,7 @@
 //! Binary caches: signing store paths, pushing them, and the command by which a host fetches them.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use super::ssh_options::{batch_options, with_batch_options};
 use super::store_path::StorePath;
 use super::{FEATURES, FetchFault, cache_folder, error};
 use crate::base::process::{Launcher, Output, TimedOut};
-use crate::base::{CacheUrl, Event, Reporter, memfd, shell};
+use crate::base::{CacheUrl, Event, Reporter, RunningPhase, memfd, shell};
 use crate::failure;
 
 /// How long Nix waits for a connection to a cache, and for the next byte of it, in seconds: a cache that is gone is
@@ -116,8 +116,7 @@ pub fn push(
     paths: &[StorePath],
     reporter: &dyn Reporter,
 ) -> Result<Transferred> {
-    let started = Instant::now();
-    reporter.report(&Event::Phase { name: "push".into(), total: None, is_in_bytes: false });
+    let phase = RunningPhase::begin(reporter, "push");
     // The hosts check signatures, not the cache: one that is a store of Nix need not trust the key.
     let words = ["copy", "--log-format", "internal-json", "--no-check-sigs", "--to", &url.for_push()];
     let words = words.map(str::to_owned);
@@ -127,13 +126,11 @@ pub fn push(
     let output =
         with_batch_options(launcher, SSH_SECONDS).stream("nix", &args, |line| monitor.process_line(line))?;
     if !output.success() {
-        reporter.report(&Event::PhaseEnded);
         let lines = monitor.foreign_lines().map(str::to_owned).collect::<Vec<_>>();
         return Err(failure!(Other, "{}", error::cache_cause(&monitor.causes(), &lines)));
     }
     let moved = Transferred { paths: monitor.done_count(), bytes: monitor.copied_bytes() };
-    let seconds = started.elapsed().as_secs_f64();
-    reporter.report(&Event::Done { name: "push".into(), amount: moved.paths, is_in_bytes: false, seconds });
+    phase.end(moved.paths);
     Ok(moved)
 }
 
@@ -168,8 +165,7 @@ pub fn follow_fetch(
     reporter: &dyn Reporter,
     run: impl FnOnce(&mut dyn FnMut(&str)) -> Result<Output>,
 ) -> Result<(Transferred, Option<FetchFault>)> {
-    let started = Instant::now();
-    reporter.report(&Event::Phase { name: "fetch".into(), total: None, is_in_bytes: false });
+    let phase = RunningPhase::begin(reporter, "fetch");
     let quiet = WithoutWarnings { reporter };
     let mut monitor = BuildMonitor::new(&quiet);
     let mut messages = VecDeque::new();
@@ -179,16 +175,9 @@ pub fn follow_fetch(
     })?;
     let moved = Transferred { paths: monitor.made_count(), bytes: monitor.copied_bytes() };
     if output.success() {
-        let seconds = started.elapsed().as_secs_f64();
-        reporter.report(&Event::Done {
-            name: "fetch".into(),
-            amount: moved.paths,
-            is_in_bytes: false,
-            seconds,
-        });
+        phase.end(moved.paths);
         return Ok((moved, None));
     }
-    reporter.report(&Event::PhaseEnded);
     let mut lines = Vec::from(messages);
     lines.extend(monitor.foreign_lines().map(str::to_owned));
     Ok((moved, Some(FetchFault::of_lines(&lines))))

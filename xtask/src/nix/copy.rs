@@ -1,7 +1,6 @@
 //! `nix copy`, reported as it runs.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use anyhow::Result;
 
@@ -11,7 +10,7 @@ use super::programs::Programs;
 use super::store_path::StorePath;
 use super::{FEATURES, error};
 use crate::base::process::Launcher;
-use crate::base::{Event, Reporter};
+use crate::base::{Reporter, RunningPhase};
 
 /// The login to another machine whose store gets a copy, and the options of `nix copy`.
 #[derive(Clone, Debug)]
@@ -38,8 +37,7 @@ pub fn copy(
     destination: &Destination,
     reporter: &dyn Reporter,
 ) -> Result<Transferred> {
-    let started = Instant::now();
-    reporter.report(&Event::Phase { name: "copy".into(), total: None, is_in_bytes: false });
+    let phase = RunningPhase::begin(reporter, "copy");
     let store = format!("ssh://{}", destination.login);
     let fixed = ["copy", "--log-format", "internal-json", "--to", &store];
     let args = [&FEATURES[..], &fixed, &destination.flags, &[path.as_str()]].concat();
@@ -60,8 +58,7 @@ pub fn copy(
         return Err(error::copy_failed(path, to, &monitor.causes(), &host_lines, &programs));
     }
     let moved = Transferred { paths: monitor.done_count(), bytes: monitor.copied_bytes() };
-    let seconds = started.elapsed().as_secs_f64();
-    reporter.report(&Event::Done { name: "copy".into(), amount: moved.paths, is_in_bytes: false, seconds });
+    phase.end(moved.paths);
     Ok(moved)
 }
 

@@ -1,7 +1,5 @@
 //! Fetching store paths from the caches of this machine, without an evaluation and without a build.
 
-use std::time::Instant;
-
 use anyhow::Result;
 
 use super::build::eval_args;
@@ -9,7 +7,7 @@ use super::build_monitor::BuildMonitor;
 use super::build_sandbox::refuse_weakening_settings;
 use super::programs::Programs;
 use super::{FEATURES, StorePath};
-use crate::base::{Context, Event};
+use crate::base::{Context, RunningPhase};
 
 /// Fetches `paths` with all that they refer to, as far as the store lacks them, and reports the progress. `options` are
 /// the user's for Nix.
@@ -19,8 +17,7 @@ use crate::base::{Context, Event};
 pub fn fetch(cx: &Context, paths: &[StorePath], options: &[String]) -> Result<()> {
     refuse_weakening_settings(options)?;
     let reporter = cx.reporter.as_ref();
-    let started = Instant::now();
-    reporter.report(&Event::Phase { name: "fetch".into(), total: None, is_in_bytes: false });
+    let phase = RunningPhase::begin(reporter, "fetch");
     let fixed = ["build", "--no-link", "--keep-going", "--log-format", "internal-json"];
     let options = eval_args(options);
     let words = paths.iter().map(StorePath::as_str).chain(options.iter().map(String::as_str));
@@ -31,8 +28,6 @@ pub fn fetch(cx: &Context, paths: &[StorePath], options: &[String]) -> Result<()
         let names = paths.iter().map(StorePath::as_str).collect::<Vec<_>>().join(" ");
         return Err(monitor.into_failures().error(&names, &Programs::of(&cx.launcher)));
     }
-    let amount = monitor.made_count();
-    let seconds = started.elapsed().as_secs_f64();
-    reporter.report(&Event::Done { name: "fetch".into(), amount, is_in_bytes: false, seconds });
+    phase.end(monitor.made_count());
     Ok(())
 }

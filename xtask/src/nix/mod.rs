@@ -19,6 +19,7 @@ mod events;
 mod fetch;
 mod fingerprint;
 pub mod flake;
+mod idle_builders;
 mod inputs;
 mod installable;
 pub mod metadata;
@@ -41,19 +42,20 @@ mod version;
 mod warnings;
 
 pub use build::{Built, build, build_all, build_each, builds_nothing, eval_args, plan};
-pub use build_plan::BuildPlan;
+pub use build_plan::{BuildPlan, Unplanned};
 pub use build_sandbox::{protect_keys_from_builds, protect_keys_without_builds};
 pub use cache::{Transferred, cache_fault, fetch_command, follow_fetch, generate_key, push, sign};
 pub use config::Config;
 pub use copy::{Destination, copy};
 pub use error::{
     CacheClient, CopyFault, FetchFault, FetchFaultKind, is_evaluation_failure, is_fault_of_flake,
-    is_forbidden_build, is_missing_attribute, is_silent_host, needs_network, strip_ansi,
+    is_forbidden_build, is_missing_attribute, is_silent_host, needs_git_add, needs_network, strip_ansi,
 };
 pub use eval::{ALL_OUTPUTS, KEEP_LOCK, eval, is_cacheable, keep_unwritable_lock, quote, with_keep_lock};
 pub use eval_cache::{EvalCache, Evaluation};
 pub use fetch::fetch;
 pub use fingerprint::Fingerprint;
+pub use idle_builders::note_idle_builders;
 pub use inputs::lock_without_keys;
 pub use installable::{Installable, is_plain_name};
 pub use metadata::Metadata;

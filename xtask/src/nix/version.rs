@@ -104,7 +104,7 @@ impl fmt::Display for Release {
 /// # Errors
 /// `Refused` where there is none.
 pub fn require_any(launcher: &Launcher) -> Result<PathBuf> {
-    let missing_error = || failure!(Refused, "no nix on PATH"; hint: "run `cargo xtask setup`");
+    let missing_error = || failure!(Refused(MissingNix), "no nix on PATH"; hint: "run `cargo xtask setup`");
     launcher.which("nix").ok_or_else(missing_error)
 }
 
@@ -154,7 +154,7 @@ pub fn require(launcher: &Launcher) -> Result<Version> {
     let found = current(launcher)?;
     if !found.is_supported() {
         bail!(
-            Refused, "nix {found} is too old: {MINIMUM} or newer is needed";
+            Refused(MissingNix), "nix {found} is too old: {MINIMUM} or newer is needed";
             hint: "run `cargo xtask setup`"
         );
     }

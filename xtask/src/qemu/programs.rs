@@ -22,7 +22,7 @@ pub fn require_programs(cx: &Context) -> Result<()> {
         return Ok(());
     }
     bail!(
-        Refused, "no {} on PATH", missing.join(" and no ");
+        Refused(MissingProgram), "no {} on PATH", missing.join(" and no ");
         hint: "run `cargo xtask setup --boot`, or install QEMU for AArch64: the packages qemu-system-arm and qemu-utils of Debian \
                and Ubuntu, qemu of nixpkgs"
     )

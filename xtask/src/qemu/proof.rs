@@ -136,7 +136,11 @@ impl Watch for ProofWatch<'_> {
             Goal::Ssh(_) => {
                 "a host without sshd is proved by --expect TEXT; a slow one takes a longer --timeout"
             }
-            Goal::Login | Goal::Text(_) => {
+            Goal::Text(_) => {
+                "the kernel prints where its console= says: ttyAMA0 for virt, ttyS1 for raspi3b; a slow host takes a longer \
+                 --timeout"
+            }
+            Goal::Login => {
                 "the kernel prints where its console= says: ttyAMA0 for virt, ttyS1 for raspi3b; a slow host takes a longer \
                  --timeout, and one without a login is proved by --expect TEXT"
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::base::process::{Bounds, Launcher};
+use crate::base::ssh_path;
 use crate::identity::PinnedKey;
 
 /// The limits of one attempt. A handshake takes an emulated host some seconds.
@@ -87,11 +88,7 @@ impl<'a> SshProbe<'a> {
         .map(str::to_owned);
         let own = [
             format!("HostKeyAlias={}", self.key.host),
-            // ssh expands what follows a percent sign.
-            format!(
-                "UserKnownHostsFile=\"{}\"",
-                self.key.known_hosts.display().to_string().replace('%', "%%")
-            ),
+            format!("UserKnownHostsFile={}", ssh_path(&self.key.known_hosts)),
             format!("Port={}", self.port),
         ];
         // ssh writes its log to the file that is its stdin: the host has no part in it but the reason of a disconnect.

@@ -25,6 +25,9 @@ pub struct Deployed {
     /// The release that was deployed; `None` for a deploy of the flake. Receipts of earlier versions do not have it.
     #[serde(default)]
     pub release: Option<ReleaseMark>,
+    /// Whether the command was `rollback`. Receipts of earlier versions do not have it.
+    #[serde(default, rename = "rollback")]
+    pub is_rollback: bool,
     /// The system that the host ran before the deploy, or its system profile; `None` if unknown. For a decision about a
     /// trial, the blessed system.
     #[serde(rename = "system_before", alias = "from")]
@@ -36,6 +39,9 @@ pub struct Deployed {
     /// the end.
     pub verdict: String,
     pub exit_code: u8,
+    /// Whether the user stopped the run. Receipts of earlier versions do not have it.
+    #[serde(default, rename = "stopped")]
+    pub is_stopped: bool,
     /// The reason why the host went back from the desired system, if known.
     #[serde(default)]
     pub reason: Option<String>,
@@ -44,21 +50,44 @@ pub struct Deployed {
     pub seconds: Timings,
 }
 
+/// The command that deploys.
+#[derive(Clone, Copy, Debug)]
+pub struct DeployCommand<'a> {
+    /// The flake that receipts name. What is deployed may be an older revision of it.
+    pub flake: &'a FlakeRef,
+    /// Whether the command is `rollback`.
+    pub is_rollback: bool,
+}
+
+impl<'a> DeployCommand<'a> {
+    /// A deploy of `flake`.
+    pub fn deploy(flake: &'a FlakeRef) -> Self {
+        Self { flake, is_rollback: false }
+    }
+
+    /// A rollback to an older revision of `flake`.
+    pub fn rollback(flake: &'a FlakeRef) -> Self {
+        Self { flake, is_rollback: true }
+    }
+}
+
 impl Deployed {
-    /// The receipt of a deploy that is about to begin, without a verdict.
-    pub fn begin(flake: &FlakeRef, plan: &Plan) -> Self {
+    /// The receipt of a deploy by `command` that is about to begin, without a verdict.
+    pub fn begin(command: &DeployCommand, plan: &Plan) -> Self {
         let target = &plan.target;
         let before = &plan.before;
         Self {
             when: Timestamp::now(),
             host: target.host.clone(),
-            flake: flake.to_string(),
+            flake: command.flake.to_string(),
+            is_rollback: command.is_rollback,
             revision: target.revision.clone(),
             release: target.release.clone(),
             from: before.current.as_ref().or(before.profile.as_ref()).map(ToString::to_string),
             to: target.named_path().to_string(),
             verdict: String::new(),
             exit_code: 0,
+            is_stopped: false,
             reason: None,
             seconds: plan.timings.clone(),
         }
@@ -73,10 +102,12 @@ impl Deployed {
             flake: flake.to_string(),
             revision: None,
             release: None,
+            is_rollback: false,
             from: plan.blessed().map(ToString::to_string),
             to: plan.system.to_string(),
             verdict: outcome.verdict_name(),
             exit_code: 0,
+            is_stopped: false,
             reason: None,
             seconds: Timings::default(),
         }
@@ -95,6 +126,12 @@ impl Deployed {
         }
     }
 
+    /// The verdict for people, such as `rolled back`.
+    pub fn verdict_words(&self) -> String {
+        let stopped = if self.is_stopped { ": stopped" } else { "" };
+        format!("{}{stopped}", self.verdict.replace('_', " "))
+    }
+
     /// Whether the host runs what was deployed, and nothing else is to say of it.
     pub fn is_plain_success(&self) -> bool {
         self.tone() == Tone::Good && Verdict::from_name(&self.verdict) != Some(Verdict::Ready)
@@ -109,6 +146,7 @@ impl Deployed {
                 when,
                 verdict: outcome.verdict_name(),
                 exit_code: outcome.exit_code(),
+                is_stopped: outcome.is_stopped(),
                 reason: outcome.trial_reason(),
                 seconds: outcome.plan.timings.clone(),
                 ..self
@@ -128,6 +166,6 @@ impl Deployed {
 impl fmt::Display for Deployed {
     /// `deployed 2026-11-25 12:00 UTC: done, /nix/store/…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "deployed {}: {}, {}", self.when, self.verdict.replace('_', " "), self.to)
+        write!(f, "deployed {}: {}, {}", self.when, self.verdict_words(), self.to)
     }
 }

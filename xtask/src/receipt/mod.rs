@@ -7,14 +7,16 @@ mod broken_flash;
 mod deployed;
 mod flashed;
 mod moved;
+mod past_rollback;
 mod recorded_system;
 mod running;
 mod store;
 
 pub use broken_flash::BrokenFlash;
-pub use deployed::Deployed;
+pub use deployed::{DeployCommand, Deployed};
 pub use flashed::{Flashed, PayloadReceipt, Source as FlashSource};
 pub use moved::move_receipts;
+pub use past_rollback::past_rollback;
 pub use recorded_system::{RecordedSystem, last_system, recorded_systems};
 pub use running::begin_flash;
 #[cfg(test)]
@@ -26,7 +28,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Context, FlakeRef, HostName, Timestamp, failure};
+use crate::base::{Context, FlakeRef, HostName, Timestamp};
 use crate::card::disk::Disk;
 use crate::card::flash::Rates;
 use crate::nix::Revision;
@@ -73,10 +75,11 @@ impl Receipt {
         }
     }
 
-    /// The command of the operation: `flash` or `deploy`.
+    /// The command of the operation: `flash`, `deploy` or `rollback`.
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Flash(_) | Self::BrokenFlash(_) => "flash",
+            Self::Deploy(deployed) if deployed.is_rollback => "rollback",
             Self::Deploy(_) => "deploy",
         }
     }
@@ -106,8 +109,11 @@ impl Receipt {
         match self {
             Self::Flash(_) => format!("flashed {day}"),
             Self::BrokenFlash(_) => format!("flash broken off {day}"),
-            Self::Deploy(deploy) if deploy.is_plain_success() => format!("deployed {day}"),
-            Self::Deploy(deploy) => format!("deployed {day}: {}", deploy.verdict.replace('_', " ")),
+            Self::Deploy(deploy) if deploy.is_plain_success() => {
+                let verb = if deploy.is_rollback { "rollback" } else { "deployed" };
+                format!("{verb} {day}")
+            }
+            Self::Deploy(deploy) => format!("deployed {day}: {}", deploy.verdict_words()),
         }
     }
 
@@ -147,8 +153,7 @@ impl From<Deployed> for Receipt {
 pub fn save(cx: &Context, receipt: impl Into<Receipt>) {
     let receipt = receipt.into();
     if let Err(error) = store::write(&folder(cx), &receipt) {
-        let reason = failure::with_hint(&error);
-        cx.warn(format!("no receipt of this {} was written: {reason}", receipt.operation()));
+        cx.warn_of(&error.context(format!("no receipt of this {} was written", receipt.operation())));
     }
 }
 
@@ -208,7 +213,7 @@ pub fn of_card(cx: &Context, disk: &Disk) -> Option<Flashed> {
     let mut receipts = match store::newest_first(&folder(cx)) {
         Ok(receipts) => receipts,
         Err(error) => {
-            cx.warn(failure::with_hint(&error));
+            cx.warn_of(&error);
             return None;
         }
     };

@@ -9,7 +9,7 @@ use crate::base::{Context, FlakeRef, HostName, Timestamp, git};
 use crate::nix::Revision;
 
 /// The verdicts of deploys after which a host runs the system, or boots it by default.
-const TOOK: &[&str] = &[
+pub(super) const TOOK: &[&str] = &[
     "done",
     "already_current",
     "ready",

@@ -26,7 +26,7 @@ pub fn begin_flash(cx: &Context, source: Source<'_>, plan: &Plan) -> RunningFlas
     let path = match store::write(&folder(cx), &receipt.clone().into()) {
         Ok(path) => Some(path),
         Err(error) => {
-            cx.warn(format!("no receipt of this flash was written: {}", failure::with_hint(&error)));
+            cx.warn_of(&error.context("no receipt of this flash was written"));
             None
         }
     };

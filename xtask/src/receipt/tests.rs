@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
+use crate::base::failure::ExitKind;
 use crate::base::fuzz::cpu_time;
 use crate::base::{FlakeRef, HostName, Silent};
 use crate::card::disk::Roots;
@@ -247,9 +248,9 @@ fn a_deploy_has_a_receipt_unless_it_was_refused() {
     assert_eq!((receipt.host(), deployed.seconds.total()), (Some("stinky"), 1.5));
     // A deploy that lost its host leaves a receipt; one that was refused does not.
     for (kind, expected) in [
-        (failure::ExitKind::Unreachable, Some(("unreachable", 12))),
-        (failure::ExitKind::Undecided, Some(("undecided", 14))),
-        (failure::ExitKind::Refused, None),
+        (ExitKind::Unreachable, Some(("unreachable", 12))),
+        (ExitKind::Undecided, Some(("undecided", 14))),
+        (ExitKind::Refused, None),
     ] {
         let ended = deployed.clone().with_result(&Err(kind.error("no")));
         let found = ended.as_ref().map(|ended| (ended.verdict.as_str(), ended.exit_code));

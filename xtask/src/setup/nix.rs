@@ -40,7 +40,9 @@ fn settings(prefix: &Path) -> String {
     // Nix splits the list at spaces.
     let paths = if shell.contains(char::is_whitespace) { String::new() } else { format!(" /bin/sh={shell}") };
     format!(
-        "auto-allocate-uids = true\nbuild-users-group =\n\
+        "# `cargo xtask setup` replaces this file. \"The nix.conf of the user\" in docs/troubleshooting.md says which\n\
+         # settings of ~/.config/nix/nix.conf count beside it.\n\
+         auto-allocate-uids = true\nbuild-users-group =\n\
          experimental-features = nix-command flakes auto-allocate-uids\nextra-platforms = aarch64-linux\n\
          sandbox = true\nsandbox-fallback = false\nsandbox-paths ={paths}\n"
     )

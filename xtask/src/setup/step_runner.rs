@@ -1,7 +1,5 @@
 //! Runs a step of the plan.
 
-use std::time::Instant;
-
 use anyhow::{Context as _, Result};
 
 use super::nix;
@@ -10,7 +8,7 @@ use super::plan::Step;
 use super::root::{Privilege, RootCommand, run_streaming};
 use crate::bail;
 use crate::base::process::Launcher;
-use crate::base::{Context, Event, project, state};
+use crate::base::{Context, Event, RunningPhase, project, state};
 
 /// The arguments of cargo for the version of deploy-rs that this tool supports; older ones fail with Nix 2.33.
 const DEPLOY_RS: &[&str] = &["deploy-rs", "--version", "1.0.0", "--locked"];
@@ -69,7 +67,7 @@ fn install_deploy_rs(cx: &Context) -> Result<()> {
 fn require_cargo(launcher: &Launcher) -> Result<()> {
     if launcher.which("cargo").is_none() {
         bail!(
-            Refused, "compiling deploy-rs needs cargo, and there is no cargo on PATH";
+            Refused(MissingProgram), "compiling deploy-rs needs cargo, and there is no cargo on PATH";
             hint: "install Rust from https://rustup.rs, or put the program `deploy` of deploy-rs on PATH"
         );
     }
@@ -83,14 +81,12 @@ fn in_phase(
     command: &str,
     work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>,
 ) -> Result<()> {
-    let start = Instant::now();
-    cx.reporter.report(&Event::Phase { name: "setup".into(), total: None, is_in_bytes: false });
+    let phase = RunningPhase::begin(cx.reporter.as_ref(), "setup");
     work(&mut |line| {
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail: Some(line.to_owned()) });
     })
     .with_context(|| format!("running {command}"))?;
-    let seconds = start.elapsed().as_secs_f64();
-    cx.reporter.report(&Event::Done { name: "setup".into(), amount: 1, is_in_bytes: false, seconds });
+    phase.end(1);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use super::command_line::{self, command_line};
 use super::filter::Filter;
 use super::json::JsonLines;
 use super::log_reporter::LogReporter;
+use super::open_phases::OpenPhases;
 use super::phase_bar::PhaseBar;
 use super::progress_line::ProgressReporter;
 use super::style::{Role, Stream};
@@ -50,16 +51,16 @@ impl Reporter for PlainLines {
     }
 }
 
-/// Shows a bar for the running phase; other events scroll above it.
+/// Shows a bar for the running phase, the innermost of several; other events scroll above it.
 pub struct Bars {
-    running: Arc<Mutex<Option<PhaseBar>>>,
+    running: Arc<Mutex<OpenPhases>>,
     board: SubjectBoard,
 }
 
 impl Bars {
     /// Starts the clock of the bars, which ends with this value.
     pub fn new() -> Self {
-        let running = Arc::new(Mutex::new(None));
+        let running = Arc::new(Mutex::new(OpenPhases::default()));
         let weak = Arc::downgrade(&running);
         std::thread::spawn(move || while tick(&weak) {});
         Self { running, board: SubjectBoard::default() }
@@ -67,11 +68,11 @@ impl Bars {
 }
 
 /// Waits, and draws the bar of the running phase again. Returns whether the bars still exist.
-fn tick(bars: &Weak<Mutex<Option<PhaseBar>>>) -> bool {
+fn tick(bars: &Weak<Mutex<OpenPhases>>) -> bool {
     std::thread::sleep(TICK);
     let Some(running) = bars.upgrade() else { return false };
-    if let Some(running) = running.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-        running.draw();
+    if let Some(innermost) = running.lock().unwrap_or_else(PoisonError::into_inner).innermost() {
+        innermost.draw();
     }
     true
 }
@@ -79,9 +80,7 @@ fn tick(bars: &Weak<Mutex<Option<PhaseBar>>>) -> bool {
 impl Drop for Bars {
     /// Clears the bar of a phase that an error ended.
     fn drop(&mut self) {
-        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            running.clear();
-        }
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).end_all();
     }
 }
 
@@ -89,53 +88,29 @@ impl Reporter for Bars {
     fn report(&self, event: &Event) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Phase { name, total, is_in_bytes } => {
-                if let Some(earlier) = running.take() {
-                    earlier.clear();
-                }
-                *running = Some(PhaseBar::new(name, *total, *is_in_bytes));
+            Event::Phase { name, total, is_in_bytes } => return running.begin(name, *total, *is_in_bytes),
+            Event::Progress { .. }
+            | Event::Step { .. }
+            | Event::Ahead { .. }
+            | Event::TaskStarted { .. }
+            | Event::TaskEnded { .. }
+            | Event::Output { .. } => return running.show(event),
+            Event::Done { name, .. } | Event::Found { name, .. } | Event::PhaseEnded { name: Some(name) } => {
+                running.end(name);
             }
-            Event::Progress { done, total, detail } => {
-                if let Some(running) = running.as_mut() {
-                    running.advance(*done, *total, detail.as_deref());
-                }
-            }
-            Event::Step { text } => {
-                if let Some(running) = running.as_mut() {
-                    running.show_step(text);
-                }
-            }
-            Event::Ahead { bytes } => {
-                if let Some(running) = running.as_mut() {
-                    running.expect_ahead(*bytes);
-                }
-            }
-            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
-                if let Some(running) = running.take() {
-                    running.clear();
-                }
-                if let Some(line) = shown_line(None, event) {
-                    print_line(&line);
-                }
-            }
-            Event::TaskStarted { .. } | Event::TaskEnded { .. } | Event::Output { .. } => {
-                if let Some(running) = running.as_mut() {
-                    running.show_task(event);
-                }
-            }
-            _ => {
-                if let Some(line) = shown_line(None, event) {
-                    print_above(running.as_ref(), &line);
-                }
-            }
+            Event::PhaseEnded { name: None } | Event::Failed(_) => running.end_all(),
+            _ => {}
+        }
+        if let Some(line) = shown_line(None, event) {
+            print_above(running.innermost(), &line);
         }
     }
 
     fn report_for(&self, subject: &Subject, event: &Event) {
         let line = shown_line(Some(subject), event);
         let show = || self.board.report(subject, event, line.as_deref());
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match running.as_ref().filter(|_| line.is_some()) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.innermost().filter(|_| line.is_some()) {
             Some(running) => running.print_above(show),
             None => show(),
         }
@@ -143,7 +118,7 @@ impl Reporter for Bars {
 }
 
 /// Prints `line` above the bar of the running phase, if there is one.
-fn print_above(running: Option<&PhaseBar>, line: &str) {
+fn print_above(running: Option<&mut PhaseBar>, line: &str) {
     match running {
         Some(running) => running.print_above(|| print_line(line)),
         None => print_line(line),
@@ -183,7 +158,7 @@ pub(super) fn line_of(event: &Event) -> Option<String> {
             Some(escape::lines(text))
         }
         Event::Warning { text, hint } => {
-            let hint = hint.as_ref().map(|hint| format!("\nhint: {}", escape::line(hint)));
+            let hint = hint.as_ref().map(|hint| format!("\nhint: {}", escape::lines(hint)));
             Some(format!("warning: {}{}", escape::lines(text), hint.unwrap_or_default()))
         }
         Event::Log { text } => Some(format!("  | {}", escape::log(text))),

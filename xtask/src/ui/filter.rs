@@ -113,7 +113,8 @@ mod tests {
     fn the_verbosity_chooses_and_a_question_shows_what_was_hidden() {
         let started = Event::ChildStarted { child: 1, argv: vec!["nix".into()] };
         let line = Event::ChildLine { child: 1, text: "a".into() };
-        let all = [Event::note("plan"), Event::warning("hot"), started, line, Event::PhaseEnded];
+        let all =
+            [Event::note("plan"), Event::warning("hot"), started, line, Event::PhaseEnded { name: None }];
         for (verbosity, expected) in [
             (Verbosity::Verbose, &[0, 1, 2, 4][..]),
             (Verbosity::Normal, &[0, 1, 4]),

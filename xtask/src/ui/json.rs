@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::charset::Charset;
+use super::open_events::OpenEvents;
 use super::print_json_line;
 use crate::base::{
     ErrorReport, Event, HostName, JsonResult, NextStep, Reporter, Subject, Timestamp, escape, program,
@@ -84,17 +85,44 @@ fn object(fields: &str, error: Option<&ErrorReport>, next: Option<&NextStep>) ->
     format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
 }
 
+/// What has begun in the events of this run; `None` once the run has ended.
+static OPEN: Mutex<Option<OpenEvents>> = Mutex::new(Some(OpenEvents::NONE));
+
 /// Prints each event as a line of JSON on stderr: stdout is for the result.
 pub struct JsonLines;
 
+impl JsonLines {
+    fn print(subject: Option<&Subject>, event: &Event) {
+        // The lock is held until the lines are printed, so that nothing ends before its beginning.
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        for (subject, event) in open.iter_mut().flat_map(|open| open.pair(subject, event)) {
+            print_event(&EventLine::of(subject.as_ref(), &event));
+        }
+    }
+}
+
 impl Reporter for JsonLines {
     fn report(&self, event: &Event) {
-        print_event(&EventLine::of(None, event));
+        Self::print(None, event);
     }
 
     fn report_for(&self, subject: &Subject, event: &Event) {
-        print_event(&EventLine::of(Some(subject), event));
+        Self::print(Some(subject), event);
     }
+}
+
+/// Prints the end of all that has begun. Afterwards only [`print_last_event`] prints: threads that a stopped run leaves
+/// behind have nothing to add.
+pub fn end_events() {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (subject, event) in open.take().into_iter().flat_map(OpenEvents::end) {
+        print_event(&EventLine::of(subject.as_ref(), &event));
+    }
+}
+
+/// Prints an event of the end of the run.
+pub fn print_last_event(event: &Event) {
+    print_event(&EventLine::of(None, event));
 }
 
 /// An event with what each line has.
@@ -142,8 +170,8 @@ mod tests {
     fn a_result_has_its_version_its_error_and_its_fields() {
         let error = ErrorReport::of(&crate::failure!(Io, "no"));
         let of_error = r#""error":{"code":5,"kind":"io","message":"no","hint":null,"reasons":[]}"#;
-        let step = NextStep::run("go");
-        let of_step = r#""next":{"by_hand":null,"command":"go","reason":null}"#;
+        let step = NextStep::run("go", "goes");
+        let of_step = r#""next":{"by_hand":null,"command":"go","reason":"goes"}"#;
         for (fields, error, next, expected) in [
             ("", None, None, r#"{"schema":1,"next":null}"#.to_owned()),
             (r#""a":1"#, None, Some(&step), format!(r#"{{"schema":1,"a":1,{of_step}}}"#)),
@@ -157,14 +185,15 @@ mod tests {
     #[test]
     fn an_event_has_its_version_its_time_and_its_subject() {
         let card = Subject::Card { device: "/dev/sdb".into(), host: Some("pi".into()) };
+        let event = Event::PhaseEnded { name: Some("write".into()) };
         for (subject, expected) in [
             (None, r#""host":null,"device":null"#),
             (Some(&Subject::Host("pi".into())), r#""host":"pi","device":null"#),
             (Some(&card), r#""host":"pi","device":"/dev/sdb""#),
         ] {
-            let line = EventLine { time: Timestamp::at(0), ..EventLine::of(subject, &Event::PhaseEnded) };
-            let expected =
-                format!(r#"{{"schema":1,"time":"1970-01-01T00:00:00Z",{expected},"event":"phase_ended"}}"#);
+            let line = EventLine { time: Timestamp::at(0), ..EventLine::of(subject, &event) };
+            let begin = r#"{"schema":1,"time":"1970-01-01T00:00:00Z""#;
+            let expected = format!(r#"{begin},{expected},"event":"phase_ended","name":"write"}}"#);
             assert_eq!(event_json(&line).unwrap(), expected);
         }
     }

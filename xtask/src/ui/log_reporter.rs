@@ -35,7 +35,7 @@ impl LogReporter {
                 line(format!("[{child}] {code} after {seconds:.3} s"));
             }
             Event::Phase { name, .. } => line(format!("{name} begins")),
-            Event::PhaseEnded => line("the phase ended".to_owned()),
+            Event::PhaseEnded { name: Some(name) } => line(format!("{name} ended")),
             Event::Output { task: Some(_), source, text } => {
                 line(format!("{}> {text}", source.as_deref().unwrap_or_default()));
             }
@@ -44,6 +44,7 @@ impl LogReporter {
             | Event::Tail { .. }
             | Event::Progress { .. }
             | Event::LogFile { .. }
+            | Event::PhaseEnded { name: None }
             | Event::TaskEnded { .. } => {}
             Event::Failed(error) => line(format!("error: {}", error.message)),
             other => {

@@ -12,6 +12,8 @@ mod layout;
 mod log_reporter;
 mod message;
 mod next;
+mod open_events;
+mod open_phases;
 mod phase_bar;
 mod phase_state;
 mod progress_line;
@@ -29,7 +31,7 @@ mod words;
 pub use bars::reporter;
 #[cfg(test)]
 pub use json::{EventLine, PrintedResult};
-pub use json::{print_json, print_json_result};
+pub use json::{end_events, print_json, print_json_result};
 pub use next::{end_with, print_next_step};
 pub use prompt::{Answer, MAX_ANSWERS, MAX_ANSWERS_BEFORE_LOSS, Prompt, TerminalApprover, can_ask, is_no};
 
@@ -40,7 +42,7 @@ use anyhow::{Context, Result};
 use unicode_width::UnicodeWidthStr;
 
 use crate::base::failure::{self, Reason};
-use crate::base::{Event, Reporter, Table, Tone, escape, program};
+use crate::base::{Event, Reporter, Table, Tone, escape, program, redact};
 use charset::Charset;
 use style::{Role, Stream};
 
@@ -80,10 +82,18 @@ pub fn print_own_text(text: &str) -> Result<()> {
     write_result(text)
 }
 
-/// Writes a log to stdout, line by line as it is: only invisible characters are escaped.
-pub fn print_log(text: &str) -> Result<()> {
-    let lines = text.lines().map(escape::line).collect::<Vec<_>>();
-    write_result(&Charset::of_locale().spell(lines.join("\n")))
+/// The most columns of a line of a log on a terminal: arguments for Nix are pages of its language.
+const LOG_LINE: usize = 400;
+
+/// Writes a log to stdout, line by line as it is: only invisible characters are escaped, and on a terminal lines of
+/// more than [`LOG_LINE`] columns are cut in their middle. Returns whether one was cut.
+pub fn print_log(text: &str) -> Result<bool> {
+    let charset = Charset::of_locale();
+    let width = if Stream::Stdout.is_terminal() { LOG_LINE } else { usize::MAX };
+    let whole = text.lines().map(escape::line).collect::<Vec<_>>();
+    let shown = whole.iter().map(|line| shorten::middle(line, width, charset.ellipsis())).collect::<Vec<_>>();
+    write_result(&charset.spell(shown.join("\n")))?;
+    Ok(shown != whole)
 }
 
 /// The escaped `text` as `stream` shows it: spelled for people, on a terminal folded, and with colours where the stream
@@ -115,9 +125,10 @@ pub fn print_completions(lines: &[String]) -> Result<()> {
     write_result(&lines.join("\n"))
 }
 
-/// `text` for people: with the name by which they call the program, and in the characters of their locale.
+/// `text` for people: with the name by which they call the program, and in the characters of their locale. Secrets are
+/// left out before the text is folded, which could part them.
 fn for_people(text: String) -> String {
-    Charset::of_locale().spell(program::as_called(text))
+    Charset::of_locale().spell(redact::without_passwords(&program::as_called(text)))
 }
 
 /// Writes a line of serialized JSON to stdout, escaped.
@@ -131,9 +142,9 @@ fn write_story(lines: &str) {
 }
 
 /// Writes lines with the line break behind them at once: the lines of several runs that share a file or a pipe stay
-/// apart.
+/// apart. All that is printed passes here, and loses the passwords of its addresses.
 fn write_lines(mut stream: impl Write, lines: &str) -> std::io::Result<()> {
-    stream.write_all(format!("{lines}\n").as_bytes())
+    stream.write_all(format!("{}\n", redact::without_passwords(lines)).as_bytes())
 }
 
 /// Writes lines to stdout. A closed pipe (`| head`) is not an error.
@@ -152,15 +163,15 @@ fn write_result(lines: &str) -> Result<()> {
 /// Prints the error of the command on stderr: with its hint and its reasons for people, as an event with `--json`.
 pub fn print_error(error: &anyhow::Error, json: bool) {
     if json {
-        return json::JsonLines.report(&Event::failed(error));
+        return json::print_last_event(&Event::failed(error));
     }
-    let lines = error_lines(&format!("{error:#}"), failure::hint(error), failure::listed_reasons(error));
+    let lines = error_lines(&failure::text(error), failure::hint(error), failure::listed_reasons(error));
     write_story(&lay_out(&lines, Stream::Stderr));
 }
 
 /// Prints an event on stderr after the command has ended.
 pub fn print_event(event: &Event, json: bool) {
-    if json { json::JsonLines.report(event) } else { bars::PlainLines.report(event) }
+    if json { json::print_last_event(event) } else { bars::PlainLines.report(event) }
 }
 
 /// The lines of an error for people. Each of several reasons is an item of a list, followed by its hint.
@@ -171,12 +182,12 @@ fn error_lines(message: &str, hint: Option<&str>, reasons: &[Reason]) -> String 
     format!("error: {}{colon}{reasons}{hint}", escape::lines(message))
 }
 
-/// The lines of a reason and of its hint, each with a line break before it. The later lines of a reason, such as those
-/// of the log of a build, are indented further than its hint.
+/// The lines of a reason and of its hint, each with a line break before it. The later lines of either, such as those of
+/// the log of a build, are indented further than its hint.
 fn reason_lines(reason: &Reason) -> String {
-    let message = escape::lines(&reason.message).replace("\n  ", "\n      ");
-    let hint = reason.hint.as_ref().map(|hint| format!("\n    hint: {}", escape::line(hint)));
-    format!("\n  - {message}{}", hint.unwrap_or_default())
+    let indented = |text: &str| escape::lines(text).replace("\n  ", "\n      ");
+    let hint = reason.hint.as_ref().map(|hint| format!("\n    hint: {}", indented(hint)));
+    format!("\n  - {}{}", indented(&reason.message), hint.unwrap_or_default())
 }
 
 /// The width of the help, in columns: that of the terminal, as far as lines are easy to read.

@@ -1,6 +1,6 @@
 //! The bar of the running phase on a terminal.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::bar_terminal;
 use super::layout;
@@ -36,13 +36,27 @@ impl PhaseBar {
         self.bar.set_message(self.state.line(layout::width()));
     }
 
-    pub(super) fn show_step(&mut self, text: &str) {
+    /// Shows an event of the phase.
+    pub(super) fn show(&mut self, event: &Event) {
+        match event {
+            Event::Progress { done, total, detail } => self.advance(*done, *total, detail.as_deref()),
+            Event::Step { text } => self.show_step(text),
+            // The time that later phases will take for these bytes is shown from the next drawing on.
+            Event::Ahead { bytes } => self.state.ahead = Some(*bytes),
+            Event::TaskStarted { .. } | Event::TaskEnded { .. } | Event::Output { .. } => {
+                self.show_task(event);
+            }
+            _ => {}
+        }
+    }
+
+    fn show_step(&mut self, text: &str) {
         self.state.message = escape::line(text);
         self.draw();
     }
 
     /// Shows the progress.
-    pub(super) fn advance(&mut self, done: u64, total: Option<u64>, detail: Option<&str>) {
+    fn advance(&mut self, done: u64, total: Option<u64>, detail: Option<&str>) {
         self.state.advance(done, total);
         if let Some(detail) = detail {
             self.state.message = escape::log(detail);
@@ -50,13 +64,8 @@ impl PhaseBar {
         self.draw();
     }
 
-    /// Shows the time that later phases will take for `bytes`, from the next drawing on.
-    pub(super) fn expect_ahead(&mut self, bytes: u64) {
-        self.state.ahead = Some(bytes);
-    }
-
     /// Shows the event of a task, or the last line of a child without tasks.
-    pub(super) fn show_task(&mut self, event: &Event) {
+    fn show_task(&mut self, event: &Event) {
         match event {
             Event::Output { task: None, text, .. } => self.show_step(text),
             event => self.tasks.report(&self.display, event),
@@ -66,6 +75,20 @@ impl PhaseBar {
     /// Lets `print` print lines above the bar.
     pub(super) fn print_above(&self, print: impl FnOnce()) {
         self.display.suspend(print);
+    }
+
+    /// Erases the bar while another phase runs inside of this one.
+    pub(super) fn hide(&mut self) {
+        self.tasks.clear();
+        // Where the bar cannot be erased, nothing can be drawn.
+        let _ = self.display.clear();
+        self.display.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    /// Draws the bar again after [`Self::hide`].
+    pub(super) fn show_again(&mut self) {
+        self.display.set_draw_target(bar_terminal::draw_target());
+        self.draw();
     }
 
     /// Erases the bar and the lines of the tasks.

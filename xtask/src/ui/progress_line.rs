@@ -115,7 +115,7 @@ impl Phases {
                     running.step = escape::line(text);
                 }
             }
-            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded | Event::Failed(_) => {
+            Event::Done { .. } | Event::Found { .. } | Event::PhaseEnded { .. } | Event::Failed(_) => {
                 self.running.remove(&subject);
             }
             _ => {}
@@ -200,7 +200,7 @@ mod tests {
                 vec![phase(None, false), Event::Step { text: "a\nb".into() }],
                 "progress: write in 10.0 s, a\\u{a}b",
             ),
-            (vec![phase(None, true), Event::PhaseEnded], "progress: no phase is running"),
+            (vec![phase(None, true), Event::PhaseEnded { name: None }], "progress: no phase is running"),
         ] {
             let mut phases = Phases::default();
             for event in &events {

@@ -72,7 +72,7 @@ fn events(text: &str) -> Vec<Event> {
         Event::Done { name: text(), amount: 1, is_in_bytes: true, seconds: 1.0 },
         Event::Found { name: text(), text: text() },
         Event::plan(text(), &[text()]),
-        Event::PhaseEnded,
+        Event::PhaseEnded { name: None },
         Event::Map { runs: vec![ChunkRun { state: ChunkState::Written, mib: 1 }] },
         Event::Failed(ErrorReport::of(&ExitKind::Other.error_with(
             text(),
@@ -87,7 +87,7 @@ fn events(text: &str) -> Vec<Event> {
             Event::ChildStarted { .. } | Event::ChildLine { .. } | Event::ChildEnded { .. } => {}
             Event::LogFile { .. } | Event::Tail { .. } | Event::Output { .. } => {}
             Event::TaskStarted { .. } | Event::TaskEnded { .. } => {}
-            Event::PhaseEnded | Event::Map { .. } | Event::Plan { .. } => {}
+            Event::PhaseEnded { .. } | Event::Map { .. } | Event::Plan { .. } => {}
             Event::Failed(_) | Event::Ahead { .. } | Event::Verdict { .. } => {}
         }
     }
@@ -109,9 +109,10 @@ fn fuzz_lines_of_events() {
                     assert_one_text(&shown, text);
                 }
                 Event::Warning { hint: Some(_), .. } => {
+                    // Only one line looks like a hint.
                     let (warning, hint) = shown.rsplit_once("\nhint: ").expect("a hint");
-                    assert_one_text(warning, text);
-                    assert_drawn(hint, 1);
+                    assert_one_text(warning, &format!("warning: {text}"));
+                    assert_one_text(hint, text);
                 }
                 Event::Map { .. } => assert_drawn(&shown, 2),
                 _ => assert_drawn(&shown, 1),
@@ -129,9 +130,9 @@ fn fuzz_bars() {
     crate::base::fuzz::check_text(SAMPLES, |text| {
         let mut running = PhaseBar::new(text, Some(1), false);
         assert_drawn(&running.bar.message(), 1);
-        running.advance(1, None, Some(text));
+        running.show(&Event::Progress { done: 1, total: None, detail: Some(text.to_owned()) });
         assert_drawn(&running.bar.message(), 1);
-        running.show_step(text);
+        running.show(&Event::Step { text: text.to_owned() });
         assert_drawn(&running.bar.message(), 1);
         let board = super::subject_board::SubjectBoard::default();
         let card = Subject::Card { device: text.into(), host: Some(text.into()) };

@@ -76,7 +76,8 @@ impl SubjectBoard {
 
 /// Whether `event` ends the line of `subject`. A card shows a phase that is done until its next phase.
 fn ends_line(subject: &Subject, event: &Event) -> bool {
-    matches!(event, Event::PhaseEnded) || matches!(event, Event::Done { .. }) && subject.device().is_none()
+    matches!(event, Event::PhaseEnded { .. })
+        || matches!(event, Event::Done { .. }) && subject.device().is_none()
 }
 
 /// Whether `event` changes the line of `subject`, or begins it.
@@ -149,10 +150,10 @@ mod tests {
         for (subject, events, is_shown) in [
             (&host, &[&phase][..], true),
             (&host, &[&phase, &done], false),
-            (&host, &[&phase, &Event::PhaseEnded], false),
+            (&host, &[&phase, &Event::PhaseEnded { name: None }], false),
             (&host, &[&phase, &done, &phase], true),
             (&card, &[&phase, &done], true),
-            (&card, &[&phase, &done, &Event::PhaseEnded], false),
+            (&card, &[&phase, &done, &Event::PhaseEnded { name: None }], false),
         ] {
             let board = SubjectBoard::default();
             for event in events {

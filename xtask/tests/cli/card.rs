@@ -85,7 +85,7 @@ fn card_verify_compares_the_card_with_the_image_of_its_host() {
     let verify = |args: &[&str]| nix.run(&[&["--flake", FLAKE, "card", "verify"], args].concat());
     let differs = format!(
         "error: {device} does not hold the image: 2 of 2 MiB differ, at byte 0, 1048576\n\
-         hint: a card that has booted differs: its system writes to it\n"
+         hint: a card differs once it has booted, or once another checkout has flashed it\n"
     );
     verify(&["stinky", device]).assert_stderr_contains(&differs).assert_code(4);
     assert!(std::fs::read(&card).unwrap().iter().all(|byte| *byte == 0xee));

@@ -264,7 +264,8 @@ fn history_explains_that_a_host_has_no_receipt() {
     let text = |host: &str, others: &str| {
         format!(
             "{host} was not looked up in the flake: reading the names in github:o/f\n\
-             there is no receipt of {host}: no flash and no deploy of it was made from github:o/f yet{others}\n"
+             no history of {host}: no flash and no deploy of it was made from github:o/f yet{others}\n\
+             next: cargo xtask --flake github:o/f up {host}\n  writes its card and deploys to it\n"
         )
     };
     let history = |host: &str| fixture.sandbox.run(&["--flake", "github:o/f", "history", host]).stderr;

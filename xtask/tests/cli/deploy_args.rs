@@ -11,7 +11,7 @@ fn assert_usage_errors(cases: &[(&[&str], &str)]) {
 
 #[test]
 fn wait_takes_1_to_10080_minutes() {
-    let range = "is not in 1..=10080";
+    let range = "must be a whole number from 1 to 10080";
     assert_usage_errors(&[
         (&["deploy", "stinky", "--wait=0"], range),
         (&["deploy", "stinky", "--wait=10081"], range),

@@ -72,7 +72,7 @@ fn a_node_without_a_hostname_needs_an_address() {
     fixture.write("nodes", &nodes_json("root").replace("stinky.lan", ""));
     fixture.write("before", &probe_answer(NEW_PROFILE, NEW, ""));
     let error = "error: deploy.nodes.stinky has no `hostname`\n\
-                 hint: set it to the address of the host, or pass --to [USER@]ADDRESS\n";
+                 hint: pass --to [USER@]ADDRESS, or set `hostname` to the address of the host\n";
     fixture.deploy(&["stinky"]).assert_code(3).assert_stderr(error);
     fixture.deploy(&["stinky", "--to", "stinky.lan"]).assert_code(0);
 }

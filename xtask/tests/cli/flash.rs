@@ -146,7 +146,7 @@ fn flash_without_a_device_waits_for_the_card_after_the_build() {
     // No disk has this size, so another card that is inserted meanwhile is ignored.
     let args = ["--flake", FLAKE, "flash", "stinky", "--yes", "--expect-size", "7", "--identity", "none"];
     let outcome = nix.xtask(&args).interrupt_at("insert the card (Ctrl-C stops)");
-    assert!(outcome.stderr.ends_with("\nerror: stopped; nothing was written\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.ends_with("\nerror: stopped; no card was written\n"), "{}", outcome.stderr);
     outcome.assert_code(130);
     assert!(was_built(&nix));
 }

@@ -52,6 +52,21 @@ fn a_failure_names_its_log_once_and_a_refusal_does_not() {
 }
 
 #[test]
+fn a_result_that_cannot_be_printed_is_the_error_of_the_run() {
+    let fixture = good_deploy();
+    fixture.deploy(&["stinky"]).assert_code(0);
+    let full = fs::File::options().write(true).open("/dev/full").expect("opening /dev/full");
+    let args = ["--json", "--flake", "github:o/f", "status", "stinky"];
+    let outcome = fixture.sandbox.xtask(&args).stdout(full).run();
+    let events = outcome.assert_code(5).events();
+    let [.., named, failed] = &events[..] else { panic!("{outcome:?}") };
+    assert_eq!((&named["event"], &failed["event"]), (&"log_file".into(), &"failed".into()));
+    assert_eq!(failed["reasons"][0]["kind"], "no_room");
+    let log = fs::read_to_string(named["path"].as_str().expect("a path")).expect("reading the log");
+    assert!(log.ends_with(" exit code 5\n"), "{log}");
+}
+
+#[test]
 fn quiet_prints_the_result_alone_and_verbose_each_command_line() {
     let quiet = good_deploy().deploy(&["stinky", "-q"]);
     quiet.assert_code(0).assert_stderr("").assert_stdout_contains("stinky runs ");
@@ -82,9 +97,7 @@ fn a_log_of_ones_own_is_written_and_nothing_else_overwritten() {
     assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
     let missing = fixture.path("home/missing/own.log");
     let failed = fixture.deploy(&["stinky", "--log-file", &missing]);
-    failed
-        .assert_code(5)
-        .assert_stderr_contains("No such file or directory (os error 2)\nhint: make its folder");
+    failed.assert_code(5).assert_stderr_contains("No such file or directory\nhint: make its folder");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod emulation;
 mod escapes;
 mod fake_build;
 mod fake_nix;
+mod flakes_with_login;
 mod flash;
 mod help;
 mod history;
@@ -50,6 +51,7 @@ mod suites;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod unknown_names;
 mod up;
 mod variables;
 mod which_flake;

@@ -21,7 +21,7 @@ fn a_missing_nix_is_a_fault_of_the_machine() {
     let [message, hint] = ["no nix on PATH", "run `cargo xtask setup`"];
     let error = serde_json::json!({
         "code": 3, "kind": "refused", "message": message, "hint": hint,
-        "reasons": [{ "kind": null, "message": message, "hint": hint }],
+        "reasons": [{ "kind": "missing_nix", "message": message, "hint": hint }],
     });
     for words in NEED_NIX {
         let args = [&["--flake", "github:o/f"], *words].concat();

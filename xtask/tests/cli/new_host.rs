@@ -65,6 +65,11 @@ fn git_lists_the_new_files_on_request() {
     assert_eq!(result["new_files"], serde_json::json!(["hosts/smelly/default.nix"]));
     assert_eq!((&result["is_in_git"], &result["evaluated"]), (&true.into(), &"system".into()));
     outcome.assert_stderr_contains("nobody can log in to smelly yet: ");
+    // The evaluation of a host with this module warns of it.
+    let warned = Flake::registry();
+    warned.write("hosts/common/logins.nix", "{ }");
+    let outcome = warned.run_smelly(&["--git-add"]);
+    assert!(!outcome.assert_code(0).stderr.contains("nobody can log in"), "{outcome:?}");
     assert!(flake.git(&["ls-files"]).contains("hosts/smelly/default.nix\n"));
     // On a terminal the user is asked.
     let flake = Flake::registry();
@@ -106,7 +111,10 @@ fn the_run_after_one_that_was_killed_completes_it_or_names_what_is_left() {
     let hint = refused.stderr.split('`').nth(1).unwrap();
     assert!(hint.ends_with(" add hosts/smelly/default.nix"), "{hint}");
     flake.git(&["add", "hosts/smelly/default.nix"]);
-    flake.run_smelly(&[]).assert_code(3).assert_stderr_contains("hint: choose another name");
+    flake
+        .run_smelly(&[])
+        .assert_code(3)
+        .assert_stderr_contains("hint: edit hosts/smelly/default.nix to change it, or choose another name");
 }
 
 #[test]
@@ -240,7 +248,7 @@ fn wrong_names_and_keys_are_refused() {
         (&["smelly", "--board", "pi4", "--admin", "anna", "--address", "a@b"], "a@b is no address", 2),
         (&["smelly", "--board", "pi4", "--admin", "anna", "--state-version", "unstable"], "no release", 2),
         (&["smelly", "--board", "pi4", "--admin", "anna", "--ssh-key", &private], "is a private key", 3),
-        (&["stinky", "--board", "pi4", "--admin", "anna"], "the flake has a host stinky already", 3),
+        (&["stinky", "--board", "pi4", "--admin", "anna"], "hosts/default.nix has a host stinky already", 3),
         (&["common", "--board", "pi4", "--admin", "anna", "--ssh-key", "/none"], "/none cannot be read", 3),
     ] {
         flake.run(args).assert_stderr_contains(text).assert_code(code).assert_stdout("");

@@ -37,7 +37,7 @@ fn the_next_step_follows_from_the_receipts() {
     let nix = answers.install();
     let overview = || result(&nix.run(&["--flake", FLAKE, "--json"]));
     let first = overview();
-    assert_eq!(first["next"]["command"], format!("cargo xtask --flake {FLAKE} flash stinky"), "{first}");
+    assert_eq!(first["next"]["command"], format!("cargo xtask --flake {FLAKE} up stinky"), "{first}");
     let host = &first["hosts"][0];
     for (key, expected) in [
         ("host", json!("stinky")),

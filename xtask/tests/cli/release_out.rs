@@ -20,3 +20,15 @@ fn a_release_replaces_only_a_release_or_an_empty_file() {
         assert!(!outcome.stderr.contains("is there already"), "{}", outcome.stderr);
     }
 }
+
+#[test]
+fn a_place_where_no_file_can_be_written_is_named() {
+    let (fixture, _) = fixture();
+    let made = |out: &str| fixture.sandbox.run(&["--flake", "github:o/f", "release", "stinky", "--out", out]);
+    let missing = fixture.path("no folder");
+    let expected =
+        format!("cannot be written: there is no folder {missing}\nhint: `mkdir -p '{missing}'`, or ");
+    made(&format!("{missing}/r.json")).assert_code(3).assert_stderr_contains(expected);
+    let folder = fixture.path("");
+    made(&folder).assert_code(3).assert_stderr_contains("is a folder, not the file to write\nhint: ");
+}

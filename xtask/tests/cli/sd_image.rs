@@ -58,9 +58,12 @@ fn sd_image_prints_json() {
         "progress",
         "output",
         "warning",
+        "task_ended",
         "done",
+        "phase_ended",
         "phase",
         "done",
+        "phase_ended",
     ];
     assert_eq!(names.collect::<Vec<_>>(), expected);
 }

@@ -43,7 +43,7 @@ fn a_signal_at_the_confirmation_stops_the_flash() {
         let mut terminal = flash_until_confirmation(&nix);
         terminal.signal(signal);
         let (shown, code) = finish_after_question(terminal);
-        assert_eq!((shown.as_str(), code), ("\nerror: stopped; nothing was written\n", 130));
+        assert_eq!((shown.as_str(), code), ("\nerror: stopped; no card was written\n", 130));
         assert!(is_all(&std::fs::read(nix.path("virtual-card")).unwrap(), 0xee));
     }
 }
@@ -78,9 +78,9 @@ fn only_the_name_of_the_device_confirms() {
     let (answers, _out) = build_with_image();
     for (typed, echoed, code, written) in [
         ("virtual-card\n", "virtual-card\n", 0, true),
-        ("no\n", "no\nerror: not confirmed; nothing was written\n", 3, false),
+        ("no\n", "no\nerror: not confirmed; no card was written\n", 3, false),
         // Ctrl-D, the end of the input.
-        ("\x04", "\nerror: not confirmed; nothing was written\n", 3, false),
+        ("\x04", "\nerror: not confirmed; no card was written\n", 3, false),
     ] {
         let nix = answers.install();
         let mut terminal = flash_until_confirmation(&nix);
@@ -146,7 +146,7 @@ fn what_is_typed_while_nix_builds_confirms_no_card() {
         let (shown, code) = finish_after_question(terminal);
         assert_eq!(
             (shown.as_str(), code),
-            ("no\nerror: not confirmed; nothing was written\n", 3),
+            ("no\nerror: not confirmed; no card was written\n", 3),
             "{ahead:?}"
         );
         assert!(is_all(&std::fs::read(&card).unwrap(), 0xee), "{ahead:?}");

@@ -212,7 +212,7 @@ fn the_card_is_confirmed_as_for_a_flash() {
     let args = [card, "--allow-virtual", "--identity", "none", "--skip", "deploy", "--skip", "status"];
     let mut terminal = up.fixture.sandbox.xtask(&words(&args)).on_terminal();
     terminal.answer("to go on:", "no");
-    terminal.finish().assert_stderr_contains("not confirmed; nothing was written").assert_code(3);
+    terminal.finish().assert_stderr_contains("not confirmed; no card was written").assert_code(3);
     assert!(up.is_card_untouched());
 }
 

@@ -37,7 +37,10 @@ fn a_host_that_does_not_evaluate_hides_no_other_in_a_plan() {
     let unplanned = json["unplanned"].as_array().expect("a list").iter().map(|left_out| &left_out["host"]);
     assert_eq!(unplanned.collect::<Vec<_>>(), ["broken", "nodeless"]);
     let alone = fixture.run(&["deploy", "broken", "--plan"]);
-    assert!(alone.assert_code(1).stdout.is_empty(), "{}", alone.stdout);
+    alone.assert_code(1).assert_stdout("").assert_stderr_contains("error: evaluating broken: nix failed on ");
+    for args in [&["deploy", "broken", "--dry-run"][..], &["status", "broken"], &["up", "broken"]] {
+        fixture.run(args).assert_stderr_contains("evaluating broken: nix failed on ");
+    }
 }
 
 #[test]

@@ -79,6 +79,7 @@ fn a_system_for_the_next_boot_is_not_activated() {
         "note  target runs this system already: only its profile and its next boot change",
     );
     assert!(back.assert_code(0).stdout.ends_with("-old: only its profile would change\n"), "{}", back.stdout);
+    fixture.run(&["status"]).assert_code(0).assert_stdout_contains("target  current, boots another next");
     fixture.set_profile("new-profile", ":");
     fixture.set_nixos("new", "new");
     let rebooted = fixture.deploy(&["--boot", "--reboot"]);

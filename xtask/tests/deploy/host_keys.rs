@@ -167,6 +167,34 @@ fn the_remedy_for_another_key_than_the_pinned_one_makes_the_host_known() {
     }
 }
 
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_pinned_key_is_read_from_a_folder_of_any_name() {
+    let mut fixture = fixture_with_deployed_host();
+    fixture.pin_key("host_key.pub");
+    for (name, deploys) in [("%2Fsrv%2Fpis", true), ("my pis", false), ("it's %h", false)] {
+        let state = fixture.sandbox.path(name);
+        fs::create_dir(&state).expect("making a state folder");
+        fs::rename(fixture.sandbox.path("state/identity"), state.join("identity")).expect("moving the keys");
+        fixture.sandbox.env("XTASK_STATE", &state);
+        fixture.set_profile("one", ":");
+        fixture.run(&["status", "target"]).assert_code(0).assert_stdout_contains("target  current  ");
+        fixture.set_profile("two", &format!(": {}", fixture.flake()));
+        let deployed = fixture.deploy(&[]);
+        if deploys {
+            deployed.assert_code(0);
+            fixture.set_profile("one", ":");
+            fixture.deploy(&[]).assert_code(0);
+        } else {
+            deployed
+                .assert_code(3)
+                .assert_stderr_contains("deploy-rs would split the ssh option `UserKnownHostsFile");
+            deployed.assert_stderr_contains("set XTASK_STATE to a state folder without spaces");
+        }
+        fs::rename(state.join("identity"), fixture.sandbox.path("state/identity")).expect("moving the keys");
+    }
+}
+
 /// Runs the command of the hint that pins the key of the host, with the fingerprint of the key that the status names.
 #[track_caller]
 fn trust_as_printed(fixture: &Fixture, status: &Value) {

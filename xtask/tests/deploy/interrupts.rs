@@ -141,7 +141,9 @@ fn an_activation_that_fails_goes_back_whoever_is_stopped() {
         ),
     ] {
         let outcome = stop_failing_deploy(&fixture, moment, signals);
-        outcome.assert_code(code).assert_stderr_contains("stopped; reading what target runs\n");
+        outcome
+            .assert_code(code)
+            .assert_stderr_contains("stopped; reading what target runs; Ctrl-C again ends that\n");
         outcome.assert_stderr_contains(words);
         assert_whole(&fixture, &outcome);
     }

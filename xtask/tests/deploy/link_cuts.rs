@@ -90,10 +90,11 @@ fn deploy_with_cut(fixture: &Fixture, cut: &Cut) -> (i32, String) {
     (child.wait().expect("waiting for the binary").code().unwrap_or(-1), output)
 }
 
-/// Deploys without a cut. The host waits 120 s for the confirmation, because a busy machine confirms late.
+/// Deploys without a cut. The host waits 120 s for the confirmation, because a busy machine confirms late. The tool
+/// waits for the host: for a moment after a cut, the kernel knows no route to it.
 #[track_caller]
 fn deploy_without_a_cut(fixture: &Fixture) {
-    fixture.deploy(&["--", "--confirm-timeout", "120"]).assert_code(0);
+    fixture.deploy(&["--wait=10", "--", "--confirm-timeout", "120"]).assert_code(0);
 }
 
 /// Asserts for each of the `cuts` that the host runs the system that the tool reports.

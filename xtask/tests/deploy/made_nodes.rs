@@ -75,6 +75,22 @@ fn the_first_deploy_without_a_node_can_roll_back() {
     assert_runs(&fixture, "old");
 }
 
+/// `release` has no `--to`.
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_release_of_a_host_without_an_address_names_only_the_flake_as_a_remedy() {
+    let fixture = Fixture::new();
+    fixture.set_configuration("one", ":", &json!({}));
+    let file = fixture.sandbox.path("release.json").display().to_string();
+    let release = |of: &str| fixture.run(&["release", of, "--allow-dirty", "--out", &file]);
+    release("target")
+        .assert_code(2)
+        .assert_stderr_contains("no address of the host\nhint: add deploy.nodes.target to the flake\n");
+    release("--all")
+        .assert_code(2)
+        .assert_stderr_contains("has no deploy nodes\nhint: add `deploy.nodes.HOST` to the flake\n");
+}
+
 /// The `deployment.keys` of the configuration are not copied, which a warning reports. An address that is no text is
 /// refused.
 #[test]

@@ -15,6 +15,7 @@ mod card;
 mod copying;
 mod copying_accounts;
 mod evaluation;
+mod failed_activations;
 #[path = "../device/faulty.rs"]
 #[allow(dead_code, reason = "the suite device uses the rest")]
 mod faulty;

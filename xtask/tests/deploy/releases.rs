@@ -37,6 +37,7 @@ impl Released {
         let made = released.make(&["target", "--sign", &key, "--expires-in-days", "7"]);
         made.assert_code(0)
             .assert_stdout_contains(format!("1 host at {}, signed in ", &released.revision[..9]));
+        assert!(!made.stderr.contains("as yet"), "{}", made.stderr);
         released
     }
 
@@ -131,6 +132,27 @@ fn a_release_is_judged_as_a_deploy_and_a_changed_file_is_refused() {
     assert_eq!(failed["hosts"][0]["verdict"], "rolled_back");
     assert_eq!(failed["release"]["revision"]["dirty"], true);
     released.fixture.assert_runs("judged-old");
+}
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn a_key_that_may_not_sign_is_named_when_it_signs() {
+    let released = Released::new("signed");
+    let [key, other] = ["key", "other"].map(|name| released.fixture.sandbox.path(name).display().to_string());
+    machine::run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &other]);
+    let signers = released.fixture.sandbox.path("flake/allowed_signers");
+    let warns = |key: &str, fault: &str| {
+        let outcome = released.make(&["target", "--allow-dirty", "--sign", key]);
+        outcome.assert_code(0);
+        outcome.assert_stderr_contains("warning: `deploy --release` refuses ").assert_stderr_contains(fault);
+        released.run("deploy", &["--dry-run"]).assert_code(3);
+    };
+    warns(&other, "/allowed_signers has this key\n");
+    let allowed = fs::read_to_string(&signers).expect("signers");
+    fs::write(&signers, allowed.replace("release@cargo-xtask", "git")).expect("signers");
+    warns(&key, "/allowed_signers does not let this key sign releases: ");
+    fs::remove_file(&signers).expect("signers");
+    warns(&key, "/allowed_signers cannot be read: ");
 }
 
 /// On a machine that has neither the profile nor its derivation.

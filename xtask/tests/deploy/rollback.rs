@@ -23,6 +23,21 @@ pub fn commit_profile(fixture: &Fixture, name: &str, package: &str) -> String {
     commit(fixture)
 }
 
+/// Asserts that neither `status` nor the overview offers a deploy without the words that it undoes the rollback.
+#[track_caller]
+fn assert_not_undone_silently(fixture: &Fixture) {
+    let command =
+        format!("next: mend the flake, then: cargo xtask --flake {} deploy target\n", fixture.flake());
+    for args in [&["status"][..], &["status", "target"], &[]] {
+        let shown = fixture.run(args);
+        shown.assert_code(0).assert_stderr_contains(&command);
+        shown.assert_stderr_contains("  target has an older revision by the rollback of 2");
+        shown.assert_stderr_contains(", which a deploy undoes\n");
+    }
+    let history = fixture.run(&["history", "target"]);
+    assert!(history.assert_code(0).stdout.contains("  rollback  target  done"), "{}", history.stdout);
+}
+
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn an_older_receipt_is_deployed_by_its_revision() {
@@ -42,11 +57,18 @@ fn an_older_receipt_is_deployed_by_its_revision() {
     back.assert_code(0).assert_stderr_contains("curl 8.2 -> 8.1");
     back.assert_stderr_contains(format!("next: mend the flake, then: {}", next("deploy target")));
     fixture.assert_runs("system-1");
+    assert_not_undone_silently(&fixture);
     // The present system is that of the first receipt now: the one before is the second.
     fixture.run(&["rollback", "target"]).assert_code(0).assert_stderr_contains("to receipt ");
     fixture.assert_runs("system-2");
     fixture.run(&["rollback", "target", &first[..10]]).assert_code(0);
     fixture.assert_runs("system-1");
+    // A deploy of the mended flake ends what the rollback began.
+    commit_profile(&fixture, "system-3", "curl-8.2");
+    fixture.deploy(&[]).assert_code(0);
+    commit_profile(&fixture, "system-4", "curl-8.2");
+    let status = fixture.run(&["status"]);
+    status.assert_code(0).assert_stderr_contains(format!("next: {}", next("deploy target")));
     let history = fixture.run(&["history", "target", "--diff"]);
     history
         .assert_code(0)

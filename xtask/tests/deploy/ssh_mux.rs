@@ -63,3 +63,16 @@ fn no_connection_of_the_tool_stays_open_whatever_the_settings_of_the_user() {
     fixture.assert_runs("one");
     assert_eq!(ssh_processes(&fixture), "");
 }
+
+#[test]
+#[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
+fn the_master_connection_is_a_child_that_ends() {
+    let fixture = Fixture::new();
+    fixture.set_profile("good", ":");
+    let outcome = fixture.deploy(&["--json", "-v"]);
+    let events = outcome.assert_code(0).events();
+    let master = events.iter().find(|event| event["argv"].to_string().contains("ControlMaster=yes"));
+    let master = &master.expect("a master connection")["child"];
+    let is_end = |event: &&serde_json::Value| event["event"] == "child_ended" && event["child"] == *master;
+    assert_eq!(events.iter().filter(is_end).count(), 1, "{outcome:?}");
+}

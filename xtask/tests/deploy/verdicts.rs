@@ -33,7 +33,7 @@ fn a_failed_activation_is_rolled_back() {
     // Only a failure shows the lines of deploy-rs; the log has them in any case.
     failed.assert_stderr_contains("\n  | ").assert_stderr_contains("Activation");
     failed.assert_stderr_contains("hint: mend the configuration, then deploy again; `cargo xtask ");
-    failed.assert_stderr_contains("`journalctl -b` on target may know more\n");
+    failed.assert_stderr_contains(format!(" {} journalctl -b -n 100` may know more\n", fixture.login()));
     let log = fixture.sandbox.run(&["log", "target"]);
     log.assert_stdout_contains("] $ deploy --skip-checks ")
         .assert_stdout_contains("Revoking previous deploys");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fixture::Fixture;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::support::Outcome;
 use crate::support::xtask::SignalTo;
 
@@ -40,6 +40,13 @@ impl Fleet {
         self.fixture.run(&[&["deploy", "--all", "--on", "@lab"], more].concat())
     }
 
+    /// Whether the profile of a host is in the store of this machine.
+    fn is_built(&self, number: usize) -> bool {
+        let profile = format!("{}#deploy.nodes.host{number}.profiles.system.path", self.fixture.flake());
+        let path = machine::run("nix", &["eval", "--raw", &profile]);
+        machine::code_and_stderr("nix-store", &["--check-validity", &path]).0 == 0
+    }
+
     /// The names of the profiles that the hosts run.
     fn running(&self) -> Vec<String> {
         let name = |machine: &Machine| {
@@ -54,6 +61,8 @@ impl Fleet {
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn a_canary_that_fails_stops_the_next_wave_and_the_same_command_goes_on_later() {
     let fleet = Fleet::new();
+    let unique = format!(": {}", fleet.fixture.flake());
+    (0..2).for_each(|number| fleet.set(number, "second", &unique));
     fleet.set(2, "bad", "exit 4");
     let stopped = fleet.deploy(&["--waves", "1,100%"]);
     stopped
@@ -62,12 +71,23 @@ fn a_canary_that_fails_stops_the_next_wave_and_the_same_command_goes_on_later() 
         .assert_stderr_contains("error: 1 of 3 hosts failed: host2; 2 not reached\n")
         .assert_stderr_contains("it goes on with `--max-failures 1`\n");
     assert!(!stopped.stderr.contains("wave 2 of 2"), "{}", stopped.stderr);
+    // What the second wave would need is not built. The store keeps what other runs have built.
+    for (number, name, is_built) in [(2, "bad", true), (0, "second", false), (1, "second", false)] {
+        assert_eq!(fleet.is_built(number), is_built, "{name}{number}");
+    }
     assert_eq!(stopped.stdout.matches("not reached").count(), 2, "{}", stopped.stdout);
     assert_eq!(fleet.running(), ["first0", "first1", "first2"]);
     let json = fleet.deploy(&["--waves", "1,100%", "--json"]).assert_code(10).json();
     let reached = json["hosts"].as_array().expect("a list").iter();
     let reached = reached.map(|host| (host["host"].as_str().unwrap(), host["reached"] == true));
     assert_eq!(reached.collect::<Vec<_>>(), [("host2", true), ("host0", false), ("host1", false)]);
+    // A host that was not reached keeps the log of its last deploy.
+    let log_of = |host: &str| fleet.fixture.run(&["log", host]).assert_code(0).stdout.clone();
+    assert!(
+        log_of("host2").contains("--waves") && !log_of("host0").contains("--waves"),
+        "{}",
+        log_of("host0")
+    );
     // The canary is mended: the same command deploys it, and then the others.
     fleet.set(2, "good", ":");
     let done = fleet.deploy(&["--waves", "1,100%"]);
@@ -107,6 +127,9 @@ fn ctrl_c_during_a_wave_begins_no_other_host() {
     assert!(!outcome.stderr.contains("wave 2 of 2"), "{}", outcome.stderr);
     assert_eq!(outcome.stdout.matches("not reached").count(), 2, "{}", outcome.stdout);
     assert_eq!(fleet.running()[..2], ["first0", "first1"]);
+    // Nothing need be wrong with what was deployed.
+    let status = fleet.fixture.run(&["status"]);
+    status.assert_stdout_contains("rolled back: stopped").assert_stderr_contains("next: cargo xtask ");
 }
 
 #[test]

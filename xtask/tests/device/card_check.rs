@@ -90,7 +90,7 @@ fn card_check_writes_only_after_confirmation() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
     terminal.wait_for(notice).answer(" to go on:", "no");
-    terminal.finish().assert_stderr_contains("error: not confirmed; nothing was written").assert_code(3);
+    terminal.finish().assert_stderr_contains("error: not confirmed; no card was written").assert_code(3);
     card.assert_unchanged();
     let mut terminal = sandbox.xtask(&["card", "check", device, "--allow-virtual"]).on_terminal();
     terminal.answer(" to go on:", device);

@@ -18,7 +18,8 @@ use crate::support::{Sandbox, content_hash, file_sum, sha256};
 /// The position, in bytes, of a byte that tests change or that cannot be read.
 const POSITION: usize = 5 * MIB + 77 * 512;
 /// The hint where a card differs from its image.
-const BOOTED_HINT: &str = "\nhint: a card that has booted differs: its system writes to it\n";
+const BOOTED_HINT: &str =
+    "\nhint: a card differs once it has booted, or once another checkout has flashed it\n";
 
 /// A card to which an image was flashed in a sandbox of its own.
 struct FlashedCard {
@@ -66,11 +67,8 @@ impl FlashedCard {
 
     /// The stdout of a successful `card verify`.
     fn success_line(&self) -> String {
-        let sum = sha256(&self.image);
-        format!(
-            "{} holds the image: 12.0 MiB compared, SHA-256 of its first 12582912 bytes {sum}\n",
-            self.device()
-        )
+        let (sum, device) = (sha256(&self.image), self.device());
+        format!("{device} holds the image: 12.0 MiB compared, SHA-256 of its first 12582912 bytes {sum}\n")
     }
 }
 

@@ -56,21 +56,21 @@ fn errors_of_the_card_name_the_byte() {
         ),
         (
             DeviceFault::WriteFails(POSITION, Errno::ENOSPC),
-            "writing the card at byte 5242880: No space left on device (os error 28); the first MiB of the card is \
+            "writing the card at byte 5242880: No space left on device; the first MiB of the card is \
              blank, so it will not boot\nhint: the card holds less than it claims",
         ),
         (
             DeviceFault::ReadFails(POSITION, Errno::EIO),
-            "reading the card at byte 5242880: Input/output error (os error 5), after 3 retries",
+            "reading the card at byte 5242880: Input/output error, after 3 retries",
         ),
         (
             DeviceFault::ReadFails(POSITION, Errno::ENODATA),
-            "reading the card at byte 5242880: No data available (os error 61), after 3 retries",
+            "reading the card at byte 5242880: No data available, after 3 retries",
         ),
         // The position of a capacity probe.
         (
             DeviceFault::ReadFails(5 * MIB, Errno::EIO),
-            "reading the card at byte 5242880: Input/output error (os error 5), though the card was written there twice",
+            "reading the card at byte 5242880: Input/output error, though the card was written there twice",
         ),
     ] {
         assert_fails_and_can_be_repeated(MODES, 12, fault, 5, text, BLANK_HEAD);
@@ -140,7 +140,7 @@ fn an_unplugged_card_fails_the_flash() {
         ),
         (
             DeviceFault::UnpluggedReading(POSITION, Errno::ENODEV),
-            "reading the card at byte 5242880: No such device (os error 19); the first MiB of the card is blank, so it \
+            "reading the card at byte 5242880: No such device; the first MiB of the card is blank, so it \
              will not boot\nhint: check whether the card was unplugged; then flash the card again",
         ),
     ] {

@@ -94,7 +94,7 @@ fn a_fault_at_the_payload_leaves_the_head_blank() {
         (
             DeviceFault::ReadFails(position, Errno::EIO),
             5,
-            format!("reading the card at byte {at}: Input/output error (os error 5), after 3 retries"),
+            format!("reading the card at byte {at}: Input/output error, after 3 retries"),
         ),
         (
             DeviceFault::Flipped(position, ALWAYS),

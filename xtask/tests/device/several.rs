@@ -260,7 +260,7 @@ fn an_interrupt_before_the_workers_begin_starts_no_further_worker() {
     let outcome = run.finish();
     outcome.assert_code(130);
     assert_eq!(
-        outcome.stderr.matches("warning: stopped; nothing was written").count(),
+        outcome.stderr.matches("warning: stopped; no card was written").count(),
         2,
         "{}",
         outcome.stderr

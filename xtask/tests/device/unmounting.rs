@@ -140,7 +140,7 @@ fn on_a_terminal_unmounting_needs_a_confirmation() {
             assert!(card.bytes().starts_with(&image(6)));
         } else {
             outcome.assert_stderr_contains(
-                "error: not confirmed; nothing was unmounted, and nothing was written",
+                "error: not confirmed; nothing was unmounted, and no card was written",
             );
         }
     }

@@ -67,7 +67,7 @@ fn a_loop_device_is_ignored_without_the_flag() {
     let card = Card::new(24);
     run.wait_for(&format!("{} is a loop device, not a card; still waiting", card.device.device()));
     run.signal(SignalTo::Group, Signal::INT);
-    run.finish().assert_stderr_contains("error: stopped; nothing was written").assert_code(130);
+    run.finish().assert_stderr_contains("error: stopped; no card was written").assert_code(130);
     card.assert_unchanged();
 }
 

@@ -63,6 +63,23 @@ fn what_cannot_be_planned_is_reported_as_an_error() {
 
 #[test]
 #[ignore = "needs Nix: run `cargo xtask test`"]
+fn an_image_that_does_not_evaluate_is_left_out_of_the_plan_of_several() {
+    let fixture = Fixture::with_images(&[("pi", &image("pi")), ("broken", r#"throw "broken on purpose""#)]);
+    for of in [&["pi", "broken"][..], &["--all"]] {
+        let planned = fixture.run(&[&["sd-image", "--plan"], of].concat());
+        planned.assert_code(1).assert_stderr_contains("broken: warning: ");
+        planned.assert_stderr_contains("error: 1 of 2 hosts cannot be planned: broken\n");
+        assert!(planned.stdout.starts_with("build   1 derivation: 1 for "), "{planned:?}");
+    }
+    let json = fixture.run(&["sd-image", "broken", "pi", "--plan", "--json"]).assert_code(1).json();
+    assert_eq!(json["unplanned"][0]["host"], "broken");
+    assert_eq!(json["plan"]["derivations"].as_array().expect("a list").len(), 1, "{json}");
+    let unknown = fixture.run(&["sd-image", "pi", "nope", "broken", "--plan"]);
+    unknown.assert_code(2).assert_stdout("").assert_stderr_contains("'nope'");
+}
+
+#[test]
+#[ignore = "needs Nix: run `cargo xtask test`"]
 fn the_plan_of_a_deploy_asks_no_host() {
     let profile = builder("profile", "mkdir $out");
     let fixture = Fixture::plain(&format!(

@@ -68,12 +68,12 @@ impl Sandbox {
     }
 
     /// Puts the fake `program` on `PATH`: the fake records its arguments for [`Self::calls`], then runs the shell
-    /// script `body`. The fake writes all arguments at once, because fakes run in parallel.
+    /// script `body`. Fakes run in parallel, and a shell writes a long text in parts: `cat` adds all arguments at once.
     pub fn fake(&self, program: &str, body: &str) -> &Self {
         let log = self.path("calls").join(program).display().to_string();
         let script = format!(
             "#!/bin/sh\nend=$(printf '\\037')\nline=\nfor word in \"$@\"; do line=$line$word$end; done\n\
-             printf '%s\\036' \"$line\" >>'{log}'\n{body}\n"
+             printf '%s\\036' \"$line\" >'{log}.'$$\ncat '{log}.'$$ >>'{log}'\n{body}\n"
         );
         let file = self.path("bin").join(program);
         program_file::write(&file, script, 0o755).expect("writing a fake");

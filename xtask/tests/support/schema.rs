@@ -22,10 +22,31 @@ pub fn assert_output(args: &[String], outcome: &Outcome) {
     let result = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no result: {}", context()));
     assert_valid(&command_of(args), &result);
     let validator = validator(&schema("events"));
+    let mut begun = Vec::new();
     for line in outcome.stderr.lines() {
         let event = serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("no event: {line}"));
         assert!(validator.is_valid(&event), "no event by docs/schema/events.json: {line}");
+        pair(&mut begun, &event);
     }
+    assert!(begun.is_empty(), "{begun:?} did not end: {}", context());
+}
+
+/// Keeps in `begun` what has begun and has not ended, with `event`.
+#[track_caller]
+fn pair(begun: &mut Vec<Value>, event: &Value) {
+    let kind = event["event"].as_str().expect("the name of an event");
+    let pairs = [("phase", "phase_ended"), ("child_started", "child_ended"), ("task_started", "task_ended")];
+    let Some((begin, _)) = pairs.iter().find(|(begin, end)| [begin, end].contains(&&kind)) else { return };
+    let key = match *begin {
+        "child_started" => serde_json::json!([begin, event["child"]]),
+        "task_started" => serde_json::json!([begin, event["host"], event["device"], event["task"]]),
+        _ => serde_json::json!([begin, event["host"], event["device"], event["name"]]),
+    };
+    if kind == *begin {
+        return begun.push(key);
+    }
+    let at = begun.iter().rposition(|open| *open == key);
+    begun.remove(at.unwrap_or_else(|| panic!("{event} ends what did not begin; open: {begun:?}")));
 }
 
 /// The command in `args` by its name in the schema: `card-verify`. Without a command the tool shows the overview.

@@ -14,6 +14,7 @@ use anyhow::Result;
 use serde::{Serialize, Serializer};
 
 use crate::bail;
+use crate::base::redact::without_passwords;
 use crate::base::{percent_encoding, shell};
 
 pub use parse::split_attribute;
@@ -96,13 +97,19 @@ impl FlakeRef {
         }
     }
 
+    /// [`Self::without_version`] without the login in the address: a token that is renewed leads to the same flake, and
+    /// the name of a folder shows none.
+    fn without_login(&self) -> String {
+        without_passwords(self.without_version()).replacen("://…@", "://", 1)
+    }
+
     /// Whether `other`, the reference to a flake as Nix got it in the past, names this flake in any version.
     pub fn is_same(&self, other: &str) -> bool {
         // Earlier versions had names in a registry without `flake:`.
         let other = Self::parse(other).unwrap_or_else(|_| Self::of_url(other));
         match (self.real_folder(), other.real_folder()) {
             (Some(own), Some(other)) => own == other,
-            (None, None) => self.without_version() == other.without_version(),
+            (None, None) => self.without_login() == other.without_login(),
             _ => false,
         }
     }
@@ -110,7 +117,7 @@ impl FlakeRef {
     /// The text that is the same for all references to this flake, in any version: the real path of its folder, or its
     /// URL.
     pub fn place(&self) -> OsString {
-        self.real_folder().map_or_else(|| self.without_version().into(), OsString::from)
+        self.real_folder().map_or_else(|| self.without_login().into(), OsString::from)
     }
 
     /// The folder of `flake.nix` without links, or as it is written where it does not exist; `None` for a flake that is

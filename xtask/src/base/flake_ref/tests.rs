@@ -250,10 +250,12 @@ fn the_place_of_a_url_has_no_version() {
         ("github:owner/name/main?dir=pi", "github:owner/name"),
         ("github:owner/name", "github:owner/name"),
         ("git+ssh://git@host/a/b/c?ref=main", "git+ssh://git@host/a/b/c"),
+        ("git+https://me:secret@host/a.git?ref=main", "git+https://host/a.git"),
         ("flake:cluster/main?dir=pi", "cluster/main"),
     ] {
         assert_eq!(parse(text).place(), expected);
     }
+    assert!(parse("git+https://me:new@host/a.git").is_same("git+https://me:old@host/a.git"));
     // The name in a registry of which an earlier version made a state folder.
     assert!(parse("flake:cluster/main").is_same("cluster/main"));
     assert!(!parse("flake:cluster/main").is_same("cluster"));

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use anyhow::{Context, Result};
 
 use super::Launcher;
+use super::observer::Child;
 
 /// A child in the background. Dropping this value kills the child and waits for its end, unless it [`leaves`] the
 /// child.
@@ -16,6 +17,8 @@ use super::Launcher;
 #[derive(Debug)]
 pub struct Background {
     child: duct::Handle,
+    /// Reports the end of the child: when it is awaited, or left.
+    observed: Child,
     /// The writing end of the child's stdin, which closes when this process ends in any way.
     stdin: Option<PipeWriter>,
     is_left: bool,
@@ -49,9 +52,8 @@ impl Launcher {
         let (stdin, feed) = std::io::pipe().context("making a pipe")?;
         let command = command.stdin_file(stdin).stdout_to_stderr().stderr_file(log);
         let observed = self.observe(program, args);
-        let child = command.start().with_context(|| format!("running {program}"))?;
-        observed.continue_in_background();
-        Ok(Background { child, stdin: Some(feed), is_left: false })
+        let child = self.started(program, command.start())?;
+        Ok(Background { child, observed, stdin: Some(feed), is_left: false })
     }
 }
 
@@ -87,11 +89,12 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         if self.is_left {
-            return;
+            return self.observed.report_end(self.exit_code());
         }
         // The child may have ended by itself. Without the wait, a killed child would hold its resources for a moment.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.observed.report_end(self.exit_code());
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use duct::Expression;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::silent::Silent;
 use super::{Launcher, Output};
@@ -104,7 +104,7 @@ impl Launcher {
         check: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
         let child = self.observe(program, args);
-        let ended = run(command, &Watch::new(program, bounds, check), |command, [stdout, stderr]| {
+        let ended = run(self, command, &Watch::new(program, bounds, check), |command, [stdout, stderr]| {
             command.stdout_file(stdout).stderr_file(stderr)
         });
         child.end_with_output(ended.map(|(code, [stdout, stderr])| Output { code, stdout, stderr }))
@@ -127,7 +127,7 @@ impl Launcher {
         let command = self.mortal_command(program, args);
         let first_output = begin_within.map(|time| Instant::now() + time);
         let watch = Watch { first_output, ..Watch::new(program, bounds, check) };
-        let (code, [stdout, stderr, log]) = run(command, &watch, |command, [stdout, stderr, log]| {
+        let (code, [stdout, stderr, log]) = run(self, command, &watch, |command, [stdout, stderr, log]| {
             command.stdout_file(stdout).stderr_file(stderr).stdin_file(log)
         })?;
         child.lines(&log);
@@ -139,6 +139,7 @@ impl Launcher {
 /// Runs `command`, after `connect` has attached the writing ends of pipes to it, as long as `watch` allows. Returns its
 /// exit code and the text from each pipe.
 pub(super) fn run<const COUNT: usize>(
+    launcher: &Launcher,
     command: Expression,
     watch: &Watch,
     connect: impl FnOnce(Expression, [PipeWriter; COUNT]) -> Expression,
@@ -146,7 +147,7 @@ pub(super) fn run<const COUNT: usize>(
     let program = watch.program;
     let (sources, sinks) = pipes().context("making a pipe")?;
     let connected = connect(command, sinks);
-    let child = connected.start().with_context(|| format!("running {program}"))?;
+    let child = launcher.started(program, connected.start())?;
     drop(connected);
     let outputs = read_to_ends(watch, sources).and_then(|outputs| {
         wait_for_end(watch, &child)?;
@@ -215,7 +216,8 @@ fn wait(open: &[Option<PipeReader>]) -> Result<(), Errno> {
 /// Whether `pipe` is readable or at its end now.
 fn is_ready(pipe: &PipeReader) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+    let ready = retry_on_intr(|| poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&now)));
+    ready.is_ok_and(|ready| ready > 0)
 }
 
 #[cfg(test)]

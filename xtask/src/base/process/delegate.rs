@@ -41,7 +41,7 @@ impl Launcher {
             Ok(())
         });
         let running = || format!("running {program}");
-        let child = command.start().with_context(running)?;
+        let child = self.started(program, command.start())?;
         drop(command);
         let close_on_stop = || {
             if must_stop() {

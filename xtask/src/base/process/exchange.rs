@@ -36,7 +36,7 @@ impl Launcher {
         if on_error_line.is_some() {
             command = command.stderr_file(error_sink);
         }
-        let child = command.start().with_context(|| format!("running {program}"))?;
+        let child = self.started(program, command.start())?;
         // Without the writing ends in `command`, the readers find the ends of the pipes.
         drop(command);
         let close_on_stop = || {

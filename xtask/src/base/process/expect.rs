@@ -61,7 +61,7 @@ impl Launcher {
         let (lines, sink) = std::io::pipe().context("making a pipe")?;
         let command =
             self.mortal_command(program, args).stdin_file(stdin).stdout_to_stderr().stderr_file(sink);
-        let child = command.start().with_context(|| format!("running {program}"))?;
+        let child = self.started(program, command.start())?;
         drop(command);
         let deadline = Instant::now() + limit;
         let dialogue =

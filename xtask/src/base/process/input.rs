@@ -40,7 +40,7 @@ impl Launcher {
         let child = self.observe(program, args);
         let command = self.mortal_command(program, args).stdin_file(file_to_read(input)?);
         let watch = Watch::new(program, bounds, &|| Ok(()));
-        let ended = run(command, &watch, |command, [stdout]| command.stdout_file(stdout));
+        let ended = run(self, command, &watch, |command, [stdout]| command.stdout_file(stdout));
         let output = ended.map(|(code, [stdout])| Output { code, stdout, stderr: String::new() });
         child.end_with_output(output)
     }

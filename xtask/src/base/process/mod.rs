@@ -27,6 +27,7 @@ mod output;
 pub mod own_root;
 mod piped;
 mod silent;
+mod start;
 mod stream;
 mod terminal;
 #[cfg(test)]
@@ -140,7 +141,10 @@ impl Launcher {
         let command = xshell::cmd!(shell, "{program} {args...}");
         let command = if self.has_clean_env { command.env_clear() } else { command };
         let raw = command.envs(self.env.iter().cloned()).quiet().ignore_status().output();
-        let output = raw.map(Output::from).with_context(|| format!("running {program}"));
+        let output = match raw {
+            Err(_) if self.lacks(program) => Err(start::missing_error(program)),
+            raw => raw.map(Output::from).with_context(|| format!("running {program}")),
+        };
         let output = child.end_with_output(output)?;
         if output.success() {
             return Ok(output.stdout);
@@ -197,7 +201,7 @@ impl Launcher {
             OnStop::AskThenKill { .. } => self.mortal_command(program, args),
         };
         let command = command.stdin_null().stdout_file(sink);
-        let result = stream::follow(program, &command, on_stop, |line| {
+        let result = stream::follow(self, program, &command, on_stop, |line| {
             child.line(line);
             on_line(line);
         });
@@ -221,7 +225,7 @@ impl Launcher {
     ) -> Result<i32> {
         let child = self.observe(program, args);
         let command = self.command(program, args).stdin_null().stdout_to_stderr();
-        let output = stream::follow(program, &command, OnStop::Ask, |line| {
+        let output = stream::follow(self, program, &command, OnStop::Ask, |line| {
             child.line(line);
             on_line(line);
         })?;
@@ -232,7 +236,7 @@ impl Launcher {
     /// Runs a command on the user's terminal: it inherits stdin, stdout and stderr. Returns its exit code.
     pub fn interact<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<i32> {
         let child = self.observe(program, args);
-        let raw = self.command(program, args).run().with_context(|| format!("running {program}"))?;
+        let raw = self.started(program, self.command(program, args).run())?;
         let code = Output::from(raw).code;
         child.end(code);
         Ok(code)
@@ -248,13 +252,13 @@ impl Launcher {
         };
         let child = self.observe_pipeline(&[words(first), words(second)]);
         let source = self.command(from, from_args).stdin_null();
-        let raw = source
-            .pipe(self.command(into, into_args))
-            .stdout_null()
-            .stderr_capture()
-            .run()
-            .map(Output::from)
-            .with_context(doing);
+        let raw = source.pipe(self.command(into, into_args)).stdout_null().stderr_capture().run();
+        // The first of the two that is missing, as the error does not say which it was.
+        let missing = [from, into].into_iter().find(|program| self.lacks(program));
+        let raw = match (raw, missing) {
+            (Err(_), Some(program)) => Err(start::missing_error(program)),
+            (raw, _) => raw.map(Output::from).with_context(doing),
+        };
         let output = child.end_with_output(raw)?;
         if output.success() {
             return Ok(());

@@ -42,23 +42,23 @@ impl Launcher {
     }
 
     /// Reports the start of `program` with `args`.
-    pub(super) fn observe<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: &[S]) -> Child<'_> {
+    pub(super) fn observe<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: &[S]) -> Child {
         let words = std::iter::once(program.as_ref()).chain(args.iter().map(AsRef::as_ref));
         self.observe_words(words)
     }
 
     /// Reports the start of a pipeline.
-    pub(super) fn observe_pipeline(&self, pipeline: &[Vec<OsString>]) -> Child<'_> {
+    pub(super) fn observe_pipeline(&self, pipeline: &[Vec<OsString>]) -> Child {
         let bar = OsStr::new("|");
         let words = pipeline.iter().map(|words| words.iter().map(OsString::as_os_str).collect::<Vec<_>>());
         let words = words.collect::<Vec<_>>().join(&bar);
         self.observe_words(words.into_iter())
     }
 
-    fn observe_words<'a>(&self, words: impl Iterator<Item = &'a OsStr>) -> Child<'_> {
+    fn observe_words<'a>(&self, words: impl Iterator<Item = &'a OsStr>) -> Child {
         let number = LAST_CHILD.fetch_add(1, Ordering::Relaxed) + 1;
         let child =
-            Child { reporter: self.observer.0.as_deref(), number, begin: Instant::now(), has_ended: false };
+            Child { observer: self.observer.clone(), number, begin: Instant::now(), has_ended: false };
         child.report(|| {
             let words = words.map(|word| word.to_string_lossy().into_owned());
             Event::ChildStarted { child: number, argv: redact::arguments(words) }
@@ -68,16 +68,17 @@ impl Launcher {
 }
 
 /// A running child whose launcher may report it. Dropping this value reports an end without an exit code.
-pub(super) struct Child<'a> {
-    reporter: Option<&'a dyn Reporter>,
+#[derive(Debug)]
+pub(super) struct Child {
+    observer: Observer,
     number: u64,
     begin: Instant,
     has_ended: bool,
 }
 
-impl Child<'_> {
+impl Child {
     fn report(&self, event: impl FnOnce() -> Event) {
-        if let Some(reporter) = self.reporter {
+        if let Some(reporter) = &self.observer.0 {
             reporter.report(&event());
         }
     }
@@ -92,7 +93,7 @@ impl Child<'_> {
 
     /// Reports the last lines of a stderr.
     pub fn lines(&self, text: &str) {
-        if self.reporter.is_none() {
+        if self.observer.0.is_none() {
             return;
         }
         let lines = text.lines().collect::<Vec<_>>();
@@ -113,23 +114,19 @@ impl Child<'_> {
         result
     }
 
-    /// Reports no end: the child runs on in the background.
-    pub fn continue_in_background(mut self) {
-        self.has_ended = true;
-    }
-
-    fn report_end(&mut self, exit_code: Option<i32>) {
-        self.has_ended = true;
+    /// Reports the end with `exit_code`, unless the end is reported already.
+    pub fn report_end(&mut self, exit_code: Option<i32>) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
         let seconds = self.begin.elapsed().as_secs_f64();
         self.report(|| Event::ChildEnded { child: self.number, exit_code, seconds });
     }
 }
 
-impl Drop for Child<'_> {
+impl Drop for Child {
     fn drop(&mut self) {
-        if !self.has_ended {
-            self.report_end(None);
-        }
+        self.report_end(None);
     }
 }
 

@@ -42,7 +42,7 @@ impl Launcher {
         let (stderr, stderr_sink) = std::io::pipe().context("making a pipe")?;
         let command =
             self.mortal_command(program, args).stdin_null().stdout_file(sink).stderr_file(stderr_sink);
-        let child = command.start().with_context(|| format!("running {program}"))?;
+        let child = self.started(program, command.start())?;
         drop(command);
         std::thread::scope(|scope| {
             let lines = scope.spawn(move || last_lines(&stderr));

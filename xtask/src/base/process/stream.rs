@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Output, TimedOut, delegate};
+use super::{Launcher, Output, TimedOut, delegate};
 use crate::bail;
 use crate::base::interrupt::{self, SignalGuard};
 
@@ -28,6 +28,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// # Errors
 /// `ExitKind::Interrupted` where the user asked to stop, and [`TimedOut`] for a child that failed after its limit.
 pub fn follow(
+    launcher: &Launcher,
     program: &str,
     command: &duct::Expression,
     on_stop: OnStop,
@@ -37,7 +38,7 @@ pub fn follow(
     let (lines, sink) = std::io::pipe().context("making a pipe")?;
     // The temporary expression, which owns the writing end of the pipe, ends with this statement, so that the reader
     // finds the end.
-    let child = command.stderr_file(sink).start().with_context(|| format!("running {program}"))?;
+    let child = launcher.started(program, command.stderr_file(sink).start())?;
     let mut stop = StopForwarder { on_stop, ..StopForwarder::new(&child, &signals) };
     let read = for_each_line(&lines, MAX_LINE, &mut |_| stop.forward(), &mut on_line);
     read.with_context(|| format!("reading the output of {program}"))?;

@@ -28,7 +28,7 @@ impl Launcher {
         let (mut screen, peer) = open_terminal(columns).context("opening a terminal")?;
         let [stdout, stderr] = [peer.try_clone()?, peer.try_clone()?];
         let command = self.command(program, args).stdin_file(peer).stdout_file(stdout).stderr_file(stderr);
-        let child = command.unchecked().start().with_context(|| format!("running {program}"))?;
+        let child = self.started(program, command.unchecked().start())?;
         // The command holds its ends of the terminal until it is dropped.
         drop(command);
         let mut bytes = [0; 4096];

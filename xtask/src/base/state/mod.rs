@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::base::bounded::{self, Links};
-use crate::base::failure::ExitKind;
+use crate::base::room;
 use crate::failure;
 
 pub use permissions::{check_file, check_folder, others_can_write};
@@ -110,15 +110,7 @@ pub fn check_room(path: &Path) -> Result<()> {
 
 /// The `error` while `doing` something in `folder`. Where the disk is at fault, a hint says what to do about it.
 pub fn write_error(error: std::io::Error, doing: &str, folder: &Path) -> anyhow::Error {
-    let folder = folder.display();
-    let hint = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("make room on the disk of {folder}"),
-        ErrorKind::ReadOnlyFilesystem => format!(
-            "mount the disk of {folder} writable, or name another folder for keys, receipts and logs: `XTASK_STATE`"
-        ),
-        _ => return anyhow::Error::new(error).context(doing.to_owned()),
-    };
-    ExitKind::Io.error_with_hint(format_args!("{doing}: {}", error.kind()), hint)
+    room::write_error(error, doing, folder, "name another folder for keys, receipts and logs: `XTASK_STATE`")
 }
 
 /// Reads the file at `path`, of at most `limit` bytes; `None` where there is none.
@@ -183,7 +175,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::base::failure::{hint, kind};
+    use crate::base::failure::{ExitKind, hint, kind};
 
     /// The names of the files in `dir`, sorted.
     fn names(dir: &Path) -> Vec<std::ffi::OsString> {

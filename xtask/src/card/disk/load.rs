@@ -78,9 +78,14 @@ fn missing_error(roots: &Roots, path: &Path) -> anyhow::Error {
     if is_name && BlockDevice::by_path(roots, &in_dev).is_some() {
         return failure!(Refused(NoSuchDisk), "there is no {shown}"; hint: "did you mean {}?", in_dev.display());
     }
+    absent_error(path)
+}
+
+/// The error for the disk at `path`, which does not exist.
+pub fn absent_error(path: &Path) -> anyhow::Error {
     failure!(
         Refused(NoSuchDisk),
-        "there is no {shown}";
+        "there is no {}", path.display();
         hint: "is the card plugged in? `cargo xtask devices` lists the cards"
     )
 }

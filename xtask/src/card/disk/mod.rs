@@ -32,7 +32,7 @@ mod wait_for_card;
 pub use confirm::Confirmation;
 pub use confirm_phrase::{ConfirmPhrase, ConfirmPhrases};
 pub use label_conflict::label_conflicts;
-pub use load::list;
+pub use load::{absent_error, list};
 pub use lock::{Locked, adopt_exclusive, adopt_shared, open_exclusive, open_shared};
 pub use loop_device::LoopDevice;
 pub use model::{DeviceNumber, Disk, DiskKind, Partition, Role, Use};

@@ -13,15 +13,14 @@ mod reader;
 mod replaced_files;
 
 use std::fs::File;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
 use crate::base::failure::ExitKind;
 use crate::base::memfd;
-use crate::base::{Event, Plain, Reporter};
+use crate::base::{Event, Plain, Reporter, RunningPhase};
 use crate::card::flash::{Change, PayloadPlan, PayloadWriter};
 use crate::card::image;
 use crate::card::inspect::{Budget, MAX_MEMORY};
@@ -42,8 +41,8 @@ pub struct Ext4Payload<'a> {
     card: File,
     reporter: &'a dyn Reporter,
     cancel: &'a AtomicBool,
-    /// When the phase began; empty before that.
-    begin: OnceLock<Instant>,
+    /// The phase, once it has begun and until it has ended.
+    phase: Mutex<Option<RunningPhase<'a>>>,
 }
 
 impl<'a> Ext4Payload<'a> {
@@ -62,7 +61,7 @@ impl<'a> Ext4Payload<'a> {
         check_entries(&plan.content.root, &plan.content.entries)?;
         let card = memfd::inheritable(card).context("opening the card a second time")?;
         let programs = E2fsprogs::find(programs)?;
-        Ok(Self { plan, programs, card, reporter, cancel, begin: OnceLock::new() })
+        Ok(Self { plan, programs, card, reporter, cancel, phase: Mutex::default() })
     }
 
     /// The path by which a child opens the card. The path names the open descriptor, even where another card has taken
@@ -92,17 +91,18 @@ impl<'a> Ext4Payload<'a> {
 
     /// Reports the beginning of the phase.
     fn report_begin(&self) {
-        let _ = self.begin.set(Instant::now());
-        let name = self.payload().name().to_owned();
-        self.reporter.report(&Event::Phase { name, total: None, is_in_bytes: false });
+        let phase = RunningPhase::begin(self.reporter, self.payload().name());
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(phase);
     }
 
     /// Reports what was written and how long it took, which ends the phase.
     fn report_end(&self) {
-        let payload = self.payload();
-        let seconds = self.begin.get().map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-        let text = format!("{}, read back and compared ({seconds:.1} s)", payload.summary());
-        self.reporter.report(&Event::Found { name: payload.name().to_owned(), text });
+        let phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(phase) = phase {
+            let seconds = phase.seconds();
+            let summary = self.payload().summary();
+            phase.end_with(format!("{summary}, read back and compared ({seconds:.1} s)"));
+        }
     }
 
     fn payload(&self) -> &Payload {

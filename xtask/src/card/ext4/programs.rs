@@ -146,7 +146,7 @@ impl E2fsprogs {
     pub fn resize2fs(&self, path: &str, sectors: u64, cancel: &AtomicBool) -> Result<()> {
         let program =
             self.launcher.which("resize2fs").ok_or_else(|| {
-            failure!(Refused, "resize2fs, needed to make room for the state, is not on PATH"; hint: "install e2fsprogs")
+            failure!(Refused(MissingProgram), "resize2fs, needed to make room for the state, is not on PATH"; hint: "install e2fsprogs")
         })?;
         let limits = Limits { cancel, memory: None };
         let output = self.run(&program, &["-f", path, &format!("{sectors}s")], OUTPUT_LIMIT, &limits)?;
@@ -185,7 +185,7 @@ impl E2fsprogs {
 /// The error for the program `name`, which is not in the place that was searched, such as "on PATH".
 fn missing_error(name: &str, place: &str) -> anyhow::Error {
     failure!(
-        Refused, "{name}, needed to write the host key and the files to the card, is not {place}";
+        Refused(MissingProgram), "{name}, needed to write the host key and the files to the card, is not {place}";
         hint: "install e2fsprogs with `cargo xtask setup`, or flash with --identity none and without --files"
     )
 }

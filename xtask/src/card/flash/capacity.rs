@@ -14,7 +14,7 @@ use super::buffer::{Buffer, CHUNK};
 use super::card::Card;
 use super::card_io::{BROKEN_CARD, CardIo, Read};
 use super::io_monitor::{self, STALL_TIMEOUT};
-use crate::base::{Bytes, Event, Reporter};
+use crate::base::{Bytes, Reporter, RunningPhase};
 use crate::{bail, failure};
 
 /// The size of a capacity probe in bytes: a page, which every card writes in one piece.
@@ -57,8 +57,7 @@ pub fn check_alone(card: &dyn Card, reporter: &dyn Reporter, cancel: &AtomicBool
 fn run(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool, restored_note: &str) -> Result<usize> {
     let positions = probe_positions(card_io.size());
     let count = positions.len();
-    let begin = std::time::Instant::now();
-    reporter.report(&Event::Phase { name: "capacity".into(), total: Some(count as u64), is_in_bytes: false });
+    let phase = RunningPhase::begin_with(reporter, "capacity", Some(count as u64), false);
     let before = positions.iter().map(|at| read_or_zeros(card_io, *at)).collect::<Result<Vec<_>>>()?;
     let failed = write_and_check_probes(card_io, &positions, cancel);
     let checked = failed.and_then(|failed| check_failed_probes(card_io.size(), failed, count));
@@ -72,8 +71,8 @@ fn run(card_io: &CardIo, reporter: &dyn Reporter, cancel: &AtomicBool, restored_
         return Err(card_io.kind_of(&error).error_with_hint_of(format_args!("{error:#}{note}"), &error));
     }
     restored?;
-    let text = format!("ok: {count} probes read back ({:.1} s)", begin.elapsed().as_secs_f64());
-    reporter.report(&Event::Found { name: "capacity".into(), text });
+    let seconds = phase.seconds();
+    phase.end_with(format!("ok: {count} probes read back ({seconds:.1} s)"));
     Ok(count)
 }
 

@@ -50,7 +50,7 @@ fn every_fault_is_reported_and_leaves_a_blank_head() {
         (
             Fault::ReadFails(4 * MIB + 5000),
             ExitKind::Io,
-            "reading the card at byte 4194304: Input/output error (os error 5), after 3 retries",
+            "reading the card at byte 4194304: Input/output error, after 3 retries",
         ),
         (
             Fault::Lost(2 * MIB + 5000),

@@ -9,9 +9,9 @@ use crate::bail;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::{Context, HostName, ImageSource, checks, parallel};
 use crate::nix;
-use crate::nix::BuildPlan;
 use crate::nix::emulation;
 use crate::nix::flake::{HostImage, HostLayout};
+use crate::nix::{BuildPlan, Unplanned};
 
 /// The built image of a host.
 #[derive(Debug)]
@@ -40,6 +40,14 @@ pub enum Batch {
 }
 
 impl Batch {
+    /// The hosts; of an image that the user names by an attribute without a host, that attribute.
+    pub fn names(&self) -> Vec<HostName> {
+        match self {
+            Self::Named(sources) => sources.iter().map(ImageSource::name).collect(),
+            Self::OfHosts(hosts) => hosts.clone(),
+        }
+    }
+
     /// Finds the images in the flake, of which several are evaluated at once. Returns one item for each, in their
     /// order; `None` for a host without an image.
     fn find(&self, cx: &Context, nix_args: &[String]) -> Result<Vec<Result<Option<HostImage>>>> {
@@ -98,15 +106,22 @@ fn refuse_unknown<T>(found: Vec<Result<T>>) -> Result<Vec<Result<T>>> {
     checks::all(found.into_iter().filter(is_mistake)).map(|_| Vec::new())
 }
 
-/// What a build of the images of `batch` would do.
+/// What a build of the images of `batch` would do, and the images that cannot be evaluated.
 ///
 /// # Errors
-/// Those of [`HostImage::find`], and those of [`nix::plan`].
-pub fn plan(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<BuildPlan> {
+/// Those of all hosts and images that the flake does not have, and those of [`nix::plan`].
+pub fn plan(cx: &Context, batch: &Batch, nix_args: &[String]) -> Result<(BuildPlan, Vec<Unplanned>)> {
     nix::require(&cx.launcher)?;
-    let images = checks::all(batch.find(cx, nix_args)?)?;
-    let installables = images.iter().flatten().map(|image| image.installable(cx)).collect::<Vec<_>>();
-    cx.in_phase("plan", || nix::plan(cx, &installables, nix_args))
+    let mut installables = Vec::new();
+    let mut unplanned = Vec::new();
+    for (host, found) in batch.names().into_iter().zip(refuse_unknown(batch.find(cx, nix_args)?)?) {
+        match found {
+            Ok(image) => installables.extend(image.map(|image| image.installable(cx))),
+            Err(error) => unplanned.push(Unplanned { host, error }),
+        }
+    }
+    let plan = cx.in_phase("plan", || nix::plan(cx, &installables, nix_args))?;
+    Ok((plan, unplanned))
 }
 
 /// As [`build`], once `check` accepts the layout of the host: a refusal comes before a build of minutes.

@@ -50,7 +50,7 @@ pub fn unpack(
 fn write_error(path: &Path, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => failure!(
-            Io, "there is no room for the decompressed image in {}", path.parent().unwrap_or(path).display();
+            Io(NoRoom), "there is no room for the decompressed image in {}", path.parent().unwrap_or(path).display();
             hint: "free some space there, or let XTASK_STATE name a folder on a larger disk"
         ),
         _ => Error::new(error).context(format!("writing {}", path.display())),

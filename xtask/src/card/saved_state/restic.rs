@@ -63,7 +63,7 @@ impl ResticOptions {
             return Ok(());
         }
         bail!(
-            Refused, "restic, needed to read the state from its repository, is not on PATH";
+            Refused(MissingProgram), "restic, needed to read the state from its repository, is not on PATH";
             hint: "install it with `cargo xtask setup --backups` or `nix profile install nixpkgs#restic`, or restore the \
                    snapshot to a folder on another machine, and name a copy of that with --state"
         )

@@ -63,7 +63,7 @@ impl StateArg {
 /// Fails once the user has asked to stop.
 pub fn check_stop(cancel: &AtomicBool) -> Result<()> {
     if cancel.load(Ordering::Relaxed) {
-        bail!(Interrupted, "stopped; nothing was written to a card");
+        bail!(Interrupted, "stopped; no card was written");
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl RawFile {
             return error;
         }
         crate::failure!(
-            Io, "there is no room left for the image with the state in {}; the card is unchanged", self.folder().display();
+            Io(NoRoom), "there is no room left for the image with the state in {}; the card is unchanged", self.folder().display();
             hint: "free some space there, or let XTASK_STATE name a folder on a larger disk"
         )
     }

@@ -196,7 +196,9 @@ impl<'a> WorkerOutput<'a> {
         match (self.error, self.answer) {
             (Some(error), _) => Err(error),
             (None, Some(answer)) if code == 0 => Ok(answer),
-            _ if stopped && !self.begun => bail!(Interrupted, "stopped; nothing was written"),
+            _ if stopped && !self.begun => {
+                bail!(Interrupted, "stopped; no card was {}", W::ACCESS.participle())
+            }
             _ if !self.begun => bail!(
                 Permission, "{program} ended with exit code {code} before the worker began; nothing was {}",
                 W::ACCESS.participle();

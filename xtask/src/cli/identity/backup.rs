@@ -7,6 +7,8 @@ use clap::Args;
 use super::KeysArg;
 use crate::base::HostName;
 use crate::cli::Candidates;
+use crate::cli::output_file::output_file;
+use crate::cli::whole_number::{MAX_DESCRIPTOR, whole_number};
 
 /// The text after the options of `identity backup`.
 pub const BACKUP_EXAMPLES: &str = "\
@@ -18,13 +20,14 @@ Examples:
 #[derive(Debug, Args)]
 pub struct PassphraseFd {
     /// Read the passphrase from this file descriptor instead of the terminal; 0 is stdin
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number(0..=MAX_DESCRIPTOR))]
     pub passphrase_fd: Option<u32>,
 }
 
 #[derive(Debug, Args)]
 pub struct IdentityBackup {
     /// The file to write
+    #[arg(value_parser = output_file())]
     pub file: PathBuf,
     /// The hosts (default: all)
     #[arg(value_name = "HOST", add = Candidates::Identities)]

@@ -60,7 +60,7 @@ impl Wanted {
             return login("raspi3b has no network for ssh");
         }
         if cx.launcher.which("ssh").is_none() {
-            return Err(failure!(Refused, "no ssh on PATH"; hint: "run `cargo xtask setup`"));
+            return Err(failure!(Refused(MissingProgram), "no ssh on PATH"; hint: "run `cargo xtask setup`"));
         }
         Ok(Self::Ssh(pinned))
     }

@@ -19,7 +19,7 @@ const CONSEQUENCE: &str = "Capacity probes overwrite blocks all over this card a
 
 pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
     let disk = Disk::load(&Roots::default(), &args.device)?;
-    refuse(&refusals(&disk, &request(cx, args)?))?;
+    refuse(&refusals(&disk, &request(cx, args)))?;
     worker::check_access(cx, &disk.path, Access::Write)?;
     cx.note(format!("card    {}", disk.summary()));
     if let Some(warning) = disk.size_warning() {
@@ -32,14 +32,14 @@ pub fn run(cx: &Context, args: &CardCheck) -> Result<()> {
 }
 
 /// The request of a flash without an image: the probes overwrite blocks of the card for a moment.
-fn request(cx: &Context, args: &CardCheck) -> Result<Request> {
-    Ok(Request {
+fn request(cx: &Context, args: &CardCheck) -> Request {
+    Request {
         image_size: None,
         virtual_cards: args.confirm.virtual_cards(),
         mounted: Mounted::Refused,
         protected: protected_paths(cx, NamedPaths::default()),
-        confirmation: args.confirm.confirmation()?,
-    })
+        confirmation: args.confirm.confirmation(),
+    }
 }
 
 /// The JSON result.

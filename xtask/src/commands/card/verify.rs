@@ -19,7 +19,7 @@ use crate::receipt::{self, Flashed, PayloadReceipt};
 use crate::ui;
 
 /// The hint for a difference, which need not be a fault.
-const BOOTED_HINT: &str = "a card that has booted differs: its system writes to it";
+const BOOTED_HINT: &str = "a card differs once it has booted, or once another checkout has flashed it";
 /// The hint for a card that cannot have booted.
 const UNFINISHED_HINT: &str = "the first MiB is blank: no flash of the card has finished; flash it again";
 
@@ -41,7 +41,7 @@ pub fn run(cx: &Context, args: &CardVerify) -> Result<()> {
     let payload = recorded_payload.as_ref().map(|payload| payload.added.clone());
     let comparison = worker::run(cx, &CompareJob { disk: disk.clone(), against, payload })?;
     show(cx, &disk, &comparison, recorded_payload.as_ref())?;
-    receipt.map_or(Ok(()), |receipt| next_step::after_good_card(cx, &receipt))
+    receipt.map_or(Ok(()), |receipt| next_step::after_verified_card(cx, &disk, &receipt))
 }
 
 /// The image of the command line, built if it is that of a host.

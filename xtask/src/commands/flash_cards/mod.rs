@@ -154,6 +154,6 @@ fn show(cx: &Context, cards: &[PlannedCard], ends: &[CardEnd]) -> Result<()> {
         Some(WrittenCard::new(card.plan.clone(), card.image_host(), report))
     });
     let hosts = written.filter(|card| !card.boots_only_qemu).filter_map(|card| card.host);
-    next_step::after_cards(&hosts.collect::<Vec<_>>());
+    next_step::after_cards(cx, &hosts.collect::<Vec<_>>());
     Ok(())
 }

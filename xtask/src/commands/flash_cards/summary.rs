@@ -50,7 +50,8 @@ pub fn worst_failure(cards: &[PlannedCard], ends: &[CardEnd]) -> Option<anyhow::
     });
     let (devices, kinds) = failed.unzip::<_, _, Vec<_>, Vec<_>>();
     let kind = kinds.into_iter().max_by_key(|kind| kind.severity())?;
-    let text = format!("{} of {} cards failed: {}", devices.len(), cards.len(), devices.join(", "));
+    let stopped = if kind == ExitKind::Interrupted { "stopped: " } else { "" };
+    let text = format!("{stopped}{} of {} cards failed: {}", devices.len(), cards.len(), devices.join(", "));
     if devices.len() == cards.len() {
         return Some(kind.error(text));
     }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use super::subject;
 use crate::bail;
 use crate::base::interrupt::{self, SignalGuard};
-use crate::base::{Context, Event, failure};
+use crate::base::{Context, Event};
 use crate::card::feed::Feed;
 use crate::card::flash::{Plan, Report};
 use crate::card::worker;
@@ -60,9 +60,9 @@ fn write_one(cx: &Context, card: &PlannedCard, mut pipe: Option<File>, start: &S
     let (report, result) =
         card.write(&cx, |cx, plan| start.run_worker(cx, plan, pipe.take(), &mut || drop(arrival.take())));
     drop(arrival);
-    cx.reporter.report(&Event::PhaseEnded);
+    cx.reporter.report(&Event::PhaseEnded { name: None });
     if let Err(error) = &result {
-        cx.warn(failure::with_hint(error));
+        cx.warn_of(error);
     }
     CardEnd { report, result, seconds: begin.elapsed().as_secs_f64() }
 }
@@ -98,7 +98,7 @@ impl Start {
         on_begun: &mut dyn FnMut(),
     ) -> Result<Report> {
         if self.signals.is_stop_requested() {
-            bail!(Interrupted, "stopped; nothing was written");
+            bail!(Interrupted, "stopped; no card was written");
         }
         worker::run_fed(cx, plan, pipe, on_begun)
     }

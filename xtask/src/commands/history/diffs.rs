@@ -28,18 +28,18 @@ pub struct Generation {
     missing: Vec<String>,
 }
 
-/// Shows the systems of `host`, the newest last, each with its diff. `no_receipt` is the note where there is none.
+/// Shows the systems of `host`, the newest last, each with its diff. `show_none` says that there is none.
 ///
 /// # Errors
 /// `Interrupted` if the user stops it.
-pub fn show(cx: &Context, host: &HostName, no_receipt: impl FnOnce() -> String) -> Result<()> {
+pub fn show(cx: &Context, host: &HostName, show_none: impl FnOnce()) -> Result<()> {
     let generations = generations(cx, host)?;
     if cx.json {
         let host = Some(host.clone());
         return ui::print_json(&HistoryResult { receipts: None, host, generations: Some(generations) });
     }
     if generations.is_empty() {
-        cx.note(no_receipt());
+        show_none();
         return Ok(());
     }
     let mut texts = generations.iter().enumerate().map(|(index, generation)| generation.text(index == 0));

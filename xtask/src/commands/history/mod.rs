@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::base::{Context, FlakeRef, HostName, JsonResult, Timestamp};
 use crate::cli::History;
-use crate::commands::flake_hosts;
+use crate::commands::{flake_hosts, next_step};
 use crate::receipt::{self, Numbered};
 use crate::ui;
 
@@ -28,14 +28,15 @@ pub fn run(cx: &mut Context, args: &History) -> Result<()> {
         return Err(error.context(format!("there is no receipt of {host}")));
     }
     if let Some(host) = args.host.as_ref().filter(|_| args.diff) {
-        return diffs::show(cx, host, || no_receipt_note(&cx.flake, Some(host), all_hosts));
+        return diffs::show(cx, host, || show_none(cx, Some(host), all_hosts));
     }
     if cx.json {
         return ui::print_json(&HistoryResult { receipts: Some(receipts), host: None, generations: None });
     }
     warn_of_clock(cx, &receipts);
     if receipts.is_empty() {
-        cx.note(no_receipt_note(&cx.flake, args.host.as_ref(), all_hosts));
+        show_none(cx, args.host.as_ref(), all_hosts);
+        return Ok(());
     }
     ui::print_table(&rows::table(&receipts))
 }
@@ -63,13 +64,22 @@ fn warn_of_clock(cx: &Context, receipts: &[Numbered]) {
     }
 }
 
+/// Says that there is no history of `host`, or of any host, and what begins one.
+fn show_none(cx: &Context, host: Option<&HostName>, all_hosts: BTreeSet<String>) {
+    cx.note(no_history_note(&cx.flake, host, all_hosts));
+    match host {
+        Some(host) => ui::end_with(next_step::up(host, false).because("writes its card and deploys to it")),
+        None => next_step::overview(),
+    }
+}
+
 /// The note for a history of `flake` without receipts of `host`, or of any host; `all_hosts` are the hosts with
 /// receipts.
-fn no_receipt_note(flake: &FlakeRef, host: Option<&HostName>, all_hosts: BTreeSet<String>) -> String {
+fn no_history_note(flake: &FlakeRef, host: Option<&HostName>, all_hosts: BTreeSet<String>) -> String {
     let Some(host) = host else {
-        return format!("there is no receipt: nothing was flashed or deployed from {flake} yet");
+        return format!("no history: nothing was flashed or deployed from {flake} yet");
     };
     let others = all_hosts.into_iter().collect::<Vec<_>>().join(", ");
     let others = if others.is_empty() { String::new() } else { format!(" (hosts with receipts: {others})") };
-    format!("there is no receipt of {host}: no flash and no deploy of it was made from {flake} yet{others}")
+    format!("no history of {host}: no flash and no deploy of it was made from {flake} yet{others}")
 }

@@ -9,8 +9,8 @@ use crate::receipt::{BrokenFlash, Deployed, Flashed, Numbered, Receipt};
 /// The table of `receipts`, the newest last.
 pub fn table(receipts: &[Numbered]) -> Table {
     let mut table =
-        Table::new(&["NO", "WHEN (UTC)", "WHAT", "HOST", "VERDICT", "TIME", "REVISION", "CONTENT"])
-            .with_optional(&["TIME", "CONTENT", "NO"]);
+        Table::new(&["NO", "WHEN (UTC)", "WHAT", "HOST", "VERDICT", "TOOK", "REVISION", "CONTENT"])
+            .with_optional(&["TOOK", "REVISION", "WHAT", "CONTENT"]);
     // Deploys of several hosts are recorded in any order, so the receipts between may be those of other hosts.
     for (index, numbered) in receipts.iter().enumerate() {
         let later = &receipts[index + 1..];

@@ -6,7 +6,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::ask;
+use super::{ask, name_check};
 use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityBackup;
 use crate::commands::next_step;
@@ -59,10 +59,7 @@ fn read(cx: &Context, identities: &Identities, named: &[HostName]) -> Result<Vec
     // A host of which only the published key is known has nothing to back up.
     let (stored, empty): (Vec<_>, Vec<_>) = stored.into_iter().partition(StoredIdentity::is_present);
     if let Some(empty) = empty.first().filter(|_| !named.is_empty()) {
-        bail!(
-            Refused, "this project has no key of {}", empty.host;
-            hint: "`cargo xtask identity list` lists the hosts whose keys it has or knows"
-        );
+        return Err(name_check::no_key_error(cx, &empty.host));
     }
     if stored.is_empty() {
         bail!(

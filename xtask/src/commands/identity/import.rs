@@ -8,7 +8,7 @@ use crate::cli::identity::{IdentityImport, IdentityOf, KeysArg};
 use crate::commands::next_step;
 use crate::identity::{self, Adoption, StoredIdentity};
 
-pub fn run(cx: &mut Context, args: &IdentityImport) -> Result<()> {
+pub fn run(cx: &Context, args: &IdentityImport) -> Result<()> {
     let identities = super::identities(cx, &args.keys)?;
     let folder = identities.key_folder(&args.host)?;
     let key = identity::read_key_file(&cx.launcher, &args.file)?;
@@ -18,10 +18,11 @@ pub fn run(cx: &mut Context, args: &IdentityImport) -> Result<()> {
     let known = Some(key.pair.public.line());
     let new = StoredIdentity { host: args.host.clone(), key: Some(key.pair), pending: None, known };
     let adoption = Adoption::plan(&identities, &cx.launcher, new)?;
+    let mut is_in_flake = !args.yes.yes;
     if adoption.is_done {
         name_check::warn_of_unused_nix_args(cx, &args.host, &args.nix.nix_args);
     } else {
-        name_check::require_known_host(cx, &args.host, args.yes.yes, &args.nix.nix_args)?;
+        is_in_flake = name_check::require_known_host(cx, &args.host, args.yes.yes, &args.nix.nix_args)?;
         if !adoption.losses.is_empty() {
             let losses = adoption.losses.iter().map(|loss| format!("\n  {loss}")).collect::<String>();
             let notice = format!(
@@ -36,6 +37,8 @@ pub fn run(cx: &mut Context, args: &IdentityImport) -> Result<()> {
         identity::adopt(&identities, &cx.launcher, &[adoption])?;
     }
     let keys = KeysArg { identity_dir: args.keys.identity_dir.clone() };
-    next_step::after_image(&args.host);
+    if is_in_flake {
+        next_step::after_key(cx, &args.host);
+    }
     show::run(cx, &IdentityOf { host: args.host.clone(), keys })
 }

@@ -9,20 +9,24 @@ use crate::cli::identity::IdentityMake;
 use crate::commands::next_step;
 use crate::identity::{self, Identities, KeyChoice, fingerprint_of};
 
-pub fn run(cx: &mut Context, args: &IdentityMake) -> Result<()> {
+pub fn run(cx: &Context, args: &IdentityMake) -> Result<()> {
     let identities = super::identities(cx, &args.of.keys)?;
     let folder = identities.key_folder(&args.of.host)?;
-    if folder.public_key(&cx.launcher)?.is_none() {
-        name_check::require_known_host(cx, &args.of.host, args.yes, &args.nix.nix_args)?;
+    let is_in_flake = if folder.public_key(&cx.launcher)?.is_none() {
+        let is_in_flake = name_check::require_known_host(cx, &args.of.host, args.yes, &args.nix.nix_args)?;
         confirm_second_key(&identities, args)?;
+        is_in_flake
     } else {
         name_check::warn_of_unused_nix_args(cx, &args.of.host, &args.nix.nix_args);
-    }
+        !args.yes
+    };
     // Git then ignores the state folder, which may be beside the flake.
     state::create_private_folder(&cx.state)?;
     identity::keep_out_of_stores(&cx.launcher, folder.path(), &cx.flake)?;
     folder.choose(&cx.launcher, KeyChoice::Keep)?;
-    next_step::after_image(&args.of.host);
+    if is_in_flake {
+        next_step::after_key(cx, &args.of.host);
+    }
     show::run(cx, &args.of)
 }
 

@@ -42,7 +42,7 @@ use crate::cli::identity::KeysArg;
 use crate::cli::{Identity, IdentityCommand};
 use crate::identity::Identities;
 
-pub fn run(cx: &mut Context, args: &Identity) -> Result<()> {
+pub fn run(cx: &Context, args: &Identity) -> Result<()> {
     match &args.command {
         IdentityCommand::List(args) => list::run(cx, args),
         IdentityCommand::Show(args) => show::run(cx, args),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::ask;
 use crate::base::{Context, HostName, JsonResult, git};
 use crate::cli::identity::{IdentityPublish, KeysArg};
-use crate::commands::next_step;
+use crate::commands::{flake_hosts, next_step};
 use crate::identity::{Identities, NewKeys, PublishedHosts, fingerprint_of};
 use crate::{bail, failure, ui};
 
@@ -96,10 +96,11 @@ fn public_key(cx: &Context, identities: &Identities, host: &HostName) -> Result<
     }
     let key = identities.key_folder(host)?.public_key(&cx.launcher)?;
     key.map(|key| key.line()).ok_or_else(|| {
-        failure!(
+        let refusal = failure!(
             Refused, "no key of {host} is known";
             hint: "run `cargo xtask identity make {host:#}`, or `cargo xtask identity trust {host:#}` for a host that made its own"
-        )
+        );
+        flake_hosts::or_unknown(cx, host, refusal)
     })
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::ask;
+use super::{ask, name_check};
 use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityRemove;
 use crate::commands::next_step;
@@ -60,7 +60,7 @@ struct Removal {
 
 impl Removal {
     /// # Errors
-    /// `Refused` where there is nothing to remove.
+    /// `Refused` where there is nothing to remove, and `Usage` where the flake has no such host either.
     fn plan(cx: &Context, identities: &Identities, host: &HostName) -> Result<Self> {
         let folder = identities.key_folder(host)?.path().to_owned();
         let mut parts = Vec::new();
@@ -86,10 +86,7 @@ impl Removal {
                 .map(|(key, file)| format!("the line of {} in {}", fingerprint_of(&key), file.display())),
         );
         if parts.is_empty() {
-            bail!(
-                Refused, "this project has no key of {host}";
-                hint: "`cargo xtask identity list` lists the hosts whose keys it has or knows"
-            );
+            return Err(name_check::no_key_error(cx, host));
         }
         Ok(Self { parts, has_private, is_published })
     }

@@ -11,11 +11,11 @@ use crate::commands::next_step;
 use crate::identity::{self, Identities, NewKeys};
 use crate::{bail, failure, ui};
 
-pub fn run(cx: &mut Context, args: &IdentityRename) -> Result<()> {
+pub fn run(cx: &Context, args: &IdentityRename) -> Result<()> {
     let IdentityRename { old, new, .. } = args;
     let identities = super::identities(cx, &args.keys)?;
     let renaming = Renaming::plan(&identities, old, new)?;
-    name_check::require_known_host(cx, new, args.yes, &args.nix.nix_args)?;
+    let is_in_flake = name_check::require_known_host(cx, new, args.yes, &args.nix.nix_args)?;
     state::create_private_folder(&cx.state)?;
     identity::keep_out_of_stores(&cx.launcher, identities.key_folder(new)?.path(), &cx.flake)?;
     let mut change = identities.begin_change()?;
@@ -41,7 +41,9 @@ pub fn run(cx: &mut Context, args: &IdentityRename) -> Result<()> {
         cx.note(format!("commit {}: it has the new name", file.path().display()));
     }
     cx.note(format!("receipts keep the name of their time: `cargo xtask history {old:#}`"));
-    next_step::after_image(new);
+    if is_in_flake {
+        next_step::after_key(cx, new);
+    }
     if cx.json {
         return ui::print_json(&IdentityRenameResult { old_host: old.clone(), host: new.clone() });
     }

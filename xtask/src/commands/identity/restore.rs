@@ -85,7 +85,7 @@ fn wanted(stored: Vec<StoredIdentity>, named: &[HostName]) -> Result<Vec<StoredI
     let missing = named.iter().find(|host| stored.iter().all(|stored| stored.host != **host));
     if let Some(host) = missing {
         let hosts = stored.iter().map(|stored| stored.host.as_str()).collect::<Vec<_>>().join(", ");
-        bail!(Usage, "the backup has no host '{host}' (hosts: {hosts})");
+        bail!(Usage(UnknownHost), "the backup has no host '{host}' (hosts: {hosts})");
     }
     Ok(stored.into_iter().filter(|stored| named.is_empty() || named.contains(&stored.host)).collect())
 }

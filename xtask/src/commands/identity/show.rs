@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::base::{Context, HostName, JsonResult};
 use crate::cli::identity::IdentityOf;
+use crate::commands::flake_hosts;
 use crate::failure;
 use crate::identity::{KeyFolder, fingerprint_of};
 use crate::ui;
@@ -15,7 +16,7 @@ use crate::ui;
 pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
     let identities = super::identities(cx, &of.keys)?;
     let folder = identities.key_folder(&of.host)?;
-    let key = folder.public_key(&cx.launcher)?.ok_or_else(|| no_key_error(of, &folder))?;
+    let key = folder.public_key(&cx.launcher)?.ok_or_else(|| no_key_error(cx, of, &folder))?;
     let pending = folder.pending_key(&cx.launcher)?;
     let (known, others): (Vec<_>, Vec<_>) =
         identities.known_keys(&of.host)?.into_iter().partition(|(known, _)| *known == key.line());
@@ -43,13 +44,15 @@ pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
     )
 }
 
-fn no_key_error(of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
+/// The error for a host without a key in `folder`; `Usage` where the flake has no such host.
+fn no_key_error(cx: &Context, of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
     let host = &of.host;
     let dir = folder.path().display();
-    failure!(
+    let refusal = failure!(
         Refused, "{host} has no key in {dir}";
         hint: "flash the host, or run `cargo xtask identity make {host:#}`"
-    )
+    );
+    flake_hosts::or_unknown(cx, host, refusal)
 }
 
 /// The facts about an identity. Also the JSON result of the commands that show it.

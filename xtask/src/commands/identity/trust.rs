@@ -36,7 +36,10 @@ pub fn run(cx: &Context, args: &IdentityTrust) -> Result<()> {
     if !adoption.is_done {
         adopt(&identities, &cx.launcher, &[adoption])?;
     }
-    ui::end_with(NextStep::run(format!("cargo xtask deploy {:#}", args.host)));
+    ui::end_with(NextStep::run(
+        format!("cargo xtask deploy {:#}", args.host),
+        "deploys to the host that has this key",
+    ));
     if cx.json {
         return ui::print_json(&IdentityTrustResult {
             host: args.host.clone(),

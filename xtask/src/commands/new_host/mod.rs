@@ -24,6 +24,9 @@ use crate::{bail, failure, nix, ui};
 use flake_copy::FlakeCopy;
 use proof::Evaluated;
 
+/// The module of the hosts whose evaluation warns of one that lets nobody in.
+const WARNS_OF_NO_KEY: &str = "hosts/common/logins.nix";
+
 /// The JSON result. Paths are relative to the folder of the flake.
 #[derive(Serialize, JsonSchema)]
 pub struct NewHostResult {
@@ -44,11 +47,13 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
     check_names(args)?;
     let keys = read_all_keys(args)?;
     let folder = flake_folder(&cx.flake)?;
+    let with_hint = |error| listed::with_hint(cx, &folder, &args.name, error);
+    new_host::refuse_known(&folder, &args.name).map_err(with_hint)?;
     nix::require_any(&cx.launcher)?;
     // Then an error of the copy is one of the new host.
     let catalogue = flake_hosts::list(cx, &args.nix.nix_args, true)?.catalogue;
-    refuse_known(&catalogue, &args.name)
-        .map_err(|error| listed::with_hint(cx, &folder, &args.name, error))?;
+    let with_hint = |error| listed::with_hint(cx, &folder, &args.name, error);
+    refuse_known(&folder, &catalogue, &args.name).map_err(with_hint)?;
     let host = NewHost {
         name: args.name.clone(),
         admin: args.admin.clone(),
@@ -58,8 +63,7 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<()> {
         keys,
         release: release(cx, args, &folder, &catalogue)?,
     };
-    let drafted = new_host::draft(&folder, &host);
-    match drafted.map_err(|error| listed::with_hint(cx, &folder, &args.name, error))? {
+    match new_host::draft(&folder, &host).map_err(with_hint)? {
         Drafted::Draft(draft) => write(cx, args, &folder, &host, &draft, &catalogue),
         Drafted::ByHand { reason, text } => print_by_hand(cx, &host, &reason, &text),
     }
@@ -87,13 +91,15 @@ fn write(
         .map_err(|error| not_written(&host.name, error))?;
     draft.write(folder)?;
     let is_listed = listed::add(cx, folder, draft, args.git_add)?;
-    warn_of_no_key(cx, folder, host);
+    if evaluated == Evaluated::Name || !folder.join(WARNS_OF_NO_KEY).is_file() {
+        warn_of_no_key(cx, folder, host);
+    }
     let needed = draft.needed_paths();
     let unlisted = if is_listed == Some(false) { needed.as_slice() } else { &[] };
     let step = match evaluated {
         Evaluated::System => next_step::up(&host.name, host.has_wifi),
         Evaluated::Name => {
-            NextStep::run("cargo xtask hosts --evaluate").because("no host of the flake evaluates now")
+            NextStep::run_because("cargo xtask hosts --evaluate", "no host of the flake evaluates now")
         }
     };
     next_step::after_new_host(step, folder, unlisted);
@@ -184,14 +190,10 @@ fn flake_folder(flake: &FlakeRef) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-fn refuse_known(catalogue: &Catalogue, name: &str) -> Result<()> {
-    if catalogue.hosts().any(|host| host.name == *name) {
-        bail!(
-            Refused, "the flake has a host {name} already";
-            hint: "choose another name; `cargo xtask hosts` lists the hosts"
-        );
-    }
-    Ok(())
+/// Refuses a host `name` that the flake in `folder` has by its names, where its files do not tell.
+fn refuse_known(folder: &Path, catalogue: &Catalogue, name: &str) -> Result<()> {
+    let is_known = catalogue.hosts().any(|host| host.name == *name);
+    if is_known { Err(new_host::known_error(folder, "the flake", name)) } else { Ok(()) }
 }
 
 /// The release for `system.stateVersion`: that of the user, of the locked nixpkgs, or of a host.
@@ -210,7 +212,7 @@ fn release(cx: &Context, args: &Args, folder: &Path, catalogue: &Catalogue) -> R
 
 /// Warns of a host that lets nobody in, in the shape where a card may get a key of its own.
 fn warn_of_no_key(cx: &Context, folder: &Path, host: &NewHost) {
-    let file = format!("hosts/common/keys/{}.pub", host.admin);
+    let file = format!("{}/{}.pub", new_host::LOGIN_KEYS, host.admin);
     if host.keys.is_empty() && !folder.join(&file).exists() {
         cx.warn(format!(
             "nobody can log in to {} yet: copy your public ssh key to {file}, or pass --ssh-key to `flash`",

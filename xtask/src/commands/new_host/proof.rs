@@ -11,7 +11,7 @@ use crate::base::failure::{ExitKind, kind, with_hint};
 use crate::base::{Context, HostName, Reporter, Silent};
 use crate::failure;
 use crate::nix;
-use crate::nix::flake::Catalogue;
+use crate::nix::flake::{Catalogue, Outputs};
 
 /// What of a new host evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -80,18 +80,25 @@ fn blame(cx: &Context, before: &Catalogue, options: &[String], error: anyhow::Er
 
 /// Evaluates the derivation of the system of the host `name`.
 fn evaluate_system(cx: &Context, name: &str, options: &[String], reporter: &dyn Reporter) -> Result<()> {
-    let apply = format!("hosts: hosts.{}.config.system.build.toplevel.drvPath", nix::quote(name));
-    let options = nix::with_keep_lock(options);
-    nix::eval(&cx.launcher, &cx.flake, "nixosConfigurations", &apply, &options, reporter).map(drop)
+    eval_config(cx, name, "system.build.toplevel.drvPath", options, reporter).map(drop)
 }
 
 /// The release of NixOS of the flake's hosts, by the first that evaluates.
 pub fn release_of_hosts(cx: &Context, catalogue: &Catalogue, options: &[String]) -> Option<String> {
-    let options = nix::with_keep_lock(options);
-    let release = |host: &HostName| {
-        let apply = format!("hosts: hosts.{}.config.system.nixos.release", nix::quote(host));
-        nix::eval(&cx.launcher, &cx.flake, "nixosConfigurations", &apply, &options, &Silent).ok()
-    };
+    let release = |host: &HostName| eval_config(cx, host, "system.nixos.release", options, &Silent).ok();
     let mut configured = catalogue.hosts().filter(|host| host.configured).map(|host| &host.name);
     configured.find_map(release).as_ref().and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The value of the `option` of the configuration of the host `name`.
+fn eval_config(
+    cx: &Context,
+    name: &str,
+    option: &str,
+    options: &[String],
+    reporter: &dyn Reporter,
+) -> Result<Value> {
+    let options = nix::with_keep_lock(options);
+    let outputs = Outputs { launcher: &cx.launcher, flake: &cx.flake, options: &options, reporter };
+    outputs.eval_at(&["nixosConfigurations", name], &format!("host: host.config.{option}"))
 }

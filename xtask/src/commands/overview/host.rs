@@ -8,7 +8,7 @@ use crate::commands::flake_hosts::Listing;
 use crate::commands::known_image::{ImageRow, KnownImage};
 use crate::identity;
 use crate::nix::flake::{Host, HostLogins};
-use crate::receipt::Receipt;
+use crate::receipt::{self, Receipt};
 
 /// What is known of a host.
 pub struct HostRow {
@@ -19,6 +19,8 @@ pub struct HostRow {
     pub has_node: bool,
     pub last_flash: Option<LastFlash>,
     pub last_deploy: Option<LastDeploy>,
+    /// Whether the host connects to Wi-Fi, as far as an evaluation in the cache knows.
+    pub has_wifi: bool,
     key: Option<Key>,
     /// Who can log in to the host, as its configuration says; `None` if no evaluation is in the cache.
     logins: Option<HostLogins>,
@@ -68,6 +70,8 @@ pub struct LastDeploy {
     verdict: String,
     /// Whether the deploy ended well.
     pub is_good: bool,
+    /// When the host was rolled back, if nothing was deployed to it since.
+    pub rolled_back: Option<Timestamp>,
 }
 
 /// The known key of a host.
@@ -85,15 +89,15 @@ pub fn rows(cx: &Context, listing: &Listing, receipts: &[Receipt]) -> Vec<HostRo
     let private = identity::hosts_with_folders(&cx.state);
     let row = |host: &Host| {
         let image = KnownImage::recall(cx, host, listing.fingerprint.as_ref());
-        let logins = match &image {
-            KnownImage::Found { images, .. } => {
-                images.iter().find_map(|image| image.layout.as_ref()?.logins.clone())
-            }
-            _ => None,
+        let images = match &image {
+            KnownImage::Found { images, .. } => &images[..],
+            _ => &[],
         };
+        let layouts = || images.iter().filter_map(|image| image.layout.as_ref());
         HostRow {
+            logins: layouts().find_map(|layout| layout.logins.clone()),
+            has_wifi: layouts().any(|layout| layout.wifi.is_some()),
             image,
-            logins,
             key: key_of(cx, &host.name, &private),
             is_deployable: host.deploy_node || host.configured,
             has_node: host.deploy_node,
@@ -135,7 +139,8 @@ fn last_deploy(receipts: &[Receipt], host: &HostName) -> Option<LastDeploy> {
     let newest = deploys().next()?;
     let shown = deploys().find(|deploy| !deploy.is_no_op()).unwrap_or(newest);
     let is_good = newest.exit_code == 0;
-    Some(LastDeploy { time: shown.when.clone(), verdict: shown.verdict.clone(), is_good })
+    let rolled_back = receipt::past_rollback(receipts, host).map(|past| past.when);
+    Some(LastDeploy { time: shown.when.clone(), verdict: shown.verdict.clone(), is_good, rolled_back })
 }
 
 /// The day of `time`, for a table.
@@ -165,6 +170,11 @@ impl HostRow {
     /// The users whom the configuration lets log in by ssh; `None` if unknown.
     fn login_users(&self) -> Option<Vec<&str>> {
         Some(self.logins.as_ref()?.with_way_in().map(|user| user.name.as_str()).collect())
+    }
+
+    /// Whether the configuration is known to let somebody log in by ssh.
+    pub fn has_way_in(&self) -> bool {
+        self.login_users().is_some_and(|users| !users.is_empty())
     }
 
     /// Whether nobody can log in to a card of the host, unless the card gets a key of its own.
@@ -206,7 +216,8 @@ impl LastFlash {
 impl LastDeploy {
     fn cell(&self) -> Cell {
         let tone = if self.is_good { Tone::Plain } else { Tone::Bad };
-        Cell::new(format!("{} {}", day(&self.time), self.verdict.replace('_', " ")), tone)
+        let rollback = if self.rolled_back.is_some() { "rollback " } else { "" };
+        Cell::new(format!("{} {rollback}{}", day(&self.time), self.verdict.replace('_', " ")), tone)
     }
 }
 
@@ -235,7 +246,13 @@ pub mod tests {
             is_deployable: true,
             has_node: true,
             last_flash: done.map(|is_done| LastFlash { time: time(), is_done, is_newest }),
-            last_deploy: good.map(|is_good| LastDeploy { time: time(), verdict: String::new(), is_good }),
+            last_deploy: good.map(|is_good| LastDeploy {
+                time: time(),
+                verdict: String::new(),
+                is_good,
+                rolled_back: None,
+            }),
+            has_wifi: false,
             key: None,
             logins: None,
         }

@@ -13,17 +13,23 @@ use self::host::{HostFacts, HostRow};
 use super::{flake_hosts, keys};
 use crate::base::failure::{self, ExitKind, kind};
 use crate::base::{Context, Event, JsonResult, Table};
-use crate::{nix, receipt, ui};
+use crate::nix::{self, new_host};
+use crate::{receipt, ui};
 
 /// Where things stand.
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
 struct Overview {
     /// Why there is no flake, if there is none.
     no_flake: Option<anyhow::Error>,
     /// Whether the flake is in a folder of this machine, where files can be added.
     has_folder: bool,
+    /// Whether the flake has the shape of this project's repository, and no login key of an administrator.
+    lacks_login_keys: bool,
     has_nix: bool,
     /// Why the hosts of the flake could not be listed, if so.
     unlisted: Option<anyhow::Error>,
+    /// Whether the flake needs a file that git does not list.
+    needs_git_add: bool,
     hosts: Vec<HostRow>,
     cards: Vec<CardRow>,
 }
@@ -70,13 +76,22 @@ fn gather(cx: &mut Context) -> Result<Overview> {
     let has_nix = cx.launcher.which("nix").is_some();
     let receipts = receipt::read_all(cx)?;
     let cards = card::list(cx, &receipts)?;
-    let has_folder = cx.flake.folder().is_some();
-    let mut overview = Overview { no_flake, has_folder, has_nix, unlisted: None, hosts: Vec::new(), cards };
+    let mut overview = Overview {
+        no_flake,
+        has_folder: cx.flake.folder().is_some(),
+        lacks_login_keys: cx.flake.folder().is_some_and(new_host::lacks_login_keys),
+        has_nix,
+        unlisted: None,
+        needs_git_add: false,
+        hosts: Vec::new(),
+        cards,
+    };
     if overview.no_flake.is_none() && has_nix {
         match list_hosts(cx) {
             Ok(listing) => {
                 for broken in &listing.catalogue.broken {
                     cx.reporter.warn_once(&broken.warning());
+                    overview.needs_git_add |= nix::needs_git_add(&broken.error);
                 }
                 overview.hosts = host::rows(cx, &listing, &receipts);
             }

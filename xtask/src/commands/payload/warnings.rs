@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::PayloadSetup;
 use super::requested_key::RequestedKey;
-use crate::base::failure;
 use crate::base::{Context, Event, FlakeRef};
 use crate::identity::{self, HostKey, Identities, Identity, KeyChoice, KeyOrigin};
 
@@ -30,7 +29,7 @@ impl PayloadSetup {
                 key.fingerprint(),
                 folder.pending_path().display()
             )),
-            Err(error) => cx.warn(failure::with_hint(&error)),
+            Err(error) => cx.warn_of(&error),
         }
     }
 

@@ -129,7 +129,7 @@ impl RequestedWifi {
 /// Those of [`Prompt::ask_new_secret`], and `Refused` for a bad password.
 fn ask_password(ssid: &Ssid) -> Result<WifiPassword> {
     let question = format!("Password of the Wi-Fi network {:?}:", ssid.shown());
-    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; nothing was written" };
+    let prompt = Prompt { notice: "", question: &question, unanswered: "stopped; no card was written" };
     prompt.ask_new_secret("password", |answer| WifiPassword::new(answer.as_bytes()))
 }
 

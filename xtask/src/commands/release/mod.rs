@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::next_step;
-use crate::base::{Context, HostName, JsonResult, Timestamp, Tone};
+use crate::base::{Context, HostName, JsonResult, Timestamp, Tone, interrupt};
 use crate::cli::MakeRelease;
 use crate::deploy::{self, Candidate, Content, ReleasedHost, SCHEMA, Tags};
 use crate::nix::{self, Revision};
@@ -21,6 +21,7 @@ use crate::{bail, ui};
 const DAY: u64 = 24 * 60 * 60;
 
 pub fn run(cx: &Context, args: &MakeRelease) -> Result<()> {
+    interrupt::set_undone(Some("no release was written"));
     let version = nix::require(&cx.launcher)?;
     write::check(cx, args)?;
     let nix_args = &args.nix.nix_args[..];
@@ -72,7 +73,7 @@ fn find_revision(cx: &Context, args: &MakeRelease) -> Result<Option<Revision>> {
         if revision.is_some() { "commit the flake" } else { "commit the flake, after `git init` if need be" };
     if !args.allow_dirty {
         bail!(
-            Refused, "nothing was released: {fault}";
+            Refused(DirtyTree), "nothing was released: {fault}";
             hint: "{remedy}, or pass --allow-dirty for a release that nobody can make again"
         );
     }
@@ -93,14 +94,17 @@ fn check_unchanged(cx: &Context, before: Option<&Revision>) -> Result<()> {
 fn choose(cx: &Context, args: &MakeRelease) -> Result<(Vec<HostName>, Tags)> {
     let nix_args = &args.nix.nix_args[..];
     let named = deploy::deduplicate(&args.hosts()?);
-    let hosts = if named.is_empty() { deploy::deployable_hosts(cx, nix_args)? } else { named };
+    let hosts = if named.is_empty() { deploy::deployable_hosts(cx, nix_args, false)? } else { named };
     let tags = cx.in_phase("evaluate", || Tags::read(cx, &hosts, nix_args))?;
     Ok((tags.choose(hosts, &args.on)?, tags))
 }
 
 fn show(cx: &Context, args: &MakeRelease, written: write::Written, content: Content) -> Result<()> {
     let write::Written { sha256, signature } = written;
-    next_step::after_release(&args.out, signature.is_some());
+    let unsigned = if signature.is_some() { "" } else { " --unsigned" };
+    let needs_trust = content.hosts.iter().any(ReleasedHost::needs_trust);
+    let trust = if needs_trust && !cx.trust_flake { " --trust-flake" } else { "" };
+    next_step::after_release(&args.out, &format!("{unsigned}{trust}"));
     let Content { time, expires, revision, hosts, .. } = content;
     let file = args.out.clone();
     if cx.json {

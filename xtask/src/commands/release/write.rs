@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::bail;
-use crate::base::Context;
+use crate::base::{Context, interrupt, room, shell};
 use crate::cli::MakeRelease;
 use crate::deploy::{self, Content};
 
@@ -27,10 +27,7 @@ pub struct Written {
 /// # Errors
 /// `Refused`.
 pub fn check(cx: &Context, args: &MakeRelease) -> Result<()> {
-    let folder = folder_of(&args.out);
-    if args.out.is_dir() || !folder.is_dir() {
-        bail!(Refused, "{} cannot be written: it is no file in a folder", args.out.display(); hint: "pass another --out");
-    }
+    check_place(&args.out)?;
     check_replaced(&args.out)?;
     let Some(key) = &args.sign else { return Ok(()) };
     deploy::require_keygen(&cx.launcher)?;
@@ -39,6 +36,22 @@ pub fn check(cx: &Context, args: &MakeRelease) -> Result<()> {
             Refused, "there is no key in {}", key.display();
             hint: "pass the file of an ssh key, such as ~/.ssh/id_ed25519"
         );
+    }
+    Ok(())
+}
+
+/// Refuses a file that has no folder to be written in, and a folder in place of the file.
+fn check_place(out: &Path) -> Result<()> {
+    let folder = folder_of(out);
+    if !folder.is_dir() {
+        let hint = format!(
+            "`mkdir -p {}`, or name another file with --out",
+            shell::quote(&folder.to_string_lossy())
+        );
+        bail!(Refused, "{} cannot be written: there is no folder {}", out.display(), folder.display(); hint: "{hint}");
+    }
+    if out.is_dir() {
+        bail!(Refused, "{} is a folder, not the file to write", out.display(); hint: "name a file in it with --out");
     }
     Ok(())
 }
@@ -59,10 +72,15 @@ fn check_replaced(out: &Path) -> Result<()> {
 /// Those of the signature and of the files.
 pub fn write(cx: &Context, args: &MakeRelease, content: &Content) -> Result<Written> {
     let text = content.to_text()?;
+    interrupt::set_undone(None);
     let signature = deploy::signature_path(&args.out);
     let sha256 = deploy::hex_sha256(text.as_bytes());
     if let Some(key) = &args.sign {
-        replace(&signature, deploy::sign(&cx.launcher, key, text.as_bytes())?.as_bytes())?;
+        let signed = deploy::sign(&cx.launcher, key, text.as_bytes())?;
+        if let Some(fault) = deploy::signing_fault(cx, &signed, text.as_bytes()) {
+            cx.warn(format!("`deploy --release` refuses {} as yet: {fault}", args.out.display()));
+        }
+        replace(&signature, signed.as_bytes())?;
     } else {
         cx.warn(format!("{} is not signed: `deploy` takes it only with --unsigned", args.out.display()));
         remove(&signature)?;
@@ -73,12 +91,14 @@ pub fn write(cx: &Context, args: &MakeRelease, content: &Content) -> Result<Writ
 
 /// Writes `bytes` to `path` atomically.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let doing = || format!("writing {}", path.display());
+    let doing = format!("writing {}", path.display());
+    let folder = folder_of(path);
+    let failed = |error| room::write_error(error, &doing, folder, room::ANOTHER_FILE);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".release.").suffix(".part").permissions(Permissions::from_mode(MODE));
-    let mut file = builder.tempfile_in(folder_of(path)).with_context(doing)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(doing)?;
-    file.persist(path).with_context(doing)?;
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|persist| failed(persist.error))?;
     Ok(())
 }
 

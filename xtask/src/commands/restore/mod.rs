@@ -10,13 +10,13 @@ use anyhow::Result;
 
 use self::generation::Generation;
 use super::flash_result::{RestoredFacts, StateFacts};
-use super::keys;
 use super::next_step;
 use super::payload::{PayloadSetup, login_keys};
 use super::plan_facts::PlanFacts;
 use super::protected::NamedPaths;
 use super::required_boards;
 use super::write_card::{self, CardWriter};
+use super::{flake_hosts, keys};
 use crate::bail;
 use crate::base::{Context, ImageSource, interrupt};
 use crate::card::disk::Disk;
@@ -28,12 +28,15 @@ use crate::card::state_image::{RawFile, StateImage};
 use crate::cli::{PayloadArgs, Restore};
 use crate::identity::{KeyChoice, KeyFolder};
 use crate::nix::flake::HostLayout;
+use crate::receipt;
 
 /// The folder of images with state, in the state folder.
 const FOLDER: &str = "restore";
 
 pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
+    interrupt::set_undone(Some(write_card::UNDONE));
     let state_arg = args.state_arg()?;
+    refuse_unknown(cx, args)?;
     let writer = card_writer(args, state_arg.as_ref(), None);
     let named = writer.find_named(cx, args.device.as_deref())?;
     let named = if args.device.is_some() { named } else { writer.pick(cx, &[])? };
@@ -57,7 +60,7 @@ pub fn run(cx: &mut Context, args: &Restore) -> Result<()> {
     let image = restored.as_ref().map_or(Ok(image), |state| state.image(cx))?;
     let payload = payload_setup.plan(cx, &cx.flake, &image, layout.as_ref())?;
     let mut writer = card_writer(args, state_arg.as_ref(), Some(&file));
-    let request = writer.request(cx, Some(image.size))?;
+    let request = writer.request(cx, Some(image.size));
     let disk = write_card::find_card(cx, named, &request)?;
     cx.show_plan(&generation, &generation_facts(&generation));
     show_state(cx, restored.as_ref());
@@ -111,12 +114,28 @@ fn card_writer<'a>(
     CardWriter { args: &args.write, named, restored: None }
 }
 
+/// Refuses a host of which there is neither a receipt nor a key, and that the flake does not have.
+///
+/// # Errors
+/// `Usage`, and where the receipts or the keys cannot be read.
+fn refuse_unknown(cx: &Context, args: &Restore) -> Result<()> {
+    let folder = KeyFolder::new(&cx.state, &args.host, args.identity_dir.as_deref())?;
+    if receipt::last_system(cx, &cx.flake, &args.host)?.is_some() || has_key(cx, &folder)? {
+        return Ok(());
+    }
+    let nix_args = &args.build.nix.nix_args;
+    flake_hosts::find_unknown(cx, &args.host, nix_args)?.map_or(Ok(()), Err)
+}
+
+fn has_key(cx: &Context, folder: &KeyFolder) -> Result<bool> {
+    Ok(folder.public_key(&cx.launcher)?.is_some() || folder.pending_key(&cx.launcher)?.is_some())
+}
+
 /// Refuses, before a build of minutes, what would keep the card from its identity or its state.
 fn check_before_build(cx: &Context, args: &Restore, state: Option<&StateArg>) -> Result<()> {
     state.map_or(Ok(()), |state| state.check(&cx.launcher))?;
     let folder = KeyFolder::new(&cx.state, &args.host, args.identity_dir.as_deref())?;
-    let has_key = folder.public_key(&cx.launcher)?.is_some() || folder.pending_key(&cx.launcher)?.is_some();
-    if !has_key {
+    if !has_key(cx, &folder)? {
         let host = &args.host;
         bail!(
             Refused, "{host} has no identity in {}: its secrets and its known_hosts expect the old one",

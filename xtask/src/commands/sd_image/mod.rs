@@ -22,7 +22,8 @@ pub fn run(cx: &Context, args: &SdImage) -> Result<()> {
     let sources = args.sources()?;
     let batch = if args.all { Batch::OfHosts(several::all_hosts(cx, args)?) } else { Batch::Named(sources) };
     if args.plan {
-        return build_plan::show(cx, image::plan(cx, &batch, &args.build.nix.nix_args)?);
+        let (plan, unplanned) = image::plan(cx, &batch, &args.build.nix.nix_args)?;
+        return build_plan::show(cx, plan, unplanned, &batch.names());
     }
     match &batch {
         Batch::Named(sources) if sources.len() == 1 => build_one(cx, args, &sources[0]),

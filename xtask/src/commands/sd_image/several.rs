@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{open_image, warn_of_content};
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, ErrorReport, Event, Format, HostName, ImageSource, JsonResult};
+use crate::base::{Context, ErrorReport, Format, HostName, ImageSource, JsonResult};
 use crate::card::image::{self, Batch, Built, Source};
 use crate::cli::SdImage;
 use crate::commands::next_step;
@@ -75,7 +75,7 @@ pub fn all_hosts(cx: &Context, args: &SdImage) -> Result<Vec<HostName>> {
         return Err(broken.error);
     }
     if hosts.is_empty() {
-        bail!(Usage, "{} has no hosts", cx.flake; hint: "add one by `cargo xtask new-host`");
+        bail!(Usage(UnknownHost), "{} has no hosts", cx.flake; hint: "add one by `cargo xtask new-host`");
     }
     Ok(hosts)
 }
@@ -121,7 +121,7 @@ fn end(cx: &Context, wanted: &ImageSource, built: Result<Option<Built>>) -> Opti
         Err(error) => Err(error),
     };
     if let Err(error) = &result {
-        cx.reporter.report(&Event::warning_of(error));
+        cx.warn_of(error);
     }
     Some(Ended { name: wanted.to_string(), host, result })
 }
@@ -143,5 +143,6 @@ fn worst_failure(ended: &[Ended]) -> Option<anyhow::Error> {
     let (failed, kinds) = failed.unzip::<_, _, Vec<_>, Vec<ExitKind>>();
     let kind = kinds.into_iter().max_by_key(|kind| kind.severity())?;
     let names = deploy::error_names(failed.iter().map(|ended| ended.name.as_str()));
-    Some(kind.error(format!("{} of {} images failed: {names}", failed.len(), ended.len())))
+    let stopped = if kind == ExitKind::Interrupted { "stopped: " } else { "" };
+    Some(kind.error(format!("{stopped}{} of {} images failed: {names}", failed.len(), ended.len())))
 }

@@ -16,6 +16,7 @@ use crate::commands::planned_card::WrittenCard;
 use crate::commands::{host_status, next_step};
 use crate::deploy::{self, Afterwards, DeployOptions, DesiredBy, Goal, Overrides, Status, Waves};
 use crate::identity::LoginKeys;
+use crate::receipt::DeployCommand;
 use crate::ui::Prompt;
 use crate::{bail, nix, receipt, ui};
 
@@ -37,8 +38,8 @@ pub fn all_steps(
         let card = flash(cx, args, host, plan, journal)?;
         if may_deploy {
             may_deploy = change_card(cx, host, facts.answer(), journal)?;
-        } else {
-            card.iter().for_each(next_step::after_card);
+        } else if let Some(card) = card {
+            next_step::after_card(cx, &card);
         }
     }
     if may_deploy {
@@ -181,7 +182,7 @@ fn deploy(cx: &Context, args: &Up, version: nix::Version, host: &HostName) -> Re
         overrides: Overrides::of_address(args.to.as_ref()),
         extra: of_address.chain(separator).chain(nix_args.iter().cloned()).collect(),
     };
-    let ending = deploy_host::run(cx, &cx.flake, &options, version, host, |_| Ok(()))?;
+    let ending = deploy_host::run(cx, DeployCommand::deploy(&cx.flake), &options, version, host, |_| Ok(()))?;
     next_step::after_deploy("", [&ending]);
     Ok(())
 }

@@ -45,10 +45,7 @@ pub fn add_boot_outlook(cx: &Context, plan: &mut Plan) -> Result<()> {
         Err(error) if kind(&error) == ExitKind::Interrupted => return Err(error),
         Err(error) => {
             let host = &plan.target.host;
-            cx.warn(format!(
-                "whether {host} boots the new system is unknown: {}",
-                failure::with_hint(&error)
-            ));
+            cx.warn_of(&error.context(format!("whether {host} boots the new system is unknown")));
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The desired state: the node of the flake, combined with the command line.
 
+mod login_names;
 mod node;
 mod nodes;
 mod nodes_at_once;
@@ -13,6 +14,6 @@ mod trust;
 
 pub use nodes::{Nodes, NodesQuery};
 pub use nodes_at_once::FoundNodes;
-pub use overrides::Overrides;
+pub use overrides::{Overrides, Purpose};
 pub use settings::NodeSettings;
 pub use trust::{Trust, foreign_writer_reason};

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::pinned_flake::pin_hostname;
-use super::{NodeSettings, Overrides, Trust, sudo, trust};
+use super::{NodeSettings, Overrides, Purpose, Trust, login_names, sudo, trust};
 use crate::base::process::Launcher;
 use crate::base::{Context, HostName};
 use crate::deploy::release::ReleaseMark;
@@ -73,20 +73,20 @@ impl Node {
         if overrides.ssh_opts.is_none() {
             trust.check(host, &self.ssh_opts)?;
         }
-        let sudo = self.sudo_prefix(host, &ssh_user)?;
         Ok(Target {
             host: host.to_owned(),
             settings: NodeSettings::of(&self),
+            sudo: self.sudo_prefix(host, &ssh_user)?,
             release: self.release,
-            sudo,
             connection: Connection {
                 destination: format!("{ssh_user}@{hostname}"),
                 options: overrides.ssh_opts.clone().unwrap_or(self.ssh_opts),
-                pin: if overrides.without_pin { None } else { Pin::find(cx, host)? },
+                pin: if overrides.purpose == Purpose::Host { Pin::find(cx, host)? } else { None },
             },
             temp_path: self.temp_path.unwrap_or_else(|| "/tmp".into()),
             confirm_timeout: overrides.confirm_timeout.or(self.confirm_timeout).unwrap_or(30),
             activation_timeout: overrides.activation_timeout.or(self.activation_timeout).unwrap_or(240),
+            goes_back: overrides.goes_back(self.auto_rollback, self.magic_rollback),
             fast_connection: overrides.fast_connection.or(self.fast_connection).unwrap_or(false),
             interactive_sudo: overrides.interactive_sudo.or(self.interactive_sudo).unwrap_or(false),
             builds_here: self.remote_build != Some(true) && !overrides.remote_build,
@@ -115,9 +115,10 @@ impl Node {
     ) -> Result<(String, String)> {
         let hostname = overrides.hostname.clone().unwrap_or_else(|| self.hostname.clone());
         if hostname.is_empty() {
+            let option = self.option("hostname");
             bail!(
-                Refused, "{} has no `{}`", self.name(host), self.option("hostname");
-                hint: "set it to the address of the host, or pass --to [USER@]ADDRESS"
+                Refused, "{} has no `{option}`", self.name(host);
+                hint: "{}", overrides.address_remedies(&format!("set `{option}` to the address of the host"))
             );
         }
         let named_user = overrides.ssh_user.as_ref().or(self.ssh_user.as_ref());
@@ -127,8 +128,8 @@ impl Node {
             Some(_) => format!("the command line has the {option}"),
             None => format!("{} has the {}", self.name(host), self.option(option)),
         };
-        trust::check_hostname(&source("hostname", overrides.hostname.as_ref()), &hostname)?;
-        trust::check_user(&source("sshUser", overrides.ssh_user.as_ref()), &user)?;
+        login_names::check_hostname(&source("hostname", overrides.hostname.as_ref()), &hostname)?;
+        login_names::check_user(&source("sshUser", overrides.ssh_user.as_ref()), &user)?;
         Ok((hostname, user))
     }
 

@@ -138,15 +138,15 @@ impl Nodes {
     }
 
     /// The error for a host that has no node, and of which none can be made.
-    pub fn missing_error(&self, flake: &FlakeRef, host: &HostName) -> anyhow::Error {
+    pub fn missing_error(&self, flake: &FlakeRef, host: &HostName, overrides: &Overrides) -> anyhow::Error {
         match &self.configurations[..] {
             [] => flake::no_node_error(flake, host, &self.names, &self.configured),
             [configuration] => failure!(
-                Usage, "{flake} has {configuration}, but no deploy node '{host}', and no address of the host";
-                hint: "pass --to [USER@]ADDRESS, or add deploy.nodes.{host} to the flake"
+                Usage(NoNode), "{flake} has {configuration}, but no deploy node '{host}', and no address of the host";
+                hint: "{}", overrides.address_remedies(&format!("add deploy.nodes.{host} to the flake"))
             ),
             several => failure!(
-                Usage, "{flake} has {} configurations of {host}: {}", several.len(), several.join(", ");
+                Usage(NoNode), "{flake} has {} configurations of {host}: {}", several.len(), several.join(", ");
                 hint: "add deploy.nodes.{host} to the flake, with one of them"
             ),
         }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::bail;
 use crate::base::Address;
+use crate::deploy::target::GoesBack;
 
 /// Refused options of deploy-rs (1.0.0), each with the reason, and with the remedy if there is one.
 const REFUSED: &[(&str, &str, Option<&str>)] = &[
@@ -37,13 +38,26 @@ pub struct Overrides {
     pub ssh_opts: Option<Vec<String>>,
     pub confirm_timeout: Option<u64>,
     pub activation_timeout: Option<u64>,
+    pub auto_rollback: Option<bool>,
+    pub magic_rollback: Option<bool>,
     pub remote_build: bool,
     pub fast_connection: Option<bool>,
     pub interactive_sudo: Option<bool>,
     /// Whether the receiving store checks the signatures of the copied paths.
     pub checks_signatures: bool,
-    /// Whether any key of the host is accepted: for a command that reads the key, and sends nothing.
-    pub without_pin: bool,
+    pub purpose: Purpose,
+}
+
+/// What the target is evaluated for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A host with its pinned key.
+    #[default]
+    Host,
+    /// Reading the key of a host, to which nothing is sent: any key is accepted.
+    Key,
+    /// A release, which asks no host and has no key of one. Its command line has no `--to`.
+    Release,
 }
 
 impl Overrides {
@@ -52,6 +66,22 @@ impl Overrides {
         let hostname = to.map(|to| to.hostname.clone());
         let ssh_user = to.and_then(|to| to.user.clone());
         Self { hostname, ssh_user, ..Self::default() }
+    }
+
+    /// The remedies for a host without an address: that of the command line, if it has one, or the `other`.
+    pub fn address_remedies(&self, other: &str) -> String {
+        match self.purpose {
+            Purpose::Host | Purpose::Key => format!("pass --to [USER@]ADDRESS, or {other}"),
+            Purpose::Release => other.to_owned(),
+        }
+    }
+
+    /// When a host goes back by itself, whose node has these `autoRollback` and `magicRollback`.
+    pub fn goes_back(&self, auto: Option<bool>, magic: Option<bool>) -> GoesBack {
+        GoesBack {
+            after_failure: self.auto_rollback.or(auto).unwrap_or(true),
+            without_confirmation: self.magic_rollback.or(magic).unwrap_or(true),
+        }
     }
 
     /// Reads `args` up to a `--`, after which the arguments are for Nix. `to` is the address of `--to`.
@@ -90,6 +120,8 @@ impl Overrides {
                 "--ssh-opts" => overrides.ssh_opts = value().map(split_at_spaces),
                 "--confirm-timeout" => overrides.confirm_timeout = parse_value(value()),
                 "--activation-timeout" => overrides.activation_timeout = parse_value(value()),
+                "--auto-rollback" => overrides.auto_rollback = parse_value(value()),
+                "--magic-rollback" => overrides.magic_rollback = parse_value(value()),
                 "--fast-connection" => overrides.fast_connection = parse_value(value()),
                 "--interactive-sudo" => overrides.interactive_sudo = parse_value(value()),
                 "--checksigs" | "-c" => overrides.checks_signatures = true,
@@ -134,10 +166,14 @@ mod tests {
     #[test]
     fn options_before_the_separator_override_the_node() {
         let found =
-            parse("--hostname=10.0.0.5 -d --ssh-user pi --confirm-timeout 60 -- --hostname no").unwrap();
+            parse("--hostname=10.0.0.5 -d --ssh-user pi --auto-rollback false --magic-rollback=true --confirm-timeout 60 \
+                   -- --hostname no")
+                .unwrap();
         let expected = Overrides {
             hostname: Some("10.0.0.5".into()),
             ssh_user: Some("pi".into()),
+            auto_rollback: Some(false),
+            magic_rollback: Some(true),
             confirm_timeout: Some(60),
             ..Overrides::default()
         };

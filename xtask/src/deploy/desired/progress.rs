@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::base::{Event, HostName, Reporter};
+use crate::base::{Event, HostName, Reporter, RunningPhase};
 
 /// The phase in which hosts are evaluated. One host has no progress.
 pub struct EvalProgress<'a> {
     reporter: &'a dyn Reporter,
+    /// Ends when this is dropped.
+    _running: RunningPhase<'a>,
     /// `None` for one host.
     total: Option<u64>,
     evaluated: Mutex<BTreeSet<HostName>>,
@@ -17,8 +19,8 @@ impl<'a> EvalProgress<'a> {
     /// Begins the phase for `hosts`.
     pub fn begin(reporter: &'a dyn Reporter, hosts: &[HostName]) -> Self {
         let total = (hosts.len() > 1).then_some(hosts.len() as u64);
-        reporter.report(&Event::Phase { name: "evaluate".into(), total, is_in_bytes: false });
-        Self { reporter, total, evaluated: Mutex::default() }
+        let running = RunningPhase::begin_with(reporter, "evaluate", total, false);
+        Self { reporter, _running: running, total, evaluated: Mutex::default() }
     }
 
     /// Shows that `host` is evaluated now.
@@ -36,13 +38,6 @@ impl<'a> EvalProgress<'a> {
         let mut all = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(evaluated);
         self.reporter.report(&Event::Progress { done: all.len() as u64, total: Some(total), detail });
-    }
-}
-
-impl Drop for EvalProgress<'_> {
-    /// Ends the phase.
-    fn drop(&mut self) {
-        self.reporter.report(&Event::PhaseEnded);
     }
 }
 
@@ -66,7 +61,13 @@ mod tests {
             detail: detail.map(str::to_owned),
         };
         let begin = Event::Phase { name: "evaluate".into(), total: Some(3), is_in_bytes: false };
-        let expected = [begin, at(0, Some("a")), at(2, None), at(3, None), Event::PhaseEnded];
+        let expected = [
+            begin,
+            at(0, Some("a")),
+            at(2, None),
+            at(3, None),
+            Event::PhaseEnded { name: Some("evaluate".into()) },
+        ];
         assert_eq!(recorder.events(), expected);
     }
 
@@ -76,6 +77,6 @@ mod tests {
         let hosts = [HostName::from("a")];
         EvalProgress::begin(&recorder, &hosts).count(&hosts);
         let begin = Event::Phase { name: "evaluate".into(), total: None, is_in_bytes: false };
-        assert_eq!(recorder.events(), [begin, Event::PhaseEnded]);
+        assert_eq!(recorder.events(), [begin, Event::PhaseEnded { name: Some("evaluate".into()) }]);
     }
 }

@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 use anyhow::Result;
 
 use super::ssh_options;
-use crate::base::{FlakeRef, HOSTNAME_CHARS, HostName, USER_CHARS, is_hostname, is_user, state};
+use crate::bail;
+use crate::base::{FlakeRef, HostName, state};
 use crate::nix::StorePath;
-use crate::{bail, failure};
 
 /// Which ssh options of a flake are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,38 +83,6 @@ pub fn foreign_writer_reason(path: &Path, metadata: &Metadata) -> Option<String>
     let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
     let is_open = !is_sticky && state::others_can_write(path, metadata);
     is_open.then(|| format!("others can write to {}", path.display()))
-}
-
-/// Refuses a hostname that [`is_hostname`] does not accept. `source` begins the message, as in `the command line has
-/// the hostname`.
-///
-/// # Errors
-/// `Refused` for such a hostname.
-pub fn check_hostname(source: &str, name: &str) -> Result<()> {
-    if is_hostname(name) {
-        return Ok(());
-    }
-    Err(name_refusal(source, name, HOSTNAME_CHARS, "for another address, add a name to ~/.ssh/config"))
-}
-
-/// Refuses a user that [`is_user`] does not accept. `source` begins the message, as in `the command line has the
-/// sshUser`.
-///
-/// # Errors
-/// `Refused` for such a user.
-pub fn check_user(source: &str, name: &str) -> Result<()> {
-    if is_user(name) {
-        return Ok(());
-    }
-    Err(name_refusal(source, name, USER_CHARS, "choose a user whose name has only these characters"))
-}
-
-/// The refusal of a name that may have only letters, digits and `special` characters.
-fn name_refusal(source: &str, name: &str, special: &str, hint: &str) -> anyhow::Error {
-    failure!(
-        Refused, "{source} {name:?}, which may have only letters, digits and `{special}`, and may not begin with `-`";
-        hint: "{hint}"
-    )
 }
 
 /// Whether `path` is a store path, or a path below one, in characters that mean nothing else to a program.
@@ -247,39 +215,6 @@ mod tests {
         let options = ["-p", "22", "-o", "ProxyCommand=touch"].map(str::to_owned);
         let error = Trust::Limited("it is foreign".into()).check(&"stinky".into(), &options).unwrap_err();
         assert!(error.to_string().contains("the ssh option `-o ProxyCommand=touch` for stinky"), "{error}");
-    }
-
-    #[test]
-    fn hostnames_and_users_must_be_plain_names() {
-        for (hostname, user, good) in [
-            ("stinky.lan", "root", true),
-            ("fe80::1", "pi", true),
-            ("[fe80::1]", "first.last@example.org", true),
-            ("-oProxyCommand=x", "root", false),
-            ("pi", "-oProxyCommand=x", false),
-            ("%h", "root", false),
-            ("pi?remote-program=x", "root", false),
-            ("pi/../x", "root", false),
-            ("a b", "root", false),
-            ("a\nb", "root", false),
-            ("$(x)", "root", false),
-            ("pi", "`x`", false),
-            ("pi", "", false),
-        ] {
-            let checked = check_hostname("it has", hostname).and_then(|()| check_user("it has", user));
-            let refused = checked.map_err(|error| kind(&error));
-            assert_eq!(refused, if good { Ok(()) } else { Err(ExitKind::Refused) }, "{hostname} {user}");
-        }
-    }
-
-    #[test]
-    fn the_hint_for_a_user_is_not_that_for_a_hostname() {
-        for (checked, expected) in [
-            (check_hostname("it has", "a b"), "for another address, add a name to ~/.ssh/config"),
-            (check_user("it has", "a b"), "choose a user whose name has only these characters"),
-        ] {
-            assert_eq!(hint(&checked.unwrap_err()), Some(expected));
-        }
     }
 
     #[test]

@@ -48,6 +48,12 @@ pub fn deploy_rs_ssh(
     StandIn::write(&cx.state, host, "ssh", &script).ok()
 }
 
+/// Whether the `ssh` of an activation that deploy-rs has begun still runs: the activation may have not reached the host
+/// yet.
+pub fn has_activation(ssh: &StandIn) -> bool {
+    ssh.runs_with(&["/activate-rs", " activate "])
+}
+
 /// What a script consists of.
 struct Parts<'a> {
     ssh: &'a Path,

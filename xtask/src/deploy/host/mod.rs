@@ -35,7 +35,7 @@ pub use boot_changes::clause as boot_changes_clause;
 #[cfg(test)]
 pub use boot_facts::tests::facts as boot_facts;
 pub use boot_facts::{BootAnswer, BootFacts};
-pub use deploy_rs_ssh::deploy_rs_ssh;
+pub use deploy_rs_ssh::{deploy_rs_ssh, has_activation};
 pub use disks::Disks;
 pub use excerpt::tail;
 pub use first_contact::{first_contact, is_dead};
@@ -61,5 +61,5 @@ pub use trial_commands::{
 pub use wait::{
     has_rebooted, poll, reboot_and_probe, wait_for_reconnect, wait_until_reachable, with_boot_timeout,
 };
-pub use wait_for_activation::wait_for_activation;
+pub use wait_for_activation::{report_stop, wait_for_activation};
 pub use workdir::Workdir;

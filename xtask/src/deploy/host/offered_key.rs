@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::options::owned_options;
 use super::ssh::Remote;
-use crate::base::HostName;
 use crate::base::bounded::{self, Links};
 use crate::base::process::Launcher;
+use crate::base::{HostName, ssh_path};
 use crate::deploy::target::Connection;
 use crate::failure;
 use crate::identity::KnownKey;
@@ -47,7 +47,7 @@ const RECORD_KEY: &[&str] = &[
 pub fn offered_key(launcher: &Launcher, host: &HostName, connection: &Connection) -> Result<KnownKey> {
     let folder = tempfile::Builder::new().prefix("xtask-host-key.").tempdir()?;
     let file = folder.path().join("known_hosts");
-    let recording = format!("UserKnownHostsFile=\"{}\"", file.display());
+    let recording = format!("UserKnownHostsFile={}", ssh_path(&file));
     let own = ["-o".to_owned(), recording, "-o".to_owned(), "HostKeyAlias=offered".to_owned()];
     let options = [&own[..], &owned_options(RECORD_KEY), &connection.options].concat();
     let recording = Connection { options, pin: None, ..connection.clone() };

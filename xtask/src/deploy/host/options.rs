@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::bail;
-use crate::base::{HostName, shell};
+use crate::base::{HostName, shell, ssh_path};
 use crate::deploy::target::{Connection, Pin};
 
 /// Forces a fresh connection. ssh takes the first value of an option, so these precede those of the node.
@@ -35,7 +35,7 @@ impl Pin {
     /// The options with which ssh accepts only the pinned key.
     fn options(&self) -> Vec<String> {
         let values = [
-            format!("UserKnownHostsFile={}", self.file.display()),
+            format!("UserKnownHostsFile={}", ssh_path(&self.file)),
             "GlobalKnownHostsFile=/dev/null".to_owned(),
             format!("HostKeyAlias={}", self.alias),
             "StrictHostKeyChecking=yes".to_owned(),

@@ -14,7 +14,7 @@ use super::ssh_errors::connection_error;
 use crate::bail;
 use crate::base::failure::{ExitKind, kind};
 use crate::base::process::{Background, Bounds, Launcher};
-use crate::base::{Context, bounded, interrupt, percent_encoding, state};
+use crate::base::{Context, bounded, interrupt, percent_encoding, ssh_path, state};
 use crate::deploy::target::{Connection, Target};
 
 /// The longest path of a socket, in bytes: `sockaddr_un` has 108, and ssh temporarily appends to the path.
@@ -156,8 +156,7 @@ fn log_beside(socket: &Path) -> PathBuf {
 
 /// The setting of ssh for the path of the socket.
 pub(super) fn control_path(socket: &Path) -> String {
-    // ssh expands tokens that begin with a percent sign.
-    format!("ControlPath={}", socket.display().to_string().replace('%', "%%"))
+    format!("ControlPath={}", ssh_path(socket))
 }
 
 impl Drop for SshMux {

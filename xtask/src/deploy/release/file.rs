@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{HostName, Timestamp};
-use crate::deploy::desired::NodeSettings;
+use crate::deploy::desired::{NodeSettings, Trust};
 use crate::deploy::tags::Tags;
 use crate::nix::{Revision, StorePath, System};
 use crate::{bail, failure};
@@ -71,6 +71,14 @@ pub struct ReleasedImage {
 #[derive(Deserialize)]
 struct Version {
     schema: u64,
+}
+
+impl ReleasedHost {
+    /// Whether a deploy of the release needs `--trust-flake`, as the host has ssh options that can run programs where
+    /// it is deployed from.
+    pub fn needs_trust(&self) -> bool {
+        Trust::Limited(String::new()).check(&self.host, &self.node.ssh_options).is_err()
+    }
 }
 
 impl Content {
@@ -184,6 +192,21 @@ mod tests {
         });
         change(&mut release);
         release.to_string().into_bytes()
+    }
+
+    #[test]
+    fn options_that_run_programs_need_trust() {
+        for (options, expected) in [
+            (json!([]), false),
+            (json!(["-p", "22"]), false),
+            (json!(["-F", "ssh_config"]), true),
+            (json!(["-o", "ProxyCommand=nc %h %p"]), true),
+        ] {
+            let content = Content::parse(&text(|release| {
+                release["hosts"][0]["node"]["ssh_options"] = options.clone();
+            }));
+            assert_eq!(content.unwrap().hosts[0].needs_trust(), expected, "{options}");
+        }
     }
 
     #[test]

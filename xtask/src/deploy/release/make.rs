@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::ReleasedHost;
 use crate::base::{Context, HostName, checks};
-use crate::deploy::desired::Overrides;
+use crate::deploy::desired::{Overrides, Purpose};
 use crate::deploy::find_target::evaluate_all;
 use crate::deploy::gather::{require_build_support, warn_of_parts_left_out};
 use crate::deploy::tags::Tags;
@@ -23,8 +23,7 @@ impl Candidate {
     /// # Errors
     /// That of the only host that cannot be evaluated, or one that names all of them.
     pub fn evaluate(cx: &Context, hosts: &[HostName], nix_args: &[String]) -> Result<Vec<Self>> {
-        // A release has no key of a host, and asks none.
-        let overrides = Overrides { without_pin: true, ..Overrides::default() };
+        let overrides = Overrides { purpose: Purpose::Release, ..Overrides::default() };
         let found = evaluate_all(cx, &overrides, nix_args, hosts).into_iter().map(|(target, _)| target);
         let targets = checks::all_of(found, "hosts cannot be evaluated")?;
         Ok(targets.into_iter().map(|target| Self { target }).collect())

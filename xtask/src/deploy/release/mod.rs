@@ -158,7 +158,7 @@ impl Release {
         let more = self.content.hosts.len().saturating_sub(MAX_NAMES);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         failure!(
-            Usage, "{} does not have the host '{host}'", self.path.display();
+            Usage(UnknownHost), "{} does not have the host '{host}'", self.path.display();
             hint: "it has {names}{more}"
         )
     }
@@ -197,6 +197,25 @@ fn verified_signer(cx: &Context, path: &Path, signers: &Path, bytes: &[u8]) -> R
             Refused, "{} is no signature of {name}: {reason}", signature.display();
             hint: "fetch both files again from where the release was made; one of them was changed"
         )),
+    }
+}
+
+/// Why `deploy --release` refuses a release with these `bytes` and this `signature` in a checkout of the flake: nobody
+/// in its file of allowed signers may sign it. `None` where it does not refuse, and for a flake that is in no folder of
+/// this machine.
+pub fn signing_fault(cx: &Context, signature: &str, bytes: &[u8]) -> Option<String> {
+    let signers = cx.flake.folder()?.join(SIGNERS_FILE);
+    let name = signers.display();
+    let allowed = match read_signers(&signers) {
+        Ok(allowed) => allowed,
+        Err(error) => return Some(error.to_string()),
+    };
+    match verify(&cx.launcher, &allowed, signature.as_bytes(), bytes) {
+        Ok(Err(Fault::UnknownKey(_))) => Some(format!("no line of {name} has this key")),
+        Ok(Err(Fault::Invalid(reason))) => {
+            Some(format!("{name} does not let this key sign releases: {reason}"))
+        }
+        Ok(Ok(_)) | Err(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::process::{Bounds, Launcher, Output};
+use crate::base::shell;
 use crate::failure;
 
 /// The limits of a question to the agent or about the key.
@@ -96,7 +97,8 @@ impl SigningFault {
     /// The remedy for the file `key`, as the user named it.
     fn hint(&self, key: &Path) -> String {
         let private = if is_public(key) { key.with_extension("") } else { key.to_owned() };
-        let private = private.display();
+        let public = shell::quote(&format!("{}.pub", private.display()));
+        let private = shell::quote(&private.to_string_lossy());
         match self {
             Self::NoAgent => format!("start one by `eval \"$(ssh-agent)\"`, then `ssh-add {private}`"),
             Self::EmptyAgent => {
@@ -105,7 +107,7 @@ impl SigningFault {
             Self::OtherKeys => format!("add the key by `ssh-add {private}`"),
             Self::Exposed => format!("`chmod 600 {private}`"),
             Self::Passphrase => {
-                format!("add the key to an agent by `ssh-add {private}`, and pass `--sign {private}.pub`")
+                format!("add the key to an agent by `ssh-add {private}`, and pass `--sign {public}`")
             }
             Self::Other(said) => {
                 let above = if said.is_none() { "its message is above; " } else { "" };

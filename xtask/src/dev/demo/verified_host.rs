@@ -1,7 +1,6 @@
 //! Boots a card twice and verifies its host.
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use schemars::JsonSchema;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use super::boots::{first_boot, later_boot};
 use super::observations::{Observations, verify};
-use crate::base::{Bytes, Context, Event, Table, interrupt};
+use crate::base::{Bytes, Context, Event, RunningPhase, Table, interrupt};
 use crate::qemu::{self, Machine, Script, Setup};
 
 /// The record of a verified host: it boots, keeps its persistent data, and starts its next generation.
@@ -57,22 +56,16 @@ pub fn verify_host(
 
 /// Boots `setup` once and reports the boot. `number` is that of the boot of this card.
 fn boot_once(cx: &Context, setup: &Setup, number: u32, mut script: Script) -> Result<Boot> {
-    let start = Instant::now();
-    let name = format!("boot {number}");
-    cx.reporter.report(&Event::Phase { name: name.clone(), total: None, is_in_bytes: false });
+    let phase = RunningPhase::begin(cx.reporter.as_ref(), format!("boot {number}"));
     let record = qemu::boot(&cx.launcher, setup, &mut script, |line| {
         let detail = Some(line.to_owned()).filter(|line| !line.trim().is_empty());
         cx.reporter.report(&Event::Progress { done: 0, total: None, detail });
-    });
-    if record.is_err() {
-        cx.reporter.report(&Event::PhaseEnded);
-    }
-    let record = record?;
+    })?;
     let up = record.seconds_until_up;
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = phase.seconds();
     let machine = setup.machine.name();
     let text = format!("in {machine}, up after {up:.1} s, done after {seconds:.1} s");
-    cx.reporter.report(&Event::Found { name, text });
+    phase.end_with(text);
     let observations = Observations::parse(record.lines.iter().map(String::as_str));
     let kernel_end = record.lines.iter().find_map(|line| kernel_end(line));
     Ok(Boot { up, seconds, kernel_end, observations })

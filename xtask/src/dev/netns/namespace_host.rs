@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::files;
 use crate::base::parallel;
 use crate::base::process::{Background, Launcher};
+use crate::base::ssh_path;
 
 /// The number of hosts that this process has started.
 static HOST_COUNT: AtomicU8 = AtomicU8::new(0);
@@ -165,7 +166,7 @@ impl NamespaceHost {
     /// The ssh options to log in to the host, whose key is read from the file `known_hosts`.
     pub fn ssh_options(&self, known_hosts: &Path) -> Vec<String> {
         let identity = self.path("client_key").display().to_string();
-        let known_hosts = format!("UserKnownHostsFile={}", known_hosts.display());
+        let known_hosts = format!("UserKnownHostsFile={}", ssh_path(known_hosts));
         let options = ["-F", "/dev/null", "-i", &identity, "-o", &known_hosts];
         let strict = ["-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=/dev/null"];
         options.iter().chain(&strict).map(ToString::to_string).collect()

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::base::failure::{ExitKind, kind};
 use crate::base::lock::Lock;
 use crate::base::process::Launcher;
-use crate::base::{Context, failure, state};
+use crate::base::{Context, state};
 use crate::nix::{Release, private_nix};
 use crate::setup;
 
@@ -45,7 +45,7 @@ impl DebianNix {
             if kind(&error) == ExitKind::Interrupted || !prefix.join("bin/nix").exists() {
                 return Err(error).context("fetching the Nix of Debian");
             }
-            cx.warn(failure::with_hint(&error));
+            cx.warn_of(&error);
         }
         let launcher = private_nix::with_private_nix(cx.launcher.clone(), &prefix);
         let release =

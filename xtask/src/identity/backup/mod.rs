@@ -17,9 +17,10 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::base::bounded::{self, Links};
+use crate::base::room;
 use crate::failure;
 
 /// The maximum size of a backup file, in bytes: thousands of hosts.
@@ -48,21 +49,22 @@ pub fn read_file(file: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// Where the file cannot be written.
 pub fn write_file(file: &Path, content: &[u8], replaces: bool) -> Result<bool> {
-    let doing = || format!("writing {}", file.display());
+    let doing = format!("writing {}", file.display());
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error| room::write_error(error, &doing, folder, room::ANOTHER_FILE);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".identities.").suffix(".part").permissions(Permissions::from_mode(0o600));
     // The name is unpredictable, so the folder may be one of several users: the content is encrypted.
-    let mut staged = builder.tempfile_in(folder).with_context(doing)?;
-    staged.write_all(content).and_then(|()| staged.as_file().sync_all()).with_context(doing)?;
+    let mut staged = builder.tempfile_in(folder).map_err(failed)?;
+    staged.write_all(content).and_then(|()| staged.as_file().sync_all()).map_err(failed)?;
     if replaces {
-        staged.persist(file).with_context(doing)?;
-    } else if let Err(failed) = staged.persist_noclobber(file) {
-        return match failed.error.kind() {
+        staged.persist(file).map_err(|persist| failed(persist.error))?;
+    } else if let Err(persist) = staged.persist_noclobber(file) {
+        return match persist.error.kind() {
             ErrorKind::AlreadyExists => Ok(false),
-            _ => Err(failed).with_context(doing),
+            _ => Err(failed(persist.error)),
         };
     }
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(doing)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(true)
 }

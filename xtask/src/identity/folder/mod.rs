@@ -130,7 +130,7 @@ impl KeyFolder {
         };
         match flock(&folder, operation) {
             Err(Errno::WOULDBLOCK) => bail!(
-                Refused, "another run is using the key of {} ({})", self.host, self.dir.display();
+                Refused(Locked), "another run is using the key of {} ({})", self.host, self.dir.display();
                 hint: "wait until it ends"
             ),
             locked => locked.map(|()| folder).with_context(context),

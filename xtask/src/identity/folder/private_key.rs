@@ -15,7 +15,7 @@ pub const MAX_KEY_SIZE: u64 = 64 << 10;
 pub fn require_keygen(launcher: &Launcher) -> Result<()> {
     launcher.which("ssh-keygen").map(drop).ok_or_else(|| {
         failure!(
-            Refused, "no ssh-keygen on PATH";
+            Refused(MissingProgram), "no ssh-keygen on PATH";
             hint: "run `cargo xtask setup`, or pass --identity none to `flash`"
         )
     })

@@ -31,7 +31,7 @@ pub fn agree(cx: &Context, plan: &BuildPlan) -> Result<()> {
     cx.note_plan(&format!("plan    {}", plan.summary()), &BuildPlanEvent::Build(plan));
     if let Some(free) = plan.free_bytes.filter(|_| plan.lacks_room()) {
         bail!(
-            Refused, "the store has no room for what is fetched: {} are needed, {} are free",
+            Refused(NoRoom), "the store has no room for what is fetched: {} are needed, {} are free",
             Bytes(plan.unpacked_bytes), Bytes(free);
             hint: "run `nix-collect-garbage`, or make room on the disk of /nix/store"
         );

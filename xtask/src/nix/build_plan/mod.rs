@@ -18,8 +18,8 @@ use serde::Serialize;
 use super::emulation::{self, BuildSupport};
 use super::programs::Programs;
 use super::{Config, FEATURES, Installable, StorePath, System, error, eval_args, version};
-use crate::base::Context;
 use crate::base::process::Launcher;
+use crate::base::{Context, HostName};
 
 use live_builders::AskedBuilders;
 use systems::Needs;
@@ -50,6 +50,12 @@ pub struct BuildPlan {
     pub free_bytes: Option<u64>,
     /// The estimate by the derivations whose time is known; `None` where none is.
     pub seconds: Option<f64>,
+}
+
+/// A host that a plan leaves out, as it cannot be evaluated; or the attribute of an image that names no host.
+pub struct Unplanned {
+    pub host: HostName,
+    pub error: anyhow::Error,
 }
 
 /// A derivation that will be built.

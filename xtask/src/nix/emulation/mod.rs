@@ -150,7 +150,7 @@ pub fn require_unless(
         }
         None => {}
         Some(hint) => {
-            bail!(Refused, "this machine cannot build for {system}: {explanation}"; hint: "{hint}");
+            bail!(Refused(NoEmulation), "this machine cannot build for {system}: {explanation}"; hint: "{hint}");
         }
     }
     Ok(())

@@ -32,5 +32,7 @@ pub const NO_ACCESS: &str = "check the address; for a private repository, or whe
 pub const OTHER_CONTENT: &str = "find out why the source has another content than the flake expects; if that is right, \
     write the hash behind `got:` into the flake";
 pub const NO_DAEMON: &str = "start nix-daemon, which does not answer: `systemctl start nix-daemon`";
+/// What each hint about a full disk begins with.
+pub const FREE_SPACE: &str = "free space ";
 /// The hint where no full disk is found; see [`super::disk_full_hint`].
 pub const DISK_FULL: &str = "free space in the Nix store, as the disk is full: `nix-collect-garbage`";

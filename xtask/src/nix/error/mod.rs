@@ -19,12 +19,12 @@ mod tests;
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::base::failure::{ExitKind, hint};
+use crate::base::failure::{ExitKind, ReasonKind, hint};
 use crate::base::redact::without_passwords;
 use crate::nix::programs::Programs;
 use hints::{
-    CANNOT_BUILD, DISK_FULL, NO_CACHE, NO_FLAKE, NO_INPUT, NO_NETWORK, NOT_OF_DAEMON, NOT_OF_STORE,
-    NOT_READABLE, UNTRACKED, WRONG_ARGUMENT,
+    CANNOT_BUILD, DISK_FULL, FREE_SPACE, NO_CACHE, NO_FLAKE, NO_INPUT, NO_NETWORK, NOT_OF_DAEMON,
+    NOT_OF_STORE, NOT_READABLE, UNTRACKED, WRONG_ARGUMENT,
 };
 use rules::RULES;
 
@@ -70,7 +70,7 @@ pub fn evaluation_failed(
     // git says it in its own lines where a repository is on a server.
     let is_unreachable = || reasons.contains("Could not resolve host").then(|| NO_NETWORK.to_owned());
     let hint = hint.or_else(is_unreachable);
-    kind_of(hint.as_deref()).error_with(message, hint, Vec::new())
+    reason_of(hint.as_deref(), ReasonKind::EvaluationFailed).error(kind_of(hint.as_deref()), message, hint)
 }
 
 /// `error`, of an evaluation that failed with `stderr`, with another hint where one of the `args` of Nix is at fault.
@@ -95,6 +95,15 @@ fn kind_of(hint: Option<&str>) -> ExitKind {
         Some(NO_FLAKE | WRONG_ARGUMENT) => ExitKind::Usage,
         Some(NOT_OF_DAEMON | NOT_OF_STORE | NOT_READABLE | NO_CACHE) => ExitKind::Permission,
         _ => ExitKind::Other,
+    }
+}
+
+/// The reason of an error with this `hint`; `failed` where the hint says no more.
+fn reason_of(hint: Option<&str>, failed: ReasonKind) -> ReasonKind {
+    match hint {
+        Some(NO_NETWORK) => ReasonKind::NoNetwork,
+        Some(hint) if hint.starts_with(FREE_SPACE) => ReasonKind::NoRoom,
+        _ => failed,
     }
 }
 
@@ -138,7 +147,7 @@ pub fn build_failed(
     let of_log = log.iter().filter_map(|line| own_words::of_log_line(line)).map(str::to_owned);
     let words = of_errors.chain(of_log).collect::<Vec<_>>().join("\n");
     let hint = hint_of(&words, programs);
-    kind_of(hint.as_deref()).error_with(message, hint, Vec::new())
+    reason_of(hint.as_deref(), ReasonKind::BuildFailed).error(kind_of(hint.as_deref()), message, hint)
 }
 
 /// The line of a builder's log that `line` of the error of a build quotes; `None` for another line.
@@ -170,6 +179,11 @@ pub fn is_forbidden_build(error: &anyhow::Error) -> bool {
 /// Whether `error` reports that Nix has to fetch something and cannot reach its server.
 pub fn needs_network(error: &anyhow::Error) -> bool {
     hint(error) == Some(NO_NETWORK)
+}
+
+/// Whether an evaluation lacks a file that git does not list.
+pub fn needs_git_add(error: &anyhow::Error) -> bool {
+    hint(error) == Some(UNTRACKED)
 }
 
 /// Whether Nix itself ended an evaluation, rather than the user or a limit.

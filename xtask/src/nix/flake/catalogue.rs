@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::names::Names;
 use super::outputs::BrokenOutput;
-use super::suggest;
+use super::unknown_name::{join_names, unknown_name_error};
 use crate::base::process::Launcher;
-use crate::base::{FlakeRef, HostName};
+use crate::base::{FlakeRef, HostName, nearest_name};
 use crate::failure;
 use crate::nix::{EvalCache, Fingerprint};
 
@@ -123,14 +123,14 @@ impl Catalogue {
         let flake = &self.flake;
         if self.hosts.is_empty() {
             return failure!(
-                Usage, "{flake} has no hosts";
+                Usage(UnknownHost), "{flake} has no hosts";
                 hint: "add nixosConfigurations.<host> or packages.<system>.<host>{IMAGE_SUFFIX} to the flake, or name an \
                        image as FLAKE#ATTRIBUTE"
             );
         }
         let names = self.hosts.keys().map(String::as_str);
         let message = format!("{flake} has no host '{name}' (hosts: {})", join_names(names.clone()));
-        unknown_name_error(&message, name, suggest::nearest_name(name, names))
+        unknown_name_error(&message, name, nearest_name(name, names))
     }
 }
 
@@ -158,37 +158,16 @@ pub fn no_node_error(
         let hosts = nodes.iter().chain(configurations).map(String::as_str).collect::<BTreeSet<_>>();
         let listed = join_names(hosts.iter().copied());
         let message = format!("{flake} has no host '{name}' to deploy (hosts: {listed})");
-        return unknown_name_error(&message, name, suggest::nearest_name(name, hosts.into_iter()));
+        return unknown_name_error(&message, name, nearest_name(name, hosts.into_iter()));
     }
     if nodes.is_empty() {
         let message =
             format!("{flake} has no host to deploy: it has neither a deploy node nor a NixOS configuration");
-        return failure!(Usage, "{message}"; hint: "add deploy.nodes.HOST or nixosConfigurations.HOST to the flake");
+        return failure!(Usage(NoNode), "{message}"; hint: "add deploy.nodes.HOST or nixosConfigurations.HOST to the flake");
     }
     let names = nodes.iter().map(String::as_str);
     let message = format!("{flake} has no deploy node '{name}' (nodes: {})", join_names(names.clone()));
-    unknown_name_error(&message, name, suggest::nearest_name(name, names))
-}
-
-/// The error `message` for an unknown `name`; the hint is the `nearest` known name, if any, or how to name a host of
-/// another flake, if `name` may be one.
-fn unknown_name_error(message: &str, name: &str, nearest: Option<&str>) -> anyhow::Error {
-    match nearest {
-        Some(nearest) => failure!(Usage, "{message}"; hint: "did you mean '{nearest}'?"),
-        None if name.starts_with('.') || name.contains(['/', ':']) => {
-            failure!(Usage, "{message}"; hint: "name a host of another flake as FLAKE#HOST")
-        }
-        None => failure!(Usage, "{message}"),
-    }
-}
-
-/// The first `MAX_NAMES` of `names` in one line, and the number of the others.
-fn join_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    const MAX_NAMES: usize = 40;
-    let names = names.collect::<Vec<_>>();
-    let more = names.len().saturating_sub(MAX_NAMES);
-    let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
+    unknown_name_error(&message, name, nearest_name(name, names))
 }
 
 #[cfg(test)]
@@ -248,6 +227,12 @@ mod tests {
             ("STINKY", Some("did you mean 'stinky'?")),
             ("stinky-sdImage", Some("did you mean 'stinky'?")),
             ("zebra", None),
+            (
+                "sdb1",
+                Some(
+                    "if you mean the card /dev/sdb1, name it like that; `cargo xtask devices` lists the cards",
+                ),
+            ),
             ("github:o/f", Some("name a host of another flake as FLAKE#HOST")),
             ("../f", Some("name a host of another flake as FLAKE#HOST")),
         ] {

@@ -10,13 +10,13 @@ mod host_layout;
 mod names;
 mod no_image;
 mod outputs;
-mod suggest;
+mod unknown_name;
 
 pub use catalogue::{Catalogue, Host, no_node_error};
 pub use host_image::{HostImage, Place};
 pub use host_layout::{HostLayout, HostLogins, HostWifi, KeyPlace, LoginUser, MountedDevice};
 pub use no_image::iso_error;
-pub use outputs::BrokenOutput;
+pub use outputs::{BrokenOutput, Outputs};
 
 /// The Nix function from the outputs of a flake to the names and images in them; see `hosts.nix`.
 const HOSTS: &str = concat!(

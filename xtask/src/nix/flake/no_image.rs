@@ -11,7 +11,12 @@ use crate::failure;
 /// The error for `host` without an image. `known` is what the names in the flake show of the host.
 pub fn no_image_error(flake: &FlakeRef, host: &HostName, known: &Host, answer: &Answer) -> anyhow::Error {
     if let Some(failure) = &answer.failure {
-        return ExitKind::Other.error_with(&failure.message, failure.hint.clone(), Vec::new());
+        let reasons = failure.kind.map(|_| failure.clone());
+        return ExitKind::Other.error_with(
+            &failure.message,
+            failure.hint.clone(),
+            reasons.into_iter().collect(),
+        );
     }
     if let Some(path) = answer.isos.first() {
         return iso_error(&format!("{flake}#{}", attribute_path(path)));
@@ -86,7 +91,23 @@ fn installable(flake: &FlakeRef, path: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::failure::{Reason, ReasonKind, reported_reasons};
     use crate::base::split_attribute_path;
+
+    #[test]
+    fn the_failure_of_an_evaluation_keeps_its_reason() {
+        let error_of = |kind| {
+            let failure = Some(Reason { kind, message: "m".into(), hint: Some("h".into()) });
+            let answer = Answer { failure, ..Answer::default() };
+            no_image_error(&FlakeRef::of_url("f"), &"pi".into(), &Host::default(), &answer)
+        };
+        for kind in [ReasonKind::EvaluationFailed, ReasonKind::NoNetwork] {
+            let error = error_of(Some(kind));
+            assert_eq!((error.to_string().as_str(), hint(&error)), ("m", Some("h")));
+            assert_eq!(reported_reasons(&error)[0].kind, Some(kind));
+        }
+        assert!(reported_reasons(&error_of(None)).is_empty());
+    }
 
     #[test]
     fn a_hint_names_an_attribute_as_nix_reads_it() {

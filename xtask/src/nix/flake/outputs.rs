@@ -43,18 +43,41 @@ impl Outputs<'_> {
         self.eval(nix::ALL_OUTPUTS, function)
     }
 
-    /// The Nix function `function` of the value at `path`.
+    /// The Nix function `function` of the value at `path`. Other outputs may be broken: Nix would search them for a
+    /// path that does not begin with a dot.
     ///
     /// # Errors
     /// That of Nix.
-    pub fn eval_at(&self, path: &[String], function: &str) -> Result<Value> {
-        let at =
-            |path: &[String]| path.iter().map(|name| format!(".{}", nix::quote(name))).collect::<String>();
+    pub fn eval_at<T: AsRef<str>>(&self, path: &[T], function: &str) -> Result<Value> {
+        let at = |path: &[T]| {
+            path.iter().map(|name| format!(".{}", nix::quote(name.as_ref()))).collect::<String>()
+        };
         match self.eval_all(&format!("outputs: ({function}) (outputs{})", at(path))) {
             Err(error) if nix::is_missing_attribute(&error) && !path.is_empty() => {
-                self.eval(&path[0], &format!("it: ({function}) (it{})", at(&path[1..])))
+                self.eval(path[0].as_ref(), &format!("it: ({function}) (it{})", at(&path[1..])))
             }
             answer => answer,
+        }
+    }
+
+    /// The Nix function `function` of the value at `path`; `None` where the flake has none there.
+    ///
+    /// # Errors
+    /// That of Nix.
+    pub fn eval_if_there(&self, path: &[&str], function: &str) -> Result<Option<Value>> {
+        let function = |it: &str, path: &[&str]| {
+            let at = path.iter().map(|name| format!(".{}", nix::quote(name))).collect::<String>();
+            format!("{it}: let it = {it}{at} or null; in if it == null then null else ({function}) it")
+        };
+        let found = match self.eval_all(&function("outputs", path)) {
+            Err(error) if nix::is_missing_attribute(&error) => {
+                self.eval(path[0], &function("output", &path[1..]))
+            }
+            answer => answer,
+        };
+        match found {
+            Err(error) if nix::is_missing_attribute(&error) => Ok(None),
+            found => found.map(|value| Some(value).filter(|value| !value.is_null())),
         }
     }
 

@@ -7,12 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::NewHost;
+use super::known::{LOGIN_KEYS, known_error};
 use super::syntax::{self, Unfit};
 use crate::base::bounded::{self, Links};
 use crate::{bail, failure};
 
 /// The most bytes of a file that is read.
 const MAX_BYTES: u64 = 1 << 20;
+/// The list of hosts in the shape of this project's repository.
+pub(super) const REGISTRY: &str = "hosts/default.nix";
+/// The list of hosts in the shape of the template.
+pub(super) const TEMPLATE: &str = "flake.nix";
 
 /// The files of a new host. Paths are relative to the folder of the flake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +85,13 @@ impl fmt::Display for Draft {
 /// # Errors
 /// `Refused` where a file exists with other content, and for a host that the flake has already.
 pub fn draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
-    let is_registry = ["default.nix", "common/users.nix", "raspberry-pi/default.nix"];
-    if is_registry.iter().all(|file| folder.join("hosts").join(file).is_file()) {
-        return registry_draft(folder, host);
-    }
-    template_draft(folder, host)
+    if is_registry(folder) { registry_draft(folder, host) } else { template_draft(folder, host) }
+}
+
+/// Whether the flake in `folder` has the shape of this project's repository.
+pub(super) fn is_registry(folder: &Path) -> bool {
+    let files = ["default.nix", "common/users.nix", "raspberry-pi/default.nix"];
+    files.iter().all(|file| folder.join("hosts").join(file).is_file())
 }
 
 /// The files in the shape of this project's repository.
@@ -96,7 +103,7 @@ fn registry_draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
     new_files.extend(key_file(folder, host)?);
     let value = host.registry_value();
     let entry = format!("{} = {value};", syntax::attribute(&host.name));
-    let mut drafted = finish(folder, host, "hosts/default.nix", new_files, &entry, |text| {
+    let mut drafted = finish(folder, host, REGISTRY, new_files, &entry, |text| {
         syntax::add_to_set(text, &host.name, &value)
     })?;
     let keys = key_path(host);
@@ -111,7 +118,7 @@ fn registry_draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
 
 /// The path of the file with the keys of the administrator.
 fn key_path(host: &NewHost) -> PathBuf {
-    format!("hosts/common/keys/{}.pub", host.admin).into()
+    format!("{LOGIN_KEYS}/{}.pub", host.admin).into()
 }
 
 /// The files in the shape of the template.
@@ -119,7 +126,7 @@ fn template_draft(folder: &Path, host: &NewHost) -> Result<Drafted> {
     let path = format!("hosts/{}.nix", host.name).into();
     let new_files = vec![NewFile { path, content: host.template_file() }];
     let entry = NewHost::template_entry(&host.name);
-    let drafted = finish(folder, host, "flake.nix", new_files, &entry, |text| {
+    let drafted = finish(folder, host, TEMPLATE, new_files, &entry, |text| {
         syntax::add_to_outputs(text, &host.name, NewHost::template_entry)
     })?;
     if matches!(drafted, Drafted::Draft(_)) {
@@ -162,10 +169,7 @@ fn finish(
             check_new_files(folder, &new_files)?;
             return Ok(Drafted::Draft(Draft { new_files, existing_files: Vec::new(), edit }));
         }
-        Err(Unfit::HasHost) => bail!(
-            Refused, "{list} has a host {} already", host.name;
-            hint: "choose another name; `cargo xtask hosts` lists the hosts"
-        ),
+        Err(Unfit::HasHost) => return Err(known_error(folder, list, &host.name)),
         Err(Unfit::NoNix) => "has a syntax error",
         Err(Unfit::TooLarge) => "is too large",
         Err(Unfit::OtherShape) => "has another shape than that of this project",

@@ -4,12 +4,14 @@
 
 mod draft;
 mod files;
+mod known;
 mod names;
 mod release;
 mod shape;
 mod syntax;
 
 pub use draft::{Draft, Drafted, draft};
+pub use known::{LOGIN_KEYS, known_error, lacks_login_keys, refuse_known};
 pub use names::{check_address, check_host, check_user};
 pub use release::{is_release, release};
 

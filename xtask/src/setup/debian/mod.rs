@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use crate::bail;
 use crate::base::lock::Lock;
 use crate::base::process::Launcher;
-use crate::base::{Context, Event, Reporter, state};
+use crate::base::{Context, Event, Reporter, RunningPhase, state};
 
 /// One suite of the mirror for one architecture. The value holds a lock, so that two runs of the tool never write the
 /// same lists.
@@ -43,7 +43,7 @@ impl<'a> Archive<'a> {
     pub fn open(cx: &'a Context, home: &Path, suite: &str, arch: Arch) -> Result<Self> {
         if cx.launcher.which("apt-get").is_none() {
             bail!(
-                Refused, "no apt-get on PATH: it downloads the packages of {suite}";
+                Refused(MissingProgram), "no apt-get on PATH: it downloads the packages of {suite}";
                 hint: "run this on Debian or Ubuntu"
             );
         }
@@ -74,13 +74,11 @@ impl<'a> Archive<'a> {
         let count = packages.len();
         let noun = if count == 1 { "package" } else { "packages" };
         let phase = format!("download {count} {noun} of {} for {}", self.suite, self.arch);
-        self.reporter.report(&Event::Phase { name: phase.clone(), total: Some(total), is_in_bytes: true });
-        let start = std::time::Instant::now();
+        let phase = RunningPhase::begin_with(self.reporter, phase, Some(total), true);
         let pinned = packages.iter().map(Package::pinned).collect::<Vec<_>>();
         let args = std::iter::once("download").chain(pinned.iter().map(String::as_str)).collect::<Vec<_>>();
         self.run_apt(&self.launcher.in_dir(into), &args, total).context("downloading packages")?;
-        let seconds = start.elapsed().as_secs_f64();
-        self.reporter.report(&Event::Done { name: phase, amount: total, is_in_bytes: true, seconds });
+        phase.end(total);
         packages.iter().map(|package| Deb::new(package, into)).collect()
     }
 

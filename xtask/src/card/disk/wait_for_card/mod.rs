@@ -10,7 +10,7 @@ use super::refusals::awaited_card_refusal;
 use super::sysfs::BlockDevice;
 use super::{DeviceNumber, Disk, Request, Roots, udev};
 use crate::bail;
-use crate::base::{Event, Reporter, interrupt};
+use crate::base::{Event, Reporter, RunningPhase, interrupt};
 
 const SCAN_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -30,19 +30,18 @@ pub fn await_card(roots: &Roots, request: &Request, reporter: &dyn Reporter) -> 
     let interrupts = interrupt::guard()?;
     let mut scanner = Scanner::begin(roots, request)?;
     reporter.report(&Event::note(PROMPT));
-    reporter.report(&Event::Phase { name: "wait".into(), total: None, is_in_bytes: false });
+    let _waiting = RunningPhase::begin(reporter, "wait");
     while !interrupts.is_stop_requested() {
         let Scan { ignored, card } = scanner.scan()?;
         for text in ignored {
             reporter.report(&Event::note(text));
         }
         if let Some(card) = card {
-            reporter.report(&Event::PhaseEnded);
             return Ok(card);
         }
         std::thread::sleep(SCAN_INTERVAL);
     }
-    bail!(Interrupted, "stopped; nothing was written")
+    bail!(Interrupted, "stopped; no card was written")
 }
 
 /// One medium in one drive. The kernel counts media in `diskseq`, so that another card in the same reader is another

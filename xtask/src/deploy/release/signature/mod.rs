@@ -41,7 +41,7 @@ pub fn require_keygen(launcher: &Launcher) -> Result<()> {
     match launcher.which("ssh-keygen") {
         Some(_) => Ok(()),
         None => {
-            bail!(Refused, "no ssh-keygen on PATH, which signatures need"; hint: "run `cargo xtask setup`")
+            bail!(Refused(MissingProgram), "no ssh-keygen on PATH, which signatures need"; hint: "run `cargo xtask setup`")
         }
     }
 }

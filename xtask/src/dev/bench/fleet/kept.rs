@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::process::{self, Launcher};
+use crate::base::ssh_path;
 
 /// The kept connections of a state folder. Dropping this value ends them.
 pub struct KeptConnections {
@@ -34,7 +35,7 @@ impl KeptConnections {
     pub fn end(&self) {
         let sockets = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for socket in sockets {
-            let path = format!("ControlPath={}", socket.path().display());
+            let path = format!("ControlPath={}", ssh_path(&socket.path()));
             let _ = self.launcher.capture("ssh", &["-F", "none", "-O", "exit", "-o", &path, "kept"]);
         }
     }
