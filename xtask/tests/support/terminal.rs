@@ -163,7 +163,8 @@ impl Terminal {
     /// Whether the terminal has something to read. A signal to the tests does not end the question.
     fn has_output(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        retry_on_intr(|| poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&now))).expect("polling") > 0
+        retry_on_intr(|| poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&now))).expect("polling")
+            > 0
     }
 
     /// Makes the terminal `width` columns wide, as a user who drags its edge.
