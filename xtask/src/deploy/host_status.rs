@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::closure::Diff;
-use super::host::Trial;
+use super::host::{State, Trial};
 use super::results::DesiredSystem;
 use super::status::{Drift, Observation, Status};
 use crate::base::{ErrorReport, HostName};
@@ -30,6 +30,8 @@ pub struct HostStatus {
     /// The packages that differ, if both closures could be read.
     diff: Option<Diff>,
     reboot_pending: Option<bool>,
+    /// Whether an activation, or its rollback, is running on the host; also `None` where the host does not tell.
+    activates: Option<bool>,
     /// The failed units; also `None` if no systemd answers.
     failed_units: Option<Vec<String>>,
     /// Free space for the Nix store.
@@ -56,6 +58,7 @@ impl HostStatus {
             desired: read.map(|read| DesiredSystem::of(&read.target)),
             diff: read.and_then(Observation::diff).cloned(),
             reboot_pending: state.map(|state| state.reboot_needed),
+            activates: state.and_then(State::is_activating),
             failed_units: state.and_then(|state| state.failed_units.clone()),
             free_bytes: read.and_then(|read| read.disks.free),
             read_only: read.map(|read| read.disks.read_only.clone()),

@@ -77,6 +77,8 @@ pub enum Left {
     FirstBoot,
     /// The reboot that starts the kernel, or the like, of the system that runs.
     Reboot,
+    /// The end of an activation, or of its rollback.
+    Activation,
     /// A look at the units that have failed, by this command.
     FailedUnits { command: String },
     /// A flake that is to be mended: the host was rolled back at this time, and a deploy would undo that.
@@ -203,6 +205,7 @@ impl Observation {
     /// reboots no such host.
     fn left(&self) -> Option<Left> {
         match self.drift {
+            _ if self.state.is_activating() == Some(true) => Some(Left::Activation),
             Drift::Differs(_) if self.next_boot().is_some() => Some(Left::FirstBoot),
             Drift::Differs(_) => Some(Left::Deploy),
             Drift::Current if !self.state.known_failed_units().is_empty() => {

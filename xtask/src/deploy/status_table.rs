@@ -9,6 +9,9 @@ use crate::base::{Bytes, Cell, Table, Tone};
 impl Observation {
     /// The cell of the column `RUNS`.
     fn runs_cell(&self) -> Cell {
+        if self.state.is_activating() == Some(true) {
+            return Cell::new("activates a system", Tone::Attention);
+        }
         let Drift::Differs(diff) = &self.drift else { return Cell::new("current", Tone::Good) };
         let words = match self.next_boot() {
             Some(Verdict::OnTrial) => "tries the new one next",

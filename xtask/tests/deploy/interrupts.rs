@@ -49,13 +49,14 @@ fn ctrl_c_stops_the_wait_for_a_host_that_does_not_answer() {
     }
 }
 
-/// After SIGKILL, the folder of deploy-rs stays on the host. A later deploy removes the folder once no activation can
-/// need it.
+/// After SIGKILL, the host goes on, which `status` says, and the folder of deploy-rs stays there. A later deploy
+/// removes the folder once no activation can need it.
 #[test]
 #[ignore = "needs root, network namespaces, Nix, deploy-rs: run `cargo xtask test`"]
 fn the_folder_that_a_killed_run_left_is_removed_later() {
     let fixture = Fixture::new();
-    fixture.set_profile("one", "touch /mnt/activating; sleep 2");
+    let until_go = "for i in $(seq 600); do if [ -e /mnt/go ]; then break; fi; sleep 0.1; done";
+    fixture.set_profile("one", &format!("touch /mnt/activating; {until_go}"));
     let mut child = fixture.sandbox.command(&["--flake", &fixture.flake(), "deploy", "target"]);
     let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("running the binary");
     while !fixture.machine.path("activating").exists() {
@@ -63,6 +64,13 @@ fn the_folder_that_a_killed_run_left_is_removed_later() {
     }
     child.kill().expect("killing the tool");
     child.wait().expect("waiting for the tool");
+    fixture
+        .run(&["status"])
+        .assert_code(0)
+        .assert_stdout_contains("target  activates a system")
+        .assert_stderr_contains("next: cargo xtask status target\n");
+    assert_eq!(fixture.run(&["status", "--json"]).json()["hosts"][0]["activates"], true);
+    fixture.machine.run_inside("touch /mnt/go");
     fixture.machine.wait_for_the_end_of_activations();
     let list = || fixture.machine.run_inside("cd /tmp && ls -d xtask-deploy.* | sort");
     let left = list();

@@ -5,8 +5,8 @@ use crate::base::{HostName, NextStep, Timestamp};
 use crate::deploy::{Left, Status};
 
 /// After the `statuses` of hosts, which were compared with the flake, or with the release that the `options` name: the
-/// deploy of those that differ; else the reboot of those that wait for one; else a look at failed units; else the flake
-/// from which hosts were rolled back.
+/// deploy of those that differ; else the reboot of those that wait for one; else a look at failed units; else
+/// another look at a host that activates a system; else the flake from which hosts were rolled back.
 pub fn of_status(options: &str, statuses: &[Status]) -> Option<NextStep> {
     let left = statuses.iter().filter_map(|status| Some((&status.host, status.left()?))).collect::<Vec<_>>();
     let hosts_with = |wanted: &[Left]| {
@@ -36,6 +36,10 @@ pub fn of_status(options: &str, statuses: &[Status]) -> Option<NextStep> {
     });
     if let Some(command) = failed_units {
         return Some(NextStep::run_because(command, "shows why units have failed"));
+    }
+    if let [host, ..] = &hosts_with(&[Left::Activation])[..] {
+        let command = format!("cargo xtask status{options} {host}");
+        return Some(NextStep::run(command, "shows what the host runs after the activation"));
     }
     left.iter().find_map(|(host, left)| match left {
         Left::Mend { rolled_back } => Some(of_rolled_back(options, host, rolled_back)),

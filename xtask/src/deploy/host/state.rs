@@ -103,6 +103,15 @@ impl State {
         }
     }
 
+    /// Whether an activation, or its rollback, is running; `None` where that is unknown.
+    pub fn is_activating(&self) -> Option<bool> {
+        match self.activity {
+            Activity::Running => Some(true),
+            Activity::Idle => Some(false),
+            Activity::Unknown => None,
+        }
+    }
+
     /// Reads the parts of [`super::add_queries`].
     pub fn read(answer: &Answer) -> Self {
         let path = |name| StorePath::containing(answer.first_line(name)?);
