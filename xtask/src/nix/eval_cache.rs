@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fingerprint::Fingerprint;
-use super::warnings::WarningRecorder;
+use super::warnings::{WarningRecorder, is_of_machine};
 use crate::base::process::Launcher;
 use crate::base::{FlakeRef, Reporter, parallel, state};
 
@@ -62,7 +62,7 @@ impl EvalCache {
     }
 
     /// The cached result of `expression` on the flake with this fingerprint, if it `is_valid`. `reporter` gets the
-    /// warnings of its evaluation.
+    /// warnings of its evaluation that another evaluation would have, too.
     pub fn get_valid(
         &self,
         fingerprint: &Fingerprint,
@@ -71,7 +71,7 @@ impl EvalCache {
         reporter: &dyn Reporter,
     ) -> Option<Value> {
         let cached = load(&self.file(fingerprint, expression)).filter(|cached| is_valid(&cached.result))?;
-        for text in &cached.warnings {
+        for text in cached.warnings.iter().filter(|text| !is_of_machine(text)) {
             reporter.warn_once(text);
         }
         Some(cached.result)
@@ -194,6 +194,20 @@ mod tests {
         cache.trim().unwrap();
         assert_eq!((load(&file(0)), load(&file(1))), (None, Some(evaluation(1))));
         assert_eq!(load(&file(MAX_ENTRIES)), Some(evaluation(MAX_ENTRIES)));
+    }
+
+    #[test]
+    fn warnings_of_settings_and_servers_are_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = EvalCache::new(dir.path());
+        let fingerprint = Fingerprint("f".to_owned());
+        let [of_flake, of_settings, of_server] =
+            ["w", "unknown setting 'x'", "unable to download 'http://h': HTTP error 502; Nix retries"];
+        let warnings = [of_settings, of_flake, of_server].map(str::to_owned).to_vec();
+        cache.write(&cache.file(&fingerprint, "e"), &Evaluation { warnings, result: json!(1) }).unwrap();
+        let recorder = WarningRecorder::new(&crate::base::Silent);
+        assert_eq!(cache.get_valid(&fingerprint, "e", |_| true, &recorder), Some(json!(1)));
+        assert_eq!(recorder.into_warnings(), [of_flake]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::base::{FlakeRef, git, percent_encoding};
 /// A text that identifies the content of a flake and of all its inputs, and the Nix that evaluates them: with the same
 /// fingerprint, an expression has the same result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint(String);
+pub struct Fingerprint(pub(super) String);
 
 impl Fingerprint {
     /// The fingerprint of `flake` as it is now; `None` where Nix does not identify its content.

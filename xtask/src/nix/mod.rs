@@ -33,6 +33,7 @@ mod programs;
 #[cfg(test)]
 pub mod recorded;
 mod revision;
+mod settings_fault;
 mod ssh_options;
 mod store_path;
 mod transfers;
@@ -65,6 +66,7 @@ pub use passed_options::check_passed;
 pub use path_info::{closure, is_signed_or_content_addressed};
 pub use programs::Programs;
 pub use revision::Revision;
+pub use settings_fault::check_settings;
 pub use store_path::StorePath;
 pub use untracked_file::with_untracked_hint;
 pub use version::{Implementation, Release, Version, require, require_any};

@@ -10,7 +10,8 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::process::Launcher;
+use super::settings_fault;
+use crate::base::process::{Launcher, Output};
 use crate::{bail, failure};
 
 /// The oldest Nix that this tool and deploy-rs 1.0 work with.
@@ -111,18 +112,27 @@ pub fn require_any(launcher: &Launcher) -> Result<PathBuf> {
 /// The version of the `nix` on the launcher's `PATH`, even if that Nix is too old.
 ///
 /// # Errors
-/// `Refused` where there is no Nix, or where it prints no version.
+/// `Refused` where there is no Nix, or where it prints no version or cannot read its settings.
 pub fn current(launcher: &Launcher) -> Result<Version> {
     require_any(launcher)?;
-    let output = launcher.read("nix", &["--version"])?;
-    let line = output.trim();
+    let line = printed_line(launcher)?;
     let no_version_error = || {
         failure!(
             Refused, "`nix --version` prints no version: {line}";
             hint: "check which program `nix` is: `command -v nix`"
         )
     };
-    Version::parse(line).ok_or_else(no_version_error)
+    Version::parse(&line).ok_or_else(no_version_error)
+}
+
+/// The output of `nix --version`, for which Nix reads its settings.
+fn printed_line(launcher: &Launcher) -> Result<String> {
+    let Output { code, stdout, stderr } = launcher.capture("nix", &["--version"])?;
+    if code == 0 {
+        return Ok(stdout.trim().to_owned());
+    }
+    let failed = || failure!(Other, "nix --version failed with exit code {code}: {}", stderr.trim());
+    Err(settings_fault::of(&stderr).unwrap_or_else(failed))
 }
 
 /// A text that tells the `nix` on the launcher's `PATH` from any other. A program is identified by its file, without

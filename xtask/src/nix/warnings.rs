@@ -36,6 +36,11 @@ const HIDDEN_PREFIXES: &[&str] = &[
     "could not update mtime for file",
     "could not update cached head",
 ];
+/// The beginnings of warnings about the settings and the home of the user, and the end of those about a server that did
+/// not answer: they say nothing of the flake.
+const MACHINE_PREFIXES: &[&str] =
+    &["unknown setting ", "unknown experimental feature ", "ignoring the user-specified setting ", "$HOME "];
+const RETRIES: &str = "; Nix retries";
 /// The beginning and the end of the warning about files that are not committed. The plan of a flash or a deploy names
 /// the revision, with the word dirty.
 const DIRTY: (&str, &str) = ("Git tree ", " is dirty");
@@ -58,6 +63,11 @@ pub fn is_hidden(text: &str) -> bool {
     is_dirty || HIDDEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
+/// Whether the warning `text`, as the tool shows it, is of this machine now, and not of the flake.
+pub fn is_of_machine(text: &str) -> bool {
+    text.ends_with(RETRIES) || MACHINE_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+}
+
 /// The warning `text` as the tool shows it: without passwords. Nix warns of each attempt to reach a server, with the
 /// time until the next attempt: all these warnings become the same text.
 pub fn display_text(text: &str) -> String {
@@ -73,7 +83,7 @@ fn summarize_attempt(text: &str) -> Option<String> {
     let (verb, rest) = failed.split_once(" '")?;
     let (url, reason) = rest.split_once("': ")?;
     let reason = without_details(reason.lines().next().unwrap_or_default());
-    Some(format!("unable to {verb} '{}': {reason}; Nix retries", without_path(url)))
+    Some(format!("unable to {verb} '{}': {reason}{RETRIES}", without_path(url)))
 }
 
 /// `url` with `…` in place of the path.

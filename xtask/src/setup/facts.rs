@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::Result;
+
 use super::Purpose;
 use super::distribution::Distribution;
 use super::nix as private_nix;
@@ -70,11 +72,15 @@ impl Store {
 
 impl Facts {
     /// Gathers the facts that a setup for `purposes` depends on. This changes nothing.
-    pub fn gather(cx: &Context, purposes: &[Purpose]) -> Self {
+    ///
+    /// # Errors
+    /// `Refused` where a Nix is there that cannot read its settings: no other Nix could.
+    pub fn gather(cx: &Context, purposes: &[Purpose]) -> Result<Self> {
         let launcher = &cx.launcher;
+        nix::check_settings(launcher)?;
         let support = nix::require(launcher)
             .and_then(|version| emulation::build_support(launcher, version, "aarch64-linux", &[]));
-        Self {
+        Ok(Self {
             distribution: Distribution::load(Path::new("/etc")),
             user: user_name(launcher),
             has_nix: nix::require(launcher).is_ok(),
@@ -99,7 +105,7 @@ impl Facts {
             missing_tools: required_tools(purposes)
                 .filter(|tool| !has_program(launcher, tool.program))
                 .collect(),
-        }
+        })
     }
 
     /// The names of the requirements of `purposes` that the machine meets.

@@ -97,7 +97,7 @@ pub struct Report {
 /// Where a step fails, a privilege is missing, or `setup` does not support the system; the hint names the manual steps.
 pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Report> {
     let start = Instant::now();
-    let facts = Facts::gather(cx, purposes);
+    let facts = Facts::gather(cx, purposes)?;
     let steps = plan_steps(&facts);
     show_and_run(cx, &facts, &steps, sudo)?;
     verify(cx, purposes)?;
@@ -118,7 +118,7 @@ pub fn ensure(cx: &mut Context, purposes: &[Purpose], sudo: Sudo) -> Result<Repo
 /// the manual steps.
 pub fn plan(cx: &Context, purposes: &[Purpose]) -> Result<Report> {
     let start = Instant::now();
-    let facts = Facts::gather(cx, purposes);
+    let facts = Facts::gather(cx, purposes)?;
     let steps = plan_steps(&facts);
     if steps.is_empty() {
         verify(cx, purposes)?;

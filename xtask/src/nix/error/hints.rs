@@ -2,6 +2,8 @@
 
 pub const NO_FLAKE: &str = "name a folder with a flake.nix, or a URL, with --flake";
 pub const WRONG_ARGUMENT: &str = "correct the arguments for Nix behind `--`";
+pub const WRONG_SETTING: &str = "correct the setting: in the variable NIX_CONFIG, or in nix.conf (in ~/.config/nix, /etc/nix \
+    or $NIX_CONF_DIR)";
 pub const NO_INPUT: &str = "correct the input in flake.nix, or pass another one with `-- --override-input NAME URL` \
     (deploy: `-- -- --override-input NAME URL`)";
 pub const UNTRACKED: &str = "run `git add` on the file, as nix sees only what git tracks; name a folder that git ignores as path:FOLDER";

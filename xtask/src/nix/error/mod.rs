@@ -26,13 +26,14 @@ use hints::{
     CANNOT_BUILD, DISK_FULL, FREE_SPACE, NO_CACHE, NO_FLAKE, NO_INPUT, NO_NETWORK, NOT_OF_DAEMON,
     NOT_OF_STORE, NOT_READABLE, UNTRACKED, WRONG_ARGUMENT,
 };
-use rules::RULES;
+use rules::{RULES, Rule};
 
 pub use cache_remedy::CacheClient;
 pub use copy::{CopyFault, copy_failed, is_silent_host};
 pub use fetch::{
     FetchFault, FetchFaultKind, LACKED_IN_FOLDER, NO_CACHE_IN_FOLDER, cache_cause, is_missing_path,
 };
+pub use hints::WRONG_SETTING;
 pub use own_words::{failed_download, without_details};
 pub use plain_text::strip_ansi;
 
@@ -93,6 +94,7 @@ pub fn blame_arguments(
 fn kind_of(hint: Option<&str>) -> ExitKind {
     match hint {
         Some(NO_FLAKE | WRONG_ARGUMENT) => ExitKind::Usage,
+        Some(WRONG_SETTING) => ExitKind::Refused,
         Some(NOT_OF_DAEMON | NOT_OF_STORE | NOT_READABLE | NO_CACHE) => ExitKind::Permission,
         _ => ExitKind::Other,
     }
@@ -186,6 +188,11 @@ pub fn needs_git_add(error: &anyhow::Error) -> bool {
     hint(error) == Some(UNTRACKED)
 }
 
+/// Whether the error `text` is about a setting that Nix cannot read.
+pub fn is_of_settings(text: &str) -> bool {
+    rule_of(text).is_some_and(|rule| rule.hint == WRONG_SETTING)
+}
+
 /// Whether Nix itself ended an evaluation, rather than the user or a limit.
 pub fn is_evaluation_failure(error: &anyhow::Error) -> bool {
     error.to_string().starts_with(EVALUATION_FAILED)
@@ -224,9 +231,14 @@ pub fn failed_derivations(message: &str) -> Option<impl Iterator<Item = &str>> {
     Some(paths.filter(|path| path.strip_suffix(".drv").is_some()))
 }
 
+/// The first rule that fits `text`; `None` where no rule fits.
+fn rule_of(text: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.fits(text))
+}
+
 /// The hint of the first rule that fits `text`; `None` where no rule fits.
 fn hint_of(text: &str, programs: &Programs) -> Option<String> {
-    let hint = RULES.iter().find(|rule| rule.fits(text))?.hint;
+    let hint = rule_of(text)?.hint;
     let hint = match hint {
         DISK_FULL => disk_full_hint(),
         CANNOT_BUILD => missing_features_hint(text).unwrap_or_else(|| hint.to_owned()),
@@ -259,6 +271,7 @@ fn disk_full_hint() -> String {
 fn summarize(text: &str) -> String {
     let (trace, error) = own_words::split_trace(text.trim());
     let error = error.strip_prefix(own_words::ERROR).unwrap_or(error).trim();
+    let error = error.strip_suffix(own_words::TRY_HELP).unwrap_or(error).trim_end();
     let (error, own_position) = own_words::split_position(error);
     if let Some(failure) = failed_download(error) {
         // A server is at fault, and no place in the code.

@@ -8,6 +8,9 @@ use crate::base::percent_encoding;
 
 /// The free space in bytes below which a disk counts as full. For Nix itself the limit is 8 MiB.
 const MIN_FREE_BYTES: u64 = 16 << 20;
+/// What follows an error about an argument or a setting.
+pub const TRY_HELP: &str = "Try 'nix --help' for more information.";
+
 /// What stands before an error.
 pub const ERROR: &str = "error:";
 /// The most lines of ssh and git that an error quotes.

@@ -3,7 +3,7 @@
 use super::hints::{
     CANNOT_BUILD, CANNOT_RUN, CANNOT_SANDBOX, DISK_FULL, HAS_NO_CHROOT, IMPORT_DISABLED, NO_ACCESS,
     NO_ATTRIBUTE, NO_CACHE, NO_DAEMON, NO_FLAKE, NO_NETWORK, NO_OUTPUT, NOT_OF_DAEMON, NOT_OF_STORE,
-    NOT_READABLE, OTHER_CONTENT, UNTRACKED, WRONG_ARGUMENT,
+    NOT_READABLE, OTHER_CONTENT, UNTRACKED, WRONG_ARGUMENT, WRONG_SETTING,
 };
 
 /// The hint for errors of Nix whose text contains all `patterns`. Seen with Nix 2.26.3 and 2.34.8, unless a comment
@@ -22,6 +22,10 @@ impl Rule {
 
 /// All rules, the more specific ones first: the first rule that fits counts.
 pub const RULES: &[Rule] = &[
+    rule(&["syntax error in configuration line '"], WRONG_SETTING),
+    rule(&["option '", "' has invalid value '"], WRONG_SETTING),
+    rule(&["configuration setting '", "' should be "], WRONG_SETTING),
+    rule(&["file '", "' included from '", "' not found"], WRONG_SETTING),
     rule(&["executing '", "': Exec format error"], CANNOT_RUN),
     rule(
         &["experimental Nix feature", "is disabled"],
