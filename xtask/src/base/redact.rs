@@ -1,5 +1,7 @@
 //! Redacting secrets in what is shown or logged: logins in URLs, and arguments that are secrets.
 
+use std::ops::Range;
+
 /// What stands in place of a secret.
 const REDACTED: &str = "…";
 
@@ -9,36 +11,41 @@ const SECRET_WORDS: &[&str] = &["token", "password", "passphrase", "passwd", "se
 /// What Nix prints before the line of a setting that it cannot parse.
 const QUOTED_SETTING: &str = "configuration line '";
 
+/// The schemes of addresses that have a path in the place of a login, without slashes before it.
+const PATH_SCHEMES: &[&str] = &["path", "file", "flake", "github", "gitlab", "sourcehut"];
+
 /// The ends of names whose value only leads to a secret: a file, a file descriptor, a program.
 const REFERENCE_ENDS: &[&str] = &["-file", "-files", "-fd", "-command", "-path"];
 
 /// `text` without the passwords and tokens in its addresses. A web address loses all text before `@`, which may be a
 /// token; any other address keeps the user, and loses the text after the `:`. Parameters that are named after a secret,
 /// such as `?private_token=…`, lose their values, and so do lines of settings that Nix quotes because it cannot parse
-/// them.
+/// them. An address may lack its scheme, as `user:password@host`.
 pub fn without_passwords(text: &str) -> String {
-    without_secret_settings(&without_secret_parameters(&without_logins(text)))
+    without_quoted_settings(&without_secret_parameters(&without_bare_logins(&without_logins(text))))
 }
 
-/// `text` without what follows the name of a secret in the lines that Nix quotes as `configuration line '…' in`.
-fn without_secret_settings(text: &str) -> String {
+/// `text` without the values in the lines that Nix quotes as `configuration line '…' in`. In a line that Nix cannot
+/// parse, any word may be a secret: only a first word that can be the name of a setting stays.
+fn without_quoted_settings(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, quoted)) = rest.split_once(QUOTED_SETTING) {
-        let end = quoted.find("' in ").unwrap_or(quoted.len());
-        let (setting, behind) = quoted.split_at(end);
-        let name =
-            setting.trim_start().split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
-        let lower = setting.to_ascii_lowercase();
+        let (setting, behind) = quoted.split_at(quoted.find("' in ").unwrap_or(quoted.len()));
         plain.extend([before, QUOTED_SETTING]);
-        match SECRET_WORDS.iter().any(|word| lower.contains(word)) {
-            true if names_secret(name) => plain.extend([name, " ", REDACTED]),
-            true => plain.push_str(REDACTED),
-            false => plain.push_str(setting),
+        let end = |c: char| c.is_whitespace() || c == '=';
+        match setting.trim_start().split_once(end) {
+            Some((name, _)) if is_setting(name) => plain.extend([name, " ", REDACTED]),
+            _ => plain.push_str(REDACTED),
         }
         rest = behind;
     }
     plain + rest
+}
+
+/// Whether `name` can be that of a setting of Nix.
+fn is_setting(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-')
 }
 
 /// `text` without the secrets before the `@` of its addresses.
@@ -61,6 +68,31 @@ fn without_logins(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+/// `text` without the passwords in words such as `user:PASSWORD@host`, an address without a scheme.
+fn without_bare_logins(text: &str) -> String {
+    let ends_word = |c: char| c.is_whitespace() || "'\"`<>(),".contains(c);
+    let mut plain = String::with_capacity(text.len());
+    for word in text.split_inclusive(ends_word) {
+        match bare_password(word) {
+            Some(password) => plain.extend([&word[..password.start], REDACTED, &word[password.end..]]),
+            None => plain.push_str(word),
+        }
+    }
+    plain
+}
+
+/// Where the password of `word` is, if `word` has the shape `user:PASSWORD@host`, such as behind the name of an option.
+fn bare_password(word: &str) -> Option<Range<usize>> {
+    let is_user =
+        |user: &str| !user.is_empty() && user.chars().all(|c| c.is_alphanumeric() || "._-=".contains(c));
+    let (login, host) = word.rsplit_once('@')?;
+    let (user, _) = login.split_once(':').filter(|(user, password)| is_user(user) && !password.is_empty())?;
+    let is_login = !PATH_SCHEMES.contains(&user)
+        && !login.contains("://")
+        && host.starts_with(|c: char| c.is_alphanumeric() || c == '[');
+    is_login.then_some(user.len() + 1..login.len())
 }
 
 /// `text` without the values of the parameters of its addresses that are named after a secret.
@@ -135,19 +167,38 @@ mod tests {
     }
 
     #[test]
-    fn quoted_lines_of_settings_lose_their_secrets() {
+    fn quoted_lines_of_settings_lose_their_values() {
         let quoted =
             |line: &str| format!("error: syntax error in configuration line '{line}' in 'NIX_CONFIG'\nTry");
         for (line, expected) in [
             ("access-tokens github.com=ghp_1", "access-tokens …"),
             ("extra-access-tokens=github.com=ghp_1", "extra-access-tokens …"),
-            ("  ACCESS-TOKENS it's=ghp_1", "ACCESS-TOKENS …"),
+            ("  access-tokens it's=ghp_1", "access-tokens …"),
             ("github.com access-tokens ghp_1", "…"),
-            ("max-jobs 4", "max-jobs 4"),
+            ("github.com=ghp_1", "…"),
+            ("ghp_1", "…"),
+            ("swordfish", "…"),
+            ("max-jobs 4", "max-jobs …"),
         ] {
             assert_eq!(without_passwords(&quoted(line)), quoted(expected));
         }
         assert_eq!(without_passwords("configuration line 'tokens x"), "configuration line 'tokens …");
+    }
+
+    #[test]
+    fn addresses_without_a_scheme_lose_their_passwords() {
+        for (text, expected) in [
+            ("cannot reach 'root:pw@pi.lan': x", "cannot reach 'root:…@pi.lan': x"),
+            ("--to me:p@ss:w@[fe80::1] y", "--to me:…@[fe80::1] y"),
+            ("--to=me:pw@h\n--to root@h", "--to=me:…@h\n--to root@h"),
+            (
+                "git@github.com:me/x.git at 12:30 @noon a:b@ :x@h",
+                "git@github.com:me/x.git at 12:30 @noon a:b@ :x@h",
+            ),
+            ("ssh://me@h/a and path:/x@y", "ssh://me@h/a and path:/x@y"),
+        ] {
+            assert_eq!(without_passwords(text), expected);
+        }
     }
 
     #[test]
