@@ -161,14 +161,16 @@ pub fn after_deploy<'a>(options: &str, endings: impl IntoIterator<Item = &'a End
     }
 }
 
-/// After a rollback of `host` to `revision`, which ended as `ending` says: a deploy from the flake would undo it.
-pub fn after_rollback(host: &HostName, revision: &Revision, ending: &Ending) {
+/// After a rollback of `host` to `revision`, which ended as `ending` says: a deploy from the flake would undo it,
+/// unless the revision is the `present` one.
+pub fn after_rollback(host: &HostName, revision: &Revision, present: Option<&Revision>, ending: &Ending) {
     match ending {
         Ending::Planned(_) => after_deploy("", [ending]),
         Ending::Ended(outcome) if outcome.awaits_reboot() => {
             let command = format!("cargo xtask rollback {host:#} {}", revision.short());
             ui::end_with(reboot(&command, outcome.awaits_first_boot()));
         }
+        _ if present.is_some_and(|present| !present.dirty && present.rev == revision.rev) => {}
         Ending::Ended(_) | Ending::NotReached(_) => {
             let command = format!("cargo xtask deploy {host:#}");
             let step = NextStep::run_because(command, "the next deploy brings back what the flake says");

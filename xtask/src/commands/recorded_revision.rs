@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::base::failure::{self, ExitKind};
-use crate::base::{Context, HostName, git};
+use crate::base::{Context, FlakeRef, HostName, git};
 use crate::nix::Revision;
 use crate::receipt::RecordedSystem;
 
@@ -11,6 +11,8 @@ use crate::receipt::RecordedSystem;
 pub struct Remedies {
     /// Where the revision is unknown or missing.
     pub unknown: String,
+    /// Where the flake is in no git repository, so that it has no revisions.
+    pub no_repository: String,
     /// Where the work tree had changes that the commit `Revision` does not have.
     pub without_changes: fn(&HostName, &str) -> String,
     /// What else remains possible, added to both.
@@ -18,26 +20,36 @@ pub struct Remedies {
 }
 
 impl Remedies {
-    /// The refusal of a receipt that leads to no revision, because of `why`.
-    pub fn unknown_error(&self, why: impl std::fmt::Display) -> anyhow::Error {
-        crate::failure!(Refused, "{why}"; hint: "{}{}", self.unknown, self.otherwise)
+    /// The refusal of a receipt of `flake` that leads to no revision, because of `why`.
+    pub fn unknown_error(&self, flake: &FlakeRef, why: impl std::fmt::Display) -> anyhow::Error {
+        let remedy = if flake.has_revisions() { &self.unknown } else { &self.no_repository };
+        crate::failure!(Refused, "{why}"; hint: "{remedy}{}", self.otherwise)
+    }
+
+    /// Refuses a flake that has no revisions.
+    fn check_has_revisions(&self, flake: &FlakeRef) -> Result<()> {
+        if flake.has_revisions() {
+            return Ok(());
+        }
+        Err(self.unknown_error(flake, format!("{flake} has no revisions: it is in no git repository")))
     }
 }
 
 /// The revision that the receipt of `system` names.
 ///
 /// # Errors
-/// `Refused` for a receipt without a revision, for one of a work tree with changes, and where the repository does not
-/// have the revision any more.
+/// `Refused` for a flake without revisions, for a receipt without a revision, for one of a work tree with changes, and
+/// where the repository does not have the revision any more.
 pub fn of_receipt(
     cx: &Context,
     host: &HostName,
     system: &RecordedSystem,
     remedies: &Remedies,
 ) -> Result<Revision> {
+    remedies.check_has_revisions(&cx.flake)?;
     let RecordedSystem { verb, when, revision, .. } = system;
     let Some(revision) = revision else {
-        return Err(remedies.unknown_error(format!(
+        return Err(remedies.unknown_error(&cx.flake, format!(
             "the receipt of {host} ({verb} {when}) has no git revision: an earlier version of this tool wrote it, or the \
              flake was in no git repository, or the image was given as a file"
         )));
@@ -51,7 +63,7 @@ pub fn of_receipt(
     }
     if let Some(repository) = cx.flake.repository() {
         git::find_commit(&cx.launcher, repository, &revision.rev)
-            .map_err(|error| missing_commit(&error, remedies))?;
+            .map_err(|error| missing_commit(cx, &error, remedies))?;
     }
     Ok(revision.clone())
 }
@@ -59,12 +71,13 @@ pub fn of_receipt(
 /// The revision that the user names. `option` is how the command line names it, in errors.
 ///
 /// # Errors
-/// `Refused` where the repository does not have it; `Usage` for less than a whole hash of a flake without a repository
-/// on this machine.
+/// `Refused` where the flake has no revisions, or the repository lacks this one; `Usage` for less than a whole hash of
+/// a flake without a repository on this machine.
 pub fn named(cx: &Context, name: &str, option: &str, remedies: &Remedies) -> Result<Revision> {
+    remedies.check_has_revisions(&cx.flake)?;
     let rev = match cx.flake.repository() {
         Some(repository) => git::find_commit(&cx.launcher, repository, name)
-            .map_err(|error| missing_commit(&error, remedies))?,
+            .map_err(|error| missing_commit(cx, &error, remedies))?,
         None if Revision::is_commit(name) => name.to_owned(),
         None => {
             return Err(crate::failure!(
@@ -77,9 +90,9 @@ pub fn named(cx: &Context, name: &str, option: &str, remedies: &Remedies) -> Res
 }
 
 /// `error`, of a commit that the repository does not have, with what to do.
-fn missing_commit(error: &anyhow::Error, remedies: &Remedies) -> anyhow::Error {
+fn missing_commit(cx: &Context, error: &anyhow::Error, remedies: &Remedies) -> anyhow::Error {
     match failure::kind(error) {
-        ExitKind::Refused => remedies.unknown_error(format!("{error:#}")),
+        ExitKind::Refused => remedies.unknown_error(&cx.flake, format!("{error:#}")),
         _ => failure::copy(error),
     }
 }

@@ -29,7 +29,8 @@ pub fn run(cx: &Context, args: &Rollback) -> Result<()> {
     let check = |desired: &str| chosen.check(desired);
     let ending =
         deploy_host::run(&pinned, DeployCommand::rollback(&cx.flake), &options, version, &args.host, check)?;
-    next_step::after_rollback(&args.host, &chosen.revision, &ending);
+    let present = Revision::of(&cx.launcher, &cx.flake);
+    next_step::after_rollback(&args.host, &chosen.revision, present.as_ref(), &ending);
     Ok(())
 }
 
@@ -141,15 +142,19 @@ fn earlier_system<'a>(
 ) -> Result<&'a RecordedSystem> {
     let mut known = systems.iter().filter(|system| system.system.is_some());
     let Some(present) = known.next() else {
-        return Err(only_revisions(host).unknown_error(format!(
-            "no receipt names a system of {host}: no flash and no deploy of it was made from {} here",
-            cx.flake
-        )));
+        return Err(only_revisions(host).unknown_error(
+            &cx.flake,
+            format!(
+                "no receipt names a system of {host}: no flash and no deploy of it was made from {} here",
+                cx.flake
+            ),
+        ));
     };
     let earlier = known.find(|system| system.system != present.system);
     earlier.ok_or_else(|| {
         let name = Plain(present.system.as_deref().unwrap_or_default());
-        only_revisions(host).unknown_error(format!("no receipt names a system of {host} before {name}"))
+        let why = format!("no receipt names a system of {host} before {name}");
+        only_revisions(host).unknown_error(&cx.flake, why)
     })
 }
 
@@ -194,6 +199,9 @@ fn remedies(host: &HostName, system: Option<&RecordedSystem>) -> Remedies {
             "name a revision with `cargo xtask rollback {host} REV`, or another receipt, as `cargo xtask history {host}` lists \
              them"
         ),
+        no_repository:
+            "keep the flake in a git repository: `rollback` goes back to the revisions of deploys from there"
+                .to_owned(),
         without_changes: |host, rev| {
             format!("run `cargo xtask rollback {host} {rev}` for that commit without the changes")
         },

@@ -17,6 +17,11 @@ impl FlakeRef {
         local.tree.ancestors().find(|folder| folder.join(".git").exists())
     }
 
+    /// Whether the flake has revisions: a folder of this machine that is in no git repository has none.
+    pub fn has_revisions(&self) -> bool {
+        self.local.is_none() || self.repository().is_some()
+    }
+
     /// The flake at the revision `rev`, a whole hash. `url`, the reference to that revision as Nix has printed it,
     /// serves for a flake that is not on this machine.
     ///
@@ -44,10 +49,7 @@ impl FlakeRef {
             return Ok(Self::of_url(url));
         }
         if self.local.is_some() {
-            bail!(
-                Refused, "{self} has no revisions: it is not in a git repository";
-                hint: "pass --current to build the flake as it is now"
-            );
+            bail!(Refused, "{self} has no revisions: it is in no git repository");
         }
         let place = self.without_version();
         let is_forge = ["github:", "gitlab:", "sourcehut:"].iter().any(|forge| place.starts_with(forge));
@@ -87,9 +89,7 @@ mod tests {
             assert_eq!(flake.at_revision(REV, None).unwrap().as_str(), expected, "{given}");
         }
         let all = FlakeRef::parse(&format!("path:{}/re po", root.display())).unwrap();
-        assert!(
-            all.at_revision(REV, None).unwrap_err().to_string().ends_with("it is not in a git repository")
-        );
+        assert!(all.at_revision(REV, None).unwrap_err().to_string().ends_with("it is in no git repository"));
         assert!(FlakeRef::of_folder(&root).at_revision(REV, None).is_err());
     }
 

@@ -71,10 +71,13 @@ impl Generation {
 /// The revision that the last receipt names.
 fn recorded(cx: &Context, args: &Restore, last: Option<&RecordedSystem>) -> Result<Revision> {
     let Some(last) = last else {
-        return Err(remedies().unknown_error(format!(
-            "no receipt names a system of {}: no flash and no deploy of it was made from {} here",
-            args.host, cx.flake
-        )));
+        return Err(remedies().unknown_error(
+            &cx.flake,
+            format!(
+                "no receipt names a system of {}: no flash and no deploy of it was made from {} here",
+                args.host, cx.flake
+            ),
+        ));
     };
     recorded_revision::of_receipt(cx, &args.host, last, &remedies())
 }
@@ -84,6 +87,7 @@ fn remedies() -> Remedies {
     Remedies {
         unknown: "pass --revision REV to build a revision of the flake, or --current to build the flake as it is now"
             .to_owned(),
+        no_repository: "pass --current to build the flake as it is now".to_owned(),
         without_changes: |_, rev| {
             format!(
                 "pass --revision {rev} to build that commit without the changes, or --current to build the flake as it is now"
