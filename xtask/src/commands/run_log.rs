@@ -1,5 +1,6 @@
 //! The log of the run of a command.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,10 +49,21 @@ pub fn end_log(log: &RunLog, ended: &Result<()>, json: bool) -> Option<Event> {
         log.forget_hosts();
     }
     if let Some(error) = log.write_error() {
-        ui::print_event(&Event::warning(format!("the file of --log-file is incomplete: {error}")), json);
+        ui::print_event(&incomplete_warning(&error), json);
     }
     let says_all = matches!(kind?, ExitKind::Usage | ExitKind::Refused | ExitKind::Interrupted);
     log.path_with_more().filter(|_| !says_all).map(|path| Event::LogFile { path: shorten(path) })
+}
+
+/// The warning that the file of `--log-file` lacks lines, because of `error`.
+fn incomplete_warning(error: &std::io::Error) -> Event {
+    let text = format!("the file of --log-file is incomplete: {}", error.kind());
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Event::warning_with_hint(text, "make room on its disk".to_owned())
+        }
+        _ => Event::warning(text),
+    }
 }
 
 /// `path` from the working directory, if `path` lies in it.

@@ -128,7 +128,8 @@ impl Deployed {
 
     /// The verdict for people, such as `rolled back`.
     pub fn verdict_words(&self) -> String {
-        let stopped = if self.is_stopped { ": stopped" } else { "" };
+        let is_gone_back = Verdict::from_name(&self.verdict) == Some(Verdict::RolledBack);
+        let stopped = if self.is_stopped && is_gone_back { ": stopped" } else { "" };
         format!("{}{stopped}", self.verdict.replace('_', " "))
     }
 

@@ -16,10 +16,11 @@ use crate::ui;
 pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
     let identities = super::identities(cx, &of.keys)?;
     let folder = identities.key_folder(&of.host)?;
-    let key = folder.public_key(&cx.launcher)?.ok_or_else(|| no_key_error(cx, of, &folder))?;
+    let known_keys = identities.known_keys(&of.host)?;
+    let key = folder.public_key(&cx.launcher)?.ok_or_else(|| no_key_error(cx, of, &folder, &known_keys))?;
     let pending = folder.pending_key(&cx.launcher)?;
     let (known, others): (Vec<_>, Vec<_>) =
-        identities.known_keys(&of.host)?.into_iter().partition(|(known, _)| *known == key.line());
+        known_keys.into_iter().partition(|(known, _)| *known == key.line());
     for (other, file) in others.iter().filter(|(_, file)| known.iter().all(|(_, known)| known != file)) {
         let other = fingerprint_of(other);
         cx.warn(format!(
@@ -45,14 +46,26 @@ pub fn run(cx: &Context, of: &IdentityOf) -> Result<()> {
 }
 
 /// The error for a host without a key in `folder`; `Usage` where the flake has no such host.
-fn no_key_error(cx: &Context, of: &IdentityOf, folder: &KeyFolder) -> anyhow::Error {
+fn no_key_error(
+    cx: &Context,
+    of: &IdentityOf,
+    folder: &KeyFolder,
+    known: &[(String, &Path)],
+) -> anyhow::Error {
     let host = &of.host;
     let dir = folder.path().display();
     let refusal = failure!(
-        Refused, "{host} has no key in {dir}";
+        Refused, "{host} has no key in {dir}{}", trusted_key(known);
         hint: "flash the host, or run `cargo xtask identity make {host:#}`"
     );
     flake_hosts::or_unknown(cx, host, refusal)
+}
+
+/// A clause about the first of the `known` keys of a host without a private key here.
+fn trusted_key(known: &[(String, &Path)]) -> String {
+    known.first().map_or_else(String::new, |(key, file)| {
+        format!(": it keeps its key itself; deploys accept {}, from {}", fingerprint_of(key), file.display())
+    })
 }
 
 /// The facts about an identity. Also the JSON result of the commands that show it.

@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
+use tempfile::NamedTempFile;
 
 use crate::bail;
 use crate::base::{Context, interrupt, room, shell};
@@ -29,6 +30,7 @@ pub struct Written {
 pub fn check(cx: &Context, args: &MakeRelease) -> Result<()> {
     check_place(&args.out)?;
     check_replaced(&args.out)?;
+    stage(&args.out)?;
     let Some(key) = &args.sign else { return Ok(()) };
     deploy::require_keygen(&cx.launcher)?;
     if !key.is_file() {
@@ -89,14 +91,23 @@ pub fn write(cx: &Context, args: &MakeRelease, content: &Content) -> Result<Writ
     Ok(Written { sha256, signature: args.sign.is_some().then_some(signature) })
 }
 
-/// Writes `bytes` to `path` atomically.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let doing = format!("writing {}", path.display());
-    let folder = folder_of(path);
-    let failed = |error| room::write_error(error, &doing, folder, room::ANOTHER_FILE);
+/// An empty file beside `path`, which is removed unless it takes that place.
+fn stage(path: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".release.").suffix(".part").permissions(Permissions::from_mode(MODE));
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    builder.tempfile_in(folder_of(path)).map_err(|error| write_error(path, error))
+}
+
+/// The error for a `path` that could not be written.
+fn write_error(path: &Path, error: std::io::Error) -> Error {
+    let doing = format!("writing {}", path.display());
+    room::write_error(error, &doing, folder_of(path), room::ANOTHER_FILE)
+}
+
+/// Writes `bytes` to `path` atomically.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error| write_error(path, error);
+    let mut file = stage(path)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|persist| failed(persist.error))?;
     Ok(())

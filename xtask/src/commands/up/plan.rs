@@ -29,13 +29,14 @@ impl Step {
         [Self::LoginKeys, Self::Image, Self::Card, Self::Flash, Self::Deploy, Self::Status];
 
     fn is_skipped(self, args: &Up) -> bool {
-        let of_user = match self {
-            Self::LoginKeys => SkippedStep::LoginKeys,
-            Self::Image | Self::Card | Self::Flash => SkippedStep::Flash,
-            Self::Deploy => SkippedStep::Deploy,
-            Self::Status => SkippedStep::Status,
+        let of_user: &[SkippedStep] = match self {
+            // The keys are those of the image.
+            Self::LoginKeys => &[SkippedStep::LoginKeys, SkippedStep::Flash],
+            Self::Image | Self::Card | Self::Flash => &[SkippedStep::Flash],
+            Self::Deploy => &[SkippedStep::Deploy],
+            Self::Status => &[SkippedStep::Status],
         };
-        args.skip.contains(&of_user)
+        of_user.iter().any(|step| args.skip.contains(step))
     }
 }
 

@@ -50,12 +50,7 @@ fn what_was_done_is_not_done_again() {
             ExitKind::HostKey,
             "tttttt left to do for pi: login keys, image, card, flash, deploy",
         ),
-        (
-            &["--skip", "flash"],
-            LastFlash::None,
-            ExitKind::Unreachable,
-            "tssstt left to do for pi: login keys, deploy",
-        ),
+        (&["--skip", "flash"], LastFlash::None, ExitKind::Unreachable, "sssstt left to do for pi: deploy"),
         (
             &["--skip", "login-keys", "--skip", "deploy", "--skip", "status"],
             LastFlash::None,

@@ -109,7 +109,8 @@ pub fn nix_ssh_opts(connection: &Connection, first: Vec<String>) -> String {
 /// The options as one line for deploy-rs, which splits it at each space, as does the Nix that deploy-rs runs.
 ///
 /// # Errors
-/// `Refused` for an option with a space in its value, and for an empty one.
+/// `Refused` for an option with a space in its value, for an empty one, and for a file of the pinned key whose path ssh
+/// takes only in quotes.
 pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<String> {
     let mut words = split_options(connection.all_options());
     words.push(NO_TERMINAL.to_owned());
@@ -123,6 +124,14 @@ pub fn deploy_rs_ssh_opts(host: &HostName, connection: &Connection) -> Result<St
         bail!(
             Refused, "deploy-rs would split the ssh option `{word}` of {host} at its spaces";
             hint: "put that option into ~/.ssh/config, or set XTASK_STATE to a state folder without spaces"
+        );
+    }
+    // Such a path stands in quotes, which the Nix of deploy-rs would remove.
+    if let Some(Pin { file, .. }) = connection.pin.as_ref().filter(|pin| ssh_path(&pin.file).starts_with('"'))
+    {
+        bail!(
+            Refused, "deploy-rs would lose the quotes in the path of {}, which has the key of {host}", file.display();
+            hint: "set XTASK_STATE to a state folder without quotes, backslashes and number signs in its path"
         );
     }
     Ok(words.join(" "))

@@ -143,9 +143,10 @@ impl ViaCache {
 
     /// Reports once for all hosts that the cache cannot be used, as `client` found out.
     fn report_gone(&self, fault: &FetchFault, client: CacheClient<'_>) {
+        let cache = if matches!(client, CacheClient::Here) { &self.push_to } else { &self.url };
         let text = format!(
-            "the cache {} cannot be used, so the systems are copied directly: {}",
-            self.url, fault.message
+            "the cache {cache} cannot be used, so the systems are copied directly: {}",
+            fault.message
         );
         self.cx.reporter.report(&fallback_event(text, fault.hint(client)));
     }
