@@ -68,7 +68,7 @@ fn the_folder_that_a_killed_run_left_is_removed_later() {
         .run(&["status"])
         .assert_code(0)
         .assert_stdout_contains("target  activates a system")
-        .assert_stderr_contains("next: cargo xtask status target\n");
+        .assert_stderr_contains(" status target\n");
     assert_eq!(fixture.run(&["status", "--json"]).json()["hosts"][0]["activates"], true);
     fixture.machine.run_inside("touch /mnt/go");
     fixture.machine.wait_for_the_end_of_activations();
