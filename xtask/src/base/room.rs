@@ -41,6 +41,26 @@ pub fn write_error(error: std::io::Error, doing: &str, folder: &Path, instead: &
         ErrorKind::ReadOnlyFilesystem => {
             ExitKind::Io.error_with_hint(text, format!("mount the disk of {folder} writable, or {instead}"))
         }
-        _ => Error::new(error).context(doing.to_owned()),
+        _ => Error::new(without_path(error)).context(doing.to_owned()),
+    }
+}
+
+/// `error` without the path of the temporary file that the crate `tempfile` adds: the user named another one.
+fn without_path(error: std::io::Error) -> std::io::Error {
+    let cause = error.get_ref().and_then(|inner| inner.source());
+    let code = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
+    code.map_or(error, std::io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_name_the_temporary_file() {
+        let error = tempfile::Builder::new().tempfile_in("/no/folder").unwrap_err();
+        assert!(error.to_string().contains("/no/folder/"), "{error}");
+        let shown = format!("{:#}", write_error(error, "writing /x", Path::new("/"), ANOTHER_FILE));
+        assert_eq!(shown, "writing /x: No such file or directory (os error 2)");
     }
 }

@@ -109,8 +109,8 @@ fn the_run_after_one_that_was_killed_completes_it_or_names_what_is_left() {
     let refused = flake.run_smelly(&["--ssh-key", &key, "--git-add"]);
     refused.assert_code(3).assert_stderr_contains("has a host smelly already\nhint: run `git -C ");
     let hint = refused.stderr.split('`').nth(1).unwrap();
-    assert!(hint.ends_with(" add hosts/smelly/default.nix"), "{hint}");
-    flake.git(&["add", "hosts/smelly/default.nix"]);
+    assert!(hint.ends_with(" add hosts/smelly/default.nix hosts/common/keys/anna.pub"), "{hint}");
+    flake.git(&["add", "hosts/smelly/default.nix", "hosts/common/keys/anna.pub"]);
     flake
         .run_smelly(&[])
         .assert_code(3)

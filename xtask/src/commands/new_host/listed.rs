@@ -1,6 +1,7 @@
 //! New files in the list of git: Nix sees no others in a repository.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -8,7 +9,7 @@ use anyhow::Result;
 use crate::base::failure::kind;
 use crate::base::git::{self, Command};
 use crate::base::{Context, CopiedFiles, shell};
-use crate::nix::new_host::Draft;
+use crate::nix::new_host::{Draft, LOGIN_KEYS};
 use crate::ui::{self, Prompt};
 
 /// Adds the files that the host of `draft` reads to the list of git, if the user `wants` that or agrees. Returns
@@ -59,14 +60,28 @@ fn ask() -> Result<bool> {
 /// been stopped before, or its user declined.
 pub fn with_hint(cx: &Context, folder: &Path, name: &str, error: anyhow::Error) -> anyhow::Error {
     let Some(CopiedFiles::Listed(_)) = cx.flake.copied_files() else { return error };
-    let files = [format!("hosts/{name}/default.nix"), format!("hosts/{name}.nix")];
-    let is_unlisted =
-        |file: &&String| folder.join(file).is_file() && !is_listed(cx, folder, OsStr::new(file));
-    let Some(file) = files.iter().find(is_unlisted) else { return error };
+    let is_unlisted = |file: &String| folder.join(file).is_file() && !is_listed(cx, folder, OsStr::new(file));
+    let mut files = vec![format!("hosts/{name}/default.nix"), format!("hosts/{name}.nix")];
+    files.retain(is_unlisted);
+    if files.is_empty() {
+        return error;
+    }
+    // The keys that the earlier run wrote are needed, too.
+    files.extend(key_files(folder).into_iter().filter(is_unlisted));
     let hint = format!(
-        "run `git -C {} add {file}` if it is the host of an earlier run, which git does not list yet: Nix does not see it; \
+        "run `git -C {} add {}` if it is the host of an earlier run, which git does not list yet: Nix does not see it; \
          else choose another name",
-        shell::quote(&folder.to_string_lossy())
+        shell::quote(&folder.to_string_lossy()),
+        shell::quote_all(&files)
     );
     kind(&error).error_with_hint(format_args!("{error:#}"), hint)
+}
+
+/// The files of login keys that all hosts of the flake in `folder` have, relative to it.
+fn key_files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder.join(LOGIN_KEYS)).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut files = names.map(|name| format!("{LOGIN_KEYS}/{name}")).collect::<Vec<_>>();
+    files.sort_unstable();
+    files
 }
