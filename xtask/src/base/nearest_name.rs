@@ -12,7 +12,8 @@ pub fn nearest_name<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Op
         let name = name.to_lowercase();
         strsim::levenshtein(&given, &name).min(strsim::levenshtein(host, &name))
     };
-    let max_distance = |name: &str| name.len().max(given.len()).div_ceil(3);
+    // Of a single letter, any other would be as near.
+    let max_distance = |name: &str| name.len().max(given.len()).div_ceil(3).min(name.len().saturating_sub(1));
     let near =
         names.map(|name| (distance(name), name)).filter(|(distance, name)| *distance <= max_distance(name));
     near.min().map(|(_, name)| name)
@@ -36,5 +37,6 @@ mod tests {
         ] {
             assert_eq!(nearest_name(given, names.into_iter()), expected, "{given}");
         }
+        assert_eq!(nearest_name("e", ["a", "b"].into_iter()), None);
     }
 }

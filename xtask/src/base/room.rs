@@ -47,9 +47,12 @@ pub fn write_error(error: std::io::Error, doing: &str, folder: &Path, instead: &
 
 /// `error` without the path of the temporary file that the crate `tempfile` adds: the user named another one.
 fn without_path(error: std::io::Error) -> std::io::Error {
-    let cause = error.get_ref().and_then(|inner| inner.source());
-    let code = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
-    code.map_or(error, std::io::Error::from_raw_os_error)
+    match error.to_string().split_once(" at path ") {
+        Some((reason, _)) if error.get_ref().is_some() => {
+            std::io::Error::new(error.kind(), reason.to_owned())
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]

@@ -72,11 +72,8 @@ fn gather(cx: &Context, nix: Option<&UsedNix>) -> Result<Vec<Finding>> {
     ];
     let programs = Programs::of(&cx.launcher);
     let is_for_setup = nix::check_settings(&cx.launcher).is_ok();
-    let findings = requirements.into_iter().map(|(name, found)| Finding {
-        name: name.to_owned(),
-        is_for_setup,
-        found,
-    });
+    let findings =
+        requirements.into_iter().map(|(name, found)| Finding { name: name.to_owned(), is_for_setup, found });
     Ok(findings.chain(builders.into_iter().map(|entry| builder_finding(entry, &programs))).collect())
 }
 
